@@ -1,0 +1,121 @@
+"""Label files: who said when what the raters heard."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
+from harness.corpus.layout import path_in_corpus
+from harness.corpus.lines import read_lines
+from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
+from harness.errors import CorpusError
+
+_TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
+_NUMBER = r"\s*(-?\d+(?:\.\d*)?)\s*"
+_TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]\s*")
+_RATINGS = re.compile(rf"\s*\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
+_UNLABELLED_TURN = re.compile(r"\[.*\]\s+(?P<id>Ses\w+XX\d)\b")
+
+_EXAMPLE = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]"
+
+#: How the lines begin that are no turns: the header, each rater's words (C-), and attributes (A-).
+_OTHER_LINES = ("%", "C-", "A-")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One labelled turn of a label file.
+
+    Attributes:
+        start, end: seconds from the beginning of the dialogue; NaN where unreadable
+        vad: valence, activation and dominance from 1 to 5; NaN where unreadable
+    """
+
+    utterance_id: str
+    start: Seconds
+    end: Seconds
+    emotion: Emotion
+    vad: tuple[float, float, float]
+
+
+def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
+    """Read the turns of one dialogue's label file.
+
+    Whatever line names an utterance and a label is a turn, even where its times or ratings
+    cannot be read: then these are NaN, and told.
+
+    Args:
+        path: the file, named by its dialogue
+
+    Returns:
+        the turns in the file's order, each id once; and what is wrong with the file
+
+    Raises:
+        CorpusError: there is no such file, it may not be read, or it has no turn
+    """
+    lines, irregularities = read_lines(path, contents="labels")
+    turns: dict[str, Turn] = {}
+    for number, line in enumerate(lines, start=1):
+        turn, problems = _parse_line(line, dialogue_id=path.stem)
+        if turn is not None and turn.utterance_id in turns:
+            first = turns[turn.utterance_id].emotion
+            problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} before")]
+        elif turn is not None:
+            turns[turn.utterance_id] = turn
+        utterance_id = _find_id(line) if problems else None
+        irregularities += [
+            irregularity_of(kind, path, f"line {number}: {detail}", utterance_id)
+            for kind, detail in problems
+        ]
+    if not turns:
+        raise CorpusError(
+            f"label file {path_in_corpus(path)!r}: found no turn of dialogue {path.stem!r} "
+            f"in {len(lines)} lines; expected lines like {_EXAMPLE!r}"
+        )
+    return list(turns.values()), irregularities
+
+
+Problems = list[tuple[IrregularityKind, str]]
+
+
+def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
+    match = _TURN.search(line)
+    if match is None:
+        return None, _describe_other_line(line)
+    if match["dialogue"] != dialogue_id:
+        return None, [(IrregularityKind.TURN_OF_ANOTHER_DIALOGUE, f"found {match['id']}")]
+    try:
+        emotion = Emotion(match["emotion"])
+    except ValueError:
+        return None, [(IrregularityKind.UNKNOWN_EMOTION, f"found {match['emotion']!r}")]
+    problems: Problems = []
+    times = _TIMES.fullmatch(line, 0, match.start())
+    start, end = (float(times[1]), float(times[2])) if times else (math.nan, math.nan)
+    if times is None:
+        problems.append((IrregularityKind.UNREADABLE_TIMES, f"found {line[: match.start()].strip()!r}"))
+    elif start >= end:
+        problems.append((IrregularityKind.REVERSED_TIMES, f"from {start} s to {end} s"))
+    ratings = _RATINGS.fullmatch(match["rest"])
+    vad = (math.nan, math.nan, math.nan)
+    if ratings is None:
+        problems.append((IrregularityKind.UNREADABLE_RATINGS, f"found {match['rest'].strip()!r}"))
+    else:
+        vad = (float(ratings[1]), float(ratings[2]), float(ratings[3]))
+    return Turn(match["id"], start, end, emotion, vad), problems
+
+
+def _describe_other_line(line: str) -> Problems:
+    if not line.strip() or line.startswith(_OTHER_LINES):
+        return []
+    unlabelled = _UNLABELLED_TURN.match(line)
+    if unlabelled:
+        return [(IrregularityKind.NOT_AN_UTTERANCE, f"found {unlabelled['id']}")]
+    return [(IrregularityKind.UNREADABLE_LINE, f"found {line.strip()[:40]!r}")]
+
+
+def _find_id(line: str) -> str | None:
+    match = UTTERANCE_PATTERN.search(line)
+    return match[0] if match else None

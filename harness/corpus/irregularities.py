@@ -1,0 +1,201 @@
+"""What is wrong with a corpus, by kind, and what is done about each kind.
+
+A reader returns what it could read together with its irregularities; it raises only where the
+file is not the thing that its place says it is. No policy takes an utterance of the four
+classes out of the index: what it lacks is marked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from harness.corpus.layout import path_in_corpus
+from harness.corpus.utterances import DIALOGUE_PATTERN, UTTERANCE_PATTERN
+
+
+class IrregularityKind(StrEnum):
+    """Everything that a corpus may have and that must neither stop nor silently change a run."""
+
+    MACOS_FILE = "macOS file"
+    CRLF_LINE_ENDS = "CRLF line ends"
+    NOT_UTF8 = "not UTF-8"
+    UNREADABLE_FILE = "unreadable file"
+    UNREADABLE_LINE = "unreadable line"
+    NOT_AN_UTTERANCE = "not an utterance"
+
+    MISSING_LABEL_FILE = "missing label file"
+    DUPLICATE_TURN = "duplicate turn"
+    TURN_OF_ANOTHER_DIALOGUE = "turn of another dialogue"
+    UNKNOWN_EMOTION = "unknown emotion"
+    UNREADABLE_TIMES = "unreadable times"
+    REVERSED_TIMES = "reversed times"
+    UNREADABLE_RATINGS = "unreadable ratings"
+    ENDS_BEYOND_RECORDING = "ends beyond recording"
+
+    MISSING_TRANSCRIPT_FILE = "missing transcript file"
+    MISSING_TRANSCRIPT = "missing transcript"
+    EMPTY_TRANSCRIPT = "empty transcript"
+    DUPLICATE_TRANSCRIPT = "duplicate transcript"
+    TRANSCRIPT_WITHOUT_TURN = "transcript without turn"
+
+    MISSING_RECORDING = "missing recording"
+    MISSING_DIALOGUE_RECORDING = "missing dialogue recording"
+    RECORDING_WITHOUT_TURN = "recording without turn"
+    EMPTY_RECORDING = "empty recording"
+    UNREADABLE_RECORDING = "unreadable recording"
+    TRUNCATED_RECORDING = "truncated recording"
+    SHORTER_THAN_TURN = "shorter than turn"
+    SHORTER_THAN_WINDOW = "shorter than window"
+    STEREO_RECORDING = "stereo recording"
+    MONO_DIALOGUE_RECORDING = "mono dialogue recording"
+    OTHER_SAMPLING_RATE = "other sampling rate"
+    OTHER_SAMPLE_FORMAT = "other sample format"
+    BEYOND_FULL_SCALE = "beyond full scale"
+    CLIPPED_RECORDING = "clipped recording"
+    SILENT_RECORDING = "silent recording"
+
+    MISSING_MOCAP = "missing mocap"
+    EMPTY_MOCAP = "empty mocap"
+    TRUNCATED_MOCAP = "truncated mocap"
+    UNREADABLE_MOCAP_HEADER = "unreadable mocap header"
+    UNEVEN_SPACING = "uneven spacing"
+    UNORDERED_ROWS = "unordered rows"
+    ROWS_WITHOUT_TIME = "rows without time"
+    INFINITE_VALUES = "infinite values"
+    FEW_MOCAP_ROWS = "few mocap rows"
+    NO_MOCAP_ROWS = "no mocap rows"
+
+
+_KIND = IrregularityKind
+POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
+    {
+        _KIND.MACOS_FILE: "Left unread: it holds a file's attributes, not the file.",
+        _KIND.CRLF_LINE_ENDS: "Read as if the lines ended in LF.",
+        _KIND.NOT_UTF8: "The whole file is read as Latin-1, in which every byte is a character.",
+        _KIND.UNREADABLE_FILE: "Treated as missing; the utterances that need it are marked as lacking it.",
+        _KIND.UNREADABLE_LINE: "Left out: it names no utterance that could be kept.",
+        _KIND.NOT_AN_UTTERANCE: "Left out, as the corpus means it: the line has no labelled turn.",
+        _KIND.MISSING_LABEL_FILE: "The dialogue is left out: none of its turns has a label.",
+        _KIND.DUPLICATE_TURN: "The first line counts, the later ones are left out.",
+        _KIND.TURN_OF_ANOTHER_DIALOGUE: "Left to the file of the dialogue that the id names.",
+        _KIND.UNKNOWN_EMOTION: "Left out of the index: it has none of the corpus's labels.",
+        _KIND.UNREADABLE_TIMES: "Kept with unknown times, and so without mocap.",
+        _KIND.REVERSED_TIMES: "Kept with its own recording, and without mocap: no row lies in its time.",
+        _KIND.UNREADABLE_RATINGS: "Kept, with NaN for valence, activation and dominance.",
+        _KIND.ENDS_BEYOND_RECORDING: "Kept as labelled: its own recording and the rows that exist are used.",
+        _KIND.MISSING_TRANSCRIPT_FILE: "The dialogue's utterances are kept and marked as without transcript.",
+        _KIND.MISSING_TRANSCRIPT: "Kept, and marked as without transcript.",
+        _KIND.EMPTY_TRANSCRIPT: "Kept, with a transcript of no words.",
+        _KIND.DUPLICATE_TRANSCRIPT: "The first line counts, the later ones are left out.",
+        _KIND.TRANSCRIPT_WITHOUT_TURN: "Left out: no labelled turn has this id.",
+        _KIND.MISSING_RECORDING: "Kept, and marked as without recording.",
+        _KIND.MISSING_DIALOGUE_RECORDING: "The utterances' own recordings are used; ends are not checked.",
+        _KIND.RECORDING_WITHOUT_TURN: "Left unread: no labelled turn has this id.",
+        _KIND.EMPTY_RECORDING: "Kept, and marked as without recording.",
+        _KIND.UNREADABLE_RECORDING: "Kept, and marked as without recording.",
+        _KIND.TRUNCATED_RECORDING: "The samples that are there are used.",
+        _KIND.SHORTER_THAN_TURN: "The samples that are there are used.",
+        _KIND.SHORTER_THAN_WINDOW: "Kept, with no speech frame.",
+        _KIND.STEREO_RECORDING: "Its channels are averaged into one.",
+        _KIND.MONO_DIALOGUE_RECORDING: "Its only channel stands for the left one.",
+        _KIND.OTHER_SAMPLING_RATE: "Resampled to 16 kHz.",
+        _KIND.OTHER_SAMPLE_FORMAT: "Read in its own format and scaled to the same range.",
+        _KIND.BEYOND_FULL_SCALE: "Scaled down by its peak, to which speech features are relative anyway.",
+        _KIND.CLIPPED_RECORDING: "Used as it is.",
+        _KIND.SILENT_RECORDING: "Used as it is.",
+        _KIND.MISSING_MOCAP: "Its columns are marked as lost for the dialogue; no other take's file is read.",
+        _KIND.EMPTY_MOCAP: "Its columns are marked as lost for the dialogue.",
+        _KIND.TRUNCATED_MOCAP: "The rows before the broken last line are used.",
+        _KIND.UNREADABLE_MOCAP_HEADER: "The rows are used, and the columns named by their number.",
+        _KIND.UNEVEN_SPACING: "A run of spaces is read as one.",
+        _KIND.UNORDERED_ROWS: "The rows are sorted by time.",
+        _KIND.ROWS_WITHOUT_TIME: "Those rows are left out: they lie in no utterance.",
+        _KIND.INFINITE_VALUES: "Those values are marked as lost.",
+        _KIND.FEW_MOCAP_ROWS: "Kept; the partitions that have no row are marked as empty.",
+        _KIND.NO_MOCAP_ROWS: "Kept, and marked as without mocap.",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Irregularity:
+    """One thing that is not as it should be.
+
+    Attributes:
+        dialogue_id: the dialogue it concerns; the file's name without suffix outside of a corpus
+        utterance_id: the utterance it concerns; None where it concerns the whole file
+        path: from the corpus's root, with ``/``
+        detail: what was found, in a few words
+    """
+
+    kind: IrregularityKind
+    dialogue_id: str
+    utterance_id: str | None
+    path: str
+    detail: str
+
+    @property
+    def policy(self) -> str:
+        """What is done about it, in one sentence."""
+        return POLICIES[self.kind]
+
+
+def irregularity_of(
+    kind: IrregularityKind, path: Path, detail: str, utterance_id: str | None = None
+) -> Irregularity:
+    """Describe an irregularity of the file at ``path``, taking the ids from its name.
+
+    Args:
+        path: inside a corpus, or any file
+        utterance_id: the utterance concerned, where the file holds several
+
+    Example:
+        >>> found = irregularity_of(
+        ...     IrregularityKind.EMPTY_RECORDING, Path("Ses01F_impro01_M003.wav"), "0 bytes"
+        ... )
+        >>> found.dialogue_id, found.utterance_id
+        ('Ses01F_impro01', 'Ses01F_impro01_M003')
+    """
+    stem = path.name.removeprefix("._").removesuffix(path.suffix)
+    dialogue = DIALOGUE_PATTERN.match(stem)
+    if utterance_id is None and UTTERANCE_PATTERN.fullmatch(stem):
+        utterance_id = stem
+    return Irregularity(
+        kind=kind,
+        dialogue_id=dialogue["dialogue"] if dialogue else stem,
+        utterance_id=utterance_id,
+        path=path_in_corpus(path),
+        detail=detail,
+    )
+
+
+def count_by_kind(irregularities: Iterable[Irregularity]) -> dict[IrregularityKind, int]:
+    """Count the irregularities of each kind that occurs, in the order of the kinds."""
+    counts = Counter(irregularity.kind for irregularity in irregularities)
+    return {kind: counts[kind] for kind in IrregularityKind if counts[kind]}
+
+
+def merge_irregularities(*parts: Iterable[Irregularity]) -> tuple[Irregularity, ...]:
+    """Join what several readers found, naming once what more than one of them met.
+
+    Two readers met the same thing where kind, ids and path are the same; the earlier one's
+    words are kept. One reader's own findings are never joined.
+
+    Returns:
+        all irregularities, in the order of the kinds, then by path and utterance
+    """
+    merged: list[Irregularity] = []
+    known: set[tuple[IrregularityKind, str, str | None]] = set()
+    for part in parts:
+        new = [found for found in part if (found.kind, found.path, found.utterance_id) not in known]
+        merged += new
+        known.update((found.kind, found.path, found.utterance_id) for found in new)
+    order = {kind: position for position, kind in enumerate(IrregularityKind)}
+    return tuple(
+        sorted(merged, key=lambda found: (order[found.kind], found.path, found.utterance_id or ""))
+    )

@@ -1,0 +1,115 @@
+"""The unit that is classified: one labelled turn, and the ids by which everything is found."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import CorpusError
+
+Seconds = float
+
+
+class Emotion(StrEnum):
+    """The labels of the corpus, by their codes in its files."""
+
+    ANGER = "ang"
+    EXCITEMENT = "exc"
+    NEUTRAL = "neu"
+    SADNESS = "sad"
+    HAPPINESS = "hap"
+    FRUSTRATION = "fru"
+    SURPRISE = "sur"
+    FEAR = "fea"
+    DISGUST = "dis"
+    OTHER = "oth"
+    UNDECIDED = "xxx"
+
+
+#: The four classes of the paper, in the order of every model's outputs.
+CLASSES = (Emotion.ANGER, Emotion.EXCITEMENT, Emotion.NEUTRAL, Emotion.SADNESS)
+
+DIALOGUE_PATTERN = re.compile(
+    r"(?P<dialogue>Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<kind>impro|script)(?P<take>\d\d(?:_\d)?[a-z]?))"
+)
+UTTERANCE_PATTERN = re.compile(DIALOGUE_PATTERN.pattern + r"_(?P<turn>[FM])(?P<number>\d{3})")
+
+
+@dataclass(frozen=True)
+class TurnName:
+    """What an utterance id says of its utterance."""
+
+    utterance_id: str
+    dialogue_id: str
+    session: int
+    speaker: str
+    marked_actor: str
+    is_scripted: bool
+
+
+def parse_utterance_id(utterance_id: str) -> TurnName:
+    """Take an utterance id apart.
+
+    The speaker is the session and the letter of the *turn*; the letter in the dialogue's
+    name is the actor who wears the markers, often the other one.
+
+    Raises:
+        CorpusError: the id does not have the corpus's form
+
+    Example:
+        >>> name = parse_utterance_id("Ses01F_impro01_M003")
+        >>> name.speaker, name.marked_actor, name.dialogue_id
+        ('Ses01M', 'Ses01F', 'Ses01F_impro01')
+        >>> parse_utterance_id("Ses05M_script01_1b_F012").is_scripted
+        True
+    """
+    match = UTTERANCE_PATTERN.fullmatch(utterance_id)
+    if match is None:
+        raise CorpusError(
+            f"utterance {utterance_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01_M003'"
+        )
+    session = match["session"]
+    return TurnName(
+        utterance_id=utterance_id,
+        dialogue_id=match["dialogue"],
+        session=int(session),
+        speaker=f"Ses{session}{match['turn']}",
+        marked_actor=f"Ses{session}{match['marked']}",
+        is_scripted=match["kind"] == "script",
+    )
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled turn, as the ingest found it.
+
+    Attributes:
+        emotion: the raters' label, one of all eleven
+        valence, activation, dominance: mean ratings from 1 to 5; NaN where unreadable
+        start, end: seconds from the beginning of the dialogue
+        transcript: None where the corpus has no line for it
+        wav_path: relative to the corpus's root, with ``/``; None where there is no readable recording
+        num_mocap_rows: rows of the face file strictly between start and end; 0 where there is none
+    """
+
+    utterance_id: str
+    emotion: Emotion
+    valence: float
+    activation: float
+    dominance: float
+    start: Seconds
+    end: Seconds
+    transcript: str | None
+    wav_path: str | None
+    num_mocap_rows: int
+
+    @property
+    def name(self) -> TurnName:
+        """What the id says."""
+        return parse_utterance_id(self.utterance_id)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the speaker, not the listener, wears the markers."""
+        return self.name.speaker == self.name.marked_actor
