@@ -1,0 +1,94 @@
+"""`harness`: the list of commands, none of which is imported before it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command is, and its line in `harness --help`."""
+
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "init": LazyCommand("harness.cli.init", "init", "Write a new experiment's files into a folder."),
+    "synth": LazyCommand("harness.cli.synth", "synth", "Write the synthetic corpus into a folder."),
+    "prepare": LazyCommand("harness.cli.prepare", "prepare", "Read a corpus and prepare its features."),
+    "systems": LazyCommand("harness.cli.systems", "systems", "List the systems and what each searches."),
+    "report": LazyCommand("harness.cli.report", "report", "Show what a search found, and write its page."),
+    "retrain-best": LazyCommand(
+        "harness.cli.retrain", "retrain_best", "Train the best trial's point on train + validation."
+    ),
+    "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called, or its own help is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        entry = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(entry.module), entry.function)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def harness() -> None:
+    """Find, train and honestly score multimodal emotion classifiers on IEMOCAP.
+
+    The search itself is `aup experiment.json`. With no corpus named it makes and uses a synthetic one.
+
+    \b
+    Example:
+      aup experiment.json
+      harness report results/
+      harness retrain-best --test
+    """
+
+
+def run(command: Callable[..., Any], program: str) -> int:
+    """Run a click command; errors become one sentence on standard error and an exit code."""
+    try:
+        result = command(prog_name=program, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_EXIT_CODE
+
+
+def main() -> None:
+    """The entry point of the `harness` command."""
+    sys.exit(run(harness, "harness"))

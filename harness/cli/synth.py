@@ -1,0 +1,121 @@
+"""`harness synth`: the synthetic corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+ALL_CUES = "speech,text,face,hand,head"
+NO_CUES = "none"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--scale",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of the real corpus's 10039 utterances, from 0.01 to 1; 1 has the real table of classes.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Number that decides every byte, 0 or more."
+)
+@click.option(
+    "--cues",
+    metavar="NAMES",
+    default=ALL_CUES,
+    show_default=True,
+    help="What depends on the emotion, names with commas between, or none; the rest tells nothing of it.",
+)
+@click.option(
+    "--seconds-per-utterance",
+    type=float,
+    metavar="SECONDS",
+    default=1.2,
+    show_default=True,
+    help="Mean duration of an utterance; the real corpus has 4.6, and four times the bytes.",
+)
+@click.option(
+    "--mocap-rate",
+    type=float,
+    metavar="ROWS",
+    default=25.0,
+    show_default=True,
+    help="Rows of motion a second; the real corpus has 119.9.",
+)
+@click.option(
+    "--irregularities/--no-irregularities",
+    default=True,
+    show_default=True,
+    help="The real corpus's irregularities and some damaged files, or none of them.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Dialogues written at once, each by its own process; changes the time alone.  [default: one a core]",
+)
+def synth(
+    folder: Path,
+    scale: float,
+    seed: int,
+    cues: str,
+    seconds_per_utterance: float,
+    mocap_rate: float,
+    irregularities: bool,
+    jobs: int | None,
+) -> None:
+    """Write a synthetic corpus into the folder DIR, in the layout of IEMOCAP_full_release.
+
+    DIR is new or empty, or holds what an earlier call with the same options began or finished. The size is
+    told, and the free disk checked, before anything is written. No score on it is a score on IEMOCAP.
+
+    \b
+    Example:
+      harness synth synthetic --scale 0.1 --seed 0
+    """
+    from harness.corpus.synthetic.marker import NOTE
+    from harness.corpus.synthetic.plan import plan_corpus
+    from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
+    from harness.corpus.synthetic.size import format_bytes, measure_plan
+    from harness.corpus.synthetic.writer import write_synthetic
+
+    names = [name.strip() for name in cues.split(",") if name.strip()]
+    settings = SyntheticSettings(
+        scale=scale,
+        seed=seed,
+        cues=frozenset() if names == [NO_CUES] else frozenset(read_cue(name) for name in names),
+        seconds_per_utterance=seconds_per_utterance,
+        mocap_rate=mocap_rate,
+        irregularities=irregularities,
+    )
+    plan = plan_corpus(settings)
+    size = measure_plan(plan)
+    click.echo(
+        f"{plan.num_utterances} utterances, {plan.num_four_class} of them of the four classes, in "
+        f"{len(plan.dialogues)} dialogues: {size.num_files} files, about {format_bytes(size.num_bytes)}."
+    )
+    with _progress_bar() as progress:
+        write_synthetic(folder, settings, progress, jobs)
+    click.echo(f"The synthetic corpus is in {folder}")
+    click.echo(NOTE)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("writing dialogues"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("writing dialogues", total=None, visible=False)
+
+        def show(num_written: int, num_all: int) -> None:
+            bar.update(task, completed=num_written, total=num_all, visible=True)
+
+        yield show

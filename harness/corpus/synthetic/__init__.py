@@ -1,0 +1,26 @@
+"""A corpus made up in exactly the real one's layout, with a planted answer and with its irregularities.
+
+Each modality carries a different part of the emotion: speech tells arousal, words tell valence, and
+motion tells what is neither, so that none suffices alone and all together nearly do.
+"""
+
+from harness.corpus.synthetic.marker import MARKER_NAME, NOTE, is_synthetic, read_settings
+from harness.corpus.synthetic.plan import CorpusPlan, plan_corpus
+from harness.corpus.synthetic.settings import Cue, SyntheticSettings
+from harness.corpus.synthetic.size import CorpusSize, format_bytes, measure_plan
+from harness.corpus.synthetic.writer import write_synthetic
+
+__all__ = [
+    "MARKER_NAME",
+    "NOTE",
+    "CorpusPlan",
+    "CorpusSize",
+    "Cue",
+    "SyntheticSettings",
+    "format_bytes",
+    "is_synthetic",
+    "measure_plan",
+    "plan_corpus",
+    "read_settings",
+    "write_synthetic",
+]

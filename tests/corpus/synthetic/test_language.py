@@ -1,0 +1,110 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from harness.corpus.synthetic.damage import Damage
+from harness.corpus.synthetic.language import (
+    CUE_WORDS,
+    FAINT_WORDS,
+    PHRASES,
+    compose_line,
+    compose_transcripts,
+    encode_transcription_file,
+)
+from harness.corpus.synthetic.plan import plan_corpus
+from harness.corpus.synthetic.settings import Cue, SyntheticSettings
+from harness.corpus.transcripts import read_transcripts
+
+SETTINGS = SyntheticSettings()
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return plan_corpus(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def transcripts(plan):
+    return {
+        name: text
+        for dialogue in plan.dialogues
+        for name, text in compose_transcripts(SETTINGS, dialogue).items()
+    }
+
+
+def words_of(text):
+    return text.lower().strip(".?").replace(",", "").split()
+
+
+def test_no_word_stands_in_two_vocabularies():
+    filling = {word for phrase in PHRASES for word in words_of(phrase)}
+    vocabularies = [*CUE_WORDS.values(), *FAINT_WORDS.values(), filling]
+    counts = Counter(word for vocabulary in vocabularies for word in vocabulary)
+    assert set(counts.values()) == {1}
+
+
+@pytest.mark.parametrize("side", [(True, True), (True, False), (False, True), (False, False)])
+def test_a_line_draws_on_its_own_side_alone(side):
+    for seed in range(20):
+        words = set(words_of(compose_line(side, 7, np.random.default_rng(seed))))
+        assert words & set(CUE_WORDS[side[0]]) and words & set(FAINT_WORDS[side[1]])
+        assert not words & set(CUE_WORDS[not side[0]]) and not words & set(FAINT_WORDS[not side[1]])
+
+
+def test_the_words_show_what_was_planned(plan, transcripts):
+    for dialogue in plan.dialogues:
+        for utterance in dialogue.utterances:
+            if utterance.damage is None:
+                words = set(words_of(transcripts[utterance.utterance_id]))
+                side = Cue.TEXT in utterance.main_sides
+                assert words & set(CUE_WORDS[side]) and not words & set(CUE_WORDS[not side])
+
+
+def test_telling_words_recur(transcripts):
+    counts = Counter(word for text in transcripts.values() for word in words_of(text))
+    assert min(counts[word] for words in CUE_WORDS.values() for word in words) > len(transcripts) / 50
+
+
+def test_scripted_lines_are_shared_by_sessions_and_improvised_ones_mostly_not(transcripts):
+    last = {name: text for name, text in transcripts.items() if name.startswith("Ses05")}
+    earlier = {text for name, text in transcripts.items() if name not in last}
+    share_scripted = np.mean([text in earlier for name, text in last.items() if "script" in name])
+    share_improvised = np.mean([text in earlier for name, text in last.items() if "impro" in name])
+    assert 0.15 < share_scripted < 0.5
+    assert 0.02 < share_improvised < share_scripted
+
+
+def test_few_lines_have_a_tag(transcripts):
+    assert 0.005 < np.mean(["[" in text for text in transcripts.values()]) < 0.06
+
+
+def test_the_file_reads_back_as_composed(plan, tmp_path):
+    damages = set()
+    for dialogue in plan.dialogues:
+        path = tmp_path / f"{dialogue.dialogue_id}.txt"
+        path.write_bytes(encode_transcription_file(SETTINGS, dialogue))
+        composed = compose_transcripts(SETTINGS, dialogue)
+        read, _ = read_transcripts(path)
+        for utterance in dialogue.utterances:
+            name = utterance.utterance_id
+            damages.add(utterance.damage)
+            if utterance.damage is Damage.NO_TRANSCRIPT:
+                assert name not in read
+            elif utterance.damage is Damage.NOT_UTF8:
+                assert read[name] == f"{composed[name]} Café."
+                assert b"\xe9" in path.read_bytes()
+            else:
+                assert read[name] == composed[name]
+            assert (read.get(name) == "[LAUGHTER]") == (utterance.damage is Damage.ONLY_TAG)
+            assert (": " in read.get(name, "")) == (utterance.damage is Damage.COLON)
+    assert damages == {*Damage, None}
+
+
+def test_the_file_has_lines_that_are_no_utterances_only_where_irregularities_are_wanted(plan):
+    text = encode_transcription_file(SETTINGS, plan.dialogues[0]).decode()
+    assert text.count("_MXX0 [") == 2
+    assert "F: Yeah.\n" in text or "M: Yeah.\n" in text
+    sound = SyntheticSettings(irregularities=False)
+    lines = encode_transcription_file(sound, plan_corpus(sound).dialogues[0]).decode().splitlines()
+    assert len(lines) == len(plan.dialogues[0].utterances)
