@@ -1,0 +1,253 @@
+"""Which utterances train, which validate, which test: splits under named protocols.
+
+A ``Protocol`` is every choice that changes a score and that the paper, its published code and
+careful practice make differently. Its hash stands beside every trial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from harness.corpus.utterances import parse_utterance_id
+from harness.errors import ExperimentFileError, FeatureError, unknown_name
+
+#: Utterances of Sessions 1-4 that train during the search, and that are held out of it.
+#: Source: paper, section 3 (838 of 3838 validate).
+NUM_TRAIN_UTTERANCES, NUM_HOLDOUT_UTTERANCES = 3000, 838
+
+
+class SplitRule(StrEnum):
+    """How the sessions that are not tested come apart into train and validation."""
+
+    HOLDOUT_BY_ID = "holdout-by-id"  # sorted by id, the first 3000 of 3838 train (or that share of fewer)
+    LAST_SESSION = "last-session"  # the last session before the test session validates: new speakers
+
+
+class EpochChoice(StrEnum):
+    """Who chooses the epoch that a final training is scored by."""
+
+    VALIDATION = "validation"
+    TEST_MAXIMUM = "test-maximum"  # the published code's: the best of all test epochs, optimistic
+
+
+class Recordings(StrEnum):
+    ALL = "all"
+    IMPROVISED = "improvised"
+    SCRIPTED = "scripted"
+
+
+class SpeechSource(StrEnum):
+    UTTERANCE = "utterance"
+    DIALOGUE_LEFT = "dialogue-left"  # the left channel of the dialogue's recording, for both speakers
+
+
+class Chroma(StrEnum):
+    LIBRARY = "library"
+    ZEROS = "zeros"
+
+
+class HeadAndHand(StrEnum):
+    MEASURED = "measured"
+    ZEROS = "zeros"
+
+
+class MocapGaps(StrEnum):
+    TRAINING_MEAN = "training-mean"
+    ZEROS = "zeros"
+
+
+class ListenerMocap(StrEnum):
+    USED = "used"
+    MASKED = "masked"
+
+
+class Scaling(StrEnum):
+    STANDARDISED = "standardised"  # by mean and deviation of the training utterances
+    NONE = "none"
+
+
+class Lengths(StrEnum):
+    REAL = "real"  # masks; padding changes nothing
+    PADDED = "padded"  # zeros to the full length, on the left for words, and no mask
+
+
+class Vocabulary(StrEnum):
+    TRAINING = "training"
+    EVERYTHING_OPENED = "everything-opened"  # also what is scored: validation in a search, test at the end
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every named choice between the paper, its published code and strict practice.
+
+    Source: the paper's text; where its code differs, the ``published-code`` preset.
+    """
+
+    name: str
+    split_rule: SplitRule = SplitRule.HOLDOUT_BY_ID
+    test_session: int = 5
+    recordings: Recordings = Recordings.ALL
+    epoch_choice: EpochChoice = EpochChoice.VALIDATION
+    speech_source: SpeechSource = SpeechSource.UTTERANCE
+    trims_edge_frames: bool = False
+    chroma: Chroma = Chroma.LIBRARY
+    head_and_hand: HeadAndHand = HeadAndHand.MEASURED
+    mocap_gaps: MocapGaps = MocapGaps.TRAINING_MEAN
+    listener_mocap: ListenerMocap = ListenerMocap.USED
+    scaling: Scaling = Scaling.STANDARDISED
+    lengths: Lengths = Lengths.REAL
+    max_words: int = 500
+    vocabulary: Vocabulary = Vocabulary.TRAINING
+
+    @property
+    def protocol_hash(self) -> str:
+        """16 hexadecimal digits over every choice."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def shares_speakers(self) -> bool:
+        """Whether validation hears speakers that training has heard."""
+        return self.split_rule is SplitRule.HOLDOUT_BY_ID
+
+    def to_json(self) -> dict[str, Any]:
+        """Every choice by name, as plain values."""
+        return {key: value.value if isinstance(value, StrEnum) else value for key, value in asdict(self).items()}
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "paper": Protocol("paper"),
+    "published-code": Protocol(
+        "published-code",
+        epoch_choice=EpochChoice.TEST_MAXIMUM,
+        speech_source=SpeechSource.DIALOGUE_LEFT,
+        trims_edge_frames=True,
+        chroma=Chroma.ZEROS,
+        head_and_hand=HeadAndHand.ZEROS,
+        mocap_gaps=MocapGaps.ZEROS,
+        scaling=Scaling.NONE,
+        lengths=Lengths.PADDED,
+        max_words=50,
+        vocabulary=Vocabulary.EVERYTHING_OPENED,
+    ),
+    "strict": Protocol("strict", split_rule=SplitRule.LAST_SESSION),
+}
+
+
+def read_protocol(value: object) -> Protocol:
+    """Read a protocol: a preset's name, or an object ``{"base": preset, choice: value, ...}``.
+
+    Raises:
+        UnknownNameError: no such preset, or no such value for a choice
+        ExperimentFileError: no such choice, or a value of the wrong type
+    """
+    if isinstance(value, str):
+        if value not in PROTOCOLS:
+            raise unknown_name("protocol", value, PROTOCOLS)
+        return PROTOCOLS[value]
+    if not isinstance(value, Mapping):
+        raise ExperimentFileError(
+            f"protocol: found {value!r}; expected a name of {sorted(PROTOCOLS)}, or an object with 'base' and choices"
+        )
+    base = read_protocol(str(value.get("base", "paper")))
+    choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
+    if not choices:
+        return base
+    known = {field.name: getattr(base, field.name) for field in fields(Protocol) if field.name != "name"}
+    for key, choice in choices.items():
+        if key not in known:
+            raise unknown_name("choice of a protocol", key, known)
+        choices[key] = _read_choice(key, choice, known[key])
+    changes = {key: choice for key, choice in choices.items() if choice != known[key]}
+    label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
+    return replace(base, name=str(value.get("name", label)), **choices)
+
+
+def _read_choice(key: str, choice: object, default: object) -> Any:
+    if isinstance(default, StrEnum):
+        allowed = [member.value for member in type(default)]
+        if choice not in allowed:
+            raise unknown_name(f"value of the protocol's {key!r}:", choice, allowed)
+        return type(default)(choice)
+    if type(choice) is not type(default):
+        raise ExperimentFileError(
+            f"protocol choice {key!r}: found {choice!r}; expected a value like {default!r}"
+        )
+    return choice
+
+
+@dataclass(frozen=True)
+class Split:
+    """The utterance ids of train and validation, and the session that stays sealed.
+
+    The test set's ids are not here: whoever names them has opened the test session.
+    """
+
+    protocol: Protocol
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test_session: int
+
+    @property
+    def shared_speakers(self) -> tuple[str, ...]:
+        """Speakers heard both in train and in validation; empty where the rule keeps them apart."""
+        heard = {parse_utterance_id(utterance_id).speaker for utterance_id in self.train}
+        return tuple(
+            sorted(heard & {parse_utterance_id(utterance_id).speaker for utterance_id in self.validation})
+        )
+
+
+def search_sessions(protocol: Protocol) -> tuple[int, ...]:
+    """The sessions that a search may open under ``protocol``: all but the test session."""
+    return tuple(session for session in range(1, 6) if session != protocol.test_session)
+
+
+def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> list[str]:
+    """Keep the ids that ``recordings`` names, sorted."""
+    if recordings is Recordings.ALL:
+        return sorted(utterance_ids)
+    keeps_scripted = recordings is Recordings.SCRIPTED
+    return sorted(
+        utterance_id
+        for utterance_id in utterance_ids
+        if parse_utterance_id(utterance_id).is_scripted == keeps_scripted
+    )
+
+
+def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
+    """Part the four-class utterances of the sessions that are not tested.
+
+    Args:
+        protocol: names the rule
+        utterance_ids: ids of all four-class utterances outside the test session, in any order
+
+    Raises:
+        FeatureError: an id of the test session is among them, or a part would be empty
+
+    Source: paper, section 3: of the 3838 utterances of Sessions 1-4 the last 838 by id validate.
+    """
+    selected = select_recordings(utterance_ids, protocol.recordings)
+    sealed = [name for name in selected if parse_utterance_id(name).session == protocol.test_session]
+    if sealed:
+        raise FeatureError(
+            f"utterance {sealed[0]!r}: belongs to Session {protocol.test_session}, which protocol "
+            f"{protocol.name!r} keeps for the test; a split may not contain it"
+        )
+    if protocol.split_rule is SplitRule.HOLDOUT_BY_ID:
+        share = NUM_TRAIN_UTTERANCES / (NUM_TRAIN_UTTERANCES + NUM_HOLDOUT_UTTERANCES)
+        cut = round(len(selected) * share)
+        train, validation = selected[:cut], selected[cut:]
+    else:
+        last_session = max(search_sessions(protocol))
+        train = [name for name in selected if parse_utterance_id(name).session != last_session]
+        validation = [name for name in selected if parse_utterance_id(name).session == last_session]
+    if not train or not validation:
+        raise FeatureError(
+            f"protocol {protocol.name!r}: {len(selected)} utterances part into {len(train)} for training and "
+            f"{len(validation)} for validation; expected at least one of each"
+        )
+    return Split(protocol, tuple(train), tuple(validation), protocol.test_session)
