@@ -1,0 +1,201 @@
+"""`harness prepare`: a corpus to prepared features, with the ingest's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.features.ingest_report import IngestReport
+    from harness.features.prepared import Progress
+    from harness.splits import Protocol
+
+#: The names stand here too, so that the help needs no import of the features.
+VARIANTS = ("short-term", "deltas", "mel", "short-windows")
+PROTOCOL_NAMES = ("paper", "published-code", "strict")
+#: Counts that differ are told one by one up to this many; beyond it the table alone tells them.
+MAX_SENTENCES = 10
+
+
+@click.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the prepared features.  [default: one in results/prepared/, named after the corpus]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Dialogues read at once, each by its own process; changes the time alone.  [default: one a core]",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOL_NAMES),
+    default="paper",
+    show_default=True,
+    help="Protocol that chooses the recording, the edge frames and the split that is shown.",
+)
+@click.option(
+    "--speech",
+    type=click.Choice(VARIANTS),
+    default="short-term",
+    show_default=True,
+    help="Numbers that describe a window of sound; each choice has its own folder.",
+)
+def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str) -> None:
+    """Read the corpus in the folder CORPUS, prepare its features, and tell what is irregular in it.
+
+    CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only the
+    dialogues that are new or changed; one that was broken off goes on.
+
+    \b
+    Example:
+      harness prepare ../data/IEMOCAP_full_release
+    """
+    from rich.console import Console
+
+    from harness.corpus.layout import find_root
+    from harness.corpus.synthetic.marker import NOTE, is_synthetic
+    from harness.features.prepared import prepare_corpus, prepared_dir_for
+    from harness.features.speech import speech_settings
+    from harness.splits import PROTOCOLS
+
+    console = Console()
+    layout = find_root(corpus)
+    if is_synthetic(layout.root):
+        console.print(NOTE, soft_wrap=True)
+    settings = speech_settings(PROTOCOLS[protocol], speech)
+    prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
+    with _progress_bar() as progress:
+        report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
+    _print_report(console, report, PROTOCOLS[protocol])
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading dialogues"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading dialogues", total=None, visible=False)
+
+        def show(num_done: int, num_all: int) -> None:
+            bar.update(task, completed=num_done, total=num_all, visible=num_all > 0)
+
+        yield show
+
+
+def _print_report(console: Console, report: IngestReport, protocol: Protocol) -> None:
+    from harness.splits import SpeechSource
+
+    if report.is_complete:
+        console.print("The corpus is complete: every count by session and class is the published one.")
+    else:
+        console.print(f"The corpus is not the complete release: {len(report.differences)} counts differ.")
+        if len(report.differences) <= MAX_SENTENCES:
+            for sentence in report.differences:
+                console.print(f"  {sentence}", soft_wrap=True, highlight=False)
+    console.print(_count_table(report))
+    _print_modalities(console, report, is_cut=protocol.speech_source is SpeechSource.DIALOGUE_LEFT)
+    _print_split(console, report, protocol)
+    if report.irregularities:
+        console.print(_irregularity_table(report))
+        console.print("Every one with its ids:", soft_wrap=True)
+        console.print(str(report.irregularities_path), soft_wrap=True, highlight=False, markup=False)
+    else:
+        console.print("Nothing irregular was found.")
+    num_kept = report.num_dialogues - report.num_read
+    console.print(f"{report.num_read} dialogues were read, {num_kept} had been read before.")
+    console.print(f"The prepared features are in {report.prepared_dir}", soft_wrap=True, markup=False)
+
+
+def _count_table(report: IngestReport) -> Table:
+    from rich.table import Table
+
+    from harness.corpus.checks import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+    from harness.corpus.utterances import CLASSES
+    from harness.features.ingest_report import ALL_LABELS
+
+    table = Table("session", title="Utterances (found/published where they differ)", title_justify="left")
+    for name in (*(emotion.value for emotion in CLASSES), "all four", ALL_LABELS):
+        table.add_column(name, justify="right")
+    found_sums: Counter[str] = Counter()
+    published_sums: Counter[str] = Counter()
+    for session in PUBLISHED_COUNTS:
+        published = {emotion.value: count for emotion, count in PUBLISHED_COUNTS[session].items()}
+        published |= {"all four": sum(published.values()), ALL_LABELS: PUBLISHED_TOTALS[session]}
+        counts = report.counts.get(session, dict.fromkeys(published, 0))
+        found = {**counts, "all four": sum(counts[emotion] for emotion in CLASSES)}
+        table.add_row(str(session), *_cells(found, published))
+        found_sums.update(found)
+        published_sums.update(published)
+    table.add_section()
+    table.add_row("all", *_cells(found_sums, published_sums))
+    return table
+
+
+def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
+    return [
+        str(found[name]) if found[name] == count else f"{found[name]}/{count}"
+        for name, count in published.items()
+    ]
+
+
+def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
+    from harness.features.manifest import MODALITIES
+
+    for modality in MODALITIES:
+        num_present = report.num_present[modality]
+        if num_present:
+            console.print(
+                f"{modality}: {num_present} of {report.num_four_class} four-class utterances have it."
+            )
+        else:
+            what = "recording of a whole dialogue" if is_cut and modality == "speech" else modality
+            console.print(
+                f"{modality}: the corpus has no {what}, so systems that need {modality} cannot use it."
+            )
+
+
+def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> None:
+    from harness.errors import FeatureError
+    from harness.features.store import FeatureStore
+    from harness.splits import make_split, search_sessions, select_recordings
+
+    store = FeatureStore.open(Path(report.prepared_dir))
+    opened = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
+    tested = [utterance.utterance_id for utterance in store.utterances([protocol.test_session])]
+    try:
+        split = make_split(protocol, opened)
+    except FeatureError as error:
+        console.print(f"No split: {error}", soft_wrap=True, markup=False)
+        return
+    num_tested = len(select_recordings(tested, protocol.recordings))
+    counts = f"{len(split.train)} utterances train, {len(split.validation)} validate, {num_tested} test"
+    console.print(f"Under protocol {protocol.name}: {counts} (Session {split.test_session}).", soft_wrap=True)
+
+
+def _irregularity_table(report: IngestReport) -> Table:
+    from rich.table import Table
+
+    from harness.corpus.irregularities import POLICIES
+
+    table = Table("irregularity", title="Irregularities", title_justify="left")
+    table.add_column("count", justify="right")
+    table.add_column("what is done")
+    for kind, count in report.irregularities.items():
+        table.add_row(kind.value, str(count), POLICIES[kind])
+    return table

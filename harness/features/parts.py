@@ -1,0 +1,101 @@
+"""One cached file a dialogue, so that a second run does only what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.corpus.irregularities import Irregularity, IrregularityKind
+from harness.corpus.layout import CorpusLayout
+from harness.features.ingest import DialogueArrays, DialogueRecord, read_features
+from harness.features.speech import SpeechSettings
+from harness.features.utterance_list import utterance_from_json, utterance_to_json
+from harness.files import write_then_rename
+
+#: Counts up when the same files give other features or are told of in another way.
+INGEST_VERSION = 1
+
+PARTS_NAME = "parts"
+
+_ARRAYS = ("frames", "speech_lengths", "mocap", "mocap_empty")
+
+
+def part_key(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings) -> str:
+    """Hash what decides a dialogue's part: its files' sizes and times, the settings, the code's version.
+
+    Returns:
+        16 hexadecimal digits
+    """
+    inputs = {
+        "fingerprint": layout.fingerprint(dialogue_id),
+        "macos_files": [layout.relative(path) for path in layout.macos_files(dialogue_id)],
+        "settings": settings.to_json(),
+        "ingest_version": INGEST_VERSION,
+        "pyAudioAnalysis": version("pyAudioAnalysis"),
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def part_path(prepared_dir: Path, dialogue_id: str, key: str) -> Path:
+    """Where a dialogue's part lies."""
+    return prepared_dir / PARTS_NAME / f"{dialogue_id}.{key}.npz"
+
+
+def make_part(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings, path: Path) -> None:
+    """Read one dialogue and write its part, whole or not at all; parts of its earlier states are removed."""
+    record, arrays = read_features(layout, dialogue_id, settings)
+    text = json.dumps(_record_to_json(record)).encode()
+    named = {name: getattr(arrays, name) for name in _ARRAYS}
+    with write_then_rename(path) as stream:
+        np.savez(stream, allow_pickle=False, record=np.frombuffer(text, dtype=np.uint8), **named)
+    for stale in path.parent.glob(f"{dialogue_id}.*.npz"):
+        if stale != path:
+            stale.unlink(missing_ok=True)
+
+
+def has_part(path: Path) -> bool:
+    """Whether a whole part lies at ``path``."""
+    return zipfile.is_zipfile(path)
+
+
+def read_record(path: Path) -> DialogueRecord:
+    """Read what a part says in words, without its arrays."""
+    with np.load(path, allow_pickle=False) as part:
+        return _record_from_json(json.loads(part["record"].tobytes()))
+
+
+def read_arrays(path: Path) -> DialogueArrays:
+    """Read a part's arrays."""
+    with np.load(path, allow_pickle=False) as part:
+        return DialogueArrays(**{name: part[name] for name in _ARRAYS})
+
+
+def _record_to_json(record: DialogueRecord) -> dict[str, Any]:
+    return {
+        "utterances": [utterance_to_json(utterance) for utterance in record.utterances],
+        "irregularities": [asdict(irregularity) for irregularity in record.irregularities],
+        "file_hashes": dict(record.file_hashes),
+        "mocap_columns": dict(record.mocap_columns),
+        "num_present": dict(record.num_present),
+    }
+
+
+def _record_from_json(record: Mapping[str, Any]) -> DialogueRecord:
+    return DialogueRecord(
+        utterances=tuple(utterance_from_json(utterance) for utterance in record["utterances"]),
+        irregularities=tuple(
+            Irregularity(**{**irregularity, "kind": IrregularityKind(irregularity["kind"])})
+            for irregularity in record["irregularities"]
+        ),
+        file_hashes=record["file_hashes"],
+        mocap_columns={stream: tuple(names) for stream, names in record["mocap_columns"].items()},
+        num_present=record["num_present"],
+    )

@@ -1,0 +1,289 @@
+"""Sound to frames: the numbers that describe each short window of an utterance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.corpus.audio import SAMPLING_RATE
+from harness.corpus.utterances import Seconds
+from harness.errors import FeatureError, ShapeError, unknown_name
+from harness.splits import Protocol, SpeechSource
+
+Frames = npt.NDArray[np.float64]
+
+#: The order in which pyAudioAnalysis 0.3.14 returns them. Source: paper, section 3 (8 + 13 + 13).
+SHORT_TERM_COLUMNS = (
+    "zcr",
+    "energy",
+    "energy_entropy",
+    "spectral_centroid",
+    "spectral_spread",
+    "spectral_entropy",
+    "spectral_flux",
+    "spectral_rolloff",
+    *(f"mfcc_{number}" for number in range(1, 14)),
+    *(f"chroma_{number}" for number in range(1, 13)),
+    "chroma_std",
+)
+MFCC_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("mfcc_"))
+CHROMA_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("chroma_"))
+
+#: As many bands as the library's own filters for the MFCC have, so that the two inputs compare.
+NUM_MEL_BANDS = 40
+#: Added to a band's power before the logarithm: the library's own floor under its logarithms.
+LOG_FLOOR = float(np.finfo(np.float64).eps)
+#: Samples. Below it the library indexes its chroma table out of bounds.
+MIN_WINDOW_SAMPLES = 200
+
+
+class SpeechKind(StrEnum):
+    """What stands in a frame."""
+
+    SHORT_TERM = "short-term"  # the 34 of pyAudioAnalysis
+    DELTAS = "deltas"  # the 34, the 13 deltas of the MFCC, their 13 double deltas: 60
+    MEL = "mel"  # the logarithm of 40 mel bands' power
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """Everything that changes the frames of an utterance.
+
+    Attributes:
+        window, hop: seconds
+        max_frames: frames kept, from the beginning
+        source: which recording the utterance is taken from
+        trims_edge_frames: whether the first and the last frame are dropped before the others are cut
+
+    Raises:
+        FeatureError: a number is out of the range in which frames can be computed
+
+    Source:
+        paper, section 3. ``trims_edge_frames`` is the published code's.
+    """
+
+    kind: SpeechKind = SpeechKind.SHORT_TERM
+    window: Seconds = 0.2
+    hop: Seconds = 0.1
+    max_frames: int = 100
+    source: SpeechSource = SpeechSource.UTTERANCE
+    trims_edge_frames: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window_samples < MIN_WINDOW_SAMPLES:
+            raise FeatureError(
+                f"speech settings: a window of {self.window} s has {self.window_samples} samples at "
+                f"{SAMPLING_RATE} Hz; expected at least {MIN_WINDOW_SAMPLES}, which is "
+                f"{MIN_WINDOW_SAMPLES / SAMPLING_RATE} s"
+            )
+        if self.hop_samples < 1:
+            raise FeatureError(f"speech settings: found a hop of {self.hop} s; expected more than 0 s")
+        if self.max_frames < 1:
+            raise FeatureError(f"speech settings: found max_frames {self.max_frames}; expected at least 1")
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a window at ``SAMPLING_RATE``."""
+        return round(self.window * SAMPLING_RATE)
+
+    @property
+    def hop_samples(self) -> int:
+        """Distance between the beginnings of two windows at ``SAMPLING_RATE``."""
+        return round(self.hop * SAMPLING_RATE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting by name, as plain values."""
+        return {
+            key: value.value if isinstance(value, StrEnum) else value for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> SpeechSettings:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            FeatureError: a setting is missing, unknown or of a value that is not allowed
+        """
+        try:
+            known = {**record, "kind": SpeechKind(record["kind"]), "source": SpeechSource(record["source"])}
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FeatureError(
+                f"speech settings: found {json.dumps(dict(record), sort_keys=True)}; "
+                f"expected exactly {sorted(cls().to_json())} ({error})"
+            ) from error
+
+
+#: What a user may ask for by name.
+#: Source: paper, section 4.1 (mel-spectrogram; 0.08 s with 200 frames) and section 3 (deltas).
+#: The hop of 0.04 s is ours: half a window, as in the paper's 0.2 s and 0.1 s.
+SPEECH_VARIANTS: Mapping[str, SpeechSettings] = {
+    "short-term": SpeechSettings(),
+    "deltas": SpeechSettings(kind=SpeechKind.DELTAS),
+    "mel": SpeechSettings(kind=SpeechKind.MEL),
+    "short-windows": SpeechSettings(window=0.08, hop=0.04, max_frames=200),
+}
+
+
+def speech_settings(protocol: Protocol, variant: str = "short-term") -> SpeechSettings:
+    """Return a variant's settings with the recording and the trimming that ``protocol`` chooses.
+
+    Raises:
+        UnknownNameError: no such variant
+
+    Example:
+        >>> from harness.splits import PROTOCOLS
+        >>> speech_settings(PROTOCOLS["published-code"], "mel").source.value
+        'dialogue-left'
+    """
+    if variant not in SPEECH_VARIANTS:
+        raise unknown_name("speech variant", variant, SPEECH_VARIANTS)
+    chosen = SPEECH_VARIANTS[variant].to_json()
+    chosen["source"] = protocol.speech_source
+    chosen["trims_edge_frames"] = protocol.trims_edge_frames
+    return SpeechSettings.from_json(chosen)
+
+
+def prepared_key(settings: SpeechSettings) -> str:
+    """Return 8 hexadecimal digits over every setting, to name a folder of prepared features with."""
+    return hashlib.sha256(json.dumps(settings.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def column_names(settings: SpeechSettings) -> tuple[str, ...]:
+    """Name the numbers of a frame, in order.
+
+    Example:
+        >>> [len(column_names(SpeechSettings(kind=kind))) for kind in SpeechKind]
+        [34, 60, 40]
+        >>> column_names(SpeechSettings(kind=SpeechKind.DELTAS))[-1]
+        'delta_delta_mfcc_13'
+    """
+    if settings.kind is SpeechKind.MEL:
+        return tuple(f"mel_{number}" for number in range(1, NUM_MEL_BANDS + 1))
+    if settings.kind is SpeechKind.SHORT_TERM:
+        return SHORT_TERM_COLUMNS
+    deltas = tuple(f"delta_{name}" for name in MFCC_COLUMNS)
+    return SHORT_TERM_COLUMNS + deltas + tuple(f"delta_{name}" for name in deltas)
+
+
+def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -> Frames:
+    """Describe each window of an utterance by ``column_names(settings)``.
+
+    The signal loses its mean and is divided by its peak first, as pyAudioAnalysis does, so that
+    the loudness between utterances is lost. A delta is the difference to the frame before, 0 in the first.
+
+    Args:
+        samples: float64 (num_samples,) in [-1, 1) at ``SAMPLING_RATE``
+
+    Returns:
+        float64 (num_frames, num_columns), at most ``max_frames`` frames; finite, silence included.
+        No frame only where ``trims_edge_frames`` has dropped all there were
+
+    Raises:
+        ShapeError: ``samples`` is not 1-D, or shorter than one window
+
+    Source:
+        paper, section 3: 0.2 s windows every 0.1 s, the first 100 frames. Deviates: nothing.
+    """
+    if samples.ndim != 1:
+        raise ShapeError(f"samples have shape {samples.shape}; expected one channel, (num_samples,)")
+    if samples.size < settings.window_samples:
+        raise ShapeError(
+            f"the recording has {samples.size} samples ({samples.size / SAMPLING_RATE:.3f} s); "
+            f"expected at least {settings.window_samples}, one window of {settings.window} s"
+        )
+    if settings.kind is SpeechKind.MEL:
+        frames = _log_mel(samples, settings)
+    else:
+        frames = _short_term(samples, settings)
+        if settings.kind is SpeechKind.DELTAS:
+            frames = _with_deltas(frames)
+    if settings.trims_edge_frames:
+        frames = frames[1:-1]
+    return frames[: settings.max_frames]
+
+
+def short_term_library() -> ModuleType:
+    """Return pyAudioAnalysis.ShortTermFeatures with its chroma table computed once for each size of window.
+
+    This is the one place that changes the library: it rebuilds that table for every frame, 70 % of
+    its time. The function keeps its arguments and its values; its arrays become read-only.
+    """
+    from pyAudioAnalysis import ShortTermFeatures
+
+    if not hasattr(ShortTermFeatures.chroma_features_init, "cache_info"):
+        original = ShortTermFeatures.chroma_features_init
+
+        @lru_cache(maxsize=8)
+        def chroma_features_init(
+            num_fft: int, sampling_rate: float
+        ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+            num_chroma, num_freqs_per_chroma = original(num_fft, sampling_rate)
+            num_chroma.flags.writeable = False
+            num_freqs_per_chroma.flags.writeable = False
+            return num_chroma, num_freqs_per_chroma
+
+        ShortTermFeatures.chroma_features_init = chroma_features_init
+    library: ModuleType = ShortTermFeatures
+    return library
+
+
+def _short_term(samples: npt.NDArray[np.float64], settings: SpeechSettings) -> Frames:
+    as_16_bit = samples * 2.0**15
+    features, _ = short_term_library().feature_extraction(
+        as_16_bit, SAMPLING_RATE, settings.window_samples, settings.hop_samples, deltas=False
+    )
+    return np.ascontiguousarray(features.T)
+
+
+def _with_deltas(frames: Frames) -> Frames:
+    first = SHORT_TERM_COLUMNS.index(MFCC_COLUMNS[0])
+    mfcc = frames[:, first : first + len(MFCC_COLUMNS)]
+    deltas = np.diff(mfcc, axis=0, prepend=mfcc[:1])
+    double_deltas = np.diff(deltas, axis=0, prepend=deltas[:1])
+    return np.concatenate([frames, deltas, double_deltas], axis=1)
+
+
+def _log_mel(samples: npt.NDArray[np.float64], settings: SpeechSettings) -> Frames:
+    centred = samples - samples.mean()
+    normalised = centred / (np.abs(centred).max() + 1e-10)
+    windows = np.lib.stride_tricks.sliding_window_view(normalised, settings.window_samples)[
+        :: settings.hop_samples
+    ]
+    power = np.abs(np.fft.rfft(windows * np.hanning(settings.window_samples), axis=1)) ** 2
+    return np.log(power @ mel_filters(settings.window_samples) + LOG_FLOOR)
+
+
+@lru_cache(maxsize=8)
+def mel_filters(window_samples: int) -> npt.NDArray[np.float64]:
+    """Return triangular filters of sum 1, evenly spaced in mel from 0 Hz to half the sampling rate.
+
+    A band that lies between two bins of a short window takes the nearer one.
+
+    Returns:
+        float64 (window_samples // 2 + 1, NUM_MEL_BANDS), read-only
+
+    Source:
+        mel = 2595 log10(1 + hertz / 700): O'Shaughnessy, Speech Communication (1987), as HTK uses it.
+    """
+    bins = np.arange(window_samples // 2 + 1) * SAMPLING_RATE / window_samples
+    top = 2595.0 * np.log10(1.0 + SAMPLING_RATE / 2 / 700.0)
+    edges = 700.0 * (10.0 ** (np.linspace(0.0, top, NUM_MEL_BANDS + 2) / 2595.0) - 1.0)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins[:, None] - low) / (centre - low)
+    falling = (high - bins[:, None]) / (high - centre)
+    filters = np.clip(np.minimum(rising, falling), 0.0, None)
+    for band in np.flatnonzero(filters.sum(axis=0) == 0.0):
+        filters[np.abs(bins - centre[band]).argmin(), band] = 1.0
+    filters /= filters.sum(axis=0)
+    filters.flags.writeable = False
+    return filters

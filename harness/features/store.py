@@ -1,0 +1,197 @@
+"""Prepared features as trials open them: memory-mapped, and only the sessions that they name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
+from harness.errors import FeatureError
+from harness.features.gathered import Features
+from harness.features.manifest import PREPARE_AGAIN, ArrayRecord, Manifest
+from harness.features.utterance_list import UTTERANCES_NAME, read_utterances
+from harness.splits import SpeechSource
+
+__all__ = ["FeatureStore", "Features", "require_modalities", "session_dir"]
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A folder of prepared features. Opening it reads the manifest alone."""
+
+    prepared_dir: Path
+    manifest: Manifest
+    _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @classmethod
+    def open(cls, prepared_dir: Path) -> FeatureStore:
+        """Open prepared features.
+
+        Raises:
+            FeatureError: there are none, or the manifest is damaged
+        """
+        return cls(prepared_dir, Manifest.read(prepared_dir))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of ``speech``, ``text`` and ``mocap`` of which the corpus has anything."""
+        return self.manifest.modalities
+
+    @property
+    def corpus_hash(self) -> str:
+        """SHA-256 over the corpus's content."""
+        return self.manifest.corpus_hash
+
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """The sessions that the corpus has."""
+        return tuple(sorted(self.manifest.sessions))
+
+    def session_dir(self, session: int) -> Path:
+        """The folder of one session's files."""
+        return session_dir(self.prepared_dir, session)
+
+    def utterances(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
+        """The four-class utterances of some sessions, sorted by id; no other session's file is opened.
+
+        Sessions that the corpus does not have are left out.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        return tuple(
+            utterance
+            for session in sorted(set(sessions) & set(self.sessions))
+            for utterance in self._list(session)
+        )
+
+    def load(self, utterance_ids: Sequence[str], verify: bool = False) -> Features:
+        """Map the features of some utterances into memory; only their sessions' files are opened.
+
+        Args:
+            utterance_ids: of four-class utterances, in any order
+            verify: whether to compare each file's SHA-256 with the manifest's too, which reads it all
+
+        Raises:
+            FeatureError: an id is unknown, or a file is missing, damaged or not what the manifest says
+        """
+        session_of = [parse_utterance_id(utterance_id).session for utterance_id in utterance_ids]
+        sessions = sorted(set(session_of))
+        blocks = tuple(self._map(session, verify) for session in sessions)
+        places = {
+            utterance.utterance_id: (block, row, utterance)
+            for block, session in enumerate(sessions)
+            for row, utterance in enumerate(self._list(session))
+        }
+        for utterance_id in utterance_ids:
+            if utterance_id not in places:
+                raise FeatureError(
+                    f"utterance {utterance_id!r}: not among the four-class utterances of "
+                    f"{str(self.prepared_dir)!r}; expected an id of its {UTTERANCES_NAME}"
+                )
+        found = [places[utterance_id] for utterance_id in utterance_ids]
+        block_of = np.array([block for block, _, _ in found], dtype=np.int64)
+        row_of = np.array([row for _, row, _ in found], dtype=np.int64)
+        return Features(
+            utterances=tuple(utterance for _, _, utterance in found),
+            speech_lengths=_gather_counts(blocks, "speech_lengths", block_of, row_of),
+            mocap_rows=_gather_counts(blocks, "mocap_rows", block_of, row_of),
+            speech_settings=self.manifest.speech_settings,
+            speech_columns=self.manifest.speech_columns,
+            _blocks=blocks,
+            _block_of=block_of,
+            _row_of=row_of,
+        )
+
+    def _list(self, session: int) -> tuple[Utterance, ...]:
+        if session not in self._utterances:
+            if session not in self.manifest.sessions:
+                raise FeatureError(
+                    f"prepared features {str(self.prepared_dir)!r}: there is no Session {session}; "
+                    f"expected one of {list(self.sessions)}"
+                )
+            four_class = read_utterances(self.session_dir(session) / UTTERANCES_NAME, CLASSES)
+            expected = self.manifest.sessions[session].num_four_class
+            if len(four_class) != expected:
+                raise _differs(
+                    self.session_dir(session) / UTTERANCES_NAME,
+                    f"{len(four_class)} four-class utterances",
+                    str(expected),
+                )
+            self._utterances[session] = four_class
+        return self._utterances[session]
+
+    def _map(self, session: int, verify: bool) -> Mapping[str, npt.NDArray[Any]]:
+        self._list(session)
+        if session not in self._arrays or verify:
+            records = self.manifest.sessions[session].arrays
+            folder = self.session_dir(session)
+            self._arrays[session] = {
+                name: _open_array(folder / f"{name}.npy", record, verify) for name, record in records.items()
+            }
+        return self._arrays[session]
+
+
+def session_dir(prepared_dir: Path, session: int) -> Path:
+    """The folder of one session's files."""
+    return prepared_dir / f"Session{session}"
+
+
+def require_modalities(store: FeatureStore, system_name: str, modalities: Iterable[str]) -> None:
+    """Check that a corpus has what a system needs.
+
+    Raises:
+        FeatureError: it lacks one; one sentence names the system, the modality and the corpus
+    """
+    for modality in modalities:
+        if modality not in store.modalities:
+            what = modality
+            if modality == "speech" and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
+                what = "speech from recordings of whole dialogues"
+            raise FeatureError(
+                f"system {system_name!r} needs {what}, which the corpus at "
+                f"{store.manifest.corpus_path!r} does not have"
+            )
+
+
+def _gather_counts(
+    blocks: Sequence[Mapping[str, npt.NDArray[Any]]],
+    name: str,
+    block_of: npt.NDArray[np.int64],
+    row_of: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    counts = np.zeros(len(block_of), dtype=np.int64)
+    for number, block in enumerate(blocks):
+        if name in block:
+            is_here = block_of == number
+            counts[is_here] = block[name][row_of[is_here]]
+    return counts
+
+
+def _open_array(path: Path, record: ArrayRecord, verify: bool) -> npt.NDArray[Any]:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = cast(npt.NDArray[Any], mapped.view(np.ndarray))
+    except (OSError, ValueError, EOFError) as error:
+        raise FeatureError(f"{str(path)!r}: cannot be read ({error}); {PREPARE_AGAIN}") from error
+    if (array.dtype.str, array.shape) != (record.dtype, record.shape):
+        raise _differs(path, f"{array.dtype.str} {array.shape}", f"{record.dtype} {record.shape}")
+    if verify:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != record.sha256:
+            raise _differs(path, f"SHA-256 {found}", record.sha256)
+    return array
+
+
+def _differs(path: Path, found: str, expected: str) -> FeatureError:
+    return FeatureError(f"{str(path)!r}: found {found}; the manifest expects {expected}; {PREPARE_AGAIN}")

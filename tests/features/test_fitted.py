@@ -1,0 +1,154 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.errors import FeatureError, HarnessError
+from harness.features.fitted import FittedFeatures, fit_features
+from harness.splits import PROTOCOLS, Vocabulary, read_protocol
+from tests.features.invented import SETTINGS, make_features, make_mocap, make_speech
+
+PAPER = PROTOCOLS["paper"]
+
+
+@pytest.fixture
+def train():
+    return make_features(
+        ["so what now", "what", None],
+        {**make_speech([3, 1, 2], [1.0, 8.0, 0.0]), **make_mocap([1.0, 3.0, 5.0])},
+    )
+
+
+def test_only_what_the_model_takes_is_fitted(train):
+    fitted = fit_features(train, ["mocap"], PAPER, None, 8, seed=0)
+    assert fitted.modalities == ("mocap",)
+    assert fitted.tokenizer is fitted.embedding is fitted.speech is None
+    assert fitted.mocap is not None
+    assert fitted.embedding_source == "the model takes no text"
+
+
+def test_without_a_file_the_vectors_are_trained_on_the_training_text(train):
+    fitted = fit_features(train, ["text", "speech"], PAPER, None, 8, seed=0)
+    assert fitted.modalities == ("speech", "text")
+    assert fitted.embedding.shape == (5, 8)
+    assert fitted.embedding_source == (
+        "gensim Word2Vec, 8 numbers a word, trained on the 3 training transcripts"
+    )
+
+
+def test_a_file_of_vectors_decides_the_dimension(train, tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("what 1 2\nnever 3 4\n")
+    fitted = fit_features(train, ["text"], PAPER, path, 300, seed=0)
+    assert fitted.tokenizer.vocabulary == ("what", "now", "so")
+    assert fitted.embedding.shape == (5, 2)
+    assert fitted.embedding[2].tolist() == [1, 2]
+    assert fitted.embedding_source == (
+        "glove.txt, 2 numbers a word: it has 1 of the 3 words, the others are small random vectors"
+    )
+
+
+def test_a_model_may_make_its_own_vectors(train):
+    fitted = fit_features(train, ["text"], PAPER, None, None, seed=0)
+    assert fitted.embedding is None
+    assert fitted.embedding_source == "the model's own random vectors"
+
+
+def test_other_utterances_words_are_known_only_where_the_protocol_says_so(train):
+    extra = make_features(["never heard"])
+    everything = replace(PAPER, vocabulary=Vocabulary.EVERYTHING_OPENED)
+    for protocol, words in ((PAPER, set()), (everything, {"never", "heard"})):
+        fitted = fit_features(train, ["text"], protocol, None, None, seed=0, vocabulary_extra=extra)
+        assert set(fitted.tokenizer.vocabulary) == {"so", "what", "now"} | words
+
+
+def test_nothing_but_the_training_utterances_changes_what_is_fitted(train):
+    fitted = fit_features(train, ["speech", "text", "mocap"], PAPER, None, 8, seed=0)
+    others = make_features(
+        ["other words"] * 3, {**make_speech([4] * 3, [99.0] * 3), **make_mocap([99.0] * 3)}
+    )
+    fitted.batch(others, [0, 1, 2])
+    again = fit_features(train, ["speech", "text", "mocap"], PAPER, None, 8, seed=0, vocabulary_extra=others)
+    assert again.tokenizer == fitted.tokenizer
+    assert np.array_equal(again.embedding, fitted.embedding)
+    assert np.array_equal(again.speech.mean, fitted.speech.mean)
+    assert np.array_equal(again.mocap.std, fitted.mocap.std)
+
+
+def test_words_are_encoded_once_for_the_same_features(train):
+    fitted = fit_features(train, ["text"], PAPER, None, None, seed=0)
+    assert fitted.prepare(train).words is fitted.prepare(train).words
+
+
+@pytest.mark.parametrize("modalities", [["speech", "text", "mocap"], ["text"], ["mocap"]])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_was_saved_gives_the_same_batches(train, tmp_path, modalities, protocol):
+    fitted = fit_features(train, modalities, PROTOCOLS[protocol], None, 8, seed=0)
+    fitted.save(tmp_path / "a 'model'")
+    loaded = FittedFeatures.load(tmp_path / "a 'model'")
+    assert loaded.protocol == fitted.protocol
+    assert loaded.tokenizer == fitted.tokenizer
+    assert loaded.embedding_source == fitted.embedding_source
+    assert loaded.speech_settings == SETTINGS
+    if "text" in modalities:
+        assert np.array_equal(loaded.embedding, fitted.embedding)
+    for (name, found), expected in zip(
+        loaded.batch(train, [2, 0]).items(), fitted.batch(train, [2, 0]).values(), strict=True
+    ):
+        assert np.array_equal(found, expected), name
+
+
+def test_a_changed_protocol_is_saved_with_its_name(train, tmp_path):
+    protocol = read_protocol({"base": "strict", "max_words": 7})
+    fit_features(train, ["text"], protocol, None, None, seed=0).save(tmp_path)
+    assert FittedFeatures.load(tmp_path).protocol == protocol
+
+
+def test_only_json_and_npy_are_written(train, tmp_path):
+    fit_features(train, ["speech", "text", "mocap"], PAPER, None, 8, seed=0).save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "embedding.npy",
+        "fitted.json",
+        "mocap_mean.npy",
+        "mocap_std.npy",
+        "speech_mean.npy",
+        "speech_std.npy",
+    ]
+    assert json.loads((tmp_path / "fitted.json").read_text())["vocabulary"] == ["what", "now", "so"]
+
+
+def test_a_folder_without_what_was_fitted_is_rejected(tmp_path):
+    with pytest.raises(FeatureError) as caught:
+        FittedFeatures.load(tmp_path)
+    assert str(caught.value) == (
+        f"fitted features {str(tmp_path)!r}: cannot be read ([Errno 2] No such file or directory: "
+        f"{str(tmp_path / 'fitted.json')!r}); train the model again"
+    )
+
+
+def test_frames_made_in_another_way_are_rejected(train):
+    fitted = fit_features(train, ["speech"], PAPER, None, None, seed=0)
+    others = make_features(["a"], make_speech([1], [1.0]), settings=replace(SETTINGS, hop=0.05))
+    with pytest.raises(FeatureError) as caught:
+        fitted.batch(others, [0])
+    assert str(caught.value) == (
+        f"speech frames were made with {json.dumps(replace(SETTINGS, hop=0.05).to_json())}; "
+        f"these statistics were fitted on {json.dumps(SETTINGS.to_json())}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("transcripts", "modalities", "message"),
+    [
+        ([], ["text"], "there are no training utterances; expected at least one to fit features on"),
+        (["a"], ["face"], "unknown modality 'face'; expected one of ['mocap', 'speech', 'text']"),
+        (["a"], ["mocap"], "these features hold no mocap; the corpus they were prepared from has none"),
+        (["a"], ["speech"], "these features hold no speech; the corpus they were prepared from has none"),
+    ],
+    ids=["no utterance", "unknown modality", "no mocap", "no speech"],
+)
+def test_what_cannot_be_fitted_is_rejected(transcripts, modalities, message):
+    with pytest.raises(HarnessError) as caught:
+        fit_features(make_features(transcripts), modalities, PAPER, None, None, seed=0)
+    assert str(caught.value) == message

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from harness.errors import FeatureError
+from harness.features.manifest import FORMAT_VERSION, ArrayRecord, Manifest, SessionRecord
+from harness.features.speech import SPEECH_VARIANTS, column_names
+
+MANIFEST = Manifest(
+    corpus_path="the corpus",
+    corpus_hash="0" * 64,
+    speech_settings=SPEECH_VARIANTS["mel"],
+    speech_columns=column_names(SPEECH_VARIANTS["mel"]),
+    mocap_columns=("face_nose_x",),
+    modalities=("speech", "text"),
+    versions={"numpy": "2"},
+    sessions={
+        3: SessionRecord(7, 2, {"speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128)}, "2" * 64, 9)
+    },
+    source_hash="3" * 64,
+)
+
+
+def test_what_was_written_is_read(tmp_path):
+    MANIFEST.write(tmp_path)
+    assert Manifest.read(tmp_path) == MANIFEST
+
+
+def test_a_folder_without_manifest_is_rejected(tmp_path):
+    with pytest.raises(FeatureError) as caught:
+        Manifest.read(tmp_path)
+    assert str(caught.value) == (
+        f"prepared features {str(tmp_path)!r}: there is no manifest.json; "
+        "make them with: harness prepare CORPUS --into DIR"
+    )
+
+
+def test_another_format_version_is_rejected(tmp_path):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 0'))
+    with pytest.raises(FeatureError) as caught:
+        Manifest.read(tmp_path)
+    assert str(caught.value) == (
+        f"prepared features {str(tmp_path)!r}: found format version 0; expected {FORMAT_VERSION}; "
+        "run harness prepare again"
+    )
+
+
+@pytest.mark.parametrize("key", ["corpus_hash", "sessions", "speech_settings", "modalities"])
+def test_a_manifest_that_lacks_something_is_rejected(tmp_path, key):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    record = json.loads(path.read_text())
+    del record[key]
+    path.write_text(json.dumps(record))
+    with pytest.raises(FeatureError) as caught:
+        Manifest.read(tmp_path)
+    assert str(caught.value) == (
+        f"prepared features {str(tmp_path)!r}: manifest.json lacks something (KeyError({key!r})); "
+        "delete it and run harness prepare again"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null"])
+def test_a_damaged_manifest_is_rejected(tmp_path, content):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(FeatureError, match="run harness prepare again$"):
+        Manifest.read(tmp_path)

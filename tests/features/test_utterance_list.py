@@ -1,0 +1,31 @@
+import json
+import math
+
+import pytest
+
+from harness.corpus.utterances import Emotion, Utterance
+from harness.errors import FeatureError
+from harness.features.utterance_list import read_utterances, utterance_from_json, utterance_to_json
+
+UTTERANCE = Utterance(
+    "Ses01F_impro01_F000", Emotion.SADNESS, 2.5, math.nan, 3.0, 0.5, math.nan, "hören", None, 12
+)
+
+
+def test_an_utterance_survives_strict_json():
+    text = json.dumps(utterance_to_json(UTTERANCE), allow_nan=False)
+    found = utterance_from_json(json.loads(text))
+    assert utterance_to_json(found) == utterance_to_json(UTTERANCE)
+    assert found.emotion is Emotion.SADNESS
+    assert math.isnan(found.activation) and math.isnan(found.end)
+    assert found.transcript == "hören"
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"{\n", b"\xff\n", b"[]\n"])
+def test_a_damaged_list_is_rejected(tmp_path, content):
+    path = tmp_path / "utterances.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(FeatureError) as caught:
+        read_utterances(path)
+    assert str(caught.value).startswith(f"{str(path)!r}: cannot be read (")
+    assert str(caught.value).endswith("; delete the manifest.json above it and run harness prepare again")
