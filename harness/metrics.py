@@ -1,0 +1,116 @@
+"""Scores of predictions: all of them are functions of the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.corpus.utterances import CLASSES
+from harness.errors import ShapeError
+from harness.store.records import Prediction
+
+NUM_CLASSES = len(CLASSES)
+
+
+def predicted_classes(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the raters and what the model said, each int64 (num_utterances,) into ``CLASSES``."""
+    emotions = [CLASSES.index(prediction.emotion) for prediction in predictions]
+    predicted = [CLASSES.index(prediction.predicted) for prediction in predictions]
+    return np.array(emotions, dtype=np.int64), np.array(predicted, dtype=np.int64)
+
+
+def confusion_matrix(emotions: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Count utterances by what the raters said (rows) and what the model said (columns).
+
+    Args:
+        emotions, predicted: integers (num_utterances,), indices into ``CLASSES``
+
+    Returns:
+        int64 (4, 4) in the order of ``CLASSES``
+
+    Raises:
+        ShapeError: not 1-D, empty, of different lengths, or an index outside ``CLASSES``
+
+    Example:
+        >>> confusion_matrix(np.array([0, 0, 3]), np.array([0, 1, 3]))
+        array([[1, 1, 0, 0],
+               [0, 0, 0, 0],
+               [0, 0, 0, 0],
+               [0, 0, 0, 1]])
+    """
+    if emotions.ndim != 1 or emotions.shape != predicted.shape or emotions.size == 0:
+        raise ShapeError(
+            f"predictions: emotions have shape {emotions.shape} and predictions {predicted.shape}; "
+            "expected the same (num_utterances,), at least one"
+        )
+    for name, classes in (("emotions", emotions), ("predictions", predicted)):
+        if classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= NUM_CLASSES:
+            raise ShapeError(
+                f"predictions: {name} are {classes.dtype} from {classes.min()} to {classes.max()}; "
+                f"expected integers from 0 to {NUM_CLASSES - 1}"
+            )
+    pairs = emotions.astype(np.int64) * NUM_CLASSES + predicted.astype(np.int64)
+    return np.bincount(pairs, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+
+
+def weighted_accuracy(emotions: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the share of utterances that are right, from 0 to 1; arguments as ``confusion_matrix``.
+
+    Example:
+        >>> weighted_accuracy(np.array([0, 0, 0, 3]), np.array([0, 0, 1, 1]))
+        0.5
+    """
+    return float(weighted_accuracy_of(confusion_matrix(emotions, predicted)))
+
+
+def unweighted_accuracy(emotions: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean recall over the classes that occur, from 0 to 1; arguments as ``confusion_matrix``.
+
+    Example:
+        >>> unweighted_accuracy(np.array([0, 0, 0, 0, 3]), np.array([0, 0, 0, 0, 1]))
+        0.5
+    """
+    return float(unweighted_accuracy_of(confusion_matrix(emotions, predicted)))
+
+
+def macro_f1(emotions: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean F1 over the classes that occur or were predicted; arguments as ``confusion_matrix``.
+
+    Example:
+        >>> macro_f1(np.array([0, 0, 3]), np.array([0, 0, 3]))
+        1.0
+    """
+    return float(macro_f1_of(confusion_matrix(emotions, predicted)))
+
+
+def recalls(emotions: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the share of each class that is right: float64 (4,), NaN for a class that does not occur."""
+    return recalls_of(confusion_matrix(emotions, predicted))
+
+
+def weighted_accuracy_of(confusion: np.ndarray) -> np.ndarray:
+    """Return the weighted accuracy of each matrix of counts (..., 4, 4): float64 (...)."""
+    right: np.ndarray = np.trace(confusion, axis1=-2, axis2=-1)
+    return np.asarray(right / confusion.sum(axis=(-2, -1)))
+
+
+def recalls_of(confusion: np.ndarray) -> np.ndarray:
+    """Return the recalls of each matrix of counts (..., 4, 4): float64 (..., 4), NaN where a row is empty."""
+    return _share(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
+
+
+def unweighted_accuracy_of(confusion: np.ndarray) -> np.ndarray:
+    """Return the unweighted accuracy of each matrix of counts (..., 4, 4), none empty: float64 (...)."""
+    return np.asarray(np.nanmean(recalls_of(confusion), axis=-1))
+
+
+def macro_f1_of(confusion: np.ndarray) -> np.ndarray:
+    """Return the macro F1 of each matrix of counts (..., 4, 4), none empty: float64 (...)."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return np.asarray(np.nanmean(_share(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2)), axis=-1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    missing = np.full(np.shape(whole), np.nan)
+    return np.asarray(np.divide(part, whole, out=missing, where=whole > 0))

@@ -1,0 +1,212 @@
+"""How sure one can be of a score: spread over seeds, and intervals over what was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+from scipy.stats import rankdata
+
+from harness.corpus.utterances import parse_utterance_id
+from harness.errors import ShapeError
+from harness.metrics import NUM_CLASSES, predicted_classes, weighted_accuracy_of
+from harness.store.records import Prediction
+
+#: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
+MIN_DIALOGUES = 10
+
+_CHUNK_OF_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several seeds' values of one score.
+
+    Attributes:
+        deviation: sample standard deviation (num_values - 1 in the denominator); NaN for one value
+        low, high: Student's t interval for the mean; NaN for one value
+    """
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    num_values: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap interval.
+
+    Attributes:
+        drawn: what was drawn with replacement: ``"dialogues"`` or ``"utterances"``
+        is_too_narrow: whether utterances were drawn although those of one dialogue resemble each other
+    """
+
+    low: float
+    high: float
+    confidence: float
+    drawn: str
+    is_too_narrow: bool
+
+
+def mean_and_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
+    """Return mean, sample standard deviation and t interval of a score over seeds.
+
+    Raises:
+        ShapeError: no values
+
+    Example:
+        >>> spread = mean_and_spread([0.25, 0.75])
+        >>> spread.mean, round(spread.deviation, 3)
+        (0.5, 0.354)
+    """
+    if not values:
+        raise ShapeError("scores over seeds: found none; expected at least one")
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return Spread(mean, np.nan, np.nan, np.nan, 1)
+    deviation = float(np.std(values, ddof=1))
+    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
+    half = quantile * deviation / len(values) ** 0.5
+    return Spread(mean, deviation, mean - half, mean + half, len(values))
+
+
+def wilson_interval(num_right: int, num_utterances: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval for a share of utterances, as if they were independent.
+
+    Raises:
+        ShapeError: not 0 <= num_right <= num_utterances, or no utterance
+
+    Source:
+        Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+
+    Example:
+        >>> low, high = wilson_interval(780, 1098)
+        >>> f"{low:.3f} {high:.3f}"
+        '0.683 0.736'
+    """
+    if not 0 <= num_right <= num_utterances or num_utterances == 0:
+        raise ShapeError(
+            f"{num_right} of {num_utterances} utterances right: expected a share of at least one"
+        )
+    z = float(ndtri((1 + confidence) / 2))
+    share = num_right / num_utterances
+    spread = z**2 / num_utterances
+    centre = (share + spread / 2) / (1 + spread)
+    half = (spread * share * (1 - share) + spread**2 / 4) ** 0.5 / (1 + spread)
+    return centre - half, centre + half
+
+
+def bootstrap_interval(
+    predictions: Sequence[Sequence[Prediction]],
+    metric: Callable[[np.ndarray], np.ndarray] = weighted_accuracy_of,
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Return the percentile bootstrap interval of a score, averaged over seeds, over the dialogues scored.
+
+    Dialogues are drawn, not utterances: those of one dialogue share their speakers and their scene.
+
+    Args:
+        predictions: one sequence for each seed, all of the same utterances in any order
+        metric: of ``harness.metrics``, from matrices of counts (..., 4, 4) to scores (...)
+        num_resamples: 10 000 steady the third digit
+        seed: of the resampling, so that one report says the same twice
+
+    Raises:
+        ShapeError: no predictions, or the seeds scored different utterances
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentiles),
+        with clusters as units.
+    """
+    counts, clusters = _count_by_dialogue(predictions)
+    is_too_narrow = clusters < MIN_DIALOGUES
+    if is_too_narrow:
+        counts = _count_by_utterance(predictions)
+    num_units, num_seeds = counts.shape[:2]
+    flat = counts.reshape(num_units, -1).astype(np.float64)
+    generator = np.random.default_rng(seed)
+    scores = []
+    for first in range(0, num_resamples, _CHUNK_OF_RESAMPLES):
+        size = min(_CHUNK_OF_RESAMPLES, num_resamples - first)
+        times_drawn = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size)
+        confusions = (times_drawn @ flat).reshape(size, num_seeds, NUM_CLASSES, NUM_CLASSES)
+        scores.append(metric(confusions).mean(axis=1))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(scores), [tail, 1 - tail])
+    drawn = "utterances" if is_too_narrow else "dialogues"
+    return Interval(float(low), float(high), confidence, drawn, is_too_narrow)
+
+
+def _count_by_dialogue(predictions: Sequence[Sequence[Prediction]]) -> tuple[np.ndarray, int]:
+    """Return counts (num_dialogues, num_seeds, 4, 4) and the number of dialogues."""
+    by_utterance = _count_by_utterance(predictions)
+    names = sorted(prediction.utterance_id for prediction in predictions[0])
+    dialogues = [parse_utterance_id(name).dialogue_id for name in names]
+    found, membership = np.unique(dialogues, return_inverse=True)
+    counts = np.zeros((len(found), *by_utterance.shape[1:]), dtype=np.int64)
+    np.add.at(counts, membership, by_utterance)
+    return counts, len(found)
+
+
+def _count_by_utterance(predictions: Sequence[Sequence[Prediction]]) -> np.ndarray:
+    """Return counts (num_utterances, num_seeds, 4, 4), utterances by id: a single one in each matrix."""
+    if not predictions or not predictions[0]:
+        raise ShapeError("bootstrap: found no predictions; expected at least one utterance of one seed")
+    ordered = [sorted(of_seed, key=lambda prediction: prediction.utterance_id) for of_seed in predictions]
+    names = [prediction.utterance_id for prediction in ordered[0]]
+    counts = np.zeros((len(names), len(ordered), NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+    for number, of_seed in enumerate(ordered):
+        if [prediction.utterance_id for prediction in of_seed] != names:
+            raise ShapeError(
+                f"bootstrap: the seeds scored different utterances ({len(names)} and {len(of_seed)}); "
+                "expected the same ones"
+            )
+        emotions, predicted = predicted_classes(of_seed)
+        counts[np.arange(len(names)), number, emotions, predicted] = 1
+    return counts
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation, from -1 to 1, with an approximate interval; NaN where undefined."""
+
+    rho: float
+    low: float
+    high: float
+    num_values: int
+
+
+def rank_correlation(
+    values: Sequence[float], scores: Sequence[float], confidence: float = 0.95
+) -> Correlation:
+    """Return how far ``scores`` rise with ``values``, whatever the shape; equals share their mean rank.
+
+    Raises:
+        ShapeError: the two differ in length
+
+    Source:
+        Fieller, Hartley and Pearson, Tests for rank correlation coefficients I, 1957, for the
+        interval: the inverse hyperbolic tangent has variance 1.06 / (n - 3).
+
+    Example:
+        >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).rho
+        1.0
+    """
+    num_values = len(values)
+    if num_values != len(scores):
+        raise ShapeError(f"rank correlation: {num_values} values and {len(scores)} scores; expected as many")
+    if num_values < 2 or len(set(values)) == 1 or len(set(scores)) == 1:
+        return Correlation(np.nan, np.nan, np.nan, num_values)
+    ranks = np.stack([rankdata(values), rankdata(scores)])
+    rho = round(float(np.asarray(np.corrcoef(ranks))[0, 1]), 12)
+    if num_values <= 3 or abs(rho) == 1:
+        return Correlation(rho, np.nan, np.nan, num_values)
+    half = float(ndtri((1 + confidence) / 2)) * (1.06 / (num_values - 3)) ** 0.5
+    low, high = np.tanh(np.arctanh(rho) + np.array([-half, half]))
+    return Correlation(rho, float(low), float(high), num_values)

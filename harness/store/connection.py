@@ -1,0 +1,185 @@
+"""Opening results.db: whole or with one sentence, by any number of processes at once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from harness.corpus.utterances import Seconds
+from harness.errors import StoreError
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+#: Longer than any of our transactions; another program's backup or a slow disk may need this much.
+BUSY_TIMEOUT: Seconds = 30.0
+_LOCK_POLL: Seconds = 0.05
+
+
+@contextmanager
+def one_sentence(path: Path) -> Iterator[None]:
+    """Turn whatever SQLite says of the database at ``path`` into one ``StoreError`` sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(_describe(path, error)) from error
+
+
+def _describe(path: Path, error: sqlite3.Error) -> str:
+    # The low byte of an extended code is its family.
+    family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if family in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return (
+            f"results database '{path}': damaged ({error}); expected a SQLite file written by harness; "
+            "restore a copy, or move it away to start anew"
+        )
+    if family in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (
+            f"results database '{path}': another process kept it locked for longer than this one waits; "
+            "end that process, or try again"
+        )
+    if family in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return (
+            f"results database '{path}': cannot be written ({error}); make the file and its folder "
+            "writable, or name another folder"
+        )
+    if family in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return (
+            f"results database '{path}': the disk did not take the write ({error}); what was recorded before "
+            "is safe; free some space and start again"
+        )
+    return f"results database '{path}': {error}"
+
+
+def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
+    """Open the database for reading and writing; create it and bring its schema up to date where needed.
+
+    Raises:
+        StoreError: damaged, read-only, locked, another program's, or written by a newer version
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _creation_lock(path, busy_timeout), one_sentence(path):
+            return _open_current(path, busy_timeout)
+    except OSError as error:
+        raise StoreError(
+            f"results database '{path}': its folder cannot be written ({error.strerror}); make it writable, "
+            "or name another folder"
+        ) from error
+
+
+@contextmanager
+def _creation_lock(path: Path, patience: Seconds) -> Iterator[None]:
+    """Let one process at a time create or migrate; the system frees the lock of a process that dies."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"results database '{path}': another process has been creating it for "
+                        f"{patience:g} s; end the process that holds '{lock_path}'"
+                    ) from None
+                time.sleep(_LOCK_POLL)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_current(path: Path, busy_timeout: Seconds) -> Database:
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+    try:
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        version = check_version(path, database)
+        if version == 0:
+            database.enable_wal()
+        for number in range(version + 1, SCHEMA_VERSION + 1):
+            _migrate(database, number)
+        database.execute("PRAGMA foreign_keys = ON")
+        return database
+    except BaseException:
+        connection.close()
+        raise
+
+
+def check_version(path: Path, database: Database) -> int:
+    """Return the schema's version, 0 for an empty file.
+
+    Raises:
+        StoreError: another program's database, or one that a newer version of harness wrote
+    """
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    mark = int(database.execute("PRAGMA application_id").fetchone()[0])
+    num_objects = int(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if mark != APPLICATION_ID and (version or num_objects):
+        raise StoreError(
+            f"results database '{path}': a SQLite file of another program; expected one written by harness; "
+            "name another folder"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"results database '{path}': written by a newer harness (schema {version}; this one reads up to "
+            f"{SCHEMA_VERSION}); upgrade harness"
+        )
+    return version
+
+
+def _migrate(database: Database, number: int) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        MIGRATIONS[number - 1](database)
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {number}")
+        database.commit()
+    except BaseException:
+        database.rollback()
+        raise
+
+
+def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
+    """Open an existing database so that nothing can be written; an older schema is brought up to date first.
+
+    A database in a folder that cannot be written is read as it stands.
+
+    Raises:
+        StoreError: there is none, or it cannot be read
+    """
+    if not path.is_file():
+        raise StoreError(
+            f"results database '{path}': not found; expected the folder of a search that has been started; "
+            "run aup first"
+        )
+    with one_sentence(path):
+        # WAL needs its side files even to read: where the folder takes none, the file is read as immutable.
+        for options in ("mode=rw", "mode=ro&immutable=1"):
+            uri = f"{path.absolute().as_uri()}?{options}"
+            connection = sqlite3.connect(uri, timeout=busy_timeout, isolation_level=None, uri=True)
+            try:
+                database = Database(connection, recursive_triggers=False, execute_plugins=False)
+                version = check_version(path, database)
+                database.execute("PRAGMA query_only = ON")
+            except sqlite3.OperationalError as error:
+                connection.close()
+                family = error.sqlite_errorcode & 0xFF
+                if options == "mode=rw" and family in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    continue
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            if version == SCHEMA_VERSION:
+                return database
+            connection.close()
+            connect(path, busy_timeout).close()
+            return connect_readonly(path, busy_timeout)
+    raise AssertionError("unreachable: the last way of opening returns or raises")

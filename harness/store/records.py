@@ -1,0 +1,266 @@
+"""What is written to results.db and read from it, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from harness.corpus.utterances import CLASSES, Emotion, Seconds
+
+Hyperparameter = int | float | str | bool | None
+
+
+def utc_now() -> str:
+    """The time as results.db writes it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class ExperimentStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class TrialStatus(StrEnum):
+    """How a trial stands; all but ``RUNNING`` are final."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    DIVERGED = "diverged"
+    KILLED = "killed"
+    STOPPED = "stopped"
+
+
+class ScoreKind(StrEnum):
+    """Who chose the epoch that a score on the test set belongs to."""
+
+    VALIDATION_CHOSEN = "validation-chosen epoch"
+    TEST_MAXIMUM = "maximum over test epochs (optimistic)"
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """One experiment, as it is when it begins.
+
+    Attributes:
+        identity: hash of everything that changes its outcome
+        protocol, search_space, settings: JSON texts; ``settings`` is the experiment file without
+            ``runtime_args.env``
+        corpus_path: as it was given
+        target: ``"max"`` or ``"min"``
+        shortened: a sentence that says how the search was cut short, or None
+        created_at: ISO 8601 in UTC
+    """
+
+    name: str
+    identity: str
+    system: str
+    protocol_name: str
+    protocol_hash: str
+    protocol: str
+    corpus_hash: str
+    corpus_path: str
+    is_synthetic: bool
+    seed: int
+    num_samples: int
+    max_epochs: int
+    patience: int | None
+    target: str
+    script: str
+    search_space: str
+    settings: str
+    shortened: str | None
+    package_version: str
+    created_at: str = field(default_factory=utc_now)
+    status: ExperimentStatus = ExperimentStatus.RUNNING
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentRow(ExperimentRecord):
+    """An experiment as the database holds it."""
+
+    eid: int
+    ended_at: str | None
+
+
+@dataclass(frozen=True)
+class TrialEnvironment:
+    """What a trial ran in, written by its own process before it trains.
+
+    Attributes:
+        versions: of each package and of Python, by name
+        git_revision: of the code, with ``+`` after it where files were changed; None outside a repository
+    """
+
+    threads: int
+    versions: Mapping[str, str]
+    git_revision: str | None
+    corpus_hash: str
+    protocol_hash: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: losses in nats, accuracies from 0 to 1, NaN where not measured; ``epoch`` counts from 1."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    train_unweighted_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_unweighted_accuracy: float
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One utterance: what the raters said, what the model said, and its four probabilities.
+
+    Attributes:
+        probabilities: in the order of ``CLASSES``
+    """
+
+    utterance_id: str
+    emotion: Emotion
+    predicted: Emotion
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial that trained to its end hands over.
+
+    Attributes:
+        score: finite; the best validation accuracy for the package's own trials
+        best_epoch: the epoch, from 1, that validation chose
+        predictions: of that epoch, on the validation utterances
+        embedding_source: where the word vectors came from; None for a system without text
+    """
+
+    score: float
+    best_epoch: int
+    num_epochs: int
+    predictions: tuple[Prediction, ...]
+    peak_memory_bytes: int | None
+    duration_seconds: Seconds
+    embedding_source: str | None = None
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One attempt at one trial, as the database holds it.
+
+    Attributes:
+        score: what the controller accepted; None unless finished
+        result_score: what the trial's own process recorded; None until then
+        num_epochs: epochs recorded so far
+        best_validation_accuracy: highest of those epochs, from 0 to 1; None before the first
+        exit_code, signal, last_output: of the job, where it was not killed with its controller
+        process_started_at: seconds since the epoch of Unix, as the operating system tells it; tells a
+            process apart from a later one with the same pid
+    """
+
+    trial_id: int
+    eid: int
+    trial_index: int
+    attempt: int
+    seed: int
+    jid: int | None
+    hyperparameters: Mapping[str, Hyperparameter]
+    status: TrialStatus
+    score: float | None
+    result_score: float | None
+    best_epoch: int | None
+    num_epochs: int
+    best_validation_accuracy: float | None
+    message: str | None
+    exit_code: int | None
+    signal: int | None
+    last_output: str | None
+    pid: int | None
+    host: str | None
+    process_started_at: float | None
+    job_path: str | None
+    started_at: str
+    ended_at: str | None
+    duration_seconds: Seconds | None
+    peak_memory_bytes: int | None
+    embedding_source: str | None
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """One model trained on train + validation with the best trial's point."""
+
+    eid: int
+    trial_id: int
+    seed: int
+    num_epochs: int
+    path: str
+    duration_seconds: Seconds | None = None
+    created_at: str = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class TestOpening:
+    """That the test session is about to be opened: recorded before its files are touched."""
+
+    __test__: ClassVar[bool] = False
+
+    eid: int | None
+    command: str
+    protocol: str
+    corpus_hash: str
+    seeds: tuple[int, ...]
+    host: str
+    user: str
+    opened_at: str = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """One seed's scores on the test session, from 0 to 1.
+
+    Attributes:
+        epoch: the epoch, from 1, whose weights were scored
+    """
+
+    __test__: ClassVar[bool] = False
+
+    seed: int
+    kind: ScoreKind
+    weighted_accuracy: float
+    unweighted_accuracy: float
+    macro_f1: float
+    predictions: tuple[Prediction, ...] = ()
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOpeningRow(TestOpening):
+    """An opening as the database holds it.
+
+    Attributes:
+        completed_at: None where the command ended before every seed was scored
+        is_synthetic: whether the experiment's corpus was made by this package; None without an experiment
+        scores: without their predictions
+    """
+
+    opening_id: int
+    completed_at: str | None
+    is_synthetic: bool | None
+    scores: tuple[TestScores, ...]
+
+
+#: The columns that hold ``Prediction.probabilities``.
+PROBABILITY_COLUMNS = tuple(f"probability_{emotion}" for emotion in CLASSES)

@@ -1,0 +1,242 @@
+"""Writing to results.db: short transactions, each row with one writer, what is final never changed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Self
+
+from harness.corpus.utterances import Seconds
+from harness.errors import StoreError, unknown_name
+from harness.store.connection import BUSY_TIMEOUT, connect
+from harness.store.openings import OpeningsStore
+from harness.store.records import (
+    EpochRecord,
+    ExperimentRecord,
+    ExperimentStatus,
+    Hyperparameter,
+    TrialEnvironment,
+    TrialResult,
+    TrialStatus,
+    utc_now,
+)
+from harness.store.writing import insert, insert_hyperparameters, insert_predictions
+
+#: The last of a job's output that is kept, in characters.
+MAX_LAST_OUTPUT = 4000
+
+
+class ResultsStore(OpeningsStore):
+    """One connection to results.db, in one thread; any number of processes have their own.
+
+    The controller starts and finishes trials. The trial's own process records what it ran in, its
+    epochs and its result, only while the trial is running: a trial that was given up writes nothing more.
+
+    Example:
+        >>> import tempfile
+        >>> with ResultsStore.open(Path(tempfile.mkdtemp()) / "results.db") as store:
+        ...     print(store.latest_experiment())
+        None
+    """
+
+    @classmethod
+    def open(cls, path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Self:
+        """Open the database, created and brought up to date where needed; many processes may at once.
+
+        Args:
+            path: of results.db; its folder is made
+            busy_timeout: seconds to wait for another process's lock before giving up
+
+        Raises:
+            StoreError: damaged, read-only, locked, another program's, or a newer version's
+        """
+        return cls(path, connect(path, busy_timeout))
+
+    def create_experiment(self, experiment: ExperimentRecord) -> int:
+        """Record a new experiment, and return its ``eid``.
+
+        Raises:
+            StoreError: ``target`` is neither ``"max"`` nor ``"min"``, or a JSON text is none
+        """
+        if experiment.target not in ("max", "min"):
+            raise StoreError(
+                f"experiment {experiment.name!r}: target {experiment.target!r}; "
+                "expected one of ['max', 'min']"
+            )
+        for field in ("protocol", "search_space", "settings"):
+            _check_json(experiment.name, field, getattr(experiment, field))
+        with self.writing() as database:
+            return insert(database, "experiments", asdict(experiment))
+
+    def update_experiment(
+        self, eid: int, status: ExperimentStatus | str, ended_at: str | None = None
+    ) -> None:
+        """Say how an experiment stands; going on with it clears ``ended_at``.
+
+        Raises:
+            StoreError: no such ``eid``
+            UnknownNameError: no such status
+        """
+        if status not in list(ExperimentStatus):
+            raise unknown_name("experiment status", str(status), [known.value for known in ExperimentStatus])
+        with self.writing() as database:
+            changed = database.execute(
+                "UPDATE experiments SET status = ?, ended_at = ? WHERE eid = ?", [str(status), ended_at, eid]
+            )
+            if changed.rowcount == 0:
+                raise StoreError(
+                    f"experiment {eid}: not in '{self.path}'; expected one that create_experiment returned"
+                )
+
+    def start_trial(
+        self,
+        eid: int,
+        trial_index: int,
+        seed: int,
+        hyperparameters: Mapping[str, Hyperparameter],
+        jid: int | None = None,
+    ) -> int:
+        """Record that a trial is about to run, and return its ``trial_id``.
+
+        Raises:
+            StoreError: no such ``eid``, the trial index is running or finished already, or a
+                hyperparameter's name cannot be a column
+        """
+        with self.writing() as database:
+            self.experiment(eid)
+            attempts = self._query(
+                "SELECT attempt, status FROM trials WHERE eid = ? AND trial_index = ?", [eid, trial_index]
+            )
+            for row in attempts:
+                if row["status"] in (TrialStatus.RUNNING, TrialStatus.FINISHED):
+                    raise StoreError(
+                        f"trial index {trial_index} of experiment {eid}: is {row['status']} already; only a "
+                        "trial that failed or was interrupted can be started again"
+                    )
+            trial_id = insert(
+                database,
+                "trials",
+                {
+                    "eid": eid,
+                    "trial_index": trial_index,
+                    "attempt": 1 + max((row["attempt"] for row in attempts), default=0),
+                    "seed": seed,
+                    "jid": jid,
+                    "hyperparameters": json.dumps(dict(hyperparameters)),
+                    "status": TrialStatus.RUNNING.value,
+                    "started_at": utc_now(),
+                },
+            )
+            insert_hyperparameters(database, trial_id, hyperparameters)
+            return trial_id
+
+    def record_job(
+        self,
+        trial_id: int,
+        pid: int,
+        host: str,
+        process_started_at: float | None = None,
+        job_path: str | None = None,
+    ) -> None:
+        """Record which process carries a trial, so that whoever comes after a dead controller can find it.
+
+        Args:
+            process_started_at: seconds since the epoch of Unix as the operating system tells it
+
+        Raises:
+            StoreError: the trial is not running
+        """
+        with self.writing_for(trial_id) as database:
+            database.execute(
+                "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ? "
+                "WHERE trial_id = ?",
+                [pid, host, process_started_at, job_path, trial_id],
+            )
+
+    def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
+        """Record what a trial runs in; called by the trial's own process."""
+        with self.writing_for(trial_id) as database:
+            row = asdict(environment)
+            row["versions"] = json.dumps(dict(environment.versions), sort_keys=True)
+            row |= {"trial_id": trial_id, "recorded_at": utc_now()}
+            insert(database, "trial_environments", row)
+
+    def record_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
+        """Record one epoch as it ends; called by the trial's own process.
+
+        Raises:
+            StoreError: the trial has ended, or that epoch is recorded already
+        """
+        with self.writing_for(trial_id) as database:
+            insert(database, "epochs", {"trial_id": trial_id, **asdict(epoch), "recorded_at": utc_now()})
+
+    def record_result(self, trial_id: int, result: TrialResult) -> None:
+        """Record what a trial that trained to its end found; its status stays with the controller.
+
+        Raises:
+            StoreError: the trial has ended or has its result already, or the score is not finite
+        """
+        _check_finite(trial_id, result.score)
+        with self.writing_for(trial_id) as database:
+            row = {field.name: getattr(result, field.name) for field in fields(result)}
+            del row["predictions"]
+            insert(database, "trial_results", {"trial_id": trial_id, **row, "recorded_at": utc_now()})
+            insert_predictions(database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
+
+    def finish_trial(
+        self,
+        trial_id: int,
+        status: TrialStatus,
+        score: float | None = None,
+        message: str | None = None,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        last_output: str | None = None,
+    ) -> None:
+        """End a trial, once: how, and with which score or for what cause.
+
+        Args:
+            status: any but ``RUNNING``
+            score: finite; for ``FINISHED`` only
+            last_output: its last 4000 characters are kept
+
+        Raises:
+            StoreError: the trial has ended already, or score and status contradict each other
+        """
+        if status is TrialStatus.RUNNING or (status is TrialStatus.FINISHED) != (score is not None):
+            raise StoreError(
+                f"trial {trial_id}: cannot end as {status.value!r} with score {score}; expected a score with "
+                "'finished' and none with any other end"
+            )
+        if score is not None:
+            _check_finite(trial_id, score)
+        with self.writing_for(trial_id) as database:
+            database.execute(
+                "UPDATE trials SET status = ?, score = ?, message = ?, exit_code = ?, signal = ?, "
+                "last_output = ?, ended_at = ? WHERE trial_id = ?",
+                [
+                    status.value,
+                    score,
+                    message,
+                    exit_code,
+                    signal,
+                    None if last_output is None else last_output[-MAX_LAST_OUTPUT:],
+                    utc_now(),
+                    trial_id,
+                ],
+            )
+
+
+def _check_finite(trial_id: int, score: float) -> None:
+    if not math.isfinite(score):
+        raise StoreError(f"trial {trial_id}: score {score}; expected a finite number")
+
+
+def _check_json(name: str, field: str, text: str) -> None:
+    try:
+        json.loads(text)
+    except (TypeError, ValueError):
+        raise StoreError(f"experiment {name!r}: {field} is {text!r:.80}; expected a JSON text") from None

@@ -1,0 +1,275 @@
+import fcntl
+import multiprocessing
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store import connection
+from harness.store.results import ResultsStore
+from tests.store.experiments import an_epoch, an_experiment
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def create_experiment_in(path: Path) -> int:
+    with ResultsStore.open(path) as store:
+        return store.create_experiment(an_experiment())
+
+
+def read_in_folder_of_another_user(path: Path) -> str:
+    """Read and then write as ``nobody``, for whom the folder's permissions count, unlike for root."""
+    if os.getuid() == 0:
+        os.setuid(65534)
+    with ResultsStore.open_readonly(path) as store:
+        name = store.experiments()[0].name
+    try:
+        ResultsStore.open(path).close()
+    except StoreError as error:
+        return f"{name} | {error}"
+    return name
+
+
+def write_until_the_disk_is_full(path: Path, max_bytes: int) -> tuple[int, str]:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with ResultsStore.open(path) as store:
+        trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 1, {"dropout": 0.1})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, limits[1]))
+        num_recorded = 0
+        try:
+            while True:
+                store.record_epoch(trial_id, an_epoch(num_recorded + 1))
+                num_recorded += 1
+        except StoreError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            return num_recorded, str(error)
+
+
+def test_eight_processes_create_one_database_at_once(results_path: Path) -> None:
+    with ProcessPoolExecutor(8, mp_context=SPAWN) as pool:
+        eids = list(pool.map(create_experiment_in, [results_path] * 8))
+    assert sorted(eids) == list(range(1, 9))
+    with ResultsStore.open_readonly(results_path) as store:
+        assert len(store.experiments()) == 8
+
+
+def test_database_is_in_wal_mode_with_foreign_keys(store: ResultsStore, results_path: Path) -> None:
+    pragmas = {
+        name: store._database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "foreign_keys", "busy_timeout", "user_version")
+    }
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": 1}
+
+
+def test_closing_the_last_connection_leaves_one_database_file(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    names = {path.name for path in results_path.parent.iterdir()}
+    assert names == {"results.db", "results.db.lock"}
+
+
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
+def test_file_that_is_no_database_gives_one_sentence(results_path: Path, opening: object) -> None:
+    results_path.parent.mkdir()
+    results_path.write_bytes(b"this is text, and long enough to hold a header of SQLite's " * 4)
+    with pytest.raises(StoreError) as caught:
+        opening(results_path)  # type: ignore[operator]
+    assert str(caught.value) == (
+        f"results database '{results_path}': damaged (file is not a database); expected a SQLite file "
+        "written by harness; restore a copy, or move it away to start anew"
+    )
+
+
+def test_damage_inside_the_file_gives_one_sentence(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    content = bytearray(results_path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    results_path.write_bytes(content)
+    with pytest.raises(StoreError) as caught, ResultsStore.open_readonly(results_path) as store:
+        store.experiments()
+    assert str(caught.value) == (
+        f"results database '{results_path}': damaged (database disk image is malformed); expected a SQLite "
+        "file written by harness; restore a copy, or move it away to start anew"
+    )
+
+
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
+def test_database_of_another_program_is_left_alone(results_path: Path, opening: object) -> None:
+    results_path.parent.mkdir()
+    with sqlite3.connect(results_path) as other:
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+    other.close()
+    before = results_path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        opening(results_path)  # type: ignore[operator]
+    assert str(caught.value) == (
+        f"results database '{results_path}': a SQLite file of another program; expected one written by "
+        "harness; name another folder"
+    )
+    assert results_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
+def test_database_of_a_newer_version_is_left_alone(results_path: Path, opening: object) -> None:
+    create_experiment_in(results_path)
+    with sqlite3.connect(results_path) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    newer.close()
+    with pytest.raises(StoreError) as caught:
+        opening(results_path)  # type: ignore[operator]
+    assert str(caught.value) == (
+        f"results database '{results_path}': written by a newer harness (schema 999; this one reads up to "
+        "1); upgrade harness"
+    )
+
+
+def test_reading_where_nothing_was_searched_gives_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        ResultsStore.open_readonly(tmp_path / "results.db")
+    assert str(caught.value) == (
+        f"results database '{tmp_path}/results.db': not found; expected the folder of a search that has been "
+        "started; run aup first"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_an_empty_file_that_is_being_created_finds_no_experiment(results_path: Path) -> None:
+    results_path.parent.mkdir()
+    results_path.touch()
+    with ResultsStore.open_readonly(results_path) as store:
+        assert store.experiments() == []
+
+
+def test_readonly_store_refuses_to_write(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    with ResultsStore.open_readonly(results_path) as store, pytest.raises(StoreError) as caught:
+        store.create_experiment(an_experiment())
+    assert str(caught.value) == (
+        f"results database '{results_path}': cannot be written (attempt to write a readonly database); make "
+        "the file and its folder writable, or name another folder"
+    )
+
+
+def test_folder_that_cannot_be_written_is_read_and_not_written(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    results_path.chmod(0o444)
+    (results_path.parent / "results.db.lock").unlink()
+    for parent in results_path.parents[1:4]:
+        if parent.stat().st_uid == os.getuid() and parent != Path(parent.anchor):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    results_path.parent.chmod(0o555)
+    try:
+        with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
+            said = pool.submit(read_in_folder_of_another_user, results_path).result()
+    finally:
+        results_path.parent.chmod(0o755)
+    assert said == (
+        f"fusion search | results database '{results_path}': its folder cannot be written (Permission "
+        "denied); make it writable, or name another folder"
+    )
+
+
+def test_folder_that_is_a_file_gives_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(StoreError) as caught:
+        ResultsStore.open(tmp_path / "results" / "results.db")
+    assert str(caught.value) == (
+        f"results database '{tmp_path}/results/results.db': its folder cannot be written (File exists); make "
+        "it writable, or name another folder"
+    )
+
+
+def test_database_locked_by_another_program_gives_one_sentence_and_then_works(results_path: Path) -> None:
+    with ResultsStore.open(results_path, busy_timeout=0.1) as store:
+        other = sqlite3.connect(results_path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as caught:
+            store.create_experiment(an_experiment())
+        assert str(caught.value) == (
+            f"results database '{results_path}': another process kept it locked for longer than this one "
+            "waits; end that process, or try again"
+        )
+        assert store.experiments() == []
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.create_experiment(an_experiment()) == 1
+
+
+def test_lock_held_for_less_than_the_timeout_is_waited_for(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    holding = (
+        "import sqlite3, sys, time\n"
+        "held = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "held.execute('BEGIN IMMEDIATE')\n"
+        "print('held', flush=True)\n"
+        "time.sleep(1)\n"
+        "held.execute('COMMIT')\n"
+    )
+    command = [sys.executable, "-c", holding, str(results_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        assert create_experiment_in(results_path) == 2
+
+
+def test_creation_that_another_process_never_ends_gives_one_sentence(results_path: Path) -> None:
+    results_path.parent.mkdir()
+    lock_path = results_path.with_name("results.db.lock")
+    with lock_path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreError) as caught:
+            ResultsStore.open(results_path, busy_timeout=0.1)
+    assert str(caught.value) == (
+        f"results database '{results_path}': another process has been creating it for 0.1 s; end the process "
+        f"that holds '{lock_path}'"
+    )
+
+
+def test_full_disk_gives_one_sentence_and_loses_nothing_recorded(results_path: Path) -> None:
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
+        num_recorded, said = pool.submit(write_until_the_disk_is_full, results_path, 400_000).result()
+    assert said.startswith(f"results database '{results_path}': the disk did not take the write (")
+    assert said.endswith("); what was recorded before is safe; free some space and start again")
+    with ResultsStore.open(results_path) as store:
+        assert [epoch.epoch for epoch in store.epochs(1)] == list(range(1, num_recorded + 1))
+        assert store.trial(1).num_epochs == num_recorded > 0
+
+
+def test_migration_that_fails_leaves_the_schema_before_it(
+    results_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_experiment_in(results_path)
+
+    def fail_halfway(database: object) -> None:
+        database.execute("CREATE TABLE half (x)")  # type: ignore[attr-defined]
+        raise sqlite3.OperationalError("no such function: halfway")
+
+    monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, fail_halfway))
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
+    with pytest.raises(StoreError, match="no such function: halfway"):
+        ResultsStore.open(results_path)
+    monkeypatch.undo()
+    with ResultsStore.open_readonly(results_path) as store:
+        assert len(store.experiments()) == 1
+        assert "half" not in store._database.table_names()
+
+
+def test_older_schema_is_brought_up_to_date_even_by_a_reader(
+    results_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_experiment_in(results_path)
+
+    def add_a_table(database: object) -> None:
+        database.execute("CREATE TABLE notes (x)")  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, add_a_table))
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
+    with ResultsStore.open_readonly(results_path) as store:
+        assert "notes" in store._database.table_names()
+        assert len(store.experiments()) == 1

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.records import FinalModel, ScoreKind, TestScores
+from harness.store.results import ResultsStore
+from tests.store.experiments import a_prediction, an_experiment, an_opening
+
+CHOSEN, MAXIMUM = ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM
+
+
+def scores(seed: int, kind: ScoreKind = CHOSEN) -> TestScores:
+    return TestScores(seed, kind, 0.6, 0.61, 0.59, (a_prediction("Ses05F_impro01_F000"),), epoch=7)
+
+
+def test_opening_shows_before_anything_is_scored(store: ResultsStore, results_path: Path) -> None:
+    eid = store.create_experiment(an_experiment())
+    opening = an_opening(eid)
+    store.record_opening(opening)
+    with ResultsStore.open_readonly(results_path) as reader:
+        (row,) = reader.openings()
+    assert (row.opening_id, row.completed_at, row.scores, row.is_synthetic) == (1, None, (), True)
+    assert all(getattr(row, name) == value for name, value in vars(opening).items())
+
+
+def test_opening_is_complete_when_every_seed_is_scored(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
+    store.record_test_scores(opening_id, scores(1))
+    store.record_test_scores(opening_id, scores(1, MAXIMUM))
+    (half,) = store.openings()
+    store.record_test_scores(opening_id, scores(2))
+    (whole,) = store.openings()
+    assert half.completed_at is None and whole.completed_at is not None
+    assert [(found.seed, found.kind, found.epoch) for found in whole.scores] == [
+        (1, CHOSEN, 7),
+        (1, MAXIMUM, 7),
+        (2, CHOSEN, 7),
+    ]
+    assert whole.is_synthetic is None
+
+
+def test_test_predictions_are_read_back_by_seed_and_kind(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None))
+    store.record_test_scores(opening_id, scores(2))
+    assert store.test_predictions(opening_id, 2, CHOSEN) == [a_prediction("Ses05F_impro01_F000")]
+    assert store.test_predictions(opening_id, 2, MAXIMUM) == []
+
+
+def test_score_on_the_test_set_is_never_replaced(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None))
+    store.record_test_scores(opening_id, scores(1))
+    with pytest.raises(StoreError) as caught:
+        store.record_test_scores(opening_id, scores(1))
+    assert str(caught.value) == (
+        "test opening 1: seed 1 (validation-chosen epoch) has its score already; a score on the test set is "
+        "never replaced"
+    )
+
+
+def test_seed_that_the_opening_did_not_name_is_refused(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
+    with pytest.raises(StoreError) as caught:
+        store.record_test_scores(opening_id, scores(3))
+    assert str(caught.value) == "test opening 1: scored seed 3; expected one of [1, 2]"
+
+
+def test_scores_of_an_unknown_opening_are_refused(store: ResultsStore, results_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.record_test_scores(4, scores(1))
+    assert (
+        str(caught.value)
+        == f"test opening 4: not in '{results_path}'; expected one that record_opening returned"
+    )
+
+
+def test_final_models_are_read_back_as_written(store: ResultsStore) -> None:
+    eid = store.create_experiment(an_experiment())
+    trial_id = store.start_trial(eid, 0, 1, {})
+    models = [FinalModel(eid, trial_id, seed, 12, f"results/models/{seed}.keras", 60.5) for seed in (1, 2)]
+    assert [store.record_final_training(model) for model in models] == [1, 2]
+    assert store.final_models(eid) == models

@@ -1,0 +1,68 @@
+from typing import Any
+
+import pytest
+
+from harness.store.records import ScoreKind, TestScores, TrialStatus
+from harness.store.results import ResultsStore
+from harness.store.views import VIEWS
+from tests.store.experiments import a_result, an_epoch, an_experiment, an_opening
+
+
+@pytest.fixture
+def filled(store: ResultsStore) -> ResultsStore:
+    eid = store.create_experiment(an_experiment())
+    for index, (end, score) in enumerate(
+        [(TrialStatus.FINISHED, 0.5), (TrialStatus.FINISHED, 0.7), (TrialStatus.CRASHED, None), (None, None)]
+    ):
+        trial_id = store.start_trial(eid, index, index, {"dropout": index / 10, "textlstm": 200 + index})
+        store.record_epoch(trial_id, an_epoch())
+        if score is not None:
+            store.record_result(trial_id, a_result(score))
+        if end is not None:
+            store.finish_trial(trial_id, end, score=score, message=None if score else "MemoryError")
+    opening_id = store.record_opening(an_opening(eid, seeds=(1,)))
+    store.record_test_scores(opening_id, TestScores(1, ScoreKind.VALIDATION_CHOSEN, 0.6, 0.61, 0.59))
+    return store
+
+
+def rows(store: ResultsStore, view: str) -> list[dict[str, Any]]:
+    return list(store._database.query(f"SELECT * FROM {view}"))
+
+
+@pytest.mark.parametrize("view", sorted(VIEWS))
+def test_every_view_can_be_browsed_in_an_empty_database(store: ResultsStore, view: str) -> None:
+    assert rows(store, view) == []
+
+
+def test_overview_counts_the_trials_of_each_experiment(filled: ResultsStore) -> None:
+    (row,) = rows(filled, "experiments_overview")
+    assert (row["num_trials"], row["num_finished"], row["num_running"], row["num_failed"]) == (4, 2, 1, 1)
+    assert row["best_score"] == 0.7
+
+
+def test_trials_are_shown_with_a_column_for_each_hyperparameter(filled: ResultsStore) -> None:
+    found = [(row["trial_index"], row["dropout"], row["textlstm"]) for row in rows(filled, "trials_overview")]
+    assert found == [(0, 0.0, 200), (1, 0.1, 201), (2, 0.2, 202), (3, 0.3, 203)]
+
+
+def test_best_trials_are_ranked(filled: ResultsStore) -> None:
+    found = [(row["place"], row["trial_index"], row["score"]) for row in rows(filled, "best_trials")]
+    assert found == [(1, 1, 0.7), (2, 0, 0.5)]
+
+
+def test_failures_name_their_cause(filled: ResultsStore) -> None:
+    found = [(row["trial_index"], row["status"], row["message"]) for row in rows(filled, "failures")]
+    assert found == [(2, "crashed", "MemoryError")]
+
+
+def test_confusion_counts_utterances(filled: ResultsStore) -> None:
+    found = [
+        (row["emotion"], row["predicted"], row["num_utterances"])
+        for row in rows(filled, "validation_confusion")
+    ]
+    assert found == [("ang", "exc", 1), ("ang", "exc", 1)]
+
+
+def test_test_results_say_whether_the_corpus_is_synthetic(filled: ResultsStore) -> None:
+    (row,) = rows(filled, "test_results")
+    assert (row["weighted_accuracy"], row["is_synthetic"], row["kind"]) == (0.6, 1, "validation-chosen epoch")

@@ -1,0 +1,129 @@
+import math
+import time
+
+import numpy as np
+import pytest
+
+from harness.corpus.utterances import CLASSES
+from harness.errors import ShapeError
+from harness.metrics import macro_f1_of
+from harness.statistics import bootstrap_interval, mean_and_spread, wilson_interval
+from harness.store.records import Prediction
+
+
+def predict(right_by_dialogue: list[list[bool]]) -> list[Prediction]:
+    """One utterance for each truth value; a wrong one is said to be the next class."""
+    predictions = []
+    for dialogue, is_right_of in enumerate(right_by_dialogue):
+        for turn, is_right in enumerate(is_right_of):
+            emotion = turn % 4
+            predicted = emotion if is_right else (emotion + 1) % 4
+            name = f"Ses05F_impro{dialogue:02d}_F{turn:03d}"
+            predictions.append(Prediction(name, CLASSES[emotion], CLASSES[predicted], (0.25,) * 4))
+    return predictions
+
+
+def test_spread_over_seeds_is_the_sample_deviation_with_students_interval() -> None:
+    spread = mean_and_spread([0.6, 0.62, 0.64])
+    assert spread.mean == pytest.approx(0.62) and spread.deviation == pytest.approx(0.02)
+    # Student's t at 0.975 with 2 degrees of freedom is 4.302653.
+    assert spread.high - spread.mean == pytest.approx(4.302653 * 0.02 / math.sqrt(3), rel=1e-6)
+    assert spread.mean - spread.low == pytest.approx(spread.high - spread.mean)
+    assert spread.num_values == 3
+
+
+def test_one_seed_has_no_spread() -> None:
+    spread = mean_and_spread([0.6])
+    assert (spread.mean, spread.num_values) == (0.6, 1)
+    assert all(math.isnan(value) for value in (spread.deviation, spread.low, spread.high))
+
+
+def test_no_seeds_are_refused() -> None:
+    with pytest.raises(ShapeError) as caught:
+        mean_and_spread([])
+    assert str(caught.value) == "scores over seeds: found none; expected at least one"
+
+
+def test_published_accuracy_has_its_wilson_interval() -> None:
+    low, high = wilson_interval(780, 1098)
+    assert (round(100 * low, 1), round(100 * high, 1)) == (68.3, 73.6)
+
+
+@pytest.mark.parametrize("num_right", [0, 5], ids=["none right", "all right"])
+def test_wilson_interval_stays_inside_zero_and_one(num_right: int) -> None:
+    low, high = wilson_interval(num_right, 5)
+    assert -1e-12 <= low < high <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(("num_right", "num_utterances"), [(6, 5), (-1, 5), (0, 0)])
+def test_share_that_is_none_is_refused(num_right: int, num_utterances: int) -> None:
+    with pytest.raises(ShapeError) as caught:
+        wilson_interval(num_right, num_utterances)
+    assert str(caught.value) == (
+        f"{num_right} of {num_utterances} utterances right: expected a share of at least one"
+    )
+
+
+def test_bootstrap_over_dialogues_is_wider_where_dialogues_differ() -> None:
+    same = predict([[True, False] * 10] * 20)
+    different = predict([[True] * 20] * 10 + [[False] * 20] * 10)
+    narrow, wide = bootstrap_interval([same]), bootstrap_interval([different])
+    assert narrow.low == narrow.high == 0.5
+    # Ten of twenty dialogues are wholly right: a binomial's 95 % of 20 draws.
+    assert (wide.low, wide.high) == pytest.approx((0.3, 0.7), abs=0.06)
+    assert (wide.drawn, wide.is_too_narrow) == ("dialogues", False)
+
+
+def test_below_ten_dialogues_utterances_are_drawn_and_it_is_said() -> None:
+    interval = bootstrap_interval([predict([[True] * 20] * 5 + [[False] * 20] * 4)])
+    assert (interval.drawn, interval.is_too_narrow) == ("utterances", True)
+    low, high = wilson_interval(100, 180)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.01)
+
+
+def test_interval_covers_the_mean_over_seeds() -> None:
+    good, bad = predict([[True] * 8] * 12), predict([[False] * 8] * 12)
+    interval = bootstrap_interval([good, bad])
+    assert interval.low == interval.high == 0.5
+
+
+def test_order_of_the_predictions_does_not_matter_and_the_seed_does() -> None:
+    generator = np.random.default_rng(1)
+    predictions = predict((generator.random((15, 12)) < 0.6).tolist())
+    first = bootstrap_interval([predictions], metric=macro_f1_of)
+    assert bootstrap_interval([predictions[::-1]], metric=macro_f1_of) == first
+    assert bootstrap_interval([predictions], metric=macro_f1_of, seed=1) != first
+
+
+def test_coverage_is_near_what_it_claims() -> None:
+    generator = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        chances = generator.choice([0.4, 0.8], size=30)
+        interval = bootstrap_interval(
+            [predict((generator.random((30, 10)) < chances[:, None]).tolist())], num_resamples=1000
+        )
+        covered += interval.low <= 0.6 <= interval.high
+    assert 180 <= covered <= 198
+
+
+def test_five_seeds_of_a_thousand_utterances_take_no_time() -> None:
+    generator = np.random.default_rng(2)
+    seeds = [predict((generator.random((31, 36)) < 0.6).tolist()) for _ in range(5)]
+    began = time.perf_counter()
+    bootstrap_interval(seeds)
+    assert time.perf_counter() - began < 2
+
+
+def test_seeds_that_scored_different_utterances_are_refused() -> None:
+    with pytest.raises(ShapeError) as caught:
+        bootstrap_interval([predict([[True, True]]), predict([[True]])])
+    assert str(caught.value) == (
+        "bootstrap: the seeds scored different utterances (2 and 1); expected the same ones"
+    )
+
+
+def test_no_predictions_are_refused() -> None:
+    with pytest.raises(ShapeError) as caught:
+        bootstrap_interval([[]])
+    assert str(caught.value) == "bootstrap: found no predictions; expected at least one utterance of one seed"
