@@ -1,0 +1,1 @@
+"""The paper's systems: which there are, and the builders that make Keras models of them."""

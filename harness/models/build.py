@@ -1,0 +1,74 @@
+"""From a system's name and one point to a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from harness.features.fitted import FittedFeatures
+from harness.models.fusion import build_fusion, classify
+from harness.models.hyperparameters import FusionHyperparameters, Hyperparameters, Optimizer
+from harness.models.inputs import Branch, InputShapes
+from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
+from harness.models.speech import build_speech1, build_speech2, build_speech4
+from harness.models.systems import System
+from harness.models.text import build_text1, build_text2, build_text3
+from harness.splits import Lengths, Protocol
+
+#: Systems of speech or text: (choices, shapes) -> branch.
+BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
+    "speech1": build_speech1,
+    "speech2": build_speech2,
+    "speech3": build_speech4,
+    "speech4": build_speech4,
+    "text1": build_text1,
+    "text2": build_text2,
+    "text3": build_text3,
+}
+
+#: Systems of motion: (choices, shapes, streams) -> branch.
+MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
+    "head1": build_motion_lstm,
+    "head2": build_motion_dense,
+    "hand1": build_motion_lstm,
+    "hand2": build_motion_dense,
+    "face1": build_face1,
+    "face2": build_mocap1,
+    "mocap1": build_mocap1,
+}
+
+OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
+    Optimizer.ADAM: keras.optimizers.Adam,
+    Optimizer.ADADELTA: keras.optimizers.Adadelta,
+    Optimizer.SGD: keras.optimizers.SGD,
+}
+
+
+def build_model(system: System, choices: Hyperparameters, shapes: InputShapes) -> keras.Model:
+    """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
+    if isinstance(choices, FusionHyperparameters):
+        return build_fusion(choices, shapes, system.modalities)
+    if system.name in MOTION_BRANCHES:
+        branch = MOTION_BRANCHES[system.name](choices, shapes, system.streams)
+    else:
+        branch = BRANCHES[system.name](choices, shapes)
+    return keras.Model(branch.inputs, classify(branch.output), name=system.name)
+
+
+def build_optimizer(choices: Hyperparameters) -> keras.optimizers.Optimizer:
+    """Build the optimiser that a point names, at its learning rate."""
+    return OPTIMIZERS[choices.optimizer](learning_rate=choices.rate)
+
+
+def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
+    """Read from what was fitted how wide the model's inputs are."""
+    return InputShapes(
+        speech_frames=fitted.speech_settings.max_frames,
+        speech_columns=len(fitted.speech_columns),
+        max_words=protocol.max_words,
+        num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
+        embedding=fitted.embedding,
+        has_masks=protocol.lengths is Lengths.REAL,
+    )

@@ -1,0 +1,63 @@
+"""The combined models: branches without their softmax, joined before the last layers. Source: paper, section 5.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+from keras import layers
+
+from harness.corpus.utterances import CLASSES
+from harness.models.hyperparameters import FusionHyperparameters
+from harness.models.inputs import Branch, InputShapes
+from harness.models.mocap import build_fused_mocap
+from harness.models.speech import build_attentive
+from harness.models.text import build_fused_text
+
+
+def classify(features: keras.KerasTensor) -> keras.KerasTensor:
+    """The softmax over the four classes, float32 (batch, 4)."""
+    return layers.Dense(len(CLASSES), activation="softmax", name="emotion")(features)
+
+
+def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTensor:
+    """The fusion layers: concatenation, relu, Dense ``finalfc`` relu, softmax.
+
+    The relu comes after the concatenation of linear layers, as the published code has it.
+    """
+    joined = layers.Concatenate(name="fusion")(outputs) if len(outputs) > 1 else outputs[0]
+    hidden = layers.Dense(finalfc, activation="relu", name="finalfc")(layers.ReLU(name="fusion_relu")(joined))
+    return classify(hidden)
+
+
+def build_fused_speech(choices: FusionHyperparameters, shapes: InputShapes) -> Branch:
+    """Speech_Model4 as it stands in a fusion: its last Dense layer is linear."""
+    return build_attentive(choices, shapes, units=choices.branch_dense, activation=None)
+
+
+#: Each modality's branch: (choices, shapes) -> branch; its last layer is named ``<modality>_dense``.
+FUSED_BRANCHES: Mapping[str, Callable[[FusionHyperparameters, InputShapes], Branch]] = {
+    "text": build_fused_text,
+    "speech": build_fused_speech,
+    "mocap": build_fused_mocap,
+}
+
+
+def build_fusion(
+    choices: FusionHyperparameters, shapes: InputShapes, modalities: Sequence[str]
+) -> keras.Model:
+    """The combined model of some modalities: Text_Model2, Speech_Model4, Mocap_Model1, in this order."""
+    branches = [FUSED_BRANCHES[modality](choices, shapes) for modality in FUSED_BRANCHES if modality in modalities]
+    inputs = {name: tensor for branch in branches for name, tensor in branch.inputs.items()}
+    outputs = fuse([branch.output for branch in branches], choices.finalfc)
+    return keras.Model(inputs, outputs, name="fusion")
+
+
+def cut_branch(model: keras.Model, modality: str) -> keras.Model:
+    """Return one branch of a trained model, up to its last layer before fusion or softmax.
+
+    The branch shares its weights with ``model``.
+    """
+    prefix = {"mocap": ("mocap",), "text": ("text",), "speech": ("speech", "speech_lengths")}[modality]
+    inputs = {tensor.name: tensor for tensor in model.inputs if tensor.name in prefix}
+    return keras.Model(inputs, model.get_layer(f"{modality}_dense").output, name=f"{modality}_branch")

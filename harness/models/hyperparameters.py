@@ -1,0 +1,204 @@
+"""One point of each system: frozen dataclasses whose fields are all that may be searched or set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Attention(StrEnum):
+    """What follows the first recurrent layer of an attentive speech branch."""
+
+    DECODER = "decoder"  # the published Bahdanau decoder, one softmax over its units a step, flattened
+    POOLING = "pooling"  # a second LSTM and the attention-weighted mean of its steps
+
+
+class Optimizer(StrEnum):
+    ADAM = "adam"
+    ADADELTA = "adadelta"
+    SGD = "sgd"
+
+
+class Gates(StrEnum):
+    SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hard_sigmoid"  # the default of 2018's Keras
+
+
+class WordVectors(StrEnum):
+    TRAINED = "trained"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What every system has.
+
+    Attributes:
+        dropout: share of activations dropped
+        gates: of the recurrent layers
+        recurrent_dropout: share of a recurrent layer's state dropped at each step
+        batch_size: utterances a training step
+    """
+
+    dropout: float = 0.2
+    gates: Gates = Gates.SIGMOID
+    recurrent_dropout: float = 0.0
+    optimizer: Optimizer = Optimizer.ADAM
+    batch_size: int = 64
+
+    @property
+    def rate(self) -> float:
+        """The optimiser's learning rate, under whichever name the system searches it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SingleHyperparameters(Hyperparameters):
+    """What the systems of one modality have.
+
+    Attributes:
+        learning_rate: 0.001 is Adam's own and 1.0 Adadelta's, whose default in Keras of 0.001 hardly learns
+        dense: units of the last layer before the softmax
+    """
+
+    learning_rate: float = 0.001
+    dense: int = 256
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class Speech1Hyperparameters(SingleHyperparameters):
+    """Three Dense layers; ``dense`` is the third."""
+
+    dense1: int = 1024
+    dense2: int = 512
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Speech2Hyperparameters(SingleHyperparameters):
+    """Two stacked LSTMs."""
+
+    speechlstm: int = 512
+    speechlstm2: int = 256
+    dense: int = 512
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Speech3Hyperparameters(SingleHyperparameters):
+    """An LSTM and an attentive recurrent layer, each of ``speechlstm`` units, in one or two directions."""
+
+    speechlstm: int = 128
+    dense: int = 512
+    attention: Attention = Attention.DECODER
+    directions: int = 1
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Speech4Hyperparameters(Speech3Hyperparameters):
+    """As ``speech3``, in both directions."""
+
+    directions: int = 2
+
+
+@dataclass(frozen=True)
+class Text1Hyperparameters(SingleHyperparameters):
+    """Four convolutions over the words.
+
+    Attributes:
+        filters: of the first convolution; each further one has half as many
+    """
+
+    filters: int = 256
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+
+@dataclass(frozen=True)
+class Text2Hyperparameters(SingleHyperparameters):
+    """Two stacked LSTMs over given word vectors."""
+
+    textlstm: int = 512
+    textlstm2: int = 256
+    dense: int = 512
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Text3Hyperparameters(SingleHyperparameters):
+    """Two stacked LSTMs over word vectors that begin at random."""
+
+    textlstm: int = 512
+    textlstm2: int = 256
+    dense: int = 512
+    random_dimension: int = 128
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class MotionLstmHyperparameters(SingleHyperparameters):
+    """One LSTM over the windows."""
+
+    mocaplstm: int = 256
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Face1Hyperparameters(SingleHyperparameters):
+    """Two stacked LSTMs over the windows."""
+
+    mocaplstm: int = 512
+    mocaplstm2: int = 256
+    dense: int = 512
+    optimizer: Optimizer = Optimizer.ADADELTA
+    learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class MotionConvolutionHyperparameters(SingleHyperparameters):
+    """Five convolutions over windows and columns."""
+
+
+@dataclass(frozen=True)
+class MotionDenseHyperparameters(SingleHyperparameters):
+    """One Dense layer over all windows."""
+
+
+@dataclass(frozen=True)
+class FusionHyperparameters(Hyperparameters):
+    """The combined models; ``dropout`` and the first four here are what the authors searched.
+
+    Attributes:
+        textlstm: units of both text LSTMs
+        speechlstm: units of the speech LSTM and of what attends to it
+        finalfc: units of the layer before the softmax
+        adamlr: learning rate
+        branch_dense: units of each branch's last, linear layer
+    """
+
+    textlstm: int = 256
+    speechlstm: int = 128
+    finalfc: int = 256
+    adamlr: float = 0.001
+    branch_dense: int = 256
+    attention: Attention = Attention.DECODER
+    directions: int = 2
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+    @property
+    def rate(self) -> float:
+        return self.adamlr

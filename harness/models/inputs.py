@@ -1,0 +1,116 @@
+"""What goes into a model: Keras inputs with their masks, and how wide they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+from harness.corpus.layout import MocapStream
+from harness.features.mocap import MOCAP_COLUMNS
+from harness.models.hyperparameters import Hyperparameters
+from harness.models.layers import Columns, LengthMask, WordMask
+
+
+@dataclass(frozen=True)
+class InputShapes:
+    """What the inputs look like.
+
+    Attributes:
+        speech_frames, speech_columns: most frames of an utterance, and its features (100, 34)
+        max_words: most words of an utterance
+        num_word_ids: padding and the unknown word counted
+        embedding: float32 (num_word_ids, dimension), the initial word vectors; None for random ones
+        mocap_windows, mocap_columns: (200, 189)
+        has_masks: real lengths with masks, or zeros to the full length and no mask
+    """
+
+    speech_frames: int = 100
+    speech_columns: int = 34
+    max_words: int = 500
+    num_word_ids: int = 2
+    embedding: np.ndarray | None = None
+    mocap_windows: int = 200
+    mocap_columns: int = 189
+    has_masks: bool = True
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One modality's part of a model.
+
+    Attributes:
+        inputs: by name
+        output: float32 (batch, features), or (batch, steps, features) where steps are left
+        mask: bool (batch, steps) of those steps; None without masks
+    """
+
+    inputs: dict[str, keras.KerasTensor]
+    output: keras.KerasTensor
+    mask: keras.KerasTensor | None = None
+
+
+def speech_input(shapes: InputShapes) -> Branch:
+    """``speech`` float32 (batch, frames, columns); with masks also ``speech_lengths`` int32 (batch,)."""
+    speech = keras.Input((None, shapes.speech_columns), name="speech")
+    if not shapes.has_masks:
+        return Branch({"speech": speech}, speech)
+    lengths = keras.Input((), dtype="int32", name="speech_lengths")
+    mask = LengthMask(name="speech_mask")(speech, lengths)
+    return Branch({"speech": speech, "speech_lengths": lengths}, speech, mask)
+
+
+def text_input(shapes: InputShapes, *, random_dimension: int | None, is_trained: bool = True) -> Branch:
+    """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension).
+
+    Args:
+        random_dimension: of vectors that begin at random; None for those of ``shapes.embedding``
+    """
+    if random_dimension is not None:
+        table = layers.Embedding(shapes.num_word_ids, random_dimension, name="text_vectors")
+    else:
+        if shapes.embedding is None:
+            raise ValueError("this text branch needs the initial word vectors")
+        table = layers.Embedding(
+            *shapes.embedding.shape,
+            embeddings_initializer=keras.initializers.Constant(shapes.embedding),
+            trainable=is_trained,
+            name="text_vectors",
+        )
+    text = keras.Input((None,), dtype="int32", name="text")
+    mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
+    return Branch({"text": text}, table(text), mask)
+
+
+def mocap_input(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
+    """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
+    mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
+    if set(streams) == set(MocapStream):
+        return Branch({"mocap": mocap}, mocap)
+    (stream,) = streams
+    columns = MOCAP_COLUMNS[stream]
+    return Branch({"mocap": mocap}, Columns(columns.start, columns.stop, name=f"{stream}_columns")(mocap))
+
+
+def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> layers.LSTM:
+    """An LSTM as the paper's authors used it; ``steps`` returns every step instead of the last."""
+    return layers.LSTM(
+        units,
+        return_sequences=steps,
+        recurrent_activation=str(choices.gates),
+        recurrent_dropout=choices.recurrent_dropout,
+        zero_output_for_mask=steps,
+        name=name,
+    )
+
+
+def stacked_lstms(
+    branch: Branch, first_units: int, second_units: int, choices: Hyperparameters, name: str
+) -> keras.KerasTensor:
+    """Two LSTMs, dropout after each; returns the second one's last state, float32 (batch, second_units)."""
+    first = lstm(first_units, choices, f"{name}_lstm", steps=True)(branch.output, mask=branch.mask)
+    first = layers.Dropout(choices.dropout, name=f"{name}_dropout")(first)
+    last = lstm(second_units, choices, f"{name}_lstm2", steps=False)(first, mask=branch.mask)
+    return layers.Dropout(choices.dropout, name=f"{name}_dropout2")(last)

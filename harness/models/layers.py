@@ -1,0 +1,152 @@
+"""The layers that Keras does not have: masks from lengths, the two attentions, a flattening Dense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class LengthMask(layers.Layer):
+    """From steps and lengths to the mask of the real steps.
+
+    Call with float (batch, steps, columns) and int (batch,); returns bool (batch, steps).
+    """
+
+    def call(self, inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return tf.sequence_mask(lengths, tf.shape(inputs)[1])
+
+    def compute_output_spec(self, inputs: Any, lengths: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape[:2], "bool")
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class WordMask(layers.Layer):
+    """From word ids, int (batch, words) with 0 for padding, to bool (batch, words)."""
+
+    def call(self, word_ids: tf.Tensor) -> tf.Tensor:
+        return tf.not_equal(word_ids, 0)
+
+    def compute_output_spec(self, word_ids: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(word_ids.shape, "bool")
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class AttentionPooling(layers.Layer):
+    """The attention-weighted mean of the real steps.
+
+    Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns
+    float (batch, columns), zero where no step is real.
+
+    Source: Bahdanau et al. 2015, section 3.1, its alignment model with no decoder's state.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.units = units
+
+    def build(self, inputs_shape: Any, steps_mask_shape: Any = None) -> None:
+        self.project = self.add_weight(shape=(inputs_shape[-1], self.units), name="project")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.score = self.add_weight(shape=(self.units, 1), name="score")
+
+    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        scores = tf.tanh(inputs @ self.project + self.bias) @ self.score
+        weights = masked_softmax(scores[..., 0], steps_mask)
+        return tf.einsum("bt,btc->bc", weights, inputs)
+
+    def compute_output_spec(self, inputs: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs.shape[0], inputs.shape[-1]), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Softmax over the last axis of what the mask leaves; zeros where it leaves nothing."""
+    if mask is None:
+        return tf.nn.softmax(scores)
+    lowest = tf.reduce_max(tf.where(mask, scores, scores.dtype.min), axis=-1, keepdims=True)
+    exponentials = tf.where(mask, tf.exp(tf.where(mask, scores - lowest, 0.0)), 0.0)
+    return exponentials / tf.maximum(tf.reduce_sum(exponentials, axis=-1, keepdims=True), 1e-30)
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class FlattenedDense(layers.Layer):
+    """A Dense layer over all steps flattened, for fewer steps than its weights were made for.
+
+    The steps that are not there count as zeros, so that a batch of short utterances need not be
+    padded to ``max_steps``. Call with float (batch, steps <= max_steps, columns) and a bool mask
+    (batch, steps) or None; returns float (batch, units).
+    """
+
+    def __init__(self, units: int, max_steps: int, activation: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.units = units
+        self.max_steps = max_steps
+        self.activation = keras.activations.get(activation)
+
+    def build(self, inputs_shape: Any, steps_mask_shape: Any = None) -> None:
+        self.columns = inputs_shape[-1]
+        self.kernel = self.add_weight(shape=(self.max_steps * self.columns, self.units), name="kernel")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        if steps_mask is not None:
+            inputs = tf.where(steps_mask[..., None], inputs, 0.0)
+        width = tf.shape(inputs)[1] * self.columns
+        flat = tf.reshape(inputs, (-1, width))
+        return self.activation(flat @ self.kernel[:width] + self.bias)
+
+    def compute_output_spec(self, inputs: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs.shape[0], self.units), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "max_steps": self.max_steps,
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class MaskedSteps(layers.Layer):
+    """Zeros in place of the steps that are not real, so that a convolution reads no padding.
+
+    Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns the same shape.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        return inputs if steps_mask is None else tf.where(steps_mask[..., None], inputs, 0.0)
+
+    def compute_output_spec(self, inputs: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class Columns(layers.Layer):
+    """The columns from ``first`` to before ``last`` of float (batch, steps, columns)."""
+
+    def __init__(self, first: int, last: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = first
+        self.last = last
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[..., self.first : self.last]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((*inputs.shape[:-1], self.last - self.first), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "first": self.first, "last": self.last}

@@ -1,0 +1,80 @@
+"""Head_, Hand_, Face_ and Mocap_Model, without their softmax. Source: paper, section 4.3."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+from keras import layers
+
+from harness.corpus.layout import MocapStream
+from harness.models.hyperparameters import (
+    Face1Hyperparameters,
+    FusionHyperparameters,
+    Hyperparameters,
+    MotionConvolutionHyperparameters,
+    MotionDenseHyperparameters,
+    MotionLstmHyperparameters,
+)
+from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, stacked_lstms
+
+Streams = tuple[MocapStream, ...]
+
+#: Filters of the five convolutions. Source: paper, section 4.3.
+CONVOLUTION_FILTERS = (32, 64, 64, 128, 128)
+
+
+def build_motion_lstm(choices: MotionLstmHyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
+    """Head_Model1 (200, 6) and Hand_Model1 (200, 18): LSTM 256 -> Dense 256 relu.
+
+    The paper gives the Dense layer no width; 256 is that of the other head and hand models.
+    """
+    branch = mocap_input(shapes, streams)
+    last = lstm(choices.mocaplstm, choices, "mocap_lstm", steps=False)(branch.output)
+    last = layers.Dropout(choices.dropout, name="mocap_dropout")(last)
+    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last))
+
+
+def build_motion_dense(
+    choices: MotionDenseHyperparameters, shapes: InputShapes, streams: Streams
+) -> Branch:
+    """Head_Model2 (200, 6) and Hand_Model2 (200, 18): all windows flattened -> Dense 256 relu."""
+    branch = mocap_input(shapes, streams)
+    flat = layers.Dropout(choices.dropout, name="mocap_dropout")(layers.Flatten()(branch.output))
+    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(flat))
+
+
+def build_face1(choices: Face1Hyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
+    """Face_Model1 (200, 165): LSTM 512, LSTM 256 -> Dense 512 relu."""
+    branch = mocap_input(shapes, streams)
+    last = stacked_lstms(branch, choices.mocaplstm, choices.mocaplstm2, choices, "mocap")
+    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last))
+
+
+def build_mocap1(
+    choices: MotionConvolutionHyperparameters, shapes: InputShapes, streams: Streams
+) -> Branch:
+    """Face_Model2 (200, 165) and Mocap_Model1 (200, 189): five convolutions -> Dense 256 relu."""
+    branch = mocap_input(shapes, streams)
+    flat = convolve(branch.output, choices)
+    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(flat))
+
+
+def build_fused_mocap(choices: FusionHyperparameters, shapes: InputShapes) -> Branch:
+    """Mocap_Model1 as it stands in the combined model: the convolutions, then a linear Dense layer."""
+    branch = mocap_input(shapes, tuple(MocapStream))
+    flat = convolve(branch.output, choices)
+    return replace(branch, output=layers.Dense(choices.branch_dense, name="mocap_dense")(flat))
+
+
+def convolve(windows: keras.KerasTensor, choices: Hyperparameters) -> keras.KerasTensor:
+    """Five convolutions of kernel 3 and stride 2 over (windows, columns), flattened.
+
+    Padding ``same`` and dropout before each relu, as the published code has them.
+    """
+    features = layers.Reshape((*windows.shape[1:], 1))(windows)
+    for number, filters in enumerate(CONVOLUTION_FILTERS, start=1):
+        features = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"mocap_conv{number}")(features)
+        features = layers.Dropout(choices.dropout, name=f"mocap_dropout{number}")(features)
+        features = layers.ReLU()(features)
+    return layers.Flatten()(features)

@@ -1,0 +1,177 @@
+"""Every system as a model: shapes, masks, saving, and that it learns."""
+
+import keras
+import numpy as np
+import pytest
+
+from harness.errors import ExperimentFileError, UnknownNameError
+from harness.models.build import build_model, build_optimizer
+from harness.models.inputs import InputShapes
+from harness.models.systems import SYSTEMS, find_system, read_hyperparameters
+from harness.splits import PROTOCOLS
+
+NUM_WORDS = 40
+
+#: Small layers, so that a test takes a second.
+SMALL = {
+    "textlstm": 6,
+    "textlstm2": 5,
+    "speechlstm": 6,
+    "finalfc": 8,
+    "dense": 8,
+    "dense1": 12,
+    "dense2": 10,
+    "filters": 8,
+    "mocaplstm": 6,
+    "mocaplstm2": 5,
+    "speechlstm2": 5,
+    "random_dimension": 7,
+    "branch_dense": 8,
+    "embedding_dimension": 10,
+}
+
+
+def small_model(name, **choices):
+    system = SYSTEMS[name]
+    known = {**SMALL, **{key: value for key, value in choices.items() if value is not None}}
+    fields = system.hyperparameters.__dataclass_fields__
+    point = read_hyperparameters(
+        system, {key: value for key, value in known.items() if key in fields}, PROTOCOLS["paper"]
+    )
+    embedding = np.random.default_rng(0).normal(size=(NUM_WORDS, 10)).astype(np.float32)
+    keras.utils.set_random_seed(0)
+    return build_model(system, point, InputShapes(num_word_ids=NUM_WORDS, embedding=embedding)), point
+
+
+def make_batch(model, frames=9, words=6):
+    rng = np.random.default_rng(1)
+    everything = {
+        "speech": rng.normal(size=(4, frames, 34)).astype(np.float32),
+        "speech_lengths": np.array([frames, 3, 0, 1], np.int32),
+        "text": np.array([[5, 6, 7, 8, 9, 1], [4, 3, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0] * 6], np.int32),
+        "mocap": rng.normal(size=(4, 200, 189)).astype(np.float32),
+    }
+    return {tensor.name: everything[tensor.name] for tensor in model.inputs}
+
+
+def lengthen(batch):
+    longer = dict(batch)
+    if "speech" in batch:
+        longer["speech"] = np.pad(batch["speech"], [(0, 0), (0, 5), (0, 0)], constant_values=3.0)
+    if "text" in batch:
+        longer["text"] = np.pad(batch["text"], [(0, 0), (0, 4)])
+    return longer
+
+
+def has_attention(name):
+    return "attention" in SYSTEMS[name].hyperparameters.__dataclass_fields__
+
+
+VARIANTS = [
+    pytest.param(name, attention, directions, id=f"{name}-{attention}-{directions}")
+    for name in SYSTEMS
+    for attention in (["decoder", "pooling"] if has_attention(name) else [None])
+    for directions in ([1, 2] if attention else [None])
+]
+
+
+@pytest.mark.parametrize(("name", "attention", "directions"), VARIANTS)
+def test_a_model_gives_probabilities_that_padding_does_not_change(name, attention, directions):
+    model, _ = small_model(name, attention=attention, directions=directions)
+    batch = make_batch(model)
+    probabilities = model(batch).numpy()
+    assert probabilities.shape == (4, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(model(lengthen(batch)).numpy(), probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_saved_model_gives_the_same_numbers(name, tmp_path):
+    model, _ = small_model(name)
+    batch = make_batch(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(batch).numpy(), model(batch).numpy())
+
+
+@pytest.mark.parametrize("modality", ["speech", "text", "mocap"])
+def test_fusion_reads_every_modality(modality):
+    model, _ = small_model("fusion", attention="pooling")
+    batch = make_batch(model)
+    changed = dict(batch)
+    changed[modality] = batch[modality][::-1].copy()
+    assert np.abs(model(changed).numpy() - model(batch).numpy()).max() > 1e-4
+
+
+def test_the_paper_s_sizes_are_the_defaults():
+    system = SYSTEMS["fusion"]
+    point = read_hyperparameters(system, {}, PROTOCOLS["paper"])
+    model = build_model(system, point, InputShapes(embedding=np.zeros((100, 300), np.float32)))
+    assert {tensor.name: tuple(tensor.shape) for tensor in model.inputs} == {
+        "text": (None, None),
+        "speech": (None, None, 34),
+        "speech_lengths": (None,),
+        "mocap": (None, 200, 189),
+    }
+    assert model.get_layer("mocap_conv5").output.shape == (None, 7, 6, 128)
+    assert model.get_layer("fusion").output.shape == (None, 768)
+    assert model.get_layer("speech_decoder").output.shape == (None, None, 256)
+
+
+def test_frozen_word_vectors_are_not_trained():
+    frozen, _ = small_model("text2", word_vectors="frozen")
+    trained, _ = small_model("text2", word_vectors="trained")
+    assert len(trained.trainable_variables) == len(frozen.trainable_variables) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "rate"), [("text2", "adadelta", 1.0), ("mocap1", "adam", 0.001), ("fusion", "adam", 0.0004)]
+)
+def test_the_optimiser_is_the_paper_s_at_the_point_s_rate(name, kind, rate):
+    values = {"adamlr": rate} if name == "fusion" else {}
+    optimizer = build_optimizer(read_hyperparameters(SYSTEMS[name], values, PROTOCOLS["paper"]))
+    assert type(optimizer).__name__.lower() == kind
+    assert float(optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
+
+
+def test_the_published_code_has_its_own_defaults():
+    point = read_hyperparameters(SYSTEMS["fusion"], {}, PROTOCOLS["published-code"])
+    assert (point.recurrent_dropout, point.directions, str(point.gates)) == (0.2, 1, "hard_sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (
+            {"speechlstn": 3},
+            UnknownNameError,
+            "unknown hyperparameter of system 'mocap1': 'speechlstn'; expected one of ['batch_size', 'dense', "
+            "'dropout', 'gates', 'learning_rate', 'optimizer', 'recurrent_dropout']",
+        ),
+        (
+            {"dense": 2.5},
+            ExperimentFileError,
+            "system 'mocap1': hyperparameter 'dense' is 2.5; expected an integer",
+        ),
+        (
+            {"dropout": "much"},
+            ExperimentFileError,
+            "system 'mocap1': hyperparameter 'dropout' is 'much'; expected a number",
+        ),
+        (
+            {"optimizer": "adm"},
+            UnknownNameError,
+            "unknown value of hyperparameter 'optimizer': 'adm'; expected one of ['adadelta', 'adam', 'sgd']",
+        ),
+    ],
+    ids=["name", "integer", "number", "choice"],
+)
+def test_a_wrong_point_gets_one_sentence(values, error, message):
+    with pytest.raises(error) as caught:
+        read_hyperparameters(SYSTEMS["mocap1"], values, PROTOCOLS["paper"])
+    assert str(caught.value) == message
+
+
+def test_an_unknown_system_gets_one_sentence():
+    with pytest.raises(UnknownNameError, match="unknown system 'fusoin'; expected one of"):
+        find_system("fusoin")

@@ -1,0 +1,128 @@
+"""The layers that Keras does not have: padding must change nothing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from harness.models.decoder import AttentionDecoder
+from harness.models.layers import AttentionPooling, FlattenedDense, LengthMask, WordMask, masked_softmax
+
+
+@pytest.fixture
+def steps():
+    return np.random.default_rng(0).normal(size=(3, 7, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def mask():
+    return tf.sequence_mask([7, 2, 0], 7)
+
+
+def pad(steps, extra):
+    noise = np.random.default_rng(1).normal(size=(len(steps), extra, steps.shape[2]))
+    return np.concatenate([steps, noise.astype(np.float32)], axis=1)
+
+
+def pad_mask(mask, extra):
+    return tf.pad(mask, [[0, 0], [0, extra]])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [AttentionPooling(4), AttentionDecoder(4), AttentionDecoder(4, directions=2)],
+    ids=["pooling", "decoder", "two directions"],
+)
+def test_padding_changes_no_output(layer, steps, mask):
+    short = layer(steps, mask).numpy()
+    long = layer(pad(steps, 3), pad_mask(mask, 3)).numpy()
+    np.testing.assert_allclose(long[:, : short.shape[1]], short, atol=1e-6)
+    assert not long[:, short.shape[1] :].any()
+
+
+def test_a_flattened_dense_layer_reads_missing_steps_as_zeros(steps, mask):
+    layer = FlattenedDense(6, max_steps=10)
+    short = layer(steps, mask).numpy()
+    long = layer(pad(steps, 3), pad_mask(mask, 3)).numpy()
+    np.testing.assert_allclose(long, short, atol=1e-6)
+    full = np.where(mask[..., None], steps, 0.0).reshape(3, -1)
+    np.testing.assert_allclose(short, full @ layer.kernel.numpy()[:35], atol=1e-5)
+
+
+def test_what_has_no_real_step_comes_out_as_zeros(steps, mask):
+    assert not AttentionPooling(4)(steps, mask).numpy()[2].any()
+    assert not AttentionDecoder(4)(steps, mask).numpy()[2].any()
+
+
+def test_each_emitted_step_is_a_softmax_over_the_units(steps, mask):
+    emitted = AttentionDecoder(4, directions=2)(steps, mask).numpy()
+    np.testing.assert_allclose(emitted[0].sum(axis=1), 2.0, atol=1e-5)
+    np.testing.assert_allclose(emitted[1, :2].sum(axis=1), 2.0, atol=1e-5)
+
+
+def test_the_decoder_computes_what_the_paper_of_bahdanau_writes(steps):
+    layer = AttentionDecoder(4)
+    emitted = layer(steps).numpy()
+    weights = {weight.name: weight.numpy()[0].astype(np.float64) for weight in layer.weights}
+
+    def sigmoid(values):
+        return 1 / (1 + np.exp(-values))
+
+    def softmax(values):
+        exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+        return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+    def gate(number, output, state, context):
+        part = slice(4 * number, 4 * number + 4)
+        return (
+            output @ weights["W"][:, part]
+            + state @ weights["U"][:, part]
+            + context @ weights["C"][:, part]
+            + weights["b"][0, part]
+        )
+
+    encoded = steps.astype(np.float64)
+    state, output = np.tanh(encoded[:, 0] @ weights["W_s"]), np.zeros((3, 4))
+    for number in range(7):
+        hidden = np.tanh((state @ weights["W_a"])[:, None] + encoded @ weights["U_a"] + weights["b_a"])
+        attention = softmax((hidden @ weights["V_a"])[..., 0])
+        context = np.einsum("bt,btc->bc", attention, encoded)
+        reset, update = sigmoid(gate(0, output, state, context)), sigmoid(gate(1, output, state, context))
+        proposal = np.tanh(gate(2, output, reset * state, context))
+        state, output = (
+            (1 - update) * state + update * proposal,
+            softmax(gate(3, output, state, context)),
+        )
+        np.testing.assert_allclose(emitted[:, number], output, atol=1e-5)
+
+
+def test_the_second_direction_is_the_first_on_reversed_steps(steps):
+    both, single = AttentionDecoder(4, directions=2), AttentionDecoder(4)
+    outputs = both(steps).numpy()
+    single.build(steps.shape)
+    single.set_weights([weight[1:] for weight in both.get_weights()])
+    np.testing.assert_allclose(outputs[..., 4:], single(steps[:, ::-1]).numpy()[:, ::-1], atol=1e-6)
+
+
+def test_masks_come_from_lengths_and_from_word_ids(steps):
+    lengths = LengthMask()(steps, np.array([7, 2, 0], np.int32)).numpy()
+    assert lengths.sum(axis=1).tolist() == [7, 2, 0]
+    assert WordMask()(np.array([[3, 1, 0]], np.int32)).numpy().tolist() == [[True, True, False]]
+
+
+def test_a_masked_softmax_without_anything_left_is_zero_and_has_no_nan_gradient():
+    scores = tf.Variable([[1.0, 2.0], [1e30, -1e30]])
+    with tf.GradientTape() as tape:
+        shares = masked_softmax(scores, tf.constant([[False, False], [True, False]]))
+    assert shares.numpy().tolist() == [[0.0, 0.0], [1.0, 0.0]]
+    assert np.isfinite(tape.gradient(shares, scores).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [AttentionPooling(4), AttentionDecoder(4, 2), FlattenedDense(3, 9, "relu"), LengthMask(), WordMask()],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_survives_its_configuration(layer):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.get_config() == layer.get_config()
