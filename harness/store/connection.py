@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
+from harness.store.database import Database
 from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.

@@ -56,14 +56,7 @@ class OpeningsStore(ResultsWriter):
             insert(
                 database,
                 "test_scores",
-                {
-                    **key,
-                    "epoch": scores.epoch,
-                    "weighted_accuracy": scores.weighted_accuracy,
-                    "unweighted_accuracy": scores.unweighted_accuracy,
-                    "macro_f1": scores.macro_f1,
-                    "recorded_at": utc_now(),
-                },
+                {**key, **_measured(scores)},
             )
             insert_predictions(database, "test_predictions", key, scores.predictions)
             scored = {known.seed for known in opening.scores} | {scores.seed}
@@ -72,6 +65,45 @@ class OpeningsStore(ResultsWriter):
                     "UPDATE test_openings SET completed_at = ? WHERE opening_id = ?",
                     [utc_now(), opening_id],
                 )
+
+    def complete_opening(self, opening_id: int) -> None:
+        """Record that everything an opening of `tables` or `leaks` was made for is scored.
+
+        Raises:
+            StoreError: no such opening
+        """
+        with self.writing() as database:
+            self._opening(opening_id)
+            database.execute(
+                "UPDATE test_openings SET completed_at = ? WHERE opening_id = ?", [utc_now(), opening_id]
+            )
+
+    def record_trial_test_scores(self, trial_id: int, opening_id: int, scores: TestScores) -> None:
+        """Record what a trial of `tables` or `leaks` scored on the test set, with its predictions.
+
+        Raises:
+            StoreError: the trial has ended, there is no such opening, or scores of that kind are recorded
+        """
+        with self.writing_for(trial_id) as database:
+            self._opening(opening_id)
+            key = {"trial_id": trial_id, "kind": scores.kind.value}
+            insert(database, "trial_test_scores", {**key, "opening_id": opening_id, **_measured(scores)})
+            insert_predictions(database, "trial_test_predictions", key, scores.predictions)
+
+    def trial_test_scores(self, trial_id: int) -> dict[ScoreKind, TestScores]:
+        """Return what a trial scored on the test set, with its predictions by utterance id."""
+        rows = self._query(
+            "SELECT trial_test_scores.*, seed FROM trial_test_scores JOIN trials USING (trial_id) "
+            "WHERE trial_id = ? ORDER BY kind DESC",
+            [trial_id],
+        )
+        predictions = "SELECT * FROM trial_test_predictions WHERE trial_id = ? AND kind = ? ORDER BY utterance_id"
+        return {
+            ScoreKind(row["kind"]): _read_scores(
+                row, tuple(read_prediction(found) for found in self._query(predictions, [trial_id, row["kind"]]))
+            )
+            for row in rows
+        }
 
     def openings(self) -> list[TestOpeningRow]:
         """Return every opening of the test set that was ever made, oldest first."""
@@ -109,22 +141,37 @@ class OpeningsStore(ResultsWriter):
     def _openings(self, clause: str, parameters: Parameters) -> list[TestOpeningRow]:
         scores: dict[int, list[TestScores]] = defaultdict(list)
         for row in self._query(f"SELECT * FROM test_scores {clause} ORDER BY seed, kind DESC", parameters):
-            scores[row["opening_id"]].append(
-                TestScores(
-                    seed=row["seed"],
-                    kind=ScoreKind(row["kind"]),
-                    weighted_accuracy=row["weighted_accuracy"],
-                    unweighted_accuracy=row["unweighted_accuracy"],
-                    macro_f1=row["macro_f1"],
-                    epoch=row["epoch"],
-                )
-            )
+            scores[row["opening_id"]].append(_read_scores(row))
+        # An opening of `tables` has many experiments; whether it is synthetic is a property of the corpus.
         rows = self._query(
-            "SELECT test_openings.*, is_synthetic FROM test_openings LEFT JOIN experiments USING (eid) "
-            f"{clause} ORDER BY opening_id",
+            "SELECT *, (SELECT max(is_synthetic) FROM experiments WHERE experiments.eid = test_openings.eid "
+            "OR (test_openings.eid IS NULL AND experiments.corpus_hash = test_openings.corpus_hash)) "
+            f"AS is_synthetic FROM test_openings {clause} ORDER BY opening_id",
             parameters,
         )
         return [_read_opening(row, tuple(scores[row["opening_id"]])) for row in rows]
+
+
+def _measured(scores: TestScores) -> dict[str, Any]:
+    return {
+        "epoch": scores.epoch,
+        "weighted_accuracy": scores.weighted_accuracy,
+        "unweighted_accuracy": scores.unweighted_accuracy,
+        "macro_f1": scores.macro_f1,
+        "recorded_at": utc_now(),
+    }
+
+
+def _read_scores(row: dict[str, Any], predictions: tuple[Prediction, ...] = ()) -> TestScores:
+    return TestScores(
+        seed=row["seed"],
+        kind=ScoreKind(row["kind"]),
+        weighted_accuracy=row["weighted_accuracy"],
+        unweighted_accuracy=row["unweighted_accuracy"],
+        macro_f1=row["macro_f1"],
+        predictions=predictions,
+        epoch=row["epoch"],
+    )
 
 
 def _read_opening(row: dict[str, Any], scores: tuple[TestScores, ...]) -> TestOpeningRow:

@@ -11,14 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlite_utils import Database
-
 from harness.corpus.utterances import Emotion, Seconds
 from harness.errors import StoreError
 from harness.store.connection import BUSY_TIMEOUT, connect_readonly, one_sentence
+from harness.store.database import Database
 from harness.store.records import (
     PROBABILITY_COLUMNS,
     EpochRecord,
+    ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
     Prediction,
@@ -101,8 +101,8 @@ class ResultsReader:
         return rows[0]
 
     def latest_experiment(self) -> ExperimentRow | None:
-        """Return the experiment that was created last, None in an empty database."""
-        rows = self._experiments("ORDER BY eid DESC LIMIT 1", [])
+        """Return the search that was created last, None where there is none; tables and leaks are no searches."""
+        rows = self._experiments("WHERE kind = ? ORDER BY eid DESC LIMIT 1", [ExperimentKind.SEARCH.value])
         return rows[0] if rows else None
 
     def experiments(self) -> list[ExperimentRow]:
@@ -191,6 +191,7 @@ class ResultsReader:
                     **row,
                     "is_synthetic": bool(row["is_synthetic"]),
                     "status": ExperimentStatus(row["status"]),
+                    "kind": ExperimentKind(row["kind"]),
                 }
             )
             for row in rows

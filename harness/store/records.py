@@ -25,6 +25,14 @@ class ExperimentStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class ExperimentKind(StrEnum):
+    """What an experiment's trials are for; only a search has a best trial that is trained again."""
+
+    SEARCH = "search"
+    TABLES = "tables"
+    LEAKS = "leaks"
+
+
 class TrialStatus(StrEnum):
     """How a trial stands; all but ``RUNNING`` are final."""
 
@@ -80,6 +88,7 @@ class ExperimentRecord:
     package_version: str
     created_at: str = field(default_factory=utc_now)
     status: ExperimentStatus = ExperimentStatus.RUNNING
+    kind: ExperimentKind = ExperimentKind.SEARCH
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlite_utils import Database
-
+from harness.store.database import Database
 from harness.store.views import create_views
 
 #: Marks a file as ours ("HARN"), so that a stranger's database is never migrated.
@@ -175,6 +174,38 @@ CREATE TABLE test_predictions (
 """
 
 
+# One opening of the test set scores many trials of `harness tables` or `harness leaks --test`, and a trial
+# of theirs is trained on train + validation and scored in one go.
+_TRIALS_ON_THE_TEST_SET = """
+ALTER TABLE experiments ADD COLUMN kind TEXT NOT NULL DEFAULT 'search'
+    CHECK (kind IN ('search', 'tables', 'leaks'));
+CREATE TABLE trial_test_scores (
+    trial_id INTEGER NOT NULL REFERENCES trials (trial_id),
+    kind TEXT NOT NULL,
+    opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
+    epoch INTEGER,
+    weighted_accuracy REAL NOT NULL,
+    unweighted_accuracy REAL NOT NULL,
+    macro_f1 REAL NOT NULL,
+    recorded_at TEXT NOT NULL,
+    PRIMARY KEY (trial_id, kind)
+);
+CREATE TABLE trial_test_predictions (
+    trial_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    utterance_id TEXT NOT NULL,
+    emotion TEXT NOT NULL,
+    predicted TEXT NOT NULL,
+    probability_ang REAL NOT NULL,
+    probability_exc REAL NOT NULL,
+    probability_neu REAL NOT NULL,
+    probability_sad REAL NOT NULL,
+    PRIMARY KEY (trial_id, kind, utterance_id),
+    FOREIGN KEY (trial_id, kind) REFERENCES trial_test_scores (trial_id, kind)
+) WITHOUT ROWID;
+"""
+
+
 def create_first_schema(database: Database) -> None:
     """Version 1: experiments, trials and what they wrote, final models, and the test set's openings."""
     for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET):
@@ -182,7 +213,13 @@ def create_first_schema(database: Database) -> None:
     create_views(database)
 
 
+def add_trials_on_the_test_set(database: Database) -> None:
+    """Version 2: what an experiment is for, and what single trials scored on the test set."""
+    database.executescript(_TRIALS_ON_THE_TEST_SET)
+    create_views(database)
+
+
 #: Migration *n* (from 1) brings a database from version n - 1 to version n.
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (create_first_schema,)
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (create_first_schema, add_trials_on_the_test_set)
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlite_utils import Database
+from harness.store.database import Database
 
 VIEWS: Mapping[str, str] = {
     "experiments_overview": """
-        SELECT eid, name, system, protocol_name, status, created_at,
+        SELECT eid, kind, name, system, protocol_name, status, created_at,
             count(trial_id) AS num_trials,
             coalesce(sum(trials_status = 'finished'), 0) AS num_finished,
             coalesce(sum(trials_status = 'running'), 0) AS num_running,
@@ -51,12 +51,18 @@ VIEWS: Mapping[str, str] = {
         GROUP BY trial_id, emotion, predicted
     """,
     "test_results": """
-        SELECT opening_id, opened_at, command, test_openings.protocol, test_scores.seed, kind, epoch,
+        SELECT opening_id, opened_at, command, test_openings.protocol, test_scores.seed, test_scores.kind, epoch,
             weighted_accuracy, unweighted_accuracy, macro_f1, is_synthetic, completed_at, eid
         FROM test_openings
             LEFT JOIN test_scores USING (opening_id)
             LEFT JOIN experiments USING (eid)
-        ORDER BY opening_id DESC, test_scores.seed, kind
+        ORDER BY opening_id DESC, test_scores.seed, test_scores.kind
+    """,
+    "trial_test_results": """
+        SELECT experiments.kind AS command, system, protocol_name, trials.seed, trial_test_scores.kind, epoch,
+            weighted_accuracy, unweighted_accuracy, macro_f1, is_synthetic, opening_id, trial_id, eid
+        FROM trial_test_scores JOIN trials USING (trial_id) JOIN experiments USING (eid)
+        ORDER BY trial_id DESC, trial_test_scores.kind DESC
     """,
 }
 

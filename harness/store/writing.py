@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlite_utils import Database
-from sqlite_utils.db import quote_identifier
-
 from harness.errors import StoreError
 from harness.store.connection import one_sentence
+from harness.store.database import Database, quote_identifier
 from harness.store.queries import ResultsReader
 from harness.store.records import PROBABILITY_COLUMNS, Hyperparameter, Prediction, TrialStatus
 

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,14 @@ SPAWN = multiprocessing.get_context("spawn")
 def create_experiment_in(path: Path) -> int:
     with ResultsStore.open(path) as store:
         return store.create_experiment(an_experiment())
+
+
+def count_experiments_in(path: Path) -> int | str:
+    try:
+        with ResultsStore.open_readonly(path) as store:
+            return len(store.experiments())
+    except StoreError as error:
+        return str(error)
 
 
 def read_in_folder_of_another_user(path: Path) -> str:
@@ -61,12 +70,21 @@ def test_eight_processes_create_one_database_at_once(results_path: Path) -> None
         assert len(store.experiments()) == 8
 
 
+def test_readers_of_a_database_that_is_being_created_find_none_or_what_is_there(results_path: Path) -> None:
+    with ProcessPoolExecutor(8, mp_context=SPAWN) as pool:
+        written = [pool.submit(create_experiment_in, results_path) for _ in range(4)]
+        found = [pool.submit(count_experiments_in, results_path) for _ in range(12)]
+    assert sorted(job.result() for job in written) == [1, 2, 3, 4]
+    for count in (job.result() for job in found):
+        assert count in range(5) or "not found" in str(count)
+
+
 def test_database_is_in_wal_mode_with_foreign_keys(store: ResultsStore, results_path: Path) -> None:
     pragmas = {
         name: store._database.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "foreign_keys", "busy_timeout", "user_version")
     }
-    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": 1}
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": 2}
 
 
 def test_closing_the_last_connection_leaves_one_database_file(results_path: Path) -> None:
@@ -126,7 +144,7 @@ def test_database_of_a_newer_version_is_left_alone(results_path: Path, opening: 
         opening(results_path)  # type: ignore[operator]
     assert str(caught.value) == (
         f"results database '{results_path}': written by a newer harness (schema 999; this one reads up to "
-        "1); upgrade harness"
+        "2); upgrade harness"
     )
 
 
@@ -157,19 +175,17 @@ def test_readonly_store_refuses_to_write(results_path: Path) -> None:
     )
 
 
-def test_folder_that_cannot_be_written_is_read_and_not_written(results_path: Path) -> None:
-    create_experiment_in(results_path)
-    results_path.chmod(0o444)
-    (results_path.parent / "results.db.lock").unlink()
-    for parent in results_path.parents[1:4]:
-        if parent.stat().st_uid == os.getuid() and parent != Path(parent.anchor):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    results_path.parent.chmod(0o555)
-    try:
+def test_folder_that_cannot_be_written_is_read_and_not_written() -> None:
+    # The folders of pytest are closed to other users, and root needs to become one.
+    with tempfile.TemporaryDirectory() as folder:
+        results_path = Path(folder) / "results.db"
+        create_experiment_in(results_path)
+        (Path(folder) / "results.db.lock").unlink()
+        results_path.chmod(0o444)
+        Path(folder).chmod(0o555)
         with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
             said = pool.submit(read_in_folder_of_another_user, results_path).result()
-    finally:
-        results_path.parent.chmod(0o755)
+        Path(folder).chmod(0o755)
     assert said == (
         f"fusion search | results database '{results_path}': its folder cannot be written (Permission "
         "denied); make it writable, or name another folder"
@@ -251,7 +267,7 @@ def test_migration_that_fails_leaves_the_schema_before_it(
         raise sqlite3.OperationalError("no such function: halfway")
 
     monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, fail_halfway))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
     with pytest.raises(StoreError, match="no such function: halfway"):
         ResultsStore.open(results_path)
     monkeypatch.undo()
@@ -269,7 +285,7 @@ def test_older_schema_is_brought_up_to_date_even_by_a_reader(
         database.execute("CREATE TABLE notes (x)")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, add_a_table))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
     with ResultsStore.open_readonly(results_path) as store:
         assert "notes" in store._database.table_names()
         assert len(store.experiments()) == 1

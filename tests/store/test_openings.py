@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.records import FinalModel, ScoreKind, TestScores
+from harness.store.records import ExperimentKind, FinalModel, ScoreKind, TestScores, TrialStatus
 from harness.store.results import ResultsStore
 from tests.store.experiments import a_prediction, an_experiment, an_opening
 
@@ -80,3 +80,34 @@ def test_final_models_are_read_back_as_written(store: ResultsStore) -> None:
     models = [FinalModel(eid, trial_id, seed, 12, f"results/models/{seed}.keras", 60.5) for seed in (1, 2)]
     assert [store.record_final_training(model) for model in models] == [1, 2]
     assert store.final_models(eid) == models
+
+
+def test_trial_of_the_tables_keeps_its_scores_on_the_test_set(store: ResultsStore) -> None:
+    eid = store.create_experiment(an_experiment(kind=ExperimentKind.TABLES))
+    trial_id = store.start_trial(eid, 0, 1, {})
+    opening_id = store.record_opening(an_opening(None, seeds=(1,)))
+    for kind in (MAXIMUM, CHOSEN):
+        store.record_trial_test_scores(trial_id, opening_id, scores(1, kind))
+    assert store.trial_test_scores(trial_id) == {CHOSEN: scores(1), MAXIMUM: scores(1, MAXIMUM)}
+    assert list(store.trial_test_scores(trial_id)) == [CHOSEN, MAXIMUM]
+    store.complete_opening(opening_id)
+    (opening,) = store.openings()
+    assert opening.completed_at is not None and opening.scores == ()
+
+
+def test_trial_that_has_ended_takes_no_more_scores(store: ResultsStore) -> None:
+    trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 1, {})
+    opening_id = store.record_opening(an_opening(None, seeds=(1,)))
+    store.finish_trial(trial_id, TrialStatus.STOPPED)
+    with pytest.raises(StoreError, match=f"^trial {trial_id}: has ended"):
+        store.record_trial_test_scores(trial_id, opening_id, scores(1))
+
+
+@pytest.mark.parametrize("corpus_hash", ["c0ffee", "another"])
+def test_opening_without_an_experiment_is_synthetic_where_its_corpus_is(
+    store: ResultsStore, corpus_hash: str
+) -> None:
+    store.create_experiment(an_experiment(kind=ExperimentKind.TABLES, corpus_hash="c0ffee"))
+    store.record_opening(an_opening(None, corpus_hash=corpus_hash))
+    (opening,) = store.openings()
+    assert opening.is_synthetic is (True if corpus_hash == "c0ffee" else None)

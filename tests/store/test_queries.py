@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.records import TrialStatus
+from harness.store.records import ExperimentKind, TrialStatus
 from harness.store.results import ResultsStore
 from tests.store.experiments import a_prediction, a_result, an_environment, an_epoch, an_experiment
 
@@ -58,6 +58,17 @@ def test_latest_experiment_of_an_identity_is_found(store: ResultsStore) -> None:
     assert found is not None and found.eid == 3
     assert latest is not None and latest.eid == 4
     assert [experiment.eid for experiment in store.experiments()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", [ExperimentKind.TABLES, ExperimentKind.LEAKS])
+def test_latest_experiment_is_a_search(store: ResultsStore, kind: ExperimentKind) -> None:
+    store.create_experiment(an_experiment(kind=kind))
+    assert store.latest_experiment() is None
+    eid = store.create_experiment(an_experiment())
+    other = store.create_experiment(an_experiment(kind=kind))
+    latest = store.latest_experiment()
+    assert latest is not None and latest.eid == eid
+    assert store.experiment(other).kind is kind
 
 
 def test_unknown_experiment_is_named_beside_the_known(store: ResultsStore, results_path: Path) -> None:

@@ -1,15 +1,19 @@
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
+from harness.store.database import Database
+from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
 from harness.store.schema import MIGRATIONS, SCHEMA_VERSION
+from tests.store.experiments import an_experiment
 
 TABLES = {
     "experiments", "trials", "hyperparameters", "trial_environments", "epochs", "trial_results",
     "validation_predictions", "final_models", "test_openings", "test_scores", "test_predictions",
+    "trial_test_scores", "trial_test_predictions",
 }  # fmt: skip
 
 
@@ -33,6 +37,24 @@ def test_every_earlier_schema_is_brought_up_to_date(results_path: Path, version:
         assert store._database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_experiments_of_the_first_schema_are_searches_afterwards(results_path: Path) -> None:
+    results_path.parent.mkdir()
+    old = sqlite3.connect(results_path, isolation_level=None)
+    MIGRATIONS[0](Database(old))
+    old.execute("PRAGMA application_id = 0x4841524E")
+    old.execute("PRAGMA user_version = 1")
+    row = {**asdict(an_experiment()), "status": "finished"}
+    del row["kind"]
+    old.execute(
+        f"INSERT INTO experiments ({', '.join(row)}) VALUES ({', '.join('?' for _ in row)})", list(row.values())
+    )
+    old.close()
+    with ResultsStore.open(results_path) as store:
+        (experiment,) = store.experiments()
+        assert (experiment.kind, experiment.name) == (ExperimentKind.SEARCH, "fusion search")
+        assert store.latest_experiment() == experiment
+
+
 def test_opening_a_current_database_changes_nothing(results_path: Path) -> None:
     ResultsStore.open(results_path).close()
     before = results_path.read_bytes()
@@ -49,6 +71,7 @@ def test_opening_a_current_database_changes_nothing(results_path: Path) -> None:
         "VALUES (1, 0, 2, 0, '{}', 'running', 'now')",
         "INSERT INTO epochs (trial_id, epoch, recorded_at) VALUES (1, 0, 'now')",
         "INSERT INTO epochs (trial_id, epoch, recorded_at) VALUES (77, 1, 'now')",
+        "UPDATE experiments SET kind = 'picnic'",
     ],
     ids=[
         "finished without score",
@@ -56,11 +79,10 @@ def test_opening_a_current_database_changes_nothing(results_path: Path) -> None:
         "two running attempts",
         "epoch zero",
         "epoch of nobody",
+        "experiment of no kind",
     ],
 )
 def test_database_itself_refuses_what_contradicts(store: ResultsStore, statement: str) -> None:
-    from tests.store.experiments import an_experiment
-
     store.start_trial(store.create_experiment(an_experiment()), 0, 1, {})
     with pytest.raises(sqlite3.IntegrityError):
         store._database.execute(statement)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from harness.store.records import ScoreKind, TestScores, TrialStatus
+from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
 from harness.store.results import ResultsStore
 from harness.store.views import VIEWS
 from tests.store.experiments import a_result, an_epoch, an_experiment, an_opening
@@ -66,3 +66,14 @@ def test_confusion_counts_utterances(filled: ResultsStore) -> None:
 def test_test_results_say_whether_the_corpus_is_synthetic(filled: ResultsStore) -> None:
     (row,) = rows(filled, "test_results")
     assert (row["weighted_accuracy"], row["is_synthetic"], row["kind"]) == (0.6, 1, "validation-chosen epoch")
+
+
+def test_scores_of_the_tables_are_shown_with_their_system(filled: ResultsStore) -> None:
+    eid = filled.create_experiment(an_experiment(kind=ExperimentKind.TABLES, system="speech4"))
+    trial_id = filled.start_trial(eid, 0, 3, {})
+    filled.record_trial_test_scores(
+        trial_id, 1, TestScores(3, ScoreKind.TEST_MAXIMUM, 0.6, 0.61, 0.59, epoch=2)
+    )
+    (row,) = rows(filled, "trial_test_results")
+    assert (row["command"], row["system"], row["seed"], row["weighted_accuracy"]) == ("tables", "speech4", 3, 0.6)
+    assert row["kind"] == "maximum over test epochs (optimistic)"
