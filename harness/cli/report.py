@@ -1,0 +1,59 @@
+"""`harness report`: what a search found, in the terminal and as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("results", type=click.Path(path_type=Path), default="results")
+@click.option("--experiment", "eid", type=int, help="Number of the experiment.  [default: the latest]")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the page, written over if it is there.  [default: report.html in RESULTS]",
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the same pictures as SVG and PNG; without it none are written.",
+)
+@click.option(
+    "--top",
+    "num_trials",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Best trials that the terminal lists; the page lists 20.",
+)
+def report(
+    results: Path, eid: int | None, output: Path | None, figures: Path | None, num_trials: int
+) -> None:
+    """Show what a search found: tables here, and one self-contained HTML page.
+
+    RESULTS is the folder of a search, running or ended. The page opens from disk and needs no
+    network. Every opening of the test set that the folder has seen is shown, whatever the experiment.
+
+    \b
+    Example:
+      harness report results/
+    """
+    from rich.console import Console
+
+    from harness.report.findings import read_findings
+    from harness.report.page import write_figures, write_page
+    from harness.report.terminal import print_report
+    from harness.store.results import ResultsStore
+
+    with ResultsStore.open_readonly(results / "results.db") as store:
+        findings = read_findings(store, eid)
+    console = Console()
+    print_report(console, findings, num_trials)
+    page_path = output or results / "report.html"
+    write_page(page_path, findings)
+    written = [page_path] if figures is None else [page_path, *write_figures(figures, findings)]
+    console.print()
+    for path in written:
+        console.print(f"Written: {path}", soft_wrap=True, highlight=False, markup=False)

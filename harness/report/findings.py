@@ -1,0 +1,204 @@
+"""Everything a report says, read from results.db in one moment, also while the search runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.corpus.utterances import Emotion
+from harness.errors import StoreError
+from harness.store.records import (
+    EpochRecord,
+    ExperimentRow,
+    ExperimentStatus,
+    FinalModel,
+    Prediction,
+    ScoreKind,
+    TestOpeningRow,
+    TrialEnvironment,
+    TrialRow,
+    TrialStatus,
+    utc_now,
+)
+from harness.store.results import ResultsStore
+
+#: Auptimizer's types of a hyperparameter that are numbers.
+_NUMBER_TYPES = ("int", "float")
+
+_NO_FAILURES = (TrialStatus.RUNNING, TrialStatus.FINISHED)
+
+
+@dataclass(frozen=True)
+class SearchedHyperparameter:
+    """One hyperparameter of the search space.
+
+    Attributes:
+        low, high: bounds of a number; NaN for a choice
+        choices: in the search space's order; empty for a number
+        is_log: whether the logarithm was searched
+    """
+
+    name: str
+    low: float
+    high: float
+    choices: tuple[str, ...]
+    is_log: bool
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The class that most of the scored utterances have: what a constant answer scores.
+
+    Attributes:
+        share: of the utterances, from 0 to 1
+    """
+
+    emotion: Emotion
+    num_utterances: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One experiment, and every opening of the test set that its results folder has seen.
+
+    Attributes:
+        trials: the latest attempt at each trial index, in order
+        failures: every attempt that failed, latest first
+        epochs: of each trial that has any, by trial_id
+        best: the best finished trial
+        predictions: its predictions on validation
+        environment: what the best trial, or else the latest, ran in
+        openings: of every experiment, oldest first
+        test_predictions: by opening and kind of score, one sequence a seed
+    """
+
+    experiment: ExperimentRow
+    trials: tuple[TrialRow, ...]
+    failures: tuple[TrialRow, ...]
+    epochs: Mapping[int, Sequence[EpochRecord]]
+    best: TrialRow | None
+    predictions: tuple[Prediction, ...]
+    environment: TrialEnvironment | None
+    final_models: tuple[FinalModel, ...]
+    openings: tuple[TestOpeningRow, ...]
+    test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
+    read_at: str
+
+    @property
+    def finished(self) -> list[TrialRow]:
+        """The finished trials, best first; of equals the lowest trial index first."""
+        sign = -1.0 if self.experiment.target == "max" else 1.0
+        scored = [trial for trial in self.trials if trial.score is not None]
+        return sorted(scored, key=lambda trial: (sign * (trial.score or 0.0), trial.trial_index))
+
+    def count(self, status: TrialStatus) -> int:
+        """Count the trials whose latest attempt has that status."""
+        return sum(trial.status is status for trial in self.trials)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the search has not ended."""
+        return self.experiment.status is ExperimentStatus.RUNNING
+
+    @property
+    def scores_are_accuracies(self) -> bool:
+        """Whether scores are validation accuracies, as those of the package's own trials are."""
+        return self.experiment.target == "max" and all(trial.best_epoch for trial in self.finished)
+
+    @property
+    def is_synthetic_only(self) -> bool:
+        """Whether neither the experiment nor any opening of the test set concerns recordings of people."""
+        return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The protocol's choices by name."""
+        choices = json.loads(self.experiment.protocol)
+        return choices if isinstance(choices, dict) else {}
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The largest class of the validation utterances; None before a trial has predicted them."""
+        return find_baseline(self.predictions)
+
+    @property
+    def search_space(self) -> list[SearchedHyperparameter]:
+        """What was searched, in the search space's order."""
+        entries = json.loads(self.experiment.search_space)
+        named = [entry for entry in entries if isinstance(entry, dict) and "name" in entry]
+        return [_read_hyperparameter(entry, self.trials) for entry in named]
+
+
+def find_baseline(predictions: Sequence[Prediction]) -> Baseline | None:
+    """Return the largest class of what was predicted, by what the raters said; None of nothing."""
+    counts = Counter(prediction.emotion for prediction in predictions)
+    if not counts:
+        return None
+    emotion, num_utterances = max(counts.items(), key=lambda item: (item[1], item[0]))
+    return Baseline(emotion, num_utterances, num_utterances / counts.total())
+
+
+def _read_hyperparameter(entry: Mapping[str, Any], trials: Sequence[TrialRow]) -> SearchedHyperparameter:
+    name, bounds = str(entry["name"]), entry.get("range", [])
+    tried = [trial.hyperparameters[name] for trial in trials if name in trial.hyperparameters]
+    is_number = entry.get("type") in _NUMBER_TYPES and len(bounds) == 2
+    if is_number and all(isinstance(value, int | float) for value in [*bounds, *tried]):
+        # A resumed or foreign proposer may have left the bounds; every point must be on the axis.
+        values = [float(value) for value in [*bounds, *tried] if value is not None]
+        is_log = bool(entry.get("log")) and min(values) > 0
+        return SearchedHyperparameter(name, min(values), max(values), (), is_log)
+    choices = dict.fromkeys(str(value) for value in [*bounds, *tried])
+    return SearchedHyperparameter(name, np.nan, np.nan, tuple(choices), False)
+
+
+def read_findings(store: ResultsStore, eid: int | None) -> Findings:
+    """Read what a report says of one experiment, all of one moment.
+
+    Args:
+        store: opened for reading
+        eid: the experiment; None for the latest
+
+    Raises:
+        StoreError: no such experiment, or none at all
+    """
+    with store.snapshot():
+        experiment = store.latest_experiment() if eid is None else store.experiment(eid)
+        if experiment is None:
+            raise StoreError(f"results database '{store.path}': holds no experiment yet; run aup first")
+        attempts = store.trials(experiment.eid)
+        best = store.best_trial(experiment.eid)
+        openings = tuple(store.openings())
+        described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
+        failed = [trial for trial in attempts if trial.status not in _NO_FAILURES]
+        return Findings(
+            experiment=experiment,
+            # Attempts come in order, so that the last of a trial index stays.
+            trials=tuple({trial.trial_index: trial for trial in attempts}.values()),
+            failures=tuple(sorted(failed, key=lambda trial: -trial.trial_id)),
+            epochs=store.epochs_of(experiment.eid),
+            best=best,
+            predictions=() if best is None else tuple(store.validation_predictions(best.trial_id)),
+            environment=None if described is None else store.environment(described.trial_id),
+            final_models=tuple(store.final_models(experiment.eid)),
+            openings=openings,
+            test_predictions=_read_test_predictions(store, openings),
+            read_at=utc_now(),
+        )
+
+
+def _read_test_predictions(
+    store: ResultsStore, openings: Sequence[TestOpeningRow]
+) -> dict[tuple[int, ScoreKind], list[list[Prediction]]]:
+    found: dict[tuple[int, ScoreKind], list[list[Prediction]]] = {}
+    for opening in openings:
+        for scores in opening.scores:
+            predictions = store.test_predictions(opening.opening_id, scores.seed, scores.kind)
+            if predictions:
+                found.setdefault((opening.opening_id, scores.kind), []).append(predictions)
+    return found

@@ -1,0 +1,254 @@
+"""The page: one file with everything in it, that opens from disk without a network."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.files import write_then_rename
+from harness.report.figures import (
+    PAGE,
+    PAPER,
+    STATIC_WIDTH,
+    Palette,
+    draw_confusion,
+    draw_history,
+    draw_learning_curves,
+    style,
+)
+from harness.report.findings import Findings
+from harness.report.openings import tabulate_test_scores
+from harness.report.parallel import (
+    AXIS_WIDTH,
+    LABEL_ROOM,
+    MAX_LINES,
+    SEGMENT_PREFIX,
+    draw_parallel_coordinates,
+)
+from harness.report.sentences import (
+    describe_openings,
+    describe_progress,
+    describe_published,
+    describe_search,
+    percent,
+)
+from harness.report.tables import (
+    tabulate_best_trials,
+    tabulate_causes,
+    tabulate_confusion,
+    tabulate_failures,
+    tabulate_search_space,
+    tabulate_settings,
+    write_score,
+)
+
+#: Rows of the page's longer tables.
+MAX_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture.
+
+    Attributes:
+        name: of its element and its files
+        caption: what it shows, also for those who do not see it
+        chart: None where there is nothing to draw yet; the caption then says so
+    """
+
+    name: str
+    title: str
+    caption: str
+    chart: alt.TopLevelMixin | None
+
+
+def draw_figures(findings: Findings, palette: Palette) -> list[Figure]:
+    """Draw every picture of the report.
+
+    Args:
+        palette: ``PAGE`` for pictures as wide as their column, ``PAPER`` for files
+    """
+    width = "container" if palette is PAGE else STATIC_WIDTH
+    num_axes = len(findings.search_space) + 1
+    segment_width = (STATIC_WIDTH - num_axes * AXIS_WIDTH - 2 * LABEL_ROOM) // max(1, num_axes - 1)
+    has_ended = any(trial.ended_at is not None for trial in findings.trials)
+    best = findings.best
+    named_best = (
+        "" if best is None else f" The best is trial {best.trial_index}: {write_score(findings, best.score)}."
+    )
+    drawn = min(len(findings.finished), MAX_LINES)
+    which = "" if drawn == len(findings.finished) else f" Only the best {drawn} are drawn."
+    return [
+        Figure(
+            "history",
+            "Optimisation history",
+            "Each trial's score (dots), the best so far (line) and failed trials (crosses at the "
+            f"bottom).{named_best}",
+            draw_history(findings, palette, width) if has_ended else None,
+        ),
+        Figure(
+            "learning-curves",
+            "Learning curves",
+            "Validation accuracy of every trial by epoch, the best trial in front with the epoch that "
+            "validation chose; dashed, its accuracy on what it trained on.",
+            draw_learning_curves(findings, palette, width) if findings.epochs else None,
+        ),
+        Figure(
+            "parallel-coordinates",
+            "Parallel coordinates",
+            "One line a finished trial; the stronger its colour, the better. Drag along an axis to keep the "
+            f"lines that pass there; click beside the mark to let go.{which}",
+            draw_parallel_coordinates(findings, palette, segment_width),
+        ),
+        Figure(
+            "confusion",
+            "Validation confusion of the best trial",
+            "Rows are what the raters said, columns what the model said; shares are of a row.",
+            draw_confusion(findings, palette, width) if findings.predictions else None,
+        ),
+    ]
+
+
+def write_page(path: Path, findings: Findings) -> None:
+    """Write the report as one HTML file, whole or not at all.
+
+    Raises:
+        HarnessError: the file cannot be written
+    """
+    html = render_page(findings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_then_rename(path) as stream:
+            stream.write(html.encode("utf-8"))
+    except OSError as error:
+        raise HarnessError(
+            f"report '{path}': cannot be written ({error.strerror}); name another file with --output"
+        ) from error
+
+
+def render_page(findings: Findings) -> str:
+    """Return the page's HTML."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # A number and its per cent sign stay on one line.
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    figures = draw_figures(findings, PAGE)
+    specs = _specify(figures, PAGE)
+    return environment.get_template("page.html").render(
+        experiment=findings.experiment,
+        is_running=findings.is_running,
+        progress=describe_progress(findings),
+        tiles=_list_tiles(findings),
+        statements=describe_search(findings),
+        figures={figure.name: figure for figure in figures},
+        best_trials=tabulate_best_trials(findings, MAX_ROWS),
+        search_space=tabulate_search_space(findings),
+        confusion=tabulate_confusion(findings),
+        causes=tabulate_causes(findings),
+        failures=tabulate_failures(findings, MAX_ROWS),
+        openings=describe_openings(findings),
+        test_scores=tabulate_test_scores(findings),
+        published=None if findings.is_synthetic_only else describe_published(),
+        settings=tabulate_settings(findings),
+        read_at=findings.read_at[:19].replace("T", " "),
+        version=__version__,
+        specs=_embed_json(specs),
+        layout=_embed_json({"segment": SEGMENT_PREFIX, "axisWidth": AXIS_WIDTH, "labelRoom": LABEL_ROOM}),
+        library=_bundle_library(),
+    )
+
+
+def write_figures(folder: Path, findings: Findings) -> list[Path]:
+    """Write the pictures as SVG and PNG, on white, into ``folder``.
+
+    Raises:
+        HarnessError: the folder cannot be written
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, spec in _specify(draw_figures(findings, PAPER), PAPER).items():
+            svg = vl_convert.vegalite_to_svg(spec, vl_version=_vegalite_version())
+            png = vl_convert.vegalite_to_png(spec, vl_version=_vegalite_version(), scale=2)
+            for suffix, content in ((".svg", svg.encode("utf-8")), (".png", png)):
+                path = folder / f"{name}{suffix}"
+                with write_then_rename(path) as stream:
+                    stream.write(content)
+                written.append(path)
+    except OSError as error:
+        raise HarnessError(
+            f"figures '{folder}': cannot be written ({error.strerror}); name another folder with --figures"
+        ) from error
+    return written
+
+
+def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
+    """Return the numbers at the top of the page: what, how much, and beside what to read it."""
+    best, baseline = findings.best, findings.baseline
+    tiles = []
+    if best is not None:
+        name = "best validation accuracy" if findings.scores_are_accuracies else "best score"
+        where = f"trial {best.trial_index}" + (f", epoch {best.best_epoch}" if best.best_epoch else "")
+        tiles.append((name, write_score(findings, best.score), where))
+    if baseline is not None:
+        tiles.append(("largest class", percent(baseline.share), "what a constant answer scores"))
+    num_finished = len(findings.finished)
+    tiles.append(("trials", f"{num_finished} / {findings.experiment.num_samples}", "finished of planned"))
+    if findings.failures:
+        causes = Counter(str(trial.status) for trial in findings.failures)
+        said = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
+        tiles.append(("failed attempts", str(len(findings.failures)), said))
+    openings = len(findings.openings)
+    tiles.append(
+        ("test set", f"{openings}x" if openings else "sealed", "opened" if openings else "never opened")
+    )
+    return tiles
+
+
+def _specify(figures: Sequence[Figure], palette: Palette) -> dict[str, dict[str, Any]]:
+    """Return Vega-Lite's specification of each picture that there is, by name."""
+    specs = {}
+    for figure in figures:
+        if figure.chart is None:
+            continue
+        # Above 5000 rows altair refuses by default; ours are counted by trials and stay small.
+        with alt.data_transformers.enable("default", max_rows=None, consolidate_datasets=True):
+            spec: dict[str, Any] = figure.chart.to_dict()
+        # A reader of screens reads the description.
+        description = f"{figure.title}. {figure.caption}"
+        specs[figure.name] = {**spec, "config": style(palette), "description": description}
+    return specs
+
+
+def _vegalite_version() -> str:
+    return str(alt.SCHEMA_VERSION).rsplit(".", 1)[0]
+
+
+@cache
+def _bundle_library() -> str:
+    script: str = vl_convert.javascript_bundle(
+        "window.vegaEmbed = vegaEmbed;", vl_version=_vegalite_version()
+    )
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _embed_json(value: Any) -> str:
+    """Return JSON that nothing inside can end the script element of."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import pytest
+
+from harness.report.sentences import (
+    SYNTHETIC_SENTENCE,
+    Statement,
+    describe_openings,
+    describe_progress,
+    describe_published,
+    describe_search,
+)
+from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
+from harness.store.results import ResultsStore
+from tests.report.searches import (
+    begin_search,
+    begin_trial,
+    fail_trial,
+    findings_of,
+    run_search,
+    run_trial,
+    score_test,
+)
+from tests.store.experiments import an_experiment
+
+
+def by_heading(statements: list[Statement]) -> dict[str, Statement]:
+    return {statement.heading: statement for statement in statements}
+
+
+def test_synthetic_corpus_and_shortened_search_are_said_first(
+    store: ResultsStore, results_path: Path
+) -> None:
+    run_search(store, shortened="max_epochs is 4 in place of 30.")
+    first, second = describe_search(findings_of(results_path))[:2]
+    assert first == Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True)
+    assert second == Statement("Shortened", "max_epochs is 4 in place of 30.", is_warning=True)
+    assert SYNTHETIC_SENTENCE == (
+        "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP."
+    )
+
+
+def test_real_corpus_in_full_needs_neither_sentence(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, is_synthetic=False)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert {"Synthetic corpus", "Shortened"}.isdisjoint(said)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "speakers", "is_warning"),
+    [
+        (
+            "paper",
+            "Training and validation share speakers: the cut falls inside a session, and even inside a "
+            "dialogue. Validation accuracy therefore promises more than new speakers will give.",
+            True,
+        ),
+        ("strict", "No speaker of the validation utterances is heard in training.", False),
+    ],
+)
+def test_shared_speakers_are_said(
+    store: ResultsStore, results_path: Path, protocol: str, speakers: str, is_warning: bool
+) -> None:
+    run_search(store, protocol=protocol)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Speakers"] == Statement("Speakers", speakers, is_warning)
+
+
+def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -> None:
+    said = by_heading(describe_search(findings_of(searched)))
+    assert said["Who chose the epoch"] == Statement(
+        "Who chose the epoch",
+        "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
+        "validation accuracy. The best score of 10 trials is the luckiest of them too: expect the same "
+        "point, trained again with another seed, to score lower.",
+    )
+
+
+def test_published_code_is_said_to_let_the_test_set_choose(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, protocol="published-code")
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Who chose the epoch"].is_warning
+    assert said["Who chose the epoch"].text.endswith(
+        "In a final training, this protocol takes the best epoch on the test set, as the published code "
+        "does: such a score is optimistic, and is labelled so."
+    )
+    assert said["Vocabulary"].text == (
+        "The vocabulary is fitted on what is scored too, as the published code does."
+    )
+
+
+def test_baseline_is_said_in_words(searched: Path) -> None:
+    said = by_heading(describe_search(findings_of(searched)))
+    assert said["Baseline"].text == (
+        "Always answering 'neutral', the largest class of the validation utterances, scores 50.0 % (10 of "
+        "20)."
+    )
+
+
+def test_progress_of_a_running_search(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store, num_samples=5)
+    run_trial(store, eid, 0, 5, 0.5)
+    begin_trial(store, eid, 1, 5)
+    fail_trial(store, eid, 2)
+    assert describe_progress(findings_of(results_path)) == (
+        "1 of 5 trials finished, 1 running, 1 failed; the search is still running."
+    )
+    store.update_experiment(eid, ExperimentStatus.INTERRUPTED)
+    assert describe_progress(findings_of(results_path)) == (
+        "1 of 5 trials finished, 1 left behind unfinished, 1 failed; the search was interrupted."
+    )
+
+
+def test_unopened_test_set_is_said(searched: Path) -> None:
+    assert describe_openings(findings_of(searched)) == [
+        Statement("Test set", "The test set has never been opened from this results folder.")
+    ]
+
+
+def test_every_opening_is_said_with_when_and_by_what(store: ResultsStore, results_path: Path) -> None:
+    eid = run_search(store)
+    score_test(store, eid)
+    score_test(store, eid, seeds=(3, 4, 5), scored=1, kinds=(ScoreKind.TEST_MAXIMUM,))
+    said = describe_openings(findings_of(results_path))
+    assert [statement.heading for statement in said] == [
+        "Test set",
+        "Opening 1",
+        "Opening 2",
+        "Synthetic corpus",
+        "Optimistic scores",
+    ]
+    assert said[0].text == (
+        "The test set has been opened twice from this results folder; every opening stays listed here."
+    )
+    assert said[1].text == (
+        "2026-02-03 04:05:06 UTC, by user on host with `harness retrain-best --test`, protocol 'paper', 2 "
+        "seeds (experiment 1)."
+    )
+    assert said[2].text.endswith("It ended before every seed was scored (1 of 3); it counts all the same.")
+    assert [statement.is_warning for statement in said] == [True, False, True, True, True]
+
+
+def test_published_number_is_taken_apart() -> None:
+    assert describe_published().text == (
+        "The paper's 71.04 % is 780 of 1098 test utterances at the best of thirty epochs, the test set "
+        "itself having chosen the epoch (95 % Wilson interval 68.3 to 73.6 %). The two runs behind it end at "
+        "67.3 % and 70.0 %. A score whose epoch validation chose is not to be set against it without saying "
+        "so."
+    )
+
+
+def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = store.create_experiment(an_experiment(protocol="{}", protocol_name="", protocol_hash="", system=""))
+    trial_id = store.start_trial(eid, 0, 0, {})
+    store.finish_trial(trial_id, TrialStatus.FINISHED, score=3.5)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Protocol"].text == (
+        "The search is a script of its own: what it trains and scores on is not known here."
+    )
+    assert "Speakers" not in said
+    assert said["Who chose the epoch"].text == "Each trial's score is what its script says it is."

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from harness.report.tables import (
+    tabulate_best_trials,
+    tabulate_causes,
+    tabulate_confusion,
+    tabulate_failures,
+    tabulate_search_space,
+    tabulate_settings,
+)
+from harness.store.records import TrialStatus
+from harness.store.results import ResultsStore
+from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, run_trial
+
+
+def test_best_trials_are_listed_with_their_points(searched: Path) -> None:
+    table = tabulate_best_trials(findings_of(searched), num_trials=2)
+    assert table.title == "Best trials, by validation accuracy"
+    assert table.columns == (
+        "place",
+        "trial",
+        "accuracy",
+        "epoch",
+        "adamlr",
+        "textlstm",
+        "attention",
+        "time",
+        "peak memory",
+    )
+    assert table.rows == (
+        ("1", "9", "75.0 %", "4 of 4", "0.0007943", "300", "pooling", "1 min 35 s", "1024 MiB"),
+        ("2", "8", "72.2 %", "4 of 4", "0.0006473", "283", "decoder", "1 min 35 s", "1024 MiB"),
+    )
+
+
+def test_brief_table_leaves_out_what_a_narrow_terminal_has_no_room_for(searched: Path) -> None:
+    table = tabulate_best_trials(findings_of(searched), num_trials=1, is_brief=True)
+    assert table.columns == ("trial", "accuracy", "epoch", "adamlr", "textlstm", "attention", "time")
+    assert table.rows == (("9", "75.0 %", "4 of 4", "0.000794", "300", "pooling", "1 min 35 s"),)
+
+
+def test_scores_that_are_no_accuracies_are_not_written_in_per_cent(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = begin_search(store, target="min")
+    trial_id = begin_trial(store, eid, 0, 1)
+    store.finish_trial(trial_id, TrialStatus.FINISHED, score=17.25)
+    table = tabulate_best_trials(findings_of(results_path), num_trials=1)
+    assert table.title == "Best trials" and table.columns[2] == "score"
+    assert table.rows[0][2] == "17.25"
+
+
+def test_search_space_says_where_the_best_lie_and_what_the_score_follows(searched: Path) -> None:
+    assert tabulate_search_space(findings_of(searched)).rows == (
+        ("adamlr", "0.0001 to 0.001, log scale", "0.0007943", "0.0006473 to 0.0007943", "+1.00"),
+        ("textlstm", "150 to 300", "300", "283 to 300", "+1.00"),
+        ("attention", "decoder, pooling", "pooling", "pooling 1x, decoder 1x", ""),
+    )
+
+
+def test_few_trials_are_not_compared(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=3)
+    rows = tabulate_search_space(findings_of(results_path)).rows
+    assert [row[3] for row in rows] == ["too few trials"] * 3
+
+
+def test_failures_are_counted_by_cause_and_listed_with_what_they_said(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = begin_search(store)
+    fail_trial(store, eid, 0, TrialStatus.TIMED_OUT, "ran longer than 60 s")
+    fail_trial(store, eid, 1, message="exit code 1")
+    fail_trial(store, eid, 1, message="exit code 1 again")
+    findings = findings_of(results_path)
+    assert tabulate_causes(findings).rows == (("crashed", "2"), ("timed out", "1"))
+    table = tabulate_failures(findings, num_failures=2)
+    assert [row[:4] for row in table.rows] == [
+        ("1", "2", "crashed", "exit code 1 again"),
+        ("1", "1", "crashed", "exit code 1"),
+    ]
+    assert table.note == "The latest 2; 1 more are in results.db, view 'failures'."
+
+
+def test_confusion_of_the_best_trial_counts_utterances(store: ResultsStore, results_path: Path) -> None:
+    run_trial(store, begin_search(store), 0, 1, 0.75)
+    table = tabulate_confusion(findings_of(results_path))
+    assert table.columns == ("raters said", "anger", "excitement", "neutral", "sadness", "recall")
+    assert table.rows == (
+        ("anger", "3", "1", "0", "0", "75.0 %"),
+        ("excitement", "0", "2", "1", "0", "66.7 %"),
+        ("neutral", "0", "0", "8", "2", "80.0 %"),
+        ("sadness", "1", "0", "0", "2", "66.7 %"),
+    )
+    assert table.note == "Mean recall (unweighted accuracy): 72.1 %."
+
+
+def test_tables_of_a_search_that_has_just_begun_are_empty(store: ResultsStore, results_path: Path) -> None:
+    begin_search(store)
+    findings = findings_of(results_path)
+    for table in (
+        tabulate_best_trials(findings, 10),
+        tabulate_causes(findings),
+        tabulate_failures(findings, 10),
+        tabulate_confusion(findings),
+    ):
+        assert table.rows == ()
+    assert [row[1:] for row in tabulate_search_space(findings).rows[2:]] == [
+        ("decoder, pooling", "", "too few trials", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    "what", ["system", "protocol", "corpus", "seed", "git revision", "versions", "protocol: split_rule"]
+)
+def test_settings_say_how_to_make_the_search_again(searched: Path, what: str) -> None:
+    settings = dict(tabulate_settings(findings_of(searched)).rows)
+    assert settings[what]
