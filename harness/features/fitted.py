@@ -52,7 +52,7 @@ class FittedFeatures:
     speech: SpeechScaling | None
     mocap: MocapScaling | None
     _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
-        default_factory=WeakKeyDictionary, repr=False, compare=False
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
 
     @property

@@ -9,10 +9,10 @@ from keras import layers
 from harness.models.decoder import AttentionDecoder
 from harness.models.hyperparameters import (
     Attention,
+    FusionHyperparameters,
     Speech1Hyperparameters,
     Speech2Hyperparameters,
     Speech3Hyperparameters,
-    FusionHyperparameters,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, speech_input, stacked_lstms
 from harness.models.layers import AttentionPooling, FlattenedDense

@@ -1,0 +1,58 @@
+"""What a number was made with: versions, revision of the code, machine."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+#: Packages whose version can change a score.
+PACKAGES = (
+    "harness-iemocap",
+    "auptimizer",
+    "gensim",
+    "keras",
+    "numpy",
+    "pyAudioAnalysis",
+    "scipy",
+    "tensorflow",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """The version of Python and of each of ``PACKAGES`` that is installed."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def git_revision() -> str | None:
+    """The revision of the code's repository, ``+`` after it where tracked files differ; None outside one."""
+    folder = Path(__file__).resolve().parent
+    described = _git(folder, "rev-parse", "HEAD")
+    if described is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return described + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has had resident, shared pages of memory-mapped features included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

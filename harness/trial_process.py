@@ -1,0 +1,44 @@
+"""What the process of a trial does: `jobs/trial.py JOB.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ExperimentFileError, HarnessError
+from harness.tensorflow_start import start_tensorflow
+from harness.trial_spec import TrialSpec, trial_spec_path
+
+
+def read_job(path: Path) -> dict[str, Any]:
+    """Read Auptimizer's job file: the point's hyperparameters, without what Auptimizer adds."""
+    try:
+        job = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ExperimentFileError(f"job file {str(path)!r}: {error.strerror}; expected Auptimizer's job file") from None
+    except ValueError as error:
+        raise ExperimentFileError(f"job file {str(path)!r}: not JSON ({error})") from None
+    return {name: value for name, value in job.items() if name not in {"job_id", "n_iterations"}}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the trial of the job file that is the one argument; returns the exit code."""
+    if len(arguments) != 2:
+        print("error: expected one argument, the job file that Auptimizer wrote", file=sys.stderr)
+        return 2
+    job_path = Path(arguments[1])
+    try:
+        spec = TrialSpec.read(trial_spec_path(job_path))
+        values = read_job(job_path)
+        start_tensorflow(spec.threads)
+        from harness.trial import record_trial
+
+        score = record_trial(spec, values)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"#Auptimizer:{score!r}", flush=True)
+    return 0

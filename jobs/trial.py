@@ -1,0 +1,9 @@
+#!/usr/bin/env python
+"""The script that Auptimizer starts for each point: `trial.py JOB.json`."""
+
+import sys
+
+from harness.trial_process import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

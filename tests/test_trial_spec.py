@@ -1,0 +1,51 @@
+"""The spec that stands beside a job file."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExperimentFileError
+from harness.splits import PROTOCOLS
+from harness.trial_spec import TrialSpec, trial_spec_path
+
+
+@pytest.fixture
+def spec():
+    return TrialSpec(
+        trial_id=3,
+        eid=1,
+        trial_index=2,
+        seed=77,
+        system="fusion",
+        protocol=PROTOCOLS["strict"],
+        prepared_dir=Path("results/prepared/it's here"),
+        results_db=Path("results/results.db"),
+        max_epochs=30,
+        patience=None,
+        threads=1,
+        word_vectors=Path("glove.txt"),
+    )
+
+
+def test_a_spec_survives_its_file(spec, tmp_path):
+    path = trial_spec_path(tmp_path / "7.json")
+    spec.write(path)
+    assert TrialSpec.read(path) == spec
+    assert path.name == "7.trial.json"
+
+
+def test_a_missing_spec_says_how_trials_are_started(tmp_path):
+    with pytest.raises(ExperimentFileError) as caught:
+        TrialSpec.read(tmp_path / "7.trial.json")
+    assert str(caught.value) == (
+        f"trial '7.trial.json': not found in {str(tmp_path)!r}; expected the file that `aup` writes "
+        "beside each job; start trials with `aup experiment.json`"
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"eid": 1}'], ids=["broken", "list", "incomplete"])
+def test_another_file_is_not_taken_for_a_spec(tmp_path, text):
+    path = tmp_path / "7.trial.json"
+    path.write_text(text)
+    with pytest.raises(ExperimentFileError, match=r"not JSON|not a trial's spec"):
+        TrialSpec.read(path)
