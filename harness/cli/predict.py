@@ -1,0 +1,59 @@
+"""`harness predict`: the emotion of one recording."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("wav", type=click.Path(path_type=Path), required=False)
+@click.option("--text", "transcript", help="What is said in the recording.")
+@click.option(
+    "--mocap",
+    type=click.Path(path_type=Path),
+    help="Face file of the corpus's layout (dialog/MOCAP_rotated/...); the hand and head files beside it are read too.",
+)
+@click.option("--start", type=float, default=-math.inf, help="Begin of the utterance in the motion files, in seconds.")
+@click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object of probabilities, for scripts.")
+def predict(
+    model: Path,
+    wav: Path | None,
+    transcript: str | None,
+    mocap: Path | None,
+    start: float,
+    end: float,
+    as_json: bool,
+) -> None:
+    """Classify one recording with a saved model.
+
+    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
+    probabilities are the mean over the model's seeds. What the model was trained with must be given.
+
+    \b
+    Example:
+      harness predict results/models/experiment-1-trial-17-0a1b2c3d hello.wav --text "Oh, come on!"
+    """
+    from harness.tensorflow_start import start_tensorflow
+
+    start_tensorflow(threads=1)
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.predict import Recorded
+    from harness.predict import predict as predict_emotion
+
+    probabilities = predict_emotion(model, Recorded(wav, transcript, mocap, start, end))
+    if as_json:
+        click.echo(json.dumps(probabilities))
+        return
+    table = Table("emotion", "probability")
+    for emotion, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        table.add_row(f"{emotion.name.lower()} ({emotion})", f"{probability:.3f}")
+    Console().print(table)

@@ -1,0 +1,151 @@
+"""`harness retrain-best`: the final training, and the one look at the test session."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from harness.retrain import FinalTraining
+    from harness.store.records import TestScores
+    from harness.store.results import ResultsStore
+
+
+@click.command("retrain-best")
+@click.argument("results", type=click.Path(path_type=Path), default="results")
+@click.option("--experiment", "eid", type=int, help="Number of the experiment.  [default: the latest]")
+@click.option(
+    "--test", is_flag=True, help="Score the held-out session. Each opening of it is recorded, and reported for ever."
+)
+@click.option(
+    "--seeds",
+    "num_seeds",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Trainings to average over, with different seeds.",
+)
+@click.option(
+    "--without",
+    type=click.Choice(["speech", "text", "mocap"]),
+    multiple=True,
+    help="Modality to do without, once or twice: the branches that stay are frozen, the fusion layers trained again, "
+    "and that is compared with a whole retraining and with zeros in place of the input.",
+)
+@click.option(
+    "--replace",
+    metavar="MODALITY=MODEL",
+    help="Branch to take from MODEL, the final models of a system of that modality alone; the branches are frozen, "
+    "and the fusion layers trained again.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    help="Processor threads.  [default: all]",
+)
+def retrain_best(
+    results: Path,
+    eid: int | None,
+    test: bool,
+    num_seeds: int,
+    without: tuple[str, ...],
+    replace: str | None,
+    threads: int,
+) -> None:
+    """Train the best trial's point once more on training and validation data, and save the model.
+
+    The number of epochs is the one that validation chose. One model is saved for each seed, in
+    RESULTS/models, with a model card. What was trained before is not trained again.
+
+    \b
+    Example:
+      harness retrain-best --test --seeds 5
+    """
+    from harness.tensorflow_start import start_tensorflow
+
+    start_tensorflow(threads)
+
+    from rich.console import Console
+
+    from harness.cli.final_tables import print_final_training
+    from harness.retrain import plan_final_training
+    from harness.store.queries import ResultsReader
+    from harness.store.results import ResultsStore
+
+    if without and replace:
+        raise click.UsageError("--without and --replace exclude each other; give one of them.")
+    console = Console()
+    database = results / "results.db"
+    ResultsReader.open_readonly(database).close()
+    with ResultsStore.open(database) as store:
+        training = plan_final_training(store, results, eid, num_seeds)
+        print_final_training(console, training)
+        command = " ".join(["harness", *sys.argv[1:]]) if test else None
+        if without or replace:
+            folder = _retrain_fusion_layers(console, training, store, without, replace, command)
+        else:
+            folder = _retrain(console, training, store, command)
+        console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
+
+
+def _retrain(console: Console, training: FinalTraining, store: ResultsStore, command: str | None) -> Path:
+    from rich.progress import Progress
+
+    from harness.cli.final_tables import print_test_scores
+    from harness.model_card import write_model_card
+    from harness.retrain import train_final_models
+    from harness.saved_model import ModelRecord
+    from harness.sealed_test import score_test_session
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("training", total=len(training.seeds) * training.num_epochs)
+
+        def show(seed: int, epoch: int) -> None:
+            progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
+
+        scores: Sequence[TestScores] = ()
+        if command is None:
+            train_final_models(training, store, on_epoch=show)
+        else:
+            scores = score_test_session(training, store, command, show)
+    if scores:
+        write_model_card(training.model_dir, ModelRecord.read(training.model_dir), scores)
+        print_test_scores(console, training, scores, store.openings())
+    return training.model_dir
+
+
+def _retrain_fusion_layers(
+    console: Console,
+    training: FinalTraining,
+    store: ResultsStore,
+    without: tuple[str, ...],
+    replace: str | None,
+    command: str | None,
+) -> Path:
+    from harness.cli.final_tables import print_comparison, print_openings
+    from harness.without import replace_branch, retrain_without
+
+    def tell(doing: str) -> None:
+        console.print(f"{doing} ...", style="dim", highlight=False)
+
+    if replace is None:
+        folder, comparisons = retrain_without(training, store, sorted(set(without)), command, tell)
+    else:
+        modality, separator, model = replace.partition("=")
+        if not separator:
+            raise click.UsageError(f"--replace is {replace!r}; expected MODALITY=MODEL, e.g. speech=results/models/...")
+        folder, comparisons = replace_branch(training, store, modality, Path(model), command, tell)
+    for comparison in comparisons:
+        print_comparison(console, training, comparison)
+    if command is not None:
+        print_openings(console, store.openings())
+    return folder

@@ -1,0 +1,251 @@
+"""The best trial's point, trained again on train + validation, and saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from harness.corpus.utterances import CLASSES
+from harness.errors import ModelError, WorkFailedError
+from harness.features.fitted import fit_features
+from harness.features.store import Features, FeatureStore, require_modalities
+from harness.model_card import write_model_card
+from harness.models.build import build_model, build_optimizer, input_shapes
+from harness.models.hyperparameters import Hyperparameters
+from harness.models.systems import System, find_system, read_hyperparameters
+from harness.provenance import git_revision, package_versions
+from harness.saved_model import ModelRecord, has_seed, save_seed, seed_dir
+from harness.splits import make_split, search_sessions
+from harness.store.records import ExperimentRow, FinalModel, TrialRow, utc_now
+from harness.store.results import ResultsStore
+from harness.training import Trainer, seed_everything, train_for
+from harness.trial_spec import TrialSpec, trial_spec_path
+
+#: Where the seeds of final trainings begin in a trial's stream of seeds, far from those of its attempts.
+FINAL_SEED_STREAM = 1_000_000
+
+
+@dataclass(frozen=True)
+class FinalTraining:
+    """One point trained on train + validation, or about to be.
+
+    Attributes:
+        choices: the trial's point, completed with the system's defaults
+        num_epochs: the epoch that validation chose in the trial
+        model_dir: the folder of the saved models; its name ends in a hash of all that decides them
+    """
+
+    experiment: ExperimentRow
+    trial: TrialRow
+    spec: TrialSpec
+    system: System
+    choices: Hyperparameters
+    num_epochs: int
+    seeds: tuple[int, ...]
+    model_dir: Path
+
+
+def final_seeds(experiment_seed: int, trial_index: int, num_seeds: int) -> tuple[int, ...]:
+    """Return the seeds of the final trainings: others than any trial's, the same for the same trial.
+
+    Example:
+        >>> final_seeds(1, 4, 2) == final_seeds(1, 4, 5)[:2]
+        True
+    """
+    return tuple(
+        int(np.random.default_rng([experiment_seed, trial_index, FINAL_SEED_STREAM + number]).integers(2**31))
+        for number in range(num_seeds)
+    )
+
+
+def plan_final_training(
+    results: ResultsStore, results_dir: Path, eid: int | None, num_seeds: int
+) -> FinalTraining:
+    """Find the best trial and say what its final training will be.
+
+    Args:
+        eid: the experiment; None for the latest
+
+    Raises:
+        WorkFailedError: no trial has finished
+        StoreError: there is no such experiment
+    """
+    experiment = results.latest_experiment() if eid is None else results.experiment(eid)
+    if experiment is None:
+        raise ModelError(
+            f"results {str(results_dir)!r}: hold no experiment; run `aup experiment.json` first"
+        )
+    trial = results.best_trial(experiment.eid)
+    if trial is None:
+        raise WorkFailedError(
+            f"experiment {experiment.eid} ({experiment.name!r}): no trial has finished, so there is no best one; "
+            "run `aup experiment.json` until one has"
+        )
+    if trial.best_epoch is None or trial.job_path is None:
+        raise ModelError(
+            f"trial {trial.trial_index} of experiment {experiment.eid}: recorded no epoch, so it cannot be "
+            "trained again; expected a trial of jobs/trial.py"
+        )
+    spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
+    system = find_system(spec.system)
+    choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
+    identity = _identity(experiment, spec, choices, trial.best_epoch)
+    return FinalTraining(
+        experiment=experiment,
+        trial=trial,
+        spec=spec,
+        system=system,
+        choices=choices,
+        num_epochs=trial.best_epoch,
+        seeds=final_seeds(experiment.seed, trial.trial_index, num_seeds),
+        model_dir=results_dir / "models" / f"experiment-{experiment.eid}-trial-{trial.trial_index}-{identity}",
+    )
+
+
+def _identity(
+    experiment: ExperimentRow, spec: TrialSpec, choices: Hyperparameters, num_epochs: int
+) -> str:
+    decides = {
+        "system": spec.system,
+        "hyperparameters": asdict(choices),
+        "protocol": spec.protocol.to_json(),
+        "corpus": experiment.corpus_hash,
+        "word_vectors": str(spec.word_vectors),
+        "num_epochs": num_epochs,
+        "versions": package_versions(),
+        "revision": git_revision(),
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def load_train_and_validation(training: FinalTraining, store: FeatureStore) -> Features:
+    """Load the utterances of both parts of the split; the test session's files are not touched."""
+    protocol = training.spec.protocol
+    utterances = store.utterances(search_sessions(protocol))
+    split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
+    return store.load(tuple(sorted(split.train + split.validation)))
+
+
+def train_final_models(
+    training: FinalTraining,
+    results: ResultsStore,
+    test: Features | None = None,
+    on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
+) -> dict[int, list[np.ndarray]]:
+    """Train one model a seed on train + validation, and save each as it is after ``num_epochs``.
+
+    A seed that was trained before is not trained again.
+
+    Args:
+        test: the opened test set, only where the protocol has the test set choose the epoch: then
+            every seed trains on to ``max_epochs``, and each epoch is scored on it
+        on_epoch: called with the seed and the number of each epoch that has ended
+
+    Returns:
+        with ``test``, the test probabilities, float32 (num_test, 4), of every epoch by seed
+    """
+    store = FeatureStore.open(training.spec.prepared_dir)
+    _check_corpus(training, store)
+    require_modalities(store, training.system.name, training.system.modalities)
+    features = load_train_and_validation(training, store)
+    test_epochs = {}
+    for seed in training.seeds:
+        if test is None and has_seed(training.model_dir, seed):
+            continue
+        began = time.monotonic()
+        test_epochs[seed] = _train_seed(training, seed, features, test, on_epoch)
+        results.record_final_training(
+            FinalModel(
+                eid=training.experiment.eid,
+                trial_id=training.trial.trial_id,
+                seed=seed,
+                num_epochs=training.num_epochs,
+                path=str(seed_dir(training.model_dir, seed)),
+                duration_seconds=time.monotonic() - began,
+            )
+        )
+    record = describe_model(training, store, len(features.utterances))
+    record.write(training.model_dir)
+    write_model_card(training.model_dir, record)
+    return test_epochs
+
+
+def _train_seed(
+    training: FinalTraining,
+    seed: int,
+    features: Features,
+    test: Features | None,
+    on_epoch: Callable[[int, int], None],
+) -> list[np.ndarray]:
+    protocol, choices = training.spec.protocol, training.choices
+    keras.backend.clear_session()
+    seed_everything(seed)
+    fitted = fit_features(
+        features,
+        training.system.modalities,
+        protocol,
+        training.spec.word_vectors,
+        getattr(choices, "embedding_dimension", None),
+        seed,
+        vocabulary_extra=test,
+    )
+    model = build_model(training.system, choices, input_shapes(fitted, protocol))
+    trainer = Trainer(model, build_optimizer(choices))
+    test_inputs = None if test is None else fitted.prepare(test)
+    test_epochs: list[np.ndarray] = []
+
+    def finish_epoch(number: int) -> None:
+        if number == training.num_epochs:
+            save_seed(training.model_dir, seed, model, fitted)
+        if test_inputs is not None:
+            test_epochs.append(trainer.score(test_inputs))
+        on_epoch(seed, number)
+
+    train_for(
+        trainer,
+        fitted.prepare(features),
+        batch_size=choices.batch_size,
+        num_epochs=training.num_epochs if test is None else training.spec.max_epochs,
+        seed=seed,
+        on_epoch=finish_epoch,
+    )
+    return test_epochs
+
+
+def describe_model(training: FinalTraining, store: FeatureStore, num_train_utterances: int) -> ModelRecord:
+    """Return what ``model.json`` will say of the models of one final training."""
+    has_speech = "speech" in training.system.modalities
+    return ModelRecord(
+        system=training.system.name,
+        hyperparameters=asdict(training.choices),
+        protocol=training.spec.protocol,
+        modalities=training.system.modalities,
+        classes=CLASSES,
+        num_epochs=training.num_epochs,
+        seeds=training.seeds,
+        speech_settings=store.manifest.speech_settings.to_json() if has_speech else None,
+        corpus_hash=store.corpus_hash,
+        is_synthetic=training.experiment.is_synthetic,
+        num_train_utterances=num_train_utterances,
+        eid=training.experiment.eid,
+        trial_index=training.trial.trial_index,
+        versions=package_versions(),
+        created_at=utc_now(),
+    )
+
+
+def _check_corpus(training: FinalTraining, store: FeatureStore) -> None:
+    trained_on = training.experiment.corpus_hash
+    if store.corpus_hash != trained_on:
+        raise ModelError(
+            f"experiment {training.experiment.eid}: was searched on corpus {trained_on[:12]}, but the features at "
+            f"{str(training.spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
+            "search again with `aup experiment.json`"
+        )

@@ -1,0 +1,148 @@
+"""A final model on disk: one folder, one Keras file and what was fitted with it for each seed.
+
+    model.json              what it is; written last, so that a folder with it is whole
+    MODEL_CARD.md           the same for people
+    seed-1234/model.keras   the network, without its optimiser
+    seed-1234/fitted/       tokenizer, word vectors and scaling: JSON and .npy
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from harness.errors import ModelError
+from harness.features.fitted import FittedFeatures
+from harness.files import write_json
+from harness.models.decoder import AttentionDecoder
+from harness.models.layers import (
+    AttentionPooling,
+    Columns,
+    FlattenedDense,
+    LengthMask,
+    MaskedSteps,
+    WordMask,
+)
+from harness.splits import Protocol
+from harness.trial_spec import protocol_from_json
+
+FORMAT_VERSION = 1
+
+#: What a saved network may consist of besides Keras's own layers.
+OWN_LAYERS = (AttentionDecoder, AttentionPooling, Columns, FlattenedDense, LengthMask, MaskedSteps, WordMask)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What ``model.json`` says.
+
+    Attributes:
+        hyperparameters: the complete point, defaults included
+        num_epochs: epochs that each seed was trained for, as validation chose them
+        seeds: one saved network each
+        speech_settings: how frames were extracted; None for a system without speech
+        num_train_utterances: train and validation together
+    """
+
+    system: str
+    hyperparameters: Mapping[str, Any]
+    protocol: Protocol
+    modalities: tuple[str, ...]
+    classes: tuple[str, ...]
+    num_epochs: int
+    seeds: tuple[int, ...]
+    speech_settings: Mapping[str, Any] | None
+    corpus_hash: str
+    is_synthetic: bool
+    num_train_utterances: int
+    eid: int
+    trial_index: int
+    versions: Mapping[str, str]
+    created_at: str
+
+    def write(self, model_dir: Path) -> None:
+        """Write ``model.json`` into ``model_dir``, whole or not at all."""
+        value = {**asdict(self), "protocol": self.protocol.to_json(), "format_version": FORMAT_VERSION}
+        write_json(model_dir / "model.json", value)
+
+    @classmethod
+    def read(cls, model_dir: Path) -> ModelRecord:
+        """Read ``model.json``.
+
+        Raises:
+            ModelError: the folder holds no whole model, or one of another format
+        """
+        path = model_dir / "model.json"
+        try:
+            value = json.loads(path.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ModelError(
+                f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({error})") from None
+        version = value.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise ModelError(
+                f"model file {str(path)!r}: format version {version!r}; expected {FORMAT_VERSION}; "
+                "train it again with `harness retrain-best`"
+            )
+        try:
+            return cls(
+                **{
+                    **value,
+                    "protocol": protocol_from_json(value["protocol"]),
+                    "modalities": tuple(value["modalities"]),
+                    "classes": tuple(value["classes"]),
+                    "seeds": tuple(value["seeds"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"model file {str(path)!r}: not a model's record ({error})") from None
+
+
+def seed_dir(model_dir: Path, seed: int) -> Path:
+    """Return the folder of one seed."""
+    return model_dir / f"seed-{seed}"
+
+
+def save_seed(model_dir: Path, seed: int, model: keras.Model, fitted: FittedFeatures) -> None:
+    """Save one seed's network and what was fitted with it; the network appears whole, and last."""
+    folder = seed_dir(model_dir, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted.save(folder / "fitted")
+    partial = folder / "partial.keras"
+    model.save(partial, include_optimizer=False)
+    partial.replace(folder / "model.keras")
+
+
+def has_seed(model_dir: Path, seed: int) -> bool:
+    """Whether one seed has been trained and saved."""
+    return (seed_dir(model_dir, seed) / "model.keras").is_file()
+
+
+def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:
+    """Load one seed, in Keras's safe mode: no code of the file's own is run.
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    path = seed_dir(model_dir, seed) / "model.keras"
+    if not path.is_file():
+        raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
+    try:
+        model = keras.saving.load_model(
+            path,
+            custom_objects={f"harness>{layer.__name__}": layer for layer in OWN_LAYERS},
+            compile=False,
+            safe_mode=True,
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason})") from None
+    return model, FittedFeatures.load(path.parent / "fitted")

@@ -1,0 +1,185 @@
+"""`retrain-best --without` and `--replace`: which data trains, which scores, and what is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import ModelError
+from harness.features.store import Features, FeatureStore
+from harness.model_card import write_model_card
+from harness.modular import (
+    Fitted,
+    Variant,
+    accuracy,
+    compare_without,
+    kept_modalities,
+    retrain_fusion_layers,
+    train_whole,
+)
+from harness.retrain import FinalTraining, describe_model, load_train_and_validation, train_final_models
+from harness.saved_model import ModelRecord, load_seed, save_seed
+from harness.sealed_test import open_test_session, record_opening
+from harness.splits import make_split, search_sessions
+from harness.store.results import ResultsStore
+
+#: Called with what is being done.
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several ways side by side, all scored on the same utterances.
+
+    Attributes:
+        scored_on: in words
+    """
+
+    scored_on: str
+    variants: tuple[Variant, ...]
+
+
+def retrain_without(
+    training: FinalTraining,
+    results: ResultsStore,
+    without: Sequence[str],
+    command: str | None,
+    tell: Tell = lambda doing: None,
+) -> tuple[Path, list[Comparison]]:
+    """Save models that do without some modalities, and compare the ways to get there.
+
+    The saved models are the final ones of train + validation, their branches frozen and their fusion
+    layers trained again. They have seen validation, so the comparison on validation trains models
+    of its own, on train alone.
+
+    Args:
+        command: what the user typed, where the test session is to be opened and scored; otherwise None
+
+    Returns:
+        the folder of the saved models; one comparison on validation, and one on the test session if opened
+    """
+    kept = kept_modalities(training, without)
+    store = FeatureStore.open(training.spec.prepared_dir)
+    utterances = store.utterances(search_sessions(training.spec.protocol))
+    split = make_split(training.spec.protocol, [utterance.utterance_id for utterance in utterances])
+    train, validation = store.load(split.train), store.load(split.validation)
+    tell("training whole models on train alone, to compare on validation")
+    bases = {seed: train_whole(training, train, seed, training.system.modalities) for seed in training.seeds}
+    tell("retraining without " + ", ".join(without))
+    variants, _ = compare_without(training, bases, without, train, validation)
+    comparisons = [Comparison("validation, trained on train", tuple(variants))]
+
+    tell("training the final models on train + validation")
+    train_final_models(training, results)
+    both = load_train_and_validation(training, store)
+    finals = {seed: Fitted(*load_seed(training.model_dir, seed)) for seed in training.seeds}
+    if command is None:
+        models = {
+            seed: retrain_fusion_layers(training, dict.fromkeys(kept, base), both, seed)
+            for seed, base in finals.items()
+        }
+    else:
+        record_opening(training, results, store, command)
+        test = open_test_session(store, training.spec.protocol)
+        tell("retraining without " + ", ".join(without))
+        variants, models = compare_without(training, finals, without, both, test)
+        session = f"Session {training.spec.protocol.test_session}, trained on train + validation"
+        comparisons.append(Comparison(session, tuple(variants)))
+    folder = training.model_dir.with_name(f"{training.model_dir.name}-without-{'-'.join(sorted(without))}")
+    _save(training, store, folder, models, kept, both)
+    return folder, comparisons
+
+
+def replace_branch(
+    training: FinalTraining,
+    results: ResultsStore,
+    modality: str,
+    other_dir: Path,
+    command: str | None,
+    tell: Tell = lambda doing: None,
+) -> tuple[Path, list[Comparison]]:
+    """Save fusions whose branch of one modality comes from another trained system of that modality.
+
+    Args:
+        other_dir: a folder that `retrain-best` wrote for a system of that modality alone
+        command: what the user typed, where the test session is to be opened and scored; otherwise None
+
+    Returns:
+        the folder of the saved models; a comparison on the test session if it was opened
+
+    Raises:
+        ModelError: the other model reads another modality, other features, or has too few seeds
+    """
+    modalities = kept_modalities(training, ())
+    store = FeatureStore.open(training.spec.prepared_dir)
+    other = ModelRecord.read(other_dir)
+    _check_replacement(training, store, other, modality, other_dir)
+    tell("training the final models on train + validation")
+    train_final_models(training, results)
+    both = load_train_and_validation(training, store)
+    finals = {seed: Fitted(*load_seed(training.model_dir, seed)) for seed in training.seeds}
+    tell(f"retraining the fusion layers over the {modality} branch of {other.system}")
+    models = {}
+    for seed, other_seed in zip(training.seeds, other.seeds, strict=False):
+        branches = dict.fromkeys(modalities, finals[seed])
+        branches[modality] = Fitted(*load_seed(other_dir, other_seed))
+        models[seed] = retrain_fusion_layers(training, branches, both, seed)
+    comparisons = []
+    if command is not None:
+        record_opening(training, results, store, command)
+        test = open_test_session(store, training.spec.protocol)
+        pairs = {"the branch as it was": finals, f"the branch of {other.system}": models}
+        variants = tuple(
+            Variant(name, tuple(accuracy(model, test) for model in found.values()), ())
+            for name, found in pairs.items()
+        )
+        comparisons = [Comparison(f"Session {training.spec.protocol.test_session}", variants)]
+    folder = training.model_dir.with_name(f"{training.model_dir.name}-{modality}-from-{other_dir.name}")
+    _save(training, store, folder, models, modalities, both)
+    return folder, comparisons
+
+
+def _check_replacement(
+    training: FinalTraining, store: FeatureStore, other: ModelRecord, modality: str, other_dir: Path
+) -> None:
+    name = f"model {str(other_dir)!r}"
+    if modality not in training.system.modalities or other.modalities != (modality,):
+        raise ModelError(
+            f"{name}: reads {', '.join(other.modalities)}, and was given for {modality!r} of system "
+            f"{training.system.name!r}; expected a system of that modality alone"
+        )
+    if other.corpus_hash != store.corpus_hash or other.protocol != training.spec.protocol:
+        raise ModelError(
+            f"{name}: was trained on corpus {other.corpus_hash[:12]} under protocol {other.protocol.name!r}; "
+            f"expected corpus {store.corpus_hash[:12]} and protocol {training.spec.protocol.name!r}, as the fusion's"
+        )
+    settings = store.manifest.speech_settings.to_json()
+    if modality == "speech" and other.speech_settings != settings:
+        raise ModelError(f"{name}: its speech frames were made with {other.speech_settings}; expected {settings}")
+    if len(other.seeds) < len(training.seeds):
+        raise ModelError(
+            f"{name}: has {len(other.seeds)} seed(s); expected at least {len(training.seeds)}, "
+            "one for each seed of the fusion"
+        )
+
+
+def _save(
+    training: FinalTraining,
+    store: FeatureStore,
+    folder: Path,
+    models: dict[int, Fitted],
+    modalities: tuple[str, ...],
+    features: Features,
+) -> None:
+    for seed, model in models.items():
+        save_seed(folder, seed, model.model, model.fitted)
+    record = describe_model(training, store, len(features))
+    record = replace(
+        record,
+        modalities=modalities,
+        seeds=tuple(models),
+        speech_settings=record.speech_settings if "speech" in modalities else None,
+    )
+    record.write(folder)
+    write_model_card(folder, record)
