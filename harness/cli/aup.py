@@ -1,0 +1,70 @@
+"""`aup`: the search. Auptimizer installs no such command; this one stands around its experiment loop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from harness import __version__
+from harness.cli.main import INTERRUPTED_EXIT_CODE, run
+
+
+@click.command("aup")
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help=(
+        "A new experiment beside the old one of that name, which stays as it is; without it an unchanged "
+        "experiment goes on where it was left.  [default: go on]"
+    ),
+)
+@click.version_option(__version__, prog_name="aup")
+def aup(experiment: Path, fresh: bool) -> int:
+    """Search for the best hyperparameters, as EXPERIMENT, a JSON file, says.
+
+    Results go to the folder `results` beside the file. The corpus is prepared first where that has not
+    been done; with none named there or in HARNESS_CORPUS, a synthetic one is made. Ctrl-C lets the running
+    trials finish, a second one ends them; the same command goes on later.
+
+    \b
+    Example:
+      aup experiment.json
+
+    Exit codes: 0 done, 1 more failed trials than max_failures, 2 wrong file or arguments, 130 interrupted.
+    """
+    from harness.errors import WorkFailedError
+    from harness.search.controller import run_search
+    from harness.search.experiment_file import read_experiment_file
+    from harness.search.live import open_view
+    from harness.search.view import Ending
+    from harness.store.records import TrialStatus
+
+    settings = read_experiment_file(experiment)
+    view = open_view(settings.path)
+    try:
+        report = run_search(settings, view, fresh)
+    finally:
+        view.close()
+    if report.ending is Ending.TOO_MANY_FAILURES:
+        num_failed = sum(report.num_by_status.values()) - report.num_by_status.get(TrialStatus.FINISHED, 0)
+        raise WorkFailedError(
+            f"experiment {settings.name!r}: {num_failed} trials failed, and max_failures is "
+            f"{report.max_failures}; remove the cause, and start anew with --fresh"
+        )
+    return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0
+
+
+def main() -> None:
+    """The entry point of the `aup` command."""
+    # Until the search begins, and handles it itself: preparing a corpus can be broken off too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(aup, "aup"))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,152 @@
+"""Auptimizer 2.0, light and quiet: the only module that imports it.
+
+Importing Auptimizer imports TensorFlow, SciPy's optimisers, an SSH client and a log colourer, for parts
+that this package never enters. Stand-ins take their places before the import.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from configparser import RawConfigParser
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+#: Module -> the names that Auptimizer takes from it.
+_STAND_INS: Mapping[str, tuple[str, ...]] = {
+    "aup.compression": (),
+    "aup.compression.utils": ("translate_compression_config", "deserialize_compression_proposal"),
+    "aup.EE.Resource.utils.curve_fitting": ("CurveModel",),
+    "paramiko": ("SFTPClient",),
+    "coloredlogs": ("install",),
+}
+
+
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Hold the heavy modules' places; those outside Auptimizer are given back, for others may need them."""
+    placed = [name for name in _STAND_INS if name not in sys.modules]
+    for name in placed:
+        module = ModuleType(name)
+        for attribute in _STAND_INS[name]:
+            setattr(module, attribute, None)
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name in placed:
+            if not name.startswith("aup."):
+                del sys.modules[name]
+
+
+# Auptimizer logs each of its defaults as a warning; what a user needs to know is said by this package.
+logging.getLogger("aup").addHandler(logging.NullHandler())
+logging.getLogger("aup").propagate = False
+
+with _stand_ins():
+    import aup
+    from aup.aup import BasicConfig
+    from aup.EE import Resource
+    from aup.EE.Experiment import Experiment
+    from aup.EE.Job import Job
+    from aup.EE.Resource.AbstractResourceManager import AbstractResourceManager, _SupportResource
+    from aup.ET.Connector import SQLiteConnector as connector_module
+    from aup.Proposer import PROPOSERS, ProposerStatus, get_proposer
+    from aup.Proposer.AbstractProposer import AbstractProposer
+    from aup.setupdb.sqlite import create_database
+
+#: What Auptimizer raises where its own database cannot be used.
+DatabaseError: type[Exception] = connector_module.sqlite3.Error
+
+__all__ = [
+    "AbstractProposer",
+    "AbstractResourceManager",
+    "BasicConfig",
+    "DatabaseError",
+    "Experiment",
+    "Job",
+    "ProposerStatus",
+    "SearchConnector",
+    "get_proposer",
+    "open_environment",
+    "register_proposer",
+    "register_resource",
+]
+
+#: Jobs that one environment can carry at once. Auptimizer's rows of resources are made once, and
+#: n_parallel may grow later.
+MAX_PARALLEL = 512
+
+USERNAME = "harness"
+_DATABASE_NAME = "sqlite.db"
+
+
+def register_proposer(key: str, proposer: type) -> None:
+    """Let ``"proposer": key`` of an experiment mean the class ``proposer``."""
+    module_name = proposer.__name__
+    _place_module(aup.Proposer, module_name, proposer)
+    PROPOSERS[key] = module_name
+
+
+def register_resource(key: str, resource_manager: type) -> None:
+    """Let ``"resource": key`` of an experiment mean the class ``resource_manager``."""
+    module_name = resource_manager.__name__
+    _place_module(Resource, module_name, resource_manager)
+    _SupportResource[key] = module_name
+
+
+def _place_module(package: ModuleType, name: str, content: type) -> None:
+    module = ModuleType(f"{package.__name__}.{name}")
+    setattr(module, name, content)
+    sys.modules[module.__name__] = module
+    setattr(package, name, module)
+
+
+class SearchConnector(connector_module.SQLiteConnector):  # type: ignore[misc]
+    """Auptimizer's connection to its own database, which waits for locks and forgets no job."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        # One experiment has this database to itself; a browser that someone opened may still read it.
+        self.connector.execute("PRAGMA busy_timeout = 30000")
+        self.connector.execute("PRAGMA journal_mode = WAL")
+        self.connector.execute("PRAGMA synchronous = NORMAL")
+
+    def start_experiment_by_eid(self, eid: int) -> None:
+        """Go on with an experiment; Auptimizer's own would delete its jobs and give their ids again."""
+        self.change_experiment_status(eid, "RUNNING")
+
+
+def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
+    """Open an experiment's own Auptimizer environment, made without a question where there is none.
+
+    Args:
+        folder: of one experiment; gets ``env.ini`` and the database
+
+    Returns:
+        the connection, and the experiment's id in that database; None before its first start
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    database = folder / _DATABASE_NAME
+    if not database.exists():
+        # create_database drops the tables that it finds: it is only ever given a name of its own.
+        partial = folder / f"{_DATABASE_NAME}.{os.getpid()}.partial"
+        create_database(_environment(partial), [USERNAME], MAX_PARALLEL, "localhost")
+        os.replace(partial, database)
+        with (folder / "env.ini").open("w", encoding="utf-8") as stream:
+            # Auptimizer reads it with interpolation.
+            _environment(Path(str(database).replace("%", "%%"))).write(stream)
+    connector = SearchConnector(database)
+    known: list[Any] = connector.get_all_experiment()
+    return connector, known[-1] if known else None
+
+
+def _environment(database: Path) -> RawConfigParser:
+    config = RawConfigParser()
+    config.optionxform = str  # type: ignore[assignment,method-assign]
+    config["Auptimizer"] = {"SQL_ENGINE": "sqlite", "SQLITE_FILE": str(database)}
+    return config

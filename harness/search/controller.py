@@ -1,0 +1,153 @@
+"""A search from its experiment file to its best trial: begun, gone on with, or begun anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+
+from harness.errors import HarnessError, WorkFailedError
+from harness.search.auptimizer import DatabaseError, open_environment
+from harness.search.corpus_choice import PreparedCorpus, prepare_chosen
+from harness.search.experiment_file import ExperimentSettings
+from harness.search.experiment_loop import SearchExperiment, count_trials
+from harness.search.experiment_record import (
+    create_experiment,
+    experiment_folder,
+    find_experiment,
+    lock_path,
+)
+from harness.search.interrupts import Interrupts
+from harness.search.local import register_resources
+from harness.search.lock import held
+from harness.search.proposer import register_proposers
+from harness.search.recovery import account_for_running, close_books, last_attempts, past_trials
+from harness.search.resource_manager import SearchContext
+from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, utc_now
+from harness.store.results import ResultsStore
+
+_STATUSES = {
+    Ending.DONE: ExperimentStatus.FINISHED,
+    Ending.TOO_MANY_FAILURES: ExperimentStatus.FAILED,
+    Ending.INTERRUPTED: ExperimentStatus.INTERRUPTED,
+}
+
+
+def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = False) -> SearchReport:
+    """Run an experiment, or go on with it where an earlier controller left it; main thread only.
+
+    Args:
+        fresh: begin a new experiment even where there is one of the same name
+
+    Raises:
+        AlreadyRunningError: another controller has the experiment
+        ExperimentFileError: the experiment of that name was begun with something else
+        StoreError: results.db cannot be used
+        WorkFailedError: Auptimizer's own database cannot be used
+        HarnessError: the results' folder cannot be written
+    """
+    register_proposers()
+    register_resources()
+    results_dir = settings.results_dir
+    try:
+        with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
+            prepared = None
+            if settings.training is not None:
+                prepared = prepare_chosen(settings.training, results_dir, view.progress)
+            with ResultsStore.open(results_dir / "results.db") as store:
+                experiment, left_running = _open(settings, prepared, store, view, fresh)
+                folder = experiment_folder(results_dir, experiment.eid)
+                context = SearchContext(settings, prepared, store, folder, experiment.eid, view)
+                return _search(context, experiment, left_running)
+    except OSError as error:
+        raise HarnessError(
+            f"results '{results_dir}': {error.strerror} ({error.filename}); what was recorded before is "
+            "safe; expected a folder that can be written, on a disk with room"
+        ) from error
+
+
+def _open(
+    settings: ExperimentSettings,
+    prepared: PreparedCorpus | None,
+    store: ResultsStore,
+    view: SearchView,
+    fresh: bool,
+) -> tuple[ExperimentRow, Sequence[TrialRow]]:
+    """Find or make the experiment's row; account for what dead controllers of that name left running."""
+    num_trials = count_trials(settings)
+    if settings.num_samples is not None and num_trials < settings.num_samples:
+        view.note(
+            f"The search space has {num_trials} points, and none is tried twice: the search ends after "
+            f"{num_trials} trials, not n_samples {settings.num_samples}."
+        )
+    earlier = None if fresh else find_experiment(store, settings, prepared)
+    left_running: dict[int, list[TrialRow]] = {}
+    for experiment in store.experiments():
+        if experiment.name == settings.name:
+            mark = experiment_folder(settings.results_dir, experiment.eid).mark
+            left_running[experiment.eid] = account_for_running(store, experiment.eid, mark)
+            if experiment.status is ExperimentStatus.RUNNING:
+                store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
+    if earlier is None:
+        return create_experiment(store, settings, prepared, num_trials), []
+    store.update_experiment(earlier.eid, ExperimentStatus.RUNNING)
+    return store.experiment(earlier.eid), left_running[earlier.eid]
+
+
+def _search(
+    context: SearchContext, experiment: ExperimentRow, left_running: Sequence[TrialRow]
+) -> SearchReport:
+    store, view = context.store, context.view
+    history = past_trials(store.trials(context.eid))
+    try:
+        with Interrupts() as interrupts:
+            connector, auptimizer_eid = open_environment(context.folder.auptimizer_dir)
+            close_books(connector, left_running)
+            search = SearchExperiment(context, connector, auptimizer_eid, history)
+            try:
+                num_done = sum(past.has_ended for past in history)
+                plan = SearchPlan(
+                    experiment,
+                    num_trials=search.proposer.num_samples,
+                    num_done=num_done,
+                    num_interrupted=len(history) - num_done,
+                    num_parallel=context.settings.num_parallel,
+                    threads=context.threads,
+                )
+                view.begin(plan, store)
+                search.run(interrupts, view.look)
+                search.finish()
+            except BaseException:
+                search.resource_manager.abandon()
+                with suppress(HarnessError):
+                    store.update_experiment(context.eid, ExperimentStatus.INTERRUPTED, utc_now())
+                raise
+    except DatabaseError as error:
+        raise WorkFailedError(
+            f"experiment {experiment.name!r}: Auptimizer's own database in "
+            f"'{context.folder.auptimizer_dir}' cannot be used ({error}); results.db has all that matters: "
+            "delete that folder, and start again"
+        ) from error
+    report = _close(context, search)
+    view.end(report)
+    return report
+
+
+def _close(context: SearchContext, search: SearchExperiment) -> SearchReport:
+    """Record how the experiment ended, and sum it up."""
+    store = context.store
+    if search.has_failed:
+        ending = Ending.TOO_MANY_FAILURES
+    else:
+        ending = Ending.INTERRUPTED if search.is_stopping else Ending.DONE
+    store.update_experiment(context.eid, _STATUSES[ending], utc_now())
+    trials = last_attempts(store.trials(context.eid))
+    return SearchReport(
+        experiment=store.experiment(context.eid),
+        ending=ending,
+        num_trials=search.proposer.num_samples,
+        num_by_status=Counter(trial.status for trial in trials),
+        best=store.best_trial(context.eid),
+        max_failures=search.max_failures,
+    )

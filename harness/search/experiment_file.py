@@ -1,0 +1,276 @@
+"""experiment.json becomes a frozen record here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from harness.corpus.utterances import Seconds
+from harness.errors import ExperimentFileError, HarnessError
+from harness.models.systems import System, find_system
+from harness.search.auptimizer import MAX_PARALLEL
+from harness.search.experiment_keys import ExperimentKeys, read_json_object
+from harness.search.job_script import JobScript, find_script
+from harness.search.proposer import PROPOSERS, check_installed
+from harness.search.space import Parameter, ParameterType, SearchSpace
+from harness.search.space_file import check_near_misses, read_search_space
+from harness.splits import Protocol, read_protocol
+
+#: Source: the authors' experiment.
+DEFAULT_MAX_EPOCHS = 30
+#: Auptimizer's, where ``job_failure`` does not say.
+DEFAULT_JOB_RETRIES = 3
+
+_KNOWN_KEYS = (
+    *("name", "script", "resource", "target", "proposer", "parameter_config", "n_samples", "random_seed"),
+    *("n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine", "cwd"),
+    *("corpus", "protocol", "system", "search_space", "max_epochs", "patience", "timeout_seconds"),
+    *("memory_limit", "max_failures", "word_vectors", "compression"),
+)
+#: What only this package's own trials read.
+_TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors")
+
+
+class Resource(StrEnum):
+    """What a job runs on: the machine's processors, or its graphics cards."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a trial of this package's own is told besides its point.
+
+    Attributes:
+        corpus: as it was given; None where the file names none
+        patience: epochs without a better one before a trial stops; None for never
+        word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+    """
+
+    system: System
+    protocol: Protocol
+    corpus: Path | None
+    max_epochs: int
+    patience: int | None
+    word_vectors: Path | None
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """When a job is ended, and how often it may be started again.
+
+    Attributes:
+        memory_bytes: private memory of the job and its children; None for no limit
+        retries: after the job was killed or ran out of memory; a crash would only repeat itself
+    """
+
+    timeout_seconds: Seconds | None
+    memory_bytes: int | None
+    retries: int
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """One experiment file, complete and checked.
+
+    Attributes:
+        space: what is searched
+        parameter_config: the same as the file has it, with what Auptimizer's own proposers read
+        num_samples: trials to run; None for ``sequence``, which walks its whole grid
+        max_failures: failed trials beyond which the search ends and counts as failed; None for the half
+        training: None for a script that knows nothing of this package
+        job_environment: ``runtime_args.env``, which is never stored
+        file: the file as it was read, without ``runtime_args.env``
+    """
+
+    path: Path
+    name: str
+    script: JobScript
+    resource: Resource
+    target: str
+    proposer: str
+    space: SearchSpace
+    parameter_config: tuple[Mapping[str, Any], ...]
+    num_samples: int | None
+    seed: int
+    num_parallel: int
+    limits: JobLimits
+    max_failures: int | None
+    training: TrainingSettings | None
+    job_environment: Mapping[str, str]
+    file: Mapping[str, Any]
+
+    @property
+    def results_dir(self) -> Path:
+        """The folder of everything that the experiment leaves behind."""
+        return self.path.parent / "results"
+
+    @property
+    def searched(self) -> list[dict[str, Any]]:
+        """What decides the points that are proposed, as plain values."""
+        searched = self.space.to_json()
+        if self.proposer == "sequence":
+            for entry, given in zip(searched, self.parameter_config, strict=True):
+                entry |= {key: given[key] for key in ("interval", "n") if key in given}
+        return searched
+
+
+def read_experiment_file(path: Path) -> ExperimentSettings:
+    """Read and check an experiment file; what it names relatively lies beside it.
+
+    Raises:
+        ExperimentFileError: one sentence that names the key, what was found and what is allowed
+    """
+    path = path.absolute()
+    keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"))
+    check_near_misses(keys.values, _KNOWN_KEYS, keys.origin)
+    _refuse_unsupported(keys)
+
+    name = keys.text("name")
+    script = _read_script(keys)
+    system = _read_system(keys, script)
+    space, entries = _read_space(keys, system)
+    proposer = _read_proposer(keys, space, entries)
+    limits, max_failures = _read_limits(keys)
+    return ExperimentSettings(
+        path=path,
+        name=name,
+        script=script,
+        resource=Resource(keys.one_of("resource", [kind.value for kind in Resource])),
+        target=keys.one_of("target", ["max", "min"]),
+        proposer=proposer,
+        space=space,
+        parameter_config=entries,
+        num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", low=1),
+        seed=keys.whole_number("random_seed", low=0, default=0),
+        num_parallel=keys.whole_number("n_parallel", low=1, high=MAX_PARALLEL, default=1),
+        limits=limits,
+        max_failures=max_failures,
+        training=None if system is None else _read_training(keys, system),
+        job_environment=keys.environment(),
+        file=keys.without_environment(),
+    )
+
+
+def _refuse_unsupported(keys: ExperimentKeys) -> None:
+    if "compression" in keys.values:
+        raise keys.error("compression", "is given", "no such key: models are searched here, not compressed")
+    for key in ("early_stop", "save_model", "one_shot"):
+        if keys.section("resource_args").get(key):
+            raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run to their own end")
+
+
+def _read_script(keys: ExperimentKeys) -> JobScript:
+    working_dir = keys.path_of("workingdir", default=Path("."))
+    assert working_dir is not None
+    if not working_dir.is_dir():
+        raise keys.error("workingdir", f"is '{working_dir}'", "a folder that exists")
+    try:
+        return find_script(keys.text("script"), working_dir)
+    except ExperimentFileError as error:
+        raise ExperimentFileError(f"{keys.origin}: {error}") from error
+
+
+def _read_system(keys: ExperimentKeys, script: JobScript) -> System | None:
+    if "system" not in keys.values and not script.is_harness_trial:
+        for key in _TRIAL_KEYS:
+            if key in keys.values:
+                found = f"is given, and script '{script.path.name}' is not harness's own"
+                raise keys.error(key, found, "a system beside it")
+        return None
+    return keys.wrapped("system", find_system, keys.text("system", default="fusion"))
+
+
+def _read_space(
+    keys: ExperimentKeys, system: System | None
+) -> tuple[SearchSpace, tuple[Mapping[str, Any], ...]]:
+    if "search_space" not in keys.values:
+        expected = "a list of hyperparameters, or a search_space in its place"
+        entries = keys.required("parameter_config", expected)
+        origin = keys.origin
+    elif "parameter_config" in keys.values:
+        raise keys.error("search_space", "is given beside parameter_config", "one of the two")
+    else:
+        path = keys.path_of("search_space")
+        assert path is not None
+        origin = f"search space '{keys.values['search_space']}'"
+        held = read_json_object(path, origin)
+        named = held.get("system")
+        if named is not None and named != (None if system is None else system.name):
+            found = "has none" if system is None else f"is of system {system.name!r}"
+            raise ExperimentFileError(
+                f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"
+            )
+        entries = held.get("parameter_config")
+    space = read_search_space(entries, origin, system)
+    return space, tuple(dict(entry) for entry in entries)
+
+
+def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: tuple[Mapping[str, Any], ...]) -> str:
+    proposer = keys.one_of("proposer", list(PROPOSERS), folds_case=True)
+    keys.wrapped("proposer", check_installed, proposer)
+    for parameter in space.parameters:
+        if proposer != "random" and (parameter.is_log or parameter.step is not None):
+            key = "log" if parameter.is_log else "step"
+            instead = "; for a grid use interval or n" if proposer == "sequence" else ""
+            raise ExperimentFileError(
+                f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} "
+                f"does not know; expected it with 'random' only{instead}"
+            )
+    if proposer == "sequence":
+        for parameter, entry in zip(space.parameters, entries, strict=True):
+            _check_grid(keys, parameter, entry)
+    return proposer
+
+
+def _check_grid(keys: ExperimentKeys, parameter: Parameter, entry: Mapping[str, Any]) -> None:
+    if parameter.type is ParameterType.CHOICE:
+        return
+    origin = f"{keys.origin}: parameter {parameter.name!r}"
+    interval, number = entry.get("interval", 1), entry.get("n", 2)
+    if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
+        raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 2:
+        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 on")
+    num_values = parameter.num_values
+    if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
+        raise ExperimentFileError(
+            f"{origin}: n is {number}, and there are {num_values} values between its bounds; expected no more"
+        )
+
+
+def _read_limits(keys: ExperimentKeys) -> tuple[JobLimits, int | None]:
+    failure = keys.section("job_failure")
+    retries = DEFAULT_JOB_RETRIES if failure else 0
+    if "job_retries" in failure:
+        retries = keys.whole_number("job_failure.job_retries", low=0)
+    max_failures = None
+    if "max_failures" in keys.values:
+        max_failures = keys.whole_number("max_failures", low=0)
+    elif failure and not keys.true_or_false("job_failure.ignore_fail", default=False):
+        # Auptimizer's meaning: the first failed job ends the experiment.
+        max_failures = 0
+    limits = JobLimits(keys.positive("timeout_seconds"), keys.memory("memory_limit"), retries)
+    return limits, max_failures
+
+
+def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
+    vectors = keys.path_of("word_vectors")
+    if vectors is not None and not vectors.is_file():
+        raise keys.error("word_vectors", f"is '{vectors}'", "a GloVe or word2vec text file")
+    try:
+        protocol = read_protocol(keys.values.get("protocol", "paper"))
+    except HarnessError as error:
+        raise ExperimentFileError(f"{keys.origin}: {error}") from error
+    return TrainingSettings(
+        system=system,
+        protocol=protocol,
+        corpus=keys.path_of("corpus"),
+        max_epochs=keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS),
+        patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
+        word_vectors=vectors,
+    )

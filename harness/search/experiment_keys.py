@@ -1,0 +1,190 @@
+"""The keys of a JSON file, read one by one, each with the sentence for what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import ExperimentFileError, HarnessError
+
+Value = TypeVar("Value")
+
+_MISSING = object()
+_UNITS: Mapping[str, int] = {
+    **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
+}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def read_json_object(path: Path, origin: str) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Args:
+        origin: what to call the file in a message
+
+    Raises:
+        ExperimentFileError: not there, not JSON (with the line), not an object, or a key given twice
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ExperimentFileError(f"{origin}: key {key!r} stands there twice; expected it once")
+        return dict(pairs)
+
+    def refuse(constant: str) -> Any:
+        raise ExperimentFileError(f"{origin}: found {constant}; expected only finite numbers")
+
+    try:
+        value = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse)
+    except OSError as error:
+        raise ExperimentFileError(
+            f"{origin}: cannot be read in '{path.parent}' ({error.strerror}); expected a JSON file"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ExperimentFileError(
+            f"{origin}: line {error.lineno}, column {error.colno}: {error.msg}; expected JSON"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ExperimentFileError):
+            raise
+        raise ExperimentFileError(f"{origin}: {error}; expected JSON in UTF-8") from error
+    if not isinstance(value, dict):
+        raise ExperimentFileError(f"{origin}: holds {value!r:.80}; expected one object {{...}}")
+    return value
+
+
+@dataclass(frozen=True)
+class ExperimentKeys:
+    """The values of one experiment file by key; a dotted key lies in a section.
+
+    Every method may raise ``ExperimentFileError``, which names the file, the key, what was found and
+    what is allowed.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def origin(self) -> str:
+        """What messages call the file."""
+        return f"experiment file '{self.path.name}'"
+
+    def error(self, key: str, found: str, expected: str) -> ExperimentFileError:
+        """Return the error for a key's value."""
+        return ExperimentFileError(f"{self.origin}: {key} {found}; expected {expected}")
+
+    def section(self, key: str) -> Mapping[str, Any]:
+        """Return an object inside the file, empty where it is missing."""
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise self._wrong(key, value, "an object {...}")
+        return value
+
+    def required(self, key: str, expected: str) -> Any:
+        """Return a value that must be there."""
+        value = self._find(key)
+        if value is _MISSING:
+            raise self.error(key, "is missing", expected)
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text that is not empty."""
+        value = self._find(key, _MISSING if default is None else default)
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise self._wrong(key, value, "a text")
+        return value
+
+    def one_of(self, key: str, allowed: list[str], folds_case: bool = False) -> str:
+        """Return a name of a closed list."""
+        value = self._find(key)
+        folded = value.lower() if folds_case and isinstance(value, str) else value
+        if not isinstance(folded, str) or folded not in allowed:
+            raise self._wrong(key, value, f"one of {allowed}")
+        return folded
+
+    def whole_number(self, key: str, low: int, high: int | None = None, default: int | None = None) -> int:
+        """Return a whole number between two bounds, both allowed."""
+        value = self._find(key, _MISSING if default is None else default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < low or (high and value > high):
+            raise self._wrong(
+                key, value, f"a whole number from {low} " + (f"to {high}" if high is not None else "on")
+            )
+        return value
+
+    def true_or_false(self, key: str, default: bool) -> bool:
+        """Return a truth value."""
+        value = self._find(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def positive(self, key: str) -> float | None:
+        """Return a number above 0, None where there is none."""
+        value = self._find(key, None)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise self._wrong(key, value, "a number above 0")
+        return float(value)
+
+    def memory(self, key: str) -> int | None:
+        """Return a size in bytes, None where there is none."""
+        value = self._find(key, None)
+        if value is None:
+            return None
+        match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value))
+        unit = _UNITS.get(match[2].upper()) if match else None
+        size = 0 if match is None or unit is None else int(float(match[1]) * unit)
+        if size < 1:
+            raise self._wrong(key, value, 'bytes, or a text such as "4 GB"')
+        return size
+
+    def path_of(self, key: str, default: Path | None = None) -> Path | None:
+        """Return a path, taken from the file's folder where it is relative; None where there is none."""
+        if self._find(key, None) is None:
+            return None if default is None else self.path.parent / default
+        return self.path.parent / Path(self.text(key)).expanduser()
+
+    def environment(self) -> dict[str, str]:
+        """Return ``runtime_args.env``: what is added to a job's environment."""
+        arguments = self.section("runtime_args")
+        for key in arguments:
+            if key != "env":
+                raise self._wrong(f"runtime_args.{key}", arguments[key], "no key but 'env'")
+        added = arguments.get("env", {})
+        if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
+            # The values may be secrets: they are not shown.
+            raise self.error("runtime_args.env", "is something else", "an object of texts by name")
+        for name in added:
+            if not name or "=" in name or "\0" in name + added[name]:
+                found = f"has the name {name!r}"
+                raise self.error("runtime_args.env", found, "names and texts that an environment can hold")
+        return added
+
+    def without_environment(self) -> dict[str, Any]:
+        """Return the whole file but for ``runtime_args``, whose environment may hold secrets."""
+        return {key: value for key, value in self.values.items() if key != "runtime_args"}
+
+    def wrapped(self, key: str, read: Callable[[str], Value], value: str) -> Value:
+        """Return ``read(value)``, with the file and the key put before its error's message."""
+        try:
+            return read(value)
+        except HarnessError as error:
+            raise ExperimentFileError(f"{self.origin}: {key}: {error}") from error
+
+    def _find(self, key: str, default: Any = _MISSING) -> Any:
+        section, _, name = key.rpartition(".")
+        values = self.section(section) if section else self.values
+        return values.get(name, default)
+
+    def _wrong(self, key: str, value: object, expected: str) -> ExperimentFileError:
+        found = "is missing" if value is _MISSING else f"is {value!r:.80}"
+        return self.error(key, found, expected)

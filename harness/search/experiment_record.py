@@ -1,0 +1,135 @@
+"""An experiment's row in results.db and its folder: found again by name and identity, or made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import ExperimentFileError
+from harness.files import write_json
+from harness.search.corpus_choice import PreparedCorpus
+from harness.search.experiment_file import ExperimentSettings
+from harness.search.identity import describe_differences, hash_identity, identity_of
+from harness.search.orphans import MARK_NAME
+from harness.store.records import ExperimentRecord, ExperimentRow
+from harness.store.results import ResultsStore
+
+_IDENTITY_NAME = "identity.json"
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """Where one experiment keeps its job files and Auptimizer's environment."""
+
+    path: Path
+
+    @property
+    def mark(self) -> str:
+        """``NAME=value`` by which the experiment's jobs are known on this machine, whoever started them."""
+        digest = hashlib.sha256(str(self.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+        return f"{MARK_NAME}={digest[:24]}"
+
+    @property
+    def auptimizer_dir(self) -> Path:
+        """Auptimizer's own environment."""
+        return self.path / "aup"
+
+    @property
+    def job_dir(self) -> Path:
+        """Job files, trial files, and what the jobs printed."""
+        return self.path / "jobs"
+
+    @property
+    def identity_path(self) -> Path:
+        """What the experiment was begun with, for saying what differs."""
+        return self.path / _IDENTITY_NAME
+
+
+def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
+    """Return the folder of an experiment."""
+    return ExperimentFolder(results_dir / "experiments" / str(eid))
+
+
+def lock_path(results_dir: Path, name: str) -> Path:
+    """Return the lock of every experiment called ``name``, which are one search and its fresh starts."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return results_dir / "experiments" / f"{digest}.lock"
+
+
+def find_experiment(
+    store: ResultsStore, settings: ExperimentSettings, prepared: PreparedCorpus | None
+) -> ExperimentRow | None:
+    """Return the experiment to go on with, None where none has that name.
+
+    Raises:
+        ExperimentFileError: the experiments of that name were begun with something else
+    """
+    named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
+    parts = identity_of(settings, prepared)
+    same = [experiment for experiment in named if experiment.identity == hash_identity(parts)]
+    if same:
+        return same[-1]
+    if not named:
+        return None
+    latest = named[-1]
+    before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
+    differences = describe_differences(before, parts) if before else "its identity.json is gone"
+    raise ExperimentFileError(
+        f"experiment {settings.name!r} was begun as experiment {latest.eid} with something else: "
+        f"{differences}; change it back to go on, give it another name, or start anew beside the old one "
+        "with --fresh"
+    )
+
+
+def create_experiment(
+    store: ResultsStore,
+    settings: ExperimentSettings,
+    prepared: PreparedCorpus | None,
+    num_samples: int,
+) -> ExperimentRow:
+    """Record a new experiment, and make its folder."""
+    parts = identity_of(settings, prepared)
+    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_identity(parts)))
+    folder = experiment_folder(settings.results_dir, eid)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.identity_path, parts)
+    return store.experiment(eid)
+
+
+def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
+    try:
+        value = json.loads(folder.identity_path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _describe(
+    settings: ExperimentSettings, prepared: PreparedCorpus | None, num_samples: int, identity: str
+) -> ExperimentRecord:
+    protocol = None if settings.training is None else settings.training.protocol
+    return ExperimentRecord(
+        name=settings.name,
+        identity=identity,
+        system="" if settings.training is None else settings.training.system.name,
+        protocol_name="" if protocol is None else protocol.name,
+        protocol_hash="" if protocol is None else protocol.protocol_hash,
+        protocol="{}" if protocol is None else json.dumps(protocol.to_json(), sort_keys=True),
+        corpus_hash="" if prepared is None else prepared.corpus_hash,
+        corpus_path="" if prepared is None else prepared.corpus_path,
+        is_synthetic=prepared is not None and prepared.is_synthetic,
+        seed=settings.seed,
+        num_samples=num_samples,
+        max_epochs=0 if prepared is None else prepared.max_epochs,
+        patience=None if prepared is None else prepared.patience,
+        target=settings.target,
+        script=settings.script.text,
+        search_space=json.dumps(settings.searched),
+        settings=json.dumps(settings.file, sort_keys=True),
+        shortened=None if prepared is None else prepared.shortened,
+        package_version=__version__,
+    )

@@ -1,0 +1,80 @@
+"""What the controller waits for: a job's end, a signal, or the time for a look."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from enum import IntEnum
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from harness.corpus.utterances import Seconds
+
+#: Seconds after which the controller looks at its jobs even if nothing was reported. A choice: some
+#: library in this process may have taken the signals for itself, and then nothing ever would be.
+_LONGEST_WAIT: Seconds = 5.0
+
+
+class Request(IntEnum):
+    """What the user has asked for; a later request never takes an earlier one back."""
+
+    GO_ON = 0
+    STOP_PROPOSING = 1  # Ctrl-C: what runs may finish
+    END_TRIALS = 2  # Ctrl-C again, or SIGTERM
+
+
+class Interrupts:
+    """Signals become a request that the controller reads; handlers do nothing else.
+
+    A context manager, of the main thread only: Python delivers signals there.
+    """
+
+    def __init__(self) -> None:
+        self.request = Request.GO_ON
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._handle(signal.SIGINT, self._interrupt)
+        self._handle(signal.SIGTERM, self._terminate)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            self._handle(signal.SIGHUP, self._terminate)
+        # The end of a child only wakes the wait; without a handler it would not.
+        self._handle(signal.SIGCHLD, lambda number, frame: None)
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def wait(self, seconds: Seconds | None) -> None:
+        """Wait for a signal, a child's end among them, or until the time is up."""
+        seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+        select.select([self._reader], [], [], seconds)
+        try:
+            while os.read(self._reader, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._before[number] = signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.request = Request.END_TRIALS if self.request else Request.STOP_PROPOSING
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self.request = Request.END_TRIALS

@@ -1,0 +1,263 @@
+"""A search as people see it: a live table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from harness.corpus.utterances import Seconds
+from harness.search.trial_job import TrialJob
+from harness.search.trial_outcome import TrialOutcome
+from harness.search.view import Ending, SearchPlan, SearchReport
+from harness.store.records import TrialRow
+from harness.store.results import ResultsStore
+
+#: Seconds between two looks at the running trials.
+_REFRESH: Seconds = 1.0
+#: Shares of the corpus that are reported where there is no live line.
+_PROGRESS_STEPS = 4
+
+
+class PatientConsole(Console):
+    """A console that goes quiet when nobody reads it any more; rich's own would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
+
+
+def open_view(experiment_path: Path) -> PlainView:
+    """Return the view that suits standard output: live on a terminal, lines in a file or a pipe."""
+    if sys.stdout is None:  # closed by whoever started this
+        return PlainView(PatientConsole(quiet=True, file=sys.stderr), experiment_path)
+    console = PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
+    view = LiveView if console.is_terminal and not console.is_dumb_terminal else PlainView
+    return view(console, experiment_path)
+
+
+class PlainView:
+    """One line for each thing that happens."""
+
+    def __init__(self, console: Console, experiment_path: Path) -> None:
+        self._console = console
+        self._experiment_path = experiment_path
+        self._steps_shown: dict[str, int] = {}
+        self._best: tuple[float, int] | None = None
+
+    def note(self, sentence: str) -> None:
+        """Print a sentence."""
+        self._print(sentence)
+
+    def progress(self, doing: str, done: int, total: int) -> None:
+        """Print a line at each quarter."""
+        step = _PROGRESS_STEPS * done // max(total, 1)
+        if self._steps_shown.get(doing) != step:
+            self._steps_shown[doing] = step
+            self._print(f"{doing}: {done} of {total} dialogues")
+
+    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
+        """Say what is about to be done."""
+        self._plan, self._store = plan, store
+        self._ended = plan.num_done
+        self._began = time.monotonic()
+        experiment = plan.experiment
+        of = ""
+        if experiment.system:
+            of = f" of system {experiment.system} under protocol {experiment.protocol_name}"
+        self._print(
+            f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
+            f"{plan.num_parallel} at once with {plan.threads} thread{'s' if plan.threads > 1 else ''} each."
+        )
+        if experiment.shortened:
+            self._print(experiment.shortened)
+        if plan.num_done or plan.num_interrupted:
+            num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
+            self._print(
+                f"Going on where it was left: {plan.num_done} trials have ended, {plan.num_interrupted} were "
+                f"interrupted and run again, {num_new} are new."
+            )
+        best = store.best_trial(experiment.eid)
+        if best is not None and best.score is not None:
+            self._best = (best.score, best.trial_index)
+
+    def trial_started(self, trial: TrialJob) -> None:
+        """Print the trial's point."""
+        self._print(f"trial {trial.trial_index} begins: {format_point(trial.point)}")
+
+    def trial_ended(self, trial: TrialJob, outcome: TrialOutcome) -> None:
+        """Print what the trial came to, and the best so far."""
+        self._ended += 1
+        if outcome.score is None:
+            self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
+            return
+        scored = (outcome.score, trial.trial_index)
+        if self._best is None or self._rank(scored) > self._rank(self._best):
+            self._best = scored
+        self._print(
+            f"trial {trial.trial_index} finished: {self._measure} {outcome.score:.4f}; best so far "
+            f"{self._best[0]:.4f} (trial {self._best[1]}); {self._time_left()}"
+        )
+
+    def look(self) -> Seconds | None:
+        """Nothing changes between two ends of jobs."""
+        return None
+
+    def end(self, report: SearchReport) -> None:
+        """Print the best trial, what went wrong, and what to type next."""
+        statuses = sorted(report.num_by_status.items())
+        counts = ", ".join(f"{count} {status.value}" for status, count in statuses) or "none started"
+        self._print(f"{sum(report.num_by_status.values())} of {report.num_trials} trials: {counts}.")
+        if report.best is not None:
+            self._print(
+                f"Best trial {report.best.trial_index}: {self._measure} {report.best.score:.4f} at "
+                f"{format_point(report.best.hyperparameters)}"
+            )
+        aup = f"aup {shlex.quote(os.path.relpath(self._experiment_path))}"
+        if report.ending is Ending.INTERRUPTED:
+            self._print(f"Interrupted. To go on:  {aup}")
+        elif report.best is not None:
+            results = os.path.relpath(self._experiment_path.parent / "results")
+            self._print("Next:")
+            self._print(f"  harness report {shlex.quote(results)}")
+            if report.experiment.system:
+                named = "" if results == "results" else f" {shlex.quote(results)}"
+                self._print(f"  harness retrain-best --test{named}")
+
+    def close(self) -> None:
+        """Give back what the terminal lent."""
+
+    @property
+    def _measure(self) -> str:
+        return "validation accuracy" if self._plan.experiment.system else "score"
+
+    def _rank(self, scored: tuple[float, int]) -> tuple[float, int]:
+        """Order (score, trial index) by what the target calls better; of equals the first trial."""
+        score, index = scored
+        return (score if self._plan.experiment.target == "max" else -score, -index)
+
+    def _time_left(self) -> str:
+        """Tell how long the search will go on, if trials keep taking as long as they did."""
+        num_ended_here = self._ended - self._plan.num_done
+        num_left = self._plan.num_trials - self._ended
+        if num_left <= 0 or num_ended_here <= 0:
+            return f"{max(num_left, 0)} to go"
+        seconds = (time.monotonic() - self._began) / num_ended_here * num_left
+        return f"{num_left} to go, about {format_seconds(seconds)}"
+
+    def _print(self, text: str) -> None:
+        try:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        except OSError:
+            # Whatever has become of the output, the search goes on.
+            self._console.quiet = True
+
+
+class LiveView(PlainView):
+    """Lines for what has ended, and below them a table of what runs."""
+
+    _live: Live | None = None
+
+    def progress(self, doing: str, done: int, total: int) -> None:
+        """Keep one line up to date."""
+        end = "\n" if done >= total else "\r"
+        try:
+            self._console.print(f"{doing}: {done} of {total} dialogues", end=end, highlight=False)
+        except OSError:
+            self._console.quiet = True
+
+    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
+        """Say what is about to be done, and begin the table."""
+        super().begin(plan, store)
+        # Refreshed by look(): rich's own refreshing would be a thread more.
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def trial_started(self, trial: TrialJob) -> None:
+        """The table shows it."""
+
+    def look(self) -> Seconds | None:
+        """Show the running trials as their records stand."""
+        if self._live is not None:
+            running = self._store.running_trials(self._plan.experiment.eid)
+            try:
+                self._live.update(self._table(running), refresh=True)
+            except OSError:
+                self._console.quiet = True
+        return _REFRESH
+
+    def end(self, report: SearchReport) -> None:
+        """Take the table away, and sum up."""
+        self.close()
+        super().end(report)
+
+    def close(self) -> None:
+        """Take the table away, and give the terminal its cursor back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _table(self, running: list[TrialRow]) -> Table:
+        best = "none yet" if self._best is None else f"{self._best[0]:.4f} (trial {self._best[1]})"
+        table = Table(caption=f"best so far {best}; {self._time_left()}", caption_justify="left")
+        for title in ("trial", "point", "epoch", f"best {self._measure}", "time left"):
+            table.add_column(title)
+        max_epochs = self._plan.experiment.max_epochs
+        for trial in running:
+            accuracy = trial.best_validation_accuracy
+            table.add_row(
+                str(trial.trial_index),
+                format_point(trial.hyperparameters),
+                f"{trial.num_epochs} of {max_epochs}" if max_epochs else "",
+                "" if accuracy is None else f"{accuracy:.4f}",
+                self._trial_time_left(trial, max_epochs),
+            )
+        return table
+
+    def _trial_time_left(self, trial: TrialRow, max_epochs: int) -> str:
+        if not trial.num_epochs:
+            return ""
+        seconds = sum(epoch.seconds for epoch in self._store.epochs(trial.trial_id))
+        left = seconds / trial.num_epochs * (max_epochs - trial.num_epochs)
+        return f"at most {format_seconds(left)}"
+
+
+def format_point(point: Mapping[str, Any]) -> str:
+    """Show a point on one line.
+
+    Example:
+        >>> format_point({"textlstm": 238, "dropout": 0.1533766075303111})
+        'textlstm=238, dropout=0.1534'
+    """
+    return ", ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in point.items()
+    )
+
+
+def format_seconds(seconds: Seconds) -> str:
+    """Show a duration.
+
+    Example:
+        >>> format_seconds(59), format_seconds(3700)
+        ('59 s', '1 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,230 @@
+"""What picks the next point: ours for ``random``, Auptimizer's own for the rest, each by trial index."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import ExperimentFileError
+from harness.search.auptimizer import AbstractProposer, register_proposer
+from harness.search.space import Point, SearchSpace, space_from_json
+
+#: Draws of one trial before the points that are left are listed instead: only a nearly exhausted,
+#: finite space gets there.
+_MAX_DRAWS = 200
+
+#: The key of a proposal that says which trial it is; no hyperparameter may be called so.
+TRIAL_INDEX = "trial_index"
+#: What proposers and this package add to a point.
+_BOOKKEEPING = (TRIAL_INDEX, "tid")
+
+
+class RandomPoints:
+    """Trial *i*'s point and training seed: functions of (experiment seed, *i*), in any order of asking.
+
+    No point comes twice: one that an earlier trial has is drawn again, from (seed, *i*, 1) and so on.
+
+    Example:
+        >>> space = space_from_json([{"name": "units", "range": [1, 3], "type": "int"}])
+        >>> points = RandomPoints(space, seed=0)
+        >>> sorted(points.point(index)["units"] for index in range(3))
+        [1, 2, 3]
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self._space = space
+        self._seed = seed
+        self._points: list[Point] = []
+        self._taken: set[str] = set()
+
+    def point(self, index: int) -> Point:
+        """Return trial ``index``'s point.
+
+        Raises:
+            IndexError: the space is finite and has no more than ``index`` points
+        """
+        while len(self._points) <= index:
+            point = self._draw_new(len(self._points))
+            self._taken.add(_key(point))
+            self._points.append(point)
+        return dict(self._points[index])
+
+    def _draw_new(self, index: int) -> Point:
+        num_points = self._space.num_points
+        if num_points is not None and index >= num_points:
+            raise IndexError(f"the search space has {num_points} points, and trial {index} asks for one more")
+        generator = _generator(self._seed, index)
+        for number in range(_MAX_DRAWS):
+            if number:
+                generator = np.random.default_rng([self._seed, index, number])
+            point = self._space.draw(generator)
+            if _key(point) not in self._taken:
+                return point
+        left = [point for point in self._space.points() if _key(point) not in self._taken]
+        if not left:
+            raise ExperimentFileError(
+                f"search space: {index} points are drawn, and {_MAX_DRAWS} more draws gave none that is new; "
+                "expected wider bounds, or fewer n_samples"
+            )
+        return left[int(generator.integers(len(left)))]
+
+
+def trial_seed(seed: int, index: int) -> int:
+    """Return the training seed of trial ``index``, below 2**31.
+
+    Example:
+        >>> trial_seed(0, 1) == trial_seed(0, 1), trial_seed(0, 1) == trial_seed(0, 2)
+        (True, False)
+    """
+    return int(np.random.default_rng([seed, index]).integers(2**31))
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    generator = np.random.default_rng([seed, index])
+    generator.integers(2**31)  # the training seed, drawn first
+    return generator
+
+
+def _key(point: Mapping[str, Any]) -> str:
+    return json.dumps(point, sort_keys=True)
+
+
+class HarnessRandomProposer(AbstractProposer):  # type: ignore[misc]
+    """``"proposer": "random"``: Auptimizer's interface to ``RandomPoints``; knows log scales and steps."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        space = space_from_json(config["parameter_config"])
+        self._random_points = RandomPoints(space, int(config["random_seed"]))
+        num_points = space.num_points
+        self.nSamples = config["n_samples"] if num_points is None else min(config["n_samples"], num_points)
+
+    def get_param(self, **kwargs: Any) -> Point:
+        """Return the next trial's point."""
+        return self._random_points.point(self.counter)
+
+
+#: Proposer -> what it needs beside Auptimizer's declared and undeclared dependencies.
+PROPOSERS: Mapping[str, tuple[str, ...]] = {"random": (), "sequence": (), "hyperopt": ("future", "networkx")}
+
+
+def register_proposers() -> None:
+    """Put our random proposer in the place of Auptimizer's."""
+    register_proposer("random", HarnessRandomProposer)
+
+
+def check_installed(proposer: str) -> None:
+    """Check that what ``proposer`` is made of is there.
+
+    Raises:
+        ExperimentFileError: names the packages to install
+    """
+    missing = [name for name in PROPOSERS[proposer] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExperimentFileError(
+            f"proposer {proposer!r}: needs {' and '.join(missing)}, not installed; run: pip install "
+            f"{' '.join(missing)}, or choose one of {[name for name in PROPOSERS if name != proposer]}"
+        )
+
+
+@dataclass(frozen=True)
+class PastTrial:
+    """What a trial that an earlier controller started was given and came to.
+
+    Attributes:
+        score: None where it failed or has not ended
+        has_ended: whether it will not run again
+    """
+
+    trial_index: int
+    point: Mapping[str, Any]
+    score: float | None
+    has_ended: bool
+
+
+class _ToldJob:
+    """As much of a job as a proposer reads when it is told of a score."""
+
+    def __init__(self, jid: int, config: Mapping[str, Any]) -> None:
+        self.jid = jid
+        self.config = config
+
+
+class ResumableProposer(AbstractProposer):  # type: ignore[misc]
+    """Asks another proposer in order of trial index, and hands out what has not been done yet.
+
+    A proposal carries its trial index under ``TRIAL_INDEX``.
+    """
+
+    def __init__(self, inner: Any, history: Sequence[PastTrial]) -> None:
+        super().__init__({"parameter_config": []})
+        self._inner = inner
+        self._proposals: list[dict[str, Any]] = []
+        done = {past.trial_index for past in history if past.has_ended}
+        #: Trials in all, those of earlier controllers included.
+        self.num_samples: int = inner.nSamples
+        self._to_run = [index for index in range(self.num_samples) if index not in done]
+        self.nSamples = len(self._to_run)
+        self.check_termination()
+        for past in sorted(history, key=lambda past: past.trial_index):
+            self._remember(past)
+
+    def get_param(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the point of the next trial to run, and its index."""
+        index = self._to_run[self.counter]
+        return {**self._proposal(index), TRIAL_INDEX: index}
+
+    def update(self, score: float, job: Any) -> None:
+        """Tell the inner proposer what a job scored."""
+        self._inner.update(score, job)
+
+    def failed(self, job: Any) -> None:
+        """Tell the inner proposer that a job has no score."""
+        self._inner.failed(job)
+
+    def _proposal(self, index: int) -> dict[str, Any]:
+        while len(self._proposals) <= index:
+            proposal = self._inner.get()
+            self._inner.increment_job_counter()
+            self._proposals.append({name: _plain(value) for name, value in proposal.items()})
+        return self._proposals[index]
+
+    def _remember(self, past: PastTrial) -> None:
+        if past.trial_index >= self.num_samples:
+            return
+        proposal = self._proposal(past.trial_index)
+        proposal.update(past.point)
+        if "tid" not in proposal:
+            return
+        # Hyperopt would propose something else now: it is told what was really tried.
+        _correct_hyperopt(self._inner, proposal)
+        job = _ToldJob(past.trial_index, proposal)
+        if past.score is not None:
+            self._inner.update(past.score, job)
+        elif past.has_ended:
+            self._inner.failed(job)
+
+
+def point_of(proposal: Mapping[str, Any]) -> Point:
+    """Return a proposal's hyperparameters, without what proposers add."""
+    return {name: value for name, value in proposal.items() if name not in _BOOKKEEPING}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _correct_hyperopt(inner: Any, proposal: Mapping[str, Any]) -> None:
+    (document,) = [trial for trial in inner.trials._dynamic_trials if trial["tid"] == proposal["tid"]]
+    for parameter in inner.parameter_config:
+        name, bounds = parameter["name"], parameter["range"]
+        if parameter["type"] == "choice":
+            told = bounds.index(proposal[name])
+        else:
+            told = proposal[name] - bounds[0] if parameter["type"] == "int" else proposal[name]
+        document["misc"]["vals"][name] = [told]

@@ -1,0 +1,168 @@
+"""Reading a search space, inline or from a file: every mistake gets a sentence before a trial starts."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from enum import StrEnum
+from typing import Any
+
+from harness.errors import ExperimentFileError
+from harness.models.systems import System
+from harness.search.space import Parameter, ParameterType, SearchSpace
+
+#: ``interval`` and ``n`` are those of Auptimizer's proposer ``sequence``.
+_KEYS = ("name", "range", "type", "log", "step", "interval", "n")
+#: Names that Auptimizer, its proposers or results.db keep for themselves.
+_RESERVED = ("job_id", "tid", "trial_id", "trial_index", "save_model", "n_iterations")
+#: Beyond it neighbouring integers are one and the same in a file of JSON numbers.
+_LARGEST = 2**53
+
+
+def read_search_space(entries: object, origin: str, system: System | None) -> SearchSpace:
+    """Read Auptimizer's ``parameter_config``.
+
+    Args:
+        entries: the list as JSON gave it
+        origin: what to call the list in a message, e.g. ``"search space 'search_spaces/fusion.json'"``
+        system: whose hyperparameters are searched; None for a script of which nothing is known
+
+    Raises:
+        ExperimentFileError: a parameter is not one that can be searched
+    """
+    if not isinstance(entries, list) or not entries:
+        raise ExperimentFileError(
+            f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
+            '{"name": ..., "range": ..., "type": ...}'
+        )
+    parameters: list[Parameter] = []
+    for number, entry in enumerate(entries, start=1):
+        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin)
+        for earlier in parameters:
+            # results.db has a column for each, and SQLite's columns know no upper and lower case.
+            if earlier.name.lower() == parameter.name.lower():
+                raise ExperimentFileError(
+                    f"{origin}: parameter {parameter.name!r} comes after {earlier.name!r}; expected each "
+                    "name once (upper and lower case are not told apart)"
+                )
+        if system is not None:
+            _check_against_system(parameter, origin, system)
+        parameters.append(parameter)
+    return SearchSpace(tuple(parameters))
+
+
+def check_near_misses(keys: Collection[str], known: Collection[str], origin: str) -> None:
+    """Refuse a key that is a misspelt known one; any other unknown key stays, as Auptimizer keeps it.
+
+    Raises:
+        ExperimentFileError: e.g. ``n_sample`` beside the known ``n_samples``
+    """
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+            if near:
+                raise ExperimentFileError(
+                    f"{origin}: unknown key {key!r}; expected {near[0]!r}, or a name unlike it"
+                )
+
+
+def _read_parameter(entry: object, numbered: str, origin: str) -> Parameter:
+    if not isinstance(entry, Mapping):
+        raise ExperimentFileError(f'{numbered} is {_shown(entry)}; expected {{"name": ..., "range": ...}}')
+    name = entry.get("name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ExperimentFileError(f"{numbered}: name is {_shown(name)}; expected a hyperparameter's name")
+    if name.lower() in _RESERVED:
+        raise ExperimentFileError(
+            f"{numbered}: name {name!r} is kept for the search itself; expected any but {sorted(_RESERVED)}"
+        )
+    origin = f"{origin}: parameter {name!r}"
+    check_near_misses(entry.keys(), _KEYS, origin)
+    allowed = [kind.value for kind in ParameterType]
+    # Auptimizer's default.
+    kind = entry.get("type", ParameterType.INT.value)
+    if kind not in allowed:
+        raise ExperimentFileError(f"{origin}: type is {_shown(kind)}; expected one of {allowed}")
+    if ParameterType(kind) is ParameterType.CHOICE:
+        return _read_choice(name, entry, origin)
+    return _read_number(name, ParameterType(kind), entry, origin)
+
+
+def _read_choice(name: str, entry: Mapping[str, Any], origin: str) -> Parameter:
+    choices = entry.get("range")
+    if not isinstance(choices, list) or not choices:
+        raise ExperimentFileError(f"{origin}: range is {_shown(choices)}; expected a list of choices")
+    for key in ("log", "step"):
+        if key in entry:
+            raise ExperimentFileError(f"{origin}: {key} is given for a choice; expected it for numbers only")
+    return Parameter(name, ParameterType.CHOICE, choices=tuple(choices))
+
+
+def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origin: str) -> Parameter:
+    bounds = entry.get("range")
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise ExperimentFileError(f"{origin}: range is {_shown(bounds)}; expected [low, high]")
+    is_int = kind is ParameterType.INT
+    for bound in bounds:
+        if not _is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
+            expected = f"an integer of at most {_LARGEST} in size" if is_int else "a finite number"
+            raise ExperimentFileError(f"{origin}: bound {_shown(bound)}; expected {expected}")
+    low, high = (int(bound) if is_int else float(bound) for bound in bounds)
+    if low > high:
+        raise ExperimentFileError(f"{origin}: low {low} is above high {high}")
+    is_log = entry.get("log", False)
+    if not isinstance(is_log, bool):
+        raise ExperimentFileError(f"{origin}: log is {_shown(is_log)}; expected true or false")
+    if is_log and low <= 0:
+        raise ExperimentFileError(f"{origin}: low {low} has no logarithm; expected a bound above 0 with log")
+    step = entry.get("step")
+    if step is not None:
+        if is_log:
+            raise ExperimentFileError(f"{origin}: log and step are both given; expected one of them")
+        if not _is_number(step) or step <= 0 or (is_int and step != int(step)):
+            raise ExperimentFileError(
+                f"{origin}: step is {_shown(step)}; expected {'an integer' if is_int else 'a number'} above 0"
+            )
+        step = int(step) if is_int else float(step)
+    return Parameter(name, kind, low, high, is_log=is_log, step=step)
+
+
+def _check_against_system(parameter: Parameter, origin: str, system: System) -> None:
+    defaults = {field.name: field.default for field in fields(system.hyperparameters)}
+    if parameter.name not in defaults:
+        raise ExperimentFileError(
+            f"{origin}: unknown hyperparameter {parameter.name!r} of system {system.name!r}; expected one of "
+            f"{sorted(defaults)}"
+        )
+    default = defaults[parameter.name]
+    origin = f"{origin}: parameter {parameter.name!r}"
+    if isinstance(default, StrEnum):
+        allowed = [member.value for member in type(default)]
+        if parameter.type is not ParameterType.CHOICE:
+            raise ExperimentFileError(
+                f"{origin}: type is {parameter.type.value!r}; expected 'choice' from {allowed}"
+            )
+        _check_choices(parameter, origin, lambda choice: choice in allowed, f"one of {allowed}")
+    elif isinstance(default, int):
+        if parameter.type is ParameterType.FLOAT:
+            raise ExperimentFileError(f"{origin}: type is 'float'; expected 'int' or a choice of integers")
+        _check_choices(parameter, origin, lambda choice: isinstance(choice, int), "an integer")
+    else:
+        _check_choices(parameter, origin, _is_number, "a number")
+
+
+def _check_choices(parameter: Parameter, origin: str, is_allowed: Any, expected: str) -> None:
+    for choice in parameter.choices:
+        if isinstance(choice, bool) or not is_allowed(choice):
+            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it, cut where it is long."""
+    return "missing" if value is None else f"{value!r:.80}"

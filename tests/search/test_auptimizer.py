@@ -1,0 +1,81 @@
+"""Auptimizer stands under the search: light, quiet, and with a database of its own."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.search.auptimizer import (
+    AbstractResourceManager,
+    SearchConnector,
+    open_environment,
+    register_resource,
+)
+from tests.search.searches import environment
+
+
+def run_python(code: str) -> list[object]:
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    read: list[object] = json.loads(done.stdout)
+    return read
+
+
+def test_importing_it_imports_nothing_heavy_and_takes_no_place_from_others() -> None:
+    code = """
+import json, sys
+import harness.search.auptimizer
+heavy = {"tensorflow", "scipy.optimize", "paramiko", "coloredlogs", "torch", "matplotlib"}
+print(json.dumps(sorted(heavy & set(sys.modules))))
+"""
+    assert run_python(code) == []
+
+
+def test_an_environment_is_made_without_a_question_and_found_again(folder: Path) -> None:
+    connector, eid = open_environment(folder / "aup")
+    assert eid is None
+    first = connector.start_experiment("harness", {"name": "a search"})
+    jid = connector.job_started(first, 1, {"x": 1})
+    connector.close()
+    connector, eid = open_environment(folder / "aup")
+    assert eid == first
+    connector.start_experiment_by_eid(first)
+    assert connector.job_started(first, 1, {"x": 2}) == jid + 1, "an id was given twice"
+    connector.close()
+    assert sorted(path.name for path in (folder / "aup").iterdir() if "partial" in path.name) == []
+
+
+def test_auptimizer_itself_can_read_the_environment(folder: Path) -> None:
+    connector, _ = open_environment(folder / "aup")
+    connector.close()
+    from aup.utils import get_default_connector
+
+    connector = get_default_connector(auppath=str(folder / "aup"))
+    assert connector.get_resource_type() == ["cpu", "passive"]
+    connector.close()
+
+
+def test_a_reader_of_auptimizers_database_keeps_nobody_waiting(folder: Path) -> None:
+    connector, _ = open_environment(folder / "aup")
+    with sqlite3.connect(folder / "aup" / "sqlite.db") as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM job").fetchall()
+        eid = connector.start_experiment("harness", {"name": "a search"})
+        connector.job_started(eid, 1, {"x": 1})
+    connector.close()
+
+
+def test_a_resource_is_known_to_auptimizer_by_its_name(folder: Path) -> None:
+    from aup.EE.Resource import get_resource_manager
+
+    class PretendManager(AbstractResourceManager):  # type: ignore[misc]
+        def run(
+            self, job: object, rid: int, exp_config: object, call_back_func: object, **kwargs: object
+        ) -> None:
+            """Never called."""
+
+    register_resource("pretend", PretendManager)
+    connector = SearchConnector(folder / "some.db")
+    assert isinstance(get_resource_manager("pretend", connector, 1), PretendManager)
+    connector.close()

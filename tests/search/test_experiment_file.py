@@ -1,0 +1,287 @@
+"""experiment.json: what it means, and a sentence for everything that is wrong with it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import ExperimentFileError
+from harness.models.systems import SYSTEMS
+from harness.search.experiment_file import JobLimits, Resource, read_experiment_file
+from harness.search.experiment_keys import read_json_object
+
+OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.trial import main\n"
+FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"
+ORIGIN = "experiment file 'experiment.json'"
+SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
+
+#: The random search of Auptimizer's own examples, unchanged.
+STOCK = {
+    "name": "random example",
+    "script": "rosenbrock.py",
+    "parameter_config": [
+        {"name": "x", "range": [-5, 10], "type": "float"},
+        {"name": "y", "range": [-5, 10], "type": "float"},
+    ],
+    "proposer": "random",
+    "n_samples": 100,
+    "n_parallel": 2,
+    "target": "min",
+    "resource": "cpu",
+    "workingdir": "./",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / 'it\'s; a "folder" 100%'
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "trial.py").write_text(OUR_SCRIPT)
+    (folder / "rosenbrock.py").write_text(FOREIGN_SCRIPT)
+    return folder
+
+
+def write(folder: Path, values: dict[str, Any] | str) -> Path:
+    path = folder / "experiment.json"
+    path.write_text(values if isinstance(values, str) else json.dumps(values))
+    return path
+
+
+def ours(**changes: Any) -> dict[str, Any]:
+    values = {
+        "name": "fusion",
+        "script": "jobs/trial.py",
+        "resource": "cpu",
+        "target": "max",
+        "proposer": "random",
+        "parameter_config": SPACE,
+        "n_samples": 30,
+    }
+    return {key: value for key, value in {**values, **changes}.items() if value is not ...}
+
+
+def test_what_is_not_said_has_its_default(folder: Path) -> None:
+    settings = read_experiment_file(write(folder, ours()))
+    assert settings.training is not None
+    assert settings.training.system.name == "fusion"
+    assert settings.training.protocol.name == "paper"
+    assert (settings.training.max_epochs, settings.training.patience, settings.training.corpus) == (
+        30,
+        None,
+        None,
+    )
+    assert (settings.seed, settings.num_parallel, settings.resource) == (0, 1, Resource.CPU)
+    assert (settings.limits, settings.max_failures) == (JobLimits(None, None, 0), None)
+    assert settings.results_dir == folder / "results"
+
+
+def test_every_key_is_read(folder: Path) -> None:
+    (folder / "vectors.txt").write_text("a 1\n")
+    values = ours(
+        resource="gpu",
+        random_seed=7,
+        n_parallel=4,
+        corpus="my corpus",
+        protocol={"base": "strict", "chroma": "zeros"},
+        system="mocap1",
+        max_epochs=5,
+        patience=2,
+        timeout_seconds=60,
+        memory_limit="1.5 GB",
+        max_failures=3,
+        word_vectors="vectors.txt",
+        job_failure={"ignore_fail": True, "job_retries": 2},
+        runtime_args={"env": {"TOKEN": "secret"}},
+        remark="kept",
+    )
+    settings = read_experiment_file(write(folder, values))
+    assert settings.training is not None
+    assert settings.training.protocol.name == "strict+chroma=zeros"
+    assert settings.training.corpus == folder / "my corpus"
+    assert settings.training.word_vectors == folder / "vectors.txt"
+    assert (settings.training.max_epochs, settings.training.patience) == (5, 2)
+    assert settings.limits == JobLimits(60.0, 1_500_000_000, 2)
+    assert (settings.seed, settings.num_parallel, settings.max_failures) == (7, 4, 3)
+    assert settings.job_environment == {"TOKEN": "secret"}
+    assert "secret" not in json.dumps(settings.file)
+    assert settings.file["remark"] == "kept"
+
+
+def test_an_unchanged_file_of_auptimizers_works(folder: Path) -> None:
+    settings = read_experiment_file(write(folder, STOCK))
+    assert settings.training is None
+    assert (settings.num_samples, settings.num_parallel, settings.target) == (100, 2, "min")
+    assert settings.script.working_dir == folder
+
+
+def test_a_sequence_has_no_number_of_samples_and_keeps_its_grid(folder: Path) -> None:
+    grid = [{"name": "x", "range": [0, 1], "type": "float", "n": 3}]
+    settings = read_experiment_file(
+        write(folder, {**STOCK, "proposer": "sequence", "parameter_config": grid})
+    )
+    assert settings.num_samples is None
+    assert settings.searched == [{"name": "x", "range": [0.0, 1.0], "type": "float", "n": 3}]
+
+
+def test_a_search_space_may_lie_in_a_file_of_its_own(folder: Path) -> None:
+    (folder / "spaces").mkdir()
+    (folder / "spaces" / "fusion.json").write_text(
+        json.dumps({"system": "fusion", "parameter_config": SPACE})
+    )
+    values = ours(parameter_config=..., search_space="spaces/fusion.json")
+    assert read_experiment_file(write(folder, values)).space.parameters[0].name == "dropout"
+
+
+def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path) -> None:
+    settings = read_experiment_file(write(folder, ours(job_failure={"ignore_fail": False, "job_retries": 1})))
+    assert (settings.max_failures, settings.limits.retries) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": ...}, "name is missing; expected a text"),
+        ({"resource": ...}, "resource is missing; expected one of ['cpu', 'gpu']"),
+        ({"resource": "aws"}, "resource is 'aws'; expected one of ['cpu', 'gpu']"),
+        ({"target": "MAX"}, "target is 'MAX'; expected one of ['max', 'min']"),
+        ({"target": ...}, "target is missing; expected one of ['max', 'min']"),
+        (
+            {"proposer": "spearmint"},
+            "proposer is 'spearmint'; expected one of ['random', 'sequence', 'hyperopt']",
+        ),
+        ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 on"),
+        ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 on"),
+        ({"n_parallel": 0}, "n_parallel is 0; expected a whole number from 1 to 512"),
+        ({"n_parallel": True}, "n_parallel is True; expected a whole number from 1 to 512"),
+        ({"random_seed": -1}, "random_seed is -1; expected a whole number from 0 on"),
+        ({"max_epochs": 2.5}, "max_epochs is 2.5; expected a whole number from 1 on"),
+        ({"timeout_seconds": 0}, "timeout_seconds is 0; expected a number above 0"),
+        ({"memory_limit": "4 GG"}, "memory_limit is '4 GG'; expected bytes, or a text such as \"4 GB\""),
+        ({"max_failures": -1}, "max_failures is -1; expected a whole number from 0 on"),
+        ({"job_failure": []}, "job_failure is []; expected an object {...}"),
+        (
+            {"job_failure": {"job_retries": "3"}},
+            "job_failure.job_retries is '3'; expected a whole number from 0 on",
+        ),
+        ({"job_failure": {"ignore_fail": 1}}, "job_failure.ignore_fail is 1; expected true or false"),
+        ({"runtime_args": {"shell": True}}, "runtime_args.shell is True; expected no key but 'env'"),
+        (
+            {"runtime_args": {"env": {"A": 1}}},
+            "runtime_args.env is something else; expected an object of texts by name",
+        ),
+        (
+            {"resource_args": {"early_stop": {"aup_policy": "median"}}},
+            "resource_args.early_stop is given; expected no such key: jobs run to their own end",
+        ),
+        (
+            {"compression": {}},
+            "compression is given; expected no such key: models are searched here, not compressed",
+        ),
+        ({"script": "jobs/trail.py"}, "script 'jobs/trail.py': not found in '{folder}'; expected a file"),
+        ({"workingdir": "nowhere"}, "workingdir is '{folder}/nowhere'; expected a folder that exists"),
+        (
+            {"system": "fussion"},
+            f"system: unknown system 'fussion'; expected one of {sorted(SYSTEMS)}",
+        ),
+        (
+            {"protocol": "papr"},
+            "unknown protocol 'papr'; expected one of ['paper', 'published-code', 'strict']",
+        ),
+        (
+            {"word_vectors": "glove.txt"},
+            "word_vectors is '{folder}/glove.txt'; expected a GloVe or word2vec text file",
+        ),
+        ({"max_epoch": 3}, "unknown key 'max_epoch'; expected 'max_epochs', or a name unlike it"),
+        (
+            {"parameter_config": ...},
+            "parameter_config is missing; expected a list of hyperparameters, or a search_space in its place",
+        ),
+        (
+            {"search_space": "x.json"},
+            "search_space is given beside parameter_config; expected one of the two",
+        ),
+        (
+            {"system": "mocap1", "parameter_config": [{"name": "droput", "range": [0, 1], "type": "float"}]},
+            (
+                "unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size', 'dense',"
+                " 'dropout', 'gates', 'learning_rate', 'optimizer', 'recurrent_dropout']"
+            ),
+        ),
+        (
+            {"parameter_config": [{"name": "dropout", "range": [0.4, 0.0], "type": "float"}]},
+            "parameter 'dropout': low 0.4 is above high 0.0",
+        ),
+        (
+            {"script": "rosenbrock.py", "corpus": "c"},
+            "corpus is given, and script 'rosenbrock.py' is not harness's own; expected a system beside it",
+        ),
+        (
+            {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 1], "log": True}]},
+            (
+                "parameter 'dropout': log is given, which proposer 'hyperopt' does not know; expected it with"
+                " 'random' only"
+            ),
+        ),
+        (
+            {"proposer": "sequence", "parameter_config": [{**SPACE[0], "n": 1}]},
+            "parameter 'dropout': n is 1; expected a whole number from 2 on",
+        ),
+        (
+            {"proposer": "sequence", "parameter_config": [{"name": "textlstm", "range": [1, 3], "n": 5}]},
+            "parameter 'textlstm': n is 5, and there are 3 values between its bounds; expected no more",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else ",".join(value),
+)
+def test_a_wrong_value_gets_one_sentence(
+    folder: Path, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.search.experiment_file.check_installed", lambda proposer: None)
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**changes)))
+    assert str(caught.value) == f"{ORIGIN}: {message.replace('{folder}', str(folder))}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "a",\n "script" 3}', "line 2, column 11: Expecting ':' delimiter; expected JSON"),
+        ("[]", "holds []; expected one object {...}"),
+        ('{"name": 1, "name": 2}', "key 'name' stands there twice; expected it once"),
+        ('{"max_epochs": NaN}', "found NaN; expected only finite numbers"),
+    ],
+    ids=["syntax", "a list", "a key twice", "NaN"],
+)
+def test_what_is_no_json_object_is_refused_with_its_place(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, text))
+    assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(tmp_path / "missing.json")
+    assert (
+        str(caught.value)
+        == f"experiment file 'missing.json': cannot be read in '{tmp_path}' (No such file or directory); "
+        "expected a JSON file"
+    )
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.json"
+    path.write_bytes('{"name": "Müller"}'.encode("latin-1"))
+    with pytest.raises(ExperimentFileError, match="expected JSON in UTF-8"):
+        read_json_object(path, "experiment file 'latin.json'")
+
+
+def test_a_search_space_of_another_system_is_refused(folder: Path) -> None:
+    (folder / "speech4.json").write_text(json.dumps({"system": "speech4", "parameter_config": SPACE}))
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(parameter_config=..., search_space="speech4.json")))
+    assert (
+        str(caught.value)
+        == "search space 'speech4.json': system is 'speech4', and the experiment is of system 'fusion';"
+        " expected the same in both"
+    )

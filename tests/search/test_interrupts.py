@@ -1,0 +1,67 @@
+"""Signals become requests, and wake the wait."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness.search.interrupts import Interrupts, Request
+
+
+@pytest.mark.parametrize(
+    ("numbers", "request_made"),
+    [
+        ([], Request.GO_ON),
+        ([signal.SIGINT], Request.STOP_PROPOSING),
+        ([signal.SIGINT, signal.SIGINT], Request.END_TRIALS),
+        ([signal.SIGTERM], Request.END_TRIALS),
+        ([signal.SIGTERM, signal.SIGINT], Request.END_TRIALS),
+        ([signal.SIGHUP], Request.END_TRIALS),
+    ],
+    ids=["nothing", "Ctrl-C", "Ctrl-C twice", "SIGTERM", "SIGTERM, then Ctrl-C", "SIGHUP"],
+)
+def test_signals_become_requests(numbers: list[signal.Signals], request_made: Request) -> None:
+    with Interrupts() as interrupts:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            interrupts.wait(1.0)
+        assert interrupts.request is request_made
+
+
+def test_the_end_of_a_child_wakes_the_wait() -> None:
+    with Interrupts() as interrupts:
+        began = time.monotonic()
+        child = subprocess.Popen([sys.executable, "-c", "pass"])
+        interrupts.wait(5.0)
+        assert time.monotonic() - began < 4.0
+        child.wait()
+
+
+def test_a_signal_before_the_wait_is_not_missed() -> None:
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        began = time.monotonic()
+        interrupts.wait(5.0)
+        assert time.monotonic() - began < 1.0
+
+
+def test_signals_mean_what_they_meant_before() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+    before = [signal.getsignal(number) for number in numbers]
+    with Interrupts():
+        pass
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_search_under_nohup_goes_on_when_its_terminal_is_closed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGHUP)
+            interrupts.wait(0.1)
+            assert interrupts.request is Request.GO_ON
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,118 @@
+"""Nobody's jobs are ended."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.search.guardian import main as guard
+from harness.search.orphans import Guardian, end_left_behind, process_started_at
+from harness.store.records import TrialRow
+from harness.store.results import ResultsStore
+from tests.search.searches import is_alive, wait_until
+from tests.store.experiments import an_experiment
+
+MARK = "HARNESS_EXPERIMENT=of these tests"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = start_sleeper()
+    yield process
+    process.kill()
+    process.wait()
+
+
+def start_sleeper(**environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
+def a_trial(folder: Path, pid: int, started_at: float | None, host: str = platform.node()) -> TrialRow:
+    with ResultsStore.open(folder / "results.db") as store:
+        eid = store.create_experiment(an_experiment())
+        trial_id = store.start_trial(eid, 0, 1, {"x": 1}, 1)
+        store.record_job(trial_id, pid, host, started_at, "1.json")
+        return store.trial(trial_id)
+
+
+def test_a_guardian_whose_controller_is_gone_ends_the_groups_it_was_told_of(sleeper: Any) -> None:
+    guardian = Guardian()
+    guardian.watch(sleeper.pid)
+    assert guardian._process.stdin is not None
+    guardian._process.stdin.close()
+    wait_until(lambda: has_ended(sleeper), seconds=5)
+    assert guardian._process.wait(timeout=5) == 0
+
+
+def test_a_guardian_that_is_let_go_ends_nothing(sleeper: Any) -> None:
+    guardian = Guardian()
+    guardian.watch(sleeper.pid)
+    guardian.close()
+    assert not has_ended(sleeper)
+
+
+def test_a_guardian_forgets_a_job_that_has_ended(sleeper: Any) -> None:
+    guard(MARK, [f"+{sleeper.pid}\n".encode(), f"-{sleeper.pid}\n".encode()])
+    assert not has_ended(sleeper)
+
+
+def test_a_guardian_that_was_killed_is_replaced_and_told_again(sleeper: Any) -> None:
+    guardian = Guardian()
+    guardian.watch(sleeper.pid)
+    first = guardian._process
+    first.kill()
+    first.wait()
+    guardian.watch(2**22 + 1)
+    assert guardian._process is not first
+    assert guardian._process.stdin is not None
+    guardian._process.stdin.close()
+    wait_until(lambda: has_ended(sleeper), seconds=5)
+    guardian._process.wait(timeout=5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_a_marked_process_is_found_though_nobody_was_told_of_it() -> None:
+    name, _, value = MARK.partition("=")
+    marked, other = start_sleeper(**{name: value}), start_sleeper(**{name: value + " and others"})
+    try:
+        assert end_left_behind(MARK, []) == 1
+        wait_until(lambda: has_ended(marked), seconds=5)
+        assert not has_ended(other)
+    finally:
+        for process in (marked, other):
+            process.kill()
+            process.wait()
+
+
+def test_a_recorded_job_is_ended_by_its_pid_and_start(folder: Path, sleeper: Any) -> None:
+    trial = a_trial(folder, sleeper.pid, process_started_at(sleeper.pid))
+    assert end_left_behind(MARK, [trial]) == 1
+    wait_until(lambda: has_ended(sleeper), seconds=5)
+
+
+@pytest.mark.parametrize(("seconds_later", "host"), [(-5.0, platform.node()), (0.0, "another host")])
+def test_another_process_with_a_jobs_pid_is_left_alone(
+    folder: Path, sleeper: Any, seconds_later: float, host: str
+) -> None:
+    started_at = process_started_at(sleeper.pid)
+    assert started_at is not None
+    trial = a_trial(folder, sleeper.pid, started_at + seconds_later, host)
+    assert end_left_behind(MARK, [trial]) == 0
+    assert is_alive(sleeper.pid)
+
+
+def test_a_process_that_is_gone_began_at_no_time() -> None:
+    assert process_started_at(2**22 + 1) is None

@@ -1,0 +1,168 @@
+"""Which points are proposed: by trial index, none twice, whatever happened before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.errors import ExperimentFileError
+from harness.search import proposer as proposer_module
+from harness.search.auptimizer import BasicConfig, ProposerStatus, get_proposer
+from harness.search.proposer import (
+    TRIAL_INDEX,
+    HarnessRandomProposer,
+    PastTrial,
+    RandomPoints,
+    ResumableProposer,
+    check_installed,
+    point_of,
+    register_proposers,
+    trial_seed,
+)
+from harness.search.space import space_from_json
+
+FUSION = [
+    {"name": "textlstm", "range": [150, 300], "type": "int"},
+    {"name": "dropout", "range": [0.0, 0.4], "type": "float"},
+    {"name": "gates", "range": ["sigmoid", "hard_sigmoid"], "type": "choice"},
+]
+SMALL = [{"name": "units", "range": [1, 5], "type": "int"}]
+
+
+def config(entries: list[dict[str, Any]], **changes: Any) -> Any:
+    values = {
+        "parameter_config": entries,
+        "n_samples": 6,
+        "random_seed": 3,
+        "proposer": "random",
+        "target": "max",
+    }
+    return BasicConfig(**{**values, **changes})
+
+
+def proposals(proposer: Any) -> list[dict[str, Any]]:
+    given = []
+    while (proposal := proposer.get()) is not None:
+        proposer.increment_job_counter()
+        given.append(proposal)
+    return given
+
+
+def past(
+    index: int, point: Mapping[str, Any], score: float | None = 0.5, has_ended: bool = True
+) -> PastTrial:
+    return PastTrial(index, point, score, has_ended)
+
+
+def test_a_point_does_not_depend_on_which_was_asked_for_before() -> None:
+    in_order = [RandomPoints(space_from_json(FUSION), 3).point(index) for index in range(5)]
+    points = RandomPoints(space_from_json(FUSION), 3)
+    assert [points.point(index) for index in (4, 2, 0, 1, 3)] == [
+        in_order[index] for index in (4, 2, 0, 1, 3)
+    ]
+
+
+def test_another_seed_gives_other_points_and_other_training_seeds() -> None:
+    first, second = (RandomPoints(space_from_json(FUSION), seed).point(0) for seed in (0, 1))
+    assert first != second
+    assert len({trial_seed(seed, index) for seed in range(3) for index in range(50)}) == 150
+
+
+def test_no_point_comes_twice_and_a_finite_space_is_exhausted() -> None:
+    points = RandomPoints(space_from_json(SMALL), 0)
+    assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
+    with pytest.raises(IndexError):
+        points.point(5)
+
+
+def test_the_last_points_of_a_space_are_found_without_drawing_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proposer_module, "_MAX_DRAWS", 1)
+    points = RandomPoints(space_from_json(SMALL), 0)
+    assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
+
+
+def test_bounds_without_room_between_them_are_refused_instead_of_searched_for_ever() -> None:
+    points = RandomPoints(space_from_json([{"name": "x", "range": [1.0, 1.0 + 2**-52], "type": "float"}]), 0)
+    with pytest.raises(ExperimentFileError) as caught:
+        [points.point(index) for index in range(5)]
+    assert "more draws gave none that is new; expected wider bounds, or fewer n_samples" in str(caught.value)
+
+
+def test_auptimizer_finds_our_random_proposer_under_its_own_name() -> None:
+    register_proposers()
+    assert get_proposer("random") is HarnessRandomProposer
+
+
+def test_the_random_proposer_is_one_of_auptimizers() -> None:
+    proposer = HarnessRandomProposer(config(SMALL, n_samples=3))
+    assert [point["units"] for point in proposals(proposer)] == [
+        RandomPoints(space_from_json(SMALL), 3).point(index)["units"] for index in range(3)
+    ]
+    assert proposer.get_status() is ProposerStatus.FINISHED
+
+
+def test_a_finite_space_ends_the_search_early() -> None:
+    assert HarnessRandomProposer(config(SMALL, n_samples=30)).nSamples == 5
+
+
+def test_a_resumed_search_proposes_only_what_is_missing_at_the_same_index() -> None:
+    whole = proposals(ResumableProposer(HarnessRandomProposer(config(FUSION)), []))
+    history = [past(index, point_of(whole[index])) for index in (0, 1, 3)]
+    history.append(past(2, point_of(whole[2]), None, has_ended=False))
+    resumed = ResumableProposer(HarnessRandomProposer(config(FUSION)), history)
+    assert proposals(resumed) == [whole[index] for index in (2, 4, 5)]
+
+
+def test_more_samples_go_on_where_fewer_ended() -> None:
+    whole = proposals(ResumableProposer(HarnessRandomProposer(config(FUSION, n_samples=9)), []))
+    history = [past(index, point_of(whole[index])) for index in range(6)]
+    more = ResumableProposer(HarnessRandomProposer(config(FUSION, n_samples=9)), history)
+    assert [proposal[TRIAL_INDEX] for proposal in proposals(more)] == [6, 7, 8]
+
+
+def test_nothing_left_to_run_is_finished_at_once() -> None:
+    history = [past(index, {"units": index + 1}) for index in range(5)]
+    resumed = ResumableProposer(HarnessRandomProposer(config(SMALL)), history)
+    assert resumed.get_status() is ProposerStatus.FINISHED
+    assert resumed.get() is None
+
+
+def test_auptimizers_sequence_goes_on_where_it_was_left() -> None:
+    grid = [
+        {"name": "units", "range": [1, 3], "type": "int"},
+        {"name": "gates", "range": ["a", "b"], "type": "choice"},
+    ]
+    whole = proposals(ResumableProposer(get_proposer("sequence")(config(grid)), []))
+    assert len({tuple(point_of(point).values()) for point in whole}) == 6
+    history = [past(index, point_of(whole[index])) for index in (0, 2)]
+    resumed = ResumableProposer(get_proposer("sequence")(config(grid)), history)
+    assert proposals(resumed) == [whole[index] for index in (1, 3, 4, 5)]
+
+
+def test_hyperopt_is_told_what_was_really_tried() -> None:
+    pytest.importorskip("networkx")
+    pytest.importorskip("future")
+    inner = get_proposer("hyperopt")(config(FUSION, proposer="hyperopt"))
+    tried = {"textlstm": 151, "dropout": 0.125, "gates": "hard_sigmoid"}
+    interrupted = {"textlstm": 300, "dropout": 0.25, "gates": "sigmoid"}
+    resumed = ResumableProposer(inner, [past(0, tried, 0.75), past(1, interrupted, None, has_ended=False)])
+    document = inner.trials._dynamic_trials[0]
+    assert document["misc"]["vals"] == {"textlstm": [1], "dropout": [0.125], "gates": [1]}
+    assert document["result"] == {"loss": -0.75, "status": "ok"}
+    again, new, *_ = proposals(resumed)
+    assert point_of(again) == interrupted
+    assert (again[TRIAL_INDEX], new[TRIAL_INDEX], new["tid"]) == (1, 2, 2)
+
+
+def test_what_a_proposer_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ExperimentFileError) as caught:
+        check_installed("hyperopt")
+    assert (
+        str(caught.value)
+        == "proposer 'hyperopt': needs future and networkx, not installed; run: pip install future"
+        " networkx, or "
+        "choose one of ['random', 'sequence']"
+    )

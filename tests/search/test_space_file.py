@@ -1,0 +1,148 @@
+"""Every mistake in a search space gets its sentence."""
+
+from typing import Any
+
+import pytest
+
+from harness.errors import ExperimentFileError
+from harness.models.systems import SYSTEMS
+from harness.search.space import ParameterType
+from harness.search.space_file import check_near_misses, read_search_space
+
+ORIGIN = "search space 'search_spaces/fusion.json'"
+DROPOUT = {"name": "dropout", "range": [0.0, 0.4], "type": "float"}
+
+
+def parameter(**changes: Any) -> list[dict[str, Any]]:
+    return [{**DROPOUT, **changes}]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (parameter(range=[0.4, 0.0]), "parameter 'dropout': low 0.4 is above high 0.0"),
+        (
+            parameter(type="flot"),
+            "parameter 'dropout': type is 'flot'; expected one of ['int', 'float', 'choice']",
+        ),
+        (
+            parameter(type=None),
+            "parameter 'dropout': type is missing; expected one of ['int', 'float', 'choice']",
+        ),
+        (parameter(range=[0.1]), "parameter 'dropout': range is [0.1]; expected [low, high]"),
+        (parameter(range=["a", "b"]), "parameter 'dropout': bound 'a'; expected a finite number"),
+        (
+            parameter(type="int", range=[1, 2.5]),
+            "parameter 'dropout': bound 2.5; expected an integer of at most 9007199254740992 in size",
+        ),
+        (parameter(type="choice", range=[]), "parameter 'dropout': range is []; expected a list of choices"),
+        (
+            parameter(log=True),
+            "parameter 'dropout': low 0.0 has no logarithm; expected a bound above 0 with log",
+        ),
+        (parameter(log="yes"), "parameter 'dropout': log is 'yes'; expected true or false"),
+        (parameter(step=0), "parameter 'dropout': step is 0; expected a number above 0"),
+        (
+            parameter(range=[0.1, 0.4], log=True, step=0.1),
+            "parameter 'dropout': log and step are both given; expected one of them",
+        ),
+        (
+            parameter(type="choice", range=[0.1], step=1),
+            "parameter 'dropout': step is given for a choice; expected it for numbers only",
+        ),
+        (
+            parameter(rnage=[0, 1]),
+            "parameter 'dropout': unknown key 'rnage'; expected 'range', or a name unlike it",
+        ),
+        (parameter(name=""), "parameter 1: name is ''; expected a hyperparameter's name"),
+        ([{"range": [0, 1]}], "parameter 1: name is missing; expected a hyperparameter's name"),
+        (["dropout"], 'parameter 1 is \'dropout\'; expected {"name": ..., "range": ...}'),
+        (
+            [DROPOUT, {**DROPOUT, "name": "Dropout"}],
+            (
+                "parameter 'Dropout' comes after 'dropout'; expected each name once (upper and lower case are"
+                " not told apart)"
+            ),
+        ),
+        (
+            [],
+            (
+                "parameter_config is []; expected a list with at least one "
+                '{"name": ..., "range": ..., "type": ...}'
+            ),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_searched_is_refused(entries: object, message: str) -> None:
+    if isinstance(entries, list) and entries and isinstance(entries[0], dict) and "rnage" in entries[0]:
+        del entries[0]["range"]
+    with pytest.raises(ExperimentFileError) as caught:
+        read_search_space(entries, ORIGIN, None)
+    assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
+def test_names_that_the_search_needs_itself_are_refused() -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_search_space(parameter(name="trial_index"), ORIGIN, None)
+    assert (
+        str(caught.value)
+        == f"{ORIGIN}: parameter 1: name 'trial_index' is kept for the search itself; expected any but "
+        "['job_id', 'n_iterations', 'save_model', 'tid', 'trial_id', 'trial_index']"
+    )
+
+
+def test_an_unknown_hyperparameter_of_a_system_is_refused() -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_search_space(parameter(name="droput"), ORIGIN, SYSTEMS["mocap1"])
+    assert (
+        str(caught.value)
+        == f"{ORIGIN}: unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size',"
+        " 'dense', 'dropout', 'gates', 'learning_rate', 'optimizer', 'recurrent_dropout']"
+    )
+
+
+def test_a_foreign_script_may_have_any_hyperparameter() -> None:
+    space = read_search_space(parameter(name="whatever it's called; really"), ORIGIN, None)
+    assert space.parameters[0].name == "whatever it's called; really"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"name": "dense", "range": [1.0, 2.0], "type": "float"},
+            "parameter 'dense': type is 'float'; expected 'int' or a choice of integers",
+        ),
+        (
+            {"name": "dense", "range": [64, 0.5], "type": "choice"},
+            "parameter 'dense': choice 0.5; expected an integer",
+        ),
+        (
+            {"name": "gates", "range": [0, 1], "type": "int"},
+            "parameter 'gates': type is 'int'; expected 'choice' from ['sigmoid', 'hard_sigmoid']",
+        ),
+        (
+            {"name": "gates", "range": ["sigmoid", "relu"], "type": "choice"},
+            "parameter 'gates': choice 'relu'; expected one of ['sigmoid', 'hard_sigmoid']",
+        ),
+        (
+            {"name": "dropout", "range": ["much"], "type": "choice"},
+            "parameter 'dropout': choice 'much'; expected a number",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_range_that_the_hyperparameter_cannot_take_is_refused(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_search_space([entry], ORIGIN, SYSTEMS["mocap1"])
+    assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
+def test_a_missing_type_is_int_as_under_auptimizer() -> None:
+    space = read_search_space([{"name": "units", "range": [1, 9]}], ORIGIN, None)
+    assert (space.parameters[0].type, space.parameters[0].high) == (ParameterType.INT, 9)
+
+
+def test_unknown_keys_unlike_any_known_one_are_kept() -> None:
+    check_near_misses(["n_samples", "remark"], ["n_samples", "n_parallel"], "experiment file 'e.json'")
