@@ -1,0 +1,123 @@
+"""Imports go one way along the line, and TensorFlow stays where models are."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HARNESS = Path(__file__).parents[1] / "harness"
+
+#: The line: a module imports what stands before it, or in its own place.
+LINE = [
+    {"errors", "files", "tensorflow_start", "__init__"},
+    {"corpus"},
+    {"splits"},
+    {"features"},
+    {"models"},
+    {"trial_spec", "provenance", "store"},
+    {"metrics", "statistics"},
+    {"training"},
+    {"trial", "saved_model"},
+    {"trial_process"},
+    {"search"},
+    {"report", "model_card"},
+    {"retrain"},
+    {"sealed_test", "predict", "modular"},
+    {"without"},
+    {"cli"},
+]
+PLACE = {name: place for place, names in enumerate(LINE) for name in names}
+
+#: What runs inside a trial or with a model, and so may import TensorFlow.
+WITH_TENSORFLOW = {
+    "models",
+    "tensorflow_start",
+    "training",
+    "trial",
+    "saved_model",
+    "retrain",
+    "sealed_test",
+    "predict",
+    "modular",
+    "without",
+}
+
+#: A command's module imports the stops inside the command; only these may import TensorFlow on the way.
+MODULES = sorted(HARNESS.rglob("*.py"))
+
+
+def part_of(path):
+    parts = path.relative_to(HARNESS).parts
+    return parts[0].removesuffix(".py")
+
+
+def imported_modules(path):
+    """Yield every module that a file imports, but for what only a type checker reads."""
+    tree = ast.parse(path.read_text("utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def ids(path):
+    return str(path.relative_to(HARNESS))
+
+
+def test_every_module_has_its_place_on_the_line():
+    assert {part_of(path) for path in MODULES} <= set(PLACE)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_imports_go_one_way(path):
+    place = PLACE[part_of(path)]
+    later = [
+        name
+        for name in imported_modules(path)
+        if name.startswith("harness.") and PLACE[name.split(".")[1]] > place
+    ]
+    assert later == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_only_models_and_what_runs_them_import_tensorflow(path):
+    imported = {name.split(".")[0] for name in imported_modules(path)} & {"tensorflow", "keras"}
+    assert not imported or part_of(path) in WITH_TENSORFLOW
+
+
+@pytest.mark.parametrize(
+    ("package", "owner"), [("aup", "search"), ("sqlite3", "store"), ("sqlite_utils", "store")]
+)
+def test_a_package_is_known_in_one_place_only(package, owner):
+    knowing = {
+        part_of(path)
+        for path in MODULES
+        if package in {name.split(".")[0] for name in imported_modules(path)}
+    }
+    assert knowing <= {owner}
+
+
+def test_no_module_has_more_than_300_lines():
+    long = {ids(path): count for path in MODULES if (count := len(path.read_text("utf-8").splitlines())) > 300}
+    assert long == {}
+
+
+@pytest.mark.parametrize(
+    "module", ["harness.cli.main", "harness.cli.aup", "harness.models.systems", "harness.search.controller"]
+)
+def test_tensorflow_is_not_behind_a_light_import(module):
+    heavy = "tensorflow,keras,gensim,pandas,matplotlib,altair"
+    code = f"import sys, {module}; print([name for name in '{heavy}'.split(',') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
