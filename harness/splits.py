@@ -56,6 +56,13 @@ class HeadAndHand(StrEnum):
     ZEROS = "zeros"
 
 
+class MocapOrder(StrEnum):
+    """The order of the columns, over which the convolutions run."""
+
+    FACE_HAND_HEAD = "face-hand-head"
+    HEAD_HAND_FACE = "head-hand-face"
+
+
 class MocapGaps(StrEnum):
     TRAINING_MEAN = "training-mean"
     ZEROS = "zeros"
@@ -97,6 +104,7 @@ class Protocol:
     trims_edge_frames: bool = False
     chroma: Chroma = Chroma.LIBRARY
     head_and_hand: HeadAndHand = HeadAndHand.MEASURED
+    mocap_order: MocapOrder = MocapOrder.FACE_HAND_HEAD
     mocap_gaps: MocapGaps = MocapGaps.TRAINING_MEAN
     listener_mocap: ListenerMocap = ListenerMocap.USED
     scaling: Scaling = Scaling.STANDARDISED
@@ -128,6 +136,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         trims_edge_frames=True,
         chroma=Chroma.ZEROS,
         head_and_hand=HeadAndHand.ZEROS,
+        mocap_order=MocapOrder.HEAD_HAND_FACE,
         mocap_gaps=MocapGaps.ZEROS,
         scaling=Scaling.NONE,
         lengths=Lengths.PADDED,

@@ -70,5 +70,6 @@ def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
         max_words=protocol.max_words,
         num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
         embedding=fitted.embedding,
+        mocap_order=protocol.mocap_order,
         has_masks=protocol.lengths is Lengths.REAL,
     )

@@ -12,6 +12,7 @@ from harness.corpus.layout import MocapStream
 from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
+from harness.splits import MocapOrder
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class InputShapes:
         num_word_ids: padding and the unknown word counted
         embedding: float32 (num_word_ids, dimension), the initial word vectors; None for random ones
         mocap_windows, mocap_columns: (200, 189)
+        mocap_order: of the columns as the layers see them; the features are in the paper's
         has_masks: real lengths with masks, or zeros to the full length and no mask
     """
 
@@ -34,6 +36,7 @@ class InputShapes:
     embedding: np.ndarray | None = None
     mocap_windows: int = 200
     mocap_columns: int = 189
+    mocap_order: MocapOrder = MocapOrder.FACE_HAND_HEAD
     has_masks: bool = True
 
 
@@ -87,11 +90,18 @@ def text_input(shapes: InputShapes, *, random_dimension: int | None, is_trained:
 def mocap_input(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
     """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
     mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
-    if set(streams) == set(MocapStream):
+    if set(streams) != set(MocapStream):
+        (stream,) = streams
+        return Branch({"mocap": mocap}, _columns_of(stream, mocap))
+    if shapes.mocap_order is MocapOrder.FACE_HAND_HEAD:
         return Branch({"mocap": mocap}, mocap)
-    (stream,) = streams
+    parts = [_columns_of(stream, mocap) for stream in (MocapStream.HEAD, MocapStream.HAND, MocapStream.FACE)]
+    return Branch({"mocap": mocap}, layers.Concatenate(name="mocap_columns")(parts))
+
+
+def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTensor:
     columns = MOCAP_COLUMNS[stream]
-    return Branch({"mocap": mocap}, Columns(columns.start, columns.stop, name=f"{stream}_columns")(mocap))
+    return Columns(columns.start, columns.stop, name=f"{stream}_columns")(mocap)
 
 
 def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> layers.LSTM:

@@ -86,6 +86,7 @@ def vectors(words, shapes, dimension):
 
 
 def convolved(windows, choices):
+    windows = ops.concatenate([windows[..., 183:], windows[..., 165:183], windows[..., :165]], axis=-1)
     features = layers.Reshape((*windows.shape[1:], 1))(windows)
     for number, filters in enumerate((32, 64, 64, 128, 128), start=1):
         features = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"mocap_conv{number}")(features)

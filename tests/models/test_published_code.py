@@ -70,6 +70,7 @@ def test_outputs_and_gradients_agree_with_plain_keras(name, directions, dropout)
         max_words=9,
         num_word_ids=NUM_WORD_IDS,
         embedding=np.random.default_rng(1).normal(size=(NUM_WORD_IDS, 15)).astype(np.float32),
+        mocap_order=PROTOCOLS["published-code"].mocap_order,
         has_masks=False,
     )
     keras.utils.set_random_seed(1)
