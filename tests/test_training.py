@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.corpus.utterances import CLASSES, Emotion, Utterance
 from harness.features.fitted import fit_features
-from harness.features.gathered import Features
-from harness.features.speech import SpeechSettings, column_names
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits import PROTOCOLS
@@ -20,28 +17,7 @@ from harness.training import (
     seed_everything,
     train_for,
 )
-
-SETTINGS = SpeechSettings()
-
-
-def make_features(num_utterances, cue, seed=0):
-    """Utterances whose class is told by the first column of their frames where ``cue`` is set."""
-    rng = np.random.default_rng(seed)
-    emotions = rng.integers(0, 4, num_utterances)
-    lengths = rng.integers(2, 9, num_utterances)
-    speech = np.zeros((num_utterances, SETTINGS.max_frames, 34), np.float32)
-    for row, (emotion, length) in enumerate(zip(emotions, lengths, strict=True)):
-        speech[row, :length] = rng.normal(size=(length, 34))
-        speech[row, :length, 0] += cue * 4.0 * emotion
-    utterances = [
-        Utterance(
-            f"Ses01F_impro01_F{row:03d}", Emotion(CLASSES[emotion]), 2.5, 2.5, 2.5, row, row + 1, None, None, 0
-        )
-        for row, emotion in enumerate(emotions)
-    ]
-    arrays = {"speech": speech, "speech_lengths": lengths.astype(np.int64)}
-    return Features.from_arrays(utterances, SETTINGS, column_names(SETTINGS), arrays)
-
+from tests.invented_features import invent_features
 
 def train(features, validation, seed=1, max_epochs=8, patience=None, **choices):
     system = SYSTEMS["speech4"]
@@ -71,14 +47,14 @@ def without_seconds(history):
 
 
 def test_a_cue_is_learnt_and_noise_is_not():
-    history, *_ = train(make_features(160, cue=1), make_features(80, cue=1, seed=9))
+    history, *_ = train(invent_features(160, cue=1), invent_features(80, cue=1, seed=9))
     assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7
-    history, *_ = train(make_features(160, cue=0), make_features(200, cue=0, seed=9), max_epochs=3)
+    history, *_ = train(invent_features(160, cue=0), invent_features(200, cue=0, seed=9), max_epochs=3)
     assert history.epochs[-1].validation_accuracy < 0.4
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not():
-    features, validation = make_features(60, cue=1), make_features(30, cue=1, seed=9)
+    features, validation = invent_features(60, cue=1), invent_features(30, cue=1, seed=9)
     first, again = (train(features, validation, seed=3, max_epochs=2)[0] for _ in range(2))
     other = train(features, validation, seed=4, max_epochs=2)[0]
     assert without_seconds(first) == without_seconds(again)
@@ -87,8 +63,8 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not():
 
 
 def test_the_model_ends_with_the_weights_of_its_best_epoch():
-    validation = make_features(60, cue=1, seed=9)
-    history, epochs, trainer, fitted = train(make_features(100, cue=1), validation)
+    validation = invent_features(60, cue=1, seed=9)
+    history, epochs, trainer, fitted = train(invent_features(100, cue=1), validation)
     best = max(epoch.validation_accuracy for epoch in epochs)
     assert epochs[history.best_epoch - 1].validation_accuracy == best
     assert history.best_epoch == [epoch.validation_accuracy for epoch in epochs].index(best) + 1
@@ -96,7 +72,7 @@ def test_the_model_ends_with_the_weights_of_its_best_epoch():
 
 
 def test_patience_stops_early_and_every_epoch_is_told():
-    features, validation = make_features(40, cue=0), make_features(40, cue=0, seed=9)
+    features, validation = invent_features(40, cue=0), invent_features(40, cue=0, seed=9)
     history, epochs, *_ = train(features, validation, max_epochs=40, patience=2)
     assert len(epochs) == history.best_epoch + 2 < 40
     assert [epoch.epoch for epoch in epochs] == list(range(1, len(epochs) + 1))
@@ -104,13 +80,13 @@ def test_patience_stops_early_and_every_epoch_is_told():
 
 
 def test_a_loss_that_is_no_number_is_a_divergence():
-    features = make_features(40, cue=1)
+    features = invent_features(40, cue=1)
     with pytest.raises(Diverged, match="training diverged: .* is nan; expected a finite number"):
         train(features, features, learning_rate=1e30, optimizer="sgd")
 
 
 def test_training_for_a_number_of_epochs_tells_each():
-    features = make_features(40, cue=1)
+    features = invent_features(40, cue=1)
     *_, trainer, fitted = train(features, features, max_epochs=1)
     numbers = []
     train_for(
