@@ -132,9 +132,10 @@ SPEECH_VARIANTS: Mapping[str, SpeechSettings] = {
     "mel": SpeechSettings(kind=SpeechKind.MEL),
     "short-windows": SpeechSettings(window=0.08, hop=0.04, max_frames=200),
 }
+DEFAULT_SPEECH_VARIANT = "short-term"
 
 
-def speech_settings(protocol: Protocol, variant: str = "short-term") -> SpeechSettings:
+def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -> SpeechSettings:
     """Return a variant's settings with the recording and the trimming that ``protocol`` chooses.
 
     Raises:

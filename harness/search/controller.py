@@ -24,7 +24,7 @@ from harness.search.proposer import register_proposers
 from harness.search.recovery import account_for_running, close_books, last_attempts, past_trials
 from harness.search.resource_manager import SearchContext
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
-from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, utc_now
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
 from harness.store.results import ResultsStore
 
 _STATUSES = {
@@ -137,17 +137,19 @@ def _search(
 def _close(context: SearchContext, search: SearchExperiment) -> SearchReport:
     """Record how the experiment ended, and sum it up."""
     store = context.store
+    trials = last_attempts(store.trials(context.eid))
+    num_by_status = Counter(trial.status for trial in trials)
+    has_left_some = len(trials) < search.proposer.num_samples or bool(num_by_status[TrialStatus.STOPPED])
     if search.has_failed:
         ending = Ending.TOO_MANY_FAILURES
     else:
-        ending = Ending.INTERRUPTED if search.is_stopping else Ending.DONE
+        ending = Ending.INTERRUPTED if search.is_stopping and has_left_some else Ending.DONE
     store.update_experiment(context.eid, _STATUSES[ending], utc_now())
-    trials = last_attempts(store.trials(context.eid))
     return SearchReport(
         experiment=store.experiment(context.eid),
         ending=ending,
         num_trials=search.proposer.num_samples,
-        num_by_status=Counter(trial.status for trial in trials),
+        num_by_status=num_by_status,
         best=store.best_trial(context.eid),
         max_failures=search.max_failures,
     )

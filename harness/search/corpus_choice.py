@@ -82,7 +82,7 @@ def prepare_chosen(
 
     corpus = choose_corpus(training, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
-    settings = speech_settings(training.protocol)
+    settings = speech_settings(training.protocol, training.speech_features)
     prepared_dir = prepared_dir_for(results_dir, root, settings)
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)

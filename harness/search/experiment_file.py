@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, HarnessError
+from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
 from harness.models.systems import System, find_system
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.experiment_keys import ExperimentKeys, read_json_object
@@ -28,10 +29,10 @@ _KNOWN_KEYS = (
     *("name", "script", "resource", "target", "proposer", "parameter_config", "n_samples", "random_seed"),
     *("n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine", "cwd"),
     *("corpus", "protocol", "system", "search_space", "max_epochs", "patience", "timeout_seconds"),
-    *("memory_limit", "max_failures", "word_vectors", "compression"),
+    *("memory_limit", "max_failures", "word_vectors", "speech_features", "compression"),
 )
 #: What only this package's own trials read.
-_TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors")
+_TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features")
 
 
 class Resource(StrEnum):
@@ -49,6 +50,7 @@ class TrainingSettings:
         corpus: as it was given; None where the file names none
         patience: epochs without a better one before a trial stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+        speech_features: a name of ``SPEECH_VARIANTS``
     """
 
     system: System
@@ -57,6 +59,7 @@ class TrainingSettings:
     max_epochs: int
     patience: int | None
     word_vectors: Path | None
+    speech_features: str = DEFAULT_SPEECH_VARIANT
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,8 @@ def _read_space(
     else:
         path = keys.path_of("search_space")
         assert path is not None
+        if path.parent == keys.path.parent and not path.exists():
+            path = path.parent / "search_spaces" / path.name
         origin = f"search space '{keys.values['search_space']}'"
         held = read_json_object(path, origin)
         named = held.get("system")
@@ -273,4 +278,5 @@ def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
         max_epochs=keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS),
         patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
+        speech_features=keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=DEFAULT_SPEECH_VARIANT),
     )

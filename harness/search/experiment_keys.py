@@ -102,9 +102,11 @@ class ExperimentKeys:
             raise self._wrong(key, value, "a text")
         return value
 
-    def one_of(self, key: str, allowed: list[str], folds_case: bool = False) -> str:
+    def one_of(
+        self, key: str, allowed: list[str], folds_case: bool = False, default: str | None = None
+    ) -> str:
         """Return a name of a closed list."""
-        value = self._find(key)
+        value = self._find(key, _MISSING if default is None else default)
         folded = value.lower() if folds_case and isinstance(value, str) else value
         if not isinstance(folded, str) or folded not in allowed:
             raise self._wrong(key, value, f"one of {allowed}")

@@ -21,8 +21,6 @@ _PAUSE_SECONDS = 0.2
 
 def main(mark: str, lines: Iterable[bytes]) -> None:
     """Follow the controller, and end what it leaves behind."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()
     for line in lines:
         word = line.strip()
@@ -73,4 +71,7 @@ def marked_processes(mark: str) -> Iterator[int]:
 
 
 if __name__ == "__main__":
+    # It stays for as long as its controller does, whatever is sent to both.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     main(sys.argv[1], sys.stdin.buffer)

@@ -35,6 +35,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "corpus": prepared.corpus_hash,
             "max_epochs": prepared.max_epochs,
             "patience": prepared.patience,
+            "speech_features": settings.training.speech_features,
             "word_vectors": None if vectors is None else [vectors.name, vectors.stat().st_size],
         }
         choices = settings.training.protocol.to_json().items()

@@ -17,6 +17,7 @@ from harness.store.records import TrialStatus
 from tests.search.searches import (
     SCORES_X,
     WAITS_FOR_GO,
+    end_started,
     environment,
     is_alive,
     num_running,
@@ -25,6 +26,13 @@ from tests.search.searches import (
     wait_until,
     write_experiment,
 )
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """End what a failed test has left behind."""
+    yield
+    end_started()
 
 
 @pytest.fixture
@@ -131,6 +139,19 @@ def test_ctrl_c_twice_ends_the_running_trials(folder: Path) -> None:
     )
 
 
+def test_ctrl_c_when_nothing_was_left_to_start_is_no_interruption(folder: Path) -> None:
+    path = write_experiment(folder, WAITS_FOR_GO, n_samples=2)
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stdout is not None
+    wait_for_line(process.stdout, "Stopping: 2 running trials may finish; Ctrl-C again ends them.")
+    (folder / "go").touch()
+    code, lines, _ = finish(process)
+    assert code == 0
+    assert "2 of 2 trials: 2 finished." in lines
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_terminate_ends_the_running_trials(folder: Path, number: signal.Signals) -> None:
     path = write_experiment(folder, WAITS_FOR_GO)
@@ -167,7 +188,7 @@ def test_a_terminal_gets_a_live_table(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, n_samples=2)
     ours, theirs = pty.openpty()
     shown = bytearray()
-    reader = threading.Thread(target=lambda: shown.extend(b"".join(read_all(ours))))
+    reader = threading.Thread(target=lambda: shown.extend(b"".join(read_all(ours))), daemon=True)
     reader.start()
     size = {**environment(), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     process = start_aup(path, stdout=theirs, stderr=theirs, stdin=theirs, env=size)

@@ -1,6 +1,7 @@
 """A folder whose name a careless program would trip over, and a corpus that is prepared already."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.prepared import prepare_corpus, prepared_dir_for
 from harness.features.speech import SpeechSettings
-from tests.search.searches import environment
+from tests.search.searches import end_started, environment
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,13 @@ def package_in_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("HARNESS_CORPUS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """End what a failed test has left behind."""
+    yield
+    end_started()
 
 
 @pytest.fixture

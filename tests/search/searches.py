@@ -116,10 +116,26 @@ def trials_of(path: Path, eid: int | None = None) -> list[TrialRow]:
         return store.trials(eid)
 
 
+#: Every controller that a test has started.
+STARTED: list[subprocess.Popen[str]] = []
+
+
+def end_started() -> None:
+    """End the controllers that a failed test has left behind."""
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
 def start_aup(path: Path, *options: str, **settings: Any) -> subprocess.Popen[str]:
     """Start `aup` as a user does, in a process group of its own."""
     command = [sys.executable, "-c", "from harness.cli.aup import main; main()", str(path), *options]
-    return subprocess.Popen(
+    process: subprocess.Popen[str] = subprocess.Popen(
         command,
         **{
             "stdout": subprocess.PIPE,
@@ -130,6 +146,8 @@ def start_aup(path: Path, *options: str, **settings: Any) -> subprocess.Popen[st
             **settings,
         },
     )
+    STARTED.append(process)
+    return process
 
 
 def environment() -> dict[str, str]:

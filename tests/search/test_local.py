@@ -157,6 +157,21 @@ print("#Auptimizer:" + os.environ["OMP_NUM_THREADS"])
     assert (trial.message, trial.score) == (None, 1.0)
 
 
+def test_jobs_at_once_get_a_graphics_card_each(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """
+import os, time
+card = os.environ["CUDA_VISIBLE_DEVICES"]
+open(card, "w").close()
+while not (os.path.exists("2") and os.path.exists("5")):
+    time.sleep(0.02)
+print("#Auptimizer:" + card)
+"""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    path = write_experiment(folder, script, resource="gpu", n_samples=2, n_parallel=2, timeout_seconds=20)
+    search(path)
+    assert [trial.score for trial in trials_of(path)] == [2.0, 5.0]
+
+
 def test_the_environment_of_a_job_is_stored_nowhere(folder: Path) -> None:
     run_one(folder, SCORES_X, runtime_args={"env": {"TOKEN": "my secret"}})
     kept = [path for path in (folder / "results").rglob("*") if path.is_file()]
