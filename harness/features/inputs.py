@@ -102,7 +102,7 @@ class Inputs:
         if self.words is not None:
             batch["text"], batch["text_lengths"] = self._text(asked, self.words)
         if self.fitted.mocap is not None:
-            batch["mocap"] = self._mocap(asked)
+            batch["mocap"], batch["mocap_lengths"] = self._mocap(asked)
         return batch
 
     @property
@@ -128,11 +128,14 @@ class Inputs:
         ids = words.pad(rows, width, on_the_left=self._is_padded)
         return ids, np.full_like(lengths, width) if self._is_padded else lengths
 
-    def _mocap(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Counts]:
         assert self.fitted.mocap is not None
         protocol = self.fitted.protocol
         windows = self.features.mocap(rows)
         is_lost = np.isnan(windows)
+        lengths = np.full(len(rows), windows.shape[1], dtype=np.int32)
+        if not self._is_padded:
+            lengths = _last_seen(~is_lost.all(axis=2))
         if protocol.mocap_gaps is MocapGaps.ZEROS:
             np.copyto(windows, 0.0, where=is_lost)
         if protocol.scaling is Scaling.STANDARDISED:
@@ -146,7 +149,12 @@ class Inputs:
                 windows[:, :, MOCAP_COLUMNS[stream]] = 0.0
         if protocol.listener_mocap is ListenerMocap.MASKED:
             windows[~self.features.is_marked[rows]] = 0.0
-        return windows
+        return windows, lengths
+
+
+def _last_seen(seen: npt.NDArray[np.bool_]) -> Counts:
+    """Steps up to the last one that was seen, int32 (num_rows,), of bool (num_rows, num_steps)."""
+    return np.asarray((np.arange(1, seen.shape[1] + 1) * seen).max(axis=1), dtype=np.int32)
 
 
 def _longest(lengths: Counts) -> int:

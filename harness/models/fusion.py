@@ -58,6 +58,5 @@ def cut_branch(model: keras.Model, modality: str) -> keras.Model:
 
     The branch shares its weights with ``model``.
     """
-    prefix = {"mocap": ("mocap",), "text": ("text",), "speech": ("speech", "speech_lengths")}[modality]
-    inputs = {tensor.name: tensor for tensor in model.inputs if tensor.name in prefix}
+    inputs = {tensor.name: tensor for tensor in model.inputs if tensor.name in (modality, f"{modality}_lengths")}
     return keras.Model(inputs, model.get_layer(f"{modality}_dense").output, name=f"{modality}_branch")

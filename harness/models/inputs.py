@@ -90,13 +90,29 @@ def text_input(shapes: InputShapes, *, random_dimension: int | None, is_trained:
 def mocap_input(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
     """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
     mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
+    return Branch({"mocap": mocap}, _pick_columns(mocap, shapes, streams))
+
+
+def mocap_steps(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
+    """As ``mocap_input``; with masks also ``mocap_lengths`` int32 (batch,): the windows that have a row."""
+    branch = mocap_input(shapes, streams)
+    if not shapes.has_masks:
+        return branch
+    lengths = keras.Input((), dtype="int32", name="mocap_lengths")
+    mask = LengthMask(name="mocap_mask")(branch.output, lengths)
+    return Branch({**branch.inputs, "mocap_lengths": lengths}, branch.output, mask)
+
+
+def _pick_columns(
+    mocap: keras.KerasTensor, shapes: InputShapes, streams: tuple[MocapStream, ...]
+) -> keras.KerasTensor:
     if set(streams) != set(MocapStream):
         (stream,) = streams
-        return Branch({"mocap": mocap}, _columns_of(stream, mocap))
+        return _columns_of(stream, mocap)
     if shapes.mocap_order is MocapOrder.FACE_HAND_HEAD:
-        return Branch({"mocap": mocap}, mocap)
+        return mocap
     parts = [_columns_of(stream, mocap) for stream in (MocapStream.HEAD, MocapStream.HAND, MocapStream.FACE)]
-    return Branch({"mocap": mocap}, layers.Concatenate(name="mocap_columns")(parts))
+    return layers.Concatenate(name="mocap_columns")(parts)
 
 
 def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTensor:

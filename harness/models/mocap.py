@@ -16,7 +16,7 @@ from harness.models.hyperparameters import (
     MotionDenseHyperparameters,
     MotionLstmHyperparameters,
 )
-from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, stacked_lstms
+from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, mocap_steps, stacked_lstms
 
 Streams = tuple[MocapStream, ...]
 
@@ -29,10 +29,11 @@ def build_motion_lstm(choices: MotionLstmHyperparameters, shapes: InputShapes, s
 
     The paper gives the Dense layer no width; 256 is that of the other head and hand models.
     """
-    branch = mocap_input(shapes, streams)
-    last = lstm(choices.mocaplstm, choices, "mocap_lstm", steps=False)(branch.output)
+    branch = mocap_steps(shapes, streams)
+    last = lstm(choices.mocaplstm, choices, "mocap_lstm", steps=False)(branch.output, mask=branch.mask)
     last = layers.Dropout(choices.dropout, name="mocap_dropout")(last)
-    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last))
+    output = layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last)
+    return replace(branch, output=output, mask=None)
 
 
 def build_motion_dense(
@@ -46,9 +47,10 @@ def build_motion_dense(
 
 def build_face1(choices: Face1Hyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Face_Model1 (200, 165): LSTM 512, LSTM 256 -> Dense 512 relu."""
-    branch = mocap_input(shapes, streams)
+    branch = mocap_steps(shapes, streams)
     last = stacked_lstms(branch, choices.mocaplstm, choices.mocaplstm2, choices, "mocap")
-    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last))
+    output = layers.Dense(choices.dense, activation="relu", name="mocap_dense")(last)
+    return replace(branch, output=output, mask=None)
 
 
 def build_mocap1(

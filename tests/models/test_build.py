@@ -50,6 +50,7 @@ def make_batch(model, frames=9, words=6):
         "speech_lengths": np.array([frames, 3, 0, 1], np.int32),
         "text": np.array([[5, 6, 7, 8, 9, 1], [4, 3, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0] * 6], np.int32),
         "mocap": rng.normal(size=(4, 200, 189)).astype(np.float32),
+        "mocap_lengths": np.array([200, 30, 0, 1], np.int32),
     }
     return {tensor.name: everything[tensor.name] for tensor in model.inputs}
 
