@@ -53,6 +53,14 @@ class TrialFailed(WorkFailedError):
     """One trial failed; its cause is stored, and the search goes on."""
 
 
+class Diverged(TrialFailed):
+    """The loss is no longer a number."""
+
+
+#: With which a trial's process tells its controller that it diverged.
+DIVERGED_EXIT_CODE = 3
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a name outside its closed list.
 

@@ -15,11 +15,11 @@ import numpy as np
 from harness.errors import ModelError
 from harness.features.fitted import FittedFeatures, fit_features
 from harness.features.gathered import Features
-from harness.metrics import weighted_accuracy
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
 from harness.retrain import FinalTraining
+from harness.store.records import ScoreKind
 from harness.training import ModelInputs, Scorer, Trainer, seed_everything, train_for
 
 
@@ -36,13 +36,13 @@ class Variant:
     """One way to do without a modality, or with another branch.
 
     Attributes:
-        accuracies: weighted accuracy of each seed, from 0 to 1
-        seconds: of training, of each seed; 0 where nothing is trained
+        probabilities: of the utterances that were scored, float32 (num_utterances, 4), by seed
+        seconds: of training, of each seed; 0 where nothing is trained; empty where it was not timed
     """
 
-    name: str
-    accuracies: tuple[float, ...]
-    seconds: tuple[float, ...]
+    kind: ScoreKind
+    probabilities: Mapping[int, np.ndarray]
+    seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,9 @@ def retrain_fusion_layers(
     return Fitted(keras.Model(tensors, joined, name="fusion"), fitted)
 
 
-def accuracy(scored: Fitted, features: Features) -> float:
-    """Weighted accuracy of a model on utterances, from 0 to 1."""
-    probabilities = Scorer(scored.model).score(scored.fitted.prepare(features))
-    return weighted_accuracy(features.emotions, probabilities.argmax(axis=1))
+def predict(scored: Fitted, features: Features) -> np.ndarray:
+    """Probabilities of a model for utterances, float32 (num_utterances, 4)."""
+    return Scorer(scored.model).score(scored.fitted.prepare(features))
 
 
 @dataclass(frozen=True)
@@ -197,11 +196,10 @@ class ZeroedInputs:
         }
 
 
-def accuracy_with_zeros(scored: Fitted, features: Features, without: Sequence[str]) -> float:
-    """Weighted accuracy of the untouched model when zeros stand in place of some modalities."""
+def predict_with_zeros(scored: Fitted, features: Features, without: Sequence[str]) -> np.ndarray:
+    """Probabilities of the untouched model when zeros stand in place of some modalities."""
     inputs = ZeroedInputs(scored.fitted.prepare(features), frozenset(without))
-    probabilities = Scorer(scored.model).score(inputs)
-    return weighted_accuracy(features.emotions, probabilities.argmax(axis=1))
+    return Scorer(scored.model).score(inputs)
 
 
 def compare_without(
@@ -222,19 +220,24 @@ def compare_without(
         first way's models by seed
     """
     kept = kept_modalities(training, without)
-    frozen, whole, zeros, models = [], [], [], {}
+    frozen: dict[int, np.ndarray] = {}
+    whole: dict[int, np.ndarray] = {}
+    zeros: dict[int, np.ndarray] = {}
+    models, frozen_seconds, whole_seconds = {}, [], []
     for seed, base in bases.items():
         began = time.perf_counter()
         models[seed] = retrain_fusion_layers(training, dict.fromkeys(kept, base), train, seed)
-        frozen.append((accuracy(models[seed], scored), time.perf_counter() - began))
+        frozen_seconds.append(time.perf_counter() - began)
+        frozen[seed] = predict(models[seed], scored)
+        zeros[seed] = predict_with_zeros(base, scored, without)
         began = time.perf_counter()
         again = train_whole(training, train, seed, kept)
-        whole.append((accuracy(again, scored), time.perf_counter() - began))
-        zeros.append((accuracy_with_zeros(base, scored, without), 0.0))
-    names = ("fusion layers retrained", "all retrained", "zeros in place of the input")
+        whole_seconds.append(time.perf_counter() - began)
+        whole[seed] = predict(again, scored)
     variants = [
-        Variant(name, tuple(value for value, _ in pairs), tuple(seconds for _, seconds in pairs))
-        for name, pairs in zip(names, (frozen, whole, zeros), strict=True)
+        Variant(ScoreKind.FUSION_RETRAINED, frozen, tuple(frozen_seconds)),
+        Variant(ScoreKind.ALL_RETRAINED, whole, tuple(whole_seconds)),
+        Variant(ScoreKind.ZEROED, zeros, (0.0,) * len(zeros)),
     ]
     return variants, models
 

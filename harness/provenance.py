@@ -17,6 +17,7 @@ PACKAGES = (
     "keras",
     "numpy",
     "pyAudioAnalysis",
+    "scikit-learn",
     "scipy",
     "tensorflow",
 )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -16,13 +16,14 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, WorkFailedError
 from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore, require_modalities
+from harness.files import hash_file
 from harness.model_card import write_model_card
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
-from harness.provenance import git_revision, package_versions
-from harness.saved_model import ModelRecord, has_seed, save_seed, seed_dir
-from harness.splits import make_split, search_sessions
+from harness.provenance import package_versions
+from harness.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
+from harness.splits import EpochChoice, make_split, search_sessions
 from harness.store.records import ExperimentRow, FinalModel, TrialRow, utc_now
 from harness.store.results import ResultsStore
 from harness.training import Trainer, seed_everything, train_for
@@ -51,6 +52,11 @@ class FinalTraining:
     seeds: tuple[int, ...]
     model_dir: Path
 
+    @property
+    def test_chooses_epoch(self) -> bool:
+        """Whether a score on the test session is the best of its epochs, as the published code's is."""
+        return self.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+
 
 def final_seeds(experiment_seed: int, trial_index: int, num_seeds: int) -> tuple[int, ...]:
     """Return the seeds of the final trainings: others than any trial's, the same for the same trial.
@@ -66,12 +72,14 @@ def final_seeds(experiment_seed: int, trial_index: int, num_seeds: int) -> tuple
 
 
 def plan_final_training(
-    results: ResultsStore, results_dir: Path, eid: int | None, num_seeds: int
+    results: ResultsStore, results_dir: Path, eid: int | None, num_seeds: int, *, opens_test: bool = False
 ) -> FinalTraining:
     """Find the best trial and say what its final training will be.
 
     Args:
         eid: the experiment; None for the latest
+        opens_test: whether the test session will be scored; a model that was fitted with it open
+            has a folder of its own
 
     Raises:
         WorkFailedError: no trial has finished
@@ -96,7 +104,8 @@ def plan_final_training(
     spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
     system = find_system(spec.system)
     choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
-    identity = _identity(experiment, spec, choices, trial.best_epoch)
+    fits_on_test = opens_test and spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    identity = _identity(spec, choices, trial.best_epoch, fits_on_test)
     return FinalTraining(
         experiment=experiment,
         trial=trial,
@@ -109,18 +118,23 @@ def plan_final_training(
     )
 
 
-def _identity(
-    experiment: ExperimentRow, spec: TrialSpec, choices: Hyperparameters, num_epochs: int
-) -> str:
+def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_on_test: bool) -> str:
+    manifest = FeatureStore.open(spec.prepared_dir).manifest
     decides = {
         "system": spec.system,
         "hyperparameters": asdict(choices),
-        "protocol": spec.protocol.to_json(),
-        "corpus": experiment.corpus_hash,
-        "word_vectors": str(spec.word_vectors),
+        "protocol": spec.protocol.protocol_hash,
+        "corpus": manifest.corpus_hash,
+        "features": [
+            array.sha256
+            for session in search_sessions(spec.protocol)
+            if session in manifest.sessions
+            for _, array in sorted(manifest.sessions[session].arrays.items())
+        ],
+        "word_vectors": None if spec.word_vectors is None else hash_file(spec.word_vectors),
         "num_epochs": num_epochs,
+        "fits_on_test": fits_on_test,
         "versions": package_versions(),
-        "revision": git_revision(),
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -153,7 +167,7 @@ def train_final_models(
     """
     store = FeatureStore.open(training.spec.prepared_dir)
     _check_corpus(training, store)
-    require_modalities(store, training.system.name, training.system.modalities)
+    require_modalities(store, training.system.name, training.system.modalities, training.system.streams)
     features = load_train_and_validation(training, store)
     test_epochs = {}
     for seed in training.seeds:
@@ -171,10 +185,18 @@ def train_final_models(
                 duration_seconds=time.monotonic() - began,
             )
         )
-    record = describe_model(training, store, len(features.utterances))
-    record.write(training.model_dir)
-    write_model_card(training.model_dir, record)
+    record = describe_model(training, store, len(features), is_fitted_on_test=test is not None)
+    keep_record(training.model_dir, record, results)
     return test_epochs
+
+
+def keep_record(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
+    """Write ``model.json`` for every seed that is saved there, this call's or an earlier one's, and the card."""
+    seeds = saved_seeds(model_dir, record.seeds)
+    if (model_dir / "model.json").exists():
+        record = ModelRecord.read(model_dir)
+    replace(record, seeds=seeds).write(model_dir)
+    write_model_card(model_dir, replace(record, seeds=seeds), results.openings())
 
 
 def _train_seed(
@@ -219,7 +241,14 @@ def _train_seed(
     return test_epochs
 
 
-def describe_model(training: FinalTraining, store: FeatureStore, num_train_utterances: int) -> ModelRecord:
+def describe_model(
+    training: FinalTraining,
+    store: FeatureStore,
+    num_train_utterances: int,
+    *,
+    is_fitted_on_test: bool = False,
+    variant: str | None = None,
+) -> ModelRecord:
     """Return what ``model.json`` will say of the models of one final training."""
     has_speech = "speech" in training.system.modalities
     return ModelRecord(
@@ -234,6 +263,8 @@ def describe_model(training: FinalTraining, store: FeatureStore, num_train_utter
         corpus_hash=store.corpus_hash,
         is_synthetic=training.experiment.is_synthetic,
         num_train_utterances=num_train_utterances,
+        is_fitted_on_test=is_fitted_on_test,
+        variant=variant,
         eid=training.experiment.eid,
         trial_index=training.trial.trial_index,
         versions=package_versions(),

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,7 @@ from harness.models.layers import (
     MaskedSteps,
     WordMask,
 )
-from harness.splits import Protocol
-from harness.trial_spec import protocol_from_json
+from harness.splits import Protocol, protocol_from_json
 
 FORMAT_VERSION = 1
 
@@ -47,6 +46,8 @@ class ModelRecord:
         seeds: one saved network each
         speech_settings: how frames were extracted; None for a system without speech
         num_train_utterances: train and validation together
+        is_fitted_on_test: whether the vocabulary knows the test session's words, as the published code's does
+        variant: a sentence on how it came from other models; None for one trained from its beginning
     """
 
     system: str
@@ -60,6 +61,8 @@ class ModelRecord:
     corpus_hash: str
     is_synthetic: bool
     num_train_utterances: int
+    is_fitted_on_test: bool
+    variant: str | None
     eid: int
     trial_index: int
     versions: Mapping[str, str]
@@ -124,6 +127,12 @@ def save_seed(model_dir: Path, seed: int, model: keras.Model, fitted: FittedFeat
 def has_seed(model_dir: Path, seed: int) -> bool:
     """Whether one seed has been trained and saved."""
     return (seed_dir(model_dir, seed) / "model.keras").is_file()
+
+
+def saved_seeds(model_dir: Path, first: Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that are saved whole: those of ``first`` in their order, then any others."""
+    found = [int(path.parent.name.removeprefix("seed-")) for path in model_dir.glob("seed-*/model.keras")]
+    return tuple([seed for seed in first if seed in found] + sorted(set(found) - set(first)))
 
 
 def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:

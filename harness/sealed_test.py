@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 from collections.abc import Callable
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from harness.features.store import Features, FeatureStore
 from harness.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
-from harness.retrain import FinalTraining, train_final_models
-from harness.saved_model import load_seed
-from harness.splits import EpochChoice, Protocol, select_recordings
+from harness.retrain import FinalTraining, keep_record, train_final_models
+from harness.saved_model import ModelRecord, load_seed
+from harness.splits import Protocol, select_recordings
 from harness.store.records import ScoreKind, TestOpening, TestScores
 from harness.store.results import ResultsStore
 from harness.training import Scorer
@@ -24,6 +25,14 @@ def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
     utterances = store.utterances((protocol.test_session,))
     names = [utterance.utterance_id for utterance in utterances]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
+
+
+def user_name() -> str:
+    """Who runs this; the number of a user without a name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def record_opening(
@@ -42,7 +51,7 @@ def record_opening(
             corpus_hash=store.corpus_hash,
             seeds=training.seeds,
             host=platform.node(),
-            user=getpass.getuser(),
+            user=user_name(),
         )
     )
 
@@ -67,7 +76,7 @@ def score_test_session(
     """
     protocol = training.spec.protocol
     store = FeatureStore.open(training.spec.prepared_dir)
-    test_chooses = protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    test_chooses = training.test_chooses_epoch
     if not test_chooses:
         train_final_models(training, results, on_epoch=on_epoch)
     opening_id = record_opening(training, results, store, command)
@@ -83,6 +92,7 @@ def score_test_session(
     optimistic = [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
     for score in scores + optimistic:
         results.record_test_scores(opening_id, score)
+    keep_record(training.model_dir, ModelRecord.read(training.model_dir), results)
     return scores + optimistic
 
 

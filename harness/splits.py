@@ -20,6 +20,11 @@ from harness.errors import ExperimentFileError, FeatureError, unknown_name
 #: Source: paper, section 3 (838 of 3838 validate).
 NUM_TRAIN_UTTERANCES, NUM_HOLDOUT_UTTERANCES = 3000, 838
 
+SESSIONS = (1, 2, 3, 4, 5)
+
+#: The test session of the paper: no search opens it.
+SEALED_SESSION = 5
+
 
 class SplitRule(StrEnum):
     """How the sessions that are not tested come apart into train and validation."""
@@ -83,6 +88,13 @@ class Lengths(StrEnum):
     PADDED = "padded"  # zeros to the full length, on the left for words, and no mask
 
 
+class LayerDefaults(StrEnum):
+    """Whose gates, recurrent dropout, directions and optimisers a system has where a point does not say."""
+
+    PAPER = "paper"
+    PUBLISHED_CODE = "published-code"
+
+
 class Vocabulary(StrEnum):
     TRAINING = "training"
     EVERYTHING_OPENED = "everything-opened"  # also what is scored: validation in a search, test at the end
@@ -97,7 +109,7 @@ class Protocol:
 
     name: str
     split_rule: SplitRule = SplitRule.HOLDOUT_BY_ID
-    test_session: int = 5
+    test_session: int = SEALED_SESSION
     recordings: Recordings = Recordings.ALL
     epoch_choice: EpochChoice = EpochChoice.VALIDATION
     speech_source: SpeechSource = SpeechSource.UTTERANCE
@@ -110,12 +122,24 @@ class Protocol:
     scaling: Scaling = Scaling.STANDARDISED
     lengths: Lengths = Lengths.REAL
     max_words: int = 500
+    layer_defaults: LayerDefaults = LayerDefaults.PAPER
     vocabulary: Vocabulary = Vocabulary.TRAINING
+
+    def __post_init__(self) -> None:
+        if self.test_session not in SESSIONS:
+            raise ExperimentFileError(
+                f"protocol {self.name!r}: test_session is {self.test_session}; expected one of {list(SESSIONS)}"
+            )
+        if self.max_words < 1:
+            raise ExperimentFileError(
+                f"protocol {self.name!r}: max_words is {self.max_words}; expected at least 1"
+            )
 
     @property
     def protocol_hash(self) -> str:
-        """16 hexadecimal digits over every choice."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hexadecimal digits over every choice; the name is none."""
+        choices = {key: choice for key, choice in self.to_json().items() if key != "name"}
+        return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def shares_speakers(self) -> bool:
@@ -141,6 +165,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         scaling=Scaling.NONE,
         lengths=Lengths.PADDED,
         max_words=50,
+        layer_defaults=LayerDefaults.PUBLISHED_CODE,
         vocabulary=Vocabulary.EVERYTHING_OPENED,
     ),
     "strict": Protocol("strict", split_rule=SplitRule.LAST_SESSION),
@@ -174,6 +199,17 @@ def read_protocol(value: object) -> Protocol:
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
     return replace(base, name=str(value.get("name", label)), **choices)
+
+
+def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
+    """Read back what ``Protocol.to_json`` wrote.
+
+    Example:
+        >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
+        True
+    """
+    choices = {key: choice for key, choice in value.items() if key != "name"}
+    return replace(read_protocol({"base": "paper", **choices}), name=value["name"])
 
 
 def _read_choice(key: str, choice: object, default: object) -> Any:
@@ -212,7 +248,7 @@ class Split:
 
 def search_sessions(protocol: Protocol) -> tuple[int, ...]:
     """The sessions that a search may open under ``protocol``: all but the test session."""
-    return tuple(session for session in range(1, 6) if session != protocol.test_session)
+    return tuple(session for session in SESSIONS if session != protocol.test_session)
 
 
 def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> list[str]:

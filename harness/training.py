@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES
-from harness.errors import TrialFailed
+from harness.errors import Diverged
 from harness.features.gathered import Features
 from harness.metrics import unweighted_accuracy, weighted_accuracy
 from harness.store.records import EpochRecord
@@ -23,12 +23,6 @@ BATCHES_SORTED_TOGETHER = 16
 
 #: Utterances scored at once: more than a training batch, for no gradient is kept.
 SCORED_TOGETHER = 256
-
-
-class Diverged(TrialFailed):
-    """The loss is no longer a number."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)

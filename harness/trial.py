@@ -57,7 +57,7 @@ def run_trial(
         Diverged: a loss became NaN or infinite
     """
     store = FeatureStore.open(spec.prepared_dir)
-    require_modalities(store, system.name, system.modalities)
+    require_modalities(store, system.name, system.modalities, system.streams)
     split = open_split(spec, store)
     train, validation = store.load(split.train), store.load(split.validation)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ExperimentFileError, HarnessError
+from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError
 from harness.tensorflow_start import start_tensorflow
 from harness.trial_spec import TrialSpec, trial_spec_path
 
@@ -39,6 +39,6 @@ def main(arguments: Sequence[str]) -> int:
         score = record_trial(spec, values)
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return DIVERGED_EXIT_CODE if isinstance(error, Diverged) else error.exit_code
     print(f"#Auptimizer:{score!r}", flush=True)
     return 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ExperimentFileError
 from harness.files import write_json
-from harness.splits import Protocol, read_protocol
+from harness.splits import Protocol, protocol_from_json
 
 
 def trial_spec_path(job_path: Path) -> Path:
@@ -47,15 +48,26 @@ class TrialSpec:
     word_vectors: Path | None = None
 
     def write(self, path: Path) -> None:
-        """Write the spec as JSON, whole or not at all."""
+        """Write the spec as JSON, whole or not at all.
+
+        Paths inside the results folder are written from the spec's own place, so that the folder can be moved.
+        """
+        results_dir = self.results_db.absolute().parent
+
+        def portable(target: Path) -> str:
+            absolute = target.absolute()
+            if not absolute.is_relative_to(results_dir) or not path.absolute().is_relative_to(results_dir):
+                return str(absolute)
+            return os.path.relpath(absolute, path.absolute().parent)
+
         write_json(
             path,
             {
                 **asdict(self),
                 "protocol": self.protocol.to_json(),
-                "prepared_dir": str(self.prepared_dir),
-                "results_db": str(self.results_db),
-                "word_vectors": None if self.word_vectors is None else str(self.word_vectors),
+                "prepared_dir": portable(self.prepared_dir),
+                "results_db": portable(self.results_db),
+                "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
             },
         )
 
@@ -76,31 +88,23 @@ class TrialSpec:
         except ValueError as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({error})") from None
         try:
-            return _from_json(value)
+            return _from_json(value, path.absolute().parent)
         except (KeyError, TypeError) as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({error})") from None
 
 
-def _from_json(value: Mapping[str, Any]) -> TrialSpec:
+def _from_json(value: Mapping[str, Any], folder: Path) -> TrialSpec:
     vectors = value["word_vectors"]
+
+    def resolve(text: str) -> Path:
+        return Path(os.path.normpath(folder / text))
+
     return TrialSpec(
         **{
             **value,
             "protocol": protocol_from_json(value["protocol"]),
-            "prepared_dir": Path(value["prepared_dir"]),
-            "results_db": Path(value["results_db"]),
-            "word_vectors": None if vectors is None else Path(vectors),
+            "prepared_dir": resolve(value["prepared_dir"]),
+            "results_db": resolve(value["results_db"]),
+            "word_vectors": None if vectors is None else resolve(vectors),
         }
     )
-
-
-def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
-    """Read back what ``Protocol.to_json`` wrote.
-
-    Example:
-        >>> from harness.splits import PROTOCOLS
-        >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
-        True
-    """
-    choices = {key: choice for key, choice in value.items() if key != "name"}
-    return replace(read_protocol({"base": "paper", **choices}), name=value["name"])

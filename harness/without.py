@@ -6,22 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from harness.errors import ModelError
 from harness.features.store import Features, FeatureStore
-from harness.model_card import write_model_card
 from harness.modular import (
     Fitted,
     Variant,
-    accuracy,
     compare_without,
     kept_modalities,
+    predict,
     retrain_fusion_layers,
     train_whole,
 )
-from harness.retrain import FinalTraining, describe_model, load_train_and_validation, train_final_models
+from harness.retrain import (
+    FinalTraining,
+    describe_model,
+    keep_record,
+    load_train_and_validation,
+    train_final_models,
+)
 from harness.saved_model import ModelRecord, load_seed, save_seed
-from harness.sealed_test import open_test_session, record_opening
+from harness.sealed_test import open_test_session, record_opening, score_predictions
 from harness.splits import make_split, search_sessions
+from harness.store.records import ScoreKind
 from harness.store.results import ResultsStore
 
 #: Called with what is being done.
@@ -34,9 +42,11 @@ class Comparison:
 
     Attributes:
         scored_on: in words
+        emotions: int64 (num_utterances,), index into ``CLASSES``, of what was scored
     """
 
     scored_on: str
+    emotions: np.ndarray
     variants: tuple[Variant, ...]
 
 
@@ -68,7 +78,7 @@ def retrain_without(
     bases = {seed: train_whole(training, train, seed, training.system.modalities) for seed in training.seeds}
     tell("retraining without " + ", ".join(without))
     variants, _ = compare_without(training, bases, without, train, validation)
-    comparisons = [Comparison("validation, trained on train", tuple(variants))]
+    comparisons = [Comparison("validation, trained on train", validation.emotions, tuple(variants))]
 
     tell("training the final models on train + validation")
     train_final_models(training, results)
@@ -80,14 +90,14 @@ def retrain_without(
             for seed, base in finals.items()
         }
     else:
-        record_opening(training, results, store, command)
+        opening_id = record_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
         tell("retraining without " + ", ".join(without))
         variants, models = compare_without(training, finals, without, both, test)
-        session = f"Session {training.spec.protocol.test_session}, trained on train + validation"
-        comparisons.append(Comparison(session, tuple(variants)))
+        comparisons.append(_record(training, results, opening_id, test, variants))
     folder = training.model_dir.with_name(f"{training.model_dir.name}-without-{'-'.join(sorted(without))}")
-    _save(training, store, folder, models, kept, both)
+    variant = f"Without {', '.join(without)}: the branches of {training.model_dir.name} frozen, the fusion layers new."
+    _save(training, results, store, folder, models, kept, both, variant)
     return folder, comparisons
 
 
@@ -127,17 +137,36 @@ def replace_branch(
         models[seed] = retrain_fusion_layers(training, branches, both, seed)
     comparisons = []
     if command is not None:
-        record_opening(training, results, store, command)
+        opening_id = record_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
-        pairs = {"the branch as it was": finals, f"the branch of {other.system}": models}
-        variants = tuple(
-            Variant(name, tuple(accuracy(model, test) for model in found.values()), ())
-            for name, found in pairs.items()
-        )
-        comparisons = [Comparison(f"Session {training.spec.protocol.test_session}", variants)]
+        found = {ScoreKind.VALIDATION_CHOSEN: finals, ScoreKind.BRANCH_REPLACED: models}
+        variants = [
+            Variant(kind, {seed: predict(model, test) for seed, model in by_seed.items()})
+            for kind, by_seed in found.items()
+        ]
+        comparisons = [_record(training, results, opening_id, test, variants)]
     folder = training.model_dir.with_name(f"{training.model_dir.name}-{modality}-from-{other_dir.name}")
-    _save(training, store, folder, models, modalities, both)
+    variant = (
+        f"The {modality} branch is that of {other.system} in {other_dir.name}, the others those of "
+        f"{training.model_dir.name}; all frozen, the fusion layers new."
+    )
+    _save(training, results, store, folder, models, modalities, both, variant)
     return folder, comparisons
+
+
+def _record(
+    training: FinalTraining,
+    results: ResultsStore,
+    opening_id: int,
+    test: Features,
+    variants: Sequence[Variant],
+) -> Comparison:
+    for variant in variants:
+        for seed, probabilities in variant.probabilities.items():
+            scores = score_predictions(seed, variant.kind, test, probabilities, training.num_epochs)
+            results.record_test_scores(opening_id, scores)
+    session = f"Session {training.spec.protocol.test_session}, trained on train + validation"
+    return Comparison(session, test.emotions, tuple(variants))
 
 
 def _check_replacement(
@@ -166,20 +195,20 @@ def _check_replacement(
 
 def _save(
     training: FinalTraining,
+    results: ResultsStore,
     store: FeatureStore,
     folder: Path,
     models: dict[int, Fitted],
     modalities: tuple[str, ...],
     features: Features,
+    variant: str,
 ) -> None:
     for seed, model in models.items():
         save_seed(folder, seed, model.model, model.fitted)
-    record = describe_model(training, store, len(features))
+    record = describe_model(training, store, len(features), variant=variant)
     record = replace(
         record,
         modalities=modalities,
-        seeds=tuple(models),
         speech_settings=record.speech_settings if "speech" in modalities else None,
     )
-    record.write(folder)
-    write_model_card(folder, record)
+    keep_record(folder, record, results)

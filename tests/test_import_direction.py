@@ -16,8 +16,8 @@ LINE = [
     {"splits"},
     {"features"},
     {"models"},
-    {"trial_spec", "provenance", "store"},
-    {"metrics", "statistics"},
+    {"trial_spec", "provenance", "store", "published"},
+    {"metrics", "statistics", "text_scores"},
     {"training"},
     {"trial", "saved_model"},
     {"trial_process"},
@@ -25,13 +25,14 @@ LINE = [
     {"report", "model_card"},
     {"retrain"},
     {"sealed_test", "predict", "modular"},
-    {"without"},
+    {"without", "tables"},
     {"cli"},
 ]
 PLACE = {name: place for place, names in enumerate(LINE) for name in names}
 
 #: What runs inside a trial or with a model, and so may import TensorFlow.
 WITH_TENSORFLOW = {
+    "tables",
     "models",
     "tensorflow_start",
     "training",

@@ -131,3 +131,22 @@ def test_a_wrong_protocol_gets_one_sentence(value, error, message):
     with pytest.raises(error) as caught:
         read_protocol(value)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"test_session": 0}, "protocol 'paper+test_session=0': test_session is 0; expected one of [1, 2, 3, 4, 5]"),
+        ({"max_words": 0}, "protocol 'paper+max_words=0': max_words is 0; expected at least 1"),
+    ],
+    ids=["session", "words"],
+)
+def test_a_choice_out_of_its_range_is_refused(choices, message):
+    with pytest.raises(ExperimentFileError) as caught:
+        read_protocol({"base": "paper", **choices})
+    assert str(caught.value) == message
+
+
+def test_a_protocol_s_name_is_no_choice():
+    renamed = read_protocol({"base": "paper", "name": "mine", "max_words": 50})
+    assert renamed.protocol_hash == read_protocol({"base": "paper", "max_words": 50}).protocol_hash

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from harness.errors import Diverged
 from harness.features.fitted import fit_features
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits import PROTOCOLS
 from harness.training import (
     BATCHES_SORTED_TOGETHER,
-    Diverged,
     Trainer,
     fit,
     like_length_batches,
@@ -18,6 +18,7 @@ from harness.training import (
     train_for,
 )
 from tests.invented_features import invent_features
+
 
 def train(features, validation, seed=1, max_epochs=8, patience=None, **choices):
     system = SYSTEMS["speech4"]

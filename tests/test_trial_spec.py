@@ -1,7 +1,5 @@
 """The spec that stands beside a job file."""
 
-from pathlib import Path
-
 import pytest
 
 from harness.errors import ExperimentFileError
@@ -10,7 +8,7 @@ from harness.trial_spec import TrialSpec, trial_spec_path
 
 
 @pytest.fixture
-def spec():
+def spec(tmp_path):
     return TrialSpec(
         trial_id=3,
         eid=1,
@@ -18,12 +16,12 @@ def spec():
         seed=77,
         system="fusion",
         protocol=PROTOCOLS["strict"],
-        prepared_dir=Path("results/prepared/it's here"),
-        results_db=Path("results/results.db"),
+        prepared_dir=tmp_path / "results" / "prepared" / "it's here",
+        results_db=tmp_path / "results" / "results.db",
         max_epochs=30,
         patience=None,
         threads=1,
-        word_vectors=Path("glove.txt"),
+        word_vectors=tmp_path / "glove.txt",
     )
 
 
@@ -32,6 +30,17 @@ def test_a_spec_survives_its_file(spec, tmp_path):
     spec.write(path)
     assert TrialSpec.read(path) == spec
     assert path.name == "7.trial.json"
+
+
+def test_a_results_folder_can_be_moved(spec, tmp_path):
+    path = trial_spec_path(tmp_path / "results" / "experiments" / "1" / "jobs" / "7.json")
+    path.parent.mkdir(parents=True)
+    spec.write(path)
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    moved = TrialSpec.read(tmp_path / "elsewhere" / path.relative_to(tmp_path / "results"))
+    assert moved.prepared_dir == tmp_path / "elsewhere" / "prepared" / "it's here"
+    assert moved.results_db == tmp_path / "elsewhere" / "results.db"
+    assert moved.word_vectors == tmp_path / "glove.txt"
 
 
 def test_a_missing_spec_says_how_trials_are_started(tmp_path):

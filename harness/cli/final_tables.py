@@ -15,6 +15,7 @@ from harness.metrics import (
     macro_f1_of,
     predicted_classes,
     unweighted_accuracy_of,
+    weighted_accuracy,
     weighted_accuracy_of,
 )
 from harness.statistics import bootstrap_interval, mean_and_spread
@@ -88,10 +89,14 @@ def print_comparison(console: Console, training: FinalTraining, comparison: Comp
     """Print what it costs to train the fusion layers alone."""
     table = Table("", "weighted accuracy", "seconds a seed", title=f"Scored on {comparison.scored_on}")
     for variant in comparison.variants:
-        spread = mean_and_spread(variant.accuracies)
-        deviation = f" ± {100 * spread.deviation:.2f}" if len(variant.accuracies) > 1 else ""
+        accuracies = [
+            weighted_accuracy(comparison.emotions, probabilities.argmax(axis=1))
+            for probabilities in variant.probabilities.values()
+        ]
+        spread = mean_and_spread(accuracies)
+        deviation = f" ± {100 * spread.deviation:.2f}" if len(accuracies) > 1 else ""
         seconds = f"{mean_and_spread(variant.seconds).mean:.1f}" if variant.seconds else ""
-        table.add_row(variant.name, f"{100 * spread.mean:.2f}{deviation}", seconds)
+        table.add_row(variant.kind.split(", ", 1)[-1], f"{100 * spread.mean:.2f}{deviation}", seconds)
     console.print(table)
     console.print(
         f"Mean{' ± standard deviation' if len(training.seeds) > 1 else ''} over {len(training.seeds)} seed(s).",

@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "retrain-best": LazyCommand(
         "harness.cli.retrain", "retrain_best", "Train the best trial's point on train + validation."
     ),
+    "tables": LazyCommand(
+        "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its figures beside ours."
+    ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
 }
 

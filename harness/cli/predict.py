@@ -34,6 +34,7 @@ def predict(
 
     MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
     probabilities are the mean over the model's seeds. What the model was trained with must be given.
+    What is irregular in the files is told on standard error, with what was done about it.
 
     \b
     Example:
@@ -49,9 +50,12 @@ def predict(
     from harness.predict import Recorded
     from harness.predict import predict as predict_emotion
 
-    probabilities = predict_emotion(model, Recorded(wav, transcript, mocap, start, end))
+    classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end))
+    for found in classification.irregularities:
+        click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
+    probabilities = classification.probabilities
     if as_json:
-        click.echo(json.dumps(probabilities))
+        click.echo(json.dumps(dict(probabilities)))
         return
     table = Table("emotion", "probability")
     for emotion, probability in sorted(probabilities.items(), key=lambda item: -item[1]):

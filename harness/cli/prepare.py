@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.features.ingest_report import IngestReport
-    from harness.features.prepared import Progress
     from harness.splits import Protocol
 
 #: The names stand here too, so that the help needs no import of the features.
@@ -65,6 +63,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     """
     from rich.console import Console
 
+    from harness.cli.progress import progress_bar
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.marker import NOTE, is_synthetic
     from harness.features.prepared import prepare_corpus, prepared_dir_for
@@ -77,25 +76,9 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
         console.print(NOTE, soft_wrap=True)
     settings = speech_settings(PROTOCOLS[protocol], speech)
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
-    with _progress_bar() as progress:
+    with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
     _print_report(console, report, PROTOCOLS[protocol])
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("reading dialogues"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading dialogues", total=None, visible=False)
-
-        def show(num_done: int, num_all: int) -> None:
-            bar.update(task, completed=num_done, total=num_all, visible=num_all > 0)
-
-        yield show
 
 
 def _print_report(console: Console, report: IngestReport, protocol: Protocol) -> None:
@@ -155,6 +138,7 @@ def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
 
 
 def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
+    from harness.corpus.layout import MocapStream
     from harness.features.manifest import MODALITIES
 
     for modality in MODALITIES:
@@ -167,6 +151,11 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
             what = "recording of a whole dialogue" if is_cut and modality == "speech" else modality
             console.print(
                 f"{modality}: the corpus has no {what}, so systems that need {modality} cannot use it."
+            )
+    for stream in MocapStream:
+        if report.mocap_streams and stream not in report.mocap_streams:
+            console.print(
+                f"mocap: the corpus has nothing of the {stream}'s motion, so systems that need it cannot use it."
             )
 
 

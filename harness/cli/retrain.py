@@ -87,7 +87,7 @@ def retrain_best(
     database = results / "results.db"
     ResultsReader.open_readonly(database).close()
     with ResultsStore.open(database) as store:
-        training = plan_final_training(store, results, eid, num_seeds)
+        training = plan_final_training(store, results, eid, num_seeds, opens_test=test)
         print_final_training(console, training)
         command = " ".join(["harness", *sys.argv[1:]]) if test else None
         if without or replace:
@@ -101,13 +101,13 @@ def _retrain(console: Console, training: FinalTraining, store: ResultsStore, com
     from rich.progress import Progress
 
     from harness.cli.final_tables import print_test_scores
-    from harness.model_card import write_model_card
     from harness.retrain import train_final_models
-    from harness.saved_model import ModelRecord
     from harness.sealed_test import score_test_session
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("training", total=len(training.seeds) * training.num_epochs)
+        goes_on = command is not None and training.test_chooses_epoch
+        num_epochs = training.spec.max_epochs if goes_on else training.num_epochs
+        bar = progress.add_task("training", total=len(training.seeds) * num_epochs)
 
         def show(seed: int, epoch: int) -> None:
             progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
@@ -118,7 +118,6 @@ def _retrain(console: Console, training: FinalTraining, store: ResultsStore, com
         else:
             scores = score_test_session(training, store, command, show)
     if scores:
-        write_model_card(training.model_dir, ModelRecord.read(training.model_dir), scores)
         print_test_scores(console, training, scores, store.openings())
     return training.model_dir
 

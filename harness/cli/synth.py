@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -78,6 +76,7 @@ def synth(
     Example:
       harness synth synthetic --scale 0.1 --seed 0
     """
+    from harness.cli.progress import progress_bar
     from harness.corpus.synthetic.marker import NOTE
     from harness.corpus.synthetic.plan import plan_corpus
     from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
@@ -99,23 +98,7 @@ def synth(
         f"{plan.num_utterances} utterances, {plan.num_four_class} of them of the four classes, in "
         f"{len(plan.dialogues)} dialogues: {size.num_files} files, about {format_bytes(size.num_bytes)}."
     )
-    with _progress_bar() as progress:
+    with progress_bar("writing dialogues") as progress:
         write_synthetic(folder, settings, progress, jobs)
     click.echo(f"The synthetic corpus is in {folder}")
     click.echo(NOTE)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("writing dialogues"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("writing dialogues", total=None, visible=False)
-
-        def show(num_written: int, num_all: int) -> None:
-            bar.update(task, completed=num_written, total=num_all, visible=True)
-
-        yield show

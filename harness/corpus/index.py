@@ -62,23 +62,31 @@ def build_index(layout: CorpusLayout, jobs: int = 1) -> CorpusIndex:
     Raises:
         CorpusError: no dialogue has a label file
     """
-    sessions = layout.sessions()
-    dialogue_ids = [name for session in sessions for name in layout.dialogue_ids(session)]
+    dialogues = Parallel(n_jobs=jobs)(delayed(read_dialogue)(layout, name) for name in list_dialogues(layout))
+    utterances = sorted(
+        (utterance for dialogue in dialogues for utterance in dialogue.utterances),
+        key=lambda utterance: utterance.utterance_id,
+    )
+    unlabelled = [find_unlabelled_dialogues(layout, session) for session in layout.sessions()]
+    irregularities = merge_irregularities(
+        *(dialogue.irregularities for dialogue in dialogues), *unlabelled
+    )
+    return CorpusIndex(tuple(utterances), irregularities)
+
+
+def list_dialogues(layout: CorpusLayout) -> list[str]:
+    """List the dialogues of all sessions that have a label file, sorted.
+
+    Raises:
+        CorpusError: there is none
+    """
+    dialogue_ids = [name for session in layout.sessions() for name in layout.dialogue_ids(session)]
     if not dialogue_ids:
         raise CorpusError(
             f"corpus {str(layout.root)!r}: found no label file; expected some like "
             f"{layout.relative(layout.annotation_path('Ses01F_impro01'))!r}"
         )
-    dialogues = Parallel(n_jobs=jobs)(delayed(read_dialogue)(layout, name) for name in dialogue_ids)
-    utterances = sorted(
-        (utterance for dialogue in dialogues for utterance in dialogue.utterances),
-        key=lambda utterance: utterance.utterance_id,
-    )
-    unlabelled = [find_unlabelled_dialogues(layout, session) for session in sessions]
-    irregularities = merge_irregularities(
-        *(dialogue.irregularities for dialogue in dialogues), *unlabelled
-    )
-    return CorpusIndex(tuple(utterances), irregularities)
+    return dialogue_ids
 
 
 def find_unlabelled_dialogues(layout: CorpusLayout, session: int) -> list[Irregularity]:

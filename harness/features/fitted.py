@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,7 +20,7 @@ from harness.features.scaling import ColumnScaling, MocapScaling, SpeechScaling
 from harness.features.speech import SpeechSettings
 from harness.features.text import Tokenizer
 from harness.files import write_json, write_then_rename
-from harness.splits import Protocol, Vocabulary, read_protocol
+from harness.splits import Protocol, Vocabulary, protocol_from_json
 
 __all__ = ["FittedFeatures", "MocapScaling", "SpeechScaling", "fit_features"]
 
@@ -126,7 +126,7 @@ class FittedFeatures:
         vocabulary = record["vocabulary"]
         return cls(
             modalities=modalities,
-            protocol=read_protocol({"base": "paper", **record["protocol"]}),
+            protocol=protocol_from_json(record["protocol"]),
             speech_settings=SpeechSettings.from_json(record["speech_settings"]),
             speech_columns=tuple(record["speech_columns"]),
             tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary)),
@@ -160,7 +160,8 @@ def fit_features(
 
     Args:
         modalities: of ``speech``, ``text``, ``mocap``, those that the model takes
-        word_vectors: a GloVe or word2vec file, whose dimension then counts; None to train on ``train``
+        word_vectors: a GloVe or word2vec file, whose dimension then counts; None to train on ``train``;
+            not opened where the model makes its own embedding
         embedding_dimension: numbers of a trained vector; None where the model makes its own embedding
         seed: decides the trained vectors and those of words without one
         vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
@@ -203,7 +204,7 @@ def _fit_tokenizer(train: Features, protocol: Protocol, extra: Features | None) 
 def _make_embedding(
     tokenizer: Tokenizer, train: Features, path: Path | None, dimension: int | None, seed: int
 ) -> tuple[npt.NDArray[np.float32] | None, str]:
-    if path is None and dimension is None:
+    if dimension is None:
         return None, "the model's own random vectors"
     # Imported here: gensim takes longer to import than everything else that a model without text needs.
     from harness.features.word_vectors import embedding_matrix, read_word_vectors, train_word_vectors
@@ -215,7 +216,7 @@ def _make_embedding(
             f"{len(tokenizer.vocabulary)} words, the others are small random vectors"
         )
     else:
-        vectors = train_word_vectors(train.transcripts, cast(int, dimension), seed)
+        vectors = train_word_vectors(train.transcripts, dimension, seed)
         source = (
             f"gensim Word2Vec, {dimension} numbers a word, trained on the {len(train)} training transcripts"
         )

@@ -49,6 +49,7 @@ class DialogueRecord:
         file_hashes: SHA-256 of each file's content, by its path from the corpus's root
         mocap_columns: names of the columns of each stream that has a readable file
         num_present: four-class utterances that have anything of a modality, by modality
+        num_with_stream: four-class utterances that have any number of a motion stream, by stream
     """
 
     utterances: tuple[Utterance, ...]
@@ -56,6 +57,7 @@ class DialogueRecord:
     file_hashes: Mapping[str, str]
     mocap_columns: Mapping[str, tuple[str, ...]]
     num_present: Mapping[str, int]
+    num_with_stream: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def read_features(
         file_hashes={layout.relative(path): _hash_file(path) for path in layout.dialogue_files(dialogue_id)},
         mocap_columns={stream.value: track.columns for stream, track in tracks.items()},
         num_present=_count_present(four_class(utterances), arrays),
+        num_with_stream=_count_streams(arrays.mocap),
     )
     return record, arrays
 
@@ -138,6 +141,13 @@ def _count_present(utterances: Sequence[Utterance], arrays: DialogueArrays) -> d
         "speech": int((arrays.speech_lengths > 0).sum()),
         "text": sum(utterance.transcript is not None for utterance in utterances),
         "mocap": int((~arrays.mocap_empty).any(axis=1).sum()),
+    }
+
+
+def _count_streams(mocap: Floats) -> dict[str, int]:
+    return {
+        stream.value: int((~np.isnan(mocap[:, :, MOCAP_COLUMNS[stream]])).any(axis=(1, 2)).sum())
+        for stream in MocapStream
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.corpus.checks import compare_counts, count_by_session
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
+from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
 from harness.features.manifest import MODALITIES
@@ -31,6 +32,7 @@ class IngestReport:
         counts: by session: utterances of each of the four classes, and of ``all labels``
         differences: one sentence for each count that differs from the complete release's
         num_present: four-class utterances that have anything of a modality, by modality
+        num_with_stream: four-class utterances that have any number of a motion stream, by stream
         irregularities: how many of each kind
         num_dialogues: of the corpus
         num_read: of them, those whose files were read in this run; the others had been read before
@@ -42,6 +44,7 @@ class IngestReport:
     counts: Mapping[int, Mapping[str, int]]
     differences: tuple[str, ...]
     num_present: Mapping[str, int]
+    num_with_stream: Mapping[str, int]
     irregularities: Mapping[IrregularityKind, int]
     num_dialogues: int
     num_read: int
@@ -65,6 +68,11 @@ class IngestReport:
     def modalities(self) -> tuple[str, ...]:
         """Those of which the corpus has anything at all."""
         return tuple(modality for modality in MODALITIES if self.num_present[modality])
+
+    @property
+    def mocap_streams(self) -> tuple[MocapStream, ...]:
+        """The motion streams of which the corpus has any number at all."""
+        return tuple(stream for stream in MocapStream if self.num_with_stream[stream])
 
     @property
     def irregularities_path(self) -> Path:

@@ -41,7 +41,7 @@ class EncodedWords:
         cls, tokenizer: Tokenizer, transcripts: tuple[str | None, ...], max_words: int
     ) -> EncodedWords:
         """Encode transcripts; of too many words the last ones are kept, as Keras's pad_sequences does."""
-        encoded = [tokenizer.encode(transcript)[-max_words:] for transcript in transcripts]
+        encoded = [_last(tokenizer.encode(transcript), max_words) for transcript in transcripts]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
         flat = [number for ids in encoded for number in ids]
@@ -74,12 +74,15 @@ class Inputs:
 
     @property
     def lengths(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Steps of each utterance by modality, to make batches of like length: ``speech`` and ``text``."""
+        """Steps of each utterance by modality, to make batches of like length: ``speech`` and ``text``.
+
+        Under ``Lengths.PADDED`` all have the full length.
+        """
         lengths: dict[str, npt.NDArray[Any]] = {}
         if self.fitted.speech is not None:
-            lengths["speech"] = self.features.speech_lengths
+            lengths["speech"] = self._padded(self.features.speech_lengths, self.features.speech_shape[0])
         if self.words is not None:
-            lengths["text"] = self.words.lengths
+            lengths["text"] = self._padded(self.words.lengths, self.fitted.protocol.max_words)
         return lengths
 
     def batch(self, rows: Rows) -> Batch:
@@ -88,9 +91,9 @@ class Inputs:
         Returns:
             ``speech`` float32 (num_rows, num_frames, num_columns) and ``speech_lengths`` int32 (num_rows,):
             scaled, 0 beyond an utterance's length, cut to the longest of the batch.
-            ``text`` int32 (num_rows, num_words) and ``text_lengths`` int32 (num_rows,): ids, padded with 0 on
-            the right, cut to the longest of the batch.
-            ``mocap`` float32 (num_rows, 200, 189): scaled, without NaN.
+            ``text`` int32 (num_rows, num_words): ids, padded with 0 on the right, cut to the longest of the batch.
+            ``mocap`` float32 (num_rows, 200, 189) and ``mocap_lengths`` int32 (num_rows,): scaled, without NaN,
+            with the windows up to the last one that has anything.
             A missing recording or transcript has the length 0; there is always at least one step.
             Under ``Lengths.PADDED`` all utterances have the full length, as ``..._lengths`` say too, and
             words are padded on the left.
@@ -100,7 +103,7 @@ class Inputs:
         if self.fitted.speech is not None:
             batch["speech"], batch["speech_lengths"] = self._speech(asked)
         if self.words is not None:
-            batch["text"], batch["text_lengths"] = self._text(asked, self.words)
+            batch["text"] = self._text(asked, self.words)
         if self.fitted.mocap is not None:
             batch["mocap"], batch["mocap_lengths"] = self._mocap(asked)
         return batch
@@ -108,6 +111,9 @@ class Inputs:
     @property
     def _is_padded(self) -> bool:
         return self.fitted.protocol.lengths is Lengths.PADDED
+
+    def _padded(self, lengths: npt.NDArray[Any], full_length: int) -> npt.NDArray[Any]:
+        return np.full_like(lengths, full_length) if self._is_padded else lengths
 
     def _speech(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Counts]:
         assert self.fitted.speech is not None
@@ -120,13 +126,11 @@ class Inputs:
             frames[np.arange(width) >= lengths[:, None]] = 0.0
         if protocol.chroma is Chroma.ZEROS:
             frames[:, :, self.fitted.chroma_columns] = 0.0
-        return frames, np.full_like(lengths, width) if self._is_padded else lengths
+        return frames, self._padded(lengths, width)
 
-    def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> tuple[Counts, Counts]:
-        lengths = words.lengths[rows]
-        width = self.fitted.protocol.max_words if self._is_padded else _longest(lengths)
-        ids = words.pad(rows, width, on_the_left=self._is_padded)
-        return ids, np.full_like(lengths, width) if self._is_padded else lengths
+    def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> Counts:
+        width = self.fitted.protocol.max_words if self._is_padded else _longest(words.lengths[rows])
+        return words.pad(rows, width, on_the_left=self._is_padded)
 
     def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Counts]:
         assert self.fitted.mocap is not None
@@ -135,7 +139,7 @@ class Inputs:
         is_lost = np.isnan(windows)
         lengths = np.full(len(rows), windows.shape[1], dtype=np.int32)
         if not self._is_padded:
-            lengths = _last_seen(~is_lost.all(axis=2))
+            lengths = _last_seen(np.asarray(~is_lost.all(axis=2)))
         if protocol.mocap_gaps is MocapGaps.ZEROS:
             np.copyto(windows, 0.0, where=is_lost)
         if protocol.scaling is Scaling.STANDARDISED:
@@ -155,6 +159,10 @@ class Inputs:
 def _last_seen(seen: npt.NDArray[np.bool_]) -> Counts:
     """Steps up to the last one that was seen, int32 (num_rows,), of bool (num_rows, num_steps)."""
     return np.asarray((np.arange(1, seen.shape[1] + 1) * seen).max(axis=1), dtype=np.int32)
+
+
+def _last(ids: list[int], count: int) -> list[int]:
+    return ids[max(0, len(ids) - count) :]
 
 
 def _longest(lengths: Counts) -> int:

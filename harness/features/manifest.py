@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.speech import SpeechSettings
 from harness.files import write_json
@@ -17,7 +18,7 @@ MANIFEST_NAME = "manifest.json"
 #: What a message tells the reader to do about a damaged file of prepared features.
 PREPARE_AGAIN = f"delete the {MANIFEST_NAME} above it and run harness prepare again"
 #: Counts up when the folder's files change their meaning.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class SessionRecord:
     Attributes:
         num_utterances: of every label: the lines of ``utterances.jsonl``
         num_four_class: the rows of every array, sorted by utterance id
-        arrays: by name; the file is ``<name>.npy``
+        arrays: by name; the file is ``<name>.npy``. ``mocap_empty``, bool (num_four_class, 200), marks the
+            windows in which no stream has a row; it is there for readers of the folder, no model takes it
         utterances_sha256, utterances_num_bytes: of ``utterances.jsonl``
     """
 
@@ -56,6 +58,7 @@ class Manifest:
         corpus_path: as it was given; says nothing of the content
         corpus_hash: SHA-256 over every source file's place and content
         modalities: those of which the corpus has anything at all
+        mocap_streams: those of which a four-class utterance has any number at all, in the order of the columns
         versions: of what computed the features, by name
         sessions: by number
         source_hash: over the sizes and times of the source files and all else that changes the features:
@@ -68,6 +71,7 @@ class Manifest:
     speech_columns: tuple[str, ...]
     mocap_columns: tuple[str, ...]
     modalities: tuple[str, ...]
+    mocap_streams: tuple[MocapStream, ...]
     versions: Mapping[str, str]
     sessions: Mapping[int, SessionRecord]
     source_hash: str
@@ -119,6 +123,7 @@ class Manifest:
                 speech_columns=tuple(record["speech_columns"]),
                 mocap_columns=tuple(record["mocap_columns"]),
                 modalities=tuple(record["modalities"]),
+                mocap_streams=tuple(MocapStream(name) for name in record["mocap_streams"]),
                 versions=record["versions"],
                 sessions={int(key): _session_record(value) for key, value in record["sessions"].items()},
                 source_hash=record["source_hash"],

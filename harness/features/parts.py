@@ -21,7 +21,7 @@ from harness.features.utterance_list import utterance_from_json, utterance_to_js
 from harness.files import write_then_rename
 
 #: Counts up when the same files give other features or are told of in another way.
-INGEST_VERSION = 1
+INGEST_VERSION = 2
 
 PARTS_NAME = "parts"
 
@@ -85,6 +85,7 @@ def _record_to_json(record: DialogueRecord) -> dict[str, Any]:
         "file_hashes": dict(record.file_hashes),
         "mocap_columns": dict(record.mocap_columns),
         "num_present": dict(record.num_present),
+        "num_with_stream": dict(record.num_with_stream),
     }
 
 
@@ -98,4 +99,5 @@ def _record_from_json(record: Mapping[str, Any]) -> DialogueRecord:
         file_hashes=record["file_hashes"],
         mocap_columns={stream: tuple(names) for stream, names in record["mocap_columns"].items()},
         num_present=record["num_present"],
+        num_with_stream=record["num_with_stream"],
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from harness import __version__
-from harness.corpus.index import find_unlabelled_dialogues
+from harness.corpus.index import find_unlabelled_dialogues, list_dialogues
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
@@ -26,7 +26,7 @@ from harness.corpus.irregularities import (
     merge_irregularities,
 )
 from harness.corpus.layout import CorpusLayout, MocapStream, find_root
-from harness.errors import CorpusError, FeatureError
+from harness.errors import FeatureError
 from harness.features.assembly import assemble_session, corpus_hash, remove_session_files
 from harness.features.ingest import DialogueRecord
 from harness.features.ingest_report import IngestReport, count_utterances, write_irregularities
@@ -121,6 +121,7 @@ def _prepare(
         speech_columns=column_names(settings),
         mocap_columns=columns,
         modalities=report.modalities,
+        mocap_streams=report.mocap_streams,
         versions=_versions(),
         sessions=_assemble(layout, prepared_dir, records, paths, settings, report.modalities),
         source_hash=source_hash,
@@ -149,13 +150,7 @@ def _locked(prepared_dir: Path) -> Iterator[None]:
 
 
 def _part_keys(layout: CorpusLayout, settings: SpeechSettings) -> dict[str, str]:
-    dialogue_ids = [name for session in layout.sessions() for name in layout.dialogue_ids(session)]
-    if not dialogue_ids:
-        raise CorpusError(
-            f"corpus {str(layout.root)!r}: found no label file; expected some like "
-            f"{layout.relative(layout.annotation_path('Ses01F_impro01'))!r}"
-        )
-    return {name: part_key(layout, name, settings) for name in dialogue_ids}
+    return {name: part_key(layout, name, settings) for name in list_dialogues(layout)}
 
 
 def _hash_source(keys: Mapping[str, str], unlabelled: Sequence[Irregularity]) -> str:
@@ -257,6 +252,10 @@ def _make_report(
         num_present={
             modality: sum(record.num_present[modality] for record in records.values())
             for modality in MODALITIES
+        },
+        num_with_stream={
+            stream.value: sum(record.num_with_stream[stream] for record in records.values())
+            for stream in MocapStream
         },
         irregularities=count_by_kind(irregularities),
         num_dialogues=len(records),

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
 from harness.errors import FeatureError
 from harness.features.gathered import Features
@@ -146,21 +147,35 @@ def session_dir(prepared_dir: Path, session: int) -> Path:
     return prepared_dir / f"Session{session}"
 
 
-def require_modalities(store: FeatureStore, system_name: str, modalities: Iterable[str]) -> None:
+def require_modalities(
+    store: FeatureStore,
+    system_name: str,
+    modalities: Iterable[str],
+    streams: Iterable[MocapStream] = tuple(MocapStream),
+) -> None:
     """Check that a corpus has what a system needs.
 
+    Args:
+        streams: those that the system reads of the motion; not looked at without ``mocap``
+
     Raises:
-        FeatureError: it lacks one; one sentence names the system, the modality and the corpus
+        FeatureError: it lacks one; one sentence names the system, the modality or stream, and the corpus
     """
-    for modality in modalities:
-        if modality not in store.modalities:
-            what = modality
-            if modality == "speech" and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
-                what = "speech from recordings of whole dialogues"
-            raise FeatureError(
-                f"system {system_name!r} needs {what}, which the corpus at "
-                f"{store.manifest.corpus_path!r} does not have"
-            )
+    needed = tuple(modalities)
+    missing = [_describe_modality(store, modality) for modality in needed if modality not in store.modalities]
+    if not missing and "mocap" in needed:
+        missing = [f"the {stream}'s motion" for stream in streams if stream not in store.manifest.mocap_streams]
+    if missing:
+        raise FeatureError(
+            f"system {system_name!r} needs {missing[0]}, which the corpus at "
+            f"{store.manifest.corpus_path!r} does not have"
+        )
+
+
+def _describe_modality(store: FeatureStore, modality: str) -> str:
+    if modality == "speech" and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
+        return "speech from recordings of whole dialogues"
+    return modality
 
 
 def _gather_counts(

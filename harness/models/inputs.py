@@ -128,6 +128,8 @@ def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> lay
         recurrent_activation=str(choices.gates),
         recurrent_dropout=choices.recurrent_dropout,
         zero_output_for_mask=steps,
+        # Its kernel refuses an utterance without a single step, and such there are.
+        use_cudnn=False,
         name=name,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -11,7 +12,17 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.models import hyperparameters as points
 from harness.models.hyperparameters import Gates, Hyperparameters, Optimizer
-from harness.splits import Lengths, Protocol
+from harness.splits import LayerDefaults, Protocol
+
+#: From (included) and to (excluded) of what is no count; a count is at least 1.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "dropout": (0.0, 1.0),
+    "recurrent_dropout": (0.0, 1.0),
+    "learning_rate": (1e-12, math.inf),
+    "adamlr": (1e-12, math.inf),
+    "directions": (1, 3),
+    "filters": (8, math.inf),  # halved three times
+}
 
 #: 2018's Keras, which the published code ran on.
 _OLD_GATES = {"gates": Gates.HARD_SIGMOID}
@@ -144,11 +155,11 @@ def read_hyperparameters(
 
     Args:
         values: hyperparameters by name, plain values
-        protocol: the defaults are the paper's, or the published code's where it computes on padding
+        protocol: says whose defaults, the paper's or the published code's
 
     Raises:
         UnknownNameError: a name, or the value of a named choice, that the system does not have
-        ExperimentFileError: a value of the wrong type
+        ExperimentFileError: a value of the wrong type, or out of its range
 
     Example:
         >>> from harness.splits import PROTOCOLS
@@ -156,7 +167,7 @@ def read_hyperparameters(
         200
     """
     known = {field.name: field.default for field in fields(system.hyperparameters)}
-    defaults = dict(system.published_code) if protocol.lengths is Lengths.PADDED else {}
+    defaults = dict(system.published_code) if protocol.layer_defaults is LayerDefaults.PUBLISHED_CODE else {}
     for name, value in values.items():
         if name not in known:
             raise unknown_name(f"hyperparameter of system {system.name!r}:", name, known)
@@ -176,4 +187,11 @@ def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
         raise ExperimentFileError(
             f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected {kind}"
         )
-    return type(default)(value)
+    number = type(default)(value)
+    low, high = RANGES.get(name, (1, math.inf))
+    if not low <= number < high:
+        raise ExperimentFileError(
+            f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected "
+            + (f"from {low:g} to below {high:g}" if high < math.inf else f"at least {low:g}")
+        )
+    return number

@@ -52,6 +52,10 @@ def _test_row(
     chosen_by = {
         ScoreKind.VALIDATION_CHOSEN: "validation",
         ScoreKind.TEST_MAXIMUM: "test set, optimistic",
+        ScoreKind.FUSION_RETRAINED: "validation; without a modality, fusion layers retrained",
+        ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
+        ScoreKind.ZEROED: "validation; zeros in place of a modality",
+        ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
     }
     predictions = findings.test_predictions.get((opening.opening_id, kind), [])
     return (

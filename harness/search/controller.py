@@ -16,7 +16,9 @@ from harness.search.experiment_record import (
     experiment_folder,
     find_experiment,
     lock_path,
+    resume_experiment,
 )
+from harness.search.identity import identity_of
 from harness.search.interrupts import Interrupts
 from harness.search.local import register_resources
 from harness.search.lock import held
@@ -81,7 +83,8 @@ def _open(
             f"The search space has {num_trials} points, and none is tried twice: the search ends after "
             f"{num_trials} trials, not n_samples {settings.num_samples}."
         )
-    earlier = None if fresh else find_experiment(store, settings, prepared)
+    parts = identity_of(settings, prepared)
+    earlier = None if fresh else find_experiment(store, settings, parts)
     left_running: dict[int, list[TrialRow]] = {}
     for experiment in store.experiments():
         if experiment.name == settings.name:
@@ -90,9 +93,8 @@ def _open(
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
     if earlier is None:
-        return create_experiment(store, settings, prepared, num_trials), []
-    store.update_experiment(earlier.eid, ExperimentStatus.RUNNING)
-    return store.experiment(earlier.eid), left_running[earlier.eid]
+        return create_experiment(store, settings, prepared, num_trials, parts), []
+    return resume_experiment(store, settings, earlier.eid, num_trials), left_running[earlier.eid]
 
 
 def _search(
@@ -148,7 +150,7 @@ def _close(context: SearchContext, search: SearchExperiment) -> SearchReport:
     return SearchReport(
         experiment=store.experiment(context.eid),
         ending=ending,
-        num_trials=search.proposer.num_samples,
+        num_trials=max(search.proposer.num_samples, len(trials)),
         num_by_status=num_by_status,
         best=store.best_trial(context.eid),
         max_failures=search.max_failures,

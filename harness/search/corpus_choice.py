@@ -87,7 +87,8 @@ def prepare_chosen(
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)
     )
-    require_modalities(FeatureStore.open(prepared_dir), training.system.name, training.system.modalities)
+    system = training.system
+    require_modalities(FeatureStore.open(prepared_dir), system.name, system.modalities, system.streams)
     prepared = PreparedCorpus(
         prepared_dir=prepared_dir,
         corpus_hash=report.corpus_hash,

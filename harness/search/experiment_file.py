@@ -15,24 +15,25 @@ from harness.models.systems import System, find_system
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.experiment_keys import ExperimentKeys, read_json_object
 from harness.search.job_script import JobScript, find_script
+from harness.search.known_keys import (
+    EXPERIMENT_KEYS,
+    JOB_FAILURE_KEYS,
+    SEARCH_SPACE_KEYS,
+    TRIAL_KEYS,
+    check_keys,
+    check_near_misses,
+)
 from harness.search.proposer import PROPOSERS, check_installed
-from harness.search.space import Parameter, ParameterType, SearchSpace
-from harness.search.space_file import check_near_misses, read_search_space
-from harness.splits import Protocol, read_protocol
+from harness.search.space import SearchSpace
+from harness.search.space_file import check_extremes, check_grid, read_search_space
+from harness.splits import SEALED_SESSION, Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
-
-_KNOWN_KEYS = (
-    *("name", "script", "resource", "target", "proposer", "parameter_config", "n_samples", "random_seed"),
-    *("n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine", "cwd"),
-    *("corpus", "protocol", "system", "search_space", "max_epochs", "patience", "timeout_seconds"),
-    *("memory_limit", "max_failures", "word_vectors", "speech_features", "compression"),
-)
-#: What only this package's own trials read.
-_TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features")
+#: Auptimizer's, allowed where they are switched off.
+_FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
 
 
 class Resource(StrEnum):
@@ -130,13 +131,19 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     """
     path = path.absolute()
     keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"))
-    check_near_misses(keys.values, _KNOWN_KEYS, keys.origin)
     _refuse_unsupported(keys)
+    # What nothing reads is said first: a misspelt key would else be reported as missing.
+    check = check_keys if "system" in keys.values else check_near_misses
+    check(keys.values, EXPERIMENT_KEYS, keys.origin)
 
     name = keys.text("name")
     script = _read_script(keys)
     system = _read_system(keys, script)
-    space, entries = _read_space(keys, system)
+    training = None
+    if system is not None:
+        _check_for_own_trials(keys)
+        training = _read_training(keys, system)
+    space, entries = _read_space(keys, training)
     proposer = _read_proposer(keys, space, entries)
     limits, max_failures = _read_limits(keys)
     return ExperimentSettings(
@@ -153,7 +160,7 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         num_parallel=keys.whole_number("n_parallel", low=1, high=MAX_PARALLEL, default=1),
         limits=limits,
         max_failures=max_failures,
-        training=None if system is None else _read_training(keys, system),
+        training=training,
         job_environment=keys.environment(),
         file=keys.without_environment(),
     )
@@ -162,9 +169,20 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
 def _refuse_unsupported(keys: ExperimentKeys) -> None:
     if "compression" in keys.values:
         raise keys.error("compression", "is given", "no such key: models are searched here, not compressed")
-    for key in ("early_stop", "save_model", "one_shot"):
+    for key in _FOREIGN_RESOURCE_ARGS:
         if keys.section("resource_args").get(key):
             raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run to their own end")
+
+
+def _check_for_own_trials(keys: ExperimentKeys) -> None:
+    """Refuse what Auptimizer would keep or allow, and this package's own trials make no sense of."""
+    check_keys(keys.values, EXPERIMENT_KEYS, keys.origin)
+    check_keys(keys.section("job_failure"), JOB_FAILURE_KEYS, f"{keys.origin}: job_failure")
+    for key in keys.section("resource_args"):
+        if key not in _FOREIGN_RESOURCE_ARGS:
+            raise keys.error(f"resource_args.{key}", "is given", "no such key: nothing reads it")
+    if keys.values.get("target") == "min":
+        raise keys.error("target", "is 'min'", "'max': the score of harness's own trials is an accuracy")
 
 
 def _read_script(keys: ExperimentKeys) -> JobScript:
@@ -180,7 +198,7 @@ def _read_script(keys: ExperimentKeys) -> JobScript:
 
 def _read_system(keys: ExperimentKeys, script: JobScript) -> System | None:
     if "system" not in keys.values and not script.is_harness_trial:
-        for key in _TRIAL_KEYS:
+        for key in TRIAL_KEYS:
             if key in keys.values:
                 found = f"is given, and script '{script.path.name}' is not harness's own"
                 raise keys.error(key, found, "a system beside it")
@@ -189,8 +207,10 @@ def _read_system(keys: ExperimentKeys, script: JobScript) -> System | None:
 
 
 def _read_space(
-    keys: ExperimentKeys, system: System | None
+    keys: ExperimentKeys, training: TrainingSettings | None
 ) -> tuple[SearchSpace, tuple[Mapping[str, Any], ...]]:
+    system = None if training is None else training.system
+    check = check_near_misses if system is None else check_keys
     if "search_space" not in keys.values:
         expected = "a list of hyperparameters, or a search_space in its place"
         entries = keys.required("parameter_config", expected)
@@ -204,6 +224,7 @@ def _read_space(
             path = path.parent / "search_spaces" / path.name
         origin = f"search space '{keys.values['search_space']}'"
         held = read_json_object(path, origin)
+        check(held, SEARCH_SPACE_KEYS, origin)
         named = held.get("system")
         if named is not None and named != (None if system is None else system.name):
             found = "has none" if system is None else f"is of system {system.name!r}"
@@ -212,6 +233,8 @@ def _read_space(
             )
         entries = held.get("parameter_config")
     space = read_search_space(entries, origin, system)
+    if training is not None:
+        check_extremes(space, origin, training.system, training.protocol)
     return space, tuple(dict(entry) for entry in entries)
 
 
@@ -228,24 +251,8 @@ def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: tuple[Mapp
             )
     if proposer == "sequence":
         for parameter, entry in zip(space.parameters, entries, strict=True):
-            _check_grid(keys, parameter, entry)
+            check_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")
     return proposer
-
-
-def _check_grid(keys: ExperimentKeys, parameter: Parameter, entry: Mapping[str, Any]) -> None:
-    if parameter.type is ParameterType.CHOICE:
-        return
-    origin = f"{keys.origin}: parameter {parameter.name!r}"
-    interval, number = entry.get("interval", 1), entry.get("n", 2)
-    if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
-        raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
-    if not isinstance(number, int) or isinstance(number, bool) or number < 2:
-        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 on")
-    num_values = parameter.num_values
-    if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
-        raise ExperimentFileError(
-            f"{origin}: n is {number}, and there are {num_values} values between its bounds; expected no more"
-        )
 
 
 def _read_limits(keys: ExperimentKeys) -> tuple[JobLimits, int | None]:
@@ -271,6 +278,12 @@ def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
         protocol = read_protocol(keys.values.get("protocol", "paper"))
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
+    if protocol.test_session != SEALED_SESSION:
+        raise keys.error(
+            "protocol",
+            f"tests Session {protocol.test_session}, so that a search would train on Session {SEALED_SESSION}",
+            f"test_session {SEALED_SESSION}; the others are for `harness tables --leave-one-session-out`",
+        )
     return TrainingSettings(
         system=system,
         protocol=protocol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from harness.errors import ExperimentFileError
 from harness.files import write_json
 from harness.search.corpus_choice import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
-from harness.search.identity import describe_differences, hash_identity, identity_of
+from harness.search.identity import describe_differences, hash_identity
 from harness.search.orphans import MARK_NAME
 from harness.store.records import ExperimentRecord, ExperimentRow
 from harness.store.results import ResultsStore
@@ -61,15 +62,17 @@ def lock_path(results_dir: Path, name: str) -> Path:
 
 
 def find_experiment(
-    store: ResultsStore, settings: ExperimentSettings, prepared: PreparedCorpus | None
+    store: ResultsStore, settings: ExperimentSettings, parts: Mapping[str, Any]
 ) -> ExperimentRow | None:
     """Return the experiment to go on with, None where none has that name.
+
+    Args:
+        parts: the identity that the experiment file has now
 
     Raises:
         ExperimentFileError: the experiments of that name were begun with something else
     """
     named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
-    parts = identity_of(settings, prepared)
     same = [experiment for experiment in named if experiment.identity == hash_identity(parts)]
     if same:
         return same[-1]
@@ -90,14 +93,31 @@ def create_experiment(
     settings: ExperimentSettings,
     prepared: PreparedCorpus | None,
     num_samples: int,
+    parts: Mapping[str, Any],
 ) -> ExperimentRow:
-    """Record a new experiment, and make its folder."""
-    parts = identity_of(settings, prepared)
+    """Record a new experiment of identity ``parts``, and make its folder."""
     eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_identity(parts)))
     folder = experiment_folder(settings.results_dir, eid)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_json(folder.identity_path, parts)
     return store.experiment(eid)
+
+
+def resume_experiment(
+    store: ResultsStore, settings: ExperimentSettings, eid: int, num_samples: int
+) -> ExperimentRow:
+    """Record that an experiment goes on, as the experiment file wants it now.
+
+    Args:
+        num_samples: trials to run in all; those that were begun before count even where it is fewer
+    """
+    begun = {trial.trial_index for trial in store.trials(eid)}
+    store.resume_experiment(eid, max(num_samples, len(begun)), _settings_text(settings))
+    return store.experiment(eid)
+
+
+def _settings_text(settings: ExperimentSettings) -> str:
+    return json.dumps(settings.file, sort_keys=True)
 
 
 def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
@@ -129,7 +149,7 @@ def _describe(
         target=settings.target,
         script=settings.script.text,
         search_space=json.dumps(settings.searched),
-        settings=json.dumps(settings.file, sort_keys=True),
+        settings=_settings_text(settings),
         shortened=None if prepared is None else prepared.shortened,
         package_version=__version__,
     )

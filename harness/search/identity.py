@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from harness.files import hash_file
 from harness.search.corpus_choice import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
 
@@ -15,7 +16,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
     """Return everything that changes an experiment's outcome, by the experiment file's keys.
 
     How many trials, how many at once and when they are given up is no part of it: ``n_samples`` may be
-    raised, and the search goes on.
+    raised, and the search goes on. Reads the whole file of word vectors, wherever it lies.
     """
     parts: dict[str, Any] = {
         "script": settings.script.text,
@@ -36,7 +37,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "max_epochs": prepared.max_epochs,
             "patience": prepared.patience,
             "speech_features": settings.training.speech_features,
-            "word_vectors": None if vectors is None else [vectors.name, vectors.stat().st_size],
+            "word_vectors": None if vectors is None else hash_file(vectors),
         }
         choices = settings.training.protocol.to_json().items()
         parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}

@@ -18,7 +18,7 @@ from harness.corpus.utterances import Seconds
 from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import TrialOutcome
 from harness.search.view import Ending, SearchPlan, SearchReport
-from harness.store.records import TrialRow
+from harness.store.records import TrialRow, TrialStatus
 from harness.store.results import ResultsStore
 
 #: Seconds between two looks at the running trials.
@@ -67,7 +67,7 @@ class PlainView:
     def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
         """Say what is about to be done."""
         self._plan, self._store = plan, store
-        self._ended = plan.num_done
+        self._ended: set[int] = set()
         self._began = time.monotonic()
         experiment = plan.experiment
         of = ""
@@ -91,11 +91,13 @@ class PlainView:
 
     def trial_started(self, trial: TrialJob) -> None:
         """Print the trial's point."""
+        self._begin_trial(trial)
         self._print(f"trial {trial.trial_index} begins: {format_point(trial.point)}")
 
     def trial_ended(self, trial: TrialJob, outcome: TrialOutcome) -> None:
         """Print what the trial came to, and the best so far."""
-        self._ended += 1
+        if outcome.status is not TrialStatus.STOPPED:
+            self._ended.add(trial.trial_index)
         if outcome.score is None:
             self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
             return
@@ -135,6 +137,10 @@ class PlainView:
     def close(self) -> None:
         """Give back what the terminal lent."""
 
+    def _begin_trial(self, trial: TrialJob) -> None:
+        # Another attempt: what ended before was not the trial's end.
+        self._ended.discard(trial.trial_index)
+
     @property
     def _measure(self) -> str:
         return "validation accuracy" if self._plan.experiment.system else "score"
@@ -146,8 +152,8 @@ class PlainView:
 
     def _time_left(self) -> str:
         """Tell how long the search will go on, if trials keep taking as long as they did."""
-        num_ended_here = self._ended - self._plan.num_done
-        num_left = self._plan.num_trials - self._ended
+        num_ended_here = len(self._ended)
+        num_left = self._plan.num_trials - self._plan.num_done - num_ended_here
         if num_left <= 0 or num_ended_here <= 0:
             return f"{max(num_left, 0)} to go"
         seconds = (time.monotonic() - self._began) / num_ended_here * num_left
@@ -188,7 +194,8 @@ class LiveView(PlainView):
         self._live.start()
 
     def trial_started(self, trial: TrialJob) -> None:
-        """The table shows it."""
+        """Leave it to the table to show the trial."""
+        self._begin_trial(trial)
 
     def look(self) -> Seconds | None:
         """Show the running trials as their records stand."""

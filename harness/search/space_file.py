@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
-from harness.errors import ExperimentFileError
-from harness.models.systems import System
+from harness.errors import ExperimentFileError, HarnessError
+from harness.models.systems import System, read_hyperparameters
+from harness.search.known_keys import PARAMETER_KEYS, check_keys, check_near_misses
 from harness.search.space import Parameter, ParameterType, SearchSpace
+from harness.splits import Protocol
 
-#: ``interval`` and ``n`` are those of Auptimizer's proposer ``sequence``.
-_KEYS = ("name", "range", "type", "log", "step", "interval", "n")
 #: Names that Auptimizer, its proposers or results.db keep for themselves.
 _RESERVED = ("job_id", "tid", "trial_id", "trial_index", "save_model", "n_iterations")
 #: Beyond it neighbouring integers are one and the same in a file of JSON numbers.
@@ -37,9 +36,10 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
             f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
             '{"name": ..., "range": ..., "type": ...}'
         )
+    check = check_near_misses if system is None else check_keys
     parameters: list[Parameter] = []
     for number, entry in enumerate(entries, start=1):
-        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin)
+        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin, check)
         for earlier in parameters:
             # results.db has a column for each, and SQLite's columns know no upper and lower case.
             if earlier.name.lower() == parameter.name.lower():
@@ -53,22 +53,43 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
     return SearchSpace(tuple(parameters))
 
 
-def check_near_misses(keys: Collection[str], known: Collection[str], origin: str) -> None:
-    """Refuse a key that is a misspelt known one; any other unknown key stays, as Auptimizer keeps it.
+def check_extremes(space: SearchSpace, origin: str, system: System, protocol: Protocol) -> None:
+    """Build a point from each parameter's bounds and choices, so that no trial is the first to fail at one.
 
     Raises:
-        ExperimentFileError: e.g. ``n_sample`` beside the known ``n_samples``
+        ExperimentFileError: a value that the system's hyperparameter cannot have
     """
-    for key in keys:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-            if near:
-                raise ExperimentFileError(
-                    f"{origin}: unknown key {key!r}; expected {near[0]!r}, or a name unlike it"
-                )
+    for parameter in space.parameters:
+        for value in parameter.choices or (parameter.low, parameter.high):
+            try:
+                read_hyperparameters(system, {parameter.name: value}, protocol)
+            except HarnessError as error:
+                raise ExperimentFileError(f"{origin}: parameter {parameter.name!r}: {error}") from error
 
 
-def _read_parameter(entry: object, numbered: str, origin: str) -> Parameter:
+def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> None:
+    """Check the grid that proposer ``sequence`` lays over a parameter.
+
+    Raises:
+        ExperimentFileError: ``interval`` or ``n`` makes no grid
+    """
+    if parameter.type is ParameterType.CHOICE:
+        return
+    interval, number = entry.get("interval", 1), entry.get("n", 2)
+    if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
+        raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 2:
+        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 on")
+    num_values = parameter.num_values
+    if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
+        raise ExperimentFileError(
+            f"{origin}: n is {number}, and there are {num_values} values between its bounds; expected no more"
+        )
+
+
+def _read_parameter(
+    entry: object, numbered: str, origin: str, check: Callable[[Collection[str], Collection[str], str], None]
+) -> Parameter:
     if not isinstance(entry, Mapping):
         raise ExperimentFileError(f'{numbered} is {_shown(entry)}; expected {{"name": ..., "range": ...}}')
     name = entry.get("name")
@@ -79,7 +100,7 @@ def _read_parameter(entry: object, numbered: str, origin: str) -> Parameter:
             f"{numbered}: name {name!r} is kept for the search itself; expected any but {sorted(_RESERVED)}"
         )
     origin = f"{origin}: parameter {name!r}"
-    check_near_misses(entry.keys(), _KEYS, origin)
+    check(entry.keys(), PARAMETER_KEYS, origin)
     allowed = [kind.value for kind in ParameterType]
     # Auptimizer's default.
     kind = entry.get("type", ParameterType.INT.value)

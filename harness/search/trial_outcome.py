@@ -8,14 +8,12 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import DIVERGED_EXIT_CODE
 from harness.search.job_process import EndedBy, JobEnd
 from harness.store.records import TrialStatus
 
 #: What stands before a score on a job's output. Source: Auptimizer's ``print_result``.
 SCORE_MARKER = b"#Auptimizer:"
-
-#: The exit code of a trial whose loss became NaN or infinite.
-DIVERGED_EXIT_CODE = 3
 
 #: What is kept of a job's output, in bytes of its end.
 _TAIL_BYTES = 8000

@@ -205,10 +205,15 @@ class ResultsReader:
                     **row,
                     "status": TrialStatus(row["status"]),
                     "hyperparameters": json.loads(row["hyperparameters"]),
+                    "job_path": self._absolute(row["job_path"]),
                 }
             )
             for row in rows
         ]
+
+    def _absolute(self, path: str | None) -> str | None:
+        """Find a file that was recorded beside this database; a path that was absolute stays."""
+        return None if path is None else str(self.path.absolute().parent / path)
 
     def _no_trial(self, trial_id: int) -> StoreError:
         return StoreError(f"trial {trial_id}: not in '{self.path}'; expected one that start_trial returned")

@@ -51,6 +51,10 @@ class ScoreKind(StrEnum):
 
     VALIDATION_CHOSEN = "validation-chosen epoch"
     TEST_MAXIMUM = "maximum over test epochs (optimistic)"
+    FUSION_RETRAINED = "validation-chosen epoch, without a modality: fusion layers retrained"
+    ALL_RETRAINED = "validation-chosen epoch, without a modality: all retrained"
+    ZEROED = "validation-chosen epoch, zeros in place of a modality"
+    BRANCH_REPLACED = "validation-chosen epoch, a branch replaced: fusion layers retrained"
 
 
 @dataclass(frozen=True)

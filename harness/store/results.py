@@ -82,9 +82,27 @@ class ResultsStore(OpeningsStore):
         """
         if status not in list(ExperimentStatus):
             raise unknown_name("experiment status", str(status), [known.value for known in ExperimentStatus])
+        self._change_experiment(eid, {"status": str(status), "ended_at": ended_at})
+
+    def resume_experiment(self, eid: int, num_samples: int, settings: str) -> None:
+        """Say that an experiment goes on, with perhaps more trials than it was begun with.
+
+        Args:
+            settings: the experiment file as it is now, a JSON text
+
+        Raises:
+            StoreError: no such ``eid``, or ``settings`` is no JSON text
+        """
+        _check_json(self.experiment(eid).name, "settings", settings)
+        status = ExperimentStatus.RUNNING.value
+        changes = {"status": status, "ended_at": None, "num_samples": num_samples, "settings": settings}
+        self._change_experiment(eid, changes)
+
+    def _change_experiment(self, eid: int, changes: Mapping[str, object]) -> None:
+        places = ", ".join(f"{column} = ?" for column in changes)
         with self.writing() as database:
             changed = database.execute(
-                "UPDATE experiments SET status = ?, ended_at = ? WHERE eid = ?", [str(status), ended_at, eid]
+                f"UPDATE experiments SET {places} WHERE eid = ?", [*changes.values(), eid]
             )
             if changed.rowcount == 0:
                 raise StoreError(
@@ -145,6 +163,7 @@ class ResultsStore(OpeningsStore):
 
         Args:
             process_started_at: seconds since the epoch of Unix as the operating system tells it
+            job_path: kept relative where it lies below the folder of results.db, which may be moved
 
         Raises:
             StoreError: the trial is not running
@@ -153,7 +172,7 @@ class ResultsStore(OpeningsStore):
             database.execute(
                 "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ? "
                 "WHERE trial_id = ?",
-                [pid, host, process_started_at, job_path, trial_id],
+                [pid, host, process_started_at, self._path_to_store(job_path), trial_id],
             )
 
     def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
@@ -228,6 +247,13 @@ class ResultsStore(OpeningsStore):
                     trial_id,
                 ],
             )
+
+
+    def _path_to_store(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        absolute, results_dir = Path(path).absolute(), self.path.absolute().parent
+        return str(absolute.relative_to(results_dir) if absolute.is_relative_to(results_dir) else absolute)
 
 
 def _check_finite(trial_id: int, score: float) -> None:

@@ -93,7 +93,7 @@ def test_every_key_is_read(folder: Path) -> None:
         word_vectors="vectors.txt",
         job_failure={"ignore_fail": True, "job_retries": 2},
         runtime_args={"env": {"TOKEN": "secret"}},
-        remark="kept",
+        description="kept",
     )
     settings = read_experiment_file(write(folder, values))
     assert settings.training is not None
@@ -105,7 +105,7 @@ def test_every_key_is_read(folder: Path) -> None:
     assert (settings.seed, settings.num_parallel, settings.max_failures) == (7, 4, 3)
     assert settings.job_environment == {"TOKEN": "secret"}
     assert "secret" not in json.dumps(settings.file)
-    assert settings.file["remark"] == "kept"
+    assert settings.file["description"] == "kept"
 
 
 def test_an_unchanged_file_of_auptimizers_works(folder: Path) -> None:
@@ -192,6 +192,15 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             {"word_vectors": "glove.txt"},
             "word_vectors is '{folder}/glove.txt'; expected a GloVe or word2vec text file",
         ),
+        ({"target": "min"}, "target is 'min'; expected 'max': the score of harness's own trials is an accuracy"),
+        (
+            {"job_failure": {"retries": 3}},
+            "job_failure: unknown key 'retries'; expected 'job_retries', or another of ['ignore_fail', 'job_retries']",
+        ),
+        (
+            {"resource_args": {"n_gpus": 1}},
+            "resource_args.n_gpus is given; expected no such key: nothing reads it",
+        ),
         ({"max_epoch": 3}, "unknown key 'max_epoch'; expected 'max_epochs', or a name unlike it"),
         (
             {"parameter_config": ...},
@@ -217,7 +226,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             "corpus is given, and script 'rosenbrock.py' is not harness's own; expected a system beside it",
         ),
         (
-            {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 1], "log": True}]},
+            {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 0.5], "log": True}]},
             (
                 "parameter 'dropout': log is given, which proposer 'hyperopt' does not know; expected it with"
                 " 'random' only"

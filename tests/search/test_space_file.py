@@ -7,7 +7,7 @@ import pytest
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
 from harness.search.space import ParameterType
-from harness.search.space_file import check_near_misses, read_search_space
+from harness.search.space_file import check_extremes, read_search_space
 
 ORIGIN = "search space 'search_spaces/fusion.json'"
 DROPOUT = {"name": "dropout", "range": [0.0, 0.4], "type": "float"}
@@ -142,7 +142,3 @@ def test_a_range_that_the_hyperparameter_cannot_take_is_refused(entry: dict[str,
 def test_a_missing_type_is_int_as_under_auptimizer() -> None:
     space = read_search_space([{"name": "units", "range": [1, 9]}], ORIGIN, None)
     assert (space.parameters[0].type, space.parameters[0].high) == (ParameterType.INT, 9)
-
-
-def test_unknown_keys_unlike_any_known_one_are_kept() -> None:
-    check_near_misses(["n_samples", "remark"], ["n_samples", "n_parallel"], "experiment file 'e.json'")

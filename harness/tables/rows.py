@@ -1,0 +1,173 @@
+"""What the trials of each row came to: means, spreads, intervals, and text scores apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.features.store import FeatureStore
+from harness.features.text import split_words
+from harness.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
+from harness.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.store.records import Prediction, ScoreKind, TestScores, TrialStatus
+from harness.store.results import ResultsStore
+from harness.tables.experiments import (
+    CorpusFacts,
+    TableExperiment,
+    TablesSettings,
+    find_trials,
+    modalities_of,
+)
+from harness.tables.plan import Row
+from harness.tables.splits import make_parts
+from harness.text_scores import GroupScore, find_seen, score_by_text
+
+_ALL_SESSIONS = range(1, 6)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One score of a row over its seeds, from 0 to 1.
+
+    Attributes:
+        interval: of the weighted accuracy, over the dialogues scored
+        fold_mean: mean weighted accuracy over the sessions left out and the seeds; None for one split
+        num_utterances: scored, over all sessions left out
+    """
+
+    weighted_accuracy: Spread
+    interval: Interval
+    unweighted_accuracy: Spread
+    fold_mean: float | None
+    num_utterances: int
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What stands in one row.
+
+    Attributes:
+        chosen: validation chose the epoch; None where nothing finished, or no validation set is apart
+        maximum: the best test epoch, optimistic; None where nothing finished, or there are no epochs
+        text: scores of the groups of utterances, of ``chosen`` or else of ``maximum``; none without text
+        failures: one sentence for each training that failed
+        num_without_input: scored utterances that lack a modality that the row reads, by modality
+        lacking: modalities that the corpus has nothing of, so that nothing was trained
+    """
+
+    row: Row
+    chosen: Estimate | None = None
+    maximum: Estimate | None = None
+    text: tuple[GroupScore, ...] = ()
+    failures: tuple[str, ...] = ()
+    num_without_input: Mapping[str, int] | None = None
+    lacking: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TablesReader:
+    """Reads rows from stored trials. Whoever makes one has recorded a ``TestOpening`` before."""
+
+    settings: TablesSettings
+    corpus: CorpusFacts
+    store: FeatureStore
+    results: ResultsStore
+
+    def read(self, row: Row) -> RowResult:
+        """Return what the trials of a row came to."""
+        if row.name is None:
+            return RowResult(row)
+        lacking = lacking_modalities(self.store, row.name)
+        if lacking:
+            return RowResult(row, lacking=lacking)
+        by_fold = [self._scores(experiment) for experiment in row.experiments]
+        failures = tuple(sentence for experiment in row.experiments for sentence in self._failures(experiment))
+        chosen = _pool(by_fold, ScoreKind.VALIDATION_CHOSEN)
+        maximum = _pool(by_fold, ScoreKind.TEST_MAXIMUM)
+        of_text = chosen or maximum
+        reads_text = "text" in modalities_of(row.name) and of_text
+        return RowResult(
+            row=row,
+            chosen=_estimate(chosen),
+            maximum=_estimate(maximum),
+            text=score_by_text(_all_folds(of_text), self._is_seen(row)) if reads_text else (),
+            failures=failures,
+            num_without_input=self._count_without_input(row) if of_text else None,
+        )
+
+    def _scores(self, experiment: TableExperiment) -> dict[int, dict[ScoreKind, TestScores]]:
+        trials = find_trials(self.results, experiment, self.settings, self.corpus.corpus_hash)
+        return {
+            seed: self.results.trial_test_scores(trials[seed].trial_id)
+            for seed in self.settings.seeds
+            if seed in trials and trials[seed].status is TrialStatus.FINISHED
+        }
+
+    def _failures(self, experiment: TableExperiment) -> list[str]:
+        trials = find_trials(self.results, experiment, self.settings, self.corpus.corpus_hash)
+        found = [trials[seed] for seed in self.settings.seeds if seed in trials]
+        return [
+            f"{experiment.title}, seed {trial.seed}: {trial.status}: {trial.message}"
+            for trial in found
+            if trial.status not in (TrialStatus.RUNNING, TrialStatus.FINISHED)
+        ]
+
+    def _is_seen(self, row: Row) -> dict[str, bool]:
+        transcripts = {found.utterance_id: found.transcript for found in self.store.utterances(_ALL_SESSIONS)}
+        is_seen: dict[str, bool] = {}
+        for experiment in row.experiments:
+            parts = make_parts(experiment.split, experiment.protocol, self.store)
+            is_seen |= find_seen(
+                {name: transcripts[name] for name in parts.test},
+                [transcripts[name] for name in parts.trained_on],
+            )
+        return is_seen
+
+    def _count_without_input(self, row: Row) -> dict[str, int]:
+        counts = dict.fromkeys(modalities_of(row.name or ""), 0)
+        for experiment in row.experiments:
+            test = self.store.load(make_parts(experiment.split, experiment.protocol, self.store).test)
+            has: Mapping[str, np.ndarray] = {
+                "text": np.array([bool(split_words(transcript or "")) for transcript in test.transcripts]),
+                "speech": test.speech_lengths > 0,
+                "mocap": test.mocap_rows > 0,
+            }
+            for modality in counts:
+                counts[modality] += int((~has[modality]).sum())
+        return counts
+
+
+def lacking_modalities(store: FeatureStore, name: str) -> tuple[str, ...]:
+    """Return what a system or baseline reads and the corpus has nothing of."""
+    return tuple(modality for modality in modalities_of(name) if modality not in store.modalities)
+
+
+#: Predictions by seed and then by fold; of seeds that finished all folds.
+_Pooled = Sequence[Sequence[Sequence[Prediction]]]
+
+
+def _pool(by_fold: Sequence[Mapping[int, Mapping[ScoreKind, TestScores]]], kind: ScoreKind) -> _Pooled:
+    seeds = [seed for seed in by_fold[0] if all(kind in fold.get(seed, {}) for fold in by_fold)]
+    return [[fold[seed][kind].predictions for fold in by_fold] for seed in seeds]
+
+
+def _all_folds(pooled: _Pooled) -> list[list[Prediction]]:
+    return [[prediction for fold in folds for prediction in fold] for folds in pooled]
+
+
+def _estimate(pooled: _Pooled) -> Estimate | None:
+    if not pooled:
+        return None
+    predictions = _all_folds(pooled)
+    outcomes = [predicted_classes(of_seed) for of_seed in predictions]
+    num_folds = len(pooled[0])
+    of_folds = [weighted_accuracy(*predicted_classes(fold)) for folds in pooled for fold in folds]
+    return Estimate(
+        weighted_accuracy=mean_and_spread([weighted_accuracy(*outcome) for outcome in outcomes]),
+        interval=bootstrap_interval(predictions),
+        unweighted_accuracy=mean_and_spread([unweighted_accuracy(*outcome) for outcome in outcomes]),
+        fold_mean=float(np.mean(of_folds)) if num_folds > 1 else None,
+        num_utterances=len(predictions[0]),
+    )

@@ -1,0 +1,216 @@
+"""One row's training with one seed: the epoch is chosen on validation, and the test set is scored by the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.corpus.utterances import Seconds
+from harness.errors import Diverged, HarnessError
+from harness.features.fitted import FittedFeatures, fit_features
+from harness.features.inputs import Inputs
+from harness.features.store import Features, FeatureStore
+from harness.metrics import weighted_accuracy
+from harness.models.baselines import BASELINES
+from harness.models.build import build_model, build_optimizer, input_shapes
+from harness.models.hyperparameters import Hyperparameters
+from harness.models.systems import System, find_system, read_hyperparameters
+from harness.sealed_test import best_test_epoch, score_predictions
+from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
+from harness.tables.experiments import TableExperiment, TablesSettings
+from harness.tables.splits import Parts
+from harness.training import History, Trainer, fit, seed_everything, train_for
+from harness.trial import describe_predictions
+
+#: Called with what is being done and the number of the epoch that has ended.
+ShowEpoch = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of one row.
+
+    Attributes:
+        record_epoch: called with each epoch's record as soon as it is known
+        show: called after each epoch of either stage
+    """
+
+    experiment: TableExperiment
+    settings: TablesSettings
+    seed: int
+    record_epoch: Callable[[EpochRecord], None]
+    show: ShowEpoch = lambda stage, epoch: None
+
+    @property
+    def system(self) -> System:
+        """The system; not for a baseline."""
+        return find_system(self.experiment.name)
+
+    @property
+    def choices(self) -> Hyperparameters:
+        """The paper's own point."""
+        return read_hyperparameters(self.system, {}, self.experiment.protocol)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one training found.
+
+    Attributes:
+        result: of validation
+        scores: on the test set, the honest one first
+    """
+
+    result: TrialResult
+    scores: tuple[TestScores, ...]
+
+
+def train(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+    """Train and score one row with one seed.
+
+    Raises:
+        Diverged: a loss became NaN or infinite
+        FeatureError: what the system reads cannot be used
+    """
+    if training.experiment.is_baseline:
+        return train_baseline(training, store, parts)
+    if not parts.validation:
+        return train_on_test_epochs(training, store, parts)
+    return train_twice(training, store, parts)
+
+
+def train_twice(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+    """Let validation choose the number of epochs, then train on train + validation from the same seed.
+
+    The second training is scored on the test set after every epoch. Ours is the score at the number of
+    epochs that validation chose; the maximum over all of them is the published code's rule, optimistic.
+    """
+    began, patience = time.monotonic(), training.settings.patience
+    train_features, validation = store.load(parts.train), store.load(parts.validation)
+    fitted, trainer = _build(training, train_features, extra=validation)
+    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(validation), patience)
+
+    trained_on, test = store.load(parts.trained_on), store.load(parts.test)
+    fitted, trainer = _build(training, trained_on, extra=test)
+    test_inputs = fitted.prepare(test)
+    epochs: list[np.ndarray] = []
+
+    def score(number: int) -> None:
+        epochs.append(trainer.score(test_inputs))
+        training.show("on train + validation", number)
+
+    train_for(
+        trainer,
+        fitted.prepare(trained_on),
+        batch_size=training.choices.batch_size,
+        num_epochs=training.settings.max_epochs,
+        seed=training.seed,
+        on_epoch=score,
+    )
+    seed, best_epoch = training.seed, history.best_epoch
+    chosen = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, epochs[best_epoch - 1], best_epoch)
+    result = _describe(history, validation, fitted, time.monotonic() - began)
+    return Outcome(result, (chosen, best_test_epoch(seed, test, epochs)))
+
+
+def train_on_test_epochs(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+    """Train with the test set as validation data and take the best epoch on it, as the published code does."""
+    began = time.monotonic()
+    train_features, test = store.load(parts.train), store.load(parts.test)
+    fitted, trainer = _build(training, train_features, extra=test)
+    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(test), patience=None)
+    maximum = score_predictions(
+        training.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
+    )
+    return Outcome(_describe(history, test, fitted, time.monotonic() - began), (maximum,))
+
+
+def train_baseline(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+    """Fit a baseline on train and score validation, then on train + validation and score the test set."""
+    began = time.monotonic()
+    baseline = BASELINES[training.experiment.name]
+    validation = store.load(parts.validation or parts.test)
+    probabilities = baseline.fit(store.load(parts.train), training.seed).probabilities(validation)
+    fitted = baseline.fit(store.load(parts.trained_on), training.seed)
+    test = store.load(parts.test)
+    score = score_predictions(training.seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), 1)
+    result = TrialResult(
+        score=weighted_accuracy(validation.emotions, probabilities.argmax(axis=1)),
+        best_epoch=1,
+        num_epochs=1,
+        predictions=describe_predictions(validation, probabilities),
+        peak_memory_bytes=None,
+        duration_seconds=time.monotonic() - began,
+    )
+    return Outcome(result, (replace(score, epoch=None),))
+
+
+def _build(training: Training, train: Features, extra: Features) -> tuple[FittedFeatures, Trainer]:
+    system, choices, protocol = training.system, training.choices, training.experiment.protocol
+    dimension = getattr(choices, "embedding_dimension", None)
+    keras.backend.clear_session()
+    seed_everything(training.seed)
+    fitted = fit_features(
+        train,
+        system.modalities,
+        protocol,
+        # A system whose vectors begin at random reads no file.
+        None if dimension is None else training.settings.word_vectors,
+        dimension,
+        training.seed,
+        vocabulary_extra=extra,
+    )
+    model = build_model(system, choices, input_shapes(fitted, protocol))
+    return fitted, Trainer(model, build_optimizer(choices))
+
+
+def _fit(
+    training: Training, trainer: Trainer, train: Inputs, validation: Inputs, patience: int | None
+) -> History:
+    def record(epoch: EpochRecord) -> None:
+        training.record_epoch(epoch)
+        training.show("validated", epoch.epoch)
+
+    return fit(
+        trainer,
+        train,
+        validation,
+        batch_size=training.choices.batch_size,
+        max_epochs=training.settings.max_epochs,
+        patience=patience,
+        seed=training.seed,
+        on_epoch=record,
+    )
+
+
+def _describe(
+    history: History, validation: Features, fitted: FittedFeatures, duration_seconds: Seconds
+) -> TrialResult:
+    return TrialResult(
+        score=history.epochs[history.best_epoch - 1].validation_accuracy,
+        best_epoch=history.best_epoch,
+        num_epochs=len(history.epochs),
+        predictions=describe_predictions(validation, history.best_probabilities),
+        # Of this process all trainings together would be told.
+        peak_memory_bytes=None,
+        duration_seconds=duration_seconds,
+        embedding_source=fitted.embedding_source if "text" in fitted.modalities else None,
+    )
+
+
+def cause_of(error: Exception) -> tuple[TrialStatus, str]:
+    """Return how a trial ended that raised ``error``, and one sentence that says why."""
+    message = str(error).strip().splitlines()
+    sentence = message[0] if message else "no message"
+    if isinstance(error, Diverged):
+        return TrialStatus.DIVERGED, sentence
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
+    if isinstance(error, HarnessError):
+        return TrialStatus.CRASHED, sentence
+    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"

@@ -1,0 +1,136 @@
+"""The baselines: what they read, what they answer for missing inputs, and that they learn from training alone."""
+
+import numpy as np
+import pytest
+
+from harness.corpus.utterances import CLASSES, Utterance
+from harness.errors import FeatureError
+from harness.features.gathered import Features
+from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
+from harness.models.baselines import BASELINES, summarise_speech
+
+SETTINGS = SpeechSettings(max_frames=4)
+WORDS = ("go away", "great, wow!", "the door is open", "I miss him")
+
+
+def make_features(emotions, transcripts=None, lengths=None, values=None):
+    """Frames hold the utterance's value plus the frame's number, and -9 beyond the length."""
+    transcripts = [WORDS[emotion] for emotion in emotions] if transcripts is None else transcripts
+    lengths = [3] * len(emotions) if lengths is None else lengths
+    values = [float(emotion) for emotion in emotions] if values is None else values
+    speech = np.full((len(emotions), 4, len(SHORT_TERM_COLUMNS)), -9, np.float32)
+    for row, (length, value) in enumerate(zip(lengths, values, strict=True)):
+        speech[row, :length] = value + np.arange(length)[:, None]
+    utterances = [
+        Utterance(
+            f"Ses01F_impro01_F{row:03d}", CLASSES[emotion], 2.5, 2.5, 2.5, 0, 1, transcript, None, 0
+        )
+        for row, (emotion, transcript) in enumerate(zip(emotions, transcripts, strict=True))
+    ]
+    arrays = {"speech": speech, "speech_lengths": np.array(lengths)}
+    return Features.from_arrays(utterances, SETTINGS, SHORT_TERM_COLUMNS, arrays)
+
+
+TRAIN = make_features([0, 1, 2, 3] * 6 + [2] * 8)
+EACH_CLASS = make_features([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "text_speech_average"])
+def test_a_baseline_learns_what_its_modality_tells(name):
+    probabilities = BASELINES[name].fit(TRAIN, 1).probabilities(EACH_CLASS)
+    assert probabilities.dtype == np.float64 and probabilities.shape == (4, 4)
+    assert list(probabilities.argmax(axis=1)) == [0, 1, 2, 3]
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "silent"),
+    [
+        ("text_logistic", {"values": [0.0] * 4}),
+        ("speech_forest", {"transcripts": ["so what"] * 4}),
+    ],
+    ids=["text", "speech"],
+)
+def test_a_baseline_reads_its_own_modality_alone(name, silent):
+    fitted = BASELINES[name].fit(TRAIN, 1)
+    changed = make_features([0, 1, 2, 3], **silent)
+    assert np.array_equal(fitted.probabilities(changed), fitted.probabilities(EACH_CLASS))
+
+
+def test_the_majority_class_is_that_of_training():
+    fitted = BASELINES["majority"].fit(TRAIN, 1)
+    probabilities = fitted.probabilities(make_features([0, 0, 1]))
+    assert probabilities == pytest.approx(np.tile([6 / 32, 6 / 32, 14 / 32, 6 / 32], (3, 1)))
+    assert list(probabilities.argmax(axis=1)) == [2, 2, 2]
+
+
+def test_the_average_is_that_of_the_probabilities():
+    test = make_features([0, 1, 2, 3], values=[1.0, 1.0, 3.0, 0.0])
+    parts = [BASELINES[name].fit(TRAIN, 1).probabilities(test) for name in ("text_logistic", "speech_forest")]
+    average = BASELINES["text_speech_average"].fit(TRAIN, 1).probabilities(test)
+    assert average == pytest.approx((parts[0] + parts[1]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "num_without"),
+    [
+        ("text_logistic", {"transcripts": [None, "...", "", "go away"]}, 3),
+        ("speech_forest", {"lengths": [0, 0, 0, 3]}, 3),
+        ("text_speech_average", {"transcripts": [None] * 3 + ["go away"], "lengths": [0] * 3 + [3]}, 3),
+        ("text_speech_average", {"transcripts": [None] * 4}, 0),
+        ("majority", {"transcripts": [None] * 4, "lengths": [0] * 4}, 0),
+    ],
+    ids=["words", "frames", "both", "only one of both", "nothing is read"],
+)
+def test_a_missing_input_is_answered_with_the_prior_and_counted(name, missing, num_without):
+    fitted = BASELINES[name].fit(TRAIN, 1)
+    test = make_features([0, 0, 0, 0], **missing)
+    assert fitted.num_without_input(test) == num_without
+    if num_without:
+        assert fitted.probabilities(test)[:3] == pytest.approx(np.tile(fitted.prior, (3, 1)))
+        assert fitted.probabilities(test)[3].argmax() == 0
+
+
+def test_an_utterance_without_words_is_not_trained_on():
+    without = make_features([0, 1, 0, 1, 3], transcripts=["no", "yes", "no", "yes", None])
+    probabilities = BASELINES["text_logistic"].fit(without, 1).probabilities(make_features([0], ["no"]))
+    assert probabilities[0, 3] == 0 and probabilities[0].argmax() == 0
+
+
+@pytest.mark.parametrize("name", ["majority", "text_logistic", "speech_forest", "text_speech_average"])
+def test_a_class_that_training_lacks_has_probability_zero(name):
+    fitted = BASELINES[name].fit(make_features([0, 2] * 5), 1)
+    assert np.all(fitted.probabilities(EACH_CLASS)[:, [1, 3]] == 0)
+
+
+@pytest.mark.parametrize("name", ["text_logistic", "speech_forest"])
+def test_training_of_a_single_class_answers_with_it(name):
+    probabilities = BASELINES[name].fit(make_features([3, 3]), 1).probabilities(EACH_CLASS)
+    assert np.array_equal(probabilities, np.tile([0.0, 0.0, 0.0, 1.0], (4, 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "what"),
+    [("text_logistic", {"transcripts": [None, "!"]}, "words"), ("speech_forest", {"lengths": [0, 0]}, "speech")],
+)
+def test_training_without_any_input_is_one_sentence(name, missing, what):
+    with pytest.raises(FeatureError) as caught:
+        BASELINES[name].fit(make_features([0, 1], **missing), 1)
+    assert str(caught.value) == (
+        f"baseline: none of the 2 training utterances has {what}; expected at least one"
+    )
+
+
+def test_the_same_seed_gives_the_same_forest_and_another_seed_another():
+    noisy = make_features([0, 1, 2, 3] * 8, values=list(np.random.default_rng(0).normal(size=32)))
+    first, same, other = (BASELINES["speech_forest"].fit(noisy, seed).probabilities(EACH_CLASS) for seed in (1, 1, 2))
+    assert np.array_equal(first, same) and not np.array_equal(first, other)
+
+
+def test_speech_is_summarised_over_real_frames():
+    features = make_features([0, 0], lengths=[1, 3], values=[5.0, 2.0])
+    summary = summarise_speech(features, np.array([0, 1]))
+    assert summary.shape == (2, 68)
+    assert np.unique(summary[0, :34]) == pytest.approx([5.0]) and np.unique(summary[0, 34:]) == pytest.approx([0.0])
+    assert np.unique(summary[1, :34]) == pytest.approx([3.0])
+    assert np.unique(summary[1, 34:]) == pytest.approx([(2 / 3) ** 0.5])

@@ -1,0 +1,106 @@
+"""An experiment of the tables is found again by what changes its outcome, and by nothing else."""
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.splits import PROTOCOLS, read_protocol
+from harness.store.records import ExperimentKind
+from harness.tables.experiments import (
+    TableExperiment,
+    check_settings,
+    describe_experiment,
+    hash_identity,
+    identity_of,
+)
+from harness.tables.splits import TableSplit
+
+TEXT = TableExperiment("text2", PROTOCOLS["paper"], TableSplit.SESSIONS)
+OWN_VECTORS = TableExperiment("text3", PROTOCOLS["paper"], TableSplit.SESSIONS)
+BASELINE = TableExperiment("text_logistic", PROTOCOLS["paper"], TableSplit.SESSIONS)
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("so 1 2\n")
+    return path
+
+
+def identity(experiment, settings, corpus_hash="c0ffee"):
+    return hash_identity(identity_of(experiment, settings, corpus_hash))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"max_epochs": 3},
+        {"patience": 2},
+    ],
+)
+def test_how_long_is_trained_changes_a_network_and_no_baseline(settings, changed):
+    assert identity(TEXT, settings(**changed)) != identity(TEXT, settings())
+    assert identity(BASELINE, settings(**changed)) == identity(BASELINE, settings())
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        TableExperiment("text1", PROTOCOLS["paper"], TableSplit.SESSIONS),
+        TableExperiment("text2", PROTOCOLS["strict"], TableSplit.SESSIONS),
+        TableExperiment("text2", PROTOCOLS["paper"], TableSplit.RANDOM),
+        TableExperiment("text2", read_protocol({"test_session": 4}), TableSplit.SESSIONS),
+        TableExperiment("text2", read_protocol({"recordings": "scripted"}), TableSplit.SESSIONS),
+    ],
+    ids=["system", "protocol", "split", "test session", "recordings"],
+)
+def test_what_is_trained_on_what_changes_the_identity(settings, experiment):
+    assert identity(experiment, settings()) != identity(TEXT, settings())
+
+
+def test_another_corpus_changes_the_identity(settings):
+    assert identity(TEXT, settings(), "another") != identity(TEXT, settings())
+
+
+def test_a_file_of_vectors_changes_the_systems_that_read_it(settings, vectors):
+    with_vectors = settings(word_vectors=vectors)
+    assert identity(TEXT, with_vectors) != identity(TEXT, settings())
+    assert identity(OWN_VECTORS, with_vectors) == identity(OWN_VECTORS, settings())
+    assert identity(BASELINE, with_vectors) == identity(BASELINE, settings())
+
+
+def test_more_seeds_and_other_rows_change_nothing(settings):
+    assert identity(TEXT, settings(seeds=(1, 2, 3), names=("text2",))) == identity(TEXT, settings())
+
+
+def test_the_record_says_that_it_is_no_search(settings, facts):
+    record = describe_experiment(TEXT, settings(), facts)
+    assert (record.kind, record.system, record.target) == (ExperimentKind.TABLES, "text2", "max")
+    assert record.name == "tables: text2, Session 5" and record.is_synthetic
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"names": ("speech5",)},
+            "unknown system or baseline 'speech5'; expected one of ['face1', 'face2', 'fusion', 'hand1', 'hand2', "
+            "'head1', 'head2', 'majority', 'mocap1', 'speech1', 'speech2', 'speech3', 'speech4', 'speech_forest', "
+            "'speech_text', 'text1', 'text2', 'text3', 'text_logistic', 'text_speech_average']",
+        ),
+        (
+            {"split": TableSplit.RANDOM, "leaves_each_session_out": True},
+            "split 'random': its test set is no whole session, as leaving each session out asks for; expected one of "
+            "the two",
+        ),
+        (
+            {"split": TableSplit.BY_POSITION, "protocol": "strict"},
+            "split 'by-position': trains on speakers of its test set, which protocol 'strict' rules out; expected the "
+            "split 'sessions', or another protocol",
+        ),
+    ],
+    ids=["unknown name", "two splits", "strict"],
+)
+def test_what_contradicts_itself_is_refused(settings, changes, message):
+    with pytest.raises(HarnessError) as caught:
+        check_settings(settings(**changes))
+    assert str(caught.value) == message

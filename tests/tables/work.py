@@ -1,0 +1,45 @@
+"""Carrying out small tables as the command does."""
+
+from harness.tables.plan import distinct_experiments, plan_rows
+from harness.tables.rows import TablesReader, lacking_modalities
+from harness.tables.trials import Work, carry_out, record_opening
+
+
+class Recorder:
+    """A view that keeps what it was told."""
+
+    def __init__(self, stop_at=None):
+        self.begun, self.epochs, self.sentences = [], [], []
+        self.stop_at = stop_at
+
+    def begin(self, num_trainings, num_finished):
+        self.begun.append((num_trainings, num_finished))
+
+    def training(self, title, seed):
+        if (title, seed) == self.stop_at:
+            raise KeyboardInterrupt
+
+    def epoch(self, stage, epoch, max_epochs):
+        self.epochs.append((stage, epoch, max_epochs))
+        if (stage, epoch) == self.stop_at:
+            raise KeyboardInterrupt
+
+    def ended(self, title, seed, sentence):
+        self.sentences.append((title, seed, sentence))
+
+
+def carry_out_rows(settings, facts, store, results, stop_at=None):
+    """Return the number of failures and what the view was told."""
+    view = Recorder(stop_at)
+    opening_id = record_opening(results, settings, facts, "harness tables")
+    work = Work(settings, facts, store, results, view, opening_id, threads=1)
+    experiments = [
+        found for found in distinct_experiments(plan_rows(settings)) if not lacking_modalities(store, found.name)
+    ]
+    return carry_out(work, experiments), view
+
+
+def read_rows(settings, facts, store, results):
+    """Return the rows that are trained here, by table and name."""
+    reader = TablesReader(settings, facts, store, results)
+    return {(row.table, row.name): reader.read(row) for row in plan_rows(settings) if row.name}

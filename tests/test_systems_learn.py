@@ -1,0 +1,77 @@
+"""Every system learns the cue of its modality, and nothing where only the other modalities carry one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.corpus.synthetic import Cue, SyntheticSettings, write_synthetic
+from harness.features.prepared import prepare_corpus
+from harness.features.speech import SpeechSettings
+from harness.features.store import FeatureStore
+from harness.metrics import weighted_accuracy
+from harness.models.systems import SYSTEMS, read_hyperparameters
+from harness.sealed_test import open_test_session
+from harness.splits import PROTOCOLS
+from harness.training import Scorer
+from harness.trial import run_trial
+from harness.trial_spec import TrialSpec
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+#: What tells the class to each system alone.
+CUES = {
+    "speech": frozenset({Cue.SPEECH}),
+    "text": frozenset({Cue.TEXT}),
+    "head": frozenset({Cue.HEAD}),
+    "hand": frozenset({Cue.HAND}),
+    "face": frozenset({Cue.FACE}),
+    "mocap": frozenset({Cue.FACE, Cue.HAND, Cue.HEAD}),
+}
+SINGLES = [name for name, system in SYSTEMS.items() if len(system.modalities) == 1]
+
+#: Smaller than the paper's, with Adam and small batches: 300 utterances give few steps.
+SMALL = {
+    **{"optimizer": "adam", "learning_rate": 0.002, "batch_size": 16, "dropout": 0.1},
+    **{"speechlstm": 48, "speechlstm2": 48, "textlstm": 48, "textlstm2": 48, "mocaplstm": 48, "mocaplstm2": 48},
+    **{"dense": 64, "dense1": 128, "dense2": 64, "filters": 64, "embedding_dimension": 64, "random_dimension": 64},
+}
+
+
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory):
+    """Write and prepare the corpus with some cues, once each."""
+    folders = {}
+
+    def prepared_dir(cues):
+        if cues not in folders:
+            folder = tmp_path_factory.mktemp("-".join(sorted(cues)))
+            write_synthetic(folder / "corpus", SyntheticSettings(cues=cues))
+            prepare_corpus(folder / "corpus", folder / "prepared", SpeechSettings())
+            folders[cues] = folder / "prepared"
+        return folders[cues]
+
+    return prepared_dir
+
+
+def score_test(prepared_dir, name):
+    system, protocol = SYSTEMS[name], PROTOCOLS["paper"]
+    known = system.hyperparameters.__dataclass_fields__
+    values = {key: value for key, value in SMALL.items() if key in known}
+    spec = TrialSpec(1, 1, 0, 1, name, protocol, prepared_dir, Path("unused"), 10, 4, 2)
+    trained, _ = run_trial(spec, system, read_hyperparameters(system, values, protocol))
+    test = open_test_session(FeatureStore.open(prepared_dir), protocol)
+    probabilities = Scorer(trained.model).score(trained.fitted.prepare(test))
+    majority = np.bincount(test.emotions).max() / len(test.emotions)
+    return weighted_accuracy(test.emotions, probabilities.argmax(axis=1)), majority
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_a_system_beats_chance_where_its_modality_carries_a_cue_and_only_there(name, prepare):
+    own = CUES[name.rstrip("1234")]
+    with_cue, majority = score_test(prepare(own), name)
+    # The others' cues, told by the whole of speech, words or motion: a head model must not see a face's.
+    without_cue, _ = score_test(prepare(frozenset(Cue) - own), name)
+    assert with_cue > majority + 0.05, "no better than the largest class"
+    assert without_cue < majority + 0.08, "better than the largest class without a cue: a leak"
+    assert with_cue > without_cue + 0.04
