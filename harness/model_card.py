@@ -13,6 +13,8 @@ SYNTHETIC_SENTENCE = (
     "**Trained on the synthetic corpus, not on IEMOCAP: no score on it is a score on IEMOCAP.**"
 )
 
+FITTED_ON_TEST_SENTENCE = "The vocabulary knows the words of the test session, as the published code's does."
+
 #: Whose scores belong to a model that was trained from its beginning, and to one that came from others.
 WHOLE_KINDS = frozenset({ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM})
 VARIANT_KINDS = frozenset({ScoreKind.FUSION_RETRAINED, ScoreKind.BRANCH_REPLACED})
@@ -42,7 +44,7 @@ def describe_card(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> st
 Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation
 ({record.num_train_utterances} utterances) for {record.num_epochs} epochs, the number that validation chose,
 with {len(record.seeds)} seed(s): {seeds}. Predictions average their probabilities.
-{"The vocabulary knows the words of the test session, as the published code's does." if record.is_fitted_on_test else ""}
+{FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else ""}
 
 - **Input:** {", ".join(record.modalities)}
 - **Output:** probabilities of {", ".join(record.classes)}, in this order

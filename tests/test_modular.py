@@ -132,9 +132,16 @@ def test_three_ways_are_compared_with_the_same_seeds(base, train, scored):
 @pytest.mark.parametrize(
     ("system", "without", "message"),
     [
-        ("speech4", ["speech"], "system 'speech4': has one branch and no fusion layers; expected 'fusion' or 'speech_text'",
+        (
+            "speech4",
+            ["speech"],
+            "system 'speech4': has one branch and no fusion layers; expected 'fusion' or 'speech_text'",
         ),
-        ("speech_text", ["mocap"], "system 'speech_text': has no branch for 'mocap'; expected one of ['speech', 'text']"),
+        (
+            "speech_text",
+            ["mocap"],
+            "system 'speech_text': has no branch for 'mocap'; expected one of ['speech', 'text']",
+        ),
         (
             "speech_text",
             ["speech", "text"],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, UnknownNameError
 from harness.splits import (
     PROTOCOLS,
@@ -49,6 +50,8 @@ def test_strict_validates_on_a_session_whose_speakers_are_not_heard_in_training(
     assert not PROTOCOLS["strict"].shares_speakers
     assert split.shared_speakers == ()
     assert {name[:5] for name in split.validation} == {"Ses04"}
+    dialogues = [{parse_utterance_id(name).dialogue_id for name in part} for part in (split.train, split.validation)]
+    assert not dialogues[0] & dialogues[1]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))

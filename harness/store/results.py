@@ -248,7 +248,6 @@ class ResultsStore(OpeningsStore):
                 ],
             )
 
-
     def _path_to_store(self, path: str | None) -> str | None:
         if path is None:
             return None

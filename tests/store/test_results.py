@@ -288,6 +288,21 @@ def test_experiment_ends_and_goes_on(store: ResultsStore) -> None:
     assert (again.status, again.ended_at) == ("running", None)
 
 
+def test_experiment_that_goes_on_may_have_more_trials(store: ResultsStore) -> None:
+    eid = store.create_experiment(an_experiment(num_samples=1))
+    store.update_experiment(eid, ExperimentStatus.FINISHED, "2026-01-02T03:04:05.000+00:00")
+    store.resume_experiment(eid, 2, '{"n_samples": 2}')
+    again = store.experiment(eid)
+    assert (again.num_samples, again.settings) == (2, '{"n_samples": 2}')
+    assert (again.status, again.ended_at) == ("running", None)
+    with pytest.raises(StoreError) as caught:
+        store.resume_experiment(eid, 3, "n_samples")
+    assert (
+        str(caught.value) == "experiment 'fusion search': settings is 'n_samples'; expected a JSON text"
+    )
+    assert store.experiment(eid) == again
+
+
 def test_unknown_experiment_status_is_refused(store: ResultsStore) -> None:
     eid = store.create_experiment(an_experiment())
     with pytest.raises(UnknownNameError) as caught:
