@@ -30,9 +30,12 @@ CUES = {
 }
 SINGLES = [name for name, system in SYSTEMS.items() if len(system.modalities) == 1]
 
-#: Smaller than the paper's, with Adam and small batches: 300 utterances give few steps.
+#: 273 utterances test: the share that is right by luck has a standard deviation of 2.9 points.
+SCALE = 0.25
+
+#: Smaller than the paper's, with Adam and smaller batches: 750 utterances give few steps.
 SMALL = {
-    **{"optimizer": "adam", "learning_rate": 0.002, "batch_size": 16, "dropout": 0.1},
+    **{"optimizer": "adam", "learning_rate": 0.002, "batch_size": 32, "dropout": 0.1},
     **{"speechlstm": 48, "speechlstm2": 48, "textlstm": 48, "textlstm2": 48, "mocaplstm": 48, "mocaplstm2": 48},
     **{"dense": 64, "dense1": 128, "dense2": 64, "filters": 64, "embedding_dimension": 64, "random_dimension": 64},
 }
@@ -46,7 +49,7 @@ def prepare(tmp_path_factory):
     def prepared_dir(cues):
         if cues not in folders:
             folder = tmp_path_factory.mktemp("-".join(sorted(cues)))
-            write_synthetic(folder / "corpus", SyntheticSettings(cues=cues))
+            write_synthetic(folder / "corpus", SyntheticSettings(scale=SCALE, cues=cues))
             prepare_corpus(folder / "corpus", folder / "prepared", SpeechSettings())
             folders[cues] = folder / "prepared"
         return folders[cues]

@@ -105,6 +105,16 @@ def test_what_a_protocol_cuts_speech_from_may_be_missing(tmp_path):
     assert f"speech: {sentence}\n" in done.stdout
 
 
+def test_a_motion_stream_that_the_corpus_lacks_is_told(tmp_path):
+    layout = write_tiny_corpus(tmp_path / "corpus")
+    for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
+        path.unlink()
+    done = run_prepare(tmp_path, layout.root, "--jobs", 1)
+    sentence = "the corpus has nothing of the head's motion, so systems that need it cannot use it."
+    assert f"mocap: {sentence}\n" in done.stdout
+    assert done.stdout.count("nothing of the") == 1
+
+
 def test_the_names_in_the_help_are_those_that_there_are():
     assert set(VARIANTS) == set(SPEECH_VARIANTS)
     assert set(PROTOCOL_NAMES) == set(PROTOCOLS)

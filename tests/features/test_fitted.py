@@ -55,6 +55,12 @@ def test_a_model_may_make_its_own_vectors(train):
     assert fitted.embedding_source == "the model's own random vectors"
 
 
+def test_no_file_of_vectors_is_read_for_a_model_that_makes_its_own(train, tmp_path):
+    fitted = fit_features(train, ["text"], PAPER, tmp_path / "not there.txt", None, seed=0)
+    assert fitted.embedding is None
+    assert fitted.embedding_source == "the model's own random vectors"
+
+
 def test_other_utterances_words_are_known_only_where_the_protocol_says_so(train):
     extra = make_features(["never heard"])
     everything = replace(PAPER, vocabulary=Vocabulary.EVERYTHING_OPENED)

@@ -43,6 +43,7 @@ def test_a_dialogue_gives_its_four_class_utterances_in_order(tiny_corpus):
     expected = extract_speech(tone(1.0) / 2**15, SETTINGS).astype(np.float32)
     assert np.array_equal(arrays.frames[:9], expected)
     assert record.num_present == {"speech": 3, "text": 3, "mocap": 3}
+    assert record.num_with_stream == {"face": 3, "hand": 3, "head": 3}
 
 
 def test_windows_hold_the_rows_between_start_and_end(tiny_corpus):
@@ -79,6 +80,7 @@ def test_one_stream_that_cannot_be_read_leaves_the_others(tiny_corpus):
     assert not np.isnan(arrays.mocap[0, 0, :165]).any()
     assert not arrays.mocap_empty[0, 0]
     assert list(record.mocap_columns) == ["face", "head"]
+    assert record.num_with_stream == {"face": 3, "hand": 0, "head": 3}
     (found,) = [found for found in record.irregularities if found.kind is KIND.UNREADABLE_FILE]
     assert found.path == f"Session1/dialog/MOCAP_hand/{COMPLETE}.txt"
     assert "line 4: found 'one'; expected a number, or NaN" in found.detail
@@ -113,6 +115,28 @@ def test_without_the_dialogues_recording_there_is_nothing_to_cut(tiny_corpus):
         f"{COMPLETE}_{turn}" for turn in ("F000", "M000", "M001")
     ]
     assert {found.detail for found in missing} == {"no recording of the dialogue to cut it from"}
+
+
+def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
+    path = tiny_corpus.annotation_path(COMPLETE)
+    labels = label_bytes(COMPLETE).replace(b"[0.5000 - 1.5000]", b"[ten - 1.5000]")
+    path.write_bytes(labels.replace(b"[1.7500 - 2.2500]", b"[2.2500 - 1.7500]"))
+    record, arrays = read_features(tiny_corpus, COMPLETE, LEFT)
+    assert arrays.speech_lengths.tolist() == [0, 0, 6]
+    policies = {found.kind: found.policy for found in record.irregularities}
+    assert policies[KIND.UNREADABLE_TIMES] == (
+        "Kept with unknown times: without mocap, and without speech that is cut by time."
+    )
+    assert policies[KIND.REVERSED_TIMES] == (
+        "Kept without mocap, and without speech that is cut by time: nothing lies in it."
+    )
+    tiny_corpus.dialogue_wav_path(COMPLETE).unlink()
+    policies = {
+        found.kind: found.policy for found in read_features(tiny_corpus, COMPLETE, LEFT)[0].irregularities
+    }
+    assert policies[KIND.MISSING_DIALOGUE_RECORDING] == (
+        "Ends are not checked; speech that is cut from it is marked as missing."
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ def make_report(folder, differences=()):
         counts={1: row, 5: row},
         differences=differences,
         num_present={"speech": 3, "text": 0, "mocap": 1},
+        num_with_stream={"face": 1, "hand": 0, "head": 1},
         irregularities={IrregularityKind.MACOS_FILE: 2, IrregularityKind.CRLF_LINE_ENDS: 1},
         num_dialogues=2,
         num_read=1,
@@ -35,6 +36,7 @@ def test_sums_follow_from_the_counts(tmp_path):
     report = make_report(tmp_path)
     assert (report.num_four_class, report.num_utterances) == (20, 40)
     assert report.modalities == ("speech", "mocap")
+    assert report.mocap_streams == ("face", "head")
     assert report.is_complete
 
 

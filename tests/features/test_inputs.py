@@ -60,9 +60,9 @@ def test_words_are_padded_on_the_right():
     fitted = fit(features, "text")
     assert fitted.tokenizer.vocabulary == ("what", "so", "now")
     batch = fitted.batch(features, [2, 0, 1])
-    assert batch["text"].dtype == batch["text_lengths"].dtype == np.int32
+    assert set(batch) == {"text"}
+    assert batch["text"].dtype == np.int32
     assert batch["text"].tolist() == [[0, 0, 0, 0], [3, 2, 0, 0], [2, 4, 3, 2]]
-    assert batch["text_lengths"].tolist() == [0, 2, 4]
 
 
 def test_a_batch_is_as_wide_as_its_own_longest_transcript():
@@ -81,13 +81,18 @@ def test_padded_words_are_padded_and_cut_on_the_left(max_words, expected):
     fitted = fit(features, "text", lengths=Lengths.PADDED, max_words=max_words)
     batch = fitted.batch(features, [0, 1, 2])
     assert batch["text"].tolist() == expected
-    assert batch["text_lengths"].tolist() == [max_words] * 3
 
 
 def test_more_words_than_allowed_are_cut_where_keras_cuts_them():
     words = EncodedWords.encode(Tokenizer(("a", "b", "c")), ("a b c", "c"), max_words=2)
     assert words.lengths.tolist() == [2, 1]
     assert words.pad([0, 1], width=2, on_the_left=False).tolist() == [[3, 4], [4, 0]]
+
+
+def test_of_no_words_none_is_kept():
+    words = EncodedWords.encode(Tokenizer(("a", "b", "c")), ("a b c", None), max_words=0)
+    assert words.lengths.tolist() == [0, 0]
+    assert words.ids.tolist() == [0]
 
 
 def test_lost_markers_become_the_training_mean():
@@ -167,3 +172,11 @@ def test_inputs_tell_the_lengths_of_every_utterance():
     inputs = fit_features(features, ["speech", "text"], PAPER, None, None, seed=0).prepare(features)
     assert inputs.lengths["speech"].tolist() == [2, 1]
     assert inputs.lengths["text"].tolist() == [2, 0]
+
+
+def test_everything_has_the_full_length_where_padding_counts():
+    features = make_features(["so what", None], make_speech([2, 1], [1.0, 5.0]))
+    padded = replace(PAPER, lengths=Lengths.PADDED, max_words=7)
+    inputs = fit_features(features, ["speech", "text"], padded, None, None, seed=0).prepare(features)
+    assert inputs.lengths["speech"].tolist() == [4, 4]
+    assert inputs.lengths["text"].tolist() == [7, 7]

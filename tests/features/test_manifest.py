@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.manifest import FORMAT_VERSION, ArrayRecord, Manifest, SessionRecord
 from harness.features.speech import SPEECH_VARIANTS, column_names
@@ -12,7 +13,8 @@ MANIFEST = Manifest(
     speech_settings=SPEECH_VARIANTS["mel"],
     speech_columns=column_names(SPEECH_VARIANTS["mel"]),
     mocap_columns=("face_nose_x",),
-    modalities=("speech", "text"),
+    modalities=("speech", "text", "mocap"),
+    mocap_streams=(MocapStream.FACE, MocapStream.HEAD),
     versions={"numpy": "2"},
     sessions={
         3: SessionRecord(7, 2, {"speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128)}, "2" * 64, 9)
@@ -47,7 +49,7 @@ def test_another_format_version_is_rejected(tmp_path):
     )
 
 
-@pytest.mark.parametrize("key", ["corpus_hash", "sessions", "speech_settings", "modalities"])
+@pytest.mark.parametrize("key", ["corpus_hash", "sessions", "speech_settings", "modalities", "mocap_streams"])
 def test_a_manifest_that_lacks_something_is_rejected(tmp_path, key):
     MANIFEST.write(tmp_path)
     path = tmp_path / "manifest.json"

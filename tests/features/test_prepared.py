@@ -41,6 +41,7 @@ def test_the_folder_holds_what_the_manifest_says(tiny_corpus, prepared_dir):
     report = prepare(tiny_corpus, prepared_dir)
     manifest = Manifest.read(prepared_dir)
     assert manifest.modalities == ("speech", "text", "mocap")
+    assert manifest.mocap_streams == tuple(MocapStream)
     assert manifest.corpus_hash == report.corpus_hash
     assert manifest.speech_settings == SETTINGS
     assert len(manifest.speech_columns) == 34

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.manifest import Manifest
 from harness.features.prepared import prepare_corpus
@@ -167,3 +168,27 @@ def test_what_a_system_needs_and_the_corpus_lacks_is_one_sentence(prepared):
     assert str(caught.value) == (
         "system 'mocap1' needs mocap, which the corpus at 'the corpus' does not have"
     )
+
+
+def test_a_corpus_without_one_motion_stream_is_refused_to_the_systems_that_read_it(tmp_path):
+    layout = write_tiny_corpus(tmp_path / "corpus")
+    for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
+        path.unlink()
+    prepare_corpus(layout.root, tmp_path / "prepared", SpeechSettings(), jobs=1)
+    store = FeatureStore.open(tmp_path / "prepared")
+    assert store.modalities == ("speech", "text", "mocap")
+    assert store.manifest.mocap_streams == (MocapStream.FACE, MocapStream.HAND)
+    require_modalities(store, "face1", ["mocap"], [MocapStream.FACE])
+    require_modalities(store, "hand1", ["mocap"], [MocapStream.HAND])
+    require_modalities(store, "speech_text", ["text", "speech"])
+    for system_name, modalities, streams in (
+        ("head2", ["mocap"], [MocapStream.HEAD]),
+        ("mocap1", ["mocap"], tuple(MocapStream)),
+        ("fusion", ["text", "speech", "mocap"], tuple(MocapStream)),
+    ):
+        with pytest.raises(FeatureError) as caught:
+            require_modalities(store, system_name, modalities, streams)
+        assert str(caught.value) == (
+            f"system {system_name!r} needs the head's motion, which the corpus at {str(layout.root)!r} "
+            "does not have"
+        )
