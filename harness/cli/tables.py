@@ -181,7 +181,7 @@ def _train_and_read(
     from harness.search.lock import held
     from harness.store.results import ResultsStore
     from harness.tables.corpus import prepare_tables
-    from harness.tables.experiments import modalities_of
+    from harness.tables.experiments import modalities_of, streams_of
     from harness.tables.plan import distinct_experiments, plan_rows
     from harness.tables.rows import TablesReader, lacking_modalities
     from harness.tensorflow_start import start_tensorflow
@@ -189,7 +189,7 @@ def _train_and_read(
     settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing)
     store = FeatureStore.open(facts.prepared_dir)
     for name in settings.names if needs_all else ():
-        require_modalities(store, name, modalities_of(name))
+        require_modalities(store, name, modalities_of(name), streams_of(name))
     rows = plan_rows(settings)
     experiments = distinct_experiments(rows)
     start_tensorflow(threads)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.corpus.layout import MocapStream
 from harness.errors import HarnessError, unknown_name
 from harness.models.baselines import BASELINES
 from harness.models.systems import SYSTEMS, read_hyperparameters
@@ -96,6 +97,11 @@ class TableExperiment:
 def known_names() -> tuple[str, ...]:
     """Return all that a row can be of: the systems, then the baselines."""
     return (*SYSTEMS, *BASELINES)
+
+
+def streams_of(name: str) -> tuple[MocapStream, ...]:
+    """Return the motion streams that a system reads; none for a baseline."""
+    return SYSTEMS[name].streams if name in SYSTEMS and "mocap" in SYSTEMS[name].modalities else ()
 
 
 def modalities_of(name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from harness.tables.experiments import (
     TablesSettings,
     find_trials,
     modalities_of,
+    streams_of,
 )
 from harness.tables.plan import Row
 from harness.tables.splits import make_parts
@@ -141,7 +142,10 @@ class TablesReader:
 
 def lacking_modalities(store: FeatureStore, name: str) -> tuple[str, ...]:
     """Return what a system or baseline reads and the corpus has nothing of."""
-    return tuple(modality for modality in modalities_of(name) if modality not in store.modalities)
+    lacking = [modality for modality in modalities_of(name) if modality not in store.modalities]
+    if "mocap" not in lacking:
+        lacking += [f"{stream} motion" for stream in streams_of(name) if stream not in store.manifest.mocap_streams]
+    return tuple(lacking)
 
 
 #: Predictions by seed and then by fold; of seeds that finished all folds.

@@ -27,7 +27,7 @@ def test_each_row_and_seed_is_a_finished_trial_of_an_experiment_that_is_no_searc
     ]
     environment = results.environment(trials[0].trial_id)
     assert environment.corpus_hash == facts.corpus_hash and environment.threads == 1
-    assert set(results.trial_test_scores(trials[0].trial_id)) == set(ScoreKind)
+    assert set(results.trial_test_scores(trials[0].trial_id)) == {ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM}
     assert len(results.validation_predictions(trials[0].trial_id)) > 0
 
 
