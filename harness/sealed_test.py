@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import platform
 from collections.abc import Callable
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from harness.features.store import Features, FeatureStore
 from harness.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
+from harness.provenance import user_name
 from harness.retrain import FinalTraining, keep_record, train_final_models
 from harness.saved_model import ModelRecord, load_seed
 from harness.splits import Protocol, select_recordings
@@ -25,14 +24,6 @@ def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
     utterances = store.utterances((protocol.test_session,))
     names = [utterance.utterance_id for utterance in utterances]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
-
-
-def user_name() -> str:
-    """Who runs this; the number of a user without a name, as in a container."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def record_opening(

@@ -46,8 +46,8 @@ def prepare_tables(
         shortened = (
             "No corpus is named, so this is a quick start on a synthetic one, with at most "
             f"{prepared.max_epochs} epochs instead of {settings.max_epochs} and patience {prepared.patience}; name a "
-            f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. The systems that the paper trains "
-            "with Adadelta hardly leave the largest class in so few epochs."
+            f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
+            "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
         )
     facts = CorpusFacts(
         prepared_dir=prepared.prepared_dir,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Protocol
 
 from harness.errors import StoreError
 from harness.features.store import FeatureStore
-from harness.provenance import git_revision, package_versions
+from harness.provenance import git_revision, package_versions, user_name
 from harness.store.records import (
     EpochRecord,
     ExperimentStatus,
@@ -86,7 +85,7 @@ def record_opening(
             corpus_hash=corpus.corpus_hash,
             seeds=settings.seeds,
             host=platform.node(),
-            user=getpass.getuser(),
+            user=user_name(),
         )
     )
 
