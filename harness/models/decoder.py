@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from harness.models.decoding import BLOCKED, decode
+
 
 @keras.saving.register_keras_serializable(package="harness")
 class AttentionDecoder(layers.Layer):
@@ -15,12 +17,15 @@ class AttentionDecoder(layers.Layer):
 
     Every step attends to all encoded steps from its last state, mixes the context into a gated
     recurrent update, and emits a softmax over its units, computed from the *previous* state and
-    output. Several directions run as one batch. ``W_a`` is multiplied in before the sum over
-    encoded steps is broadcast, which changes no number.
+    output. Several directions run as one batch.
 
     Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns float
     (batch, steps, directions * units), zeros at masked steps. The second direction decodes the
     real steps reversed, and is turned back.
+
+    Attributes:
+        is_compiled: whether training steps run through XLA, which takes some seconds before the
+            first of each length; not part of the saved layer
 
     Source: Bahdanau et al. 2015, appendix A.1; the paper's Speech_Model3 and 4, by its published
     code. Deviates: masked steps are neither attended to nor emitted.
@@ -31,6 +36,7 @@ class AttentionDecoder(layers.Layer):
         self.supports_masking = True
         self.units = units
         self.directions = directions
+        self.is_compiled = False
 
     def build(self, inputs_shape: Any, steps_mask_shape: Any = None) -> None:
         columns, units = inputs_shape[-1], self.units
@@ -58,52 +64,42 @@ class AttentionDecoder(layers.Layer):
 
         return self.add_weight(shape=(self.directions, rows, gates * columns), initializer=draw, name=name)
 
-    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
-        num_steps = tf.shape(inputs)[1]
+    def call(
+        self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         lengths = None if steps_mask is None else tf.reduce_sum(tf.cast(steps_mask, tf.int32), axis=1)
         encoded = tf.stack(
             [inputs] if self.directions == 1 else [inputs, _reverse(inputs, lengths)]
         )  # (directions, batch, steps, columns)
-        projected = tf.einsum("dbtc,dcu->dbtu", encoded, self.attend_input) + self.attend_bias[:, None]
-        blocked = 0.0 if steps_mask is None else tf.where(steps_mask, 0.0, -1e9)[None]
-        state = tf.tanh(encoded[:, :, 0] @ self.initial_state)
-        emitted = tf.TensorArray(tf.float32, num_steps, element_shape=(self.directions, None, self.units))
-
-        def step(
-            index: tf.Tensor, state: tf.Tensor, output: tf.Tensor, emitted: tf.TensorArray
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.TensorArray]:
-            hidden = tf.tanh((state @ self.attend_state)[:, :, None] + projected)
-            scores = tf.einsum("dbtu,du->dbt", hidden, self.attend_score[..., 0])
-            context = tf.einsum("dbt,dbtc->dbc", tf.nn.softmax(scores + blocked), encoded)
-            state, output = self._update(state, output, context)
-            return index + 1, state, output, emitted.write(index, output)
-
-        _, _, _, emitted = tf.while_loop(
-            lambda index, *_: index < num_steps,
-            step,
-            (tf.constant(0), state, tf.zeros_like(state), emitted),
-            parallel_iterations=1,
+        if steps_mask is None:
+            blocked = tf.zeros(tf.shape(inputs)[:2])
+        else:
+            blocked = tf.where(steps_mask, 0.0, BLOCKED)
+        from_reset_and_update, from_proposal, from_emission = tf.split(
+            self.from_state, [2 * self.units, self.units, self.units], axis=-1
         )
-        outputs = tf.transpose(emitted.stack(), (1, 2, 0, 3))  # (directions, batch, steps, units)
+        emitted = decode(
+            encoded,
+            tf.einsum("dbtc,dcu->dbtu", encoded, self.attend_input) + self.attend_bias[:, None],
+            tf.tanh(encoded[:, :, 0] @ self.initial_state),
+            blocked,
+            (
+                tf.linalg.matrix_transpose(self.attend_score),
+                tf.convert_to_tensor(self.from_output),
+                tf.concat([self.attend_state, from_reset_and_update, from_emission], axis=-1),
+                from_proposal,
+                tf.convert_to_tensor(self.from_context),
+                tf.convert_to_tensor(self.bias),
+            ),
+            is_training=bool(training),
+            is_compiled=bool(training) and self.is_compiled,
+        )
+        outputs = tf.transpose(emitted, (1, 2, 0, 3))  # (directions, batch, steps, units)
         if self.directions == 2:
             outputs = tf.concat([outputs[0], _reverse(outputs[1], lengths)], axis=-1)
         else:
             outputs = outputs[0]
         return outputs if steps_mask is None else tf.where(steps_mask[..., None], outputs, 0.0)
-
-    def _update(
-        self, state: tf.Tensor, output: tf.Tensor, context: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        units = self.units
-        shared = output @ self.from_output + context @ self.from_context + self.bias
-        recurrent = self.from_state
-        gates = tf.sigmoid(shared[..., : 2 * units] + state @ recurrent[..., : 2 * units])
-        reset, update = gates[..., :units], gates[..., units:]
-        proposal = tf.tanh(
-            shared[..., 2 * units : 3 * units] + (reset * state) @ recurrent[..., 2 * units : 3 * units]
-        )
-        emitted = tf.nn.softmax(shared[..., 3 * units :] + state @ recurrent[..., 3 * units :])
-        return (1.0 - update) * state + update * proposal, emitted
 
     def compute_output_spec(self, inputs: Any, steps_mask: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor((*inputs.shape[:2], self.directions * self.units), inputs.dtype)
