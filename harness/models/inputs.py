@@ -12,6 +12,7 @@ from harness.corpus.layout import MocapStream
 from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
+from harness.models.recurrence import CompiledLSTM
 from harness.splits import MocapOrder
 
 
@@ -120,16 +121,14 @@ def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTen
     return Columns(columns.start, columns.stop, name=f"{stream}_columns")(mocap)
 
 
-def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> layers.LSTM:
+def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> CompiledLSTM:
     """An LSTM as the paper's authors used it; ``steps`` returns every step instead of the last."""
-    return layers.LSTM(
+    return CompiledLSTM(
         units,
         return_sequences=steps,
         recurrent_activation=str(choices.gates),
         recurrent_dropout=choices.recurrent_dropout,
         zero_output_for_mask=steps,
-        # Its kernel refuses an utterance without a single step, and such there are.
-        use_cudnn=False,
         name=name,
     )
 
