@@ -12,6 +12,7 @@ from harness.models.fusion import build_fusion, classify
 from harness.models.hyperparameters import FusionHyperparameters, Hyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
+from harness.models.optimizers import FusedAdadelta, FusedAdam
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
@@ -40,8 +41,8 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 }
 
 OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
-    Optimizer.ADAM: keras.optimizers.Adam,
-    Optimizer.ADADELTA: keras.optimizers.Adadelta,
+    Optimizer.ADAM: FusedAdam,
+    Optimizer.ADADELTA: FusedAdadelta,
     Optimizer.SGD: keras.optimizers.SGD,
 }
 

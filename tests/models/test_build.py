@@ -131,7 +131,7 @@ def test_frozen_word_vectors_are_not_trained():
 def test_the_optimiser_is_the_paper_s_at_the_point_s_rate(name, kind, rate):
     values = {"adamlr": rate} if name == "fusion" else {}
     optimizer = build_optimizer(read_hyperparameters(SYSTEMS[name], values, PROTOCOLS["paper"]))
-    assert type(optimizer).__name__.lower() == kind
+    assert type(optimizer).__name__.lower() == f"fused{kind}"
     assert float(optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
 
 
