@@ -133,6 +133,66 @@ class MaskedSteps(layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
 
+#: Levels of the share that is dropped: 16 random bits an activation.
+DROPOUT_LEVELS = 1 << 16
+
+
+def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, float]:
+    """Draw which activations dropout keeps.
+
+    16 random bits each are half of what Keras draws, and drawing them is most of what dropout costs.
+
+    Args:
+        shape: int32 (axes,)
+        rate: share to drop, from 0 to below 1; taken to the nearest of ``DROPOUT_LEVELS``
+        seed: int32 (2,)
+
+    Returns:
+        bool of ``shape``, and what the kept ones are multiplied by: one over the share that is kept
+    """
+    num_dropped = min(round(rate * DROPOUT_LEVELS), DROPOUT_LEVELS - 1)
+    num_activations = tf.reduce_prod(shape)
+    pairs = tf.random.stateless_uniform([(num_activations + 1) // 2], seed, None, None, tf.uint32)
+    bits = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:num_activations]
+    kept = tf.reshape(bits, shape) >= tf.constant(num_dropped, tf.uint16)
+    return kept, DROPOUT_LEVELS / (DROPOUT_LEVELS - num_dropped)
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class DropoutRelu(layers.Layer):
+    """Dropout and then relu, for activations by the million.
+
+    Keras's two layers draw 32 bits an activation and keep the mask for the gradient; here it is read
+    off the output: what is above 0 was kept. Held equal by `tests/models/test_layers.py`.
+
+    Call with float32 of any shape; returns the same shape.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(seed) if rate > 0 else None
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if not training or self.seed_generator is None:
+            return tf.nn.relu(inputs)
+        seed = tf.cast(tf.convert_to_tensor(self.seed_generator.next()), tf.int32)
+        kept, scale = draw_kept(tf.shape(inputs), self.rate, seed)
+
+        def drop(activations: tf.Tensor) -> Any:
+            outputs = tf.nn.relu(activations) * (tf.cast(kept, tf.float32) * scale)
+            return outputs, lambda gradient: tf.raw_ops.ReluGrad(gradients=gradient, features=outputs) * scale
+
+        return tf.custom_gradient(drop)(inputs)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
 @keras.saving.register_keras_serializable(package="harness")
 class Columns(layers.Layer):
     """The columns from ``first`` to before ``last`` of float (batch, steps, columns)."""

@@ -17,6 +17,7 @@ from harness.models.hyperparameters import (
     MotionLstmHyperparameters,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, mocap_steps, stacked_lstms
+from harness.models.layers import DropoutRelu
 
 Streams = tuple[MocapStream, ...]
 
@@ -77,6 +78,5 @@ def convolve(windows: keras.KerasTensor, choices: Hyperparameters) -> keras.Kera
     features = layers.Reshape((*windows.shape[1:], 1))(windows)
     for number, filters in enumerate(CONVOLUTION_FILTERS, start=1):
         features = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"mocap_conv{number}")(features)
-        features = layers.Dropout(choices.dropout, name=f"mocap_dropout{number}")(features)
-        features = layers.ReLU()(features)
+        features = DropoutRelu(choices.dropout, name=f"mocap_dropout{number}")(features)
     return layers.Flatten()(features)

@@ -6,7 +6,15 @@ import pytest
 import tensorflow as tf
 
 from harness.models.decoder import AttentionDecoder
-from harness.models.layers import AttentionPooling, FlattenedDense, LengthMask, WordMask, masked_softmax
+from harness.models.layers import (
+    AttentionPooling,
+    DropoutRelu,
+    FlattenedDense,
+    LengthMask,
+    WordMask,
+    draw_kept,
+    masked_softmax,
+)
 
 
 @pytest.fixture
@@ -126,3 +134,51 @@ def test_a_masked_softmax_without_anything_left_is_zero_and_has_no_nan_gradient(
 def test_a_layer_survives_its_configuration(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.999])
+def test_dropout_keeps_the_share_that_it_should(rate):
+    kept, scale = draw_kept(tf.constant([999, 501]), rate, tf.constant([1, 2]))
+    share = kept.numpy().mean()
+    assert abs(share - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / kept.shape.num_elements())
+    assert scale * (1 - rate) == pytest.approx(1, rel=0.01)
+
+
+def test_dropout_draws_neighbours_independently():
+    kept = draw_kept(tf.constant([1000, 1000]), 0.5, tf.constant([1, 2]))[0].numpy()
+    agree = [(kept[:, ::2] == kept[:, 1::2]).mean(), (kept[1:] == kept[:-1]).mean()]
+    np.testing.assert_allclose(agree, 0.5, atol=0.005)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_dropout_and_relu_in_one_have_the_outputs_and_gradients_of_the_two(rate):
+    values = tf.constant(np.random.default_rng(0).normal(size=(5, 40, 3)), tf.float32)
+    factors = tf.constant(np.random.default_rng(1).normal(size=(5, 40, 3)), tf.float32)
+    layer = DropoutRelu(rate, seed=3)
+    kept, scale = tf.ones(values.shape, tf.bool), 1.0
+    if rate:
+        seed = tf.cast(tf.convert_to_tensor(keras.random.SeedGenerator(3).next()), tf.int32)
+        kept, scale = draw_kept(tf.shape(values), rate, seed)
+    results = []
+    for run in (
+        lambda: layer(values, training=True),
+        lambda: tf.nn.relu(values * tf.cast(kept, tf.float32) * scale),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = run()
+            loss = tf.reduce_sum(outputs * factors)
+        results.append((outputs.numpy(), tape.gradient(loss, values).numpy()))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+        assert expected.any()
+
+
+def test_dropout_and_relu_in_one_drop_nothing_when_scoring_and_draw_anew_each_step():
+    values = tf.constant(np.random.default_rng(0).normal(size=(4, 50)), tf.float32)
+    layer = DropoutRelu(0.5, seed=3)
+    np.testing.assert_array_equal(layer(values), tf.nn.relu(values))
+    first, second = (layer(values, training=True).numpy() for _ in range(2))
+    assert (first != second).any()
+    again = DropoutRelu(0.5, seed=3)
+    np.testing.assert_array_equal(first, again(values, training=True))

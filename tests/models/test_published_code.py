@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.plain_keras import (
+    DrawnAlike,
+    build_plain,
+    copy_weights,
+    fix_dropout_masks,
+    gradients_by_layer,
+)
 from harness.models.build import build_model
 from harness.models.inputs import InputShapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits import PROTOCOLS
-from tests.models.plain_keras import build_plain, copy_weights, fix_dropout_masks, gradients_by_layer
 
 SMALL = {
     "textlstm": 12,
@@ -74,13 +80,13 @@ def test_outputs_and_gradients_agree_with_plain_keras(name, directions, dropout)
         has_masks=False,
     )
     keras.utils.set_random_seed(1)
-    ours, plain = build_model(system, choices, shapes), build_plain(name, choices, shapes)
+    ours, plain = build_model(system, choices, shapes), build_plain(name, choices, shapes, DrawnAlike)
     batch = make_batch(shapes)
     differentiate(ours, batch, training=True)
     copy_weights(ours, plain)
     assert fix_dropout_masks(ours) == fix_dropout_masks(plain)
-    probabilities, gradients = differentiate(ours, batch, training=dropout > 0)
-    expected_probabilities, expected_gradients = differentiate(plain, batch, training=dropout > 0)
+    probabilities, gradients = differentiate(ours, batch, training=True)
+    expected_probabilities, expected_gradients = differentiate(plain, batch, training=True)
     np.testing.assert_allclose(probabilities, expected_probabilities, atol=1e-5)
     assert gradients.keys() == expected_gradients.keys()
     for key, gradient in gradients.items():

@@ -8,6 +8,9 @@ import zlib
 import keras
 from keras import layers, ops
 
+from harness.models.layers import draw_kept
+from harness.splits import MocapOrder
+
 
 class PlainDecoder(layers.Layer):
     """Bahdanau's attention decoder in the published order of operations, step by step."""
@@ -69,6 +72,16 @@ def drop(choices, name):
     return layers.Dropout(choices.dropout, name=name)
 
 
+class DrawnAlike(layers.Dropout):
+    """Dropout whose kept activations are those that the package draws before its convolutions' relu."""
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0:
+            return inputs
+        kept, scale = draw_kept(ops.shape(inputs), self.rate, ops.cast(self.seed_generator.next(), "int32"))
+        return inputs * ops.cast(kept, inputs.dtype) * scale
+
+
 def attentive(frames, choices):
     encoder = lstm(choices.speechlstm, choices, "speech_lstm", True)
     if choices.directions == 2:
@@ -85,12 +98,15 @@ def vectors(words, shapes, dimension):
     return layers.Embedding(shapes.num_word_ids, dimension, name="text_vectors")(words)
 
 
-def convolved(windows, choices):
-    windows = ops.concatenate([windows[..., 183:], windows[..., 165:183], windows[..., :165]], axis=-1)
+def convolved(windows, choices, shapes, dropout):
+    if shapes.mocap_order is MocapOrder.HEAD_HAND_FACE:
+        windows = ops.concatenate([windows[..., 183:], windows[..., 165:183], windows[..., :165]], axis=-1)
     features = layers.Reshape((*windows.shape[1:], 1))(windows)
     for number, filters in enumerate((32, 64, 64, 128, 128), start=1):
         features = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"mocap_conv{number}")(features)
-        features = layers.Activation("relu")(drop(choices, f"mocap_dropout{number}")(features))
+        features = layers.Activation("relu")(
+            dropout(choices.dropout, name=f"mocap_dropout{number}")(features)
+        )
     return layers.Flatten()(features)
 
 
@@ -98,7 +114,7 @@ def relu(units, name):
     return layers.Dense(units, activation="relu", name=name)
 
 
-def build_plain(name, choices, shapes):
+def build_plain(name, choices, shapes, mocap_dropout=layers.Dropout):
     """The plain model of a system, its inputs of the full length."""
     speech = keras.Input((shapes.speech_frames, shapes.speech_columns), name="speech")
     text = keras.Input((shapes.max_words,), dtype="int32", name="text")
@@ -130,7 +146,7 @@ def build_plain(name, choices, shapes):
         features = relu(choices.dense, "text_dense")(hidden)
     elif name == "mocap1":
         inputs = {"mocap": mocap}
-        features = relu(choices.dense, "mocap_dense")(convolved(mocap, choices))
+        features = relu(choices.dense, "mocap_dense")(convolved(mocap, choices, shapes, mocap_dropout))
     else:
         inputs = {"text": text, "speech": speech, "mocap": mocap}
         steps = vectors(text, shapes, choices.embedding_dimension)
@@ -138,7 +154,7 @@ def build_plain(name, choices, shapes):
         joined = [
             layers.Dense(choices.branch_dense, name="text_dense")(hidden),
             layers.Dense(choices.branch_dense, name="speech_dense")(attentive(speech, choices)),
-            layers.Dense(choices.branch_dense, name="mocap_dense")(convolved(mocap, choices)),
+            layers.Dense(choices.branch_dense, name="mocap_dense")(convolved(mocap, choices, shapes, mocap_dropout)),
         ]
         features = relu(choices.finalfc, "finalfc")(layers.Activation("relu")(layers.Concatenate()(joined)))
     return keras.Model(inputs, layers.Dense(4, activation="softmax", name="emotion")(features))
