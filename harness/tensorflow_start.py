@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+#: What Keras, and TensorFlow with it, imports wherever it is installed, to draw pictures, take data frames
+#: and stand in for an estimator: more than a second of every trial's start.
+_OPTIONAL_TO_KERAS = ("matplotlib", "pandas", "sklearn")
+
+#: Parameters of glibc's mallopt, from its malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def start_tensorflow(threads: int) -> None:
@@ -15,14 +23,40 @@ def start_tensorflow(threads: int) -> None:
     Its notes on what it was built with go nowhere; ``TF_CPP_MIN_LOG_LEVEL`` in the environment brings
     back those of its later messages that the user wants. A process must not fork after this.
     """
+    _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _kept_standard_error():
+    with _kept_standard_error(), _kept_out(_OPTIONAL_TO_KERAS):
         import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     # Every model is traced once, and several models make it warn of traces that are thrown away.
     tf.get_logger().setLevel("ERROR")
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library reuse what TensorFlow frees, rather than give it back and ask for it anew.
+
+    Arrays of the size of a batch's activations would else be mapped, and every page of them zeroed by
+    the system, at each operation. Only glibc has the call; elsewhere nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def _kept_out(packages: Sequence[str]) -> Iterator[None]:
+    """Let imports inside the block do as if ``packages`` were not installed; those imported before stay."""
+    hidden = [package for package in packages if package not in sys.modules]
+    # With None in its place, an import fails as that of a missing package does.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for package in hidden:
+            del sys.modules[package]
 
 
 @contextmanager

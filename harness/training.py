@@ -16,10 +16,16 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
 from harness.features.gathered import Features
 from harness.metrics import unweighted_accuracy, weighted_accuracy
+from harness.models.decoder import AttentionDecoder
+from harness.models.recurrence import CompiledLSTM
 from harness.store.records import EpochRecord
 
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
 BATCHES_SORTED_TOGETHER = 16
+
+#: Training steps from which compiling the attention decoder costs less than it saves. It took up to 12 s in
+#: all, for the four lengths that occur, and saved 0.05 to 0.3 s a step: `python -m benchmarks.trial`.
+STEPS_WORTH_COMPILING = 200
 
 #: Utterances scored at once: more than a training batch, for no gradient is kept.
 SCORED_TOGETHER = 256
@@ -135,6 +141,14 @@ class Trainer(Scorer):
             autograph=False,
         )
 
+    def expect_steps(self, num_steps: int) -> None:
+        """Prepare for so many training steps; to be called before the first."""
+        for layer in self.model.layers:
+            is_both = isinstance(layer, keras.layers.Bidirectional)
+            for part in (layer.forward_layer, layer.backward_layer) if is_both else (layer,):
+                if isinstance(part, AttentionDecoder | CompiledLSTM):
+                    part.is_compiled = num_steps >= STEPS_WORTH_COMPILING
+
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)
@@ -198,6 +212,7 @@ def fit(
     Raises:
         Diverged: a loss became NaN or infinite
     """
+    trainer.expect_steps(max_epochs * math.ceil(len(train.features) / batch_size))
     generator = np.random.default_rng(seed)
     epochs: list[EpochRecord] = []
     best_epoch, best_weights, best_probabilities = 0, None, None
@@ -236,6 +251,7 @@ def train_for(
     Raises:
         Diverged: a loss became NaN or infinite
     """
+    trainer.expect_steps(num_epochs * math.ceil(len(train.features) / batch_size))
     generator = np.random.default_rng(seed)
     for number in range(1, num_epochs + 1):
         trainer.train_epoch(train, batch_size, generator)
