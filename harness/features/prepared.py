@@ -42,8 +42,8 @@ __all__ = ["IngestReport", "Progress", "prepare_corpus", "prepared_dir_for", "pr
 Progress = Callable[[int, int], None]
 
 ALL_SESSIONS = range(1, 6)
-#: Files of this size in all are read before other processes would have started.
-SMALL_BYTES = 48 * 2**20
+#: Files of this size in all are read before other processes have imported what they need: 2 s each.
+SMALL_BYTES = 256 * 2**20
 
 _log = logging.getLogger(__name__)
 

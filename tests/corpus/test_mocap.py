@@ -69,6 +69,25 @@ def test_line_ends_and_spacing_change_nothing_but_the_count(
     assert found == [(kind, detail)]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 2, 7, 64])
+@pytest.mark.parametrize("num_crlf", [0, 3, 7])
+def test_line_ends_are_counted_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int, num_crlf: int
+) -> None:
+    monkeypatch.setattr("harness.corpus.mocap._BLOCK_BYTES", block_bytes)
+    track, found = read(tmp_path, ROWS.replace(b"\n", b"\r\n", num_crlf))
+    np.testing.assert_array_equal(track.values, mocap_values(HEAD, 5).astype(np.float32))
+    assert found == ([(IrregularityKind.CRLF_LINE_ENDS, f"{num_crlf} lines")] if num_crlf else [])
+
+
+def test_a_row_too_long_is_found_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.corpus.mocap._BLOCK_BYTES", 3)
+    with pytest.raises(CorpusError, match="line 5: found 9 fields; expected 8"):
+        read(tmp_path, ROWS.replace(b"\n4 ", b" 1.0\n4 "))
+
+
 @pytest.mark.parametrize("ending", [b"\n\n", b"", b" \n \n"], ids=["blank line", "no line end", "spaces"])
 def test_the_end_of_the_file_may_be_untidy(tmp_path: Path, ending: bytes) -> None:
     track, found = read(tmp_path, ROWS.rstrip() + ending)

@@ -65,6 +65,14 @@ def test_the_folder_holds_what_the_manifest_says(tiny_corpus, prepared_dir):
         assert lines.count(b"\n") == record.num_utterances
 
 
+def test_two_processes_write_what_one_writes(tiny_corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.features.prepared.SMALL_BYTES", 0)
+    for jobs in (1, 2):
+        prepare_corpus(tiny_corpus.root, tmp_path / f"by {jobs}", SETTINGS, jobs=jobs)
+    one, two = (Manifest.read(tmp_path / f"by {jobs}").sessions for jobs in (1, 2))
+    assert one == two
+
+
 def test_arrays_have_a_row_for_each_four_class_utterance(tiny_corpus, prepared_dir):
     prepare(tiny_corpus, prepared_dir)
     folder = prepared_dir / "Session1"
