@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -61,6 +62,8 @@ def aup(experiment: Path, fresh: bool) -> int:
 
 def main() -> None:
     """The entry point of the `aup` command."""
+    # Before NumPy is imported. The controller multiplies no matrices, and one idle thread a core adds up.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Until the search begins, and handles it itself: preparing a corpus can be broken off too.
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(aup, "aup"))

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from configparser import RawConfigParser
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,7 +57,7 @@ with _stand_ins():
     from aup.ET.Connector import SQLiteConnector as connector_module
     from aup.Proposer import PROPOSERS, ProposerStatus, get_proposer
     from aup.Proposer.AbstractProposer import AbstractProposer
-    from aup.setupdb.sqlite import create_database
+    from aup.setupdb import sqlite as database_setup
 
 #: What Auptimizer raises where its own database cannot be used.
 DatabaseError: type[Exception] = connector_module.sqlite3.Error
@@ -133,9 +133,9 @@ def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / _DATABASE_NAME
     if not database.exists():
-        # create_database drops the tables that it finds: it is only ever given a name of its own.
+        # Auptimizer drops the tables that it finds: it is only ever given a name of its own.
         partial = folder / f"{_DATABASE_NAME}.{os.getpid()}.partial"
-        create_database(_environment(partial), [USERNAME], MAX_PARALLEL, "localhost")
+        _create_database(partial)
         os.replace(partial, database)
         with (folder / "env.ini").open("w", encoding="utf-8") as stream:
             # Auptimizer reads it with interpolation.
@@ -143,6 +143,28 @@ def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
     connector = SearchConnector(database)
     known: list[Any] = connector.get_all_experiment()
     return connector, known[-1] if known else None
+
+
+def _create_database(path: Path) -> None:
+    """Have Auptimizer make its tables; the disk is waited for once, and not after each of its statements."""
+    connect = database_setup._create_connection
+
+    def connect_unsynchronised(path: str | Path) -> Any:
+        connection = connect(path)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    database_setup._create_connection = connect_unsynchronised
+    try:
+        database_setup.create_database(_environment(path), [USERNAME], MAX_PARALLEL, "localhost")
+    finally:
+        database_setup._create_connection = connect
+    with closing(connect_unsynchronised(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # At the end of each job Auptimizer looks for its attempts, among those of all jobs.
+        connection.execute("CREATE INDEX job_attempts_by_jid ON job_attempt (jid, num)")
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _environment(database: Path) -> RawConfigParser:

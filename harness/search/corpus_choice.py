@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.corpus.layout import find_root
 from harness.errors import ExperimentFileError
 from harness.features.speech import speech_settings
-from harness.features.store import FeatureStore, require_modalities
 from harness.search.experiment_file import TrainingSettings
 
 #: Names the corpus where the experiment file does not.
@@ -79,6 +78,7 @@ def prepare_chosen(
     # Slow to import, and not needed for a foreign script.
     from harness.corpus.synthetic import is_synthetic
     from harness.features.prepared import prepare_corpus, prepared_dir_for
+    from harness.features.store import FeatureStore, require_modalities
 
     corpus = choose_corpus(training, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus

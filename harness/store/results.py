@@ -23,7 +23,7 @@ from harness.store.records import (
     TrialStatus,
     utc_now,
 )
-from harness.store.writing import insert, insert_hyperparameters, insert_predictions
+from harness.store.writing import Durability, insert, insert_hyperparameters, insert_predictions
 
 #: The last of a job's output that is kept, in characters.
 MAX_LAST_OUTPUT = 4000
@@ -119,11 +119,13 @@ class ResultsStore(OpeningsStore):
     ) -> int:
         """Record that a trial is about to run, and return its ``trial_id``.
 
+        The disk is not waited for: a power loss that takes the record takes the trial with it.
+
         Raises:
             StoreError: no such ``eid``, the trial index is running or finished already, or a
                 hyperparameter's name cannot be a column
         """
-        with self.writing() as database:
+        with self.writing(Durability.PROCESS_END) as database:
             self.experiment(eid)
             attempts = self._query(
                 "SELECT attempt, status FROM trials WHERE eid = ? AND trial_index = ?", [eid, trial_index]
@@ -161,6 +163,8 @@ class ResultsStore(OpeningsStore):
     ) -> None:
         """Record which process carries a trial, so that whoever comes after a dead controller can find it.
 
+        The disk is not waited for, as in ``start_trial``.
+
         Args:
             process_started_at: seconds since the epoch of Unix as the operating system tells it
             job_path: kept relative where it lies below the folder of results.db, which may be moved
@@ -168,7 +172,7 @@ class ResultsStore(OpeningsStore):
         Raises:
             StoreError: the trial is not running
         """
-        with self.writing_for(trial_id) as database:
+        with self.writing_for(trial_id, Durability.PROCESS_END) as database:
             database.execute(
                 "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ? "
                 "WHERE trial_id = ?",

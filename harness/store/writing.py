@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
 from harness.errors import StoreError
@@ -14,13 +15,23 @@ from harness.store.queries import ResultsReader
 from harness.store.records import PROBABILITY_COLUMNS, Hyperparameter, Prediction, TrialStatus
 
 
+class Durability(Enum):
+    """What a transaction survives, as the value of SQLite's ``synchronous`` in WAL mode."""
+
+    POWER_LOSS = "FULL"
+    #: The end of every process, and a power loss once a later transaction has survived one.
+    PROCESS_END = "NORMAL"
+
+
 class ResultsWriter(ResultsReader):
     """A connection to results.db that takes the write lock for one short transaction at a time."""
 
     @contextmanager
-    def writing(self) -> Iterator[Database]:
+    def writing(self, durability: Durability = Durability.POWER_LOSS) -> Iterator[Database]:
         """One short transaction that holds the write lock from its beginning; whole or not at all."""
         with one_sentence(self.path):
+            # Between transactions: SQLite ignores it inside one.
+            self._database.execute(f"PRAGMA synchronous = {durability.value}")
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -30,13 +41,15 @@ class ResultsWriter(ResultsReader):
                 raise
 
     @contextmanager
-    def writing_for(self, trial_id: int) -> Iterator[Database]:
+    def writing_for(
+        self, trial_id: int, durability: Durability = Durability.POWER_LOSS
+    ) -> Iterator[Database]:
         """A transaction for a trial that is running, and stays so until the transaction's end.
 
         Raises:
             StoreError: no such trial, or it has ended
         """
-        with self.writing() as database:
+        with self.writing(durability) as database:
             rows = self._query("SELECT status FROM trials WHERE trial_id = ?", [trial_id])
             if not rows:
                 raise self._no_trial(trial_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.search.auptimizer import (
     AbstractResourceManager,
     SearchConnector,
+    database_setup,
     open_environment,
     register_resource,
 )
@@ -79,3 +80,23 @@ def test_a_resource_is_known_to_auptimizer_by_its_name(folder: Path) -> None:
     connector = SearchConnector(folder / "some.db")
     assert isinstance(get_resource_manager("pretend", connector, 1), PretendManager)
     connector.close()
+
+
+def test_a_jobs_attempts_are_found_without_going_through_those_of_all_jobs(folder: Path) -> None:
+    connector, _ = open_environment(folder / "aup")
+    plan = connector.connector.execute(
+        "EXPLAIN QUERY PLAN SELECT jaid FROM job_attempt WHERE jid = 1 ORDER BY num DESC LIMIT 1"
+    ).fetchall()
+    connector.close()
+    assert [step[-1] for step in plan] == [
+        "SEARCH job_attempt USING COVERING INDEX job_attempts_by_jid (jid=?)"
+    ]
+
+
+def test_making_an_environment_leaves_auptimizer_as_it_was(folder: Path) -> None:
+    connector, _ = open_environment(folder / "aup")
+    connector.close()
+    connection = database_setup._create_connection(str(folder / "another.db"))
+    ((level,),) = connection.execute("PRAGMA synchronous").fetchall()
+    connection.close()
+    assert level == 2

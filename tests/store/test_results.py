@@ -335,3 +335,18 @@ def test_experiment_with_a_wrong_value_is_refused(
     with pytest.raises(StoreError) as caught:
         store.create_experiment(an_experiment(**changes))
     assert str(caught.value) == message
+
+
+def test_only_what_cannot_be_done_again_waits_for_the_disk(store: ResultsStore) -> None:
+    def waits_for_the_disk() -> bool:
+        ((level,),) = store._database.execute("PRAGMA synchronous").fetchall()
+        return int(level) == 2
+
+    eid = store.create_experiment(an_experiment())
+    assert waits_for_the_disk()
+    trial_id = store.start_trial(eid, 0, 0, {})
+    assert not waits_for_the_disk()
+    store.record_job(trial_id, 1, "host")
+    assert not waits_for_the_disk()
+    store.finish_trial(trial_id, TrialStatus.FINISHED, 0.5)
+    assert waits_for_the_disk()
