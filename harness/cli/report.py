@@ -40,15 +40,22 @@ def report(
     Example:
       harness report results/
     """
-    from rich.console import Console
-
     from harness.report.findings import read_findings
-    from harness.report.page import write_figures, write_page
-    from harness.report.terminal import print_report
     from harness.store.results import ResultsStore
 
     with ResultsStore.open_readonly(results / "results.db") as store:
         findings = read_findings(store, eid)
+
+    from harness.report.library import start_bundling
+
+    # Before the larger imports, which take as long.
+    start_bundling()
+
+    from rich.console import Console
+
+    from harness.report.page import write_figures, write_page
+    from harness.report.terminal import print_report
+
     console = Console()
     print_report(console, findings, num_trials)
     page_path = output or results / "report.html"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,29 @@ PAGE = Palette(
 )
 
 
-def draw_history(findings: Findings, palette: Palette, width: int | str) -> alt.LayerChart:
+@dataclass(frozen=True)
+class Picture:
+    """A chart, and its larger data, which altair would copy and check number by number.
+
+    Attributes:
+        chart: names its data
+        datasets: rows by name, plain values that JSON has
+    """
+
+    chart: alt.TopLevelMixin
+    datasets: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def to_dict(self, validate: bool = True) -> dict[str, Any]:
+        """Return the specification in Vega-Lite.
+
+        Args:
+            validate: hold the chart, without its data, against Vega-Lite's schema
+        """
+        spec: dict[str, Any] = self.chart.to_dict(validate=validate)
+        return {**spec, "datasets": {**spec.get("datasets", {}), **self.datasets}}
+
+
+def draw_history(findings: Findings, palette: Palette, width: int | str) -> Picture:
     """Draw each trial's score by its index, the best so far, the failures and the baseline."""
     best_so_far = math.nan
     better = max if findings.experiment.target == "max" else min
@@ -100,10 +122,10 @@ def draw_history(findings: Findings, palette: Palette, width: int | str) -> alt.
         points.encode(y=alt.Y("score:Q", **y_axis), tooltip=tooltip),
         failed.encode(y=bottom, tooltip=tooltip),
     ]
-    return alt.layer(*layers).properties(width=width, height=FIGURE_HEIGHT, datasets={"trials": rows})
+    return Picture(alt.layer(*layers).properties(width=width, height=FIGURE_HEIGHT), {"trials": rows})
 
 
-def draw_learning_curves(findings: Findings, palette: Palette, width: int | str) -> alt.LayerChart:
+def draw_learning_curves(findings: Findings, palette: Palette, width: int | str) -> Picture:
     """Draw every trial's validation accuracy by epoch, and the best one in front with its training."""
     best = findings.best
     by_id = {trial.trial_id: trial for trial in findings.trials}
@@ -123,7 +145,7 @@ def draw_learning_curves(findings: Findings, palette: Palette, width: int | str)
     )
     y = alt.Y("accuracy:Q", title="accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False))
     lines = (
-        alt.Chart(alt.Data(values=others))
+        alt.Chart(alt.NamedData(name="curves"))
         .transform_flatten(["accuracy"])
         .transform_window(epoch="row_number()", groupby=["trial"])
         .mark_line(color=palette.quiet, strokeWidth=1, opacity=0.45 if len(others) <= 100 else 0.2)
@@ -132,7 +154,7 @@ def draw_learning_curves(findings: Findings, palette: Palette, width: int | str)
     layers: list[alt.Chart] = [*_draw_baseline(findings, palette), lines]
     if best is not None:
         layers += _draw_best_curves(findings, palette, x, y)
-    return alt.layer(*layers).properties(width=width, height=FIGURE_HEIGHT)
+    return Picture(alt.layer(*layers).properties(width=width, height=FIGURE_HEIGHT), {"curves": others})
 
 
 def _draw_best_curves(findings: Findings, palette: Palette, x: alt.X, y: alt.Y) -> list[alt.Chart]:
@@ -175,7 +197,7 @@ def _draw_best_curves(findings: Findings, palette: Palette, x: alt.X, y: alt.Y) 
     return [curves, chosen]
 
 
-def draw_confusion(findings: Findings, palette: Palette, width: int | str) -> alt.LayerChart:
+def draw_confusion(findings: Findings, palette: Palette, width: int | str) -> Picture:
     """Draw what the best trial took each validation utterance for, shaded by share of the class."""
     emotions, predicted = predicted_classes(findings.predictions)
     counts = confusion_matrix(emotions, predicted)
@@ -191,7 +213,7 @@ def draw_confusion(findings: Findings, palette: Palette, width: int | str) -> al
         for row in range(len(names))
         for column in range(len(names))
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(alt.NamedData(name="cells")).encode(
         x=alt.X(
             "predicted:N",
             sort=names,
@@ -212,7 +234,7 @@ def draw_confusion(findings: Findings, palette: Palette, width: int | str) -> al
     ink = alt.when("datum.share > 0.5").then(alt.value(palette.surface)).otherwise(alt.value(palette.ink))
     large = base.mark_text(fontSize=15, fontWeight=600, dy=-8).encode(text="count:Q", color=ink)
     small = base.mark_text(fontSize=11, dy=9).encode(text=alt.Text("share:Q", format=".0%"), color=ink)
-    return alt.layer(cells, large, small).properties(width=width, height=FIGURE_HEIGHT)
+    return Picture(alt.layer(cells, large, small).properties(width=width, height=FIGURE_HEIGHT), {"cells": rows})
 
 
 def style(palette: Palette) -> dict[str, Any]:

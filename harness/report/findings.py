@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ class Findings:
     test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
     read_at: str
 
-    @property
+    @cached_property
     def finished(self) -> list[TrialRow]:
         """The finished trials, best first; of equals the lowest trial index first."""
         sign = -1.0 if self.experiment.target == "max" else 1.0
@@ -106,7 +107,7 @@ class Findings:
         """Whether the search has not ended."""
         return self.experiment.status is ExperimentStatus.RUNNING
 
-    @property
+    @cached_property
     def scores_are_accuracies(self) -> bool:
         """Whether scores are validation accuracies, as those of the package's own trials are."""
         return self.experiment.target == "max" and all(trial.best_epoch for trial in self.finished)
@@ -122,12 +123,12 @@ class Findings:
         choices = json.loads(self.experiment.protocol)
         return choices if isinstance(choices, dict) else {}
 
-    @property
+    @cached_property
     def baseline(self) -> Baseline | None:
         """The largest class of the validation utterances; None before a trial has predicted them."""
         return find_baseline(self.predictions)
 
-    @property
+    @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:
         """What was searched, in the search space's order."""
         entries = json.loads(self.experiment.search_space)

@@ -6,12 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness import __version__
@@ -22,12 +21,14 @@ from harness.report.figures import (
     PAPER,
     STATIC_WIDTH,
     Palette,
+    Picture,
     draw_confusion,
     draw_history,
     draw_learning_curves,
     style,
 )
 from harness.report.findings import Findings
+from harness.report.library import bundle_library, start_bundling, vegalite_version
 from harness.report.openings import tabulate_test_scores
 from harness.report.parallel import (
     AXIS_WIDTH,
@@ -64,13 +65,13 @@ class Figure:
     Attributes:
         name: of its element and its files
         caption: what it shows, also for those who do not see it
-        chart: None where there is nothing to draw yet; the caption then says so
+        picture: None where there is nothing to draw yet; the caption then says so
     """
 
     name: str
     title: str
     caption: str
-    chart: alt.TopLevelMixin | None
+    picture: Picture | None
 
 
 def draw_figures(findings: Findings, palette: Palette) -> list[Figure]:
@@ -148,8 +149,11 @@ def render_page(findings: Findings) -> str:
     )
     # A number and its per cent sign stay on one line.
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
-    figures = draw_figures(findings, PAGE)
-    specs = _specify(figures, PAGE)
+    start_bundling()
+    # The charts have one shape whatever the trials are; altair would check each of their pieces for a second.
+    with debug_mode(False):
+        figures = draw_figures(findings, PAGE)
+        specs = _specify(figures, PAGE)
     return environment.get_template("page.html").render(
         experiment=findings.experiment,
         is_running=findings.is_running,
@@ -170,7 +174,7 @@ def render_page(findings: Findings) -> str:
         version=__version__,
         specs=_embed_json(specs),
         layout=_embed_json({"segment": SEGMENT_PREFIX, "axisWidth": AXIS_WIDTH, "labelRoom": LABEL_ROOM}),
-        library=_bundle_library(),
+        library=bundle_library(),
     )
 
 
@@ -184,8 +188,8 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, spec in _specify(draw_figures(findings, PAPER), PAPER).items():
-            svg = vl_convert.vegalite_to_svg(spec, vl_version=_vegalite_version())
-            png = vl_convert.vegalite_to_png(spec, vl_version=_vegalite_version(), scale=2)
+            svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
+            png = vl_convert.vegalite_to_png(spec, vl_version=vegalite_version(), scale=2)
             for suffix, content in ((".svg", svg.encode("utf-8")), (".png", png)):
                 path = folder / f"{name}{suffix}"
                 with write_then_rename(path) as stream:
@@ -225,27 +229,13 @@ def _specify(figures: Sequence[Figure], palette: Palette) -> dict[str, dict[str,
     """Return Vega-Lite's specification of each picture that there is, by name."""
     specs = {}
     for figure in figures:
-        if figure.chart is None:
+        if figure.picture is None:
             continue
-        # Above 5000 rows altair refuses by default; ours are counted by trials and stay small.
-        with alt.data_transformers.enable("default", max_rows=None, consolidate_datasets=True):
-            spec: dict[str, Any] = figure.chart.to_dict()
+        spec = figure.picture.to_dict(validate=False)
         # A reader of screens reads the description.
         description = f"{figure.title}. {figure.caption}"
         specs[figure.name] = {**spec, "config": style(palette), "description": description}
     return specs
-
-
-def _vegalite_version() -> str:
-    return str(alt.SCHEMA_VERSION).rsplit(".", 1)[0]
-
-
-@cache
-def _bundle_library() -> str:
-    script: str = vl_convert.javascript_bundle(
-        "window.vegaEmbed = vegaEmbed;", vl_version=_vegalite_version()
-    )
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _embed_json(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from harness.report.figures import FIGURE_HEIGHT, Palette
+from harness.report.figures import FIGURE_HEIGHT, Palette, Picture
 from harness.report.findings import Findings, SearchedHyperparameter
 from harness.store.records import TrialRow
 
@@ -85,7 +85,7 @@ def _pad(low: float, high: float) -> tuple[float, float]:
 
 def draw_parallel_coordinates(
     findings: Findings, palette: Palette, segment_width: int
-) -> alt.HConcatChart | None:
+) -> Picture | None:
     """Draw the finished trials' points; dragging along an axis keeps the lines that pass there.
 
     Args:
@@ -120,7 +120,7 @@ def draw_parallel_coordinates(
         views.append(
             _draw_axis(data, axis, number, line, is_last=number == len(axes) - 1, brush=brushes[number])
         )
-    return alt.hconcat(*views, spacing=0, bounds="flush").properties(datasets={_DATASET: rows})
+    return Picture(alt.hconcat(*views, spacing=0, bounds="flush"), {_DATASET: rows})
 
 
 @dataclass(frozen=True)
