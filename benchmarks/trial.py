@@ -1,0 +1,211 @@
+"""One epoch of training and of validation: ours, plain Keras, PyTorch, and the floor.
+
+3000 utterances train and 838 validate, invented, of the corpus's real lengths. Against
+
+- plain Keras: the same model of stock layers, padded (to 500 words, 50 as published; to 100 frames),
+  without a mask, without XLA; some batches a round, scaled to an epoch;
+- PyTorch: packed sequences in the same batches of like length; one batch in five a round, scaled;
+- the floor: the operations of real steps (see `benchmarks.floor`) over the speed of a matrix product
+  measured in the same rounds.
+
+Each runs in a process of its own, in turn, round after round; medians, their range, and the medians of
+the rounds' ratios are printed, beside what is asked of it. Before that it is shown that our model
+under published-code maths gives plain Keras's numbers, and that PyTorch's gives ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.floor import FUNCTION, EpochWork, count_epoch
+from benchmarks.interleaved import Timing, print_machine, ratio
+from benchmarks.measured_models import MEASURED, MeasuredModel
+from benchmarks.trial_process import Process
+from benchmarks.trial_setting import Epoch, Setting
+from benchmarks.utterance_lengths import InventedCorpus
+
+#: Largest difference of numbers that are held to be the same.
+SAME = 1e-5
+
+
+@dataclass
+class Measurement:
+    """What the rounds of one model gave, by competitor.
+
+    Attributes:
+        peak_operations, peak_functions: a second, one a round
+    """
+
+    epochs: dict[str, list[Epoch]] = field(default_factory=dict)
+    peak_operations: list[float] = field(default_factory=list)
+    peak_functions: list[float] = field(default_factory=list)
+
+    def timing(self, name: str) -> Timing:
+        return Timing(tuple(epoch.total for epoch in self.epochs[name]))
+
+    def floor(self, work: EpochWork) -> Timing:
+        return Timing(tuple(work.operations / peak for peak in self.peak_operations))
+
+    def floor_with_functions(self, work: EpochWork) -> Timing:
+        """As ``floor``, tanh and its like at the speed of TensorFlow's tanh instead of at 20 operations."""
+        products = work.operations - FUNCTION * work.functions
+        return Timing(
+            tuple(
+                products / peak + work.functions / functions
+                for peak, functions in zip(self.peak_operations, self.peak_functions, strict=True)
+            )
+        )
+
+
+def measure(model: MeasuredModel, setting: Setting, arguments: argparse.Namespace) -> None:
+    """Measure one model on one device, and print what came out."""
+    skipped = set(arguments.skip)
+    print(f"\n{model.description}\n  {model.choices}", flush=True)
+    machine = Process("machine", setting)
+    print(f"  on {machine.ask('device')}, {setting.threads} threads")
+    competitors = {"ours": Process("ours", setting)}
+    if "plain" not in skipped:
+        few = {"fewest": 1, "most": 1} if arguments.quick else {}
+        competitors["plain"] = Process("plain", setting, **few)
+        differences = competitors["plain"].ask("compare")
+        assert max(differences.values()) < SAME, f"differs from plain Keras: {differences}"
+        print(
+            f"  published-code maths, dropout 0: ours differs from plain Keras by at most "
+            f"{differences['probabilities']:.1e} (probabilities) and {differences['gradients']:.1e} (gradients)"
+        )
+    if "torch" not in skipped and not model.is_padded:
+        competitors["torch"] = Process("torch", setting, share=1000 if arguments.quick else 5)
+        compare_torch(competitors["ours"], competitors["torch"], model)
+    num_weights = competitors["ours"].ask("num_weights")
+    work = count_epoch(model, setting.corpus, setting.cut(model.protocol).max_words, num_weights)
+    measurement = run_rounds(competitors, machine, arguments.rounds)
+    report(model, measurement, work, competitors["ours"].peak_private_bytes / 1e9)
+    if arguments.quick:
+        print("  too few and too short utterances for a verdict")
+    if arguments.profile:
+        for what, seconds in competitors["ours"].ask("profile").items():
+            print(f"    {what:32s} {seconds:8.3g} s")
+    for process in [machine, *competitors.values()]:
+        process.end()
+
+
+def compare_torch(ours: Process, torch: Process, model: MeasuredModel) -> None:
+    """Print how far PyTorch's model is from ours where it can be the same: it has no hard sigmoid gates."""
+    if str(model.choices.gates) != "sigmoid":
+        print("  PyTorch's LSTM has sigmoid gates and no recurrent dropout: its numbers differ, its work is less")
+        return
+    expected = ours.ask("probabilities")
+    difference = float(abs(torch.ask("probabilities_with", ours.ask("weights")) - expected).max())
+    assert difference < SAME, f"PyTorch's probabilities differ from ours by {difference}"
+    print(f"  real lengths: PyTorch's probabilities differ from ours by at most {difference:.1e}")
+
+
+def run_rounds(competitors: Mapping[str, Process], machine: Process, num_rounds: int) -> Measurement:
+    """One round uncounted, in which everything is traced, and then the rounds."""
+    measurement = Measurement()
+    for name, process in competitors.items():
+        began = time.perf_counter()
+        process.ask("run_epoch", 0)
+        what = "epoch" if name == "ours" else "batches"
+        print(f"  {name}: first {what}, with tracing, {time.perf_counter() - began:.3g} s", flush=True)
+    for number in range(num_rounds):
+        peak = machine.ask("measure")
+        measurement.peak_operations.append(peak.operations)
+        measurement.peak_functions.append(peak.functions)
+        for name, process in competitors.items():
+            measurement.epochs.setdefault(name, []).append(process.ask("run_epoch", number))
+    return measurement
+
+
+def report(model: MeasuredModel, measurement: Measurement, work: EpochWork, gigabytes: float) -> None:
+    """Print seconds, ratios, and whether they are what was asked for."""
+    ours, targets = measurement.timing("ours"), model.targets
+    peak = statistics.median(measurement.peak_operations)
+    for name in measurement.epochs:
+        of_training = statistics.median(epoch.training for epoch in measurement.epochs[name])
+        print(f"  {name:8s} {measurement.timing(name)}, of which training {of_training:.3g} s")
+    floor = measurement.floor(work)
+    print(f"  floor    {floor}: {work.operations / 1e9:.0f} GFLOP at {peak / 1e9:.0f} GFLOP/s")
+    print(
+        f"           {measurement.floor_with_functions(work)} with {work.functions / 1e9:.1f} G tanh and the like "
+        f"at {statistics.median(measurement.peak_functions) / 1e9:.1f} G a second"
+    )
+    if "plain" in measurement.epochs:
+        print_ratio("plain / ours", measurement.timing("plain"), ours, targets.plain, is_least=True)
+    if "torch" in measurement.epochs:
+        print_ratio("torch / ours", measurement.timing("torch"), ours, targets.torch, is_least=True)
+    print_ratio("ours / floor", ours, floor, targets.floor, is_least=False)
+    verdict = "" if targets.memory_gigabytes is None else f"; asked: below {targets.memory_gigabytes:g} GB"
+    if targets.memory_gigabytes is not None:
+        verdict += ": met" if gigabytes < targets.memory_gigabytes else ": MISSED"
+    print(f"  peak private memory of ours {gigabytes:.2f} GB{verdict}", flush=True)
+
+
+def print_ratio(what: str, slower: Timing, faster: Timing, target: float | None, *, is_least: bool) -> None:
+    median = statistics.median(one / other for one, other in zip(slower.seconds, faster.seconds, strict=True))
+    verdict = ""
+    if target is not None:
+        is_met = median >= target if is_least else median <= target
+        verdict = f"; asked: {'at least' if is_least else 'at most'} {target:g}: {'met' if is_met else 'MISSED'}"
+    print(f"  {what}: {ratio(slower, faster)}{verdict}")
+
+
+def find_gpus() -> list[str]:
+    """The names of the NVIDIA GPUs that are here."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return listed.stdout.splitlines() if listed.returncode == 0 else []
+
+
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.trial", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--models", nargs="+", choices=MEASURED, default=list(MEASURED), metavar="MODEL", help=", ".join(MEASURED)
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count, after one that does not [5]")
+    parser.add_argument("--threads", type=int, default=2, help="of every competitor, bound to as many cores [2]")
+    parser.add_argument("--skip", nargs="+", choices=("plain", "torch"), default=[], help="competitors to leave out")
+    parser.add_argument("--quick", action="store_true", help="few short utterances: shows that it runs, no more")
+    parser.add_argument("--profile", action="store_true", help="seconds of each branch of ours alone as well")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the models that the command line names."""
+    asked = read_arguments(arguments)
+    packages = ["tensorflow", "keras", "numpy"]
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed: it is left out.")
+        asked.skip = [*asked.skip, "torch"]
+    else:
+        packages.append("torch")
+    print_machine(packages)
+    gpus = find_gpus()
+    print("\n".join(gpus) if gpus else "There is no NVIDIA GPU here: the CPU alone is measured.")
+    # Not oversubscribed: a competitor that waits must not spin on the cores of the one that works.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    with tempfile.TemporaryDirectory() as folder:
+        size = {"num_train": 128, "num_validation": 64, "max_frames": 12} if asked.quick else {}
+        corpus = InventedCorpus(Path(folder), **size)
+        corpus.write()
+        for name in asked.models:
+            for is_on_gpu in [False, True] if gpus else [False]:
+                setting = Setting(MEASURED[name], corpus, asked.threads, is_on_gpu, 20 if asked.quick else None)
+                measure(MEASURED[name], setting, asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""The competitors of `benchmarks.trial`: each runs one epoch when asked, in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.trial_setting import Epoch, Setting
+from harness.features.inputs import Inputs
+from harness.splits import Lengths
+
+#: Rows on which equality is shown.
+NUM_COMPARED = 16
+
+#: Of the trial that the measured epoch belongs to: what compiling its loops is spread over.
+EPOCHS = 30
+
+
+class Ours:
+    """The package's own model and trainer, whole epochs."""
+
+    def __init__(self, setting: Setting) -> None:
+        from harness.models.build import build_model, build_optimizer, input_shapes
+        from harness.training import Trainer, seed_everything
+
+        seed_everything(0)
+        self.setting, self.choices = setting, setting.model.choices
+        self.protocol = setting.cut(setting.model.protocol)
+        self.train, self.validation = (setting.inputs(part, self.protocol) for part in ("train", "validation"))
+        self.shapes = input_shapes(self.train.fitted, self.protocol)
+        self.model = build_model(setting.model.system, self.choices, self.shapes)
+        self.trainer = Trainer(self.model, build_optimizer(self.choices))
+        self.num_steps = EPOCHS * -(-len(self.train.features) // self.choices.batch_size)
+        self.trainer.expect_steps(self.num_steps)
+        self.generator = np.random.default_rng(0)
+
+    def run_epoch(self, number: int) -> Epoch:
+        return time_epoch(self.trainer, self.train, self.validation, self.choices.batch_size, self.generator)
+
+    def weights(self) -> dict[str, list[np.ndarray]]:
+        """The weights by layer."""
+        return {layer.name: layer.get_weights() for layer in self.model.layers if layer.weights}
+
+    def probabilities(self) -> np.ndarray:
+        """Of the first validation utterances, float32 (num_rows, 4)."""
+        return np.asarray(self.model(self.trainer.feed(self.validation, np.arange(NUM_COMPARED)), training=False))
+
+    def num_weights(self) -> int:
+        return int(sum(np.prod(weight.shape) for weight in self.model.trainable_weights))
+
+    def profile(self) -> dict[str, float]:
+        """Seconds an epoch of each branch alone, fed the same batches, and of making the batches."""
+        from harness.models.build import build_model, build_optimizer
+        from harness.training import Trainer, like_length_batches, num_steps
+
+        system, seconds = self.setting.model.system, {}
+        for modality in system.modalities if len(system.modalities) > 1 else ():
+            model = build_model(replace(system, modalities=(modality,)), self.choices, self.shapes)
+            trainer = Trainer(model, build_optimizer(self.choices))
+            trainer.expect_steps(self.num_steps)
+            for _ in range(2):
+                epoch = time_epoch(
+                    trainer, self.train, self.validation, self.choices.batch_size, np.random.default_rng(0)
+                )
+            seconds[f"{modality} alone, training"] = epoch.training
+            seconds[f"{modality} alone, validation"] = epoch.validation
+        began = time.perf_counter()
+        for rows in like_length_batches(num_steps(self.train), self.choices.batch_size, self.generator):
+            self.train.batch(rows)
+        seconds["making the training batches"] = time.perf_counter() - began
+        return seconds
+
+
+def time_epoch(
+    trainer: Any, train: Inputs, validation: Inputs, batch_size: int, generator: np.random.Generator
+) -> Epoch:
+    """One epoch as ``harness.training.fit`` runs it."""
+    began = time.perf_counter()
+    trainer.train_epoch(train, batch_size, generator)
+    trained = time.perf_counter()
+    trainer.score(validation)
+    return Epoch(trained - began, time.perf_counter() - trained)
+
+
+class Plain:
+    """The same model in stock Keras: padded, no mask, ``compile`` and ``train_on_batch``, without XLA.
+
+    Some batches are timed and scaled to an epoch. Making them is not timed.
+    """
+
+    def __init__(self, setting: Setting, fewest: int = 3, most: int = 10, seconds: float = 8.0) -> None:
+        import keras
+
+        from benchmarks.plain_keras import build_plain
+        from harness.models.build import input_shapes
+
+        keras.utils.set_random_seed(0)
+        self.setting, self.choices = setting, setting.model.choices
+        self.fewest, self.most, self.seconds = fewest, most, seconds
+        self.protocol = setting.cut(setting.model.padded_protocol)
+        self.train, self.validation = (setting.inputs(part, self.protocol) for part in ("train", "validation"))
+        self.shapes = input_shapes(self.train.fitted, self.protocol)
+        self.model = build_plain(setting.model.system_name, self.choices, self.shapes)
+        self.model.compile(
+            keras.optimizers.Adam(self.choices.rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        self.batches_timed = 0
+
+    def run_epoch(self, number: int) -> Epoch:
+        return Epoch(self._scale("train", number), self._scale("validation", number))
+
+    def _scale(self, part: str, number: int) -> float:
+        inputs = self.train if part == "train" else self.validation
+        step = self.model.train_on_batch if part == "train" else self.model.test_on_batch
+        rows = np.random.default_rng(number).permutation(len(inputs.features))
+        size = min(self.choices.batch_size, len(rows))
+        spent, count = 0.0, 0
+        while count < self.most and (count < self.fewest or spent < self.seconds):
+            chosen = rows[np.arange(count * size, (count + 1) * size) % len(rows)]
+            batch, emotions = self._feed(inputs, chosen), inputs.features.emotions[chosen]
+            began = time.perf_counter()
+            step(batch, emotions)
+            spent += time.perf_counter() - began
+            count += 1
+        self.batches_timed += count if part == "train" else 0
+        return spent / count * len(rows) / size
+
+    def _feed(self, inputs: Inputs, rows: np.ndarray) -> dict[str, np.ndarray]:
+        batch = inputs.batch(rows)
+        return {tensor.name: batch[tensor.name] for tensor in self.model.inputs}
+
+    def compare(self) -> dict[str, float]:
+        """Largest difference between the package's model under published-code maths and this one, dropout 0.
+
+        Of the probabilities, and of the gradients of every weight, on one batch.
+        """
+        import keras
+        import tensorflow as tf
+
+        from benchmarks.plain_keras import build_plain, copy_weights, gradients_by_layer
+        from harness.models.build import build_model
+
+        choices = replace(self.choices, dropout=0.0, recurrent_dropout=0.0)
+        ours = build_model(self.setting.model.system, choices, self.shapes)
+        plain = build_plain(self.setting.model.system_name, choices, self.shapes)
+        rows = np.argsort(self.validation.features.speech_lengths)[-NUM_COMPARED:]
+        batch = self.validation.batch(rows)
+        emotions = self.validation.features.emotions[rows]
+
+        def differentiate(model: Any) -> tuple[Any, Any]:
+            inputs = {tensor.name: tf.constant(batch[tensor.name]) for tensor in model.inputs}
+
+            # Not traced: that would take longer than it saves.
+            with tf.GradientTape() as tape:
+                probabilities = model(inputs, training=True)
+                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(emotions, probabilities))
+            gradients = tape.gradient(loss, model.trainable_variables)
+            return probabilities.numpy(), gradients_by_layer(model, gradients)
+
+        copy_weights(ours, plain)
+        (ours_probabilities, ours_gradients), (plain_probabilities, plain_gradients) = map(differentiate, (ours, plain))
+        if ours_gradients.keys() != plain_gradients.keys():
+            raise ValueError(f"gradients of {sorted(ours_gradients)}; expected those of {sorted(plain_gradients)}")
+        return {
+            "probabilities": float(np.abs(ours_probabilities - plain_probabilities).max()),
+            "gradients": max(
+                float(np.abs(values - plain_gradients[key]).max()) for key, values in ours_gradients.items()
+            ),
+        }
+
+
+class Torch:
+    """PyTorch with packed sequences in the same batches of like length.
+
+    A round takes one batch out of every ``share`` neighbours in the order of their length, another one
+    each round, and counts it for all of them.
+    """
+
+    def __init__(self, setting: Setting, share: int = 5) -> None:
+        import torch
+
+        from benchmarks.torch_models import TorchModel
+        from harness.models.build import input_shapes
+
+        torch.manual_seed(0)
+        self.torch, self.choices, self.share = torch, setting.model.choices, share
+        self.device = torch.device("cuda" if setting.is_on_gpu else "cpu")
+        protocol = setting.cut(replace(setting.model.protocol, lengths=Lengths.REAL))
+        self.train, self.validation = (setting.inputs(part, protocol) for part in ("train", "validation"))
+        shapes = input_shapes(self.train.fitted, protocol)
+        self.model = TorchModel(setting.model.system.modalities, self.choices, shapes).to(self.device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.choices.rate, fused=True)
+
+    def run_epoch(self, number: int) -> Epoch:
+        return Epoch(self._train(number), self._score())
+
+    def _train(self, number: int) -> float:
+        self.model.train()
+        seconds = 0.0
+        for group in self._groups():
+            rows = group[number % len(group)]
+            began = time.perf_counter()
+            self._step(rows)
+            seconds += (time.perf_counter() - began) * sum(map(len, group)) / len(rows)
+        return seconds
+
+    def _groups(self) -> Iterator[list[np.ndarray]]:
+        from harness.training import like_length_batches, num_steps
+
+        steps = num_steps(self.train)
+        batches = list(like_length_batches(steps, self.choices.batch_size, np.random.default_rng(0)))
+        batches.sort(key=lambda rows: steps[rows].sum() / len(rows))
+        for number, start in enumerate(range(0, len(batches), self.share)):
+            group = batches[start : start + self.share]
+            yield group[number % len(group) :] + group[: number % len(group)]
+
+    def _step(self, rows: np.ndarray) -> None:
+        functional = self.torch.nn.functional
+        emotions = self.torch.from_numpy(self.train.features.emotions[rows]).to(self.device)
+        loss = functional.cross_entropy(self.model(self._feed(self.train, rows)), emotions)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
+
+    def _score(self, batch_size: int = 256) -> float:
+        from harness.training import num_steps
+
+        order = np.argsort(num_steps(self.validation), kind="stable")
+        began = time.perf_counter()
+        self.model.eval()
+        with self.torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                logits = self.model(self._feed(self.validation, order[start : start + batch_size]))
+                self.torch.softmax(logits, dim=-1).cpu().numpy()
+        return time.perf_counter() - began
+
+    def _feed(self, inputs: Inputs, rows: np.ndarray) -> dict[str, Any]:
+        return {name: self.torch.from_numpy(array).to(self.device) for name, array in inputs.batch(rows).items()}
+
+    def probabilities_with(self, weights: Mapping[str, list[np.ndarray]]) -> np.ndarray:
+        """As ``Ours.probabilities``, with the package's weights."""
+        from benchmarks.torch_models import copy_weights
+
+        copy_weights(weights, self.model)
+        self.model.eval()
+        with self.torch.inference_mode():
+            logits = self.model(self._feed(self.validation, np.arange(NUM_COMPARED)))
+            return np.asarray(self.torch.softmax(logits, dim=-1).cpu())
+
+
+class Machine:
+    """The measured speed of a matrix product, in the rounds of the others."""
+
+    def __init__(self, setting: Setting) -> None:
+        from benchmarks.floor import PeakMeasurement
+
+        self.measurement = PeakMeasurement()
+
+    def measure(self) -> Any:
+        return self.measurement.measure()
+
+    def device(self) -> str:
+        """The GPU that TensorFlow sees, or ``CPU``."""
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+        return str(tf.config.experimental.get_device_details(found[0])["device_name"]) if found else "CPU"
