@@ -54,3 +54,9 @@ def print_machine(packages: Sequence[str] = ()) -> None:
     load = os.getloadavg()[0]
     print(f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} before")
     print(", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]))
+
+
+def require_same(what: str, is_same: bool) -> None:
+    """End the program where what is to be timed does not give the same numbers."""
+    if not is_same:
+        raise SystemExit(f"{what}: the numbers differ from ours; expected the same, before anything is timed")

@@ -32,7 +32,7 @@ import pandas as pd
 from gensim.models import KeyedVectors
 from joblib import Parallel, delayed
 
-from benchmarks.interleaved import Timing, print_machine, ratio, time_in_turn
+from benchmarks.interleaved import Timing, print_machine, ratio, require_same, time_in_turn
 from benchmarks.long_corpus import link_dialogues, write_long_corpus
 from benchmarks.published_reading import extract_as_published, read_motion_as_published
 from harness.corpus.audio import read_recording
@@ -90,7 +90,8 @@ def extract_dialogue(layout: CorpusLayout, dialogue_id: str) -> list[np.ndarray]
     frames = []
     for path in layout.utterance_wav_paths(dialogue_id):
         recording, _ = read_recording(path)
-        assert recording is not None
+        if recording is None:
+            raise SystemExit(f"{path}: not read; expected one of the recordings just written")
         frames.append(extract_speech(recording.samples, SETTINGS))
     return frames
 
@@ -112,7 +113,7 @@ def compare_speech(spoken: Spoken, num_runs: int) -> None:
     """One dialogue against the library as it comes, and all dialogues by one and two processes."""
     layout, names = spoken.layout, list(spoken.utterances)
     ours, theirs = extract_dialogue(layout, names[0]), extract_as_published(layout, names[0], SETTINGS)
-    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    require_same("pyAudioAnalysis", all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)))
     print("\nspeech, 34 features (equal to pyAudioAnalysis's own to the bit)")
     timings = time_in_turn(
         {
@@ -155,7 +156,8 @@ def compare_motion(spoken: Spoken, num_runs: int) -> None:
         read_motion(layout, names[0], some), read_motion_as_published(layout, names[0], some), strict=True
     ):
         seen = ~np.isnan(other)
-        assert seen.any() and np.allclose(one[seen], other[seen], rtol=0, atol=MOTION_TOLERANCE)
+        is_same = seen.any() and np.allclose(one[seen], other[seen], rtol=0, atol=MOTION_TOLERANCE)
+        require_same("the published reading", bool(is_same))
     timings = time_in_turn(
         {
             "harness": partial(read_motion, layout, names[0], every),
@@ -183,7 +185,7 @@ def measure_growth(spoken: Spoken, folder: Path, num_runs: int) -> None:
     print("\nharness prepare, the whole command")
     for size in sizes:
         one, two = (Manifest.read(folder / f"prepared {size} {jobs}").sessions for jobs in (1, 2))
-        assert one == two
+        require_same("two processes", one == two)
         for jobs in (1, 2):
             per_hour = timings[size, jobs].median / spoken.first(size).hours
             print(f"  dialogues {size}, --jobs {jobs}: {timings[size, jobs]}, {per_hour:.3g} s an hour")
@@ -220,7 +222,8 @@ def compare_windows(generator: np.random.Generator, num_runs: int) -> None:
                 [np.nanmean(part.astype(float), axis=0) for part in np.array_split(rows, NUM_WINDOWS)]
             ),
         }
-        assert np.allclose(candidates["ours"](), candidates["theirs"](), rtol=1e-12, equal_nan=True)
+        ours, theirs = candidates["ours"](), candidates["theirs"]()
+        require_same("np.nanmean", np.allclose(ours, theirs, rtol=1e-12, equal_nan=True))
         timings = time_in_turn(candidates, num_runs)
         faster = ratio(timings["theirs"], timings["ours"])
         print(f"  {share:.0%} of the values lost: {timings['ours']} against {timings['theirs']}, {faster}")
@@ -236,7 +239,7 @@ def compare_vectors(generator: np.random.Generator, folder: Path, num_words: int
             stream.write(word + " " + " ".join(f"{value:.5f}" for value in generator.normal(size=300)) + "\n")
     read_all = partial(KeyedVectors.load_word2vec_format, str(path), no_header=True)
     ours, theirs = read_word_vectors(path, wanted), read_all()
-    assert all(np.array_equal(ours[word], theirs[word]) for word in wanted)
+    require_same("gensim", all(np.array_equal(ours[word], theirs[word]) for word in wanted))
     timings = time_in_turn({"ours": partial(read_word_vectors, path, wanted), "gensim": read_all}, num_runs)
     print(f"\n{len(wanted)} of {num_words} word vectors, against gensim's reader of all of them")
     print(f"  {timings['ours']} against {timings['gensim']}, {ratio(timings['gensim'], timings['ours'])}")

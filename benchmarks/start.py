@@ -86,7 +86,8 @@ class TimedTrials:
             protocol=PROTOCOLS["paper"],
             prepared_dir=self.prepared_dir,
             results_db=self.store.path,
-            max_epochs=1,
+            # As many as a real training has steps; the process ends after the second.
+            max_epochs=1000,
             patience=None,
             threads=self.threads,
         ).write(trial_spec_path(job_path))

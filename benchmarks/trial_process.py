@@ -61,6 +61,8 @@ def _start_ours(threads: int) -> None:
 def _start_plain(threads: int) -> None:
     """TensorFlow as it comes, without the determinism that ours pays for."""
     tf = _import_tensorflow()
+    # As products of float32 are elsewhere, so that numbers compare.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,24 +15,40 @@ from typing import Any
 
 import keras
 
-from harness.errors import ModelError
+from harness.corpus.utterances import CLASSES
+from harness.errors import ModelError, unknown_name
 from harness.features.fitted import FittedFeatures
-from harness.files import write_json
+from harness.features.manifest import MODALITIES
+from harness.features.speech import SpeechSettings
+from harness.files import read_json, write_json
 from harness.models.decoder import AttentionDecoder
 from harness.models.layers import (
     AttentionPooling,
     Columns,
+    DropoutRelu,
     FlattenedDense,
     LengthMask,
     MaskedSteps,
     WordMask,
 )
+from harness.models.recurrence import CompiledLSTM
+from harness.record_types import check_types
 from harness.splits import Protocol, protocol_from_json
 
 FORMAT_VERSION = 1
 
 #: What a saved network may consist of besides Keras's own layers.
-OWN_LAYERS = (AttentionDecoder, AttentionPooling, Columns, FlattenedDense, LengthMask, MaskedSteps, WordMask)
+OWN_LAYERS = (
+    AttentionDecoder,
+    AttentionPooling,
+    Columns,
+    CompiledLSTM,
+    DropoutRelu,
+    FlattenedDense,
+    LengthMask,
+    MaskedSteps,
+    WordMask,
+)
 
 
 @dataclass(frozen=True)
@@ -82,13 +97,15 @@ class ModelRecord:
         """
         path = model_dir / "model.json"
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelError(
                 f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
             ) from None
         except (OSError, ValueError) as error:
             raise ModelError(f"model file {str(path)!r}: cannot be read ({error})") from None
+        if not isinstance(value, dict):
+            raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ModelError(
@@ -96,7 +113,7 @@ class ModelRecord:
                 "train it again with `harness retrain-best`"
             )
         try:
-            return cls(
+            record = cls(
                 **{
                     **value,
                     "protocol": protocol_from_json(value["protocol"]),
@@ -105,8 +122,20 @@ class ModelRecord:
                     "seeds": tuple(value["seeds"]),
                 }
             )
-        except (KeyError, TypeError) as error:
+            check_types(record)
+            record._check_names()
+            return record
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"model file {str(path)!r}: not a model's record ({error})") from None
+
+    def _check_names(self) -> None:
+        if self.classes != CLASSES:
+            raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                raise unknown_name("modality", modality, MODALITIES)
+        if self.speech_settings is not None:
+            SpeechSettings.from_json(self.speech_settings)
 
 
 def seed_dir(model_dir: Path, seed: int) -> Path:

@@ -28,7 +28,8 @@ def start_tensorflow(threads: int) -> None:
     with _kept_standard_error(), _kept_out(_OPTIONAL_TO_KERAS):
         import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    # While a loop over the steps runs on one thread, the convolutions have the other.
+    tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
     tf.config.experimental.enable_op_determinism()
     # Every model is traced once, and several models make it warn of traces that are thrown away.
     tf.get_logger().setLevel("ERROR")

@@ -23,8 +23,8 @@ from harness.store.records import EpochRecord
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
 BATCHES_SORTED_TOGETHER = 16
 
-#: Training steps from which compiling the attention decoder costs less than it saves. It took up to 12 s in
-#: all, for the four lengths that occur, and saved 0.05 to 0.3 s a step: `python -m benchmarks.trial`.
+#: Training steps from which compiling the recurrent loops costs less than it saves. It took up to 12 s in
+#: all, for the four lengths that occur: the first epoch against the others in `python -m benchmarks.trial`.
 STEPS_WORTH_COMPILING = 200
 
 #: Utterances scored at once: more than a training batch, for no gradient is kept.
@@ -142,12 +142,16 @@ class Trainer(Scorer):
         )
 
     def expect_steps(self, num_steps: int) -> None:
-        """Prepare for so many training steps; to be called before the first."""
+        """Prepare for so many training steps; to be called before the first.
+
+        With a GPU that TensorFlow sees nothing is compiled: there, Keras has fused kernels.
+        """
+        is_compiled = num_steps >= STEPS_WORTH_COMPILING and not tf.config.list_logical_devices("GPU")
         for layer in self.model.layers:
             is_both = isinstance(layer, keras.layers.Bidirectional)
             for part in (layer.forward_layer, layer.backward_layer) if is_both else (layer,):
                 if isinstance(part, AttentionDecoder | CompiledLSTM):
-                    part.is_compiled = num_steps >= STEPS_WORTH_COMPILING
+                    part.is_compiled = is_compiled
 
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:

@@ -62,11 +62,18 @@ def aup(experiment: Path, fresh: bool) -> int:
 
 def main() -> None:
     """The entry point of the `aup` command."""
-    # Before NumPy is imported. The controller multiplies no matrices, and one idle thread a core adds up.
+    # Before NumPy is imported: the controller needs none of its threads, and one a core would idle.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Until the search begins, and handles it itself: preparing a corpus can be broken off too.
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(aup, "aup"))
+    try:
+        code = run(aup, "aup")
+    except KeyboardInterrupt:  # once more, while the first was being answered
+        code = INTERRUPTED_EXIT_CODE
+    # All is written down: who keeps pressing Ctrl-C gets the exit code, and no traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

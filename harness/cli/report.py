@@ -48,7 +48,7 @@ def report(
 
     from harness.report.library import start_bundling
 
-    # Before the larger imports, which take as long.
+    # Before the other large imports, which take as long.
     start_bundling()
 
     from rich.console import Console

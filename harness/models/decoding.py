@@ -1,8 +1,8 @@
 """The attention decoder's loop over its steps, and its gradient written out.
 
 Keras has no such layer. Automatic differentiation of the plain loop keeps every step's tanh over
-all encoded steps, and adds up five weight gradients step by step. Here the backward loop computes
-the tanh anew and the weight gradients are one matrix product each, after the loop. Both loops may
+all encoded steps, and adds up every weight gradient step by step. Here the backward loop computes
+the tanh anew, and most weight gradients are one matrix product each, after the loop. Both loops may
 be compiled by XLA. Held equal to the plain loop by `tests/models/test_decoding.py`, and to plain
 Keras by `tests/models/test_published_code.py`.
 
@@ -65,7 +65,8 @@ def decode(
         float32 (steps, directions, batch, units)
 
     Source: Bahdanau et al. 2015, appendix A.1, by the paper's published code. Deviates: tanh is
-    computed as 1 - 2 / (1 + exp(2 x)), whose exponential parts into the product of two, made once.
+    computed as 1 - 2 / (1 + exp(2 x)), whose exponential parts into the product of two, made once;
+    each is of a number cut to between -``SATURATED`` and ``SATURATED``.
     """
 
     num_steps, num_utterances = tf.shape(encoded)[2], tf.shape(encoded)[1]

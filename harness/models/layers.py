@@ -140,7 +140,7 @@ DROPOUT_LEVELS = 1 << 16
 def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, float]:
     """Draw which activations dropout keeps.
 
-    16 random bits each are half of what Keras draws, and drawing them is most of what dropout costs.
+    16 random bits each: half of what Keras draws.
 
     Args:
         shape: int32 (axes,)
@@ -171,6 +171,7 @@ class DropoutRelu(layers.Layer):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if rate > 0 else None
         self.built = True
 
@@ -190,7 +191,7 @@ class DropoutRelu(layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="harness")

@@ -1,9 +1,9 @@
 """Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten.
 
-The combined model has some ten million weights, so that an update is a matter of memory: the fused
-kernels take about a third of the time. Held equal to Keras's own by `tests/models/test_optimizers.py`,
-but for one thing: where a word occurs twice in a batch, Keras squares the gradient of its vector
-for each occurrence, and here it is summed first, as for every other weight.
+The combined model has some ten million weights, so that an update is a matter of memory. Held equal
+to Keras's own by `tests/models/test_optimizers.py`, but for one thing: where a word occurs twice in a
+batch, Keras squares the gradient of its vector for each occurrence, and here it is summed first, as
+for every other weight.
 """
 
 from __future__ import annotations

@@ -24,14 +24,14 @@ SLOPES: Mapping[Any, Callable[[tf.Tensor], tf.Tensor]] = {
 
 @keras.saving.register_keras_serializable(package="harness")
 class CompiledLSTM(keras.layers.LSTM):
-    """Keras's LSTM, compiled where it trains long enough, on masks with utterances of no step at all.
+    """Keras's LSTM, compiled where that pays, on masks with utterances of no step at all.
 
-    Weights, arguments and numbers are the stock layer's. Without a step, its state stays 0.
+    Weights and numbers are the stock layer's. Without a step, the state stays as it was. Compiled, it
+    has tanh, a bias, the gates of ``SLOPES``, recurrent dropout, and no dropout of its inputs.
 
     Attributes:
-        is_compiled: whether training steps run through XLA on a CPU, which takes a second before the
-            first of each length; not part of the saved layer. With a GPU that TensorFlow sees, the
-            stock layer's fused kernels run instead, where they know the gates.
+        is_compiled: whether training steps run through XLA, which takes a second before the first of
+            each length; not part of the saved layer
     """
 
     is_compiled = False
@@ -39,13 +39,13 @@ class CompiledLSTM(keras.layers.LSTM):
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Any, mask: tf.Tensor | None, training: bool = False
     ) -> Any:
-        if training and self.is_compiled and not tf.config.list_physical_devices("GPU"):
+        if training and self.is_compiled:
             return self._compiled_loop(sequences, initial_state, mask)
         if mask is None:
             return super().inner_loop(sequences, initial_state, mask, training)
         # The fused kernels refuse an utterance without a step: it gets one, and then zeros.
         has_steps = tf.reduce_any(mask, axis=1)
-        mask = tf.concat([tf.ones_like(mask[:, :1]), mask[:, 1:]], axis=1)
+        mask = tf.concat([mask[:, :1] | ~has_steps[:, None], mask[:, 1:]], axis=1)
         last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
         last, *states = (tf.where(has_steps[:, None], value, 0.0) for value in (last, *states))
         return last, tf.where(has_steps[:, None, None], outputs, 0.0), states

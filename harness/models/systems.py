@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -23,6 +24,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "directions": (1, 3),
     "filters": (8, math.inf),  # halved three times
 }
+
+#: The largest floating-point number: NaN, the infinities and longer integers are none that a model can have.
+LARGEST = sys.float_info.max
 
 #: 2018's Keras, which the published code ran on.
 _OLD_GATES = {"gates": Gates.HARD_SIGMOID}
@@ -181,7 +185,7 @@ def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
         if value not in allowed:
             raise unknown_name(f"value of hyperparameter {name!r}:", value, allowed)
         return type(default)(value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
     if not is_number or (isinstance(default, int) and value != int(value)):
         kind = "an integer" if isinstance(default, int) else "a number"
         raise ExperimentFileError(

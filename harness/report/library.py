@@ -10,7 +10,10 @@ import altair as alt
 import vl_convert
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
-_PROGRAM = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle(sys.argv[1], sys.argv[2]))"
+_PROGRAM = """
+import sys, vl_convert
+sys.stdout.buffer.write(vl_convert.javascript_bundle(sys.argv[1], sys.argv[2]).encode())
+"""
 
 
 def vegalite_version() -> str:
@@ -38,8 +41,9 @@ def bundle_library() -> str:
     """Return the scripts, for inside a script element: they set ``window.vegaEmbed``."""
     process = start_bundling()
     output, _ = process.communicate()
-    script = output.decode("utf-8")
-    if process.returncode != 0:
+    if process.returncode == 0:
+        script = output.decode()
+    else:
         # What went wrong there is said here, unless it goes well.
         script = vl_convert.javascript_bundle(_SNIPPET, vegalite_version())
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -19,7 +19,7 @@ class Durability(Enum):
     """What a transaction survives, as the value of SQLite's ``synchronous`` in WAL mode."""
 
     POWER_LOSS = "FULL"
-    #: The end of every process, and a power loss once a later transaction has survived one.
+    #: The end of every process; a power loss too, once a later transaction of ``POWER_LOSS`` is committed.
     PROCESS_END = "NORMAL"
 
 

@@ -18,7 +18,7 @@ def test_report_says_which_targets_are_met(capsys):
     }
     measurement = Measurement(epochs, peak_operations=[1e11] * 3, peak_functions=[1e9] * 3)
     work = EpochWork({"text": 5e11}, {"text": 1e11}, functions=1e9)
-    report(MEASURED["fusion-paper"], measurement, work, gigabytes=2.5)
+    report(MEASURED["fusion-paper"].targets, measurement, work, gigabytes=2.5)
     printed = capsys.readouterr().out
     assert "plain / ours: 13.00 times (12.00 to 14.00); asked: at least 11: met" in printed
     assert "torch / ours: 1.50 times (1.50 to 1.50); asked: at least 2: MISSED" in printed

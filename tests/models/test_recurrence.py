@@ -1,11 +1,14 @@
 """The compiled LSTM has the numbers and the gradients of the stock one."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
+from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
+from harness.training import STEPS_WORTH_COMPILING, Trainer
 
 UNITS, COLUMNS = 6, 5
 
@@ -97,7 +100,21 @@ def test_the_mask_that_fused_kernels_see_has_a_step_in_each_utterance(rng, monke
 
     monkeypatch.setattr(layers.LSTM, "inner_loop", record)
     layer = CompiledLSTM(UNITS)
-    outputs = layer(rng.normal(size=(2, 4, COLUMNS)).astype(np.float32), mask=tf.sequence_mask([3, 0], 4))
+    mask = tf.constant([[True, True, False, False], [False] * 4, [False, True, True, True]])
+    outputs = layer(rng.normal(size=(3, 4, COLUMNS)).astype(np.float32), mask=mask)
     assert seen[0].any(axis=1).all()
+    assert (seen[0] == mask.numpy())[[0, 2]].all()
     assert outputs.numpy()[0].any()
     assert not outputs.numpy()[1].any()
+
+
+def test_a_training_long_enough_compiles_every_loop(rng):
+    inputs = keras.Input((None, COLUMNS))
+    steps = layers.Bidirectional(CompiledLSTM(UNITS, return_sequences=True))(inputs)
+    model = keras.Model(inputs, AttentionDecoder(UNITS)(CompiledLSTM(UNITS, return_sequences=True)(steps)))
+    trainer = Trainer(model, keras.optimizers.SGD(0.1))
+    _, both, one, decoder = model.layers
+    for num_steps, expected in [(STEPS_WORTH_COMPILING, True), (STEPS_WORTH_COMPILING - 1, False)]:
+        trainer.expect_steps(num_steps)
+        loops = [both.forward_layer, both.backward_layer, one, decoder]
+        assert [loop.is_compiled for loop in loops] == [expected] * 4
