@@ -34,7 +34,7 @@ def test_floor_with_functions_at_their_own_speed():
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_smallest_measurement_runs(capsys):
     pytest.importorskip("torch")
     main(["--quick", "--rounds", "1", "--models", "text2", "mocap1", "--profile"])
