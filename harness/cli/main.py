@@ -37,6 +37,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "tables": LazyCommand(
         "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its figures beside ours."
     ),
+    "check": LazyCommand(
+        "harness.cli.check", "check", "Tell what a corpus lacks, or what a results folder contradicts."
+    ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
 }
 

@@ -18,6 +18,8 @@ from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
 BUSY_TIMEOUT: Seconds = 30.0
 _LOCK_POLL: Seconds = 0.05
+#: What the lock's file holds once the database beside it has been made.
+_CREATED = b"created\n"
 
 
 @contextmanager
@@ -27,6 +29,11 @@ def one_sentence(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(_describe(path, error)) from error
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise StoreError(
+            f"results database '{path}': a value cannot be stored ({error}); expected whole numbers of at most 64 bits "
+            "and text that is valid Unicode"
+        ) from error
 
 
 def _describe(path: Path, error: sqlite3.Error) -> str:
@@ -55,6 +62,12 @@ def _describe(path: Path, error: sqlite3.Error) -> str:
     return f"results database '{path}': {error}"
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether SQLite says that a file is no database, a broken one, or one without the tables asked for."""
+    family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    return family in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+
+
 def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
     """Open the database for reading and writing; create it and bring its schema up to date where needed.
 
@@ -63,8 +76,11 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _creation_lock(path, busy_timeout), one_sentence(path):
-            return _open_current(path, busy_timeout)
+        with _creation_lock(path, busy_timeout) as lock, one_sentence(path):
+            _refuse_emptied(path, lock)
+            database = _open_current(path, busy_timeout)
+            _remember_creation(lock)
+            return database
     except OSError as error:
         raise StoreError(
             f"results database '{path}': its folder cannot be written ({error.strerror}); make it writable, "
@@ -73,8 +89,12 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
 
 
 @contextmanager
-def _creation_lock(path: Path, patience: Seconds) -> Iterator[None]:
-    """Let one process at a time create or migrate; the system frees the lock of a process that dies."""
+def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
+    """Let one process at a time create or migrate; the system frees the lock of a process that dies.
+
+    Yields:
+        the lock's file descriptor
+    """
     lock_path = path.with_name(f"{path.name}.lock")
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -90,9 +110,23 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[None]:
                         f"{patience:g} s; end the process that holds '{lock_path}'"
                     ) from None
                 time.sleep(_LOCK_POLL)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _refuse_emptied(path: Path, lock: int) -> None:
+    """Refuse a file that has lost all it held: to SQLite, no bytes are a new database."""
+    if os.fstat(lock).st_size and path.exists() and not path.stat().st_size:
+        raise StoreError(
+            f"results database '{path}': damaged (0 bytes, and it has held results before); expected a SQLite file "
+            "written by harness; restore a copy, or move it away to start anew"
+        )
+
+
+def _remember_creation(lock: int) -> None:
+    if not os.fstat(lock).st_size:
+        os.write(lock, _CREATED)
 
 
 def _open_current(path: Path, busy_timeout: Seconds) -> Database:
@@ -159,26 +193,41 @@ def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Databa
             "run aup first"
         )
     with one_sentence(path):
-        # WAL needs its side files even to read: where the folder takes none, the file is read as immutable.
-        for options in ("mode=rw", "mode=ro&immutable=1"):
-            uri = f"{path.absolute().as_uri()}?{options}"
-            connection = sqlite3.connect(uri, timeout=busy_timeout, isolation_level=None, uri=True)
-            try:
-                database = Database(connection, recursive_triggers=False, execute_plugins=False)
-                version = check_version(path, database)
-                database.execute("PRAGMA query_only = ON")
-            except sqlite3.OperationalError as error:
-                connection.close()
-                family = error.sqlite_errorcode & 0xFF
-                if options == "mode=rw" and family in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                    continue
-                raise
-            except BaseException:
-                connection.close()
-                raise
-            if version == SCHEMA_VERSION:
-                return database
+        database = open_unwritten(path, busy_timeout)
+        try:
+            version = check_version(path, database)
+        except BaseException:
+            database.close()
+            raise
+        if version == SCHEMA_VERSION:
+            return database
+        database.close()
+        connect(path, busy_timeout).close()
+        return connect_readonly(path, busy_timeout)
+
+
+def open_unwritten(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
+    """Open any SQLite file so that nothing can be written to it, even where its folder cannot be.
+
+    Raises:
+        sqlite3.Error: it cannot be read
+    """
+    # WAL needs its side files even to read: where the folder takes none, the file is read as immutable.
+    for options in ("mode=rw", "mode=ro&immutable=1"):
+        uri = f"{path.absolute().as_uri()}?{options}"
+        connection = sqlite3.connect(uri, timeout=busy_timeout, isolation_level=None, uri=True)
+        try:
+            database = Database(connection, recursive_triggers=False, execute_plugins=False)
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            database.execute("PRAGMA query_only = ON")
+            return database
+        except sqlite3.OperationalError as error:
             connection.close()
-            connect(path, busy_timeout).close()
-            return connect_readonly(path, busy_timeout)
+            family = error.sqlite_errorcode & 0xFF
+            if options == "mode=rw" and family in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                continue
+            raise
+        except BaseException:
+            connection.close()
+            raise
     raise AssertionError("unreachable: the last way of opening returns or raises")

@@ -106,7 +106,7 @@ def insert_hyperparameters(
     row: dict[str, Any] = {"trial_id": trial_id}
     for name, value in hyperparameters.items():
         column = existing.get(name.lower(), name)
-        if not name or "\0" in name or column in row:
+        if not name or "\0" in name or not _is_storable(name) or column in row:
             raise StoreError(
                 f"hyperparameter {name!r}: cannot be a column beside {sorted(row)}; expected another name "
                 "(upper and lower case are not told apart)"
@@ -114,10 +114,20 @@ def insert_hyperparameters(
         if column not in existing.values():
             table.add_column(column, _column_type(value))
             existing[name.lower()] = column
-        row[column] = value if value is None or isinstance(value, int | float | str) else json.dumps(value)
+        # Exact in the trial's own row; here it is for browsing.
+        row[column] = value if _is_storable(value) else json.dumps(value)
     columns = ", ".join(quote_identifier(column) for column in row)
     places = ", ".join("?" for _ in row)
     database.execute(f"INSERT INTO hyperparameters ({columns}) VALUES ({places})", list(row.values()))
+
+
+def _is_storable(value: Hyperparameter) -> bool:
+    """Whether SQLite takes a value as it is: numbers of at most 64 bits, and text that is valid Unicode."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return value is None or isinstance(value, float)
 
 
 def _column_type(value: Hyperparameter) -> type:

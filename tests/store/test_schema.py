@@ -1,4 +1,8 @@
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,7 +11,8 @@ import pytest
 from harness.store.database import Database
 from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
-from harness.store.schema import MIGRATIONS, SCHEMA_VERSION
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from tests.search.searches import environment
 from tests.store.experiments import an_experiment
 
 TABLES = {
@@ -21,20 +26,79 @@ def tables(store: ResultsStore) -> set[str]:
     return {name for name in store._database.table_names() if not name.startswith("sqlite_")}
 
 
-@pytest.mark.parametrize("version", range(SCHEMA_VERSION + 1))
-def test_every_earlier_schema_is_brought_up_to_date(results_path: Path, version: int) -> None:
-    results_path.parent.mkdir()
-    old = sqlite3.connect(results_path, isolation_level=None)
+#: What a column of a filled table holds, where its type does not say it.
+VALUES = {"target": "max", "is_synthetic": 0, "status": "finished", "hyperparameters": "{}", "seeds": "[1]"}
+BY_TYPE = {"INTEGER": 1, "REAL": 0.5, "TEXT": "search"}
+
+
+def write_version(path: Path, version: int) -> dict[str, dict[str, object]]:
+    """Write a database as it was at ``version``, with a row in each table, and return the rows by table."""
+    path.parent.mkdir()
+    old = sqlite3.connect(path, isolation_level=None)
     for migrate in MIGRATIONS[:version]:
         migrate(Database(old))
+    written = {}
     if version:
-        old.execute("PRAGMA application_id = 0x4841524E")
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         old.execute(f"PRAGMA user_version = {version}")
+        for (table,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if not table.startswith("sqlite_"):
+                columns = old.execute(f"PRAGMA table_info({table})").fetchall()
+                row = {name: VALUES.get(name, BY_TYPE[kind]) for _, name, kind, *_ in columns}
+                names, places = ", ".join(row), ", ".join("?" for _ in row)
+                old.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", list(row.values()))
+                written[table] = row
+    assert old.execute("PRAGMA foreign_key_check").fetchall() == []
     old.close()
-    with ResultsStore.open(results_path) as store:
+    return written
+
+
+def schema_of(store: ResultsStore) -> list[tuple[str, str, str]]:
+    return list(store._database.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall())
+
+
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
+@pytest.mark.parametrize("version", range(SCHEMA_VERSION + 1))
+def test_every_earlier_schema_is_brought_up_to_date_with_its_rows(
+    results_path: Path, tmp_path: Path, version: int, opening: Callable[[Path], ResultsStore]
+) -> None:
+    written = write_version(results_path, version)
+    assert len(written) == len(TABLES) - 2 * (version < 2) if version else not written
+    with ResultsStore.open(tmp_path / "fresh.db") as fresh:
+        expected = schema_of(fresh)
+    with opening(results_path) as store:
         assert tables(store) == TABLES
+        assert schema_of(store) == expected
         assert store._database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert store._database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store._database.execute("PRAGMA foreign_key_check").fetchall() == []
+        for table, row in written.items():
+            (found,) = store._database.query(f"SELECT * FROM {table}")
+            assert {name: found[name] for name in row} == row
+        if written:
+            (trial,) = store.trials(1)
+            assert (trial.status, trial.score, trial.num_epochs) == ("finished", 0.5, 1)
+            assert store.experiments()[0].kind is ExperimentKind.SEARCH
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_upgrade_that_is_killed_halfway_is_done_again(results_path: Path, version: int) -> None:
+    written = write_version(results_path, version)
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom harness.store import connection\n"
+        "from harness.store.results import ResultsStore\n"
+        "def die(database):\n    migrate(database)\n    os.kill(os.getpid(), 9)\n"
+        "*before, migrate = connection.MIGRATIONS\nconnection.MIGRATIONS = (*before, die)\n"
+        "ResultsStore.open(Path(sys.argv[1]))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(results_path)], env=environment())
+    assert killed.returncode == -signal.SIGKILL
+    with ResultsStore.open(results_path) as store:
+        assert store._database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert len(store.trials(1)) == 1
+        for table, row in written.items():
+            (found,) = store._database.query(f"SELECT * FROM {table}")
+            assert {name: found[name] for name in row} == row
 
 
 def test_experiments_of_the_first_schema_are_searches_afterwards(results_path: Path) -> None:

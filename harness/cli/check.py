@@ -1,0 +1,159 @@
+"""`harness check`: what a corpus lacks, and what a results folder contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.corpus.index import CorpusIndex
+    from harness.corpus.layout import CorpusLayout
+    from harness.store.checks import ResultsInspector
+    from harness.store.findings import Finding
+
+#: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.
+_NUM_NAMED = 3
+
+#: Tables that are counted at the end -> what a row of them is.
+_LOOKED_AT = {
+    "experiments": "experiments",
+    "trials": "attempts at trials",
+    "epochs": "epochs",
+    "test_openings": "openings of the test set",
+}
+
+
+@click.command("check")
+@click.argument("corpus", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Results folder to look through: its database, the files it names, and Auptimizer's own books.",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help=(
+        "With --results: a copy of the database is made, and what the trials' own records decide is put right. "
+        "Without it nothing is written."
+    ),
+)
+def check(corpus: Path | None, results: Path | None, repair: bool) -> int:
+    """Tell what the folder CORPUS lacks of the complete release, or what a results folder contradicts.
+
+    Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
+    An experiment that is running is named, and left alone.
+
+    \b
+    Example:
+      harness check ../data/IEMOCAP_full_release
+      harness check --results results/ --repair
+
+    Exit codes: 0 nothing is wrong or all is repaired, 1 something is, 2 wrong arguments or nothing to read.
+    """
+    if corpus is None and results is None:
+        raise click.UsageError("nothing to check; expected a CORPUS, or --results DIR")
+    if repair and results is None:
+        raise click.UsageError("--repair puts right what a results folder contradicts; expected --results DIR too")
+    is_right = corpus is None or _check_corpus(corpus)
+    if results is not None:
+        is_right = (_repair_results(results) if repair else _check_results(results)) and is_right
+    return 0 if is_right else 1
+
+
+def _check_corpus(corpus: Path) -> bool:
+    """Print what a corpus lacks, and return whether it is complete."""
+    from harness.corpus.checks import compare_counts
+    from harness.corpus.index import build_index
+    from harness.corpus.irregularities import POLICIES, count_by_kind
+    from harness.corpus.layout import find_root
+    from harness.corpus.synthetic.marker import NOTE, is_synthetic
+
+    layout = find_root(corpus)
+    if is_synthetic(layout.root):
+        click.echo(NOTE)
+    index = build_index(layout)
+    lacks = compare_counts(index.utterances)
+    lacks += [
+        f"{modality}: the corpus has none, so systems that need {modality} cannot use it."
+        for modality, is_there in _find_modalities(layout, index).items()
+        if not is_there
+    ]
+    for sentence in lacks:
+        click.echo(sentence)
+    for kind, count in count_by_kind(index.irregularities).items():
+        found = [each for each in index.irregularities if each.kind is kind]
+        named = [each.utterance_id or each.dialogue_id for each in found[:_NUM_NAMED]]
+        more = ", ..." if count > len(named) else ""
+        click.echo(f"{kind}: {count} ({', '.join(named)}{more}). {POLICIES[kind]}")
+    if not lacks:
+        click.echo("The corpus is complete: every count by session and class is the published one.")
+    return not lacks
+
+
+def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool]:
+    """Tell of each modality whether the corpus has anything."""
+    from harness.corpus.layout import MocapStream
+
+    dialogue_ids = {utterance.name.dialogue_id for utterance in index.utterances}
+    return {
+        "speech": any(utterance.wav_path is not None for utterance in index.utterances),
+        "text": any(utterance.transcript is not None for utterance in index.utterances),
+        "mocap": any(
+            layout.mocap_path(dialogue_id, stream).is_file()
+            for dialogue_id in dialogue_ids
+            for stream in MocapStream
+        ),
+    }
+
+
+def _check_results(results_dir: Path) -> bool:
+    """Print what a results folder contradicts, and return whether that is nothing."""
+    from harness.search.results_check import look_through
+    from harness.store.checks import ResultsInspector
+
+    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
+        holders, found = look_through(inspector)
+        _print_left_alone(holders)
+        for finding in found:
+            click.echo(f"{finding.sentence}.")
+        _print_looked_at(inspector, found)
+    click.echo(f"Found {len(found)}." if found else "Nothing contradicts anything else.")
+    return not found
+
+
+def _repair_results(results_dir: Path) -> bool:
+    """Repair what can be repaired, say what was and what was not, and return whether nothing is left."""
+    from harness.search.results_check import find_all, hold_free, repair_all
+    from harness.store.checks import ResultsInspector
+    from harness.store.repairs import REASONS
+
+    path = results_dir / "results.db"
+    with ResultsInspector.open_readonly(path) as inspector:
+        experiments = inspector.experiment_names()
+        with hold_free(results_dir, experiments) as holders:
+            _print_left_alone(holders)
+            eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
+            num_repaired = repair_all(path, eids, click.echo)
+            left = find_all(inspector, eids)
+        for finding in left:
+            reason = REASONS.get(finding.kind, "it is there again after its repair")
+            click.echo(f"{finding.sentence}. Not repaired: {reason}.")
+        _print_looked_at(inspector, left)
+    click.echo(f"Repaired {num_repaired}, left {len(left)}." if num_repaired or left else "Nothing to repair.")
+    return not left
+
+
+def _print_left_alone(holders: Mapping[int, str]) -> None:
+    for eid, sentence in holders.items():
+        click.echo(f"Experiment {eid} is left alone: {sentence}.")
+
+
+def _print_looked_at(inspector: ResultsInspector, found: Collection[Finding]) -> None:
+    if not any(finding.kind.is_damage for finding in found):
+        counts = [f"{inspector.num_rows(table)} {what}" for table, what in _LOOKED_AT.items()]
+        click.echo(f"Looked at {', '.join(counts)}.")

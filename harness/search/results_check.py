@@ -1,0 +1,258 @@
+"""A whole results folder, looked through and repaired: who is at work, results.db, its files, Auptimizer's books."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.search.auptimizer import DatabaseError, SearchConnector
+from harness.search.experiment_record import experiment_folder, lock_path
+from harness.search.lock import AlreadyRunningError, held
+from harness.search.orphans import end_left_behind
+from harness.store.checks import ExperimentName, JobRow, ResultsInspector
+from harness.store.connection import is_damage, open_unwritten
+from harness.store.file_checks import find_left_files, find_missing_files
+from harness.store.findings import Finding, FindingKind
+from harness.store.repairs import ResultsRepairer
+
+#: Auptimizer's database in an experiment's folder of that module.
+_BOOKS_NAME = "sqlite.db"
+
+
+def find_holders(results_dir: Path, experiments: Sequence[ExperimentName]) -> dict[int, str]:
+    """Return the experiments that somebody is at work on, by eid, and a sentence on who; writes nothing."""
+    holders: dict[int, str] = {}
+    for path, what, eids in _locks(results_dir, experiments):
+        if _is_held(path):
+            try:
+                with held(path, what):
+                    continue
+            except AlreadyRunningError as error:
+                sentence = str(error)
+            except OSError:
+                sentence = f"{what}: another process runs it"
+            holders |= dict.fromkeys(eids, sentence)
+    return holders
+
+
+@contextmanager
+def hold_free(results_dir: Path, experiments: Sequence[ExperimentName]) -> Iterator[dict[int, str]]:
+    """Keep every controller off the experiments that nobody is at work on.
+
+    Yields:
+        the others, as from ``find_holders``
+    """
+    holders: dict[int, str] = {}
+    with ExitStack() as stack:
+        for path, what, eids in _locks(results_dir, experiments):
+            try:
+                stack.enter_context(held(path, what))
+            except AlreadyRunningError as error:
+                holders |= dict.fromkeys(eids, str(error))
+        yield holders
+
+
+def _locks(results_dir: Path, experiments: Sequence[ExperimentName]) -> list[tuple[Path, str, list[int]]]:
+    """Return every lock with what it is of, and the experiments that it keeps."""
+    eids: dict[tuple[Path, str], list[int]] = {}
+    for experiment in experiments:
+        if experiment.is_search:
+            key = (lock_path(results_dir, experiment.name), f"experiment {experiment.name!r}")
+        else:
+            key = (results_dir / f"{experiment.kind}.lock", f"{experiment.kind} in {str(results_dir)!r}")
+        eids.setdefault(key, []).append(experiment.eid)
+    return [(path, what, kept) for (path, what), kept in eids.items()]
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # Shared, so that two checks do not take each other for a controller.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def look_through(inspector: ResultsInspector) -> tuple[dict[int, str], list[Finding]]:
+    """Return who is at work, as from ``find_holders``, and what is wrong with everything else; writes nothing."""
+    results_dir = inspector.path.parent
+    while True:
+        experiments = inspector.experiment_names()
+        holders = find_holders(results_dir, experiments)
+        found = find_all(inspector, [each.eid for each in experiments if each.eid not in holders])
+        # Somebody who began meanwhile has changed what was looked at.
+        if find_holders(results_dir, experiments).keys() == holders.keys():
+            return holders, found
+
+
+def find_all(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
+    """Return everything that contradicts something else in a results folder, in the order of the kinds.
+
+    Args:
+        eids: experiments to look at
+    """
+    damage = inspector.find_damage()
+    if damage:
+        # Whatever else a damaged file says means nothing.
+        return damage
+    found = [
+        *inspector.find_contradictions(eids),
+        *find_open_books(inspector, eids),
+        *find_left_files(inspector.path.parent),
+        *find_missing_files(inspector),
+    ]
+    order = list(FindingKind)
+    return sorted(found, key=lambda finding: order.index(finding.kind))
+
+
+def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None]) -> int:
+    """Repair what the trials' own records decide, after a copy of the database has been made.
+
+    One kind is repaired after the other, with a new look after each, for one repair may settle another.
+
+    Args:
+        path: of results.db
+        eids: experiments to look at, each of which the caller holds
+        tell: called with a sentence for the copy, and one for each thing that was repaired
+
+    Returns:
+        the number of things that were repaired
+
+    Raises:
+        StoreError: the copy or a repair could not be written
+    """
+    num_repaired = 0
+    tried: set[FindingKind] = set()
+    with ResultsInspector.open_readonly(path) as inspector, ResultsRepairer.open(path) as repairer:
+        while True:
+            found = [finding for finding in find_all(inspector, eids) if finding.kind not in tried]
+            if not found:
+                return num_repaired
+            if not tried:
+                tell(f"A copy of the database as it was: '{repairer.back_up()}'.")
+            tried.add(found[0].kind)
+            if found[0].kind is FindingKind.NOBODY_RUNS_TRIAL:
+                _end_jobs(inspector, repairer, eids)
+            for finding in found:
+                if finding.kind is found[0].kind:
+                    done = _repair(inspector, repairer, finding)
+                    num_repaired += done is not None
+                    if done is not None:
+                        tell(f"{finding.sentence}. Repaired: {done}.")
+
+
+def _repair(inspector: ResultsInspector, repairer: ResultsRepairer, finding: Finding) -> str | None:
+    if finding.kind in (FindingKind.OPEN_BOOKS, FindingKind.DAMAGED_BOOKS):
+        return _repair_books(inspector, finding)
+    if finding.kind is FindingKind.LEFT_FILE:
+        assert finding.path is not None
+        finding.path.unlink(missing_ok=True)
+        return "it was removed"
+    return repairer.repair(finding)
+
+
+def _end_jobs(inspector: ResultsInspector, repairer: ResultsRepairer, eids: Collection[int]) -> None:
+    """End what dead controllers' jobs have left on this machine, before their trials are said to have ended."""
+    for experiment in inspector.experiment_names():
+        if experiment.eid in eids:
+            try:
+                running = repairer.running_trials(experiment.eid)
+            except ValueError:
+                # A point that cannot be read, which is told of elsewhere; the mark finds the jobs too.
+                running = []
+            end_left_behind(experiment_folder(inspector.path.parent, experiment.eid).mark, running)
+
+
+def find_open_books(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
+    """Find what Auptimizer's own databases hold open though nobody runs, and scores that results.db has otherwise.
+
+    Args:
+        eids: experiments to look at
+    """
+    found: list[Finding] = []
+    for experiment in inspector.experiment_names():
+        path = _books_path(inspector.path.parent, experiment.eid)
+        if experiment.is_search and experiment.eid in eids and path.is_file():
+            found += _find_in_books(path, experiment, inspector.jobs(experiment.eid))
+    return found
+
+
+def _repair_books(inspector: ResultsInspector, finding: Finding) -> str:
+    """Close an experiment's books as its trials ended, or move damaged ones out of the way."""
+    assert finding.path is not None and finding.row_id is not None
+    if finding.kind is FindingKind.DAMAGED_BOOKS:
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        moved = finding.path.with_name(f"{_BOOKS_NAME}.damaged-{moment}")
+        for suffix in ("-wal", "-shm"):
+            finding.path.with_name(_BOOKS_NAME + suffix).unlink(missing_ok=True)
+        os.replace(finding.path, moved)
+        return f"they were moved to '{moved}'; `aup` begins new ones, and results.db has all that matters"
+    jobs = inspector.jobs(finding.row_id)
+    open_jobs, wrong_jobs, _ = _compare(finding.path, jobs)
+    scores = {job.jid: job.score for job in jobs}
+    connector = SearchConnector(finding.path)
+    with closing(connector):
+        for jid in sorted({*open_jobs, *wrong_jobs}):
+            score = scores.get(jid)
+            connector.end_job_attempt(jid)
+            connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
+        connector.free_all_resources()
+    return "its jobs are closed as results.db says that they ended, and its resources are free"
+
+
+def _find_in_books(path: Path, experiment: ExperimentName, jobs: Sequence[JobRow]) -> Iterator[Finding]:
+    subject = f"Auptimizer's books of {experiment}"
+    try:
+        open_jobs, wrong_jobs, num_busy = _compare(path, jobs)
+    except DatabaseError as error:
+        if not is_damage(error):
+            raise StoreError(
+                f"Auptimizer's database '{path}': cannot be read ({error}); try again when nobody uses it"
+            ) from error
+        found, expected = f"'{path}' cannot be read ({error})", "a database of Auptimizer's"
+        yield Finding(FindingKind.DAMAGED_BOOKS, subject, found, expected, experiment.eid, path=path)
+        return
+    problems = []
+    if open_jobs:
+        problems.append(f"the jobs {open_jobs} are open")
+    if num_busy:
+        problems.append(f"{num_busy} of its resources are busy")
+    if wrong_jobs:
+        problems.append(f"the jobs {wrong_jobs} have other scores than in results.db")
+    if problems:
+        found, expected = ", ".join(problems), "none, for no process runs them"
+        yield Finding(FindingKind.OPEN_BOOKS, subject, found, expected, experiment.eid, path=path)
+
+
+def _compare(path: Path, jobs: Sequence[JobRow]) -> tuple[list[int], list[int], int]:
+    """Return the jobs (jid) that are open, those with another score than ``jobs``, and the busy resources."""
+    with closing(open_unwritten(path).conn) as connection:
+        # Auptimizer's own columns, as its ``setupdb`` makes them.
+        rows = connection.execute("SELECT jid, status, end_time, score FROM job ORDER BY jid").fetchall()
+        attempts = connection.execute("SELECT jid, end_time FROM job_attempt ORDER BY jid, num").fetchall()
+        ((num_busy,),) = connection.execute("SELECT count(*) FROM resource WHERE status = 'busy'").fetchall()
+    # Of a job's attempts the last one counts.
+    attempt_ends = dict(attempts)
+    open_jobs = [
+        jid
+        for jid, status, ended_at, _ in rows
+        if status == "RUNNING" or ended_at is None or attempt_ends.get(jid, ended_at) is None
+    ]
+    known = {job.jid: job.score for job in jobs if not job.is_running}
+    wrong = [jid for jid, _, _, score in rows if jid in known and jid not in open_jobs and score != known[jid]]
+    return open_jobs, wrong, num_busy
+
+
+def _books_path(results_dir: Path, eid: int) -> Path:
+    return experiment_folder(results_dir, eid).auptimizer_dir / _BOOKS_NAME

@@ -1,0 +1,54 @@
+"""A whole number of more than 64 bits, or a lone surrogate, ended a search with a traceback.
+
+SQLite takes neither: a bound such as 10^20 in an experiment file, or a path whose bytes are no UTF-8, came out
+of the store as ``OverflowError`` or ``UnicodeEncodeError``.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.results import ResultsStore
+from tests.store.experiments import an_experiment
+
+
+def test_a_point_may_hold_them(tmp_path: Path) -> None:
+    point = {"bits": 10**20, "name": "caf\udce9"}
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 1, point)
+        assert store.trial(trial_id).hyperparameters == point
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"seed": 2**63}, "Python int too large to convert to SQLite INTEGER"),
+        (
+            {"corpus_path": "caf\udce9"},
+            "'utf-8' codec can't encode character '\\udce9' in position 3: surrogates not allowed",
+        ),
+    ],
+    ids=["number", "path"],
+)
+def test_elsewhere_they_give_one_sentence(tmp_path: Path, changes: dict[str, object], cause: str) -> None:
+    path = tmp_path / "results.db"
+    with ResultsStore.open(path) as store:
+        with pytest.raises(StoreError) as caught:
+            store.create_experiment(an_experiment(**changes))
+        assert str(caught.value) == (
+            f"results database '{path}': a value cannot be stored ({cause}); expected whole numbers of at most 64 bits "
+            "and text that is valid Unicode"
+        )
+        assert store.experiments() == []
+
+
+def test_a_hyperparameters_name_gives_one_sentence(tmp_path: Path) -> None:
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        eid = store.create_experiment(an_experiment())
+        with pytest.raises(StoreError) as caught:
+            store.start_trial(eid, 0, 1, {"caf\udce9": 1})
+    assert str(caught.value) == (
+        "hyperparameter 'caf\\udce9': cannot be a column beside ['trial_id']; expected another name (upper and lower "
+        "case are not told apart)"
+    )

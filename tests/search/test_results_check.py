@@ -1,0 +1,257 @@
+"""Who is at work on a results folder, and what dead controllers left in it."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.search.auptimizer import SearchConnector
+from harness.search.experiment_record import experiment_folder, lock_path
+from harness.search.lock import held
+from harness.search.results_check import find_all, find_holders, hold_free, look_through, repair_all
+from harness.store.checks import ResultsInspector
+from harness.store.findings import Finding, FindingKind
+from harness.store.records import TrialStatus
+from harness.store.results import ResultsStore
+from tests.search.searches import (
+    RECORDS_ITS_SCORE,
+    SCORES_X,
+    WAITS_FOR_GO,
+    is_alive,
+    kill,
+    num_running,
+    search,
+    start_aup,
+    trials_of,
+    wait_until,
+    write_experiment,
+)
+from tests.store.whole import damage, write_table
+
+
+def look(path: Path) -> tuple[dict[int, str], list[Finding]]:
+    with ResultsInspector.open_readonly(path.parent / "results" / "results.db") as inspector:
+        return look_through(inspector)
+
+
+def repair(path: Path) -> list[str]:
+    """Repair all of an experiment's results folder, and return what was told."""
+    results_dir, told = path.parent / "results", []
+    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
+        names = inspector.experiment_names()
+        with hold_free(results_dir, names) as holders:
+            eids = [each.eid for each in names if each.eid not in holders]
+            repair_all(results_dir / "results.db", eids, told.append)
+            assert find_all(inspector, eids) == []
+    return told
+
+
+def books_of(path: Path, eid: int = 1) -> Path:
+    return experiment_folder(path.parent / "results", eid).auptimizer_dir / "sqlite.db"
+
+
+def test_nothing_is_found_in_a_search_that_ended(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    assert look(path) == ({}, [])
+    assert repair(path) == []
+
+
+def test_nothing_is_found_after_retries_and_failures(folder: Path) -> None:
+    script = "import os, pathlib, sys\nprint('#Auptimizer:1')\n" "os.kill(os.getpid(), 9)\n"
+    path = write_experiment(folder, script, job_failure={"job_retries": 1}, max_failures=9)
+    assert search(path).num_by_status == {TrialStatus.KILLED: 3}
+    assert len(trials_of(path)) == 6
+    assert look(path) == ({}, [])
+
+
+def test_a_running_experiment_is_named_and_left_alone(folder: Path) -> None:
+    path = write_experiment(folder, WAITS_FOR_GO)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    holders, found = look(path)
+    assert found == []
+    assert list(holders) == [1]
+    assert holders[1].startswith(f"experiment 'a search': process {controller.pid} on ")
+    assert repair(path) == []
+    (folder / "go").touch()
+    assert controller.wait(timeout=30) == 0
+    assert look(path) == ({}, [])
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 3
+
+
+def test_looking_twice_at_once_is_no_controller(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    results_dir = path.parent / "results"
+    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
+        names = inspector.experiment_names()
+        assert find_holders(results_dir, names) == {}
+        with held(lock_path(results_dir, "a search"), "experiment 'a search'"):
+            assert list(find_holders(results_dir, names)) == [1]
+        assert find_holders(results_dir, names) == {}
+
+
+def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> None:
+    path = write_experiment(folder, WAITS_FOR_GO, n_samples=4)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    pids = [trial.pid for trial in trials_of(path) if trial.pid is not None]
+    kill(controller)
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), seconds=5)
+    holders, found = look(path)
+    assert holders == {}
+    assert [finding.kind for finding in found] == [
+        FindingKind.NOBODY_RUNS_TRIAL,
+        FindingKind.NOBODY_RUNS_TRIAL,
+        FindingKind.NOBODY_RUNS_EXPERIMENT,
+        FindingKind.OPEN_BOOKS,
+    ]
+    assert found[-1].sentence == (
+        "Auptimizer's books of experiment 1 ('a search'): the jobs [1, 2] are open, 2 of its resources are busy; "
+        "expected none, for no process runs them"
+    )
+    told = repair(path)
+    assert told[0].startswith(f"A copy of the database as it was: '{path.parent}/results/results.before-repair-")
+    assert told[1:] == [
+        *(
+            f"experiment 1 ('a search'), trial {index}, attempt 1: is marked running, and no process holds its "
+            "experiment; expected an end. Repaired: it is marked killed now: no result was recorded."
+            for index in (0, 1)
+        ),
+        "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is "
+        "marked interrupted now; the command that began it goes on with it.",
+        f"{found[-1].sentence}. Repaired: its jobs are closed as results.db says that they ended, and its resources "
+        "are free.",
+    ]
+    (folder / "go").touch()
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 4}
+    assert look(path) == ({}, [])
+
+
+def test_a_repair_ends_the_jobs_that_are_left_first(folder: Path) -> None:
+    path = write_experiment(folder, WAITS_FOR_GO, n_samples=1)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1)
+    (pid,) = [trial.pid for trial in trials_of(path)]
+    assert pid is not None and is_alive(pid)
+    kill(controller)
+    repair(path)
+    assert not is_alive(pid)
+
+
+def test_a_result_that_was_recorded_is_kept_by_a_repair(prepared_folder: Path, tiny_corpus: Path) -> None:
+    path = write_experiment(
+        prepared_folder,
+        RECORDS_ITS_SCORE.format(work="record(0.75)\ntime.sleep(60)"),
+        system="mocap1",
+        corpus=str(tiny_corpus),
+        n_samples=1,
+        parameter_config=[{"name": "dropout", "range": [0.0, 0.4], "type": "float"}],
+    )
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1 and trials_of(path)[0].result_score is not None)
+    kill(controller)
+    repair(path)
+    (trial,) = trials_of(path)
+    assert (trial.status, trial.score) == (TrialStatus.FINISHED, 0.75)
+    with closing(SearchConnector(books_of(path))) as books:
+        ((score, status),) = books.cursor.execute("SELECT score, status FROM job").fetchall()
+    assert (score, status) == (0.75, "FINISHED")
+
+
+def test_books_with_another_score_are_found_and_repaired(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    damage(books_of(path), "UPDATE job SET score = 17 WHERE jid = 2", "UPDATE resource SET status = 'busy'")
+    (finding,) = look(path)[1]
+    assert finding.found == "513 of its resources are busy, the jobs [2] have other scores than in results.db"
+    assert len(repair(path)) == 2
+
+
+def test_a_job_that_no_trial_has_is_closed(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    damage(books_of(path), "INSERT INTO job (jid, eid, start_time, status) VALUES (9, 1, 0, 'RUNNING')")
+    (finding,) = look(path)[1]
+    assert finding.found == "the jobs [9] are open"
+    repair(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all " * 50], ids=["empty", "text"])
+def test_damaged_books_are_moved_away_and_the_search_goes_on(folder: Path, content: bytes) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    before = trials_of(path)
+    books_of(path).write_bytes(content)
+    (finding,) = look(path)[1]
+    assert finding.kind is FindingKind.DAMAGED_BOOKS
+    assert finding.sentence.startswith(
+        f"Auptimizer's books of experiment 1 ('a search'): '{books_of(path)}' cannot be read ("
+    )
+    repair(path)
+    assert len(list(books_of(path).parent.glob("sqlite.db.damaged-*"))) == 1
+    path = write_experiment(folder, SCORES_X, n_samples=5)
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 5}
+    assert trials_of(path)[:3] == before
+    assert look(path) == ({}, [])
+
+
+def test_books_that_somebody_locked_are_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    damage(books_of(path), "PRAGMA journal_mode = DELETE")
+    monkeypatch.setattr("harness.store.connection.open_unwritten.__defaults__", (0.1,))
+    with closing(sqlite3.connect(books_of(path), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError) as caught:
+            look(path)
+    assert str(caught.value) == (
+        f"Auptimizer's database '{books_of(path)}': cannot be read (database is locked); try again when nobody uses it"
+    )
+
+
+def test_a_left_file_is_removed(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    left = path.parent / "results" / f"report.html.{2**22 + 1}.partial"
+    left.write_text("<html>")
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.LEFT_FILE]
+    told = repair(path)
+    assert told[1] == (
+        f"file '{left}': was begun by process {2**22 + 1}, which is gone; expected whole files only. Repaired: it was "
+        "removed."
+    )
+    assert not left.exists()
+
+
+def test_one_repair_settles_what_follows_from_it(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    # The experiment has ended with a trial fewer than it says, until that trial has ended.
+    damage(
+        path.parent / "results" / "results.db",
+        "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL WHERE trial_index = 1",
+    )
+    kinds = {finding.kind for finding in look(path)[1]}
+    assert {FindingKind.NOBODY_RUNS_TRIAL, FindingKind.MISSING_TRIALS} <= kinds
+    told = repair(path)
+    assert not any("num_samples" in sentence for sentence in told)
+    with ResultsStore.open(path.parent / "results" / "results.db") as store:
+        assert store.experiment(1).status == "finished"
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 3}
+
+
+def test_the_tables_have_a_lock_of_their_own(folder: Path) -> None:
+    results_dir = folder / "results"
+    write_table(results_dir / "results.db")
+    damage(results_dir / "results.db", "UPDATE experiments SET status = 'running', ended_at = NULL")
+    path = folder / "experiment.json"
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.NOBODY_RUNS_EXPERIMENT]
+    with held(results_dir / "tables.lock", "tables"):
+        holders, found = look(path)
+    assert found == []
+    assert holders[1].startswith(f"tables in {str(results_dir)!r}: process {os.getpid()} on ")

@@ -1,0 +1,158 @@
+"""What the trials' own records decide is put right, after a copy has been made; the rest stays as it is."""
+
+import resource
+import signal
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.checks import ResultsInspector
+from harness.store.findings import FindingKind
+from harness.store.records import ExperimentStatus, TrialStatus
+from harness.store.repairs import REASONS, ResultsRepairer
+from tests.store.test_checks import DAMAGES, found_in
+from tests.store.whole import break_index, damage, write_table, write_whole_results
+
+REPAIRED = {
+    "trial marked running": "it is marked finished now: the result was recorded",
+    "unknown status": "it is marked killed now: no result was recorded",
+    "score of a failed trial": "the score was removed",
+    "another score than the result": "the score is now 0.25",
+    "another result than epochs and predictions": "the result is now 0.25",
+    "no hyperparameters": "the row was written from the trial's own record",
+    "experiment marked running": "it is marked interrupted now; the command that began it goes on with it",
+    "experiment of unknown status": "it is marked interrupted now; the command that began it goes on with it",
+    "experiment without an end": "its end is the one of its last trial now",
+    "finished experiment that lacks a trial": "it is marked interrupted now; the command that began it goes on with it",
+    "opening that is not marked complete": "it is marked complete now, at the time of its last score",
+}
+
+
+@pytest.fixture
+def whole(results_path: Path) -> Path:
+    write_whole_results(results_path)
+    write_table(results_path)
+    return results_path
+
+
+def rows(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_what_the_records_decide_is_put_right(whole: Path, name: str) -> None:
+    damage(whole, *DAMAGES[name][0].split("; "))
+    (finding,) = found_in(whole)
+    with ResultsRepairer.open(whole) as repairer:
+        assert repairer.repair(finding) == REPAIRED[name]
+    assert found_in(whole) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(DAMAGES) - set(REPAIRED)))
+def test_what_they_do_not_decide_stays_as_it_is_and_has_a_reason(whole: Path, name: str) -> None:
+    damage(whole, *DAMAGES[name][0].split("; "))
+    before = rows(whole)
+    (finding,) = found_in(whole)
+    with ResultsRepairer.open(whole) as repairer:
+        assert repairer.repair(finding) is None
+    assert rows(whole) == before
+    assert REASONS[finding.kind]
+
+
+def test_a_repaired_score_is_the_one_that_was_recorded(whole: Path) -> None:
+    before = rows(whole)
+    damage(whole, *DAMAGES["another score than the result"][0].split("; "))
+    with ResultsRepairer.open(whole) as repairer:
+        repairer.repair(found_in(whole)[0])
+    assert rows(whole) == before
+
+
+def test_a_trial_without_a_result_was_killed(whole: Path) -> None:
+    damage(
+        whole,
+        "DELETE FROM trial_results WHERE trial_id = 2",
+        "DELETE FROM validation_predictions WHERE trial_id = 2",
+        "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL WHERE trial_id = 2",
+        "UPDATE experiments SET status = 'interrupted' WHERE eid = 1",
+    )
+    (finding,) = found_in(whole)
+    with ResultsRepairer.open(whole) as repairer:
+        assert repairer.repair(finding) == "it is marked killed now: no result was recorded"
+        trial = repairer.trial(2)
+        assert (trial.status, trial.score, trial.num_epochs) == (TrialStatus.KILLED, None, 3)
+        assert trial.message == "nobody was left to see how it ended; no result was recorded"
+        assert trial.ended_at is not None
+
+
+def test_a_training_of_the_tables_is_never_made_to_have_finished(whole: Path) -> None:
+    damage(
+        whole,
+        "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL WHERE trial_id = 6",
+    )
+    (finding,) = found_in(whole)
+    with ResultsRepairer.open(whole) as repairer:
+        repairer.repair(finding)
+        assert repairer.trial(6).status is TrialStatus.KILLED
+
+
+def test_an_attempt_beside_a_finished_one_is_not_made_to_have_finished_too(whole: Path) -> None:
+    damage(
+        whole,
+        "UPDATE trials SET status = 'unheard of' WHERE trial_id = 4",
+        "INSERT INTO trial_results (trial_id, score, best_epoch, num_epochs, duration_seconds, recorded_at) "
+        "VALUES (4, 0.5, 1, 1, 1.0, '')",
+    )
+    (finding,) = found_in(whole)
+    with ResultsRepairer.open(whole) as repairer:
+        repairer.repair(finding)
+        assert repairer.trial(4).status is TrialStatus.KILLED
+        assert repairer.trial(5).status is TrialStatus.FINISHED
+
+
+def test_an_index_is_built_anew(whole: Path) -> None:
+    break_index(whole)
+    (finding, *_) = found_in(whole)
+    assert finding.kind is FindingKind.DAMAGED_INDEX
+    with ResultsRepairer.open(whole) as repairer:
+        assert repairer.repair(finding) == "every index was built anew from its table"
+        found = repairer.find_experiment("changed")
+        assert found is not None and found.status is ExperimentStatus.FINISHED
+    assert found_in(whole) == []
+
+
+def test_the_copy_is_a_whole_database_and_is_never_written_over(whole: Path) -> None:
+    with ResultsRepairer.open(whole) as repairer:
+        copies = [repairer.back_up() for _ in range(2)]
+    assert len(set(copies)) == 2
+    for copy in copies:
+        assert copy.parent == whole.parent and copy.name.startswith("results.before-repair-")
+        assert rows(copy) == rows(whole)
+    assert not list(whole.parent.glob("*.partial"))
+
+
+def back_up_without_room(path: Path) -> str:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with ResultsRepairer.open(path) as repairer:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+        try:
+            return str(repairer.back_up())
+        except StoreError as error:
+            return f"error: {error}"
+
+
+def test_a_disk_without_room_for_the_copy_leaves_nothing_behind(whole: Path) -> None:
+    before = sorted(whole.parent.iterdir())
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        said = pool.submit(back_up_without_room, whole).result()
+    assert said.startswith(f"error: results database '{whole.parent}/results.before-repair-")
+    assert "the disk did not take the write" in said or "database or disk is full" in said
+    assert sorted(whole.parent.iterdir()) == before
+    with ResultsInspector.open_readonly(whole) as inspector:
+        assert inspector.find_contradictions((1, 2)) == []
