@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.errors import HarnessError, WorkFailedError
+
 #: Module -> the names that Auptimizer takes from it.
 _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "aup.compression": (),
@@ -59,8 +61,11 @@ with _stand_ins():
     from aup.Proposer.AbstractProposer import AbstractProposer
     from aup.setupdb import sqlite as database_setup
 
+#: The SQLite module as Auptimizer uses it.
+_sqlite: Any = connector_module.sqlite3
+
 #: What Auptimizer raises where its own database cannot be used.
-DatabaseError: type[Exception] = connector_module.sqlite3.Error
+DatabaseError: type[Exception] = _sqlite.Error
 
 __all__ = [
     "AbstractProposer",
@@ -71,6 +76,7 @@ __all__ = [
     "Job",
     "ProposerStatus",
     "SearchConnector",
+    "explain",
     "get_proposer",
     "open_environment",
     "register_proposer",
@@ -120,6 +126,38 @@ class SearchConnector(connector_module.SQLiteConnector):  # type: ignore[misc]
         """Go on with an experiment; Auptimizer's own would delete its jobs and give their ids again."""
         self.change_experiment_status(eid, "RUNNING")
 
+    def open_jobs(self) -> list[int]:
+        """Return the jobs (jid) whose end has not been told, or not in full."""
+        self.cursor.execute(
+            "SELECT jid FROM job WHERE status = 'RUNNING' OR end_time IS NULL "
+            "UNION SELECT jid FROM job_attempt WHERE end_time IS NULL ORDER BY jid"
+        )
+        return [jid for (jid,) in self.cursor.fetchall()]
+
+
+def explain(folder: Path, error: Exception) -> HarnessError:
+    """Say in one sentence what became of Auptimizer's own database in ``folder``, and what to do."""
+    # The low byte of an extended code is its family.
+    family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    database = f"Auptimizer's own database in '{folder}'"
+    if family in (_sqlite.SQLITE_FULL, _sqlite.SQLITE_IOERR):
+        return HarnessError(
+            f"{database}: the disk did not take the write ({error}); what was recorded before is safe; free "
+            "some space and start again"
+        )
+    if family in (_sqlite.SQLITE_BUSY, _sqlite.SQLITE_LOCKED):
+        return HarnessError(
+            f"{database}: another process kept it locked for longer than this one waits; end that process, and "
+            "start again"
+        )
+    if family in (_sqlite.SQLITE_READONLY, _sqlite.SQLITE_CANTOPEN, _sqlite.SQLITE_PERM):
+        return HarnessError(
+            f"{database}: cannot be written ({error}); make the folder and what is in it writable, and start again"
+        )
+    return WorkFailedError(
+        f"{database}: cannot be used ({error}); results.db has all that matters: delete that folder, and start again"
+    )
+
 
 def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
     """Open an experiment's own Auptimizer environment, made without a question where there is none.
@@ -136,10 +174,11 @@ def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
         # Auptimizer drops the tables that it finds: it is only ever given a name of its own.
         partial = folder / f"{_DATABASE_NAME}.{os.getpid()}.partial"
         _create_database(partial)
-        os.replace(partial, database)
-        with (folder / "env.ini").open("w", encoding="utf-8") as stream:
+        # Before the database, which says that all is there. A path need not be text.
+        with (folder / "env.ini").open("w", encoding="utf-8", errors="surrogateescape") as stream:
             # Auptimizer reads it with interpolation.
             _environment(Path(str(database).replace("%", "%%"))).write(stream)
+        os.replace(partial, database)
     connector = SearchConnector(database)
     known: list[Any] = connector.get_all_experiment()
     return connector, known[-1] if known else None

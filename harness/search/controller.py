@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 
-from harness.errors import HarnessError, WorkFailedError
-from harness.search.auptimizer import DatabaseError, open_environment
+from harness.errors import HarnessError
+from harness.search.auptimizer import DatabaseError, explain, open_environment
 from harness.search.corpus_choice import PreparedCorpus, prepare_chosen
 from harness.search.experiment_file import ExperimentSettings
 from harness.search.experiment_loop import SearchExperiment, count_trials
@@ -23,10 +22,16 @@ from harness.search.interrupts import Interrupts
 from harness.search.local import register_resources
 from harness.search.lock import held
 from harness.search.proposer import register_proposers
-from harness.search.recovery import account_for_running, close_books, last_attempts, past_trials
+from harness.search.recovery import (
+    account_for_running,
+    close_books,
+    last_attempts,
+    past_trials,
+    remove_half_written,
+)
 from harness.search.resource_manager import SearchContext
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
-from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialStatus, utc_now
 from harness.store.results import ResultsStore
 
 _STATUSES = {
@@ -57,15 +62,17 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
             prepared = None
             if settings.training is not None:
                 prepared = prepare_chosen(settings.training, results_dir, view.progress)
-            with ResultsStore.open(results_dir / "results.db") as store:
-                experiment, left_running = _open(settings, prepared, store, view, fresh)
+            # From the first row to the last: a signal in between would leave an experiment that runs for ever.
+            with Interrupts() as interrupts, ResultsStore.open(results_dir / "results.db") as store:
+                experiment = _open(settings, prepared, store, view, fresh)
                 folder = experiment_folder(results_dir, experiment.eid)
                 context = SearchContext(settings, prepared, store, folder, experiment.eid, view)
-                return _search(context, experiment, left_running)
+                return _search(context, experiment, interrupts)
     except OSError as error:
+        where = "" if error.filename is None else f" ({error.filename})"
         raise HarnessError(
-            f"results '{results_dir}': {error.strerror} ({error.filename}); what was recorded before is "
-            "safe; expected a folder that can be written, on a disk with room"
+            f"results '{results_dir}': {error.strerror}{where}; what was recorded before is safe; expected a "
+            "folder that can be written, on a disk with room"
         ) from error
 
 
@@ -75,7 +82,7 @@ def _open(
     store: ResultsStore,
     view: SearchView,
     fresh: bool,
-) -> tuple[ExperimentRow, Sequence[TrialRow]]:
+) -> ExperimentRow:
     """Find or make the experiment's row; account for what dead controllers of that name left running."""
     num_trials = count_trials(settings)
     if settings.num_samples is not None and num_trials < settings.num_samples:
@@ -85,55 +92,63 @@ def _open(
         )
     parts = identity_of(settings, prepared)
     earlier = None if fresh else find_experiment(store, settings, parts)
-    left_running: dict[int, list[TrialRow]] = {}
     for experiment in store.experiments():
         if experiment.name == settings.name:
-            mark = experiment_folder(settings.results_dir, experiment.eid).mark
-            left_running[experiment.eid] = account_for_running(store, experiment.eid, mark)
+            folder = experiment_folder(settings.results_dir, experiment.eid)
+            account_for_running(store, experiment.eid, folder.mark)
+            remove_half_written(folder.path)
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
     if earlier is None:
-        return create_experiment(store, settings, prepared, num_trials, parts), []
-    return resume_experiment(store, settings, earlier.eid, num_trials), left_running[earlier.eid]
+        return create_experiment(store, settings, prepared, num_trials, parts)
+    return resume_experiment(store, settings, earlier.eid, num_trials, parts)
 
 
-def _search(
-    context: SearchContext, experiment: ExperimentRow, left_running: Sequence[TrialRow]
-) -> SearchReport:
-    store, view = context.store, context.view
-    history = past_trials(store.trials(context.eid))
+def _search(context: SearchContext, experiment: ExperimentRow, interrupts: Interrupts) -> SearchReport:
     try:
-        with Interrupts() as interrupts:
-            connector, auptimizer_eid = open_environment(context.folder.auptimizer_dir)
-            close_books(connector, left_running)
-            search = SearchExperiment(context, connector, auptimizer_eid, history)
-            try:
-                num_done = sum(past.has_ended for past in history)
-                plan = SearchPlan(
-                    experiment,
-                    num_trials=search.proposer.num_samples,
-                    num_done=num_done,
-                    num_interrupted=len(history) - num_done,
-                    num_parallel=context.settings.num_parallel,
-                    threads=context.threads,
-                )
-                view.begin(plan, store)
-                search.run(interrupts, view.look)
-                search.finish()
-            except BaseException:
-                search.resource_manager.abandon()
-                with suppress(HarnessError):
-                    store.update_experiment(context.eid, ExperimentStatus.INTERRUPTED, utc_now())
-                raise
-    except DatabaseError as error:
-        raise WorkFailedError(
-            f"experiment {experiment.name!r}: Auptimizer's own database in "
-            f"'{context.folder.auptimizer_dir}' cannot be used ({error}); results.db has all that matters: "
-            "delete that folder, and start again"
-        ) from error
+        search = _run(context, experiment, interrupts)
+    except BaseException as error:
+        # What can still be said of the trials that have just been ended, and of the experiment, is said.
+        with suppress(HarnessError):
+            account_for_running(context.store, context.eid, context.folder.mark)
+            context.store.update_experiment(context.eid, ExperimentStatus.INTERRUPTED, utc_now())
+        if isinstance(error, DatabaseError):
+            raise explain(context.folder.auptimizer_dir, error) from error
+        raise
     report = _close(context, search)
-    view.end(report)
+    context.view.end(report)
     return report
+
+
+def _run(context: SearchContext, experiment: ExperimentRow, interrupts: Interrupts) -> SearchExperiment:
+    """Run the search until nothing runs and nothing is left to start; Auptimizer's database is closed each time."""
+    trials = context.store.trials(context.eid)
+    history = past_trials(trials)
+    connector, auptimizer_eid = open_environment(context.folder.auptimizer_dir)
+    try:
+        close_books(connector, trials)
+        search = SearchExperiment(context, connector, auptimizer_eid, history)
+        try:
+            num_done = sum(past.has_ended for past in history)
+            plan = SearchPlan(
+                experiment,
+                num_trials=search.proposer.num_samples,
+                num_done=num_done,
+                num_interrupted=len(history) - num_done,
+                num_parallel=context.settings.num_parallel,
+                threads=context.threads,
+            )
+            context.view.begin(plan, context.store)
+            search.run(interrupts, context.view.look)
+            search.finish()
+        except BaseException:
+            search.resource_manager.abandon()
+            raise
+    except BaseException:
+        with suppress(DatabaseError):
+            connector.close()
+        raise
+    return search
 
 
 def _close(context: SearchContext, search: SearchExperiment) -> SearchReport:

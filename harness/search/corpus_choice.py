@@ -11,6 +11,7 @@ from harness.corpus.layout import find_root
 from harness.errors import ExperimentFileError
 from harness.features.speech import speech_settings
 from harness.search.experiment_file import TrainingSettings
+from harness.search.job_script import expand_home
 
 #: Names the corpus where the experiment file does not.
 CORPUS_VARIABLE = "HARNESS_CORPUS"
@@ -52,10 +53,10 @@ def choose_corpus(training: TrainingSettings, environment: Mapping[str, str] = o
     if training.corpus is not None:
         corpus, source = training.corpus, "corpus"
     elif environment.get(CORPUS_VARIABLE):
-        corpus, source = Path(environment[CORPUS_VARIABLE]).expanduser().absolute(), CORPUS_VARIABLE
+        corpus, source = expand_home(environment[CORPUS_VARIABLE]).absolute(), CORPUS_VARIABLE
     else:
         return None
-    if not corpus.is_dir():
+    if not os.path.isdir(corpus):
         raise ExperimentFileError(
             f"{source} is '{corpus}', no folder; expected the folder IEMOCAP_full_release, or its parent"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,8 @@ from harness.splits import SEALED_SESSION, Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
+#: A choice, far beyond what a search can run: a list of them is held in memory.
+MAX_TRIALS = 1_000_000
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
 #: Auptimizer's, allowed where they are switched off.
@@ -155,7 +158,7 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         proposer=proposer,
         space=space,
         parameter_config=entries,
-        num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", low=1),
+        num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", 1, MAX_TRIALS),
         seed=keys.whole_number("random_seed", low=0, default=0),
         num_parallel=keys.whole_number("n_parallel", low=1, high=MAX_PARALLEL, default=1),
         limits=limits,
@@ -188,8 +191,8 @@ def _check_for_own_trials(keys: ExperimentKeys) -> None:
 def _read_script(keys: ExperimentKeys) -> JobScript:
     working_dir = keys.path_of("workingdir", default=Path("."))
     assert working_dir is not None
-    if not working_dir.is_dir():
-        raise keys.error("workingdir", f"is '{working_dir}'", "a folder that exists")
+    if not os.path.isdir(working_dir):
+        raise keys.error("workingdir", f"is '{str(working_dir):.300}'", "a folder that exists")
     try:
         return find_script(keys.text("script"), working_dir)
     except ExperimentFileError as error:
@@ -220,7 +223,7 @@ def _read_space(
     else:
         path = keys.path_of("search_space")
         assert path is not None
-        if path.parent == keys.path.parent and not path.exists():
+        if path.parent == keys.path.parent and not os.path.exists(path):
             path = path.parent / "search_spaces" / path.name
         origin = f"search space '{keys.values['search_space']}'"
         held = read_json_object(path, origin)
@@ -272,7 +275,7 @@ def _read_limits(keys: ExperimentKeys) -> tuple[JobLimits, int | None]:
 
 def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
     vectors = keys.path_of("word_vectors")
-    if vectors is not None and not vectors.is_file():
+    if vectors is not None and not os.path.isfile(vectors):
         raise keys.error("word_vectors", f"is '{vectors}'", "a GloVe or word2vec text file")
     try:
         protocol = read_protocol(keys.values.get("protocol", "paper"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError
+from harness.search.job_script import expand_home
 
 Value = TypeVar("Value")
 
@@ -19,6 +20,8 @@ _UNITS: Mapping[str, int] = {
     **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
 }
+#: SQLite's largest.
+_LARGEST_NUMBER = 2**63 - 1
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -29,7 +32,8 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
         origin: what to call the file in a message
 
     Raises:
-        ExperimentFileError: not there, not JSON (with the line), not an object, or a key given twice
+        ExperimentFileError: not there, not JSON (with the line), not an object, a key given twice, or a
+            number or text that no other file can hold
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -40,10 +44,17 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
         return dict(pairs)
 
     def refuse(constant: str) -> Any:
-        raise ExperimentFileError(f"{origin}: found {constant}; expected only finite numbers")
+        raise ExperimentFileError(f"{origin}: found {constant:.80}; expected only finite numbers")
+
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else refuse(text)
 
     try:
-        value = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse)
+        value = json.loads(
+            path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except OSError as error:
         raise ExperimentFileError(
             f"{origin}: cannot be read in '{path.parent}' ({error.strerror}); expected a JSON file"
@@ -51,6 +62,11 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ExperimentFileError(
             f"{origin}: line {error.lineno}, column {error.colno}: {error.msg}; expected JSON"
+        ) from error
+    except UnicodeEncodeError as error:
+        found = error.object[error.start].encode("unicode_escape").decode("ascii")
+        raise ExperimentFileError(
+            f"{origin}: found {found}, a lone surrogate; expected whole letters (two such make one)"
         ) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ExperimentFileError):
@@ -115,6 +131,8 @@ class ExperimentKeys:
     def whole_number(self, key: str, low: int, high: int | None = None, default: int | None = None) -> int:
         """Return a whole number between two bounds, both allowed."""
         value = self._find(key, _MISSING if default is None else default)
+        if high is None and isinstance(value, int) and value > _LARGEST_NUMBER:
+            high = _LARGEST_NUMBER
         if not isinstance(value, int) or isinstance(value, bool) or value < low or (high and value > high):
             raise self._wrong(
                 key, value, f"a whole number from {low} " + (f"to {high}" if high is not None else "on")
@@ -144,26 +162,28 @@ class ExperimentKeys:
             return None
         match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value))
         unit = _UNITS.get(match[2].upper()) if match else None
-        size = 0 if match is None or unit is None else int(float(match[1]) * unit)
-        if size < 1:
+        size = 0.0 if match is None or unit is None else float(match[1]) * unit
+        if not 1 <= size <= _LARGEST_NUMBER:
             raise self._wrong(key, value, 'bytes, or a text such as "4 GB"')
-        return size
+        return int(size)
 
     def path_of(self, key: str, default: Path | None = None) -> Path | None:
         """Return a path, taken from the file's folder where it is relative; None where there is none."""
         if self._find(key, None) is None:
             return None if default is None else self.path.parent / default
-        return self.path.parent / Path(self.text(key)).expanduser()
+        return self.path.parent / expand_home(self.text(key))
 
     def environment(self) -> dict[str, str]:
         """Return ``runtime_args.env``: what is added to a job's environment."""
-        arguments = self.section("runtime_args")
+        # Whatever stands here may be a secret: it is not shown.
+        arguments = self.values.get("runtime_args", {})
+        if not isinstance(arguments, dict):
+            raise self.error("runtime_args", "is something else", "an object with the key 'env'")
         for key in arguments:
             if key != "env":
-                raise self._wrong(f"runtime_args.{key}", arguments[key], "no key but 'env'")
+                raise self.error(f"runtime_args.{key}", "is given", "no key but 'env'")
         added = arguments.get("env", {})
         if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
-            # The values may be secrets: they are not shown.
             raise self.error("runtime_args.env", "is something else", "an object of texts by name")
         for name in added:
             if not name or "=" in name or "\0" in name + added[name]:

@@ -98,7 +98,8 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
         Args:
             look: called between waits; returns the seconds after which it wants to be called again
         """
-        if self.has_failed:
+        interrupts.wait(0.0)
+        if self.has_failed or interrupts.request:
             self.stop_proposing()
         self.start()
         while self.pending_jobs:

@@ -97,23 +97,34 @@ def create_experiment(
 ) -> ExperimentRow:
     """Record a new experiment of identity ``parts``, and make its folder."""
     eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_identity(parts)))
-    folder = experiment_folder(settings.results_dir, eid)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.identity_path, parts)
+    _write_identity(settings, eid, parts)
     return store.experiment(eid)
 
 
 def resume_experiment(
-    store: ResultsStore, settings: ExperimentSettings, eid: int, num_samples: int
+    store: ResultsStore,
+    settings: ExperimentSettings,
+    eid: int,
+    num_samples: int,
+    parts: Mapping[str, Any],
 ) -> ExperimentRow:
-    """Record that an experiment goes on, as the experiment file wants it now.
+    """Record that an experiment of identity ``parts`` goes on, as the experiment file wants it now.
 
     Args:
         num_samples: trials to run in all; those that were begun before count even where it is fewer
     """
     begun = {trial.trial_index for trial in store.trials(eid)}
     store.resume_experiment(eid, max(num_samples, len(begun)), _settings_text(settings))
+    # Whoever began it may have come no further than its row.
+    if not experiment_folder(settings.results_dir, eid).identity_path.exists():
+        _write_identity(settings, eid, parts)
     return store.experiment(eid)
+
+
+def _write_identity(settings: ExperimentSettings, eid: int, parts: Mapping[str, Any]) -> None:
+    folder = experiment_folder(settings.results_dir, eid)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.identity_path, parts)
 
 
 def _settings_text(settings: ExperimentSettings) -> str:

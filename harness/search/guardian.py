@@ -1,7 +1,8 @@
 """Ends the jobs of a controller that is gone. A script on its own: it imports nothing of this package.
 
 The controller writes ``+<process group>`` when a job begins, ``-<process group>`` when it ends, and
-``done`` before it leaves. The end of its input without ``done`` means that the controller was killed.
+``done`` before it leaves: then only what left its job's process group, and outlived the job, is ended.
+The end of its input without ``done`` means that the controller was killed.
 Run as: ``python guardian.py MARK``, where ``MARK`` is the text that every job has in its environment.
 """
 
@@ -25,6 +26,8 @@ def main(mark: str, lines: Iterable[bytes]) -> None:
     for line in lines:
         word = line.strip()
         if word == b"done":
+            for pid in marked_processes(mark):
+                end_process(pid)
             return
         if word.startswith(b"+"):
             groups.add(int(word[1:]))

@@ -26,13 +26,16 @@ class Request(IntEnum):
 
 
 class Interrupts:
-    """Signals become a request that the controller reads; handlers do nothing else.
+    """Signals become a request that the controller reads after a wait; handlers do nothing else.
 
-    A context manager, of the main thread only: Python delivers signals there.
+    A context manager, of the main thread only: Python delivers signals there. It calls a handler when it
+    has the time, once for several signals of a kind; each one's number is in a pipe at once.
     """
 
     def __init__(self) -> None:
         self.request = Request.GO_ON
+        self._num_handled = 0
+        self._num_arrived = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -65,16 +68,23 @@ class Interrupts:
         seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
         select.select([self._reader], [], [], seconds)
         try:
-            while os.read(self._reader, 4096):
-                pass
+            while arrived := os.read(self._reader, 4096):
+                self._num_arrived += arrived.count(signal.SIGINT)
         except BlockingIOError:
             pass
+        self._count(self._num_arrived)
 
     def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
         self._before[number] = signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.request = Request.END_TRIALS if self.request else Request.STOP_PROPOSING
+        self._num_handled += 1
+        self._count(self._num_handled)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self.request = Request.END_TRIALS
+
+    def _count(self, num_interrupts: int) -> None:
+        if num_interrupts:
+            request = Request.END_TRIALS if num_interrupts > 1 else Request.STOP_PROPOSING
+            self.request = max(self.request, request)

@@ -131,7 +131,8 @@ class JobProcess:
 def private_memory(groups: Collection[int]) -> dict[int, int]:
     """Measure the private memory of whole process groups, in bytes.
 
-    Memory-mapped features do not count: the jobs share them.
+    Memory-mapped features do not count: the jobs share them. What a process shares with those that it
+    forked counts once, and what was swapped out counts too, where Linux tells.
     """
     used = dict.fromkeys(groups, 0)
     for process in psutil.process_iter():
@@ -145,6 +146,13 @@ def private_memory(groups: Collection[int]) -> dict[int, int]:
 
 
 def _private_memory(process: psutil.Process) -> int:
+    try:
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
+    except (FileNotFoundError, PermissionError):  # Linux before 4.14, macOS
+        rollup = ""
+    sizes = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith(("Pss_Anon:", "SwapPss:"))]
+    if sizes:
+        return 1024 * sum(sizes)
     memory = process.memory_info()
     if hasattr(memory, "shared"):
         return int(memory.rss - memory.shared)

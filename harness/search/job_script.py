@@ -59,15 +59,24 @@ def find_script(text: str, working_dir: Path) -> JobScript:
     return JobScript(path, working_dir, tuple(command), text, is_ours)
 
 
+def expand_home(text: str) -> Path:
+    """Return a path with ``~`` and ``~user`` as home folders; a name that only begins so is left alone."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def _split_arguments(text: str, working_dir: Path) -> tuple[Path, list[str]]:
-    whole = working_dir / Path(text).expanduser()
-    if whole.is_file():
+    whole = working_dir / expand_home(text)
+    # Not Path.is_file, which raises where a name is too long to be one.
+    if os.path.isfile(whole):
         return whole, []
     try:
         first, *arguments = shlex.split(text)
     except ValueError:
         first, arguments = text, []
-    path = working_dir / Path(first).expanduser()
-    if not path.is_file():
-        raise ExperimentFileError(f"script '{text}': not found in '{working_dir}'; expected a file")
+    path = working_dir / expand_home(first)
+    if not os.path.isfile(path):
+        raise ExperimentFileError(f"script '{text:.300}': not found in '{working_dir}'; expected a file")
     return path, arguments

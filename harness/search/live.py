@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from rich.table import Table
 from harness.corpus.utterances import Seconds
 from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import TrialOutcome
-from harness.search.view import Ending, SearchPlan, SearchReport
+from harness.search.view import Ending, SearchPlan, SearchReport, one_line
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.results import ResultsStore
 
@@ -39,6 +41,10 @@ def open_view(experiment_path: Path) -> PlainView:
     """Return the view that suits standard output: live on a terminal, lines in a file or a pipe."""
     if sys.stdout is None:  # closed by whoever started this
         return PlainView(PatientConsole(quiet=True, file=sys.stderr), experiment_path)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A hyperparameter or a folder may have letters that the terminal's encoding lacks.
+        with suppress(OSError):  # it is closed
+            sys.stdout.reconfigure(errors="backslashreplace")
     console = PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
     view = LiveView if console.is_terminal and not console.is_dumb_terminal else PlainView
     return view(console, experiment_path)
@@ -251,7 +257,7 @@ def format_point(point: Mapping[str, Any]) -> str:
         'textlstm=238, dropout=0.1534'
     """
     return ", ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        f"{one_line(name)}={value:.4g}" if isinstance(value, float) else one_line(f"{name}={value}")
         for name, value in point.items()
     )
 

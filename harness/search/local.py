@@ -80,6 +80,8 @@ class HarnessLocalManager(TrialResourceManager):
 
     def collect(self) -> None:
         """Report every job that has ended, and end those that are over their limits."""
+        if self._guardian is not None:
+            self._guardian.look()
         while self._never_started:
             trial, cause = self._never_started.pop()
             self.report(trial, JobEnd(EndedBy.SYSTEM, None, None, cause), JobOutput("", None))

@@ -47,6 +47,11 @@ class Guardian:
         self._groups.discard(group)
         self._tell([f"-{group}"])
 
+    def look(self) -> None:
+        """Put another in its place if somebody has killed it."""
+        if self._process.poll() is not None:
+            self._replace()
+
     def close(self) -> None:
         """Let the guardian go: every job has ended."""
         self._tell(["done"])
@@ -72,10 +77,13 @@ class Guardian:
             self._process.stdin.write("".join(f"{word}\n" for word in words).encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            self._process.wait()
-            self._process = self._start()
-            if self._groups:
-                self._tell([f"+{group}" for group in self._groups])
+            self._replace()
+
+    def _replace(self) -> None:
+        self._process.wait()
+        self._process = self._start()
+        if self._groups:
+            self._tell([f"+{group}" for group in self._groups])
 
 
 def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> int:

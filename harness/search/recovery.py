@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 from harness.search.auptimizer import SearchConnector
 from harness.search.orphans import end_left_behind
 from harness.search.proposer import PastTrial
+from harness.search.trial_outcome import read_output
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.results import ResultsStore
 
@@ -15,42 +17,64 @@ from harness.store.results import ResultsStore
 _INTERRUPTED = (TrialStatus.KILLED, TrialStatus.STOPPED)
 
 
-def account_for_running(store: ResultsStore, eid: int, mark: str) -> list[TrialRow]:
+def account_for_running(store: ResultsStore, eid: int, mark: str) -> None:
     """End the jobs of a controller that is gone, and say in results.db how each trial ended.
 
     A trial that had recorded its result has done all its work, and counts as finished.
 
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
-
-    Returns:
-        the trials that were running, as they stand now
     """
-    running = store.running_trials(eid)
-    end_left_behind(mark, running)
+    end_left_behind(mark, store.running_trials(eid))
     for trial in store.running_trials(eid):
+        last_output = _last_output(trial)
         if trial.result_score is not None and math.isfinite(trial.result_score):
             store.finish_trial(
                 trial.trial_id,
                 TrialStatus.FINISHED,
                 trial.result_score,
                 "its controller was gone before it could see the job end; the result was recorded",
+                last_output=last_output,
             )
         else:
             store.finish_trial(
-                trial.trial_id, TrialStatus.KILLED, message="its controller was gone while the job ran"
+                trial.trial_id,
+                TrialStatus.KILLED,
+                message="its controller was gone while the job ran",
+                last_output=last_output,
             )
-    return [store.trial(trial.trial_id) for trial in running]
+
+
+def _last_output(trial: TrialRow) -> str | None:
+    """Return the end of what a trial's last attempt printed; None where it had no time to begin."""
+    if trial.job_path is None:
+        return None
+    job_path = Path(trial.job_path)
+    outputs = job_path.parent.glob(f"{job_path.stem}.*.out")
+    latest = max(outputs, key=lambda path: int(path.suffixes[0][1:]), default=None)
+    return None if latest is None else read_output(latest).tail
 
 
 def close_books(connector: SearchConnector, trials: Iterable[TrialRow]) -> None:
-    """Tell Auptimizer's own database that jobs have ended, and that nothing is in use."""
-    for trial in trials:
-        if trial.jid is not None:
-            status = "FINISHED" if trial.score is not None else "FAILED"
-            connector.end_job_attempt(trial.jid)
-            connector.end_job(trial.jid, trial.score, status)
+    """Tell Auptimizer's own database how the jobs ended that it has open, and that nothing is in use.
+
+    A controller can be killed between its writes to results.db and to this one; results.db is right.
+
+    Args:
+        trials: every attempt of the experiment, none of them running
+    """
+    last = {trial.jid: trial for trial in sorted(trials, key=lambda trial: trial.trial_id)}
+    for jid in connector.open_jobs():
+        score = last[jid].score if jid in last else None
+        connector.end_job_attempt(jid)
+        connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
     connector.free_all_resources()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the files of an experiment's folder whose writers were killed before they were whole."""
+    for path in folder.rglob("*.partial*"):
+        path.unlink(missing_ok=True)
 
 
 def last_attempts(trials: Iterable[TrialRow]) -> list[TrialRow]:

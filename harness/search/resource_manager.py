@@ -6,12 +6,15 @@ A way of running them is a subclass that launches a job and says when it ended: 
 from __future__ import annotations
 
 import abc
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
+from harness.errors import HarnessError
 from harness.files import write_json
 from harness.search.auptimizer import AbstractResourceManager
 from harness.search.corpus_choice import PreparedCorpus
@@ -31,6 +34,9 @@ Callback = Callable[[float | str, int], None]
 
 #: The score by which Auptimizer knows that a job has none.
 NO_SCORE = "ERROR"
+
+#: Bytes that the disk must take after a job has crashed. A choice: a search that finds less room is at its end.
+_LEAST_ROOM = 2**20
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,17 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         self.launch(trial)
 
     def report(self, trial: TrialJob, end: JobEnd, output: JobOutput) -> None:
-        """Record what a trial came to, and tell Auptimizer."""
+        """Record what a trial came to, and tell Auptimizer.
+
+        Raises:
+            HarnessError: a job crashed, and its disk is full: that is no end of the trial, which runs again
+        """
         context = self.context
         is_harness_trial = context.settings.training is not None
         recorded = context.store.trial(trial.trial_id).result_score if is_harness_trial else None
         outcome = judge(end, output, recorded, is_harness_trial)
+        if outcome.status is TrialStatus.CRASHED:
+            _check_room(context.folder.job_dir, trial)
         context.store.finish_trial(
             trial.trial_id,
             outcome.status,
@@ -156,3 +168,21 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             threads=context.threads,
             word_vectors=training.word_vectors,
         )
+
+
+def _check_room(folder: Path, trial: TrialJob) -> None:
+    """Check that the disk has room: a job that finds none may crash, and cannot even say why."""
+    probe = folder / f"room.{os.getpid()}.partial"
+    try:
+        with probe.open("wb") as stream:
+            stream.write(bytes(_LEAST_ROOM))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise HarnessError(
+            f"trial {trial.trial_index}: its job crashed, and the disk of '{folder}' takes no more "
+            f"({error.strerror}); what was recorded before is safe, and this trial runs again; free some space and "
+            "start again"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)

@@ -118,6 +118,10 @@ def _read_choice(name: str, entry: Mapping[str, Any], origin: str) -> Parameter:
     for key in ("log", "step"):
         if key in entry:
             raise ExperimentFileError(f"{origin}: {key} is given for a choice; expected it for numbers only")
+    for choice in choices:
+        if isinstance(choice, int) and abs(choice) > _LARGEST:
+            expected = f"an integer of at most {_LARGEST} in size"
+            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
     return Parameter(name, ParameterType.CHOICE, choices=tuple(choices))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DIVERGED_EXIT_CODE
 from harness.search.job_process import EndedBy, JobEnd
+from harness.search.view import one_line
 from harness.store.records import TrialStatus
 
 #: What stands before a score on a job's output. Source: Auptimizer's ``print_result``.
@@ -19,8 +21,11 @@ SCORE_MARKER = b"#Auptimizer:"
 _TAIL_BYTES = 8000
 #: Of the last line, in a message.
 _LINE_LENGTH = 300
-#: What the last line of a process begins with that has asked for more memory than there was.
-_MEMORY_ERRORS = ("MemoryError", "numpy._core._exceptions._ArrayMemoryError", "torch.OutOfMemoryError")
+#: What Python, NumPy, PyTorch and TensorFlow raise, in whichever module, when there is no memory left.
+_MEMORY_ERROR = re.compile(r"([\w.]+\.)?(MemoryError|_ArrayMemoryError|OutOfMemoryError|ResourceExhaustedError)\b")
+#: What a C++ or a Rust program prints before it aborts for want of memory.
+_ABORTS_FOR_MEMORY = ("std::bad_alloc", "memory allocation of ")
+_TRACEBACK = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,22 @@ class JobOutput:
 
     @property
     def last_line(self) -> str:
-        """The last line with anything on it, without a score's."""
+        """The last line with anything on it, without a score's; nothing in it moves a cursor or colours text."""
+        lines = [line for line in self._lines if line.strip()]
+        return lines[-1].strip()[:_LINE_LENGTH] if lines else ""
+
+    @property
+    def raised(self) -> str:
+        """The line with the exception of the last traceback, whatever came after it; else the last line."""
+        lines = self._lines
+        headers = [number for number, line in enumerate(lines) if line.endswith(_TRACEBACK)]
+        after = lines[headers[-1] + 1 :] if headers else []
+        return next((line for line in after if line and not line[0].isspace()), self.last_line)
+
+    @property
+    def _lines(self) -> list[str]:
         marker = SCORE_MARKER.decode()
-        lines = [line.strip() for line in self.tail.splitlines() if line.strip() and marker not in line]
-        return lines[-1][:_LINE_LENGTH] if lines else ""
+        return [one_line(line) for line in self.tail.splitlines() if marker not in line]
 
 
 def read_output(path: Path) -> JobOutput:
@@ -99,7 +116,7 @@ def judge(
         'out of memory'
     """
     score, complaint = (recorded_score, "") if is_harness_trial else _read_score(output.score_text)
-    status, message = _judge_end(end, output, score)
+    status, message = _judge_end(end, output, score, is_harness_trial)
     if status is TrialStatus.FINISHED:
         if score is None:
             status, message = TrialStatus.CRASHED, complaint or _exited(end, output, None)
@@ -117,7 +134,9 @@ def judge(
     )
 
 
-def _judge_end(end: JobEnd, output: JobOutput, score: float | None) -> tuple[TrialStatus, str]:
+def _judge_end(
+    end: JobEnd, output: JobOutput, score: float | None, is_harness_trial: bool
+) -> tuple[TrialStatus, str]:
     if end.ended_by is EndedBy.TIMEOUT:
         message = f"the job took longer than timeout_seconds, {end.detail} s, and was ended"
         return TrialStatus.TIMED_OUT, message
@@ -131,14 +150,16 @@ def _judge_end(end: JobEnd, output: JobOutput, score: float | None) -> tuple[Tri
         if end.kernel_was_out_of_memory:
             return TrialStatus.OUT_OF_MEMORY, "the system was out of memory, and killed the job"
         name = _signal_name(end.signal)
+        if end.signal == signal.SIGABRT and any(words in output.tail for words in _ABORTS_FOR_MEMORY):
+            return TrialStatus.OUT_OF_MEMORY, f"the job died of {name}{_last_words(output)}"
         if end.signal in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
             return TrialStatus.CRASHED, f"the job died of {name}{_last_words(output)}"
         return TrialStatus.KILLED, f"the job was killed by {name}{_last_words(output)}"
     if end.exit_code == 0:
         return TrialStatus.FINISHED, ""
-    if output.last_line.startswith(_MEMORY_ERRORS):
+    if _MEMORY_ERROR.match(output.raised):
         return TrialStatus.OUT_OF_MEMORY, _exited(end, output, score)
-    if end.exit_code == DIVERGED_EXIT_CODE:
+    if is_harness_trial and end.exit_code == DIVERGED_EXIT_CODE:
         return TrialStatus.DIVERGED, _exited(end, output, score)
     return TrialStatus.CRASHED, _exited(end, output, score)
 

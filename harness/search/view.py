@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
     from harness.search.trial_job import TrialJob
     from harness.search.trial_outcome import TrialOutcome
     from harness.store.results import ResultsStore
+
+
+#: What colours text, moves a cursor or names a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
+_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+def one_line(text: str) -> str:
+    """Show foreign text on one line: what a terminal would obey is left out, what nobody could see is spelt out.
+
+    Example:
+        >>> one_line("red: \\x1b[31mno\\x1b[0m\\nnext\\x00")
+        'red: no\\\\nnext\\\\x00'
+    """
+    visible = _TERMINAL_SEQUENCE.sub("", text).replace("\t", " ")
+    if visible.isprintable():
+        return visible
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in visible
+    )
 
 
 class Ending(StrEnum):

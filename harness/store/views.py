@@ -21,14 +21,16 @@ VIEWS: Mapping[str, str] = {
         ORDER BY eid DESC
     """,
     "trials_overview": """
-        SELECT trials.eid, trial_index, attempt, status, trials.score, best_epoch,
-            (SELECT max(epoch) FROM epochs WHERE epochs.trial_id = trials.trial_id) AS last_epoch,
-            duration_seconds, round(peak_memory_bytes / 1048576.0) AS peak_memory_mib,
-            message, started_at, ended_at, hyperparameters.*
+        SELECT trials.eid, trials.trial_index, trials.attempt, trials.status, trials.score,
+            trial_results.best_epoch,
+            (SELECT max(epochs.epoch) FROM epochs WHERE epochs.trial_id = trials.trial_id) AS last_epoch,
+            trial_results.duration_seconds,
+            round(trial_results.peak_memory_bytes / 1048576.0) AS peak_memory_mib,
+            trials.message, trials.started_at, trials.ended_at, hyperparameters.*
         FROM trials
             JOIN hyperparameters USING (trial_id)
             LEFT JOIN trial_results ON trial_results.trial_id = trials.trial_id
-        ORDER BY trials.eid DESC, trial_index, attempt
+        ORDER BY trials.eid DESC, trials.trial_index, trials.attempt
     """,
     "best_trials": """
         SELECT eid, row_number() OVER (PARTITION BY eid ORDER BY

@@ -83,6 +83,16 @@ def test_a_guardian_that_was_killed_is_replaced_and_told_again(sleeper: Any) -> 
     guardian._process.wait(timeout=5)
 
 
+def test_a_guardian_that_was_killed_is_replaced_while_nothing_else_happens() -> None:
+    guardian = Guardian()
+    first = guardian._process
+    first.kill()
+    wait_until(lambda: first.poll() is not None)
+    guardian.look()
+    assert guardian._process is not first
+    guardian.close()
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_a_marked_process_is_found_though_nobody_was_told_of_it() -> None:
     name, _, value = MARK.partition("=")

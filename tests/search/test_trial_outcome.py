@@ -127,6 +127,27 @@ def test_a_foreign_score_that_is_not_finite_is_none(text: str) -> None:
     assert outcome.message == f"the job's score is {float(text)}; expected a finite number"
 
 
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 EiB", TrialStatus.OUT_OF_MEMORY),
+        ("torch.OutOfMemoryError: CUDA out of memory.", TrialStatus.OUT_OF_MEMORY),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory.", TrialStatus.OUT_OF_MEMORY),
+        (
+            "tensorflow.python.framework.errors_impl.ResourceExhaustedError: Graph execution error:\n\n"
+            "Detected at node gradients\nOOM when allocating tensor\n\t [[{{node gradients}}]] [Op:__inference_1]",
+            TrialStatus.OUT_OF_MEMORY,
+        ),
+        ("MyMemoryError: no", TrialStatus.CRASHED),
+        ("ValueError: MemoryError", TrialStatus.CRASHED),
+    ],
+    ids=lambda value: value.partition(":")[0],
+)
+def test_what_libraries_raise_without_memory_is_known_however_long_it_is(raised: str, status: TrialStatus) -> None:
+    output = f'Traceback (most recent call last):\n  File "trial.py", line 1, in <module>\n{raised}\n'
+    assert judge(exited(1), JobOutput(output, None), None, is_harness_trial=True).status is status
+
+
 def test_a_score_that_is_no_number_is_a_crash() -> None:
     outcome = judge(exited(0), JobOutput("", "high"), None, is_harness_trial=False)
     assert outcome.status is TrialStatus.CRASHED

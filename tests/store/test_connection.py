@@ -15,6 +15,7 @@ import pytest
 from harness.errors import StoreError
 from harness.store import connection
 from harness.store.results import ResultsStore
+from harness.store.schema import SCHEMA_VERSION
 from tests.store.experiments import an_epoch, an_experiment
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -84,7 +85,7 @@ def test_database_is_in_wal_mode_with_foreign_keys(store: ResultsStore, results_
         name: store._database.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "foreign_keys", "busy_timeout", "user_version")
     }
-    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": 2}
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": SCHEMA_VERSION}
 
 
 def test_closing_the_last_connection_leaves_one_database_file(results_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_database_of_a_newer_version_is_left_alone(results_path: Path, opening: 
         opening(results_path)  # type: ignore[operator]
     assert str(caught.value) == (
         f"results database '{results_path}': written by a newer harness (schema 999; this one reads up to "
-        "2); upgrade harness"
+        f"{SCHEMA_VERSION}); upgrade harness"
     )
 
 
@@ -267,7 +268,7 @@ def test_migration_that_fails_leaves_the_schema_before_it(
         raise sqlite3.OperationalError("no such function: halfway")
 
     monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, fail_halfway))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with pytest.raises(StoreError, match="no such function: halfway"):
         ResultsStore.open(results_path)
     monkeypatch.undo()
@@ -285,7 +286,7 @@ def test_older_schema_is_brought_up_to_date_even_by_a_reader(
         database.execute("CREATE TABLE notes (x)")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, add_a_table))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with ResultsStore.open_readonly(results_path) as store:
         assert "notes" in store._database.table_names()
         assert len(store.experiments()) == 1
