@@ -133,14 +133,15 @@ class MaskedSteps(layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
 
-#: Levels of the share that is dropped: 16 random bits an activation.
-DROPOUT_LEVELS = 1 << 16
+#: Levels of the share that is dropped: 32 random bits an activation.
+DROPOUT_LEVELS = 1 << 32
 
 
 def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, float]:
     """Draw which activations dropout keeps.
 
-    16 random bits each: half of what Keras draws.
+    Bits are a hash of the activation's number and the seed. XLA makes them where they are used, in one
+    pass over the activations; TensorFlow's own generator cannot be joined so, and takes longer than the rest.
 
     Args:
         shape: int32 (axes,)
@@ -149,21 +150,47 @@ def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor
 
     Returns:
         bool of ``shape``, and what the kept ones are multiplied by: one over the share that is kept
+
+    Source: Wellons 2018, "Prospecting for Hash Functions"; two rounds, one for each half of the seed.
     """
-    num_dropped = min(round(rate * DROPOUT_LEVELS), DROPOUT_LEVELS - 1)
-    num_activations = tf.reduce_prod(shape)
-    pairs = tf.random.stateless_uniform([(num_activations + 1) // 2], seed, None, None, tf.uint32)
-    bits = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:num_activations]
-    kept = tf.reshape(bits, shape) >= tf.constant(num_dropped, tf.uint16)
-    return kept, DROPOUT_LEVELS / (DROPOUT_LEVELS - num_dropped)
+    halves = tf.bitcast(seed, tf.uint32)
+    numbers = tf.reshape(tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint32), shape)
+    bits = _mix(_mix(numbers + halves[0]) + halves[1])
+    return bits >= tf.constant(_num_dropped(rate), tf.uint32), _scale(rate)
+
+
+def _num_dropped(rate: float) -> int:
+    return min(round(rate * DROPOUT_LEVELS), DROPOUT_LEVELS - 1)
+
+
+def _scale(rate: float) -> float:
+    return DROPOUT_LEVELS / (DROPOUT_LEVELS - _num_dropped(rate))
+
+
+def _mix(bits: tf.Tensor) -> tf.Tensor:
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0xD35A2D97)):
+        bits = _shift_into(bits, shift) * tf.constant(factor, tf.uint32)
+    return _shift_into(bits, 15)
+
+
+def _shift_into(bits: tf.Tensor, shift: int) -> tf.Tensor:
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint32)))
+
+
+def _drop_relu(activations: tf.Tensor, seed: tf.Tensor, rate: float) -> tf.Tensor:
+    kept, scale = draw_kept(tf.shape(activations), rate, seed)
+    return tf.nn.relu(activations) * (tf.cast(kept, tf.float32) * scale)
+
+
+_compiled_drop_relu = tf.function(_drop_relu, jit_compile=True, autograph=False)
 
 
 @keras.saving.register_keras_serializable(package="harness")
 class DropoutRelu(layers.Layer):
-    """Dropout and then relu, for activations by the million.
+    """Dropout and then relu, for activations by the million, in one pass that XLA compiles on a CPU.
 
-    Keras's two layers draw 32 bits an activation and keep the mask for the gradient; here it is read
-    off the output: what is above 0 was kept. Held equal by `tests/models/test_layers.py`.
+    Keras's two layers make several passes, and keep the mask for the gradient; here it is read off the
+    output: what is above 0 was kept. Held equal by `tests/models/test_layers.py`.
 
     Call with float32 of any shape; returns the same shape.
     """
@@ -179,10 +206,11 @@ class DropoutRelu(layers.Layer):
         if not training or self.seed_generator is None:
             return tf.nn.relu(inputs)
         seed = tf.cast(tf.convert_to_tensor(self.seed_generator.next()), tf.int32)
-        kept, scale = draw_kept(tf.shape(inputs), self.rate, seed)
+        run = _drop_relu if tf.config.list_logical_devices("GPU") else _compiled_drop_relu
 
         def drop(activations: tf.Tensor) -> Any:
-            outputs = tf.nn.relu(activations) * (tf.cast(kept, tf.float32) * scale)
+            outputs = run(activations, seed, self.rate)
+            scale = _scale(self.rate)
             return outputs, lambda gradient: tf.raw_ops.ReluGrad(gradients=gradient, features=outputs) * scale
 
         return tf.custom_gradient(drop)(inputs)
