@@ -74,3 +74,13 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         unknown protocol 'papr'; expected one of ['paper', 'strict']
     """
     return UnknownNameError(f"unknown {kind} {name!r}; expected one of {sorted(known)}")
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error from elsewhere says, on one line: it may quote a file with line ends.
+
+    Example:
+        >>> one_line(ValueError("found 'x\\n'; expected y"))
+        "found 'x '; expected y"
+    """
+    return " ".join(str(error).split())

@@ -1,14 +1,28 @@
-"""Files that others may read appear whole or not at all."""
+"""Files that others may read appear whole or not at all; files that others may have written are checked first."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+#: A member of an ``.npz`` file may unpack to so many times the size of the file: equal bytes pack no tighter.
+_MOST_PACKED = 1100
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
 
 
 @contextmanager
@@ -34,3 +48,104 @@ def write_json(path: Path, value: Any) -> None:
     with write_then_rename(path) as stream:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
         stream.write((text + "\n").encode("utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, whatever it holds.
+
+    Raises:
+        OSError: it cannot be opened
+        ValueError: it is not JSON in UTF-8, or nested too deeply to be a record
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+
+
+def read_npy(path: Path, is_mapped: bool = False) -> npt.NDArray[Any]:
+    """Read an ``.npy`` file of numbers; nothing in it is ever run, and nothing is made that it does not hold.
+
+    Args:
+        is_mapped: whether the array stays in the file, read-only, until it is looked at
+
+    Returns:
+        an array of whole numbers, floating-point numbers or truth values
+
+    Raises:
+        OSError: it cannot be opened
+        ValueError: it is no such file, holds anything but numbers, or another number of bytes than it says
+    """
+    import numpy as np
+
+    with path.open("rb") as stream:
+        header = _read_npy_header(stream, path.stat().st_size)
+    if not is_mapped or not header.num_values:
+        values = np.fromfile(path, header.dtype, header.num_values, offset=header.offset)
+        return values.reshape(header.shape, order=header.order)
+    mapped = np.memmap(path, header.dtype, "r", header.offset, header.shape, header.order)
+    return cast("npt.NDArray[Any]", mapped.view(np.ndarray))
+
+
+def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read some arrays of an ``.npz`` file by name, each as ``read_npy`` would.
+
+    Raises:
+        OSError: it cannot be opened
+        KeyError: it has no such array
+        ValueError: it is no such file, damaged, or one of the arrays is none
+    """
+    import numpy as np
+
+    arrays = {}
+    num_bytes = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in names:
+                member = archive.getinfo(f"{name}.npy")
+                # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
+                if member.compress_size > num_bytes or member.file_size > _MOST_PACKED * num_bytes:
+                    raise ValueError(f"{member.filename!r} unpacks to {member.file_size} bytes")
+                with archive.open(member) as stream:
+                    header = _read_npy_header(cast(BinaryIO, stream), member.file_size)
+                    values = np.frombuffer(stream.read(), header.dtype)
+                arrays[name] = values.reshape(header.shape, order=header.order)
+    # What zipfile raises for a damaged or an encrypted archive, sizes of gigabytes included; all is damage here.
+    except (*_DAMAGE, MemoryError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"not a whole .npz file: {error}") from error
+    return arrays
+
+
+@dataclass(frozen=True)
+class _NpyHeader:
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: Any
+    offset: int
+
+    @property
+    def num_values(self) -> int:
+        return math.prod(self.shape)
+
+
+def _read_npy_header(stream: BinaryIO, num_bytes: int) -> _NpyHeader:
+    from numpy.lib import format as npy
+
+    try:
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"has format version {version[0]}.{version[1]}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read(stream)
+    # What numpy's own reader of headers lets through besides ValueError.
+    except (SyntaxError, TokenError, TypeError, RecursionError, MemoryError, EOFError) as error:
+        raise ValueError(f"not a whole .npy file: {error}") from error
+    if dtype.kind not in "biuf":
+        raise ValueError(f"holds {dtype}; expected numbers")
+    offset = stream.tell()
+    found = num_bytes - offset
+    if min(shape, default=0) < 0 or found != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"holds {found} bytes of numbers, which is not the {dtype.str} {shape} of its header")
+    return _NpyHeader(dtype, shape, "F" if is_fortran else "C", offset)

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from harness.corpus.utterances import CLASSES
-from harness.errors import ModelError, unknown_name
+from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
@@ -103,7 +103,7 @@ class ModelRecord:
                 f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
             ) from None
         except (OSError, ValueError) as error:
-            raise ModelError(f"model file {str(path)!r}: cannot be read ({error})") from None
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)})") from None
         if not isinstance(value, dict):
             raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
         version = value.pop("format_version", None)
@@ -126,11 +126,13 @@ class ModelRecord:
             record._check_names()
             return record
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"model file {str(path)!r}: not a model's record ({error})") from None
+            raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
 
     def _check_names(self) -> None:
         if self.classes != CLASSES:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once, from 0 on")
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
@@ -180,7 +182,8 @@ def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:
             compile=False,
             safe_mode=True,
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason})") from None
+    # What Keras, zipfile and HDF5 raise for a damaged file is no closed list.
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
     return model, FittedFeatures.load(path.parent / "fitted")

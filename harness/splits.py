@@ -208,6 +208,8 @@ def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
         >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
         True
     """
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ExperimentFileError(f"protocol: found {value!r:.80}; expected an object with 'name' and every choice")
     choices = {key: choice for key, choice in value.items() if key != "name"}
     return replace(read_protocol({"base": "paper", **choices}), name=value["name"])
 

@@ -19,8 +19,10 @@ def read_job(path: Path) -> dict[str, Any]:
         job = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ExperimentFileError(f"job file {str(path)!r}: {error.strerror}; expected Auptimizer's job file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExperimentFileError(f"job file {str(path)!r}: not JSON ({error})") from None
+    if not isinstance(job, dict):
+        raise ExperimentFileError(f"job file {str(path)!r}: holds {job!r:.80}; expected an object of hyperparameters")
     return {name: value for name, value in job.items() if name not in {"job_id", "n_iterations"}}
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ExperimentFileError
-from harness.files import write_json
+from harness.errors import ExperimentFileError, one_line
+from harness.files import read_json, write_json
+from harness.record_types import check_types
 from harness.splits import Protocol, protocol_from_json
 
 
@@ -79,18 +79,20 @@ class TrialSpec:
             ExperimentFileError: the file is missing, or is not a trial's spec
         """
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = read_json(path)
         except FileNotFoundError:
             raise ExperimentFileError(
                 f"trial {path.name!r}: not found in {str(path.parent)!r}; expected the file that `aup` writes "
                 "beside each job; start trials with `aup experiment.json`"
             ) from None
-        except ValueError as error:
-            raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({error})") from None
+        except (OSError, ValueError) as error:
+            raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
         try:
-            return _from_json(value, path.absolute().parent)
-        except (KeyError, TypeError) as error:
-            raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({error})") from None
+            spec = _from_json(value, path.absolute().parent)
+            check_types(spec)
+            return spec
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
 
 
 def _from_json(value: Mapping[str, Any], folder: Path) -> TrialSpec:

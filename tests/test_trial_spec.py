@@ -1,9 +1,13 @@
 """The spec that stands beside a job file."""
 
+import json
+
 import pytest
 
 from harness.errors import ExperimentFileError
+from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits import PROTOCOLS
+from harness.trial_process import read_job
 from harness.trial_spec import TrialSpec, trial_spec_path
 
 
@@ -58,3 +62,31 @@ def test_another_file_is_not_taken_for_a_spec(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ExperimentFileError, match=r"not JSON|not a trial's spec"):
         TrialSpec.read(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("seed", "7", "seed is '7'; expected int"), ("protocol", 5, "protocol: found 5; expected an object")],
+)
+def test_a_spec_of_other_types_is_refused(spec, tmp_path, key, value, message):
+    path = tmp_path / "7.trial.json"
+    spec.write(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ExperimentFileError, match=message):
+        TrialSpec.read(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null"])
+def test_a_job_file_that_is_no_object_is_refused(tmp_path, text):
+    path = tmp_path / "7.json"
+    path.write_text(text)
+    with pytest.raises(ExperimentFileError) as caught:
+        read_job(path)
+    found = {"null": "None"}.get(text, text)
+    assert str(caught.value) == f"job file {str(path)!r}: holds {found}; expected an object of hyperparameters"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+def test_a_point_that_is_no_number_is_refused(value):
+    with pytest.raises(ExperimentFileError, match="hyperparameter 'textlstm' is .*; expected an integer"):
+        read_hyperparameters(SYSTEMS["fusion"], {"textlstm": value}, PROTOCOLS["paper"])

@@ -14,7 +14,8 @@ from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
 from harness.errors import CorpusError
 
 _TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
-_NUMBER = r"\s*(-?\d+(?:\.\d*)?)\s*"
+# At most so many digits: a number that becomes infinite is none.
+_NUMBER = r"\s*(-?[0-9]{1,15}(?:\.[0-9]{0,15})?)\s*"
 _TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]\s*")
 _RATINGS = re.compile(rf"\s*\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
 _UNLABELLED_TURN = re.compile(r"\[.*\]\s+(?P<id>Ses\w+XX\d)\b")
@@ -82,7 +83,7 @@ Problems = list[tuple[IrregularityKind, str]]
 
 
 def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
-    match = _TURN.search(line)
+    match = None if line.startswith(_OTHER_LINES) else _TURN.search(line)
     if match is None:
         return None, _describe_other_line(line)
     if match["dialogue"] != dialogue_id:
@@ -104,6 +105,9 @@ def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
         problems.append((IrregularityKind.UNREADABLE_RATINGS, f"found {match['rest'].strip()!r}"))
     else:
         vad = (float(ratings[1]), float(ratings[2]), float(ratings[3]))
+    second = UTTERANCE_PATTERN.search(match["rest"])
+    if second:
+        problems.append((IrregularityKind.UNREADABLE_LINE, f"{second[0]} stands on the line of {match['id']}"))
     return Turn(match["id"], start, end, emotion, vad), problems
 
 

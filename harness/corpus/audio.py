@@ -32,6 +32,9 @@ CLIPPED_SAMPLES = 3
 #: A header that claims a rate outside of these bounds (hertz) is damaged.
 _PLAUSIBLE_RATES = range(2_000, 400_000)
 
+#: The longest description of samples: that of an extensible header.
+_FORMAT_BYTES = 40
+
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _DTYPES: dict[tuple[int, int], np.dtype[Any]] = {
     (_PCM, 1): np.dtype("u1"),
@@ -172,7 +175,9 @@ def _parse_header(stream: BinaryIO) -> tuple[RecordingHeader | None, Problems]:
         if name == b"data":
             return _describe_data(chunk_format, stream.tell(), size, num_bytes)
         if name == b"fmt ":
-            chunk_format = stream.read(size + size % 2)
+            # A damaged size would have memory made for 4 GB.
+            chunk_format = stream.read(min(size, _FORMAT_BYTES))
+            stream.seek(size + size % 2 - len(chunk_format), os.SEEK_CUR)
         else:
             stream.seek(size + size % 2, os.SEEK_CUR)
     return None, [_unreadable("ends before its samples begin")]

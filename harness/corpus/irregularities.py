@@ -24,6 +24,7 @@ class IrregularityKind(StrEnum):
     MACOS_FILE = "macOS file"
     CRLF_LINE_ENDS = "CRLF line ends"
     NOT_UTF8 = "not UTF-8"
+    NUL_BYTES = "NUL bytes"
     UNREADABLE_FILE = "unreadable file"
     UNREADABLE_LINE = "unreadable line"
     NOT_AN_UTTERANCE = "not an utterance"
@@ -63,6 +64,8 @@ class IrregularityKind(StrEnum):
     EMPTY_MOCAP = "empty mocap"
     TRUNCATED_MOCAP = "truncated mocap"
     UNREADABLE_MOCAP_HEADER = "unreadable mocap header"
+    LOST_MOCAP = "lost mocap"
+    MOCAP_GAP = "mocap gap"
     UNEVEN_SPACING = "uneven spacing"
     UNORDERED_ROWS = "unordered rows"
     ROWS_WITHOUT_TIME = "rows without time"
@@ -77,6 +80,7 @@ POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
         _KIND.MACOS_FILE: "Left unread: it holds a file's attributes, not the file.",
         _KIND.CRLF_LINE_ENDS: "Read as if the lines ended in LF.",
         _KIND.NOT_UTF8: "The whole file is read as Latin-1, in which every byte is a character.",
+        _KIND.NUL_BYTES: "Left out of the lines in which they stand.",
         _KIND.UNREADABLE_FILE: "Treated as missing; the utterances that need it are marked as lacking it.",
         _KIND.UNREADABLE_LINE: "Left out: it names no utterance that could be kept.",
         _KIND.NOT_AN_UTTERANCE: "Left out, as the corpus means it: the line has no labelled turn.",
@@ -112,6 +116,8 @@ POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
         _KIND.EMPTY_MOCAP: "Its columns are marked as lost for the dialogue.",
         _KIND.TRUNCATED_MOCAP: "The rows before the broken last line are used.",
         _KIND.UNREADABLE_MOCAP_HEADER: "The rows are used, and the columns named by their number.",
+        _KIND.LOST_MOCAP: "Kept; its columns are marked as lost, although there are rows.",
+        _KIND.MOCAP_GAP: "The rows on both sides are used: windows part the rows that there are, not the time.",
         _KIND.UNEVEN_SPACING: "A run of spaces is read as one.",
         _KIND.UNORDERED_ROWS: "The rows are sorted by time.",
         _KIND.ROWS_WITHOUT_TIME: "Those rows are left out: they lie in no utterance.",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,8 @@ from numpy.typing import NDArray
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
 from harness.corpus.layout import MocapStream, path_in_corpus
-from harness.corpus.utterances import Seconds
+from harness.corpus.mocap_track import NUM_LEADING, MocapTrack, Problems, make_track, rows_between
 from harness.errors import CorpusError
-
-#: Columns before the values: frame number and time.
-NUM_LEADING = 2
 
 #: What the files write for a lost marker, and what C libraries write for NaN. Nothing else is one:
 #: an empty field is a row too short.
@@ -36,27 +34,7 @@ _BLOCK_BYTES = 2**18
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?i:inf|infinity)")
 
-Problems = list[tuple[IrregularityKind, str]]
-
-
-@dataclass(frozen=True)
-class MocapTrack:
-    """The motion of one dialogue in one stream.
-
-    Attributes:
-        times: float64 (num_rows,), seconds from the beginning of the dialogue, never falling
-        values: float32 (num_rows, num_columns), in the unit of the file; NaN marks a lost marker
-        columns: one name a column, from the file's header
-    """
-
-    times: NDArray[np.float64]
-    values: NDArray[np.float32]
-    columns: tuple[str, ...]
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the file that have a time."""
-        return len(self.times)
+__all__ = ["MocapTrack", "read_mocap", "rows_between"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +43,7 @@ class _Separators:
     num_line_ends: int
     num_returns: int
     num_crlf: int
+    num_nuls: int
     ends_with_line_end: bool
 
 
@@ -102,8 +81,8 @@ def read_mocap(path: Path, stream: MocapStream) -> tuple[MocapTrack, list[Irregu
     problems: Problems = []
     try:
         file = _open_file(path, NUM_LEADING + stream.num_columns)
-        if file.separators.num_returns or any(b"\r" in line for line in file.header):
-            num_lines = file.separators.num_crlf + sum(line.endswith(b"\r\n") for line in file.header)
+        num_lines = file.separators.num_crlf + sum(line.endswith(b"\r\n") for line in file.header)
+        if num_lines:
             problems.append((IrregularityKind.CRLF_LINE_ENDS, f"{num_lines} lines"))
         columns = _name_columns(file.header, stream)
         if columns is None:
@@ -116,24 +95,8 @@ def read_mocap(path: Path, stream: MocapStream) -> tuple[MocapTrack, list[Irregu
             f"mocap file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); "
             f"expected rows of frame, time and {stream.num_columns} values"
         ) from error
-    track = _make_track(table, columns, problems)
+    track = make_track(table, columns, problems)
     return track, [irregularity_of(kind, path, detail) for kind, detail in problems]
-
-
-def rows_between(track: MocapTrack, start: Seconds, end: Seconds) -> slice:
-    """Find the rows of an utterance: start < time < end.
-
-    Returns:
-        a slice of the track's rows; empty where none lies between, or a bound is NaN
-
-    Example:
-        >>> track = MocapTrack(np.array([0.5, 1.0, 1.5, 2.0]), np.zeros((4, 6), np.float32), ())
-        >>> rows_between(track, 0.5, 2.0)
-        slice(1, 3, None)
-    """
-    first = int(np.searchsorted(track.times, start, side="right"))
-    last = int(np.searchsorted(track.times, end, side="left"))
-    return slice(first, max(first, 0 if np.isnan(end) else last))
 
 
 def _open_file(path: Path, width: int) -> _MocapFile:
@@ -147,19 +110,20 @@ def _open_file(path: Path, width: int) -> _MocapFile:
 
 def _count_separators(stream: io.BufferedReader) -> _Separators:
     block = np.empty(_BLOCK_BYTES, dtype=np.uint8)
-    num_spaces = num_line_ends = num_returns = num_crlf = 0
+    num_spaces = num_line_ends = num_returns = num_crlf = num_nuls = 0
     last = 0
     while num_bytes := stream.readinto(block.data):
         part = block[:num_bytes]
         is_line_end, is_return = part == ord("\n"), part == ord("\r")
         num_spaces += int(np.count_nonzero(part == ord(" ")))
         num_line_ends += int(np.count_nonzero(is_line_end))
+        num_nuls += num_bytes - int(np.count_nonzero(part))
         if is_return.any() or last == ord("\r"):
             num_returns += int(np.count_nonzero(is_return))
             num_crlf += int(np.count_nonzero(is_return[:-1] & is_line_end[1:]))
             num_crlf += int(last == ord("\r") and is_line_end[0])
         last = int(part[-1])
-    return _Separators(num_spaces, num_line_ends, num_returns, num_crlf, last == ord("\n"))
+    return _Separators(num_spaces, num_line_ends, num_returns, num_crlf, num_nuls, last == ord("\n"))
 
 
 def _is_row(line: bytes) -> bool:
@@ -189,6 +153,7 @@ def _name_columns(header: list[bytes], stream: MocapStream) -> tuple[str, ...] |
 
 
 def _parse_rows(file: _MocapFile, problems: Problems) -> NDArray[np.float64]:
+    _refuse_other_bytes(file)
     if not (file.first_row.strip() or file.rows.strip()):
         problems.append((IrregularityKind.EMPTY_MOCAP, "no row"))
         return np.empty((0, file.width))
@@ -206,6 +171,23 @@ def _parse_rows(file: _MocapFile, problems: Problems) -> NDArray[np.float64]:
         return _parse_numbers(io.BytesIO(rows), num_header_lines=0)
     except ValueError as error:
         raise _wrong_value(file) from error
+
+
+def _refuse_other_bytes(file: _MocapFile) -> None:
+    """Refuse what ends a field or a line for the parser alone, and would lose what stands behind it."""
+    lines: Iterable[tuple[int, bytes]] = enumerate((line.removesuffix(b"\n") for line in file.header), start=1)
+    if file.separators.num_returns != file.separators.num_crlf:
+        lines = chain(lines, file.lines())
+    for number, line in lines:
+        if b"\r" in line.rstrip(b"\r"):
+            raise _other_byte(file, number, "a return (CR) inside the line; expected lines that end in LF or CRLF")
+    if file.separators.num_nuls:
+        number = next(number for number, line in file.lines() if b"\0" in line)
+        raise _other_byte(file, number, "a NUL byte; expected numbers and spaces")
+
+
+def _other_byte(file: _MocapFile, number: int, found: str) -> CorpusError:
+    return CorpusError(f"mocap file {path_in_corpus(file.path)!r}, line {number}: holds {found}")
 
 
 def _parse_numbers(source: str | io.BytesIO, num_header_lines: int) -> NDArray[np.float64]:
@@ -234,6 +216,8 @@ def _has_even_spacing(file: _MocapFile) -> bool:
         len(file.first_row.split()) == file.width
         and file.first_row.count(b" ") == file.width - 1
         and separators.num_spaces == num_rows * (file.width - 1)
+        # A return alone ends a line for the parser, and not for these counts.
+        and separators.num_returns == separators.num_crlf
     )
 
 
@@ -262,28 +246,9 @@ def _rewrite_rows(file: _MocapFile, problems: Problems) -> bytes:
 
 def _wrong_value(file: _MocapFile) -> CorpusError:
     fields = ((number, field) for number, line in file.lines() for field in line.split())
-    number, value = next(item for item in fields if not _is_number(item[1]))
+    wrong = (item for item in fields if not _is_number(item[1]))
+    number, value = next(wrong, (len(file.header) + 1, b"numbers that are too long"))
     return CorpusError(
         f"mocap file {path_in_corpus(file.path)!r}, line {number}: found {value.decode('latin-1')!r}; "
         "expected a number, or NaN for a lost marker"
     )
-
-
-def _make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: Problems) -> MocapTrack:
-    times = table[:, 1].copy()
-    with np.errstate(over="ignore"):
-        values = table[:, NUM_LEADING:].astype(np.float32, order="C")
-    is_timed = np.isfinite(times)
-    if not is_timed.all():
-        problems.append((IrregularityKind.ROWS_WITHOUT_TIME, f"{int((~is_timed).sum())} rows"))
-        times, values = times[is_timed], values[is_timed]
-    num_falls = int((np.diff(times) < 0).sum())
-    if num_falls:
-        problems.append((IrregularityKind.UNORDERED_ROWS, f"time falls {num_falls} times"))
-        order = np.argsort(times, kind="stable")
-        times, values = times[order], values[order]
-    is_infinite = np.isinf(values)
-    if is_infinite.any():
-        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_infinite.sum())} values"))
-        values[is_infinite] = np.nan
-    return MocapTrack(times, values, columns)

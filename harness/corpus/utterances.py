@@ -31,9 +31,10 @@ class Emotion(StrEnum):
 CLASSES = (Emotion.ANGER, Emotion.EXCITEMENT, Emotion.NEUTRAL, Emotion.SADNESS)
 
 DIALOGUE_PATTERN = re.compile(
-    r"(?P<dialogue>Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<kind>impro|script)(?P<take>\d\d(?:_\d)?[a-z]?))"
+    r"(?P<dialogue>Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<kind>impro|script)"
+    r"(?P<take>[0-9]{2}(?:_[0-9])?[a-z]?))"
 )
-UTTERANCE_PATTERN = re.compile(DIALOGUE_PATTERN.pattern + r"_(?P<turn>[FM])(?P<number>\d{3})")
+UTTERANCE_PATTERN = re.compile(DIALOGUE_PATTERN.pattern + r"_(?P<turn>[FM])(?P<number>[0-9]{3})")
 
 
 @dataclass(frozen=True)

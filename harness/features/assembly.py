@@ -16,10 +16,9 @@ import numpy.typing as npt
 from harness.corpus.checks import four_class
 from harness.corpus.utterances import Utterance
 from harness.features.ingest import DialogueArrays, DialogueRecord
-from harness.features.manifest import ArrayRecord, SessionRecord
-from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
+from harness.features.manifest import ArrayRecord, SessionRecord, array_shapes
 from harness.features.parts import read_arrays
-from harness.features.speech import SpeechSettings, column_names
+from harness.features.speech import SpeechSettings
 from harness.features.store import session_dir
 from harness.features.utterance_list import UTTERANCES_NAME, utterance_to_json
 from harness.files import write_then_rename
@@ -61,7 +60,7 @@ def assemble_session(
     )
     utterances = [utterance for _, _, record in ordered for utterance in record.utterances]
     chosen = four_class(utterances)
-    shapes = _shapes(len(chosen), settings)
+    shapes = array_shapes(len(chosen), settings)
     with _open_writers(folder, shapes, modalities if chosen else ()) as writers:
         for _, path, record in ordered:
             rows = _rows_of(read_arrays(path), four_class(record.utterances), settings)
@@ -125,16 +124,6 @@ def _open_writers(
                 stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
                 writers[name] = _ArrayWriter(stream, shape, np.dtype(dtype))
         yield writers
-
-
-def _shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
-    return {
-        "speech": ((num_rows, settings.max_frames, len(column_names(settings))), "<f4"),
-        "speech_lengths": ((num_rows,), "<i8"),
-        "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
-        "mocap_rows": ((num_rows,), "<i8"),
-        "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),
-    }
 
 
 def _rows_of(

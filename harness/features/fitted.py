@@ -12,19 +12,22 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import FeatureError, unknown_name
+from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.gathered import Features, Rows
 from harness.features.inputs import Batch, EncodedWords, Inputs
 from harness.features.manifest import MODALITIES
+from harness.features.mocap import NUM_MOCAP_COLUMNS
 from harness.features.scaling import ColumnScaling, MocapScaling, SpeechScaling
-from harness.features.speech import SpeechSettings
+from harness.features.speech import SpeechSettings, column_names
 from harness.features.text import Tokenizer
-from harness.files import write_json, write_then_rename
+from harness.files import read_json, read_npy, write_json, write_then_rename
+from harness.record_types import check_types
 from harness.splits import Protocol, Vocabulary, protocol_from_json
 
 __all__ = ["FittedFeatures", "MocapScaling", "SpeechScaling", "fit_features"]
 
 FITTED_NAME = "fitted.json"
+ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
 
 
 @dataclass(frozen=True)
@@ -108,14 +111,18 @@ class FittedFeatures:
             FeatureError: a file is missing or damaged
         """
         try:
-            record = json.loads((directory / FITTED_NAME).read_bytes())
-            arrays = {
-                name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in record["arrays"]
-            }
-            return cls._from_record(record, arrays)
-        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            record = read_json(directory / FITTED_NAME)
+            for name in record["arrays"]:
+                if name not in ARRAY_NAMES:
+                    raise unknown_name("array", name, ARRAY_NAMES)
+            arrays = {name: read_npy(directory / f"{name}.npy") for name in record["arrays"]}
+            fitted = cls._from_record(record, arrays)
+            check_types(fitted)
+            fitted._check_shapes()
+            return fitted
+        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise FeatureError(
-                f"fitted features {str(directory)!r}: cannot be read ({error}); train the model again"
+                f"fitted features {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
             ) from error
 
     @classmethod
@@ -137,6 +144,22 @@ class FittedFeatures:
             ),
             mocap=MocapScaling(arrays["mocap_mean"], arrays["mocap_std"]) if "mocap" in modalities else None,
         )
+
+    def _check_shapes(self) -> None:
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                raise unknown_name("modality", modality, MODALITIES)
+        if ("text" in self.modalities) != (self.tokenizer is not None):
+            raise ValueError("vocabulary is there without text, or text without it")
+        if self.speech_columns != column_names(self.speech_settings):
+            raise ValueError("speech_columns are not those of speech_settings")
+        num_columns = {"speech": len(self.speech_columns), "mocap": NUM_MOCAP_COLUMNS}
+        for name, array in self._named_arrays().items():
+            shape: tuple[int, ...] = (num_columns.get(name.partition("_")[0], 0),)
+            if name == "embedding":
+                shape = (0 if self.tokenizer is None else self.tokenizer.num_ids, *array.shape[1:2])
+            if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected finite <f4 {shape}")
 
     def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         arrays = {} if self.embedding is None else {"embedding": self.embedding}

@@ -92,6 +92,7 @@ def read_features(
     )
     found += _tell_few_rows(layout, tracks, utterances)
     windows = [window_motion(tracks, turn.start, turn.end) for turn in four_class(utterances)]
+    found += _tell_lost(layout, tracks, four_class(utterances), [values for values, _ in windows])
     no_windows = np.zeros((0, NUM_WINDOWS, NUM_MOCAP_COLUMNS), dtype=np.float32)
     arrays = DialogueArrays(
         frames=np.concatenate([np.zeros((0, len(column_names(settings))), dtype=np.float32), *speech]),
@@ -257,6 +258,22 @@ def _tell_few_rows(
             detail = ", ".join(f"{stream} {count}" for stream, count in counts.items())
             few.append(irregularity_of(kind, path, f"rows: {detail}", utterance.utterance_id))
     return few
+
+
+def _tell_lost(
+    layout: CorpusLayout, tracks: Tracks, utterances: Sequence[Utterance], windows: Sequence[Floats]
+) -> list[Irregularity]:
+    """Tell the utterances that have rows of a stream and not one number in them, unless no row has."""
+    whole = [stream for stream, track in tracks.items() if not np.isnan(track.values).all()]
+    lost = []
+    for utterance, values in zip(utterances, windows, strict=True):
+        for stream in whole:
+            rows = rows_between(tracks[stream], utterance.start, utterance.end)
+            if rows.stop > rows.start and np.isnan(values[:, MOCAP_COLUMNS[stream]]).all():
+                path = layout.mocap_path(utterance.name.dialogue_id, stream)
+                detail = f"no value in {rows.stop - rows.start} rows"
+                lost.append(irregularity_of(IrregularityKind.LOST_MOCAP, path, detail, utterance.utterance_id))
+    return lost
 
 
 def _hash_file(path: Path) -> str:

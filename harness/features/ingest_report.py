@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from harness.corpus.checks import compare_counts, count_by_session
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Utterance
-from harness.errors import FeatureError
+from harness.errors import FeatureError, one_line
 from harness.features.manifest import MODALITIES
-from harness.files import write_json, write_then_rename
+from harness.files import read_json, write_json, write_then_rename
+from harness.record_types import check_types
 
 REPORT_NAME = "ingest.json"
 IRREGULARITIES_NAME = "irregularities.csv"
@@ -92,11 +92,25 @@ class IngestReport:
         """
         path = prepared_dir / REPORT_NAME
         try:
-            return cls._from_json(json.loads(path.read_bytes()))
+            report = cls._from_json(read_json(path))
+            report._check()
+            return report
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FeatureError(
-                f"{str(path)!r}: cannot be read ({error}); run harness prepare again"
+                f"{str(path)!r}: cannot be read ({one_line(error)}); run harness prepare again"
             ) from error
+
+    def _check(self) -> None:
+        check_types(self)
+        names = {*(emotion.value for emotion in CLASSES), ALL_LABELS}
+        expected = {"num_present": MODALITIES, "num_with_stream": [stream.value for stream in MocapStream]}
+        counts = {f"session {session} of counts": (row, names) for session, row in self.counts.items()}
+        counts |= {name: (getattr(self, name), set(keys)) for name, keys in expected.items()}
+        for name, (row, keys) in counts.items():
+            if set(row) != keys or min(row.values()) < 0:
+                raise ValueError(f"{name} is {dict(row)!r:.80}; expected counts of {sorted(keys)}")
+        if self.num_four_class > self.num_utterances:
+            raise ValueError(f"counts holds {self.num_four_class} of four classes, of {self.num_utterances}")
 
     @classmethod
     def _from_json(cls, record: Mapping[str, Any]) -> IngestReport:

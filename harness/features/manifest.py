@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.corpus.layout import MocapStream
-from harness.errors import FeatureError
-from harness.features.speech import SpeechSettings
-from harness.files import write_json
+from harness.errors import FeatureError, one_line
+from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
+from harness.features.speech import SpeechSettings, column_names
+from harness.files import read_json, write_json
+from harness.record_types import check_types
 
 MODALITIES = ("speech", "text", "mocap")
 MANIFEST_NAME = "manifest.json"
@@ -94,7 +95,7 @@ class Manifest:
         """
         path = prepared_dir / MANIFEST_NAME
         try:
-            record = json.loads(path.read_bytes())
+            record = read_json(path)
         except FileNotFoundError as error:
             raise FeatureError(
                 f"prepared features {str(prepared_dir)!r}: there is no {MANIFEST_NAME}; "
@@ -102,7 +103,7 @@ class Manifest:
             ) from error
         except (OSError, ValueError) as error:
             raise FeatureError(
-                f"prepared features {str(prepared_dir)!r}: {MANIFEST_NAME} cannot be read ({error}); "
+                f"prepared features {str(prepared_dir)!r}: {MANIFEST_NAME} cannot be read ({one_line(error)}); "
                 "delete it and run harness prepare again"
             ) from error
         return cls._from_record(record, prepared_dir)
@@ -116,7 +117,7 @@ class Manifest:
                 f"expected {FORMAT_VERSION}; run harness prepare again"
             )
         try:
-            return cls(
+            manifest = cls(
                 corpus_path=record["corpus_path"],
                 corpus_hash=record["corpus_hash"],
                 speech_settings=SpeechSettings.from_json(record["speech_settings"]),
@@ -128,6 +129,11 @@ class Manifest:
                 sessions={int(key): _session_record(value) for key, value in record["sessions"].items()},
                 source_hash=record["source_hash"],
             )
+            check_types(manifest)
+            for session in manifest.sessions.values():
+                check_types(session)
+                _check_arrays(manifest, session)
+            return manifest
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise FeatureError(
                 f"prepared features {str(prepared_dir)!r}: {MANIFEST_NAME} lacks something ({error!r}); "
@@ -141,3 +147,25 @@ def _session_record(record: Mapping[str, Any]) -> SessionRecord:
         for name, value in record["arrays"].items()
     }
     return SessionRecord(**{**record, "arrays": arrays})
+
+
+def _check_arrays(manifest: Manifest, session: SessionRecord) -> None:
+    """What a trial makes of the features follows from the settings: arrays of other shapes would break it late."""
+    if manifest.speech_columns != column_names(manifest.speech_settings):
+        raise ValueError(f"speech_columns has {len(manifest.speech_columns)} names that are not those of the settings")
+    for name, record in session.arrays.items():
+        check_types(record)
+        shape, dtype = array_shapes(session.num_four_class, manifest.speech_settings).get(name, (None, None))
+        if (record.shape, record.dtype) != (shape, dtype):
+            raise ValueError(f"array {name!r} is {record.dtype} {record.shape}; expected {dtype} {shape}")
+
+
+def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of every array that a session may have."""
+    return {
+        "speech": ((num_rows, settings.max_frames, len(column_names(settings))), "<f4"),
+        "speech_lengths": ((num_rows,), "<i8"),
+        "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
+        "mocap_rows": ((num_rows,), "<i8"),
+        "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),
+    }

@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind
 from harness.corpus.layout import CorpusLayout
+from harness.errors import FeatureError, one_line
 from harness.features.ingest import DialogueArrays, DialogueRecord, read_features
+from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings
 from harness.features.utterance_list import utterance_from_json, utterance_to_json
-from harness.files import write_then_rename
+from harness.files import read_npz, write_then_rename
+from harness.record_types import check_types
 
 #: Counts up when the same files give other features or are told of in another way.
-INGEST_VERSION = 2
+INGEST_VERSION = 3
 
 PARTS_NAME = "parts"
 
@@ -67,15 +71,50 @@ def has_part(path: Path) -> bool:
 
 
 def read_record(path: Path) -> DialogueRecord:
-    """Read what a part says in words, without its arrays."""
-    with np.load(path, allow_pickle=False) as part:
-        return _record_from_json(json.loads(part["record"].tobytes()))
+    """Read what a part says in words, without its arrays.
+
+    Raises:
+        FeatureError: the part is damaged
+    """
+    try:
+        record = _record_from_json(json.loads(read_npz(path, ["record"])["record"].tobytes()))
+        check_types(record)
+        return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_arrays(path: Path) -> DialogueArrays:
-    """Read a part's arrays."""
-    with np.load(path, allow_pickle=False) as part:
-        return DialogueArrays(**{name: part[name] for name in _ARRAYS})
+    """Read a part's arrays.
+
+    Raises:
+        FeatureError: the part is damaged, or its arrays do not fit each other
+    """
+    try:
+        arrays = DialogueArrays(**read_npz(path, _ARRAYS))
+        _check_shapes(arrays)
+        return arrays
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> FeatureError:
+    return FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); delete it and run harness prepare again")
+
+
+def _check_shapes(arrays: DialogueArrays) -> None:
+    num_utterances = arrays.speech_lengths.size
+    expected: Mapping[str, tuple[npt.NDArray[Any], type[np.generic], tuple[int, ...]]] = {
+        "speech_lengths": (arrays.speech_lengths, np.int64, (num_utterances,)),
+        "frames": (arrays.frames, np.float32, (int(arrays.speech_lengths.sum()), *arrays.frames.shape[1:2])),
+        "mocap": (arrays.mocap, np.float32, (num_utterances, NUM_WINDOWS, NUM_MOCAP_COLUMNS)),
+        "mocap_empty": (arrays.mocap_empty, np.bool_, (num_utterances, NUM_WINDOWS)),
+    }
+    for name, (array, dtype, shape) in expected.items():
+        if array.dtype != dtype or array.shape != shape or array.ndim == 1 != (name == "speech_lengths"):
+            raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected {np.dtype(dtype).str} {shape}")
+    if (arrays.speech_lengths < 0).any():
+        raise ValueError("speech_lengths falls below 0")
 
 
 def _record_to_json(record: DialogueRecord) -> dict[str, Any]:
@@ -90,12 +129,15 @@ def _record_to_json(record: DialogueRecord) -> dict[str, Any]:
 
 
 def _record_from_json(record: Mapping[str, Any]) -> DialogueRecord:
+    irregularities = tuple(
+        Irregularity(**{**irregularity, "kind": IrregularityKind(irregularity["kind"])})
+        for irregularity in record["irregularities"]
+    )
+    for irregularity in irregularities:
+        check_types(irregularity)
     return DialogueRecord(
         utterances=tuple(utterance_from_json(utterance) for utterance in record["utterances"]),
-        irregularities=tuple(
-            Irregularity(**{**irregularity, "kind": IrregularityKind(irregularity["kind"])})
-            for irregularity in record["irregularities"]
-        ),
+        irregularities=irregularities,
         file_hashes=record["file_hashes"],
         mocap_columns={stream: tuple(names) for stream, names in record["mocap_columns"].items()},
         num_present=record["num_present"],

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
-from harness.errors import FeatureError, ShapeError, unknown_name
+from harness.errors import FeatureError, ShapeError, one_line, unknown_name
+from harness.record_types import check_types
 from harness.splits import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
@@ -44,6 +45,8 @@ NUM_MEL_BANDS = 40
 LOG_FLOOR = float(np.finfo(np.float64).eps)
 #: Samples. Below it the library indexes its chroma table out of bounds.
 MIN_WINDOW_SAMPLES = 200
+#: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
+MAX_FRAMES = 72_000
 
 
 class SpeechKind(StrEnum):
@@ -87,8 +90,10 @@ class SpeechSettings:
             )
         if self.hop_samples < 1:
             raise FeatureError(f"speech settings: found a hop of {self.hop} s; expected more than 0 s")
-        if self.max_frames < 1:
-            raise FeatureError(f"speech settings: found max_frames {self.max_frames}; expected at least 1")
+        if not 1 <= self.max_frames <= MAX_FRAMES:
+            raise FeatureError(
+                f"speech settings: found max_frames {self.max_frames}; expected from 1 to {MAX_FRAMES}"
+            )
 
     @property
     def window_samples(self) -> int:
@@ -115,11 +120,13 @@ class SpeechSettings:
         """
         try:
             known = {**record, "kind": SpeechKind(record["kind"]), "source": SpeechSource(record["source"])}
-            return cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
+            settings = cls(**known)
+            check_types(settings)
+            return settings
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FeatureError(
-                f"speech settings: found {json.dumps(dict(record), sort_keys=True)}; "
-                f"expected exactly {sorted(cls().to_json())} ({error})"
+                f"speech settings: found {json.dumps(record, sort_keys=True):.400}; "
+                f"expected exactly {sorted(cls().to_json())} ({one_line(error)})"
             ) from error
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
-from harness.errors import FeatureError
+from harness.errors import FeatureError, one_line
 from harness.features.gathered import Features
 from harness.features.manifest import PREPARE_AGAIN, ArrayRecord, Manifest
 from harness.features.utterance_list import UTTERANCES_NAME, read_utterances
+from harness.files import hash_file, read_npy
 from harness.splits import SpeechSource
 
 __all__ = ["FeatureStore", "Features", "require_modalities", "session_dir"]
@@ -194,15 +194,13 @@ def _gather_counts(
 
 def _open_array(path: Path, record: ArrayRecord, verify: bool) -> npt.NDArray[Any]:
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        array = cast(npt.NDArray[Any], mapped.view(np.ndarray))
-    except (OSError, ValueError, EOFError) as error:
-        raise FeatureError(f"{str(path)!r}: cannot be read ({error}); {PREPARE_AGAIN}") from error
+        array = read_npy(path, is_mapped=True)
+    except (OSError, ValueError) as error:
+        raise FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); {PREPARE_AGAIN}") from error
     if (array.dtype.str, array.shape) != (record.dtype, record.shape):
         raise _differs(path, f"{array.dtype.str} {array.shape}", f"{record.dtype} {record.shape}")
     if verify:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hash_file(path)
         if found != record.sha256:
             raise _differs(path, f"SHA-256 {found}", record.sha256)
     return array

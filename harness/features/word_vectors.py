@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,6 +23,10 @@ from harness.features.text import NUM_RESERVED_IDS, PADDING_ID, Tokenizer, split
 
 #: Lines whose number of fields decides the dimension of a file without a header.
 NUM_LINES_TO_MEASURE = 25
+#: Of the lines that decide the dimension: a file without line ends is not read as one line.
+MAX_LINE_BYTES = 2**22
+#: Numbers a word: more is a damaged first line.
+MAX_DIMENSION = 100_000
 #: Half the width of the uniform range for words without a vector: that of Keras's own embeddings.
 RANDOM_VECTOR_RANGE = 0.05
 #: A small corpus needs more passes than gensim's 5 before its vectors part; 20 take seconds on the real one.
@@ -74,16 +79,18 @@ def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
 
 
 def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> _Found:
-    first_lines = list(islice(stream, NUM_LINES_TO_MEASURE))
+    first_lines = list(islice(iter(partial(stream.readline, MAX_LINE_BYTES), b""), NUM_LINES_TO_MEASURE))
     found = _Found(_measure_dimension(path, first_lines))
-    is_header = len(first_lines[0].split()) == 2 and found.dimension > 1
+    num_words = _read_counts(path, first_lines[0], found.dimension)
     line = b"\n"
     number = 0
     for number, line in enumerate(chain(first_lines, stream), start=1):
-        word = line[: line.find(b" ")]
-        if word in wanted and not (number == 1 and is_header):
+        # A line without a space is a word alone: it has no numbers, and is told of like any that has too few.
+        word = line[:end] if (end := line.find(b" ")) >= 0 else line.strip()
+        if word in wanted and not (number == 1 and num_words is not None):
             fields = line.split()
-            if len(fields) - 1 <= found.dimension:
+            # More fields are a token that holds spaces, unless they are numbers from the second on.
+            if len(fields) - 1 <= found.dimension or _is_number(fields[1]):
                 found.words.append(word.decode())
                 found.vectors.append(_parse_numbers(path, number, fields, found.dimension))
                 wanted.discard(word)
@@ -92,15 +99,46 @@ def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> _Found:
             f"word vectors {str(path)!r}, line {number}: the file ends after {len(line.split()) - 1} of "
             f"{found.dimension} numbers; fetch the file again"
         )
+    if num_words is not None and number - 1 < num_words:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line {number}: the file ends after {number - 1} of the {num_words} "
+            "words of its first line; fetch the file again"
+        )
     return found
 
 
+def _read_counts(path: Path, line: bytes, dimension: int) -> int | None:
+    """Read a header line, the file's number of words and of numbers a word; None where it is none."""
+    fields = line.split()
+    if dimension == 1 or len(fields) != 2 or not all(field.isdigit() for field in fields):
+        return None
+    num_words, stated = (int(field[:18]) for field in fields)
+    if stated != dimension:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line 1: says {stated} numbers a word, and most of the lines after it "
+            f"have {dimension}; expected the same"
+        )
+    return num_words
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _measure_dimension(path: Path, first_lines: Sequence[bytes]) -> int:
+    if any(b"\t" in line for line in first_lines):
+        raise FeatureError(
+            f"word vectors {str(path)!r}: the first lines hold tabs; expected spaces between a word and its numbers"
+        )
     widths = [len(line.split()) - 1 for line in first_lines]
     if len(widths) > 1 and widths[0] == 1 and max(widths) > 1:
         widths = widths[1:]
     dimension = Counter(sorted(widths)).most_common(1)[0][0] if widths else 0
-    if dimension < 1 or first_lines[0].startswith(b"PK\x03\x04"):
+    if not 1 <= dimension <= MAX_DIMENSION or first_lines[0].startswith(b"PK\x03\x04"):
         raise FeatureError(
             f"word vectors {str(path)!r}: the first lines are not a word and its numbers; "
             "expected an unpacked GloVe or word2vec text file, one of these as .gz, or word2vec's .bin"
@@ -111,19 +149,21 @@ def _measure_dimension(path: Path, first_lines: Sequence[bytes]) -> int:
 def _parse_numbers(
     path: Path, number: int, fields: Sequence[bytes], dimension: int
 ) -> npt.NDArray[np.float32]:
+    named = f"word {fields[0].decode('utf-8', 'replace')!r}"
     try:
-        vector = np.array([float(text) for text in fields[1:]], dtype=np.float32)
+        with np.errstate(over="ignore"):
+            vector = np.array([float(text) for text in fields[1:]], dtype=np.float32)
         is_finite = bool(np.isfinite(vector).all())
     except ValueError:
         vector, is_finite = np.empty(0, dtype=np.float32), False
     if not is_finite:
         raise FeatureError(
-            f"word vectors {str(path)!r}, line {number}: word {fields[0].decode()!r} has something "
+            f"word vectors {str(path)!r}, line {number}: {named} has something "
             f"that is not a finite number; expected {dimension} of them"
         )
     if len(vector) != dimension:
         raise FeatureError(
-            f"word vectors {str(path)!r}, line {number}: word {fields[0].decode()!r} has {len(vector)} "
+            f"word vectors {str(path)!r}, line {number}: {named} has {len(vector)} "
             f"numbers; expected {dimension}"
         )
     return vector
@@ -137,7 +177,12 @@ def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
                 f"word vectors {str(path)!r}: the first line is not two counts; "
                 "expected word2vec's binary format"
             )
-        num_words, dimension = (int(part) for part in header)
+        num_words, dimension = (int(part[:18]) for part in header)
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise FeatureError(
+                f"word vectors {str(path)!r}: the first line says {dimension} numbers a word; "
+                f"expected from 1 to {MAX_DIMENSION}"
+            )
         position = stream.tell()
         found = _Found(dimension)
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -151,10 +196,14 @@ def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
                     )
                 word = content[position:space].lstrip(b"\n")
                 if word in wanted:
+                    vector = np.frombuffer(content[space + 1 : end], dtype="<f4").astype(np.float32)
+                    if not np.isfinite(vector).all():
+                        raise FeatureError(
+                            f"word vectors {str(path)!r}, word {number}: {word.decode()!r} has something that is "
+                            f"not a finite number; expected {dimension} of them"
+                        )
                     found.words.append(word.decode())
-                    found.vectors.append(
-                        np.frombuffer(content[space + 1 : end], dtype="<f4").astype(np.float32)
-                    )
+                    found.vectors.append(vector)
                     wanted.discard(word)
                 position = end
     return found

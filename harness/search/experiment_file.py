@@ -214,7 +214,7 @@ def _read_space(
 ) -> tuple[SearchSpace, tuple[Mapping[str, Any], ...]]:
     system = None if training is None else training.system
     check = check_near_misses if system is None else check_keys
-    if "search_space" not in keys.values:
+    if keys.values.get("search_space") is None:
         expected = "a list of hyperparameters, or a search_space in its place"
         entries = keys.required("parameter_config", expected)
         origin = keys.origin

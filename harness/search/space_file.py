@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
-from harness.models.systems import System, read_hyperparameters
+from harness.models.systems import LARGEST, System, read_hyperparameters
 from harness.search.known_keys import PARAMETER_KEYS, check_keys, check_near_misses
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits import Protocol
@@ -185,7 +184,7 @@ def _check_choices(parameter: Parameter, origin: str, is_allowed: Any, expected:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _shown(value: object) -> str:

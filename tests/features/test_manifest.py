@@ -69,3 +69,38 @@ def test_a_damaged_manifest_is_rejected(tmp_path, content):
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(FeatureError, match="run harness prepare again$"):
         Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corpus_hash": 5}, "TypeError('corpus_hash is 5; expected str')"),
+        ({"speech_columns": ["one"]}, "ValueError('speech_columns has 1 names that are not those of the settings')"),
+    ],
+    ids=["type", "columns"],
+)
+def test_a_manifest_that_contradicts_itself_is_rejected(tmp_path, change, message):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FeatureError) as caught:
+        Manifest.read(tmp_path)
+    assert str(caught.value) == (
+        f"prepared features {str(tmp_path)!r}: manifest.json lacks something ({message}); "
+        "delete it and run harness prepare again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [("shape", [2, 100, 41], "<f4 (2, 100, 41)"), ("dtype", "|O", "|O (2, 100, 40)")],
+)
+def test_an_array_that_no_trial_could_compute_with_is_rejected(tmp_path, key, value, found):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    record = json.loads(path.read_text())
+    record["sessions"]["3"]["arrays"]["speech"][key] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(FeatureError, match="array 'speech' is ") as caught:
+        Manifest.read(tmp_path)
+    assert f"array 'speech' is {found}; expected <f4 (2, 100, 40)" in str(caught.value)

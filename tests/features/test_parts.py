@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.errors import FeatureError
 from harness.features import parts
 from harness.features.ingest import read_features
 from harness.features.parts import has_part, make_part, part_key, part_path, read_arrays, read_record
@@ -61,3 +62,22 @@ def test_the_key_follows_files_settings_and_version(tiny_corpus, monkeypatch):
     monkeypatch.setattr(parts, "INGEST_VERSION", 99)
     keys.append(part_key(tiny_corpus, COMPLETE, SETTINGS))
     assert len(set(keys)) == len(keys)
+
+
+def test_a_damaged_part_is_one_sentence(tiny_corpus, path):
+    make_part(tiny_corpus, COMPLETE, SETTINGS, path)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(FeatureError) as caught:
+        read_record(path)
+    assert str(caught.value).startswith(f"{str(path)!r}: cannot be read (not a whole .npz file: ")
+    assert str(caught.value).endswith("); delete it and run harness prepare again")
+
+
+def test_a_part_whose_arrays_do_not_fit_each_other_is_refused(path):
+    arrays = {"frames": np.zeros((3, 34), np.float32), "speech_lengths": np.array([4])}
+    arrays |= {"mocap": np.zeros((1, 200, 189), np.float32), "mocap_empty": np.zeros((1, 200), bool)}
+    np.savez(path, **arrays)
+    with pytest.raises(FeatureError, match=r"frames is <f4 \(3, 34\); expected <f4 \(4, 34\)"):
+        read_arrays(path)

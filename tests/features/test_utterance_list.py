@@ -29,3 +29,23 @@ def test_a_damaged_list_is_rejected(tmp_path, content):
         read_utterances(path)
     assert str(caught.value).startswith(f"{str(path)!r}: cannot be read (")
     assert str(caught.value).endswith("; delete the manifest.json above it and run harness prepare again")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transcript": 5}, "transcript is 5; expected a text, or null"),
+        ({"utterance_id": "../x"}, "utterance '../x': not an id of the corpus"),
+        ({"valence": "2.5"}, "valence is '2.5'; expected a finite number with a point, or null"),
+        ({"num_mocap_rows": -1}, "num_mocap_rows is -1; expected a count"),
+    ],
+    ids=["transcript", "id", "rating", "rows"],
+)
+def test_a_line_that_is_no_utterance_is_refused(tmp_path, change, message):
+    record = utterance_to_json(UTTERANCE)
+    path = tmp_path / "utterances.jsonl"
+    path.write_text(json.dumps({**record, **change}) + "\n")
+    with pytest.raises(FeatureError) as caught:
+        read_utterances(path)
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("run harness prepare again")

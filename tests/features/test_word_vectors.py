@@ -118,8 +118,38 @@ def test_a_file_with_none_of_the_words_gives_no_vector_but_its_dimension(tmp_pat
             "word vectors {path!r}: the first lines are not a word and its numbers; expected an "
             "unpacked GloVe or word2vec text file, one of these as .gz, or word2vec's .bin",
         ),
+        (
+            b"now 1 2 3\nso\nwhat 1 2 3\n",
+            "word vectors {path!r}, line 2: word 'so' has 0 numbers; expected 3",
+        ),
+        (
+            b"now 1 2 3\nso 1 2 3 4\nwhat 1 2 3\n",
+            "word vectors {path!r}, line 2: word 'so' has 4 numbers; expected 3",
+        ),
+        (
+            b"3 300\nnow 1 2 3\nso 1 2 3\nwhat 1 2 3\n",
+            "word vectors {path!r}, line 1: says 300 numbers a word, and most of the lines after it have 3; "
+            "expected the same",
+        ),
+        (
+            b"9 3\nnow 1 2 3\nso 1 2 3\n",
+            "word vectors {path!r}, line 3: the file ends after 2 of the 9 words of its first line; "
+            "fetch the file again",
+        ),
+        (
+            b"now\t1\t2\nso\t1\t2\n",
+            "word vectors {path!r}: the first lines hold tabs; expected spaces between a word and its numbers",
+        ),
+        (
+            b"now 1 2 3\nso 1 2 1e300\n",
+            "word vectors {path!r}, line 2: word 'so' has something that is not a finite number; "
+            "expected 3 of them",
+        ),
     ],
-    ids=["ragged", "no number", "NaN", "broken off", "empty", "zip"],
+    ids=[
+        *("ragged", "no number", "NaN", "broken off", "empty", "zip", "a word alone", "too many numbers"),
+        *("header of another dimension", "header of more words", "tabs", "beyond float32"),
+    ],
 )
 def test_a_file_that_is_no_vectors_is_rejected(tmp_path, content, message):
     path = write(tmp_path, content)
@@ -148,8 +178,20 @@ def test_a_missing_file_is_rejected(tmp_path):
             b"2 3\nso " + bytes(12) + b"\nwhat " + bytes(5),
             "word vectors {path!r}: the file ends at word 2 of 2; fetch the file again",
         ),
+        (
+            b"1 3\nso " + np.array([1, np.nan, 2], "<f4").tobytes(),
+            "word vectors {path!r}, word 1: 'so' has something that is not a finite number; expected 3 of them",
+        ),
+        (
+            b"1 0\nso \n",
+            "word vectors {path!r}: the first line says 0 numbers a word; expected from 1 to 100000",
+        ),
+        (
+            b"0 99999999999999999999\n",
+            "word vectors {path!r}: the first line says 999999999999999999 numbers a word; expected from 1 to 100000",
+        ),
     ],
-    ids=["no header", "broken off"],
+    ids=["no header", "broken off", "NaN", "no number a word", "too many numbers a word"],
 )
 def test_a_binary_file_that_is_no_vectors_is_rejected(tmp_path, content, message):
     path = write(tmp_path, content, "vectors.bin")

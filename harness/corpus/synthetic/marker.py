@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from harness.corpus.synthetic.settings import SyntheticSettings
-from harness.errors import CorpusError
+from harness.errors import CorpusError, one_line
+from harness.files import read_json
 
 #: Written last: a corpus without it is not complete.
 MARKER_NAME = "SYNTHETIC.json"
@@ -37,10 +37,10 @@ def read_settings(corpus_root: Path) -> SyntheticSettings:
         found = "a write that broke off" if is_synthetic(corpus_root) else f"no {MARKER_NAME}"
         raise CorpusError(f"corpus {str(corpus_root)!r}: found {found}; expected a finished synthetic corpus")
     try:
-        return SyntheticSettings.from_json(json.loads(path.read_text(encoding="utf-8"))["settings"])
-    except (ValueError, TypeError, KeyError) as error:
+        return SyntheticSettings.from_json(read_json(path)["settings"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CorpusError(
-            f"corpus {str(corpus_root)!r}: its {MARKER_NAME} cannot be read ({error}); expected the "
+            f"corpus {str(corpus_root)!r}: its {MARKER_NAME} cannot be read ({one_line(error)}); expected the "
             "settings that 'harness synth' wrote; write the corpus again into an empty folder"
         ) from error
 
@@ -53,6 +53,6 @@ def describe(settings: SyntheticSettings) -> dict[str, Any]:
 def says_the_same(path: Path, settings: SyntheticSettings) -> bool:
     """Return whether the marker file at ``path`` exists and is that of ``settings``."""
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8")) == describe(settings))
+        return bool(read_json(path) == describe(settings))
     except (OSError, ValueError):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -13,6 +12,7 @@ import numpy as np
 
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError, unknown_name
+from harness.record_types import check_types
 
 
 class Cue(StrEnum):
@@ -88,7 +88,9 @@ class SyntheticSettings:
             raise CorpusError(
                 f"settings of a synthetic corpus: found {sorted(values)}; expected {sorted(expected)}"
             )
-        return cls(**{**values, "cues": frozenset(read_cue(name) for name in values["cues"])})
+        settings = cls(**{**values, "cues": frozenset(read_cue(name) for name in values["cues"])})
+        check_types(settings)
+        return settings
 
 
 def read_cue(name: str) -> Cue:
@@ -103,7 +105,7 @@ def read_cue(name: str) -> Cue:
 
 
 def _require_between(name: str, value: float, low: float, high: float) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
+    if not low <= value <= high:
         raise CorpusError(
             f"synthetic corpus: {name} is {value!r}; expected a number from {low:g} to {high:g}"
             if high < 2**53

@@ -1,0 +1,158 @@
+"""Arrays and records from elsewhere: read only where they are what they say."""
+
+import io
+import json
+import pickle
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from harness.files import read_json, read_npy, read_npz, write_json
+from harness.record_types import check_types
+
+NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"])
+
+
+@given(array=NUMBERS.flatmap(lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_side=0, max_dims=3))))
+def test_numbers_are_read_as_they_were_written(tmp_path_factory, array):
+    path = tmp_path_factory.mktemp("arrays") / "it's.npy"
+    for order in "CF":
+        np.save(path, np.asarray(array, order=order), allow_pickle=False)
+        for is_mapped in (False, True):
+            found = read_npy(path, is_mapped)
+            assert (found.dtype, found.shape) == (array.dtype, array.shape)
+            assert found.tobytes() == array.tobytes()
+    np.savez(path.with_suffix(".npz"), numbers=array)
+    assert read_npz(path.with_suffix(".npz"), ["numbers"])["numbers"].tobytes() == array.tobytes()
+
+
+def header(text, version=b"\x01\x00"):
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text
+
+
+ONE = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}\n"
+FLOATS = header(ONE).replace(b"<f4", b"%s")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a whole .npy file|EOF"),
+        (b"PK\x03\x04 is a zip", "magic string"),
+        (header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (((("), "not a whole .npy file|header"),
+        (header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (9,)}\n"), "holds 0 bytes of numbers"),
+        (header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}\n"), "holds 0 bytes of numbers"),
+        (header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}\n") + bytes(4), "holds 4 bytes of numbers"),
+        (header(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n"), "holds object; expected numbers"),
+        (FLOATS % b"<U3" + bytes(12), "holds <U3; expected numbers"),
+        (header(ONE, b"\x03\x00") + bytes(4), "header|format version"),
+    ],
+    ids=["empty", "zip", "half a header", "no numbers", "terabytes", "negative", "objects", "texts", "version 3"],
+)
+def test_an_array_that_is_not_what_it_says_is_refused(tmp_path, content, message):
+    path = tmp_path / "array.npy"
+    path.write_bytes(content)
+    for is_mapped in (False, True):
+        with pytest.raises(ValueError, match=message):
+            read_npy(path, is_mapped)
+
+
+class Planted:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_planted_pickle_makes_its_file_when_it_is_loaded_and_not_when_it_is_read_here(tmp_path):
+    planted, made = tmp_path / "planted.npy", tmp_path / "made"
+    np.save(planted, np.array([Planted(made)], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="holds object; expected numbers"):
+        read_npy(planted)
+    with zipfile.ZipFile(tmp_path / "planted.npz", "w") as archive:
+        archive.write(planted, "planted.npy")
+        archive.writestr("bare.npy", pickle.dumps(Planted(made)))
+    for name in ("planted", "bare"):
+        with pytest.raises(ValueError):
+            read_npz(tmp_path / "planted.npz", [name])
+    assert not made.exists()
+    np.load(planted, allow_pickle=True)
+    assert made.exists()
+
+
+def test_an_archive_that_is_damaged_or_unpacks_without_end_is_refused(tmp_path):
+    path = tmp_path / "part.npz"
+    np.savez(path, numbers=np.arange(9))
+    whole = path.read_bytes()
+    for content in (b"", whole[:-30], whole[:80] + b"\xff" + whole[81:], whole.replace(b"numbers", b"letters")):
+        path.write_bytes(content)
+        with pytest.raises((ValueError, KeyError)):
+            read_npz(path, ["numbers"])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("numbers.npy", bytes(100))
+    with pytest.raises(ValueError, match="is packed by method 14"):
+        read_npz(path, ["numbers"])
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w") as archive:
+        archive.writestr("numbers.npy", bytes(100))
+    packed = (100).to_bytes(4, "little")
+    path.write_bytes(bomb.getvalue().replace(packed * 2, packed + b"\0\0\0\x7f"))
+    with pytest.raises(ValueError, match="unpacks to 2130706432 bytes"):
+        read_npz(path, ["numbers"])
+
+
+TREES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
+
+
+@given(value=st.dictionaries(st.text(), TREES, max_size=3))
+def test_json_is_read_as_it_was_written(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "it.json"
+    if "\ud800" <= max(json.dumps(value, ensure_ascii=False), default="") <= "\udfff":
+        return
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{", b"[" * 100_000, b"1" * 5000])
+def test_what_is_no_json_is_one_kind_of_error(tmp_path, content):
+    path = tmp_path / "it.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError):
+        read_json(path)
+
+
+@dataclass
+class Record:
+    count: int = 1
+    share: float = 0.5
+    name: str | None = None
+    ids: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Record(True), "count is True; expected int"),
+        (Record(1.0), "count is 1.0; expected int"),
+        (Record(2**63), "count is 9223372036854775808; expected int"),
+        (Record(share="x"), "share is 'x'; expected float"),
+        (Record(share=float("nan")), "share is nan; expected float"),
+        (Record(name=3), "name is 3; expected str | None"),
+        (Record(ids=[1]), "ids is [1]; expected tuple[int, ...]"),
+        (Record(ids=(1, None)), "ids is (1, None); expected tuple[int, ...]"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_field_of_another_type_is_named(record, message):
+    check_types(Record(3, 1, "x", (1, 2)))
+    with pytest.raises(TypeError) as caught:
+        check_types(record)
+    assert str(caught.value) == message
