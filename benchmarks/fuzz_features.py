@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.fuzz_parsers import CORPUS_PARSERS, SEARCH_PARSERS, Check, Parser, promise
+from benchmarks.fuzz_corpus import CORPUS_PARSERS
+from benchmarks.fuzz_parsers import Check, Parser, promise
+from benchmarks.fuzz_search import SEARCH_PARSERS
 
 SESSION = 1
 
