@@ -65,8 +65,8 @@ def _lock_and_go_on(search: FaultySearch, num_locks: int, seconds: float, tally:
         with subprocess.Popen(
             [sys.executable, "-c", LOCKER, str(path), how, str(seconds)], stdout=subprocess.PIPE
         ) as locker:
-            assert locker.stdout is not None
-            locker.stdout.readline()
+            if locker.stdout is None or locker.stdout.readline() != b"locked\n":
+                raise SystemExit(f"{path.name}: not locked; expected to have it locked for {seconds} s")
             began = time.monotonic()
             while locker.poll() is None:
                 if not controller.is_running:

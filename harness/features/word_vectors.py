@@ -102,7 +102,7 @@ def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> _Found:
     if num_words is not None and number - 1 < num_words:
         raise FeatureError(
             f"word vectors {str(path)!r}, line {number}: the file ends after {number - 1} of the {num_words} "
-            "words of its first line; fetch the file again"
+            "words of its first line; fetch the file again, or correct that count"
         )
     return found
 

@@ -109,8 +109,9 @@ def _search(context: SearchContext, experiment: ExperimentRow, interrupts: Inter
         search = _run(context, experiment, interrupts)
     except BaseException as error:
         # What can still be said of the trials that have just been ended, and of the experiment, is said.
-        with suppress(HarnessError):
-            account_for_running(context.store, context.eid, context.folder.mark)
+        with suppress(HarnessError, OSError):
+            cause = "its controller ended with an error while the job ran"
+            account_for_running(context.store, context.eid, context.folder.mark, cause)
             context.store.update_experiment(context.eid, ExperimentStatus.INTERRUPTED, utc_now())
         if isinstance(error, DatabaseError):
             raise explain(context.folder.auptimizer_dir, error) from error

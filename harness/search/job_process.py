@@ -148,11 +148,11 @@ def private_memory(groups: Collection[int]) -> dict[int, int]:
 def _private_memory(process: psutil.Process) -> int:
     try:
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
-    except (FileNotFoundError, PermissionError):  # Linux before 4.14, macOS
+    except (FileNotFoundError, PermissionError):  # macOS
         rollup = ""
-    sizes = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith(("Pss_Anon:", "SwapPss:"))]
-    if sizes:
-        return 1024 * sum(sizes)
+    if "\nPss_Anon:" in rollup:  # Linux from 5.3
+        parts = [line.split() for line in rollup.splitlines()]
+        return 1024 * sum(int(size) for name, size, *_ in parts if name in ("Pss_Anon:", "SwapPss:"))
     memory = process.memory_info()
     if hasattr(memory, "shared"):
         return int(memory.rss - memory.shared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from harness.store.results import ResultsStore
 _INTERRUPTED = (TrialStatus.KILLED, TrialStatus.STOPPED)
 
 
-def account_for_running(store: ResultsStore, eid: int, mark: str) -> None:
+def account_for_running(
+    store: ResultsStore, eid: int, mark: str, cause: str = "its controller was gone while the job ran"
+) -> None:
     """End the jobs of a controller that is gone, and say in results.db how each trial ended.
 
     A trial that had recorded its result has done all its work, and counts as finished.
 
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
+        cause: why a trial that had recorded no result was killed
     """
     end_left_behind(mark, store.running_trials(eid))
     for trial in store.running_trials(eid):
@@ -33,14 +37,14 @@ def account_for_running(store: ResultsStore, eid: int, mark: str) -> None:
                 trial.trial_id,
                 TrialStatus.FINISHED,
                 trial.result_score,
-                "its controller was gone before it could see the job end; the result was recorded",
+                "its controller did not see the job end; the result was recorded",
                 last_output=last_output,
             )
         else:
             store.finish_trial(
                 trial.trial_id,
                 TrialStatus.KILLED,
-                message="its controller was gone while the job ran",
+                message=cause,
                 last_output=last_output,
             )
 
@@ -51,8 +55,8 @@ def _last_output(trial: TrialRow) -> str | None:
         return None
     job_path = Path(trial.job_path)
     outputs = job_path.parent.glob(f"{job_path.stem}.*.out")
-    latest = max(outputs, key=lambda path: int(path.suffixes[0][1:]), default=None)
-    return None if latest is None else read_output(latest).tail
+    attempts = {int(found[1]): path for path in outputs if (found := re.fullmatch(r".*\.(\d+)\.out", path.name))}
+    return read_output(attempts[max(attempts)]).tail if attempts else None
 
 
 def close_books(connector: SearchConnector, trials: Iterable[TrialRow]) -> None:

@@ -257,7 +257,7 @@ def test_a_result_that_was_recorded_survives_its_controller(prepared_folder: Pat
     (trial,) = trials_of(path)
     assert (trial.score, trial.message) == (
         0.75,
-        "its controller was gone before it could see the job end; the result was recorded",
+        "its controller did not see the job end; the result was recorded",
     )
 
 

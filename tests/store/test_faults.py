@@ -169,14 +169,14 @@ def test_a_lock_that_outlasts_our_patience_gives_one_sentence_and_loses_nothing(
 
 
 def test_a_lock_that_is_shorter_than_our_patience_is_waited_for(folder: Path) -> None:
-    path = write_experiment(folder, TAKES_A_WHILE, n_samples=12)
+    path = write_experiment(folder, TAKES_A_WHILE, n_samples=80)
     controller = start_aup(path)
     wait_until(lambda: num_running(path) > 0)
     with locked(path.parent / "results" / "results.db"):
         time.sleep(1.5)
         assert controller.poll() is None
     assert controller.wait(timeout=30) == 0
-    assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 12
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 80
 
 
 def overwrite_randomly(path: Path) -> None:
