@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from harness.errors import StoreError
 
 if TYPE_CHECKING:
     from harness.corpus.index import CorpusIndex
@@ -38,8 +41,8 @@ _LOOKED_AT = {
     "--repair",
     is_flag=True,
     help=(
-        "With --results: a copy of the database is made, and what the trials' own records decide is put right. "
-        "Without it nothing is written."
+        "With --results: what the trials' own records decide is put right, after a copy of the database is made. "
+        "Without it nothing is changed, but for bringing a database of an earlier version up to date."
     ),
 )
 def check(corpus: Path | None, results: Path | None, repair: bool) -> int:
@@ -61,7 +64,8 @@ def check(corpus: Path | None, results: Path | None, repair: bool) -> int:
         raise click.UsageError("--repair puts right what a results folder contradicts; expected --results DIR too")
     is_right = corpus is None or _check_corpus(corpus)
     if results is not None:
-        is_right = (_repair_results(results) if repair else _check_results(results)) and is_right
+        with _in_one_sentence(results):
+            is_right = (_repair_results(results) if repair else _check_results(results)) and is_right
     return 0 if is_right else 1
 
 
@@ -111,6 +115,21 @@ def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool
     }
 
 
+@contextmanager
+def _in_one_sentence(results_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Of the output: whoever reads it has left.
+        raise
+    except OSError as error:
+        where = f" '{error.filename}'" if error.filename else ""
+        raise StoreError(
+            f"results folder '{results_dir}': the system refused a file{where} ({error.strerror}); see that the "
+            "folder can be read and, for --repair, written, and that its disk has room, and start again"
+        ) from error
+
+
 def _check_results(results_dir: Path) -> bool:
     """Print what a results folder contradicts, and return whether that is nothing."""
     from harness.search.results_check import look_through
@@ -128,17 +147,18 @@ def _check_results(results_dir: Path) -> bool:
 
 def _repair_results(results_dir: Path) -> bool:
     """Repair what can be repaired, say what was and what was not, and return whether nothing is left."""
-    from harness.search.results_check import find_all, hold_free, repair_all
+    from harness.search.results_check import copy_outdated, find_all, hold_free, repair_all
     from harness.store.checks import ResultsInspector
     from harness.store.repairs import REASONS
 
     path = results_dir / "results.db"
+    has_copy = copy_outdated(path, click.echo)
     with ResultsInspector.open_readonly(path) as inspector:
         experiments = inspector.experiment_names()
         with hold_free(results_dir, experiments) as holders:
             _print_left_alone(holders)
             eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
-            num_repaired = repair_all(path, eids, click.echo)
+            num_repaired = repair_all(path, eids, click.echo, has_copy)
             left = find_all(inspector, eids)
         for finding in left:
             reason = REASONS.get(finding.kind, "it is there again after its repair")

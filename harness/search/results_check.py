@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.search.auptimizer import DatabaseError, SearchConnector
+from harness.search.auptimizer import DatabaseError, SearchConnector, explain
 from harness.search.experiment_record import experiment_folder, lock_path
 from harness.search.lock import AlreadyRunningError, held
 from harness.search.orphans import end_left_behind
+from harness.search.recovery import account_for_running
 from harness.store.checks import ExperimentName, JobRow, ResultsInspector
-from harness.store.connection import is_damage, open_unwritten
+from harness.store.connection import is_damage, is_outdated, open_unwritten
 from harness.store.file_checks import find_left_files, find_missing_files
 from harness.store.findings import Finding, FindingKind
-from harness.store.repairs import ResultsRepairer
+from harness.store.records import TrialStatus
+from harness.store.repairs import ResultsRepairer, back_up
 
 #: Auptimizer's database in an experiment's folder of that module.
 _BOOKS_NAME = "sqlite.db"
+_KEEPS_INDEX = (TrialStatus.RUNNING, TrialStatus.FINISHED)
 
 
 def find_holders(results_dir: Path, experiments: Sequence[ExperimentName]) -> dict[int, str]:
-    """Return the experiments that somebody is at work on, by eid, and a sentence on who; writes nothing."""
+    """Return the experiments that somebody is at work on, by eid, and a sentence on who; changes nothing."""
     holders: dict[int, str] = {}
     for path, what, eids in _locks(results_dir, experiments):
         if _is_held(path):
@@ -85,7 +90,7 @@ def _is_held(path: Path) -> bool:
 
 
 def look_through(inspector: ResultsInspector) -> tuple[dict[int, str], list[Finding]]:
-    """Return who is at work, as from ``find_holders``, and what is wrong with everything else; writes nothing."""
+    """Return who is at work, as from ``find_holders``, and what is wrong with everything else; changes nothing."""
     results_dir = inspector.path.parent
     while True:
         experiments = inspector.experiment_names()
@@ -106,18 +111,36 @@ def find_all(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding
     if damage:
         # Whatever else a damaged file says means nothing.
         return damage
+    results_dir = inspector.path.parent
+    others = [each.eid for each in inspector.experiment_names() if each.eid not in eids]
     found = [
         *inspector.find_contradictions(eids),
         *find_open_books(inspector, eids),
-        *find_left_files(inspector.path.parent),
+        *find_left_files(results_dir, [experiment_folder(results_dir, eid).path for eid in others]),
         *find_missing_files(inspector),
     ]
     order = list(FindingKind)
     return sorted(found, key=lambda finding: order.index(finding.kind))
 
 
-def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None]) -> int:
-    """Repair what the trials' own records decide, after a copy of the database has been made.
+def copy_outdated(path: Path, tell: Callable[[str], None]) -> bool:
+    """Copy a database of an earlier version, and tell of it, before anything brings it up to date; else do nothing.
+
+    Returns:
+        whether there is a copy now
+    """
+    outdated = is_outdated(path)
+    if outdated:
+        _copy(path, tell)
+    return outdated
+
+
+def _copy(path: Path, tell: Callable[[str], None]) -> None:
+    tell(f"A copy of the database as it was: '{back_up(path)}'.")
+
+
+def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None], has_copy: bool = False) -> int:
+    """Repair what the trials' own records decide; a copy of the database is made before the first repair.
 
     One kind is repaired after the other, with a new look after each, for one repair may settle another.
 
@@ -125,22 +148,24 @@ def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None]) -
         path: of results.db
         eids: experiments to look at, each of which the caller holds
         tell: called with a sentence for the copy, and one for each thing that was repaired
+        has_copy: whether ``copy_outdated`` has made one
 
     Returns:
         the number of things that were repaired
 
     Raises:
-        StoreError: the copy or a repair could not be written
+        HarnessError: the copy or a repair could not be written
+        OSError: a file beside the database could not be
     """
     num_repaired = 0
     tried: set[FindingKind] = set()
     with ResultsInspector.open_readonly(path) as inspector, ResultsRepairer.open(path) as repairer:
+        if not has_copy:
+            repairer.on_first_change = partial(_copy, path, tell)
         while True:
             found = [finding for finding in find_all(inspector, eids) if finding.kind not in tried]
             if not found:
                 return num_repaired
-            if not tried:
-                tell(f"A copy of the database as it was: '{repairer.back_up()}'.")
             tried.add(found[0].kind)
             if found[0].kind is FindingKind.NOBODY_RUNS_TRIAL:
                 _end_jobs(inspector, repairer, eids)
@@ -154,24 +179,39 @@ def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None]) -
 
 def _repair(inspector: ResultsInspector, repairer: ResultsRepairer, finding: Finding) -> str | None:
     if finding.kind in (FindingKind.OPEN_BOOKS, FindingKind.DAMAGED_BOOKS):
-        return _repair_books(inspector, finding)
+        assert finding.path is not None
+        repairer.prepare_change()
+        try:
+            return _repair_books(inspector, finding)
+        except DatabaseError as error:
+            raise explain(finding.path.parent, error) from error
     if finding.kind is FindingKind.LEFT_FILE:
         assert finding.path is not None
+        repairer.prepare_change()
         finding.path.unlink(missing_ok=True)
         return "it was removed"
     return repairer.repair(finding)
 
 
 def _end_jobs(inspector: ResultsInspector, repairer: ResultsRepairer, eids: Collection[int]) -> None:
-    """End what dead controllers' jobs have left on this machine, before their trials are said to have ended."""
+    """End what dead controllers' jobs have left on this machine, and say how the trials of a search ended."""
     for experiment in inspector.experiment_names():
         if experiment.eid in eids:
+            mark = experiment_folder(inspector.path.parent, experiment.eid).mark
             try:
                 running = repairer.running_trials(experiment.eid)
+                begun = Counter(
+                    trial.trial_index for trial in repairer.trials(experiment.eid) if trial.status in _KEEPS_INDEX
+                )
             except ValueError:
-                # A point that cannot be read, which is told of elsewhere; the mark finds the jobs too.
-                running = []
-            end_left_behind(experiment_folder(inspector.path.parent, experiment.eid).mark, running)
+                # A point or status that cannot be read, which is told of elsewhere; the mark finds the jobs too.
+                end_left_behind(mark, [])
+                continue
+            # Of two attempts at one trial only one may come to have finished: those are left to the repairer.
+            if experiment.is_search and max(begun.values(), default=0) <= 1:
+                account_for_running(repairer, experiment.eid, mark)
+            else:
+                end_left_behind(mark, running)
 
 
 def find_open_books(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:

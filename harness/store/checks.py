@@ -175,15 +175,22 @@ def is_json(text: Any) -> bool:
     return True
 
 
+def _read_seeds(text: Any) -> set[int] | None:
+    """Read an opening's seeds; None where the text is no list of whole numbers."""
+    seeds = json.loads(text) if is_json(text) else None
+    return set(seeds) if isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds) else None
+
+
 def _find_wrong_openings(query: Query) -> Iterator[Finding]:
     for row in query("SELECT * FROM test_openings WHERE eid IS NOT NULL ORDER BY opening_id"):
         subject = f"opening {row['opening_id']} of the test set"
-        if not is_json(row["seeds"]):
-            found = f"seeds is {row['seeds']!r:.80}"
-            yield Finding(FindingKind.UNREADABLE_JSON, subject, found, "a JSON text", row["opening_id"])
+        seeds = _read_seeds(row["seeds"])
+        if seeds is None:
+            found, expected = f"seeds is {row['seeds']!r:.80}", "a JSON list of whole numbers"
+            yield Finding(FindingKind.UNREADABLE_JSON, subject, found, expected, row["opening_id"])
             continue
         scored = query(f"SELECT DISTINCT seed FROM test_scores WHERE opening_id = {row['opening_id']}")
-        missing = sorted(set(json.loads(row["seeds"])) - {score["seed"] for score in scored})
+        missing = sorted(seeds - {score["seed"] for score in scored})
         if row["completed_at"] is not None and missing:
             found, expected = f"is complete, and has no score of the seeds {missing}", "one of each"
         elif row["completed_at"] is None and not missing:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from harness.corpus.utterances import Seconds
@@ -117,7 +117,12 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
 
 def _refuse_emptied(path: Path, lock: int) -> None:
     """Refuse a file that has lost all it held: to SQLite, no bytes are a new database."""
-    if os.fstat(lock).st_size and path.exists() and not path.stat().st_size:
+    if not os.fstat(lock).st_size:
+        return
+    if not path.exists():
+        # What was there has been moved away: the one that is made now has held nothing yet.
+        os.ftruncate(lock, 0)
+    elif not path.stat().st_size:
         raise StoreError(
             f"results database '{path}': damaged (0 bytes, and it has held results before); expected a SQLite file "
             "written by harness; restore a copy, or move it away to start anew"
@@ -177,6 +182,18 @@ def _migrate(database: Database, number: int) -> None:
     except BaseException:
         database.rollback()
         raise
+
+
+def is_outdated(path: Path) -> bool:
+    """Whether there is a database that opening would bring up to date; nothing is written.
+
+    Raises:
+        StoreError: it cannot be read, or is not ours
+    """
+    if not path.is_file():
+        return False
+    with one_sentence(path), closing(open_unwritten(path).conn) as connection:
+        return 0 < check_version(path, Database(connection, execute_plugins=False)) < SCHEMA_VERSION
 
 
 def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:

@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from harness.corpus.utterances import Seconds
 from harness.store.checks import ResultsInspector
 from harness.store.findings import Finding, FindingKind
 from harness.trial_spec import trial_spec_path
 
-#: A file that is being written ends in its writer's pid, or is a model about to be renamed.
+#: A file that is being written ends in its writer's pid; a model's `partial.keras` names none, and is left alone.
 _PARTIAL_NAME = re.compile(r".*\.(?P<pid>\d+)\.partial(-journal|-wal|-shm)?")
 
 
-def find_left_files(results_dir: Path) -> list[Finding]:
-    """Find files whose writers ended before they were whole."""
+#: A writer's pid means nothing on another machine; what has rested this long is being written on none.
+_MIN_REST: Seconds = 3600.0
+
+
+def find_left_files(results_dir: Path, held_folders: Collection[Path] = ()) -> list[Finding]:
+    """Find files whose writers ended before they were whole, an hour ago or longer.
+
+    Args:
+        held_folders: of experiments that somebody is at work on, which are not looked into
+    """
     found = []
     for path in sorted(results_dir.rglob("*.partial*")):
         match = _PARTIAL_NAME.fullmatch(path.name)
-        if match and path.is_file() and not _is_alive(int(match["pid"])):
+        if any(path.is_relative_to(folder) for folder in held_folders):
+            continue
+        if match and _has_rested(path) and not _is_alive(int(match["pid"])):
             what = f"was begun by process {match['pid']}, which is gone"
             found.append(Finding(FindingKind.LEFT_FILE, f"file '{path}'", what, "whole files only", path=path))
     return found
+
+
+def _has_rested(path: Path) -> bool:
+    try:
+        return path.is_file() and time.time() - path.stat().st_mtime >= _MIN_REST
+    except FileNotFoundError:
+        return False
 
 
 def _is_alive(pid: int) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.store.connection import one_sentence
+from harness.store.connection import is_damage, one_sentence, open_unwritten
+from harness.store.database import Database
 from harness.store.findings import Finding, FindingKind
 from harness.store.records import ExperimentKind, ExperimentStatus, TrialStatus, utc_now
 from harness.store.results import ResultsStore
-from harness.store.writing import insert_hyperparameters
+from harness.store.writing import Durability, insert_hyperparameters
 
 #: Why what is not repaired is not, and what can be done instead.
 REASONS: Mapping[FindingKind, str] = {
@@ -23,6 +24,7 @@ REASONS: Mapping[FindingKind, str] = {
     FindingKind.UNREADABLE_JSON: "the text is recorded nowhere else; restore a copy",
     FindingKind.MISSING_HYPERPARAMETERS: "the trial's own record of its point cannot be read either",
     FindingKind.WRONG_MEASUREMENT: "nothing tells which of them is wrong; do not trust this trial",
+    FindingKind.UNKNOWN_TRIAL_STATUS: "it has a score, and nothing tells how it ended; do not trust this trial",
     FindingKind.MISSING_RESULT: "it was recorded nowhere else; do not trust this trial",
     FindingKind.MISSING_EPOCHS: "they were recorded nowhere else; the score does not depend on them",
     FindingKind.RUN_TWICE: "both attempts stay; the finished one counts",
@@ -33,28 +35,60 @@ REASONS: Mapping[FindingKind, str] = {
     FindingKind.MISSING_MODEL: "`harness retrain-best` trains it again where its folder is gone",
 }
 
+_ENDED = tuple(status.value for status in TrialStatus if status is not TrialStatus.RUNNING)
+
+
+def back_up(path: Path) -> Path:
+    """Copy a database beside itself as it stands, whole or not at all, and return the copy's path.
+
+    Raises:
+        StoreError: the database could not be read, or SQLite could not write the copy
+        OSError: the copy could not be kept
+    """
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    copy = path.with_name(f"{path.stem}.before-repair-{moment}.db")
+    partial = copy.with_name(f"{copy.name}.{os.getpid()}.partial")
+    with one_sentence(path):
+        source = open_unwritten(path)
+    try:
+        with closing(source.conn), one_sentence(copy), closing(sqlite3.connect(partial)) as target:
+            try:
+                source.conn.backup(target)
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    # What SQLite calls damaged is what it read, not what it wrote.
+                    with one_sentence(path):
+                        raise
+                raise
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, copy)
+    finally:
+        partial.unlink(missing_ok=True)
+    return copy
+
 
 class ResultsRepairer(ResultsStore):
-    """A writing connection that changes final rows, where what the trials recorded says what they must be."""
+    """A writing connection that changes final rows, where what the trials recorded says what they must be.
 
-    def back_up(self) -> Path:
-        """Copy the database beside itself, whole or not at all, and return the copy's path.
+    Attributes:
+        on_first_change: called once, before anything is changed
+    """
 
-        Raises:
-            StoreError: the copy could not be written
-        """
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        copy = self.path.with_name(f"{self.path.stem}.before-repair-{moment}.db")
-        partial = copy.with_name(f"{copy.name}.{os.getpid()}.partial")
-        try:
-            with one_sentence(copy), closing(sqlite3.connect(partial)) as target:
-                self._database.conn.backup(target)
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
-            os.replace(partial, copy)
-        finally:
-            partial.unlink(missing_ok=True)
-        return copy
+    on_first_change: Callable[[], None] | None = None
+
+    def prepare_change(self) -> None:
+        """Do what must be done before the first change, of the database or of what is beside it."""
+        prepare, self.on_first_change = self.on_first_change, None
+        if prepare is not None:
+            prepare()
+
+    @contextmanager
+    def writing(self, durability: Durability = Durability.POWER_LOSS) -> Iterator[Database]:
+        """One short transaction, as every store's."""
+        self.prepare_change()
+        with super().writing(durability) as database:
+            yield database
 
     def repair(self, finding: Finding) -> str | None:
         """Repair one thing, in one transaction.
@@ -82,6 +116,7 @@ class ResultsRepairer(ResultsStore):
         return repairs[finding.kind](finding) if finding.kind in repairs else None
 
     def _rebuild_indexes(self, finding: Finding) -> str | None:
+        self.prepare_change()
         with one_sentence(self.path):
             self._database.execute("REINDEX")
         return "every index was built anew from its table"
@@ -111,12 +146,19 @@ class ResultsRepairer(ResultsStore):
 
     def _end_trial(self, finding: Finding) -> str | None:
         (row,) = self._query(
-            "SELECT kind, trial_results.score, (SELECT count(*) FROM trials AS other WHERE other.eid = trials.eid "
+            "SELECT kind, trials.status, trials.score AS known_score, trial_results.score, "
+            "(SELECT count(*) FROM trials AS other WHERE other.eid = trials.eid "
             "AND other.trial_index = trials.trial_index AND other.trial_id <> trials.trial_id "
             "AND other.status IN ('running', 'finished')) AS num_others "
             "FROM trials JOIN experiments USING (eid) LEFT JOIN trial_results USING (trial_id) WHERE trial_id = ?",
             [finding.row_id],
         )
+        if row["status"] in _ENDED:
+            # By `account_for_running`, which saw what its job printed too.
+            cause = "the result was recorded" if row["status"] == TrialStatus.FINISHED else "no result was recorded"
+            return f"it is marked {row['status']} now: {cause}"
+        if row["status"] != TrialStatus.RUNNING and row["known_score"] is not None:
+            return None
         # What a training of `tables` leaves on the test set may not be whole: it is trained again.
         has_finished = row["score"] is not None and row["kind"] == ExperimentKind.SEARCH and not row["num_others"]
         status = TrialStatus.FINISHED if has_finished else TrialStatus.KILLED
@@ -147,14 +189,17 @@ class ResultsRepairer(ResultsStore):
         return "its end is the one of its last trial now"
 
     def _complete_opening(self, finding: Finding) -> str | None:
+        (row,) = self._query("SELECT completed_at FROM test_openings WHERE opening_id = ?", [finding.row_id])
+        if row["completed_at"] is not None:
+            return None
         with self.writing() as database:
-            changed = database.execute(
+            database.execute(
                 "UPDATE test_openings SET completed_at = (SELECT max(recorded_at) FROM test_scores "
                 "WHERE test_scores.opening_id = test_openings.opening_id) "
                 "WHERE opening_id = ? AND completed_at IS NULL",
                 [finding.row_id],
             )
-        return "it is marked complete now, at the time of its last score" if changed.rowcount else None
+        return "it is marked complete now, at the time of its last score"
 
     def _execute(self, statement: str, *parameters: object) -> None:
         with self.writing() as database:

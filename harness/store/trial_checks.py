@@ -32,7 +32,8 @@ _QUESTIONS = {
     ),
     FindingKind.SCORE_OF_FAILED_TRIAL: (
         f"SELECT {TRIAL}, trials.status, trials.score {FROM_TRIALS} "
-        "WHERE trials.status NOT IN ('finished', 'running') AND trials.score IS NOT NULL",
+        f"WHERE trials.status IN ({_KNOWN}) AND trials.status NOT IN ('finished', 'running') "
+        "AND trials.score IS NOT NULL",
         "is {status} with the score {score}",
         "a score with 'finished' only",
     ),

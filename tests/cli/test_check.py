@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.search.experiment_record import lock_path
 from harness.search.lock import held
 from harness.search.results_check import look_through
+from harness.store.schema import SCHEMA_VERSION
 from tests.corpus.written import write_tiny_corpus
+from tests.store.test_schema import write_version
 from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +96,7 @@ def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> 
 def test_a_folder_whose_name_is_no_text_is_repaired_too(whole: Path, tmp_path: Path) -> None:
     results = Path(shutil.copytree(whole, os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
     (results / f"report.html.{2**22 + 1}.partial").touch()
+    os.utime(results / f"report.html.{2**22 + 1}.partial", (0, 0))
     damage(results / "results.db", "UPDATE trials SET score = 0.9 WHERE trial_id = 1")
     done = harness("check", "--results", results, "--repair", encoding="utf-8", errors="surrogateescape")
     assert (done.returncode, done.stderr) == (0, "")
@@ -102,7 +107,8 @@ def test_what_cannot_be_repaired_is_said(results: Path) -> None:
     damage(results / "results.db", "DELETE FROM epochs WHERE trial_id = 1 AND epoch = 1")
     done = harness("check", "--results", results, "--repair")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[1:] == [
+    assert not list(results.glob("*.before-repair-*"))
+    assert done.stdout.splitlines() == [
         "experiment 1 ('fusion search'), trial 0, attempt 1: recorded 2 epochs of which the last is 3; expected every "
         "one before it. Not repaired: they were recorded nowhere else; the score does not depend on them.",
         LOOKED_AT.rstrip("\n").replace("13 epochs", "12 epochs"),
@@ -133,6 +139,20 @@ def test_a_broken_index_is_repaired_with_the_rest(results: Path) -> None:
     assert "every index was built anew" in done.stdout and "the score is now 0.25" in done.stdout
 
 
+def test_a_copy_is_made_before_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_version(results / "results.db", 1)
+    done = harness("check", "--results", results, "--repair")
+    assert "Traceback" not in done.stderr
+    (copy,) = results.glob("results.before-repair-*.db")
+    assert done.stdout.splitlines()[0] == f"A copy of the database as it was: '{copy}'."
+    versions = []
+    for path in (copy, results / "results.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            versions += connection.execute("PRAGMA user_version").fetchone()
+    assert versions == [1, SCHEMA_VERSION]
+
+
 def cut_in_half(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
@@ -156,24 +176,30 @@ def test_a_broken_file_gives_sentences_and_no_traceback(
     assert (results / "results.db").read_bytes() == before
 
 
-def check_as_nobody(folder: str) -> tuple[int, str]:
+def check_as_nobody(folder: str, *options: str) -> tuple[int | None, str]:
     """Check as ``nobody``, for whom the folder's permissions count, unlike for root."""
     # Imported by now with all that it needs: another user may be unable to read the packages.
     assert callable(look_through)
     if os.getuid() == 0:
         os.setuid(65534)
-    done = CliRunner().invoke(check, ["--results", folder], standalone_mode=False)
-    return done.return_value, done.output
+    done = CliRunner().invoke(check, ["--results", folder, *options], standalone_mode=False)
+    return done.return_value, f"{done.output}{done.exception or ''}"
 
 
-def test_a_folder_that_cannot_be_written_can_be_checked(whole: Path) -> None:
+def test_a_folder_that_cannot_be_written_can_be_checked_and_refuses_a_repair(whole: Path) -> None:
     # The folders of pytest are closed to other users, and root needs to become one.
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(whole / "results.db", folder)
         Path(folder).chmod(0o555)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             said = pool.submit(check_as_nobody, folder).result()
+            refused = pool.submit(check_as_nobody, folder, "--repair").result()
         Path(folder).chmod(0o755)
+    assert refused == (
+        None,
+        f"results folder '{folder}': the system refused a file '{folder}/experiments' (Permission denied); see that "
+        "the folder can be read and, for --repair, written, and that its disk has room, and start again",
+    )
     assert said == (0, f"{LOOKED_AT}Nothing contradicts anything else.\n")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import HarnessError, StoreError
 from harness.search.auptimizer import SearchConnector
 from harness.search.experiment_record import experiment_folder, lock_path
 from harness.search.lock import held
@@ -141,6 +141,8 @@ def test_a_repair_ends_the_jobs_that_are_left_first(folder: Path) -> None:
     kill(controller)
     repair(path)
     assert not is_alive(pid)
+    (trial,) = trials_of(path)
+    assert (trial.status, trial.last_output) == (TrialStatus.KILLED, "")
 
 
 def test_a_result_that_was_recorded_is_kept_by_a_repair(prepared_folder: Path, tiny_corpus: Path) -> None:
@@ -214,11 +216,26 @@ def test_books_that_somebody_locked_are_not_called_damaged(folder: Path, monkeyp
     )
 
 
+def test_books_that_refuse_the_repair_give_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    damage(books_of(path), "UPDATE job SET score = 17")
+
+    def refuse(connector: SearchConnector, jid: int) -> None:
+        connector.cursor.execute("INSERT INTO nowhere VALUES (1)")
+
+    monkeypatch.setattr(SearchConnector, "end_job_attempt", refuse)
+    with pytest.raises(HarnessError) as caught:
+        repair(path)
+    assert str(caught.value).startswith(f"Auptimizer's own database in '{books_of(path).parent}': cannot be used (")
+
+
 def test_a_left_file_is_removed(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X, n_samples=1)
     search(path)
     left = path.parent / "results" / f"report.html.{2**22 + 1}.partial"
     left.write_text("<html>")
+    os.utime(left, (0, 0))
     assert [finding.kind for finding in look(path)[1]] == [FindingKind.LEFT_FILE]
     told = repair(path)
     assert told[1] == (

@@ -258,9 +258,7 @@ def test_full_disk_gives_one_sentence_and_loses_nothing_recorded(results_path: P
         assert store.trial(1).num_epochs == num_recorded > 0
 
 
-def test_migration_that_fails_leaves_the_schema_before_it(
-    results_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_migration_that_fails_leaves_the_schema_before_it(results_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     create_experiment_in(results_path)
 
     def fail_halfway(database: object) -> None:
@@ -290,3 +288,12 @@ def test_older_schema_is_brought_up_to_date_even_by_a_reader(
     with ResultsStore.open_readonly(results_path) as store:
         assert "notes" in store._database.table_names()
         assert len(store.experiments()) == 1
+
+
+def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(results_path: Path) -> None:
+    create_experiment_in(results_path)
+    results_path.rename(results_path.with_name("moved.db"))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(AttributeError, match="killed"):
+        patch.setattr(connection, "_open_current", lambda path, _: path.touch().killed)
+        create_experiment_in(results_path)
+    assert create_experiment_in(results_path) == 1

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -83,14 +84,26 @@ def test_a_damaged_model_is_told_from_a_whole_one(
     assert sentence.startswith(f"final model 2 (experiment 1, seed 7): '{path}' is damaged (")
 
 
+def rest(path: Path, content: str) -> None:
+    """Write a file that nobody has changed for two hours."""
+    path.write_text(content)
+    os.utime(path, (time.time() - 7200, time.time() - 7200))
+
+
 def test_only_files_whose_writers_are_gone_were_left(results_dir: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left = results_dir / "models" / f"model.json.{gone.pid}.partial"
-    left.write_text("{")
-    (results_dir / f"report.html.{os.getpid()}.partial").write_text("being written")
-    (results_dir / "notes.partial").write_text("nobody's business")
-    (found,) = find_left_files(results_dir)
+    rest(left, "{")
+    rest(results_dir / f"report.html.{os.getpid()}.partial", "being written")
+    rest(results_dir / "notes.partial", "nobody's business")
+    rest(left.with_name("partial.keras"), "of a writer that is not named")
+    left.with_name(f"perhaps another machine's.{gone.pid}.partial").touch()
+    held_folder = results_dir / "experiments" / "7"
+    held_folder.mkdir(parents=True)
+    rest(held_folder / f"4.json.{gone.pid}.partial", "of somebody at work")
+    assert len(find_left_files(results_dir)) == 2
+    (found,) = find_left_files(results_dir, [held_folder])
     assert (found.kind, found.path) == (FindingKind.LEFT_FILE, left)
     assert found.sentence == (
         f"file '{left}': was begun by process {gone.pid}, which is gone; expected whole files only"

@@ -13,7 +13,7 @@ from harness.errors import StoreError
 from harness.store.checks import ResultsInspector
 from harness.store.findings import FindingKind
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.repairs import REASONS, ResultsRepairer
+from harness.store.repairs import REASONS, ResultsRepairer, back_up
 from tests.store.test_checks import DAMAGES, found_in
 from tests.store.whole import break_index, damage, write_table, write_whole_results
 
@@ -128,8 +128,7 @@ def test_an_index_is_built_anew(whole: Path) -> None:
 
 
 def test_the_copy_is_a_whole_database_and_is_never_written_over(whole: Path) -> None:
-    with ResultsRepairer.open(whole) as repairer:
-        copies = [repairer.back_up() for _ in range(2)]
+    copies = [back_up(whole) for _ in range(2)]
     assert len(set(copies)) == 2
     for copy in copies:
         assert copy.parent == whole.parent and copy.name.startswith("results.before-repair-")
@@ -139,10 +138,11 @@ def test_the_copy_is_a_whole_database_and_is_never_written_over(whole: Path) -> 
 
 def back_up_without_room(path: Path) -> str:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with ResultsRepairer.open(path) as repairer:
+    # While it is open its side files are there, and need no room.
+    with ResultsRepairer.open(path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         try:
-            return str(repairer.back_up())
+            return str(back_up(path))
         except StoreError as error:
             return f"error: {error}"
 
@@ -156,3 +156,45 @@ def test_a_disk_without_room_for_the_copy_leaves_nothing_behind(whole: Path) -> 
     assert sorted(whole.parent.iterdir()) == before
     with ResultsInspector.open_readonly(whole) as inspector:
         assert inspector.find_contradictions((1, 2)) == []
+
+
+def test_a_scored_trial_of_an_unknown_status_keeps_its_score(whole: Path) -> None:
+    damage(whole, "UPDATE trials SET status = 'done', score = 0.9 WHERE trial_id = 4")
+    before = rows(whole)
+    (finding,) = found_in(whole)
+    assert finding.kind is FindingKind.UNKNOWN_TRIAL_STATUS
+    with ResultsRepairer.open(whole) as repairer:
+        assert repairer.repair(finding) is None
+    assert rows(whole) == before
+    assert REASONS[finding.kind] == "it has a score, and nothing tells how it ended; do not trust this trial"
+
+
+@pytest.mark.parametrize("seeds", ["7", "{\"7\": 1}", "[[7]]", "[7, \"8\"]"])
+def test_seeds_that_are_no_list_of_numbers_are_named(whole: Path, seeds: str) -> None:
+    damage(whole, f"UPDATE test_openings SET seeds = '{seeds}' WHERE opening_id = 1")
+    (finding,) = found_in(whole)
+    assert finding.kind is FindingKind.UNREADABLE_JSON
+    assert finding.sentence == (
+        f"opening 1 of the test set: seeds is {seeds!r}; expected a JSON list of whole numbers"
+    )
+
+
+def test_what_comes_before_the_first_change_comes_once_and_only_then(whole: Path) -> None:
+    damage(whole, "UPDATE trials SET score = 0.9 WHERE trial_id = 1", "DELETE FROM epochs WHERE trial_id = 2")
+    changes: list[bool] = []
+    with ResultsRepairer.open(whole) as repairer:
+        repairer.on_first_change = lambda: changes.append(True)
+        for finding in sorted(found_in(whole), key=lambda finding: finding.kind is FindingKind.WRONG_SCORE):
+            assert changes == []
+            repairer.repair(finding)
+        repairer.prepare_change()
+    assert changes == [True]
+
+
+def test_a_damaged_source_is_named_and_not_the_copy(whole: Path) -> None:
+    before = sorted(whole.parent.iterdir())
+    whole.write_bytes(b"\xff" * whole.stat().st_size)
+    with pytest.raises(StoreError) as caught:
+        back_up(whole)
+    assert str(caught.value).startswith(f"results database '{whole}': damaged (")
+    assert sorted(whole.parent.iterdir()) == before
