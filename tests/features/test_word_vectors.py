@@ -134,7 +134,7 @@ def test_a_file_with_none_of_the_words_gives_no_vector_but_its_dimension(tmp_pat
         (
             b"9 3\nnow 1 2 3\nso 1 2 3\n",
             "word vectors {path!r}, line 3: the file ends after 2 of the 9 words of its first line; "
-            "fetch the file again",
+            "fetch the file again, or correct that count",
         ),
         (
             b"now\t1\t2\nso\t1\t2\n",
