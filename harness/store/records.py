@@ -31,6 +31,7 @@ class ExperimentKind(StrEnum):
     SEARCH = "search"
     TABLES = "tables"
     LEAKS = "leaks"
+    REPLICATION = "replication"
 
 
 class TrialStatus(StrEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.store.database import Database
-from harness.store.views import create_views
+from harness.store.views import create_views, drop_views
 
 #: Marks a file as ours ("HARN"), so that a stranger's database is never migrated.
 APPLICATION_ID = 0x4841524E
@@ -205,6 +205,22 @@ CREATE TABLE trial_test_predictions (
 ) WITHOUT ROWID;
 """
 
+# SQLite cannot change a column's CHECK: the column is made anew. What of the test set's utterances no id tells
+# stands with each opening; without a transcript, whether it was seen in training is NULL.
+_REPLICATIONS_AND_TEST_UTTERANCES = """
+ALTER TABLE experiments ADD COLUMN purpose TEXT NOT NULL DEFAULT 'search'
+    CHECK (purpose IN ('search', 'tables', 'leaks', 'replication'));
+UPDATE experiments SET purpose = kind;
+ALTER TABLE experiments DROP COLUMN kind;
+ALTER TABLE experiments RENAME COLUMN purpose TO kind;
+CREATE TABLE test_utterances (
+    opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
+    utterance_id TEXT NOT NULL,
+    is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
+    PRIMARY KEY (opening_id, utterance_id)
+) WITHOUT ROWID;
+"""
+
 
 def create_first_schema(database: Database) -> None:
     """Version 1: experiments, trials and what they wrote, final models, and the test set's openings."""
@@ -224,11 +240,19 @@ def name_columns_by_table(database: Database) -> None:
     create_views(database)
 
 
+def add_replications_and_test_utterances(database: Database) -> None:
+    """Version 4: new seeds of a best trial are an experiment, and which test transcripts training has seen."""
+    drop_views(database)
+    database.executescript(_REPLICATIONS_AND_TEST_UTTERANCES)
+    create_views(database)
+
+
 #: Migration *n* (from 1) brings a database from version n - 1 to version n.
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     create_first_schema,
     add_trials_on_the_test_set,
     name_columns_by_table,
+    add_replications_and_test_utterances,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

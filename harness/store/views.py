@@ -69,6 +69,12 @@ VIEWS: Mapping[str, str] = {
 }
 
 
+def drop_views(database: Database) -> None:
+    """Drop every view, as a migration that renames a column must: SQLite checks all of them then."""
+    for name in database.view_names():
+        database.execute(f"DROP VIEW {name}")
+
+
 def create_views(database: Database) -> None:
     """Create every view anew, as a migration that changes a table under one must."""
     for name, select in VIEWS.items():
