@@ -27,11 +27,24 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
 
 @contextmanager
 def write_then_rename(path: Path) -> Iterator[BinaryIO]:
-    """Write beside ``path``, and move over it only if the block succeeds."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    """Write beside ``path``, and move over it only if the block succeeds and the disk has it all."""
+    with make_then_rename(path) as partial, partial.open("wb") as stream:
+        yield stream
+
+
+@contextmanager
+def make_then_rename(path: Path, suffix: str = "") -> Iterator[Path]:
+    """As ``write_then_rename``, for a library that opens files itself.
+
+    Args:
+        suffix: that the library wants the name to end in
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial{suffix}")
     try:
-        with partial.open("wb") as stream:
-            yield stream
+        yield partial
+        # A rename may reach the disk before what was written: power that fails would leave an empty file.
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

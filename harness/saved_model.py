@@ -20,7 +20,7 @@ from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
-from harness.files import read_json, write_json
+from harness.files import make_then_rename, read_json, write_json
 from harness.models.decoder import AttentionDecoder
 from harness.models.layers import (
     AttentionPooling,
@@ -31,6 +31,7 @@ from harness.models.layers import (
     MaskedSteps,
     WordMask,
 )
+from harness.models.left_padding import EachRow, SharedPadding
 from harness.models.recurrence import CompiledLSTM
 from harness.record_types import check_types
 from harness.splits import Protocol, protocol_from_json
@@ -44,9 +45,11 @@ OWN_LAYERS = (
     Columns,
     CompiledLSTM,
     DropoutRelu,
+    EachRow,
     FlattenedDense,
     LengthMask,
     MaskedSteps,
+    SharedPadding,
     WordMask,
 )
 
@@ -150,9 +153,8 @@ def save_seed(model_dir: Path, seed: int, model: keras.Model, fitted: FittedFeat
     folder = seed_dir(model_dir, seed)
     folder.mkdir(parents=True, exist_ok=True)
     fitted.save(folder / "fitted")
-    partial = folder / "partial.keras"
-    model.save(partial, include_optimizer=False)
-    partial.replace(folder / "model.keras")
+    with make_then_rename(folder / "model.keras", ".keras") as partial:
+        model.save(partial, include_optimizer=False)
 
 
 def has_seed(model_dir: Path, seed: int) -> bool:

@@ -70,22 +70,30 @@ def text_input(shapes: InputShapes, *, random_dimension: int | None, is_trained:
     """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension).
 
     Args:
-        random_dimension: of vectors that begin at random; None for those of ``shapes.embedding``
+        random_dimension, is_trained: as ``word_table`` takes them
     """
-    if random_dimension is not None:
-        table = layers.Embedding(shapes.num_word_ids, random_dimension, name="text_vectors")
-    else:
-        if shapes.embedding is None:
-            raise ValueError("this text branch needs the initial word vectors")
-        table = layers.Embedding(
-            *shapes.embedding.shape,
-            embeddings_initializer=keras.initializers.Constant(shapes.embedding),
-            trainable=is_trained,
-            name="text_vectors",
-        )
+    table = word_table(shapes, random_dimension, is_trained)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
     return Branch({"text": text}, table(text), mask)
+
+
+def word_table(shapes: InputShapes, random_dimension: int | None, is_trained: bool) -> layers.Embedding:
+    """The vectors of word ids.
+
+    Args:
+        random_dimension: of vectors that begin at random; None for those of ``shapes.embedding``
+    """
+    if random_dimension is not None:
+        return layers.Embedding(shapes.num_word_ids, random_dimension, name="text_vectors")
+    if shapes.embedding is None:
+        raise ValueError("this text branch needs the initial word vectors")
+    return layers.Embedding(
+        *shapes.embedding.shape,
+        embeddings_initializer=keras.initializers.Constant(shapes.embedding),
+        trainable=is_trained,
+        name="text_vectors",
+    )
 
 
 def mocap_input(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
@@ -121,11 +129,14 @@ def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTen
     return Columns(columns.start, columns.stop, name=f"{stream}_columns")(mocap)
 
 
-def lstm(units: int, choices: Hyperparameters, name: str, *, steps: bool) -> CompiledLSTM:
+def lstm(
+    units: int, choices: Hyperparameters, name: str, *, steps: bool, returns_state: bool = False
+) -> CompiledLSTM:
     """An LSTM as the paper's authors used it; ``steps`` returns every step instead of the last."""
     return CompiledLSTM(
         units,
         return_sequences=steps,
+        return_state=returns_state,
         recurrent_activation=str(choices.gates),
         recurrent_dropout=choices.recurrent_dropout,
         zero_output_for_mask=steps,
