@@ -90,6 +90,13 @@ def run(command: Callable[..., Any], program: str) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OSError as error:
+        # A file or folder that may not be read or written, wherever it is met; anything else is a bug.
+        if error.filename is None or error.strerror is None:
+            raise
+        what = f"error: '{error.filename}': {error.strerror}; make it readable and writable, or name another"
+        print(what, file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT_CODE

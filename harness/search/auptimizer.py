@@ -85,7 +85,7 @@ __all__ = [
 
 #: Jobs that one environment can carry at once. Auptimizer's rows of resources are made once, and
 #: n_parallel may grow later.
-MAX_PARALLEL = 512
+MAX_PARALLEL = 1024
 
 USERNAME = "harness"
 _DATABASE_NAME = "sqlite.db"
@@ -125,6 +125,26 @@ class SearchConnector(connector_module.SQLiteConnector):  # type: ignore[misc]
     def start_experiment_by_eid(self, eid: int) -> None:
         """Go on with an experiment; Auptimizer's own would delete its jobs and give their ids again."""
         self.change_experiment_status(eid, "RUNNING")
+
+    def skip_jobs(self, last_jid: int) -> None:
+        """Give no job an id up to ``last_jid`` again, although these books, made anew, know none of them."""
+        self.cursor.execute(
+            "INSERT INTO job (jid, start_time, end_time, status) "
+            "SELECT ?, strftime('%s', 'now'), strftime('%s', 'now'), 'FAILED' "
+            "WHERE ? > (SELECT coalesce(max(jid), 0) FROM job)",
+            (last_jid, last_jid),
+        )
+        self.connector.commit()
+
+    def add_missing_resources(self) -> None:
+        """Have a row for each job that may run at once; books that an earlier version made have fewer."""
+        self.cursor.execute("SELECT count(*) FROM resource WHERE type = 'cpu'")
+        missing = MAX_PARALLEL - self.cursor.fetchone()[0]
+        if missing > 0:
+            self.cursor.executemany(
+                "INSERT INTO resource (name, type, status) VALUES ('localhost', 'cpu', 'free')", [()] * missing
+            )
+            self.connector.commit()
 
     def open_jobs(self) -> list[int]:
         """Return the jobs (jid) whose end has not been told, or not in full."""
@@ -180,6 +200,7 @@ def open_environment(folder: Path) -> tuple[SearchConnector, int | None]:
             _environment(Path(str(database).replace("%", "%%"))).write(stream)
         os.replace(partial, database)
     connector = SearchConnector(database)
+    connector.add_missing_resources()
     known: list[Any] = connector.get_all_experiment()
     return connector, known[-1] if known else None
 

@@ -73,6 +73,7 @@ def close_books(connector: SearchConnector, trials: Iterable[TrialRow]) -> None:
         connector.end_job_attempt(jid)
         connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
     connector.free_all_resources()
+    connector.skip_jobs(max((trial.jid for trial in last.values() if trial.jid is not None), default=0))
 
 
 def remove_half_written(folder: Path) -> None:

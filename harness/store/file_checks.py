@@ -14,9 +14,8 @@ from harness.store.checks import ResultsInspector
 from harness.store.findings import Finding, FindingKind
 from harness.trial_spec import trial_spec_path
 
-#: A file that is being written ends in its writer's pid; a model's `partial.keras` names none, and is left alone.
-_PARTIAL_NAME = re.compile(r".*\.(?P<pid>\d+)\.partial(-journal|-wal|-shm)?")
-
+#: The name of a file that is being written has its writer's pid, and then a suffix of Keras's or SQLite's.
+_PARTIAL_NAME = re.compile(r".*\.(?P<pid>\d+)\.partial(\.keras|-journal|-wal|-shm)?")
 
 #: A writer's pid means nothing on another machine; what has rested this long is being written on none.
 _MIN_REST: Seconds = 3600.0

@@ -47,6 +47,19 @@ def test_an_environment_is_made_without_a_question_and_found_again(folder: Path)
     assert sorted(path.name for path in (folder / "aup").iterdir() if "partial" in path.name) == []
 
 
+def test_books_that_are_made_anew_give_no_id_again(folder: Path) -> None:
+    connector, _ = open_environment(folder / "aup")
+    connector.skip_jobs(0)
+    eid = connector.start_experiment("harness", {"name": "a search"})
+    assert connector.job_started(eid, 1, {"x": 1}) == 1
+    for last_jid in (40, 7):
+        connector.skip_jobs(last_jid)
+    assert connector.job_started(eid, 1, {"x": 2}) == 41
+    assert connector.open_jobs() == [1, 41]
+    assert [jid for jid, *_ in connector.get_all_history(eid)] == [1, 41], "what was skipped is of no experiment"
+    connector.close()
+
+
 def test_auptimizer_itself_can_read_the_environment(folder: Path) -> None:
     connector, _ = open_environment(folder / "aup")
     connector.close()
@@ -100,3 +113,13 @@ def test_making_an_environment_leaves_auptimizer_as_it_was(folder: Path) -> None
     ((level,),) = connection.execute("PRAGMA synchronous").fetchall()
     connection.close()
     assert level == 2
+
+
+def test_books_of_a_version_that_knew_fewer_jobs_at_once_get_the_rows_they_lack(tmp_path: Path) -> None:
+    connector, _ = open_environment(tmp_path)
+    connector.cursor.execute("DELETE FROM resource WHERE type = 'cpu' AND rid > 100")
+    connector.connector.commit()
+    connector.close()
+    connector, _ = open_environment(tmp_path)
+    assert len(connector.get_available_resource("harness", "cpu")) == MAX_PARALLEL
+    connector.close()

@@ -97,13 +97,15 @@ def test_only_files_whose_writers_are_gone_were_left(results_dir: Path) -> None:
     rest(left, "{")
     rest(results_dir / f"report.html.{os.getpid()}.partial", "being written")
     rest(results_dir / "notes.partial", "nobody's business")
-    rest(left.with_name("partial.keras"), "of a writer that is not named")
+    network = left.with_name(f"model.keras.{gone.pid}.partial.keras")
+    rest(network, "PK")
     left.with_name(f"perhaps another machine's.{gone.pid}.partial").touch()
     held_folder = results_dir / "experiments" / "7"
     held_folder.mkdir(parents=True)
     rest(held_folder / f"4.json.{gone.pid}.partial", "of somebody at work")
-    assert len(find_left_files(results_dir)) == 2
-    (found,) = find_left_files(results_dir, [held_folder])
+    assert len(find_left_files(results_dir)) == 3
+    found, of_network = find_left_files(results_dir, [held_folder])
+    assert of_network.path == network
     assert (found.kind, found.path) == (FindingKind.LEFT_FILE, left)
     assert found.sentence == (
         f"file '{left}': was begun by process {gone.pid}, which is gone; expected whole files only"

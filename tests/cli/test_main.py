@@ -1,0 +1,25 @@
+"""What becomes of an error that no command expects."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import run
+
+
+def test_a_file_that_the_system_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def read(**kwargs: Any) -> None:
+        tmp_path.read_bytes()
+
+    assert run(read, "harness") == 2
+    expected = f"error: '{tmp_path}': Is a directory; make it readable and writable, or name another\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_a_bug_is_a_traceback() -> None:
+    def fail(**kwargs: Any) -> None:
+        raise OSError("no file at all")
+
+    with pytest.raises(OSError, match="no file at all"):
+        run(fail, "harness")
