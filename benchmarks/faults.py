@@ -78,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parallel", type=int, help="trials at once  [default: 2, and 8 with --locks]")
     parser.add_argument("--seed", type=int, default=0, help="of the instants and the victims  [default: 0]")
     options = parser.parse_args(arguments)
+    if not Path("/proc/self/environ").is_file():
+        print("error: there is no /proc here: orphans could not be seen; run this on Linux", file=sys.stderr)
+        return 2
     print_machine(["auptimizer", "sqlite-utils"])
     num_faults = 0
     with tempfile.TemporaryDirectory(prefix="faults; it's a \"folder\" ") as text:

@@ -79,6 +79,8 @@ def fuzz_parser(name: str, num_inputs: int, folder: Path) -> Outcome:
         raise RuntimeError(f"{name}: its process ended with {process.returncode}: {output[-2000:]}")
     num_done = num_inputs if is_whole else max(counts, default=0)
     num_edges = max((int(count) for count in re.findall(r"\bcov: (\d+)", output)), default=0)
+    if not num_edges:
+        raise RuntimeError(f"{name}: no branch of the package was seen to be reached: {output[-2000:]}")
     return Outcome(name, num_done, num_edges, time.monotonic() - began, findings, is_whole)
 
 
