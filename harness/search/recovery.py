@@ -68,12 +68,12 @@ def close_books(connector: SearchConnector, trials: Iterable[TrialRow]) -> None:
         trials: every attempt of the experiment, none of them running
     """
     last = {trial.jid: trial for trial in sorted(trials, key=lambda trial: trial.trial_id)}
+    connector.skip_jobs(max((jid for jid in last if jid is not None), default=0))
     for jid in connector.open_jobs():
         score = last[jid].score if jid in last else None
         connector.end_job_attempt(jid)
         connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
     connector.free_all_resources()
-    connector.skip_jobs(max((trial.jid for trial in last.values() if trial.jid is not None), default=0))
 
 
 def remove_half_written(folder: Path) -> None:

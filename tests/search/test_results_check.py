@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError, StoreError
-from harness.search.auptimizer import SearchConnector
-from harness.search.experiment_record import experiment_folder, lock_path
-from harness.search.lock import held
+from harness.search.auptimizer import MAX_PARALLEL, SearchConnector
+from harness.search.experiment_record import experiment_folder
+from harness.search.lock import held, lock_path
 from harness.search.results_check import find_all, find_holders, hold_free, look_through, repair_all
 from harness.store.checks import ResultsInspector
 from harness.store.findings import Finding, FindingKind
@@ -170,7 +170,8 @@ def test_books_with_another_score_are_found_and_repaired(folder: Path) -> None:
     search(path)
     damage(books_of(path), "UPDATE job SET score = 17 WHERE jid = 2", "UPDATE resource SET status = 'busy'")
     (finding,) = look(path)[1]
-    assert finding.found == "513 of its resources are busy, the jobs [2] have other scores than in results.db"
+    expected = f"{MAX_PARALLEL + 1} of its resources are busy, the jobs [2] have other scores than in results.db"
+    assert finding.found == expected
     assert len(repair(path)) == 2
 
 
