@@ -1,4 +1,4 @@
-"""`harness check`: what a corpus lacks, and what a results folder contradicts."""
+"""`harness check`: what a corpus lacks, what a split's parts share, and what a results folder contradicts."""
 
 from __future__ import annotations
 
@@ -45,21 +45,51 @@ _LOOKED_AT = {
         "Without it nothing is changed, but for bringing a database of an earlier version up to date."
     ),
 )
-def check(corpus: Path | None, results: Path | None, repair: bool) -> int:
+@click.option(
+    "--leaks",
+    is_flag=True,
+    help=(
+        "Tell instead what train, validation and test share: speakers, dialogues, scripts, transcripts, vocabulary; "
+        "and what scaling is fitted on. Without a CORPUS, of the latest search in --results, or of the corpus that "
+        "HARNESS_CORPUS names, or of a synthetic one. Features are prepared where they are not yet."
+    ),
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["paper", "published-code", "strict"]),
+    help="With --leaks: what is promised to be kept apart, and how the corpus is parted.  "
+    "[default: the latest search's, or else paper]",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --leaks: one JSON object in place of the tables.")
+def check(
+    corpus: Path | None, results: Path | None, repair: bool, leaks: bool, protocol: str | None, as_json: bool
+) -> int:
     """Tell what the folder CORPUS lacks of the complete release, or what a results folder contradicts.
 
     Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
     An experiment that is running is named, and left alone.
 
+    With --leaks, what a protocol promises to keep apart is looked for in each part. The test session stays sealed:
+    its ids and transcripts are read in the corpus itself, its prepared features never.
+
     \b
     Example:
       harness check ../data/IEMOCAP_full_release
+      harness check --leaks --protocol strict
       harness check --results results/ --repair
 
     Exit codes: 0 nothing is wrong or all is repaired, 1 something is, 2 wrong arguments or nothing to read.
     """
+    if leaks:
+        if repair:
+            raise click.UsageError("--repair puts right what a results folder contradicts; expected it without --leaks")
+        from harness.cli.leak_check import check_leaks
+
+        return 0 if check_leaks(corpus, results or Path("results"), protocol, as_json=as_json) else 1
+    if protocol is not None or as_json:
+        raise click.UsageError("--protocol and --json are of the leaks; expected --leaks too")
     if corpus is None and results is None:
-        raise click.UsageError("nothing to check; expected a CORPUS, or --results DIR")
+        raise click.UsageError("nothing to check; expected a CORPUS, --results DIR or --leaks")
     if repair and results is None:
         raise click.UsageError("--repair puts right what a results folder contradicts; expected --results DIR too")
     is_right = corpus is None or _check_corpus(corpus)

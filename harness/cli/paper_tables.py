@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.published import TITLES
-from harness.statistics import Spread
+from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
+from harness.scoring.statistics import Spread
 from harness.tables.experiments import CorpusFacts, TablesSettings
 from harness.tables.notes import describe_run, describe_table
 from harness.tables.rows import Estimate, RowResult
-from harness.text_scores import GroupScore, TextGroup
 
 NOTHING = "–"
 
@@ -104,7 +104,7 @@ def _text_table(number: int, results: Sequence[RowResult]) -> Table:
     table = _new_table(f"Table {number}, text scores apart: weighted accuracy, %")
     table.add_column("name here", style="italic")
     of_text = [result for result in results if result.text]
-    groups = [group for group in TextGroup if any(_find(result.text, group) for result in of_text)]
+    groups = [group for group in TEXT_GROUPS if any(_find(result.text, group) for result in of_text)]
     for group in groups:
         counts = {found.num_utterances for result in of_text if (found := _find(result.text, group))}
         table.add_column(f"{group}\nn = {' or '.join(map(str, sorted(counts)))}")
@@ -117,7 +117,7 @@ def _text_table(number: int, results: Sequence[RowResult]) -> Table:
     return table
 
 
-def _find(scores: Sequence[GroupScore], group: TextGroup) -> GroupScore | None:
+def _find(scores: Sequence[GroupScore], group: Group) -> GroupScore | None:
     return next((score for score in scores if score.group is group), None)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from harness.cli.names import SYSTEM_NAMES
 
+if TYPE_CHECKING:
+    from harness.cli.trainings_view import TrainingsProgress
     from harness.tables.experiments import CorpusFacts, TablesSettings
     from harness.tables.rows import RowResult
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--systems",
     "names",
+    type=SYSTEM_NAMES,
     metavar="NAMES",
     help="Systems and baselines to train, with commas between them; `harness systems` lists the systems, and the "
     "baselines are majority, text_logistic, speech_forest and text_speech_average.  [default: all]",
@@ -128,6 +129,7 @@ def tables(
     from rich.console import Console
 
     from harness.cli.paper_tables import print_tables
+    from harness.cli.trainings_view import open_view
     from harness.errors import WorkFailedError
     from harness.splits import Recordings
     from harness.tables.experiments import TablesSettings, check_settings, known_names
@@ -146,7 +148,7 @@ def tables(
         word_vectors=word_vectors,
     )
     check_settings(settings)
-    with _open_view() as view:
+    with open_view() as view:
         found = _train_and_read(settings, corpus, results, threads, view, needs_all=names is not None)
     if as_json:
         click.echo(json.dumps(to_json(found.settings, found.corpus, found.rows), indent=2, ensure_ascii=False))
@@ -174,7 +176,7 @@ def _train_and_read(
     corpus: Path | None,
     results_dir: Path,
     threads: int,
-    view: ProgressView,
+    view: TrainingsProgress,
     needs_all: bool,
 ) -> Found:
     from harness.features.store import FeatureStore, require_modalities
@@ -206,52 +208,3 @@ def _train_and_read(
             results.complete_opening(opening_id)
         reader = TablesReader(settings, facts, store, results)
         return Found(settings, facts, [reader.read(row) for row in rows], num_failed)
-
-
-@contextmanager
-def _open_view() -> Iterator[ProgressView]:
-    """Show the progress on standard error, so that standard output has the tables alone."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True, highlight=False)
-    # In a file the bar would be noise; the lines are there all the same.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield ProgressView(progress)
-
-
-class ProgressView:
-    """A progress line, and one line for each training that has ended."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("preparing", total=None)
-        self._title = ""
-
-    def preparing(self, doing: str, done: int, total: int) -> None:
-        """Show how far the corpus is."""
-        self._progress.update(self._task, description=doing, completed=done, total=total)
-
-    def begin(self, num_trainings: int, num_finished: int) -> None:
-        """Show how many trainings there are, and how many were finished before."""
-        self._progress.reset(self._task, description="training", completed=num_finished, total=num_trainings)
-        if num_finished:
-            self._print(f"{num_finished} of {num_trainings} trainings were finished before.")
-
-    def training(self, title: str, seed: int) -> None:
-        """Show which training begins."""
-        self._title = f"{title}, seed {seed}"
-        self._progress.update(self._task, description=self._title)
-
-    def epoch(self, stage: str, epoch: int, max_epochs: int) -> None:
-        """Show the epoch that has ended."""
-        self._progress.update(self._task, description=f"{self._title}: epoch {epoch} of {max_epochs}, {stage}")
-
-    def ended(self, title: str, seed: int, sentence: str) -> None:
-        """Print what a training came to."""
-        self._progress.advance(self._task)
-        self._print(f"{title}, seed {seed}: {sentence}")
-
-    def _print(self, sentence: str) -> None:
-        self._progress.console.print(sentence, markup=False, soft_wrap=True)

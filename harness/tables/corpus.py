@@ -14,7 +14,7 @@ from harness.splits import read_protocol
 from harness.tables.experiments import CorpusFacts, TablesSettings
 
 #: The rows are of many systems: what each of them reads is asked row by row.
-_ANY_SYSTEM = System("tables", "Tables 1 to 5", (), Hyperparameters, "every row", "4 and 5")
+ANY_SYSTEM = System("tables", "Tables 1 to 5", (), Hyperparameters, "every row", "4 and 5")
 
 
 def prepare_tables(
@@ -33,7 +33,7 @@ def prepare_tables(
         CorpusError: it is no corpus
     """
     training = TrainingSettings(
-        system=_ANY_SYSTEM,
+        system=ANY_SYSTEM,
         protocol=read_protocol(settings.protocol),
         corpus=corpus,
         max_epochs=settings.max_epochs,

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.published import TITLES
 from harness.splits import read_protocol
-from harness.statistics import Spread
+from harness.scoring.statistics import Spread
 from harness.tables.experiments import CorpusFacts, TablesSettings
 from harness.tables.notes import describe_run, describe_table
 from harness.tables.plan import split_of
@@ -53,7 +53,7 @@ def _row(result: RowResult) -> dict[str, Any]:
         "maximum_over_test_epochs_optimistic": _estimate(result.maximum),
         "text": [
             {
-                "group": score.group.value,
+                "group": score.group.name,
                 "num_utterances": score.num_utterances,
                 "weighted_accuracy": _spread(score.weighted_accuracy),
                 "unweighted_accuracy": _spread(score.unweighted_accuracy),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.published import COMBINED_SENTENCE, COMBINED_SYSTEM, SINGLE_MODALITY_SENTENCE
 from harness.splits import Recordings, read_protocol
-from harness.statistics import MIN_DIALOGUES
+from harness.scoring.statistics import MIN_DIALOGUES
 from harness.tables.experiments import CorpusFacts, TablesSettings
 from harness.tables.plan import COMBINED_TABLE, Row, split_of
 from harness.tables.rows import RowResult

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
-from harness.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
-from harness.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
+from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
 from harness.store.records import Prediction, ScoreKind, TestScores, TrialStatus
 from harness.store.results import ResultsStore
 from harness.tables.experiments import (
@@ -23,7 +24,6 @@ from harness.tables.experiments import (
 )
 from harness.tables.plan import Row
 from harness.tables.splits import make_parts
-from harness.text_scores import GroupScore, find_seen, score_by_text
 
 _ALL_SESSIONS = range(1, 6)
 
@@ -93,7 +93,7 @@ class TablesReader:
             row=row,
             chosen=_estimate(chosen),
             maximum=_estimate(maximum),
-            text=score_by_text(_all_folds(of_text), self._is_seen(row)) if reads_text else (),
+            text=score_groups(_all_folds(of_text), self._is_seen(row), TEXT_DIVISIONS) if reads_text else (),
             failures=failures,
             num_without_input=self._count_without_input(row) if of_text else None,
         )

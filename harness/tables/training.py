@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,12 +16,13 @@ from harness.errors import Diverged, HarnessError
 from harness.features.fitted import FittedFeatures, fit_features
 from harness.features.inputs import Inputs
 from harness.features.store import Features, FeatureStore
-from harness.metrics import weighted_accuracy
+from harness.scoring.metrics import weighted_accuracy
 from harness.models.baselines import BASELINES
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.sealed_test import best_test_epoch, score_predictions
+from harness.splits import Protocol
 from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
 from harness.tables.experiments import TableExperiment, TablesSettings
 from harness.tables.splits import Parts
@@ -32,29 +34,36 @@ ShowEpoch = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training of one row.
+class Watch:
+    """Who is told while a training runs.
 
     Attributes:
         record_epoch: called with each epoch's record as soon as it is known
         show: called after each epoch of either stage
     """
 
-    experiment: TableExperiment
-    settings: TablesSettings
-    seed: int
     record_epoch: Callable[[EpochRecord], None]
     show: ShowEpoch = lambda stage, epoch: None
 
-    @property
-    def system(self) -> System:
-        """The system; not for a baseline."""
-        return find_system(self.experiment.name)
 
-    @property
-    def choices(self) -> Hyperparameters:
-        """The paper's own point."""
-        return read_hyperparameters(self.system, {}, self.experiment.protocol)
+@dataclass(frozen=True)
+class Training:
+    """One training of one point with one seed, on whatever parts.
+
+    Attributes:
+        choices: the point, completed
+        patience: epochs without a better one before validation stops waiting; None for never
+        word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+    """
+
+    system: System
+    choices: Hyperparameters
+    protocol: Protocol
+    seed: int
+    max_epochs: int
+    patience: int | None
+    word_vectors: Path | None
+    watch: Watch
 
 
 @dataclass(frozen=True)
@@ -70,52 +79,81 @@ class Outcome:
     scores: tuple[TestScores, ...]
 
 
-def train(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+def train(
+    experiment: TableExperiment,
+    settings: TablesSettings,
+    seed: int,
+    watch: Watch,
+    store: FeatureStore,
+    parts: Parts,
+) -> Outcome:
     """Train and score one row with one seed.
 
     Raises:
         Diverged: a loss became NaN or infinite
         FeatureError: what the system reads cannot be used
     """
-    if training.experiment.is_baseline:
-        return train_baseline(training, store, parts)
+    if experiment.is_baseline:
+        return train_baseline(experiment.name, seed, store, parts)
+    system = find_system(experiment.name)
+    training = Training(
+        system=system,
+        choices=read_hyperparameters(system, {}, experiment.protocol),
+        protocol=experiment.protocol,
+        seed=seed,
+        max_epochs=settings.max_epochs,
+        patience=settings.patience,
+        word_vectors=settings.word_vectors,
+        watch=watch,
+    )
     if not parts.validation:
         return train_on_test_epochs(training, store, parts)
-    return train_twice(training, store, parts)
+    return train_twice(training, store, parts, tells_maximum=True)
 
 
-def train_twice(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
-    """Let validation choose the number of epochs, then train on train + validation from the same seed.
-
-    The second training is scored on the test set after every epoch. Ours is the score at the number of
-    epochs that validation chose; the maximum over all of them is the published code's rule, optimistic.
-    """
-    began, patience = time.monotonic(), training.settings.patience
+def train_once(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+    """Train on train and let validation choose the epoch, as a trial of a search does; nothing tests."""
+    began = time.monotonic()
     train_features, validation = store.load(parts.train), store.load(parts.validation)
     fitted, trainer = _build(training, train_features, extra=validation)
-    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(validation), patience)
+    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(validation), training.patience)
+    return Outcome(_describe(history, validation, fitted, time.monotonic() - began), ())
 
+
+def train_twice(training: Training, store: FeatureStore, parts: Parts, *, tells_maximum: bool) -> Outcome:
+    """Let validation choose the number of epochs, then train on train + validation from the same seed.
+
+    Ours is the test score at the number of epochs that validation chose.
+
+    Args:
+        tells_maximum: whether to train on to the last epoch and score the test set after each: the maximum over
+            all of them is the published code's rule, optimistic
+    """
+    began = time.monotonic()
+    result = train_once(training, store, parts).result
     trained_on, test = store.load(parts.trained_on), store.load(parts.test)
     fitted, trainer = _build(training, trained_on, extra=test)
     test_inputs = fitted.prepare(test)
     epochs: list[np.ndarray] = []
 
     def score(number: int) -> None:
-        epochs.append(trainer.score(test_inputs))
-        training.show("on train + validation", number)
+        if tells_maximum or number == result.best_epoch:
+            epochs.append(trainer.score(test_inputs))
+        training.watch.show("on train + validation", number)
 
     train_for(
         trainer,
         fitted.prepare(trained_on),
         batch_size=training.choices.batch_size,
-        num_epochs=training.settings.max_epochs,
+        num_epochs=training.max_epochs if tells_maximum else result.best_epoch,
         seed=training.seed,
         on_epoch=score,
     )
-    seed, best_epoch = training.seed, history.best_epoch
-    chosen = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, epochs[best_epoch - 1], best_epoch)
-    result = _describe(history, validation, fitted, time.monotonic() - began)
-    return Outcome(result, (chosen, best_test_epoch(seed, test, epochs)))
+    seed, best_epoch = training.seed, result.best_epoch
+    of_chosen = epochs[best_epoch - 1 if tells_maximum else 0]
+    chosen = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, of_chosen, best_epoch)
+    result = replace(result, duration_seconds=time.monotonic() - began)
+    return Outcome(result, (chosen, best_test_epoch(seed, test, epochs)) if tells_maximum else (chosen,))
 
 
 def train_on_test_epochs(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
@@ -130,15 +168,15 @@ def train_on_test_epochs(training: Training, store: FeatureStore, parts: Parts) 
     return Outcome(_describe(history, test, fitted, time.monotonic() - began), (maximum,))
 
 
-def train_baseline(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
+def train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
     """Fit a baseline on train and score validation, then on train + validation and score the test set."""
     began = time.monotonic()
-    baseline = BASELINES[training.experiment.name]
+    baseline = BASELINES[name]
     validation = store.load(parts.validation or parts.test)
-    probabilities = baseline.fit(store.load(parts.train), training.seed).probabilities(validation)
-    fitted = baseline.fit(store.load(parts.trained_on), training.seed)
+    probabilities = baseline.fit(store.load(parts.train), seed).probabilities(validation)
+    fitted = baseline.fit(store.load(parts.trained_on), seed)
     test = store.load(parts.test)
-    score = score_predictions(training.seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), 1)
+    score = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), 1)
     result = TrialResult(
         score=weighted_accuracy(validation.emotions, probabilities.argmax(axis=1)),
         best_epoch=1,
@@ -151,7 +189,7 @@ def train_baseline(training: Training, store: FeatureStore, parts: Parts) -> Out
 
 
 def _build(training: Training, train: Features, extra: Features) -> tuple[FittedFeatures, Trainer]:
-    system, choices, protocol = training.system, training.choices, training.experiment.protocol
+    system, choices, protocol = training.system, training.choices, training.protocol
     dimension = getattr(choices, "embedding_dimension", None)
     keras.backend.clear_session()
     seed_everything(training.seed)
@@ -160,7 +198,7 @@ def _build(training: Training, train: Features, extra: Features) -> tuple[Fitted
         system.modalities,
         protocol,
         # A system whose vectors begin at random reads no file.
-        None if dimension is None else training.settings.word_vectors,
+        None if dimension is None else training.word_vectors,
         dimension,
         training.seed,
         vocabulary_extra=extra,
@@ -173,15 +211,15 @@ def _fit(
     training: Training, trainer: Trainer, train: Inputs, validation: Inputs, patience: int | None
 ) -> History:
     def record(epoch: EpochRecord) -> None:
-        training.record_epoch(epoch)
-        training.show("validated", epoch.epoch)
+        training.watch.record_epoch(epoch)
+        training.watch.show("validated", epoch.epoch)
 
     return fit(
         trainer,
         train,
         validation,
         batch_size=training.choices.batch_size,
-        max_epochs=training.settings.max_epochs,
+        max_epochs=training.max_epochs,
         patience=patience,
         seed=training.seed,
         on_epoch=record,

@@ -18,8 +18,7 @@ from click.testing import CliRunner
 from harness.cli.check import check
 from harness.corpus.layout import MocapStream
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.search.experiment_record import lock_path
-from harness.search.lock import held
+from harness.search.lock import held, lock_path
 from harness.search.results_check import look_through
 from harness.store.schema import SCHEMA_VERSION
 from tests.corpus.written import write_tiny_corpus
@@ -206,7 +205,7 @@ def test_a_folder_that_cannot_be_written_can_be_checked_and_refuses_a_repair(who
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Error: nothing to check; expected a CORPUS, or --results DIR\n"),
+        ([], "Error: nothing to check; expected a CORPUS, --results DIR or --leaks\n"),
         (
             ["corpus", "--repair"],
             "Error: --repair puts right what a results folder contradicts; expected --results DIR too\n",

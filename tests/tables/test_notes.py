@@ -7,7 +7,7 @@ import pytest
 
 from harness.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
 from harness.splits import Recordings
-from harness.statistics import Interval, mean_and_spread
+from harness.scoring.statistics import Interval, mean_and_spread
 from harness.tables.export import to_json
 from harness.tables.notes import describe_run, describe_table
 from harness.tables.plan import plan_rows

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from harness.metrics import predicted_classes, weighted_accuracy
+from harness.scoring.breakdown import ALL, IMPROVISED, NOT_SEEN, SCRIPTED, SEEN
+from harness.scoring.metrics import predicted_classes, weighted_accuracy
 from harness.store.records import ScoreKind
 from harness.tables.rows import lacking_modalities
 from harness.tables.splits import TableSplit
-from harness.text_scores import TextGroup
 from tests.tables.work import carry_out_rows, read_rows
 
 
@@ -55,9 +55,9 @@ def test_text_scores_come_apart_into_all_that_is_scored(settings, facts, store, 
     (row,) = read_rows(settings(names=("text_logistic",)), facts, store, results).values()
     counts = {score.group: score.num_utterances for score in row.text}
     num_utterances = row.chosen.num_utterances
-    assert counts[TextGroup.ALL] == counts[TextGroup.SCRIPTED] + counts[TextGroup.IMPROVISED] == num_utterances
+    assert counts[ALL] == counts[SCRIPTED] + counts[IMPROVISED] == num_utterances
     without = row.num_without_input["text"]
-    assert counts[TextGroup.SEEN] + counts[TextGroup.NOT_SEEN] == num_utterances - without
+    assert counts[SEEN] + counts[NOT_SEEN] == num_utterances - without
     assert row.text[0].weighted_accuracy == row.chosen.weighted_accuracy
 
 

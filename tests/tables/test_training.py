@@ -9,7 +9,7 @@ from harness.splits import PROTOCOLS
 from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.experiments import TableExperiment
 from harness.tables.splits import TableSplit, make_parts
-from harness.tables.training import Training, cause_of, train
+from harness.tables.training import Watch, cause_of, train
 from harness.training import Diverged
 
 
@@ -18,11 +18,9 @@ def train_row(settings, store):
     def train_with(name, split=TableSplit.SESSIONS, protocol="paper", seed=1, **changes):
         experiment = TableExperiment(name, PROTOCOLS[protocol], split)
         epochs, shown = [], []
-        training = Training(
-            experiment, settings(**changes), seed, epochs.append, lambda stage, epoch: shown.append((stage, epoch))
-        )
+        watch = Watch(epochs.append, lambda stage, epoch: shown.append((stage, epoch)))
         parts = make_parts(split, experiment.protocol, store)
-        return train(training, store, parts), epochs, shown, parts
+        return train(experiment, settings(**changes), seed, watch, store, parts), epochs, shown, parts
 
     return train_with
 

@@ -1,0 +1,1 @@
+"""What the parts of a split share, and how many points that buys."""

@@ -1,0 +1,51 @@
+"""Best-of-N optimism: the best trial's point with new seeds on the same split. The test set stays sealed."""
+
+from __future__ import annotations
+
+from harness.best_point import BestPoint
+from harness.features.store import FeatureStore
+from harness.retrain import final_seeds
+from harness.store.records import ExperimentKind
+from harness.tables.splits import Parts
+from harness.tables.training import Outcome, Training, Watch, train_once
+from harness.trainings import Repeated, describe_follow_up
+from harness.trial import open_split
+
+#: Where the seeds of replications begin in a trial's stream of seeds, far from those of final trainings.
+REPLICATION_SEED_STREAM = 2_000_000
+
+
+def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> Repeated:
+    """Say how the best point is trained again as the search trained it, but for the seed.
+
+    Validation chooses each training's epoch, as it chose the trial's. Only the split's sessions are opened.
+
+    Args:
+        store: the features that the trial was trained on
+        num_seeds: trainings; those of fewer seeds are the first of those of more
+    """
+    spec = best.spec
+    split = open_split(spec, store)
+    parts = Parts(split.train, split.validation, ())
+    seeds = final_seeds(best.experiment.seed, best.trial.trial_index, num_seeds, REPLICATION_SEED_STREAM)
+
+    def train_seed(trial_index: int, watch: Watch) -> Outcome:
+        training = Training(
+            system=best.system,
+            choices=best.choices,
+            protocol=spec.protocol,
+            seed=seeds[trial_index],
+            max_epochs=spec.max_epochs,
+            patience=spec.patience,
+            word_vectors=spec.word_vectors,
+            watch=watch,
+        )
+        return train_once(training, store, parts)
+
+    return Repeated(
+        title=f"new seeds of {best.title}",
+        record=describe_follow_up(best, ExperimentKind.REPLICATION, "replication", num_seeds, {}),
+        point=best.trial.hyperparameters,
+        seeds=dict(enumerate(seeds)),
+        train=train_seed,
+    )
