@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from harness.cli.names import EXPERIMENT_NUMBER
+
 
 @click.command("report")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=int, help="Number of the experiment.  [default: the latest]")
+@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the experiment.  [default: the latest]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -13,6 +13,10 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion
 from harness.errors import StoreError
+from harness.report.follow_ups import Leaks, Replication, read_leaks, read_replication
+from harness.scoring.metrics import macro_f1_of, unweighted_accuracy_of, weighted_accuracy_of
+from harness.scoring.scored_opening import ScoredOpening, assess_opening, find_scored_opening
+from harness.scoring.statistics import Interval, bootstrap_intervals
 from harness.store.records import (
     EpochRecord,
     ExperimentRow,
@@ -77,6 +81,10 @@ class Findings:
         environment: what the best trial, or else the latest, ran in
         openings: of every experiment, oldest first
         test_predictions: by opening and kind of score, one sequence a seed
+        test_utterances: by opening, of each utterance whether training had read its transcript; None where
+            no word was said
+        replication: the best trial's point with new seeds; None before it was trained again
+        leaks: the best trial's point under leaking splits: on validation, and with the test session open
     """
 
     experiment: ExperimentRow
@@ -89,6 +97,9 @@ class Findings:
     final_models: tuple[FinalModel, ...]
     openings: tuple[TestOpeningRow, ...]
     test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
+    test_utterances: Mapping[int, Mapping[str, bool | None]]
+    replication: Replication | None
+    leaks: tuple[Leaks, ...]
     read_at: str
 
     @cached_property
@@ -127,6 +138,25 @@ class Findings:
     def baseline(self) -> Baseline | None:
         """The largest class of the validation utterances; None before a trial has predicted them."""
         return find_baseline(self.predictions)
+
+    @cached_property
+    def test_intervals(self) -> dict[tuple[int, ScoreKind], tuple[Interval, ...]]:
+        """Of weighted accuracy, unweighted accuracy and macro F1, in this order, by opening and kind of score."""
+        metrics = (weighted_accuracy_of, unweighted_accuracy_of, macro_f1_of)
+        return {
+            key: tuple(bootstrap_intervals(predictions, metrics))
+            for key, predictions in self.test_predictions.items()
+        }
+
+    @cached_property
+    def scored_opening(self) -> ScoredOpening | None:
+        """The opening that speaks for the experiment's model, and what it scored; None before there is one."""
+        found = find_scored_opening(self.openings, self.experiment.eid)
+        if found is None:
+            return None
+        number = found[0].opening_id
+        predictions = {kind: seeds for (known, kind), seeds in self.test_predictions.items() if known == number}
+        return assess_opening(found, predictions, self.test_utterances.get(number, {}))
 
     @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:
@@ -176,6 +206,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         best = store.best_trial(experiment.eid)
         openings = tuple(store.openings())
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
+        with_and_without = [read_leaks(store, experiment, opens_test=opens_test) for opens_test in (False, True)]
         failed = [trial for trial in attempts if trial.status not in _NO_FAILURES]
         return Findings(
             experiment=experiment,
@@ -189,6 +220,9 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             final_models=tuple(store.final_models(experiment.eid)),
             openings=openings,
             test_predictions=_read_test_predictions(store, openings),
+            test_utterances={found.opening_id: store.test_utterances(found.opening_id) for found in openings},
+            replication=read_replication(store, experiment),
+            leaks=tuple(found for found in with_and_without if found is not None),
             read_at=utc_now(),
         )
 

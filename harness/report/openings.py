@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from harness.metrics import macro_f1_of, unweighted_accuracy_of, weighted_accuracy_of
 from harness.report.findings import Findings, find_baseline
 from harness.report.sentences import CLASS_NAMES, percent
 from harness.report.tables import Table
-from harness.statistics import bootstrap_interval, mean_and_spread
-from harness.store.records import Prediction, ScoreKind, TestOpeningRow, TestScores
+from harness.scoring.statistics import Interval, mean_and_spread
+from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 
 
 def tabulate_test_scores(findings: Findings) -> Table:
@@ -56,31 +53,27 @@ def _test_row(
         ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
         ScoreKind.ZEROED: "validation; zeros in place of a modality",
         ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
+        **{baseline: f"nobody; {baseline}" for baseline in ScoreKind if baseline.is_baseline},
     }
-    predictions = findings.test_predictions.get((opening.opening_id, kind), [])
+    intervals = findings.test_intervals.get((opening.opening_id, kind), (None, None, None))
     return (
         str(opening.opening_id),
         "synthetic" if opening.is_synthetic else opening.corpus_hash[:8],
         chosen_by[kind],
         str(len(scores)),
-        _write_spread([score.weighted_accuracy for score in scores], predictions, weighted_accuracy_of),
-        _write_spread([score.unweighted_accuracy for score in scores], predictions, unweighted_accuracy_of),
-        _write_spread([score.macro_f1 for score in scores], predictions, macro_f1_of),
+        _write_spread([score.weighted_accuracy for score in scores], intervals[0]),
+        _write_spread([score.unweighted_accuracy for score in scores], intervals[1]),
+        _write_spread([score.macro_f1 for score in scores], intervals[2]),
     )
 
 
-def _write_spread(
-    shares: Sequence[float],
-    predictions: Sequence[Sequence[Prediction]],
-    metric: Callable[[np.ndarray], np.ndarray],
-) -> str:
+def _write_spread(shares: Sequence[float], interval: Interval | None) -> str:
     spread = mean_and_spread(shares)
     text = f"{100 * spread.mean:.1f}"
     if spread.num_values > 1:
         text += f" ± {100 * spread.deviation:.1f}"
-    if predictions:
-        found = bootstrap_interval(predictions, metric)
-        text += f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" + ("*" if found.is_too_narrow else "")
+    if interval is not None:
+        text += f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" + ("*" if interval.is_too_narrow else "")
     return text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness import __version__
 from harness.errors import HarnessError
 from harness.files import write_then_rename
-from harness.report.figures import (
-    PAGE,
-    PAPER,
-    STATIC_WIDTH,
-    Palette,
-    Picture,
-    draw_confusion,
-    draw_history,
-    draw_learning_curves,
-    style,
-)
+from harness.report.figures import PAGE, PAPER, Palette, style
 from harness.report.findings import Findings
+from harness.report.gallery import Figure, draw_figures
+from harness.report.leaks import describe_leaks, tabulate_leaks
 from harness.report.library import bundle_library, start_bundling, vegalite_version
 from harness.report.openings import tabulate_test_scores
-from harness.report.parallel import (
-    AXIS_WIDTH,
-    LABEL_ROOM,
-    MAX_LINES,
-    SEGMENT_PREFIX,
-    draw_parallel_coordinates,
-)
+from harness.report.parallel import AXIS_WIDTH, LABEL_ROOM, SEGMENT_PREFIX
+from harness.report.replication import describe_replication, tabulate_replication
+from harness.report.scatter import AXIS_ROOM, LEAST_PANEL, MAX_COLUMNS, PANEL_GAP
 from harness.report.sentences import (
+    Statement,
     describe_openings,
     describe_progress,
     describe_published,
@@ -46,79 +35,25 @@ from harness.report.sentences import (
 )
 from harness.report.tables import (
     tabulate_best_trials,
-    tabulate_causes,
     tabulate_confusion,
     tabulate_failures,
     tabulate_search_space,
     tabulate_settings,
     write_score,
 )
+from harness.report.test_session import tabulate_test_session
+from harness.report.test_statements import describe_test_session
 
 #: Rows of the page's longer tables.
 MAX_ROWS = 20
 
-
-@dataclass(frozen=True)
-class Figure:
-    """One picture.
-
-    Attributes:
-        name: of its element and its files
-        caption: what it shows, also for those who do not see it
-        picture: None where there is nothing to draw yet; the caption then says so
-    """
-
-    name: str
-    title: str
-    caption: str
-    picture: Picture | None
-
-
-def draw_figures(findings: Findings, palette: Palette) -> list[Figure]:
-    """Draw every picture of the report.
-
-    Args:
-        palette: ``PAGE`` for pictures as wide as their column, ``PAPER`` for files
-    """
-    width = "container" if palette is PAGE else STATIC_WIDTH
-    num_axes = len(findings.search_space) + 1
-    segment_width = (STATIC_WIDTH - num_axes * AXIS_WIDTH - 2 * LABEL_ROOM) // max(1, num_axes - 1)
-    has_ended = any(trial.ended_at is not None for trial in findings.trials)
-    best = findings.best
-    named_best = (
-        "" if best is None else f" The best is trial {best.trial_index}: {write_score(findings, best.score)}."
-    )
-    drawn = min(len(findings.finished), MAX_LINES)
-    which = "" if drawn == len(findings.finished) else f" Only the best {drawn} are drawn."
-    return [
-        Figure(
-            "history",
-            "Optimisation history",
-            "Each trial's score (dots), the best so far (line) and failed trials (crosses at the "
-            f"bottom).{named_best}",
-            draw_history(findings, palette, width) if has_ended else None,
-        ),
-        Figure(
-            "learning-curves",
-            "Learning curves",
-            "Validation accuracy of every trial by epoch, the best trial in front with the epoch that "
-            "validation chose; dashed, its accuracy on what it trained on.",
-            draw_learning_curves(findings, palette, width) if findings.epochs else None,
-        ),
-        Figure(
-            "parallel-coordinates",
-            "Parallel coordinates",
-            "One line a finished trial; the stronger its colour, the better. Drag along an axis to keep the "
-            f"lines that pass there; click beside the mark to let go.{which}",
-            draw_parallel_coordinates(findings, palette, segment_width),
-        ),
-        Figure(
-            "confusion",
-            "Validation confusion of the best trial",
-            "Rows are what the raters said, columns what the model said; shares are of a row.",
-            draw_confusion(findings, palette, width) if findings.predictions else None,
-        ),
-    ]
+_SYNTHETIC_TITLE = {
+    "text": "synthetic corpus: no score on IEMOCAP",
+    "anchor": "start",
+    "fontSize": 11,
+    "fontWeight": "normal",
+    "color": PAPER.warning,
+}
 
 
 def write_page(path: Path, findings: Findings) -> None:
@@ -154,26 +89,30 @@ def render_page(findings: Findings) -> str:
     with debug_mode(False):
         figures = draw_figures(findings, PAGE)
         specs = _specify(figures, PAGE)
+    openings = describe_openings(findings)
     return environment.get_template("page.html").render(
         experiment=findings.experiment,
         is_running=findings.is_running,
         progress=describe_progress(findings),
         tiles=_list_tiles(findings),
-        statements=describe_search(findings),
+        statements=[*describe_search(findings), *_describe_follow_ups(findings), openings[0]],
+        replication=None if findings.replication is None else tabulate_replication(findings.replication),
+        leaks=[tabulate_leaks(leaks) for leaks in findings.leaks],
         figures={figure.name: figure for figure in figures},
         best_trials=tabulate_best_trials(findings, MAX_ROWS),
         search_space=tabulate_search_space(findings),
-        confusion=tabulate_confusion(findings),
-        causes=tabulate_causes(findings),
+        confusion=replace(tabulate_confusion(findings), title="Utterances by class"),
         failures=tabulate_failures(findings, MAX_ROWS),
-        openings=describe_openings(findings),
+        openings=openings,
         test_scores=tabulate_test_scores(findings),
+        test_statements=describe_test_session(findings),
+        test_tables=tabulate_test_session(findings),
         published=None if findings.is_synthetic_only else describe_published(),
         settings=tabulate_settings(findings),
         read_at=findings.read_at[:19].replace("T", " "),
         version=__version__,
         specs=_embed_json(specs),
-        layout=_embed_json({"segment": SEGMENT_PREFIX, "axisWidth": AXIS_WIDTH, "labelRoom": LABEL_ROOM}),
+        layout=_embed_json(_describe_layout()),
         library=bundle_library(),
     )
 
@@ -188,6 +127,9 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, spec in _specify(draw_figures(findings, PAPER), PAPER).items():
+            if findings.experiment.is_synthetic:
+                # Away from the page nothing else says so.
+                spec["title"] = _SYNTHETIC_TITLE
             svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
             png = vl_convert.vegalite_to_png(spec, vl_version=vegalite_version(), scale=2)
             for suffix, content in ((".svg", svg.encode("utf-8")), (".png", png)):
@@ -200,6 +142,24 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
             f"figures '{folder}': cannot be written ({error.strerror}); name another folder with --figures"
         ) from error
     return written
+
+
+def _describe_follow_ups(findings: Findings) -> list[Statement]:
+    replicated = [] if findings.replication is None else [describe_replication(findings.replication)]
+    return [*replicated, *(describe_leaks(leaks) for leaks in findings.leaks)]
+
+
+def _describe_layout() -> dict[str, object]:
+    """Return what the page's script must know to fit pictures of several views into a width."""
+    return {
+        "segment": SEGMENT_PREFIX,
+        "axisWidth": AXIS_WIDTH,
+        "labelRoom": LABEL_ROOM,
+        "axisRoom": AXIS_ROOM,
+        "panelGap": PANEL_GAP,
+        "leastPanel": LEAST_PANEL,
+        "maxColumns": MAX_COLUMNS,
+    }
 
 
 def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
@@ -233,7 +193,7 @@ def _specify(figures: Sequence[Figure], palette: Palette) -> dict[str, dict[str,
             continue
         spec = figure.picture.to_dict(validate=False)
         # A reader of screens reads the description.
-        description = f"{figure.title}. {figure.caption}"
+        description = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
         specs[figure.name] = {**spec, "config": style(palette), "description": description}
     return specs
 

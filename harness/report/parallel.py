@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from harness.report.figures import FIGURE_HEIGHT, Palette, Picture
+from harness.report.figures import FIGURE_HEIGHT, Palette, Picture, title_tooltip
 from harness.report.findings import Findings, SearchedHyperparameter
 from harness.store.records import TrialRow
 
@@ -83,9 +83,7 @@ def _pad(low: float, high: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def draw_parallel_coordinates(
-    findings: Findings, palette: Palette, segment_width: int
-) -> Picture | None:
+def draw_parallel_coordinates(findings: Findings, palette: Palette, segment_width: int) -> Picture | None:
     """Draw the finished trials' points; dragging along an axis keeps the lines that pass there.
 
     Args:
@@ -112,7 +110,7 @@ def draw_parallel_coordinates(
     is_kept: Any = brushes[0]
     for brush in brushes[1:]:
         is_kept = is_kept & brush
-    line = _LineStyle(palette, axes, is_kept)
+    line = _LineStyle(palette, axes, is_kept, segment_width + AXIS_WIDTH)
     views: list[alt.Chart | alt.LayerChart] = []
     for number, axis in enumerate(axes):
         if number:
@@ -128,6 +126,7 @@ class _LineStyle:
     palette: Palette
     axes: Sequence[Axis]
     is_kept: Any
+    title_limit: int
 
     def color(self) -> alt.Color:
         return alt.Color(
@@ -141,7 +140,9 @@ class _LineStyle:
 
     def tooltip(self) -> list[alt.Tooltip]:
         fields = [alt.Tooltip("trial:N", title="trial")]
-        return fields + [alt.Tooltip(f"shown{n}:N", title=axis.title) for n, axis in enumerate(self.axes)]
+        return fields + [
+            alt.Tooltip(f"shown{n}:N", title=title_tooltip(axis.title)) for n, axis in enumerate(self.axes)
+        ]
 
 
 def _describe_line(axes: Sequence[Axis], number: int, trial: TrialRow) -> dict[str, Any]:
@@ -207,6 +208,7 @@ def _draw_axis(
         alt.Chart(alt.Data(values=[{}]))
         .mark_text(
             text=axis.title,
+            limit=line.title_limit,
             fontSize=12,
             fontWeight=600,
             color=line.palette.ink,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.report.findings import Findings
+from harness.scoring.statistics import wilson_interval
 from harness.splits import EpochChoice, Recordings, SplitRule, Vocabulary
-from harness.statistics import wilson_interval
 from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
 
 SYNTHETIC_SENTENCE = "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP."
@@ -79,11 +79,11 @@ def describe_search(findings: Findings) -> list[Statement]:
         sealed = (
             f"Session {protocol.get('test_session', 5)} is the test set, and the search does not open it."
         )
-        statements.append(Statement("Protocol", " ".join([name, *_describe_split(protocol), sealed])))
+        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), sealed])))
     else:
         text = "The search is a script of its own: what it trains and scores on is not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
-    statements += _describe_speakers(protocol)
+    statements += describe_speakers(protocol)
     statements.append(_describe_epoch_choice(findings))
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
         text = "The vocabulary is fitted on what is scored too, as the published code does."
@@ -101,7 +101,8 @@ def describe_search(findings: Findings) -> list[Statement]:
     return statements
 
 
-def _describe_split(protocol: dict[str, object]) -> list[str]:
+def describe_split(protocol: dict[str, object]) -> list[str]:
+    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it."""
     sentences = []
     if protocol.get("recordings") == Recordings.IMPROVISED:
         sentences.append("Only improvised dialogues are used.")
@@ -117,7 +118,8 @@ def _describe_split(protocol: dict[str, object]) -> list[str]:
     return sentences
 
 
-def _describe_speakers(protocol: dict[str, object]) -> list[Statement]:
+def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
+    """Say whether training and validation share speakers; ``protocol`` as JSON has it."""
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         return [Statement("Speakers", "No speaker of the validation utterances is heard in training.")]
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:

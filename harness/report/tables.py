@@ -11,15 +11,15 @@ from datetime import datetime
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
-from harness.metrics import (
+from harness.report.findings import Findings, SearchedHyperparameter
+from harness.report.sentences import CLASS_NAMES, percent
+from harness.scoring.metrics import (
     confusion_matrix,
     predicted_classes,
     recalls,
     unweighted_accuracy,
 )
-from harness.report.findings import Findings, SearchedHyperparameter
-from harness.report.sentences import CLASS_NAMES, percent
-from harness.statistics import rank_correlation
+from harness.scoring.statistics import rank_correlation
 from harness.store.records import Hyperparameter, TrialRow, TrialStatus
 
 #: Finished trials below which a quarter of them, or a correlation, is noise.

@@ -8,8 +8,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.report.expected_best import describe_expected_best, expected_best_of
 from harness.report.findings import Findings
+from harness.report.importance import list_importances
+from harness.report.importance_figure import tabulate_importance
+from harness.report.leaks import describe_leaks, tabulate_leaks
 from harness.report.openings import tabulate_test_scores
+from harness.report.replication import describe_replication, tabulate_replication
 from harness.report.sentences import (
     Statement,
     describe_openings,
@@ -25,6 +30,8 @@ from harness.report.tables import (
     tabulate_failures,
     tabulate_search_space,
 )
+from harness.report.test_session import tabulate_test_session
+from harness.report.test_statements import describe_test_session
 
 #: Failed attempts that are listed; the page lists more, and results.db all.
 MAX_FAILURES = 5
@@ -42,31 +49,52 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     console.print(Text(title, style="bold"))
     console.print(Text(describe_progress(findings)))
     console.print()
-    _print_statements(console, describe_search(findings))
+    print_statements(console, describe_search(findings))
     for table in (
         tabulate_best_trials(findings, num_trials, is_brief=True),
         tabulate_search_space(findings),
+        tabulate_importance(list_importances(findings)),
         tabulate_confusion(findings),
         tabulate_causes(findings),
         tabulate_failures(findings, MAX_FAILURES),
     ):
-        _print_table(console, table)
+        print_table(console, table)
+    if findings.replication is not None:
+        print_table(console, tabulate_replication(findings.replication))
+        console.print()
+        print_statements(console, [describe_replication(findings.replication)])
+    for leaks in findings.leaks:
+        print_table(console, tabulate_leaks(leaks))
+        console.print()
+        print_statements(console, [describe_leaks(leaks)])
     console.print()
-    _print_statements(console, describe_openings(findings))
+    if findings.finished:
+        enough = describe_expected_best(findings, expected_best_of(findings))
+        print_statements(console, [Statement("Were there enough trials?", enough)])
+        console.print()
+    print_statements(console, describe_openings(findings))
     scores = tabulate_test_scores(findings)
-    _print_table(console, scores)
+    print_table(console, scores)
     if scores.rows and not findings.is_synthetic_only:
         console.print()
-        _print_statements(console, [describe_published()])
+        print_statements(console, [describe_published()])
+    if findings.scored_opening is not None:
+        console.print()
+        print_statements(console, describe_test_session(findings))
+    for table in tabulate_test_session(findings):
+        print_table(console, table)
 
 
-def _print_statements(console: Console, statements: Sequence[Statement]) -> None:
+def print_statements(console: Console, statements: Sequence[Statement]) -> None:
+    """Print sentences under their headings, warnings in another colour."""
     for statement in statements:
         style = "bold yellow" if statement.is_warning else "bold"
-        console.print(Text.assemble((f"{statement.heading}: ", style), statement.text))
+        mark = "" if statement.heading.endswith("?") else ":"
+        console.print(Text.assemble((f"{statement.heading}{mark} ", style), statement.text))
 
 
-def _print_table(console: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with its note; nothing where it has no row."""
     if not table.rows:
         return
     console.print()

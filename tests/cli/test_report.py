@@ -40,7 +40,11 @@ def test_experiment_and_files_can_be_named(results: Path, tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert "Experiment 1: fusion search" in done.stdout
     assert "<h1>fusion search</h1>" in page.read_text(encoding="utf-8")
-    assert len(list(figures.iterdir())) == 8
+    names = {path.stem for path in figures.iterdir()}
+    assert {"history", "hyperparameters", "confusion", "costs", "failures"} < names
+    assert {path.name for path in figures.iterdir()} == {
+        f"{name}{suffix}" for name in names for suffix in (".svg", ".png")
+    }
 
 
 @pytest.mark.parametrize(

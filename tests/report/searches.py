@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,23 @@ def score_test(
                 opening_id, TestScores(seed, kind, accuracy, accuracy, accuracy, predictions, epoch=4)
             )
     return opening_id
+
+
+def with_trials(
+    findings: Findings,
+    search_space: list[dict[str, Any]],
+    points: list[dict[str, Any]],
+    scores: list[float],
+    **changes: Any,
+) -> Findings:
+    """The same search with other finished trials, which were never written."""
+    first = findings.finished[0]
+    trials = tuple(
+        replace(first, trial_id=number, trial_index=number, hyperparameters=chosen, score=score)
+        for number, (chosen, score) in enumerate(zip(points, scores, strict=True))
+    )
+    experiment = replace(findings.experiment, search_space=json.dumps(search_space), **changes)
+    return replace(findings, experiment=experiment, trials=trials, failures=(), epochs={})
 
 
 def findings_of(path: Path, eid: int | None = None) -> Findings:

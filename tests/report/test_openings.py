@@ -3,6 +3,7 @@ from pathlib import Path
 from harness.report.openings import tabulate_test_scores
 from harness.store.records import ScoreKind
 from harness.store.results import ResultsStore
+from tests.report.scored import score_whole_opening
 from tests.report.searches import findings_of, run_search, score_test
 
 BOTH = (ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM)
@@ -33,3 +34,13 @@ def test_one_seed_has_no_deviation(store: ResultsStore, results_path: Path) -> N
 def test_opening_that_was_never_scored_has_no_row(store: ResultsStore, results_path: Path) -> None:
     score_test(store, run_search(store), scored=0)
     assert tabulate_test_scores(findings_of(results_path)).rows == ()
+
+
+def test_baselines_stand_below_the_model_and_say_what_they_are(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    table = tabulate_test_scores(findings_of(results_path))
+    assert [row[2:4] for row in table.rows] == [
+        ("validation", "2"),
+        ("nobody; baseline: majority class", "1"),
+        ("nobody; baseline: random forest on speech", "1"),
+    ]

@@ -1,9 +1,5 @@
 import json
-import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -11,65 +7,38 @@ import pytest
 from harness.errors import HarnessError
 from harness.report.figures import PAPER
 from harness.report.findings import Findings
-from harness.report.page import draw_figures, render_page, write_figures, write_page
-from harness.store.records import EpochRecord, ScoreKind, TrialStatus
+from harness.report.gallery import draw_figures
+from harness.report.page import render_page, write_figures, write_page
+from harness.store.records import (
+    EpochRecord,
+    ExperimentKind,
+    ExperimentStatus,
+    ScoreKind,
+    TrialResult,
+    TrialStatus,
+)
 from harness.store.results import ResultsStore
+from tests.report.reading import PICTURES, Reader, specs_in
+from tests.report.scored import score_whole_opening
 from tests.report.searches import (
     begin_search,
     begin_trial,
+    fail_trial,
     findings_of,
     point,
     run_search,
     run_trial,
     score_test,
+    validation_predictions,
 )
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Reader(HTMLParser):
-    """Collects what a page loads, its ids, and its text outside of scripts and styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-        self.texts: list[str] = []
-        self._inside: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.loaded += [str(values[name]) for name in ("src", "href") if values.get(name)]
-        self.ids += [str(values["id"])] if "id" in values else []
-        if tag in ("script", "style"):
-            self._inside.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._inside and self._inside[-1] == tag:
-            self._inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self._inside:
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", "".join(self.texts))
-
-
-def specs_in(html: str) -> dict[str, object]:
-    found = re.search(r'<script type="application/json" id="specs">(.*?)</script>', html, re.DOTALL)
-    assert found is not None
-    specs: dict[str, object] = json.loads(found[1])
-    return specs
+from tests.store.experiments import an_experiment
 
 
 def test_page_loads_nothing_and_holds_all_pictures(searched: Path) -> None:
     html = render_page(findings_of(searched))
     reader = Reader(html)
     assert reader.loaded == ["data:,"]
-    assert list(specs_in(html)) == ["history", "learning-curves", "parallel-coordinates", "confusion"]
+    assert list(specs_in(html)) == PICTURES
     assert set(specs_in(html)) <= set(reader.ids) and len(set(reader.ids)) == len(reader.ids)
 
 
@@ -113,7 +82,13 @@ def test_page_of_a_search_that_has_just_begun(store: ResultsStore, results_path:
     text = Reader(html).text
     assert specs_in(html) == {}
     assert "0 of 30 trials finished; the search is still running." in text
-    assert "No trial has finished yet." in text and text.count("Nothing to draw yet.") == 4
+    assert "No trial has finished yet." in text and text.count("Nothing to draw yet.") == 6
+    for words in (
+        "From 3 finished trials on; 0 trials so far.",
+        "From 12 finished trials on; 0 trials so far.",
+    ):
+        assert words in text
+    assert "No attempt has failed." in text
 
 
 def test_page_of_a_running_search_shows_the_curves_of_unfinished_trials(
@@ -127,9 +102,95 @@ def test_page_of_a_running_search_shows_the_curves_of_unfinished_trials(
     assert "0 of 30 trials finished, 2 running" in Reader(html).text
 
 
-def test_page_of_one_trial_has_every_picture(store: ResultsStore, results_path: Path) -> None:
+def test_page_of_one_trial_has_every_picture_but_those_of_many(
+    store: ResultsStore, results_path: Path
+) -> None:
     run_trial(store, begin_search(store), 0, 1, 0.6, num_epochs=1)
-    assert len(specs_in(render_page(findings_of(results_path)))) == 4
+    drawn = list(specs_in(render_page(findings_of(results_path))))
+    assert drawn == [name for name in PICTURES if name not in ("expected-best", "failures")]
+
+
+def test_page_of_failures_alone_shows_them(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store)
+    for trial_index in range(3):
+        fail_trial(store, eid, trial_index, TrialStatus.OUT_OF_MEMORY)
+    store.update_experiment(eid, ExperimentStatus.FAILED)
+    html = render_page(findings_of(results_path))
+    assert list(specs_in(html)) == ["history", "hyperparameters", "costs", "failures"]
+    assert "No epoch has been recorded." in html and "No predictions have been recorded." in html
+
+
+def test_page_of_a_foreign_script_that_seeks_the_least(store: ResultsStore, results_path: Path) -> None:
+    space = [{"name": "x1", "range": [-5.0, 10.0], "type": "float"}]
+    record = an_experiment(
+        protocol="{}", protocol_name="", system="", target="min", search_space=json.dumps(space)
+    )
+    eid = store.create_experiment(record)
+    for trial_index in range(20):
+        x1 = -5 + 0.75 * trial_index
+        trial_id = store.start_trial(eid, trial_index, trial_index, {"x1": x1})
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=x1**2)
+    html = render_page(findings_of(results_path))
+    assert set(specs_in(html)) == {
+        "history",
+        "expected-best",
+        "importance",
+        "hyperparameters",
+        "parallel-coordinates",
+        "costs",
+    }
+    text = Reader(html).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "crosses at the top failed" in text and "More than chance: x1" in text and "points" not in text
+
+
+def test_headings_go_down_one_level_at_a_time(searched: Path) -> None:
+    headings = Reader(render_page(findings_of(searched))).headings
+    assert headings[0] == 1 and headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(headings, headings[1:], strict=False))
+
+
+def test_page_can_be_walked_without_a_mouse_and_without_eyes(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store, num_trials=14))
+    html = render_page(findings_of(results_path))
+    reader = Reader(html)
+    links = [str(values["href"])[1:] for tag, values in reader.tags if tag == "a"]
+    assert links[0] == "content" and len(links) == 9 and set(links) <= set(reader.ids)
+    names = [tag for tag, _ in reader.tags]
+    assert names.count("table") == names.count("caption") > 10
+    assert all("scope" in values for tag, values in reader.tags if tag == "th")
+    described = [values for tag, values in reader.tags if tag == "figure"]
+    assert len(described) == 10
+    for values in described:
+        assert {values["aria-labelledby"], values["aria-describedby"]} <= set(reader.ids)
+    specs = specs_in(html)
+    assert all(len(spec["description"]) > 60 for spec in specs.values())
+
+
+def test_page_shows_what_was_scored_on_the_test_set(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store, num_trials=3))
+    html = render_page(findings_of(results_path))
+    text = Reader(html).text
+    for words in (
+        "What this experiment's model scored there",
+        "Test set: by class",
+        "Test set: against baselines",
+    ):
+        assert words in text
+    assert "reliability" in specs_in(html) and "`" not in text
+
+
+def test_page_says_how_much_of_the_best_score_was_luck(store: ResultsStore, results_path: Path) -> None:
+    eid = run_search(store, num_trials=3)
+    settings = json.dumps({"searched_eid": eid, "searched_trial": 2})
+    replicated = store.create_experiment(an_experiment(kind=ExperimentKind.REPLICATION, settings=settings))
+    for number, score in enumerate((0.6, 0.65)):
+        trial_id = store.start_trial(replicated, number, number, {})
+        predictions = validation_predictions(round(20 * score))
+        store.record_result(trial_id, TrialResult(score, 3, 4, predictions, None, 61.0))
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=score)
+    text = Reader(render_page(findings_of(results_path, eid))).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "The search's best of 3, trial 2, scored 75.0 % on validation; 2 new seeds" in text
+    assert "mean of 2 new seeds" in text
 
 
 def test_page_of_a_thousand_trials_of_thirty_epochs_stays_below_three_megabytes(searched: Path) -> None:
@@ -176,7 +237,8 @@ def test_page_that_cannot_be_written_gives_one_sentence(searched: Path, tmp_path
 def test_same_pictures_are_written_as_svg_and_png(searched: Path, tmp_path: Path) -> None:
     findings = findings_of(searched)
     written = write_figures(tmp_path / "my figures", findings)
-    names = [figure.name for figure in draw_figures(findings, PAPER)]
+    names = [figure.name for figure in draw_figures(findings, PAPER) if figure.picture is not None]
+    assert sorted(names) == sorted(PICTURES)
     assert [path.name for path in written] == [
         f"{name}{suffix}" for name in names for suffix in (".svg", ".png")
     ]
@@ -184,6 +246,16 @@ def test_same_pictures_are_written_as_svg_and_png(searched: Path, tmp_path: Path
         content = path.read_bytes()
         assert content.startswith(b"<svg" if path.suffix == ".svg" else b"\x89PNG\r\n")
         assert b"var(--" not in content
+        assert path.suffix == ".png" or b"synthetic corpus: no score on IEMOCAP" in content
+
+
+def test_pictures_of_real_recordings_have_no_such_title(
+    store: ResultsStore, results_path: Path, tmp_path: Path
+) -> None:
+    run_trial(store, begin_search(store, is_synthetic=False), 0, 1, 0.6)
+    written = write_figures(tmp_path / "figures", findings_of(results_path))
+    drawings = [path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"]
+    assert drawings and not any("synthetic" in drawing for drawing in drawings)
 
 
 def test_figures_that_cannot_be_written_give_one_sentence(searched: Path, tmp_path: Path) -> None:
@@ -193,45 +265,3 @@ def test_figures_that_cannot_be_written_give_one_sentence(searched: Path, tmp_pa
     assert str(caught.value) == (
         f"figures '{tmp_path}/figures': cannot be written (File exists); name another folder with --figures"
     )
-
-
-#: Inside a frame a page can be narrower than the 500 pixels that Chromium gives a window at least.
-FRAME = """<!DOCTYPE html><body style="margin: 0">
-<script>addEventListener("message", (event) => { document.title = event.data; });</script>
-<iframe src="page.html" style="width: WIDTHpx; height: 900px; border: 0"></iframe></body>"""
-MEASURE = """<script>
-setTimeout(() => {
-  const page = document.documentElement;
-  const drawn = [...document.querySelectorAll(".picture svg")].map((svg) => svg.parentElement.id);
-  parent.postMessage([page.clientWidth, page.scrollWidth, ...drawn].join(" "), "*");
-}, 3000);
-</script></body>"""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize("width", [390, 900, 1400])
-def test_browser_draws_every_picture_and_the_page_fits_its_width(
-    searched: Path, tmp_path: Path, width: int
-) -> None:
-    before, _, after = render_page(findings_of(searched)).rpartition("</body>")
-    (tmp_path / "page.html").write_text(before + MEASURE + after, encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
-    assert CHROMIUM is not None
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=10000",
-        f"--window-size={width + 20},1000",
-        "--dump-dom",
-        frame.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
-    (title,) = re.findall("<title>(.*)</title>", done.stdout)
-    page_width, content_width, *drawn = title.split()
-    assert drawn == ["history", "learning-curves", "parallel-coordinates", "confusion"]
-    assert int(content_width) == int(page_width) <= width

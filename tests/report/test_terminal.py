@@ -6,6 +6,7 @@ from rich.console import Console
 from harness.report.terminal import print_report
 from harness.store.records import TrialStatus
 from harness.store.results import ResultsStore
+from tests.report.scored import score_whole_opening
 from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, score_test
 
 
@@ -48,6 +49,22 @@ def test_published_number_is_taken_apart_beside_scores_on_real_recordings(
     assert "is 780 of 1098 test utterances at the best of thirty epochs" in " ".join(
         printed(results_path).split()
     )
+
+
+def test_many_trials_are_told_by_importance_and_by_whether_they_were_enough(
+    store: ResultsStore, results_path: Path
+) -> None:
+    run_search(store, num_trials=14)
+    text = " ".join(printed(results_path).split())
+    assert "Importance of hyperparameters" in text and "share of variation" in text
+    assert "Were there enough trials? Going from 7 to 14 trials brought an expected" in text
+
+
+def test_what_was_scored_on_the_test_set_is_taken_apart(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store, num_trials=2))
+    text = " ".join(printed(results_path, width=160).split())
+    for words in ("What was scored: Opening 1", "Test set: by class", "Test set: calibration"):
+        assert words in text, words
 
 
 def test_text_of_a_job_is_not_taken_for_markup(store: ResultsStore, results_path: Path) -> None:

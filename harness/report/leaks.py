@@ -1,0 +1,83 @@
+"""What each leak buys, in words and numbers: the best point under ever stricter splits, on the same utterances."""
+
+from __future__ import annotations
+
+from harness.leak_splits import BOUGHT_BY, SHARED
+from harness.report.follow_ups import Leaks
+from harness.report.sentences import SYNTHETIC_SENTENCE, Statement, plural
+from harness.report.tables import Table
+from harness.scoring.significance import PairedBootstrap
+
+
+def describe_leaks(leaks: Leaks) -> Statement:
+    """Say what was compared, and how many points sharing everything buys."""
+    most = leaks.scores[0]
+    assert most.above_strictest is not None
+    gained = most.above_strictest
+    where = "of the test session" if leaks.opens_test else "of the search's sessions"
+    seeds = "1 seed" if len(leaks.seeds) == 1 else f"{len(leaks.seeds)} seeds, each with another draw of them"
+    text = (
+        f"The point of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each split and "
+        f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
+        f"buys {_write_points(gained)} points over one that shares neither actor nor script"
+    )
+    text += "." if _is_sure(gained) else ", which these utterances do not tell from none."
+    text += (
+        f" In brackets: 95 % bootstrap over the {gained.interval.drawn} scored, for the same ones are scored under "
+        "every split."
+    )
+    if gained.interval.is_too_narrow:
+        text += " There are fewer than 10 dialogues, so utterances were drawn: too narrow."
+    if leaks.opens_test:
+        text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
+    else:
+        text += " Validation chose the epoch on the utterances that it scores, as in a search."
+    if leaks.is_synthetic:
+        text += f" {SYNTHETIC_SENTENCE}"
+    return Statement("What leaks buy", text, is_warning=gained.difference > 0)
+
+
+def tabulate_leaks(leaks: Leaks) -> Table:
+    """List the splits with what each shares, scores, and gains."""
+    rows = [
+        (
+            score.split.value,
+            SHARED[score.split],
+            f"{100 * score.accuracy:.1f}",
+            "" if score.spread.num_values == 1 else f"{100 * score.spread.deviation:.1f}",
+            "" if score.above_strictest is None else _write_points(score.above_strictest),
+            "" if score.above_next is None else _write_points(score.above_next),
+            BOUGHT_BY.get(score.split, ""),
+        )
+        for score in leaks.scores
+    ]
+    columns = (
+        "split",
+        "training shares",
+        "accuracy, %",
+        "spread over seeds",
+        "above the strictest, points",
+        "above the next, points",
+        "bought by",
+    )
+    note = (
+        f"{_write_sizes(leaks)} training utterances under each split; accuracy of all {leaks.num_scored} scored "
+        "utterances, sample standard deviation over the seeds, and gains with their 95 % bootstrap interval."
+    )
+    title = "What leaks buy" + (" (test session opened)" if leaks.opens_test else " (validation)")
+    return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
+
+
+def _write_sizes(leaks: Leaks) -> str:
+    fewest, most = leaks.num_train
+    return str(most) if fewest == most else f"{fewest} to {most}"
+
+
+def _write_points(gain: PairedBootstrap) -> str:
+    low, high = gain.interval.low, gain.interval.high
+    mark = "*" if gain.interval.is_too_narrow else ""
+    return f"{100 * gain.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}"
+
+
+def _is_sure(gain: PairedBootstrap) -> bool:
+    return gain.interval.low > 0 or gain.interval.high < 0

@@ -1,0 +1,39 @@
+"""An opening of the test set with everything in it: two seeds, two baselines, transcripts seen and not."""
+
+from harness.scoring.metrics import macro_f1, predicted_classes, unweighted_accuracy, weighted_accuracy
+from harness.store.records import Prediction, ScoreKind, TestScores
+from harness.store.results import ResultsStore
+from tests.scored import answer_dialogues
+from tests.store.experiments import an_opening
+
+COMMAND = "harness retrain-best --test --seeds 2"
+
+
+def score(seed: int, kind: ScoreKind, predictions: list[Prediction], epoch: int | None = 4) -> TestScores:
+    outcome = predicted_classes(predictions)
+    scores = (weighted_accuracy(*outcome), unweighted_accuracy(*outcome), macro_f1(*outcome))
+    return TestScores(seed, kind, *scores, tuple(predictions), epoch)
+
+
+def score_whole_opening(
+    store: ResultsStore,
+    eid: int,
+    num_dialogues: int = 12,
+    baselines: tuple[ScoreKind, ...] = (ScoreKind.BASELINE_MAJORITY, ScoreKind.BASELINE_SPEECH_FOREST),
+    kind: ScoreKind = ScoreKind.VALIDATION_CHOSEN,
+) -> int:
+    """Every dialogue has four turns, one of each class: three and two of them right, one by the baselines."""
+    opening_id = store.record_opening(
+        an_opening(eid, seeds=(1, 2), command=COMMAND, opened_at="2026-02-03T04:05:06.789+00:00")
+    )
+    rights = {1: [True, True, True, False], 2: [True, True, False, False]}
+    for seed, right in rights.items():
+        store.record_test_scores(opening_id, score(seed, kind, answer_dialogues([right] * num_dialogues)))
+    for baseline in baselines:
+        predictions = answer_dialogues([[False, False, False, True]] * num_dialogues, confidence=0.4)
+        store.record_test_scores(opening_id, score(1, baseline, predictions, epoch=None))
+    names = sorted(prediction.utterance_id for prediction in answer_dialogues([[True] * 4] * num_dialogues))
+    store.record_test_utterances(
+        opening_id, {name: None if number == 0 else number % 2 == 1 for number, name in enumerate(names)}
+    )
+    return opening_id

@@ -1,0 +1,101 @@
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.report.expected_best import (
+    describe_expected_best,
+    draw_expected_best,
+    estimate_expected_best,
+    expected_best_of,
+    tabulate_expected_best,
+    weigh_order,
+)
+from harness.report.figures import PAPER
+from harness.store.results import ResultsStore
+from tests.report.pictures import draw_to_svg, rows_of
+from tests.report.searches import begin_search, findings_of, run_search, run_trial, with_trials
+
+
+@pytest.mark.parametrize("target", ["max", "min"])
+def test_estimate_is_the_mean_over_all_choices_of_so_many_trials(target: str) -> None:
+    scores = np.random.default_rng(0).normal(size=7)
+    best = max if target == "max" else min
+    found = estimate_expected_best(scores, target)
+    assert found.num_trials.tolist() == list(range(1, 8))
+    for count, expected in zip(found.num_trials, found.expected, strict=True):
+        means = [best(chosen) for chosen in combinations(scores, count)]
+        assert expected == pytest.approx(np.mean(means))
+    assert (found.low <= found.expected + 1e-12).all() and (found.expected <= found.high + 1e-12).all()
+    assert found.from_half == pytest.approx(abs(found.expected[-1] - found.expected[2]))
+    assert found.from_half_low <= found.from_half <= found.from_half_high
+
+
+def test_estimate_does_not_lean_to_one_side() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.mean(generator.normal(size=(20_000, 10)).max(axis=1))
+    found = [estimate_expected_best(generator.normal(size=20), "max").expected[9] for _ in range(400)]
+    assert abs(np.mean(found) - truth) < 3 * np.std(found) / 20
+
+
+@pytest.mark.parametrize("num_scores", [1, 1000, 5000])
+def test_weights_of_thousands_of_trials_are_numbers(num_scores: int) -> None:
+    weights = weigh_order(num_scores, np.array(sorted({1, num_scores // 2 or 1, num_scores})))
+    assert np.isfinite(weights).all() and weights.sum(axis=1) == pytest.approx(1)
+    assert weights[-1].argmax() == num_scores - 1 and weights[-1, -1] == pytest.approx(1)
+
+
+def test_sentence_says_what_the_second_half_brought(searched: Path) -> None:
+    findings = findings_of(searched)
+    found = expected_best_of(findings)
+    text = describe_expected_best(findings, found)
+    assert found is not None
+    assert text.startswith(
+        "Going from 5 to 10 trials brought an expected 2.3 points (72.7 % to 75.0 %; 95 % "
+    )
+    assert text.endswith("one standard error of an accuracy over the 20 validation utterances is 9.7 points.")
+    assert f"interval {100 * found.from_half_low:.1f} to {100 * found.from_half_high:.1f})" in text
+
+
+def test_score_that_is_no_accuracy_has_no_points(searched: Path) -> None:
+    findings = with_trials(findings_of(searched), [], [{}] * 4, [8.0, 4.0, 2.0, 1.0], target="min")
+    text = describe_expected_best(findings, expected_best_of(findings))
+    assert text.startswith("Going from 2 to 4 trials brought an expected 0.833 (1.833 to 1; 95 % interval ")
+    assert "points" not in text and "%" not in text.replace("95 % interval", "")
+
+
+def test_two_trials_are_too_few(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store)
+    run_trial(store, eid, 0, 2, 0.5)
+    run_trial(store, eid, 1, 2, 0.6)
+    findings = findings_of(results_path)
+    assert expected_best_of(findings) is None
+    assert describe_expected_best(findings, None) == "From 3 finished trials on; 2 trials so far."
+    assert tabulate_expected_best(findings, None).rows == ()
+
+
+def test_table_halves_the_number_of_trials(searched: Path) -> None:
+    findings = findings_of(searched)
+    rows = tabulate_expected_best(findings, expected_best_of(findings)).rows
+    assert [row[0] for row in rows] == ["1", "2", "5", "10"]
+    assert rows[0][1] == "62.5 %" and rows[-1][1] == "75.0 %" and rows[-1][2].endswith(" to 75.0 %")
+
+
+def test_table_halves_the_number_of_trials_of_a_long_search(searched: Path) -> None:
+    scores = np.random.default_rng(0).random(999).tolist()
+    findings = with_trials(findings_of(searched), [], [{}] * 999, scores)
+    rows = tabulate_expected_best(findings, expected_best_of(findings)).rows
+    assert [int(row[0]) for row in rows] == [1, 3, 7, 15, 31, 62, 124, 249, 499, 999]
+
+
+def test_picture_has_every_number_of_trials_and_the_interval(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=6)
+    findings = findings_of(results_path)
+    found = expected_best_of(findings)
+    assert found is not None
+    picture = draw_expected_best(findings, found, PAPER, 400)
+    rows = rows_of(picture)
+    assert [row["trials"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["expected"] == rows[-1]["high"] == 0.75 and rows[0]["low"] < 0.625 < rows[0]["high"]
+    assert "expected best validation accuracy" in draw_to_svg(picture)

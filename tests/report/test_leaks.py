@@ -1,0 +1,118 @@
+"""What leaks buy, in words and in a table: the gains are of the same utterances, with their intervals."""
+
+import json
+
+import pytest
+
+from harness.corpus.utterances import CLASSES
+from harness.leak_splits import LeakSplit
+from harness.report.follow_ups import read_leaks
+from harness.report.leaks import describe_leaks, tabulate_leaks
+from harness.store.records import ExperimentKind, Prediction, ScoreKind, TestScores, TrialResult, TrialStatus
+from harness.store.results import ResultsStore
+from tests.report.searches import begin_search, run_trial
+from tests.store.experiments import an_experiment, an_opening
+
+SPLITS = list(LeakSplit)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+def predict(seed, num_right, num_dialogues=12):
+    """Twenty utterances of as many classes, the first ones right."""
+    predictions = []
+    for number in range(20):
+        predicted = number % 4 if number < num_right else (number + 1) % 4
+        name = f"Ses0{5 - seed}F_impro{number % num_dialogues:02d}_F{number:03d}"
+        predictions.append(Prediction(name, CLASSES[number % 4], CLASSES[predicted], (0.25,) * 4))
+    return tuple(predictions)
+
+
+def score(store, eid, split, right_by_seed, opens_test=False, **changes):
+    draws = {str(seed): {"num_train": 30 + seed} for seed in right_by_seed}
+    settings = {
+        "searched_eid": eid, "searched_trial": 0, "split": split.value, "opens_test": opens_test, "draws": draws
+    }
+    scored = store.create_experiment(an_experiment(kind=ExperimentKind.LEAKS, settings=json.dumps(settings | changes)))
+    opening_id = store.record_opening(an_opening(None)) if opens_test else None
+    for seed, num_right in right_by_seed.items():
+        trial_id = store.start_trial(scored, seed, seed, {})
+        predictions = predict(seed, num_right)
+        accuracy = num_right / 20
+        validation = predict(1, 3)[:4] if opens_test else predictions
+        store.record_result(trial_id, TrialResult(0.75 if opens_test else accuracy, 1, 1, validation, None, 1.0))
+        if opens_test:
+            kind = ScoreKind.VALIDATION_CHOSEN
+            scores = TestScores(seed, kind, accuracy, accuracy, accuracy, predictions, 1)
+            store.record_trial_test_scores(trial_id, opening_id, scores)
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=0.75 if opens_test else accuracy)
+
+
+def search(store):
+    eid = begin_search(store, is_synthetic=False)
+    run_trial(store, eid, 0, 1, 0.75)
+    return store.experiment(eid)
+
+
+def test_gains_are_over_the_strictest_and_over_the_next_and_of_seeds_that_all_splits_have(store):
+    experiment = search(store)
+    right = [{1: 18, 2: 16, 3: 1}, {1: 12, 2: 14}, {1: 12, 2: 12}, {1: 10, 2: 10}]
+    for split, of_split in zip(SPLITS, right, strict=True):
+        score(store, experiment.eid, split, of_split)
+    leaks = read_leaks(store, experiment)
+    assert (leaks.seeds, leaks.num_scored, leaks.num_train, leaks.opens_test) == ((1, 2), 40, (31, 32), False)
+    assert [found.accuracy for found in leaks.scores] == pytest.approx([0.85, 0.65, 0.6, 0.5])
+    assert leaks.scores[0].spread.deviation == pytest.approx(0.0707, abs=1e-4)
+    gains = [found.above_strictest.difference for found in leaks.scores[:3]]
+    steps = [found.above_next.difference for found in leaks.scores[:3]]
+    assert gains == pytest.approx([0.35, 0.15, 0.1]) and steps == pytest.approx([0.2, 0.05, 0.1])
+    assert leaks.scores[-1].above_strictest is None and leaks.scores[-1].above_next is None
+    assert leaks.scores[0].above_strictest.interval.drawn == "dialogues"
+
+    table = tabulate_leaks(leaks)
+    assert table.title == "What leaks buy (validation)" and [row[0] for row in table.rows] == [*LeakSplit]
+    assert table.rows[0][2:4] == ("85.0", "7.1") and table.rows[0][4].startswith("+35.0 [+")
+    assert table.rows[3][4:] == ("", "", "")
+    statement = describe_leaks(leaks)
+    assert statement.text.startswith(
+        "The point of trial 0, trained on 31 to 32 utterances under each split and scored on the same 40 utterances of "
+        "the search's sessions (2 seeds, each with another draw of them): a random split buys +35.0 [+"
+    )
+    assert "95 % bootstrap over the dialogues scored" in statement.text and statement.is_warning
+
+
+def test_a_gain_that_may_be_none_is_called_so(store):
+    experiment = search(store)
+    for split, num_right in zip(SPLITS, (11, 10, 10, 10), strict=True):
+        score(store, experiment.eid, split, {1: num_right})
+    text = describe_leaks(read_leaks(store, experiment)).text
+    assert "which these utterances do not tell from none" in text
+    assert tabulate_leaks(read_leaks(store, experiment)).rows[0][3] == ""
+
+
+def test_scores_of_the_test_session_are_read_apart_and_labelled(store):
+    experiment = search(store)
+    for split, num_right in zip(SPLITS, (16, 14, 12, 10), strict=True):
+        score(store, experiment.eid, split, {1: num_right}, opens_test=True)
+    assert read_leaks(store, experiment) is None
+    leaks = read_leaks(store, experiment, opens_test=True)
+    assert [found.accuracy for found in leaks.scores] == [0.8, 0.7, 0.6, 0.5]
+    assert tabulate_leaks(leaks).title == "What leaks buy (test session opened)"
+    assert "20 utterances of the test session" in describe_leaks(leaks).text
+
+
+def test_nothing_is_read_before_every_split_has_a_seed_or_of_another_trial(store):
+    experiment = search(store)
+    for split in SPLITS[:3]:
+        score(store, experiment.eid, split, {1: 10})
+    assert read_leaks(store, experiment) is None
+    score(store, experiment.eid, SPLITS[3], {1: 10}, searched_trial=5)
+    assert read_leaks(store, experiment) is None
+    score(store, experiment.eid, SPLITS[3], {1: 10})
+    assert read_leaks(store, experiment) is not None
+    run_trial(store, experiment.eid, 1, 2, 0.9)
+    assert read_leaks(store, experiment) is None

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from harness.report.figures import PAGE, PAPER
+from harness.report.reliability import draw_reliability
+from harness.store.results import ResultsStore
+from tests.report.scored import score_whole_opening
+from tests.report.searches import findings_of, run_search
+
+
+def test_a_dot_for_each_bin_that_is_used(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    for palette, width in ((PAPER, 720), (PAGE, "container")):
+        picture = draw_reliability(findings_of(results_path), palette, width)
+        spec = picture.to_dict()
+        rows = spec["datasets"]["reliability"]
+        assert sum(row["utterances"] for row in rows) == 48
+        assert all(0 <= row["right"] <= 1 and 0.25 <= row["confidence"] <= 1 for row in rows)
+        assert spec["width"] == width
+
+
+def test_nothing_is_drawn_before_the_test_set_was_scored(store: ResultsStore, results_path: Path) -> None:
+    run_search(store)
+    assert draw_reliability(findings_of(results_path), PAPER, 720) is None

@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import pytest
+
+from harness.report.tables import Table
+from harness.report.test_session import tabulate_test_session
+from harness.report.test_statements import describe_test_session
+from harness.store.records import ScoreKind
+from harness.store.results import ResultsStore
+from tests.report.scored import COMMAND, score_whole_opening
+from tests.report.searches import findings_of, run_search
+
+LABEL = "Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
+
+
+@pytest.fixture
+def tables(store: ResultsStore, results_path: Path) -> dict[str, Table]:
+    score_whole_opening(store, run_search(store))
+    return {table.title: table for table in tabulate_test_session(findings_of(results_path))}
+
+
+def test_every_table_says_whose_numbers_it_holds(tables: dict[str, Table]) -> None:
+    assert list(tables) == [
+        "Test set: scores",
+        "Test set: by class",
+        "Test set: by group",
+        "Test set: confusion",
+        "Test set: against baselines",
+        "Test set: calibration",
+        "Test set: reliability",
+    ]
+    assert all(table.note.startswith(LABEL) for table in tables.values())
+    assert all(len(row) == len(table.columns) for table in tables.values() for row in table.rows)
+    assert all(table.numbers <= set(table.columns) for table in tables.values())
+
+
+def test_scores_stand_with_mean_deviation_spread_and_interval(tables: dict[str, Table]) -> None:
+    weighted, unweighted, _ = tables["Test set: scores"].rows
+    # Seeds of 75 and 50 %, alike in every dialogue; averaged, the turns that they disagree on are a tie.
+    assert weighted[:5] == ("weighted accuracy", "62.5", "17.7", "50.0 to 75.0", "62.5 to 62.5")
+    assert unweighted[:5] == ("unweighted accuracy", "62.5", "17.7", "50.0 to 75.0", "62.5 to 62.5")
+
+
+def test_classes_stand_with_precision_recall_and_f1(tables: dict[str, Table]) -> None:
+    anger, excitement, neutral, sadness = tables["Test set: by class"].rows
+    # Anger is all right in both seeds, and what the others take sadness for: 12 of 24.
+    assert anger == ("anger", "12", "50.0 ± 0.0", "100.0 ± 0.0", "100.0 to 100.0", "66.7 ± 0.0")
+    assert neutral[2:4] == ("100.0 (1 of 2 seeds)", "50.0 ± 70.7")
+    assert sadness[2:4] == ("0.0 (1 of 2 seeds)", "0.0 ± 0.0")
+    assert excitement[1] == "12"
+
+
+def test_groups_stand_side_by_side(tables: dict[str, Table]) -> None:
+    table = tables["Test set: by group"]
+    assert [row[:2] for row in table.rows] == [
+        ("improvised", "48"),
+        ("transcript seen in training", "24"),
+        ("transcript not seen", "23"),
+        ("speaker Ses05F", "24"),
+        ("speaker Ses05M", "24"),
+        ("speaker wears the markers", "24"),
+        ("listener wears the markers", "24"),
+    ]
+    assert "1 utterance without a word: neither seen nor not seen." in table.note
+
+
+def test_confusion_stands_as_mean_counts_and_shares(tables: dict[str, Table]) -> None:
+    confusion = tables["Test set: confusion"]
+    assert confusion.rows[2] == ("neutral", "0.0 (0.0 %)", "0.0 (0.0 %)", "6.0 (50.0 %)", "6.0 (50.0 %)")
+
+
+def test_baselines_stand_with_both_tests(tables: dict[str, Table]) -> None:
+    table = tables["Test set: against baselines"]
+    majority, forest = table.rows
+    assert majority[0] == "majority class" and forest[0] == "random forest on speech"
+    assert majority[1:5] == ("25.0", "+37.5", "+37.5 to +37.5", "100.0 %")
+    # Averaged, the model has three of four right, the baseline the fourth: 12 of 48 by a fair coin.
+    assert majority[5:] == ("36 : 12", "0.0007")
+    assert "is the exact binomial one, two-sided" in table.note and "its p is too small" in table.note
+
+
+def test_calibration_stands_for_one_seed_the_average_and_each_baseline(tables: dict[str, Table]) -> None:
+    table = tables["Test set: calibration"]
+    assert [row[0] for row in table.rows] == [
+        "one seed, mean of 2",
+        "the model, seeds averaged",
+        "majority class",
+        "random forest on speech",
+    ]
+    # At 70 %, seeds are right in 75 and in 50 % of the cases.
+    assert table.rows[0][1] == "12.5"
+    # One of four at 40 %.
+    assert table.rows[2][1] == "15.0"
+    assert "10 bins of equal width (Guo et al. 2017)" in table.note
+
+
+def test_reliability_lists_the_bins_that_are_used(tables: dict[str, Table]) -> None:
+    rows = tables["Test set: reliability"].rows
+    assert sum(int(row[1]) for row in rows) == 48
+    assert rows[-1][0] == "60 to 70" and rows[-1][2] == "70.0"
+
+
+def test_an_unscored_folder_has_no_table(store: ResultsStore, results_path: Path) -> None:
+    run_search(store)
+    findings = findings_of(results_path)
+    assert tabulate_test_session(findings) == [] and describe_test_session(findings) == []
+
+
+def test_few_dialogues_are_starred_and_said(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store, is_synthetic=False), num_dialogues=5)
+    findings = findings_of(results_path)
+    scores, *_ = tabulate_test_session(findings)
+    assert scores.rows[0][4].endswith("*") and "* Fewer than 10 dialogues" in scores.note
+    assert "corpus c0ffee." in scores.note
+    said = {statement.heading: statement for statement in describe_test_session(findings)}
+    assert said["What the intervals mean"].is_warning
+    assert said["What the intervals mean"].text.startswith("With 5 dialogues, fewer than 10,")
+
+
+def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
+    store: ResultsStore, results_path: Path
+) -> None:
+    score_whole_opening(store, run_search(store))
+    said = {statement.heading: statement.text for statement in describe_test_session(findings_of(results_path))}
+    assert said["What was scored"].startswith(f"{LABEL} The corpus is synthetic")
+    assert f"with `{COMMAND}`: 48 utterances of 12 dialogues." in said["What was scored"]
+    assert "Validation chose the number of epochs" in said["Who chose the epoch"]
+    assert "10 000 draws of 12 dialogues" in said["What the intervals mean"]
+    assert "of these 2 speakers." in said["What the intervals mean"]
+    assert said["Baselines left out"].startswith(
+        "Not scored in this opening: TF-IDF, logistic regression, average of TF-IDF and forest ("
+    )
+
+
+def test_an_optimistic_score_is_said_to_be_one(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store), kind=ScoreKind.TEST_MAXIMUM, baselines=())
+    findings = findings_of(results_path)
+    said = {statement.heading: statement for statement in describe_test_session(findings)}
+    assert said["Who chose the epoch"].is_warning and "optimistic" in said["Who chose the epoch"].text
+    assert "maximum over test epochs (optimistic)" in tabulate_test_session(findings)[0].note
+    assert said["Baselines"].text == "This opening scored no baseline: nothing stands beside the model."
+    (against,) = [table for table in tabulate_test_session(findings) if table.title == "Test set: against baselines"]
+    assert against.rows == ()
+
+
+def test_every_kind_of_score_can_be_taken_apart(store: ResultsStore, results_path: Path) -> None:
+    eid = run_search(store)
+    kinds = [kind for kind in ScoreKind if not kind.is_baseline]
+    for kind in kinds:
+        score_whole_opening(store, eid, kind=kind)
+        assert findings_of(results_path).scored_opening is not None
+    assert findings_of(results_path).scored_opening.assessment.kind is ScoreKind.VALIDATION_CHOSEN
