@@ -30,17 +30,25 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "synth": LazyCommand("harness.cli.synth", "synth", "Write the synthetic corpus into a folder."),
     "prepare": LazyCommand("harness.cli.prepare", "prepare", "Read a corpus and prepare its features."),
     "systems": LazyCommand("harness.cli.systems", "systems", "List the systems and what each searches."),
+    "watch": LazyCommand("harness.cli.watch", "watch", "Show a running search as it goes."),
     "report": LazyCommand("harness.cli.report", "report", "Show what a search found, and write its page."),
     "retrain-best": LazyCommand(
         "harness.cli.retrain", "retrain_best", "Train the best trial's point on train + validation."
     ),
+    "replicate": LazyCommand(
+        "harness.cli.replicate", "replicate", "Train the best point with new seeds: how much of its score was luck."
+    ),
+    "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best point under other splits: what each leak buys."),
     "tables": LazyCommand(
         "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its figures beside ours."
     ),
+    "compare": LazyCommand("harness.cli.compare", "compare", "Set experiments side by side."),
+    "export": LazyCommand("harness.cli.export", "export", "Write trials, epochs or scores as CSV or Parquet."),
     "check": LazyCommand(
-        "harness.cli.check", "check", "Tell what a corpus lacks, or what a results folder contradicts."
+        "harness.cli.check", "check", "Tell what a corpus lacks, a split shares, or a results folder contradicts."
     ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
+    "completion": LazyCommand("harness.cli.completion", "completion", "Print what a shell completes commands with."),
 }
 
 

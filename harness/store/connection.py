@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.store.database import Database
+from harness.store.metadata import write_metadata
 from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
@@ -88,6 +89,11 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
         ) from error
 
 
+def creation_lock_path(path: Path) -> Path:
+    """Return the lock that is held while the database at ``path`` is made or brought up to date."""
+    return path.with_name(f"{path.name}.lock")
+
+
 @contextmanager
 def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     """Let one process at a time create or migrate; the system frees the lock of a process that dies.
@@ -95,7 +101,7 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     Yields:
         the lock's file descriptor
     """
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = creation_lock_path(path)
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         deadline = time.monotonic() + patience
@@ -143,6 +149,11 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
             database.enable_wal()
         for number in range(version + 1, SCHEMA_VERSION + 1):
             _migrate(database, number)
+        if version == 0:
+            # Otherwise the log of a new database is longer than that of a small search.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if version < SCHEMA_VERSION:
+            write_metadata(path, database)
         database.execute("PRAGMA foreign_keys = ON")
         return database
     except BaseException:
@@ -184,16 +195,28 @@ def _migrate(database: Database, number: int) -> None:
         raise
 
 
+def read_version(path: Path) -> int:
+    """Return the schema's version of the database at ``path``; nothing is written.
+
+    Returns:
+        0 where there is none, or one that is just being made
+
+    Raises:
+        StoreError: it cannot be read, or is not ours
+    """
+    if not path.is_file():
+        return 0
+    with one_sentence(path), closing(open_unwritten(path).conn) as connection:
+        return check_version(path, Database(connection, execute_plugins=False))
+
+
 def is_outdated(path: Path) -> bool:
     """Whether there is a database that opening would bring up to date; nothing is written.
 
     Raises:
         StoreError: it cannot be read, or is not ours
     """
-    if not path.is_file():
-        return False
-    with one_sentence(path), closing(open_unwritten(path).conn) as connection:
-        return 0 < check_version(path, Database(connection, execute_plugins=False)) < SCHEMA_VERSION
+    return 0 < read_version(path) < SCHEMA_VERSION
 
 
 def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:

@@ -247,12 +247,18 @@ def add_replications_and_test_utterances(database: Database) -> None:
     create_views(database)
 
 
+def name_experiments_in_views(database: Database) -> None:
+    """Version 5: every view says whose trials it shows, and on which corpus; learning curves have one."""
+    create_views(database)
+
+
 #: Migration *n* (from 1) brings a database from version n - 1 to version n.
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     create_first_schema,
     add_trials_on_the_test_set,
     name_columns_by_table,
     add_replications_and_test_utterances,
+    name_experiments_in_views,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -91,7 +91,7 @@ def test_database_is_in_wal_mode_with_foreign_keys(store: ResultsStore, results_
 def test_closing_the_last_connection_leaves_one_database_file(results_path: Path) -> None:
     create_experiment_in(results_path)
     names = {path.name for path in results_path.parent.iterdir()}
-    assert names == {"results.db", "results.db.lock"}
+    assert names == {"results.db", "results.db.lock", "metadata.yaml"}
 
 
 @pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])

@@ -82,6 +82,38 @@ def test_final_models_are_read_back_as_written(store: ResultsStore) -> None:
     assert store.final_models(eid) == models
 
 
+def test_baselines_do_not_complete_an_opening(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
+    for seed in (1, 2):
+        store.record_test_scores(opening_id, scores(seed, ScoreKind.BASELINE_MAJORITY))
+    store.record_test_scores(opening_id, scores(1))
+    (half,) = store.openings()
+    store.record_test_scores(opening_id, scores(2))
+    (whole,) = store.openings()
+    assert half.completed_at is None and whole.completed_at is not None
+
+
+def test_transcripts_seen_are_read_back_by_opening(store: ResultsStore) -> None:
+    first, second = (store.record_opening(an_opening(None)) for _ in range(2))
+    is_seen = {"Ses05F_impro01_F000": True, "Ses05F_impro01_F001": None, "Ses05F_impro01_M000": False}
+    store.record_test_utterances(first, is_seen)
+    assert store.test_utterances(first) == is_seen
+    assert store.test_utterances(second) == {}
+
+
+def test_transcripts_seen_are_recorded_once(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None))
+    store.record_test_utterances(opening_id, {"Ses05F_impro01_F000": True})
+    with pytest.raises(StoreError) as caught:
+        store.record_test_utterances(opening_id, {"Ses05F_impro01_F001": True})
+    assert str(caught.value) == "test opening 1: its utterances are recorded already; expected none"
+
+
+def test_utterances_of_an_unknown_opening_are_refused(store: ResultsStore) -> None:
+    with pytest.raises(StoreError, match="^test opening 4: not in "):
+        store.record_test_utterances(4, {"Ses05F_impro01_F000": True})
+
+
 def test_trial_of_the_tables_keeps_its_scores_on_the_test_set(store: ResultsStore) -> None:
     eid = store.create_experiment(an_experiment(kind=ExperimentKind.TABLES))
     trial_id = store.start_trial(eid, 0, 1, {})

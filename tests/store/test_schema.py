@@ -122,6 +122,20 @@ def test_experiments_of_the_first_schema_are_searches_afterwards(results_path: P
         assert store.latest_experiment() == experiment
 
 
+def test_views_of_the_fourth_schema_say_whose_trials_they_show_afterwards(results_path: Path) -> None:
+    write_version(results_path, 4)
+    old = sqlite3.connect(results_path, isolation_level=None)
+    old.executescript(
+        "DROP VIEW learning_curves; DROP VIEW best_trials; "
+        "CREATE VIEW best_trials AS SELECT eid, trial_index, score, hyperparameters FROM trials"
+    )
+    old.close()
+    with ResultsStore.open(results_path) as store:
+        assert {"best_trials", "learning_curves"} <= set(store._database.view_names())
+        (best,) = store._database.query("SELECT * FROM best_trials")
+        assert (best["experiment"], best["corpus"], best["place"], best["score"]) == ("search", "search", 1, 0.5)
+
+
 def test_opening_a_current_database_changes_nothing(results_path: Path) -> None:
     ResultsStore.open(results_path).close()
     before = results_path.read_bytes()

@@ -36,7 +36,7 @@ def test_every_view_can_be_browsed_in_an_empty_database(store: ResultsStore, vie
 
 def test_overview_counts_the_trials_of_each_experiment(filled: ResultsStore) -> None:
     (row,) = rows(filled, "experiments_overview")
-    assert (row["num_trials"], row["num_finished"], row["num_running"], row["num_failed"]) == (4, 2, 1, 1)
+    assert (row["num_attempts"], row["num_finished"], row["num_running"], row["num_failed"]) == (4, 2, 1, 1)
     assert row["best_score"] == 0.7
 
 
@@ -48,6 +48,33 @@ def test_trials_are_shown_with_a_column_for_each_hyperparameter(filled: ResultsS
 def test_best_trials_are_ranked(filled: ResultsStore) -> None:
     found = [(row["place"], row["trial_index"], row["score"]) for row in rows(filled, "best_trials")]
     assert found == [(1, 1, 0.7), (2, 0, 0.5)]
+    assert [(row["dropout"], row["textlstm"]) for row in rows(filled, "best_trials")] == [(0.1, 201), (0.0, 200)]
+
+
+def test_best_trials_are_ranked_within_their_experiment_alone(filled: ResultsStore) -> None:
+    eid = filled.create_experiment(an_experiment(name="lowest", target="min", is_synthetic=False))
+    for index, score in enumerate((0.9, 0.1)):
+        filled.finish_trial(filled.start_trial(eid, index, index, {}), TrialStatus.FINISHED, score=score)
+    found = [
+        (row["experiment"], row["corpus"], row["place"], row["score"]) for row in rows(filled, "best_trials")
+    ]
+    assert found == [
+        *[("lowest", "c0ffee", 1, 0.1), ("lowest", "c0ffee", 2, 0.9)],
+        *[("fusion search", "synthetic", 1, 0.7), ("fusion search", "synthetic", 2, 0.5)],
+    ]
+
+
+def test_learning_curves_say_whose_they_are(filled: ResultsStore) -> None:
+    found = [
+        (row["experiment"], row["trial_index"], row["epoch"], row["validation_accuracy"])
+        for row in rows(filled, "learning_curves")
+    ]
+    assert found == [("fusion search", index, 1, 0.5) for index in (3, 2, 1, 0)]
+
+
+def test_a_script_of_its_own_has_no_known_corpus(filled: ResultsStore) -> None:
+    filled.create_experiment(an_experiment(is_synthetic=False, corpus_hash=""))
+    assert [row["corpus"] for row in rows(filled, "experiments_overview")] == ["unknown", "synthetic"]
 
 
 def test_failures_name_their_cause(filled: ResultsStore) -> None:

@@ -1,0 +1,164 @@
+"""`harness compare`: experiments side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.names import EXPERIMENT_NAME
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.report.comparison import Comparison, Contender
+    from harness.report.findings import Findings
+    from harness.report.tables import Table
+    from harness.store.records import ExperimentRow
+    from harness.store.results import ResultsStore
+
+
+@click.command("compare")
+@click.argument("experiments", metavar="EXPERIMENT...", nargs=-1, type=EXPERIMENT_NAME)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default="results",
+    show_default=True,
+    help="Folder of the experiments that are named without one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object in place of the tables.")
+def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Set two or more experiments side by side, in the order in which they are named.
+
+    An EXPERIMENT is its number or its name, FOLDER:NUMBER or FOLDER:NAME in another results folder, or FOLDER
+    alone, which is the folder's latest search. The first line says whether their scores can be set against
+    each other; across another corpus, protocol or target nothing is ranked or tested.
+
+    \b
+    Example:
+      harness compare 1 2
+      harness compare results/ other/results:3 --json
+    """
+    from harness.report.comparison import Comparison
+
+    comparison = Comparison(tuple(_read_contenders(experiments, results)))
+    if as_json:
+        from harness.report.comparison_tables import to_json
+
+        click.echo(json.dumps(to_json(comparison), indent=2, ensure_ascii=False))
+    else:
+        _print(comparison)
+
+
+def _read_contenders(experiments: Sequence[str], results: Path) -> list[Contender]:
+    from harness.report.comparison import Contender
+
+    places = [_find_place(text, results) for text in experiments]
+    found = [_read_findings(folder, which) for folder, which in places]
+    several = len({folder.resolve() for folder, _ in places}) > 1
+    labels = [
+        f"{folder}:{findings.experiment.eid}" if several else str(findings.experiment.eid)
+        for (folder, _), findings in zip(places, found, strict=True)
+    ]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"experiment {twice} is named twice; expected different ones.")
+    if len(found) < 2:
+        there = _name_all(places[0][0] if places else results)
+        raise click.UsageError(f"found {len(found)} experiment(s) to compare; expected two or more of: {there}.")
+    return [Contender(label, findings) for label, findings in zip(labels, found, strict=True)]
+
+
+def _find_place(text: str, results: Path) -> tuple[Path, str]:
+    """Return the folder and the number or name that an argument means; the latter empty for the latest search."""
+    if (Path(text) / "results.db").is_file():
+        return Path(text), ""
+    folder, colon, which = text.rpartition(":")
+    if colon and (Path(folder) / "results.db").is_file():
+        return Path(folder), which
+    if "/" in text and not text.isdecimal():
+        # A path, and not to a results folder: the store says so.
+        return Path(folder if colon else text), which if colon else ""
+    return results, text
+
+
+def _read_findings(folder: Path, which: str) -> Findings:
+    from harness.report.findings import read_findings
+    from harness.store.results import ResultsStore
+
+    with ResultsStore.open_readonly(folder / "results.db") as store:
+        return read_findings(store, _find_eid(store, which) if which else None)
+
+
+def _find_eid(store: ResultsStore, which: str) -> int:
+    from harness.errors import StoreError
+
+    experiments = store.experiments()
+    named = [experiment.eid for experiment in experiments if experiment.name == which]
+    if which.isdecimal() and int(which) in {experiment.eid for experiment in experiments}:
+        return int(which)
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise StoreError(
+            f"experiment {which!r}: {len(named)} of that name are in '{store.path}'; expected the number of one: "
+            f"{named}"
+        )
+    raise StoreError(f"experiment {which!r}: not in '{store.path}'; expected one of {_list(experiments)}")
+
+
+def _list(experiments: Sequence[ExperimentRow]) -> str:
+    return ", ".join(f"{experiment.eid} ({experiment.name!r})" for experiment in experiments) or "none, for it is empty"
+
+
+def _name_all(folder: Path) -> str:
+    from harness.store.results import ResultsStore
+
+    with ResultsStore.open_readonly(folder / "results.db") as store:
+        return _list(store.experiments())
+
+
+def _print(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from harness.report.comparison_tables import (
+        describe_comparability,
+        tabulate_differences,
+        tabulate_experiments,
+        tabulate_settings,
+    )
+    from harness.report.sentences import SYNTHETIC_SENTENCE
+
+    console = Console(highlight=False)
+    verdict, *reasons = describe_comparability(comparison)
+    console.print(Text(verdict, style="bold" if comparison.is_comparable else "bold yellow"))
+    for reason in reasons:
+        console.print(Text(f"  {reason}"))
+    if comparison.has_synthetic:
+        console.print(Text(SYNTHETIC_SENTENCE, style="bold yellow"))
+    for table in (tabulate_experiments(comparison), tabulate_differences(comparison), tabulate_settings(comparison)):
+        _print_table(console, table)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    if not table.rows:
+        return
+    console.print()
+    drawn = Drawn(title=table.title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    drawn.title_justify, drawn.title_style, drawn.header_style = "left", "bold", "dim"
+    for column in table.columns:
+        drawn.add_column(Text(column), overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    console.print(drawn)
+    if table.note:
+        console.print(Text(table.note, style="dim"))

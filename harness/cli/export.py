@@ -1,0 +1,140 @@
+"""`harness export`: trials, epochs, predictions and test scores as CSV or Parquet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.names import EXPERIMENT_NUMBER
+
+if TYPE_CHECKING:
+    from harness.store.export import ExportReader, Rows
+    from harness.store.records import ExperimentRow
+
+#: In place of a file: standard output.
+_STANDARD_OUTPUT = Path("-")
+
+
+@click.command("export")
+@click.argument("results", type=click.Path(path_type=Path), default="results")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="CSV file to write, in place of one that is there; - is standard output.",
+)
+@click.option(
+    "--parquet",
+    "parquet_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Parquet file to write, in place of one that is there; - is standard output. Needs pyarrow.",
+)
+@click.option(
+    "--what",
+    type=click.Choice(["trials", "epochs", "predictions", "test-scores"]),
+    default="trials",
+    show_default=True,
+    help="What a row is: an attempt at a trial with its point, an epoch, a trial's prediction of one validation "
+    "utterance, or a score on the test set with who chose its epoch.",
+)
+@click.option(
+    "--experiment",
+    "eids",
+    type=EXPERIMENT_NUMBER,
+    multiple=True,
+    help="Number of an experiment; give it again for more of them.  [default: the latest search]",
+)
+@click.option("--all", "is_whole", is_flag=True, help="Every experiment of the folder, whatever it was for.")
+@click.option(
+    "--datasette-metadata",
+    "writes_metadata",
+    is_flag=True,
+    help="RESULTS/metadata.yaml written anew, with which Datasette names tables, columns and units; it is made with "
+    "results.db already.",
+)
+def export(
+    results: Path,
+    csv_path: Path | None,
+    parquet_path: Path | None,
+    what: str,
+    eids: tuple[int, ...],
+    is_whole: bool,
+    writes_metadata: bool,
+) -> None:
+    """Write what the folder RESULTS of a search holds as a flat table, for programs that read one.
+
+    A number with a unit says so in its heading; accuracies and scores are shares from 0 to 1, and the column
+    is_synthetic tells scores that are none on IEMOCAP. Of what a job printed only the last line is there, in
+    the message of one that failed; where it ran is left out. In CSV a text that a spreadsheet would take for
+    a formula gets an apostrophe before it; Parquet is exact.
+
+    \b
+    Example:
+      harness export results/ --csv trials.csv
+      harness export results/ --what epochs --csv -
+    """
+    if csv_path and parquet_path:
+        raise click.UsageError("--csv and --parquet exclude each other; give one of them.")
+    if eids and is_whole:
+        raise click.UsageError("--experiment and --all exclude each other; give one of them.")
+    if not (csv_path or parquet_path or writes_metadata):
+        raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
+
+    from harness.store.export import ExportedRows, ExportReader
+
+    with ExportReader.open_readonly(results / "results.db") as reader, reader.snapshot():
+        if writes_metadata:
+            click.echo(f"Written: {reader.write_metadata()}", err=True)
+        path = csv_path or parquet_path
+        if path is not None:
+            experiments = _chosen(reader, eids, is_whole)
+            rows = reader.read_rows(ExportedRows(what), [experiment.eid for experiment in experiments])
+            num_rows = _write(path, rows, is_csv=csv_path is not None)
+            _tell(path, num_rows, what, experiments)
+
+
+def _chosen(reader: ExportReader, eids: tuple[int, ...], is_whole: bool) -> list[ExperimentRow]:
+    from harness.errors import StoreError
+
+    if is_whole:
+        return reader.experiments()
+    if eids:
+        return [reader.experiment(eid) for eid in sorted(set(eids))]
+    latest = reader.latest_experiment()
+    if latest is None:
+        raise StoreError(
+            f"results database '{reader.path}': holds no search yet; run aup first, or export what there is with --all"
+        )
+    return [latest]
+
+
+def _write(path: Path, rows: Rows, is_csv: bool) -> int:
+    from harness.files import write_then_rename
+    from harness.report.export import write_csv, write_parquet
+
+    write = write_csv if is_csv else write_parquet
+    if path == _STANDARD_OUTPUT:
+        if not is_csv and sys.stdout.isatty():
+            raise click.UsageError("--parquet - would fill the terminal with bytes; expected a pipe or a file.")
+        num_rows = write(sys.stdout.buffer, rows)
+        sys.stdout.buffer.flush()
+        return num_rows
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_then_rename(path) as stream:
+        return write(stream, rows)
+
+
+def _tell(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
+    """Say on standard error what was written, so that standard output holds the table alone."""
+    from harness.report.sentences import SYNTHETIC_SENTENCE, plural
+
+    of = plural(len(experiments), "experiment")
+    if path != _STANDARD_OUTPUT:
+        click.echo(f"Written: {path}, {plural(num_rows, 'row')} ({what} of {of})", err=True)
+    if any(experiment.is_synthetic for experiment in experiments):
+        click.echo(SYNTHETIC_SENTENCE, err=True)

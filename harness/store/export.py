@@ -1,0 +1,251 @@
+"""What results.db holds as flat rows, a column each of one type, for programs that read tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+from harness.store.connection import one_sentence
+from harness.store.metadata import write_metadata
+from harness.store.queries import ResultsReader
+from harness.store.records import PROBABILITY_COLUMNS
+
+Value = int | float | str | bool | None
+
+#: Before every hyperparameter's own name, which may be that of another column.
+HYPERPARAMETER_PREFIX = "hyperparameter_"
+
+
+class ExportedRows(StrEnum):
+    """What a row of an export is."""
+
+    TRIALS = "trials"
+    EPOCHS = "epochs"
+    PREDICTIONS = "predictions"
+    TEST_SCORES = "test-scores"
+
+
+class ColumnType(Enum):
+    """What every value of a column is, where there is one."""
+
+    WHOLE_NUMBER = "int64"
+    NUMBER = "float64"
+    TEXT = "string"
+    TRUTH = "bool"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an export; a number with a unit says so in its name."""
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An export: its columns, and its rows, which can be gone through once."""
+
+    columns: tuple[Column, ...]
+    rows: Iterator[tuple[Value, ...]]
+
+
+_WHOLE, _NUMBER, _TEXT, _TRUTH = ColumnType
+
+#: SQL -> type, in the order of the columns; whose trial or score a row is stands first in each export.
+_EXPERIMENT = {
+    "experiments.eid": _WHOLE,
+    "experiments.name AS experiment": _TEXT,
+    "experiments.kind AS experiment_kind": _TEXT,
+    "experiments.system": _TEXT,
+    "experiments.protocol_name AS protocol": _TEXT,
+    "experiments.protocol_hash": _TEXT,
+    "experiments.corpus_hash": _TEXT,
+    "experiments.is_synthetic": _TRUTH,
+}
+_TRIAL = {
+    "trials.trial_id": _WHOLE,
+    "trials.trial_index": _WHOLE,
+    "trials.attempt": _WHOLE,
+    "trials.seed": _WHOLE,
+}
+# What a job printed, where it ran and who ran it are nobody else's business: they stay in results.db.
+_END_OF_TRIAL = {
+    "trials.status": _TEXT,
+    "experiments.target": _TEXT,
+    "trials.score": _NUMBER,
+    "trial_results.best_epoch": _WHOLE,
+    "(SELECT count(*) FROM epochs WHERE epochs.trial_id = trials.trial_id) AS num_epochs": _WHOLE,
+    "trial_results.duration_seconds": _NUMBER,
+    "trial_results.peak_memory_bytes": _WHOLE,
+    "trial_environments.threads": _WHOLE,
+    "trial_results.embedding_source": _TEXT,
+    "trials.exit_code": _WHOLE,
+    "trials.signal": _WHOLE,
+    "trials.message": _TEXT,
+    "trials.started_at": _TEXT,
+    "trials.ended_at": _TEXT,
+}
+_EPOCH = {
+    "epochs.epoch": _WHOLE,
+    "epochs.train_loss AS train_loss_nats": _NUMBER,
+    "epochs.train_accuracy": _NUMBER,
+    "epochs.train_unweighted_accuracy": _NUMBER,
+    "epochs.validation_loss AS validation_loss_nats": _NUMBER,
+    "epochs.validation_accuracy": _NUMBER,
+    "epochs.validation_unweighted_accuracy": _NUMBER,
+    "epochs.seconds": _NUMBER,
+    "epochs.recorded_at": _TEXT,
+}
+_PREDICTION = {
+    "validation_predictions.utterance_id": _TEXT,
+    "validation_predictions.emotion": _TEXT,
+    "validation_predictions.predicted": _TEXT,
+    **{f"validation_predictions.{column}": _NUMBER for column in PROBABILITY_COLUMNS},
+}
+_TEST_SCORE = {
+    "scored.opening_id": _WHOLE,
+    "test_openings.opened_at": _TEXT,
+    "test_openings.completed_at": _TEXT,
+    "scored.trial_id": _WHOLE,
+    "scored.seed": _WHOLE,
+    "scored.kind AS score_kind": _TEXT,
+    "scored.epoch": _WHOLE,
+    "scored.weighted_accuracy": _NUMBER,
+    "scored.unweighted_accuracy": _NUMBER,
+    "scored.macro_f1": _NUMBER,
+    "scored.recorded_at": _TEXT,
+}
+
+_COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
+    ExportedRows.TRIALS: {**_EXPERIMENT, **_TRIAL, **_END_OF_TRIAL},
+    ExportedRows.EPOCHS: {**_EXPERIMENT, **_TRIAL, **_EPOCH},
+    ExportedRows.PREDICTIONS: {**_EXPERIMENT, **_TRIAL, **_PREDICTION},
+    ExportedRows.TEST_SCORES: {**_EXPERIMENT, **_TEST_SCORE},
+}
+
+_TABLES: Mapping[ExportedRows, str] = {
+    ExportedRows.TRIALS: """
+        trials JOIN experiments USING (eid)
+            LEFT JOIN trial_results USING (trial_id)
+            LEFT JOIN trial_environments USING (trial_id)
+        WHERE experiments.eid IN ({eids}) ORDER BY experiments.eid, trial_index, attempt
+    """,
+    ExportedRows.EPOCHS: """
+        epochs JOIN trials USING (trial_id) JOIN experiments USING (eid)
+        WHERE experiments.eid IN ({eids}) ORDER BY experiments.eid, trial_index, attempt, epoch
+    """,
+    ExportedRows.PREDICTIONS: """
+        validation_predictions JOIN trials USING (trial_id) JOIN experiments USING (eid)
+        WHERE experiments.eid IN ({eids}) ORDER BY experiments.eid, trial_index, attempt, utterance_id
+    """,
+    # Of final models, by their opening's experiment, and of trials that were scored in one go.
+    ExportedRows.TEST_SCORES: """
+        (
+            SELECT eid, NULL AS trial_id, test_scores.* FROM test_scores JOIN test_openings USING (opening_id)
+            UNION ALL
+            SELECT eid, trial_id, opening_id, seed, kind, epoch, weighted_accuracy, unweighted_accuracy,
+                macro_f1, recorded_at
+            FROM trial_test_scores JOIN trials USING (trial_id)
+        ) AS scored
+            JOIN test_openings ON test_openings.opening_id = scored.opening_id
+            JOIN experiments ON experiments.eid = scored.eid
+        WHERE experiments.eid IN ({eids}) ORDER BY scored.opening_id, scored.trial_id, scored.seed, scored.kind DESC
+    """,
+}
+
+
+class ExportReader(ResultsReader):
+    """Reads results.db as flat rows; inside ``snapshot`` all of them are of one moment."""
+
+    def write_metadata(self) -> Path:
+        """Write what Datasette is told of this database beside it, and return the file's path.
+
+        Raises:
+            OSError: it cannot be written
+        """
+        return write_metadata(self.path, self._database)
+
+    def read_rows(self, what: ExportedRows, eids: Sequence[int]) -> Rows:
+        """Return the rows of some experiments, in order; they are fetched as they are gone through.
+
+        Args:
+            eids: of experiments that there are
+
+        Returns:
+            trials carry a column for every hyperparameter that one of them has; NaN is None
+        """
+        columns = _COLUMNS[what]
+        typed = tuple(Column(_name_of(sql), column_type) for sql, column_type in columns.items())
+        searched = self._hyperparameters(eids) if what is ExportedRows.TRIALS else {}
+        selected = [*columns, *(["trials.hyperparameters"] if searched else [])]
+        sql = f"SELECT {', '.join(selected)} FROM {_TABLES[what].format(eids=_places(eids))}"
+        points = (Column(f"{HYPERPARAMETER_PREFIX}{name}", column_type) for name, column_type in searched.items())
+        return Rows((*typed, *points), self._fetch(sql, eids, typed, searched))
+
+    def _fetch(
+        self, sql: str, eids: Sequence[int], columns: Sequence[Column], searched: Mapping[str, ColumnType]
+    ) -> Iterator[tuple[Value, ...]]:
+        truths = [number for number, column in enumerate(columns) if column.type is ColumnType.TRUTH]
+        with one_sentence(self.path):
+            for row in self._database.execute(sql, list(eids)):
+                values: list[Value] = list(row[: len(columns)])
+                for number in truths:
+                    values[number] = bool(values[number])
+                if searched:
+                    point = json.loads(row[-1])
+                    values += [_read_value(point.get(name), kind) for name, kind in searched.items()]
+                yield tuple(values)
+
+    def _hyperparameters(self, eids: Sequence[int]) -> dict[str, ColumnType]:
+        """Find every hyperparameter of some experiments, in order of appearance, with the type that holds all of it."""
+        found: dict[str, set[ColumnType]] = {}
+        sql = f"SELECT hyperparameters FROM trials WHERE eid IN ({_places(eids)}) ORDER BY eid, trial_index, attempt"
+        for row in self._query(sql, list(eids)):
+            for name, value in json.loads(row["hyperparameters"]).items():
+                types = found.setdefault(name, set())
+                if value is not None:
+                    types.add(_type_of(value))
+        return {name: _widest(types) for name, types in found.items()}
+
+
+def _name_of(sql: str) -> str:
+    return sql.rpartition(" AS ")[2].rpartition(".")[2]
+
+
+def _places(eids: Sequence[int]) -> str:
+    return ", ".join("?" for _ in eids)
+
+
+def _type_of(value: Any) -> ColumnType:
+    if isinstance(value, bool):
+        return ColumnType.TRUTH
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return ColumnType.WHOLE_NUMBER
+    return ColumnType.NUMBER if isinstance(value, float) else ColumnType.TEXT
+
+
+def _widest(types: Iterable[ColumnType]) -> ColumnType:
+    """Return the type that holds values of all these types.
+
+    Example:
+        >>> _widest([ColumnType.WHOLE_NUMBER, ColumnType.NUMBER]), _widest([ColumnType.TRUTH, ColumnType.NUMBER])
+        (<ColumnType.NUMBER: 'float64'>, <ColumnType.TEXT: 'string'>)
+    """
+    found = set(types)
+    if found == {ColumnType.WHOLE_NUMBER, ColumnType.NUMBER}:
+        return ColumnType.NUMBER
+    return found.pop() if len(found) == 1 else ColumnType.TEXT
+
+
+def _read_value(value: Any, column_type: ColumnType) -> Value:
+    if value is None:
+        return None
+    if column_type is ColumnType.TEXT:
+        return value if isinstance(value, str) else json.dumps(value)
+    plain: int | float | bool = value
+    return float(plain) if column_type is ColumnType.NUMBER else plain

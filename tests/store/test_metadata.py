@@ -1,0 +1,126 @@
+"""Datasette is told of every table, view and column, by a file of ours alone."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.store.connection import connect
+from harness.store.export import ExportReader
+from harness.store.metadata import COLUMNS, TABLES
+from harness.store.results import ResultsStore
+from harness.store.views import VIEWS
+from tests.store.experiments import an_experiment
+
+
+def read_yaml(text: str) -> dict[str, Any]:
+    """Read the part of YAML that is written: nested mappings by indentation, each value in JSON."""
+    root: dict[str, Any] = {}
+    open_at: list[dict[str, Any]] = [root]
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        depth = (len(line) - len(line.lstrip())) // 2
+        key, end = json.JSONDecoder().raw_decode(line.strip())
+        value = line.strip()[end + 1 :]
+        del open_at[depth + 1 :]
+        open_at[depth][key] = json.loads(value) if value else {}
+        if not value:
+            open_at.append(open_at[depth][key])
+    return root
+
+
+def tables_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_yaml((path.parent / "metadata.yaml").read_text("utf-8"))
+    return found["databases"]["results"]["tables"]  # type: ignore[no-any-return]
+
+
+def columns_of(store: ResultsStore) -> dict[str, list[str]]:
+    names = store._database.table_names() + store._database.view_names()
+    return {
+        name: [row[1] for row in store._database.execute(f"PRAGMA table_info({name})")]
+        for name in names
+        if not name.startswith("sqlite_")
+    }
+
+
+def test_it_is_made_with_the_database_and_describes_every_table(store: ResultsStore, results_path: Path) -> None:
+    described = tables_of(results_path)
+    assert described.pop("sqlite_sequence") == {"hidden": True}
+    assert set(described) == set(columns_of(store))
+    assert all(said["title"] and said["description_html"] for said in described.values())
+
+
+def test_it_names_only_columns_that_are_there(store: ResultsStore, results_path: Path) -> None:
+    there = columns_of(store)
+    for name, said in tables_of(results_path).items():
+        if name != "sqlite_sequence":
+            assert set(said["columns"]) | set(said.get("facets", [])) <= set(there[name])
+            assert said.get("label_column", there[name][0]) in there[name]
+    assert set(COLUMNS) <= {column for columns in there.values() for column in columns}
+
+
+@pytest.mark.parametrize("view", sorted(VIEWS))
+def test_every_number_in_a_view_has_its_unit(store: ResultsStore, view: str) -> None:
+    says_itself = {
+        *("seed", "name", "system", "experiment", "started_at", "ended_at", "created_at", "opened_at"),
+        *("num_finished", "num_running", "num_failed"),
+    }
+    assert set(columns_of(store)[view]) - says_itself <= set(COLUMNS)
+
+
+def test_it_says_that_a_synthetic_score_is_none_on_iemocap(store: ResultsStore, results_path: Path) -> None:
+    described = read_yaml((results_path.parent / "metadata.yaml").read_text("utf-8"))
+    for place in (described["description"], described["databases"]["results"]["description_html"]):
+        assert "no score there is a score on IEMOCAP" in place
+
+
+def test_a_kind_of_score_is_told_from_a_kind_of_experiment(store: ResultsStore, results_path: Path) -> None:
+    described = tables_of(results_path)
+    assert "search, tables" in described["experiments"]["columns"]["kind"]
+    assert "Who chose the epoch" in described["test_results"]["columns"]["kind"]
+
+
+def test_a_view_that_shows_a_score_shows_whether_its_corpus_is_synthetic(store: ResultsStore) -> None:
+    scores = {"score", "best_score", "weighted_accuracy", "validation_accuracy", "num_utterances"}
+    shown = {name: set(columns) for name, columns in columns_of(store).items() if name in VIEWS}
+    assert all(columns & {"corpus", "is_synthetic"} for columns in shown.values() if columns & scores)
+
+
+def test_an_older_database_gets_one_when_it_is_brought_up_to_date(results_path: Path) -> None:
+    ResultsStore.open(results_path).close()
+    (results_path.parent / "metadata.yaml").unlink()
+    ResultsStore.open(results_path).close()
+    assert not (results_path.parent / "metadata.yaml").exists()
+    older = sqlite3.connect(results_path)
+    older.execute("PRAGMA user_version = 4")
+    older.close()
+    ResultsStore.open(results_path).close()
+    assert "trials_overview" in tables_of(results_path)
+
+
+def test_it_can_be_written_anew(store: ResultsStore, results_path: Path) -> None:
+    store.create_experiment(an_experiment())
+    path = results_path.parent / "metadata.yaml"
+    written = path.read_bytes()
+    path.unlink()
+    with ExportReader.open_readonly(results_path) as reader:
+        assert reader.write_metadata() == path
+    assert path.read_bytes() == written
+
+
+def test_a_file_of_somebody_elses_stays(results_path: Path) -> None:
+    results_path.parent.mkdir()
+    own = results_path.parent / "metadata.yaml"
+    own.write_text("title: mine\n")
+    connect(results_path).close()
+    assert own.read_text() == "title: mine\n"
+
+
+def test_the_file_is_yaml(store: ResultsStore, results_path: Path) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; the file was read by this test's own reader")
+    text = (results_path.parent / "metadata.yaml").read_text("utf-8")
+    assert yaml.safe_load(text) == read_yaml(text)
+    assert set(TABLES) < set(yaml.safe_load(text)["databases"]["results"]["tables"])
