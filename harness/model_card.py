@@ -1,13 +1,30 @@
-"""The model card: what a saved model is, for people who did not train it."""
+"""The model card: what a saved model is and what it scored, for people who did not train it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files import write_then_rename
+from harness.report.follow_ups import Replication, read_replication
+from harness.report.replication import describe_replication
+from harness.report.sentences import (
+    Statement,
+    describe_published,
+    describe_speakers,
+    describe_split,
+    percent,
+    plural,
+)
+from harness.report.tables import Table
+from harness.report.test_session import tabulate_opening
+from harness.report.test_statements import describe_scores
 from harness.saved_model import ModelRecord
-from harness.store.records import ScoreKind, TestOpeningRow
+from harness.scoring.scored_opening import ScoredOpening, read_scored_opening
+from harness.splits import EpochChoice
+from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.store.results import ResultsStore
 
 SYNTHETIC_SENTENCE = (
     "**Trained on the synthetic corpus, not on IEMOCAP: no score on it is a score on IEMOCAP.**"
@@ -15,82 +32,213 @@ SYNTHETIC_SENTENCE = (
 
 FITTED_ON_TEST_SENTENCE = "The vocabulary knows the words of the test session, as the published code's does."
 
+LIMITS = """\
+For research on emotion recognition. The corpus holds ten actors who speak American English in a studio, in
+scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
+The test set has the two actors of one session. Expect other voices, languages, microphones and real feelings to
+score lower. Not for decisions about people."""
+
 #: Whose scores belong to a model that was trained from its beginning, and to one that came from others.
 WHOLE_KINDS = frozenset({ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM})
 VARIANT_KINDS = frozenset({ScoreKind.FUSION_RETRAINED, ScoreKind.BRANCH_REPLACED})
 
 
-def write_model_card(model_dir: Path, record: ModelRecord, openings: Sequence[TestOpeningRow]) -> None:
-    """Write ``MODEL_CARD.md`` beside the models.
+@dataclass(frozen=True)
+class CardFacts:
+    """What the results folder knows of a model beside its own record.
 
-    Args:
-        openings: every opening of the test session that the results folder knows of
+    Attributes:
+        trial_score: validation accuracy of the trial whose point it is, from 0 to 1; None where unknown
+        num_finished: trials that it was the best of
+        openings: every opening of the test session of this corpus, oldest first, by whatever command
+        scored: the one that scored this model, taken apart; None before there is one
+        replication: new seeds of the search's best trial, where that is this model's; None without any
     """
+
+    trial_score: float | None
+    num_finished: int
+    openings: tuple[TestOpeningRow, ...]
+    scored: ScoredOpening | None
+    replication: Replication | None
+
+
+def write_model_card(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
+    """Write ``MODEL_CARD.md`` beside the models, with every opening of the test session so far."""
     with write_then_rename(model_dir / "MODEL_CARD.md") as stream:
-        stream.write(describe_card(record, openings).encode("utf-8"))
+        stream.write(describe_card(record, read_card_facts(record, results)).encode("utf-8"))
 
 
-def describe_card(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
+def read_card_facts(record: ModelRecord, results: ResultsStore) -> CardFacts:
+    """Read what the results folder knows of a model."""
+    finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
+    scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
+    openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
+    replication = read_replication(results, results.experiment(record.eid))
+    is_of_this = replication is not None and replication.best.trial_index == record.trial_index
+    return CardFacts(
+        trial_score=scores[0] if scores else None,
+        num_finished=len(finished),
+        openings=tuple(openings),
+        scored=read_scored_opening(results, record.eid, _kinds_of(record), record.seeds),
+        replication=replication if is_of_this else None,
+    )
+
+
+def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
-    of_experiment = [opening for opening in openings if opening.eid == record.eid]
-    choices = "\n".join(f"| {name} | {value} |" for name, value in sorted(record.hyperparameters.items()))
+    choices = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    parts = [
+        f"# {record.system}: an emotion classifier for acted, dyadic speech",
+        SYNTHETIC_SENTENCE if record.is_synthetic else "",
+        record.variant or "",
+        _describe_training(record),
+        FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else "",
+        _describe_interface(record),
+        "## Who chose what",
+        _list_statements(_describe_choices(record, facts)),
+        "## Hyperparameters",
+        write_markdown(Table("", ("name", "value"), choices)),
+        "## Test session",
+        _describe_openings(record, facts.openings),
+        *_describe_scores(record, facts),
+        "## Use and limits",
+        LIMITS,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _describe_training(record: ModelRecord) -> str:
     seeds = ", ".join(str(seed) for seed in record.seeds)
-    return f"""# {record.system}: an emotion classifier for acted, dyadic speech
+    return (
+        f"Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation\n"
+        f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, the number "
+        f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
+        "`harness predict` averages their probabilities."
+    )
 
-{SYNTHETIC_SENTENCE if record.is_synthetic else ""}
 
-{record.variant or ""}
+def _describe_interface(record: ModelRecord) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return (
+        f"- **Input:** {', '.join(record.modalities)}\n"
+        f"- **Output:** probabilities of {', '.join(record.classes)}, in this order\n"
+        f"- **Protocol:** `{record.protocol.name}` ({record.protocol.protocol_hash})\n"
+        f"- **Corpus:** content hash `{record.corpus_hash}`\n"
+        f"- **Made:** {record.created_at}, {versions}"
+    )
 
-Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation
-({record.num_train_utterances} utterances) for {record.num_epochs} epochs, the number that validation chose,
-with {len(record.seeds)} seed(s): {seeds}. Predictions average their probabilities.
-{FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else ""}
 
-- **Input:** {", ".join(record.modalities)}
-- **Output:** probabilities of {", ".join(record.classes)}, in this order
-- **Protocol:** `{record.protocol.name}` ({record.protocol.protocol_hash})
-- **Corpus:** content hash `{record.corpus_hash}`
-- **Made:** {record.created_at}, {", ".join(f"{name} {version}" for name, version in record.versions.items())}
-
-## Hyperparameters
-
-| name | value |
-|---|---|
-{choices}
-
-## Test session
-
-{_describe_openings(record, of_experiment)}
-
-## Use and limits
-
-For research on emotion recognition. The corpus holds ten actors who speak American English in a studio, in
-scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
-Expect other voices, languages, microphones and real feelings to score lower. Not for decisions about people.
-"""
+def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
+    protocol = record.protocol.to_json()
+    session = f"Session {record.protocol.test_session} is the test set, and the search did not open it."
+    statements = [
+        Statement("Split", " ".join([*describe_split(protocol), session])),
+        *describe_speakers(protocol),
+    ]
+    if facts.trial_score is not None:
+        text = (
+            f"The point was the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
+            f"{percent(facts.trial_score)}."
+        )
+        if facts.num_finished > 1:
+            text += " The best of several is the luckiest of them too: this figure is optimistic."
+        statements.append(Statement("Hyperparameters", text))
+    if facts.replication is not None:
+        statements.append(describe_replication(facts.replication))
+    statements.append(
+        Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')}, in that trial.")
+    )
+    if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
+        text = (
+            "This protocol also reports the best epoch on the test set, as the published code does: such a score is "
+            "optimistic, and is labelled so."
+        )
+        statements.append(Statement("Test maximum", text, is_warning=True))
+    return statements
 
 
 def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
     session = f"Session {record.protocol.test_session}"
     if not openings:
-        return f"{session} has not been opened for this experiment."
-    times = "\n".join(f"- {opening.opened_at}, `{opening.command}`" for opening in openings)
-    opened = f"{session} has been opened {len(openings)} time(s) for this experiment:\n\n{times}"
-    kinds = WHOLE_KINDS if record.variant is None else VARIANT_KINDS
+        return f"{session} of this corpus has not been opened from this results folder."
     rows = [
-        f"| {opening.opened_at} | {score.seed} | {score.kind} | {score.epoch} | {100 * score.weighted_accuracy:.2f} "
-        f"| {100 * score.unweighted_accuracy:.2f} | {100 * score.macro_f1:.2f} |"
+        (
+            str(opening.opening_id),
+            opening.opened_at,
+            f"`{opening.command}`",
+            opening.protocol,
+            "several" if opening.eid is None else str(opening.eid),
+            str(len(opening.seeds)),
+            "" if opening.completed_at is not None else "ended before every seed was scored; counts all the same",
+        )
+        for opening in openings
+    ]
+    columns = ("opening", "when (UTC)", "by", "protocol", "experiment", "seeds", "remark")
+    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
+    sentence = f"The test set of this corpus has been opened {times} from this results folder:"
+    return f"{sentence}\n\n{write_markdown(Table('', columns, tuple(rows)))}"
+
+
+def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
+    if facts.scored is None:
+        return ["No score of these models is on record."] if facts.openings else []
+    parts = [
+        "### What it scored",
+        _list_statements(describe_scores(facts.scored)),
+        write_markdown(_tabulate_seeds(record, facts.openings)),
+    ]
+    tables = [table for table in tabulate_opening(facts.scored) if table.rows]
+    parts += [f"#### {table.title}\n\n{write_markdown(table)}" for table in tables]
+    if not record.is_synthetic:
+        published = describe_published()
+        parts += [f"### {published.heading}", published.text]
+    return parts
+
+
+def _tabulate_seeds(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> Table:
+    rows = [
+        (
+            str(opening.opening_id),
+            str(score.seed),
+            str(score.kind),
+            str(score.epoch),
+            f"{100 * score.weighted_accuracy:.2f}",
+            f"{100 * score.unweighted_accuracy:.2f}",
+            f"{100 * score.macro_f1:.2f}",
+        )
         for opening in openings
         for score in opening.scores
-        if score.seed in record.seeds and score.kind in kinds
+        if opening.eid == record.eid and score.seed in record.seeds and score.kind in _kinds_of(record)
     ]
-    if not rows:
-        return f"{opened}\n\nNo score of these models is on record."
-    return "\n".join(
-        [
-            f"{opened}\n\nScores on {session} of these seeds, in per cent:\n",
-            "| opened at | seed | epoch chosen by | epoch | weighted accuracy | unweighted accuracy | macro F1 |",
-            "|---|---|---|---|---|---|---|",
-            *rows,
-        ]
-    )
+    corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
+    columns = ("opening", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
+    note = f"Every score of these seeds on Session {record.protocol.test_session} of {corpus}, in per cent."
+    return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)
+
+
+def _kinds_of(record: ModelRecord) -> frozenset[ScoreKind]:
+    return WHOLE_KINDS if record.variant is None else VARIANT_KINDS
+
+
+def _list_statements(statements: Sequence[Statement]) -> str:
+    return "\n".join(f"- **{statement.heading}:** {statement.text}" for statement in statements)
+
+
+def write_markdown(table: Table) -> str:
+    """Write a table as Markdown, its note below it.
+
+    Example:
+        >>> print(write_markdown(Table("", ("a", "b"), (("x|y", "1"),), frozenset({"b"}), "Of two.")))
+        | a | b |
+        |---|---:|
+        | x\\|y | 1 |
+        <BLANKLINE>
+        Of two.
+    """
+    marks = ["---:" if column in table.numbers else "---" for column in table.columns]
+    lines = [_write_row(table.columns), f"|{'|'.join(marks)}|", *map(_write_row, table.rows)]
+    return "\n".join(lines) + (f"\n\n{table.note}" if table.note else "")
+
+
+def _write_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -12,22 +12,22 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from harness.best_point import check_corpus, find_best_point
 from harness.corpus.utterances import CLASSES
-from harness.errors import ModelError, WorkFailedError
 from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
 from harness.model_card import write_model_card
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import System, find_system, read_hyperparameters
+from harness.models.systems import System
 from harness.provenance import package_versions
 from harness.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
 from harness.splits import EpochChoice, make_split, search_sessions
 from harness.store.records import ExperimentRow, FinalModel, TrialRow, utc_now
 from harness.store.results import ResultsStore
 from harness.training import Trainer, seed_everything, train_for
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.trial_spec import TrialSpec
 
 #: Where the seeds of final trainings begin in a trial's stream of seeds, far from those of its attempts.
 FINAL_SEED_STREAM = 1_000_000
@@ -58,15 +58,20 @@ class FinalTraining:
         return self.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
 
 
-def final_seeds(experiment_seed: int, trial_index: int, num_seeds: int) -> tuple[int, ...]:
+def final_seeds(
+    experiment_seed: int, trial_index: int, num_seeds: int, stream: int = FINAL_SEED_STREAM
+) -> tuple[int, ...]:
     """Return the seeds of the final trainings: others than any trial's, the same for the same trial.
+
+    Args:
+        stream: where they begin in the trial's stream of seeds
 
     Example:
         >>> final_seeds(1, 4, 2) == final_seeds(1, 4, 5)[:2]
         True
     """
     return tuple(
-        int(np.random.default_rng([experiment_seed, trial_index, FINAL_SEED_STREAM + number]).integers(2**31))
+        int(np.random.default_rng([experiment_seed, trial_index, stream + number]).integers(2**31))
         for number in range(num_seeds)
     )
 
@@ -85,34 +90,17 @@ def plan_final_training(
         WorkFailedError: no trial has finished
         StoreError: there is no such experiment
     """
-    experiment = results.latest_experiment() if eid is None else results.experiment(eid)
-    if experiment is None:
-        raise ModelError(
-            f"results {str(results_dir)!r}: hold no experiment; run `aup experiment.json` first"
-        )
-    trial = results.best_trial(experiment.eid)
-    if trial is None:
-        raise WorkFailedError(
-            f"experiment {experiment.eid} ({experiment.name!r}): no trial has finished, so there is no best one; "
-            "run `aup experiment.json` until one has"
-        )
-    if trial.best_epoch is None or trial.job_path is None:
-        raise ModelError(
-            f"trial {trial.trial_index} of experiment {experiment.eid}: recorded no epoch, so it cannot be "
-            "trained again; expected a trial of jobs/trial.py"
-        )
-    spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
-    system = find_system(spec.system)
-    choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
+    best = find_best_point(results, results_dir, eid)
+    experiment, trial, spec = best.experiment, best.trial, best.spec
     fits_on_test = opens_test and spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
-    identity = _identity(spec, choices, trial.best_epoch, fits_on_test)
+    identity = _identity(spec, best.choices, best.num_epochs, fits_on_test)
     return FinalTraining(
         experiment=experiment,
         trial=trial,
         spec=spec,
-        system=system,
-        choices=choices,
-        num_epochs=trial.best_epoch,
+        system=best.system,
+        choices=best.choices,
+        num_epochs=best.num_epochs,
         seeds=final_seeds(experiment.seed, trial.trial_index, num_seeds),
         model_dir=results_dir / "models" / f"experiment-{experiment.eid}-trial-{trial.trial_index}-{identity}",
     )
@@ -166,7 +154,7 @@ def train_final_models(
         with ``test``, the test probabilities, float32 (num_test, 4), of every epoch by seed
     """
     store = FeatureStore.open(training.spec.prepared_dir)
-    _check_corpus(training, store)
+    check_corpus(training.experiment, training.spec, store)
     require_modalities(store, training.system.name, training.system.modalities, training.system.streams)
     features = load_train_and_validation(training, store)
     test_epochs = {}
@@ -196,7 +184,7 @@ def keep_record(model_dir: Path, record: ModelRecord, results: ResultsStore) -> 
     if (model_dir / "model.json").exists():
         record = ModelRecord.read(model_dir)
     replace(record, seeds=seeds).write(model_dir)
-    write_model_card(model_dir, replace(record, seeds=seeds), results.openings())
+    write_model_card(model_dir, replace(record, seeds=seeds), results)
 
 
 def _train_seed(
@@ -270,13 +258,3 @@ def describe_model(
         versions=package_versions(),
         created_at=utc_now(),
     )
-
-
-def _check_corpus(training: FinalTraining, store: FeatureStore) -> None:
-    trained_on = training.experiment.corpus_hash
-    if store.corpus_hash != trained_on:
-        raise ModelError(
-            f"experiment {training.experiment.eid}: was searched on corpus {trained_on[:12]}, but the features at "
-            f"{str(training.spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
-            "search again with `aup experiment.json`"
-        )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
 from harness.features.gathered import Features
-from harness.metrics import unweighted_accuracy, weighted_accuracy
+from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
 from harness.store.records import EpochRecord

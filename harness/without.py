@@ -27,7 +27,12 @@ from harness.retrain import (
     train_final_models,
 )
 from harness.saved_model import ModelRecord, load_seed, save_seed
-from harness.sealed_test import open_test_session, record_opening, score_predictions
+from harness.sealed_test import (
+    open_test_session,
+    record_opening,
+    record_transcripts_seen,
+    score_predictions,
+)
 from harness.splits import make_split, search_sessions
 from harness.store.records import ScoreKind
 from harness.store.results import ResultsStore
@@ -92,6 +97,7 @@ def retrain_without(
     else:
         opening_id = record_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
+        record_transcripts_seen(results, opening_id, both, test)
         tell("retraining without " + ", ".join(without))
         variants, models = compare_without(training, finals, without, both, test)
         comparisons.append(_record(training, results, opening_id, test, variants))
@@ -139,6 +145,7 @@ def replace_branch(
     if command is not None:
         opening_id = record_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
+        record_transcripts_seen(results, opening_id, both, test)
         found = {ScoreKind.VALIDATION_CHOSEN: finals, ScoreKind.BRANCH_REPLACED: models}
         variants = [
             Variant(kind, {seed: predict(model, test) for seed, model in by_seed.items()})

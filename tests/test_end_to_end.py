@@ -139,8 +139,14 @@ def test_the_test_session_is_scored_once_per_seed_and_every_opening_is_shown_for
     assert rows(line, "SELECT command, completed_at IS NOT NULL FROM test_openings") == [
         ("harness retrain-best --test --seeds 2", 1)
     ]
-    scores = rows(line, "SELECT weighted_accuracy, unweighted_accuracy, macro_f1 FROM test_scores")
-    assert len(scores) == 2 and all(0 <= value <= 1 for row in scores for value in row)
+    scores = rows(line, "SELECT kind, weighted_accuracy, unweighted_accuracy, macro_f1 FROM test_scores")
+    assert [kind for kind, *_ in scores].count("validation-chosen epoch") == 2
+    assert len({kind for kind, *_ in scores if kind.startswith("baseline: ")}) == 4
+    assert all(0 <= value <= 1 for _, *values in scores for value in values)
+    [(num_utterances, num_known)] = rows(line, "SELECT count(*), count(is_transcript_seen) FROM test_utterances")
+    assert num_utterances >= num_known > 0
+    for title in ("by class", "by group", "confusion", "against baselines", "calibration", "reliability"):
+        assert f"Test set: {title}" in printed
     assert "harness retrain-best --test --seeds 2" in succeed(line, "harness", "report", "results/")
     assert "weighted accuracy" in (models[0] / "MODEL_CARD.md").read_text("utf-8")
 

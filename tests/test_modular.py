@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.metrics import weighted_accuracy
+from harness.scoring.metrics import weighted_accuracy
 from harness.models.fusion import cut_branch
 from harness.models.systems import SYSTEMS, System, read_hyperparameters
 from harness.modular import (

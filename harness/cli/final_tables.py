@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from harness.corpus.utterances import CLASSES
-from harness.metrics import (
-    confusion_matrix,
-    macro_f1_of,
-    predicted_classes,
-    unweighted_accuracy_of,
-    weighted_accuracy,
-    weighted_accuracy_of,
-)
-from harness.statistics import bootstrap_interval, mean_and_spread
+from harness.report.sentences import describe_published
+from harness.report.terminal import print_statements, print_table
+from harness.report.test_session import tabulate_opening
+from harness.report.test_statements import describe_scores
+from harness.scoring.metrics import weighted_accuracy
+from harness.scoring.scored_opening import read_scored_opening
+from harness.scoring.statistics import mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 
 if TYPE_CHECKING:
     from harness.retrain import FinalTraining
+    from harness.sealed_test import SessionScores
+    from harness.store.results import ResultsStore
     from harness.without import Comparison
 
 SYNTHETIC_SENTENCE = "This is the synthetic corpus: no score on it is a score on IEMOCAP."
 
-#: Each score with what it is, and how to get it from a confusion matrix.
-SCORES = (
-    ("weighted accuracy", "weighted_accuracy", weighted_accuracy_of),
-    ("unweighted accuracy", "unweighted_accuracy", unweighted_accuracy_of),
-    ("macro F1", "macro_f1", macro_f1_of),
-)
+#: The fields of a score, and what they are called.
+SCORES = {
+    "weighted_accuracy": "weighted accuracy, %",
+    "unweighted_accuracy": "unweighted accuracy, %",
+    "macro_f1": "macro F1, %",
+}
 
 
 def print_final_training(console: Console, training: FinalTraining) -> None:
@@ -53,28 +51,28 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
 
 
 def print_test_scores(
-    console: Console,
-    training: FinalTraining,
-    scores: Sequence[TestScores],
-    openings: Sequence[TestOpeningRow],
+    console: Console, training: FinalTraining, found: SessionScores, results: ResultsStore
 ) -> None:
-    """Print the scores on the test session, how sure they are, and every opening there has been."""
+    """Print the scores on the test session part by part, how sure they are, and every opening there has been."""
     session = training.spec.protocol.test_session
     for kind in ScoreKind:
-        of_kind = [score for score in scores if score.kind is kind]
-        if of_kind:
-            console.print(_scores_table(f"Session {session}, {kind}", of_kind))
-    honest = [score for score in scores if score.kind is ScoreKind.VALIDATION_CHOSEN]
-    console.print(_confusion_table(honest))
-    interval = bootstrap_interval([score.predictions for score in honest])
-    console.print(
-        f"Intervals draw {interval.drawn} with replacement"
-        + (", fewer than ten dialogues being there: they are too narrow." if interval.is_too_narrow else "."),
-        highlight=False,
-    )
+        of_kind = [score for score in found.scores if score.kind is kind]
+        if of_kind and not kind.is_baseline:
+            console.print(_seeds_table(f"Session {session}, {kind}", of_kind))
+    scored = read_scored_opening(results, training.experiment.eid, seeds=training.seeds)
+    if scored is not None:
+        console.print()
+        print_statements(console, describe_scores(scored))
+        for table in tabulate_opening(scored):
+            print_table(console, table)
+        console.print()
+    for sentence in found.left_out:
+        console.print(sentence, highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
-    print_openings(console, openings)
+    else:
+        print_statements(console, [describe_published()])
+    print_openings(console, results.openings())
 
 
 def print_openings(console: Console, openings: Sequence[TestOpeningRow]) -> None:
@@ -106,26 +104,9 @@ def print_comparison(console: Console, training: FinalTraining, comparison: Comp
         console.print(SYNTHETIC_SENTENCE, highlight=False)
 
 
-def _scores_table(title: str, scores: Sequence[TestScores]) -> Table:
-    table = Table("", *(label for label, _, _ in SCORES), title=title)
+def _seeds_table(title: str, scores: Sequence[TestScores]) -> Table:
+    table = Table("", *SCORES.values(), title=title)
     for score in scores:
-        row = [f"{100 * float(getattr(score, field)):.2f}" for _, field, _ in SCORES]
+        row = [f"{100 * float(getattr(score, field)):.2f}" for field in SCORES]
         table.add_row(f"seed {score.seed}, epoch {score.epoch}", *row)
-    spreads = [mean_and_spread([float(getattr(score, field)) for score in scores]) for _, field, _ in SCORES]
-    table.add_section()
-    table.add_row("mean", *(f"{100 * spread.mean:.2f}" for spread in spreads))
-    if len(scores) > 1:
-        table.add_row("standard deviation", *(f"{100 * spread.deviation:.2f}" for spread in spreads))
-    intervals = [bootstrap_interval([score.predictions for score in scores], metric) for _, _, metric in SCORES]
-    table.add_row(
-        "95 % interval", *(f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" for interval in intervals)
-    )
-    return table
-
-
-def _confusion_table(scores: Sequence[TestScores]) -> Table:
-    counts = np.mean([confusion_matrix(*predicted_classes(score.predictions)) for score in scores], axis=0)
-    table = Table("raters \\ model", *CLASSES, title="Utterances, mean over the seeds")
-    for emotion, row in zip(CLASSES, counts, strict=True):
-        table.add_row(emotion, *(f"{count:.1f}" for count in row))
     return table

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from harness.cli.names import EXPERIMENT_NUMBER
 
+if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.retrain import FinalTraining
-    from harness.store.records import TestScores
     from harness.store.results import ResultsStore
 
 
 @click.command("retrain-best")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=int, help="Number of the experiment.  [default: the latest]")
+@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the experiment.  [default: the latest]")
 @click.option(
     "--test", is_flag=True, help="Score the held-out session. Each opening of it is recorded, and reported for ever."
 )
@@ -112,13 +111,16 @@ def _retrain(console: Console, training: FinalTraining, store: ResultsStore, com
         def show(seed: int, epoch: int) -> None:
             progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
 
-        scores: Sequence[TestScores] = ()
+        def tell(doing: str) -> None:
+            progress.update(bar, description=doing)
+
+        found = None
         if command is None:
             train_final_models(training, store, on_epoch=show)
         else:
-            scores = score_test_session(training, store, command, show)
-    if scores:
-        print_test_scores(console, training, scores, store.openings())
+            found = score_test_session(training, store, command, show, tell)
+    if found is not None:
+        print_test_scores(console, training, found, store)
     return training.model_dir
 
 

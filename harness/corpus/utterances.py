@@ -81,6 +81,22 @@ def parse_utterance_id(utterance_id: str) -> TurnName:
     )
 
 
+def script_of(dialogue_id: str) -> str:
+    """Return the script or scenario of a dialogue, which other actors and other takes play too.
+
+    Raises:
+        CorpusError: the id does not have the corpus's form
+
+    Example:
+        >>> script_of("Ses05M_script01_1b"), script_of("Ses03M_impro05a")
+        ('script01_1', 'impro05')
+    """
+    match = DIALOGUE_PATTERN.fullmatch(dialogue_id)
+    if match is None:
+        raise CorpusError(f"dialogue {dialogue_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01'")
+    return f"{match['kind']}{match['take']}".rstrip("abcdefghijklmnopqrstuvwxyz")
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One labelled turn, as the ingest found it.

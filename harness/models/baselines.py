@@ -5,7 +5,7 @@ They read the prepared features as they are: a protocol's scaling, padding, mask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,20 +85,24 @@ def fit_speech_forest(train: Features, seed: int) -> FittedBaseline:
 
 
 def fit_average(train: Features, seed: int) -> FittedBaseline:
-    """Fit the two baselines above, and answer with the mean of their probabilities.
+    """Fit the two baselines above, and answer with the mean of their probabilities."""
+    return average([fit_text_logistic(train, seed), fit_speech_forest(train, seed)])
 
-    An utterance that lacks words or frames has the prior in place of that one's answer.
+
+def average(parts: Sequence[FittedBaseline]) -> FittedBaseline:
+    """Answer with the mean of some baselines' probabilities, all fitted on the same utterances.
+
+    An utterance that lacks what one of them reads has the prior in place of that one's answer.
     """
-    both = fit_text_logistic(train, seed), fit_speech_forest(train, seed)
 
     def classify(features: Features, rows: npt.NDArray[np.int64]) -> Probabilities:
-        answers: Probabilities = np.mean([part.probabilities(features) for part in both], axis=0)
+        answers: Probabilities = np.mean([part.probabilities(features) for part in parts], axis=0)
         return answers[rows]
 
     def has_input(features: Features) -> npt.NDArray[np.bool_]:
-        return _has_words(features) | _has_speech(features)
+        return np.asarray(np.any([part.has_input(features) for part in parts], axis=0))
 
-    return FittedBaseline(_prior(train), has_input, classify)
+    return FittedBaseline(parts[0].prior, has_input, classify)
 
 
 @dataclass(frozen=True)
@@ -109,19 +113,30 @@ class Baseline:
         title: as the tables print it
         modalities: what it reads
         fit: from training utterances and a seed
+        is_random: whether the seed changes anything
+        parts: names of the baselines that it is the average of
     """
 
     name: str
     title: str
     modalities: tuple[str, ...]
     fit: Callable[[Features, int], FittedBaseline]
+    is_random: bool = False
+    parts: tuple[str, ...] = ()
 
 
 _BASELINES = (
     Baseline("majority", "majority class", (), fit_majority),
     Baseline("text_logistic", "TF-IDF, logistic regression", ("text",), fit_text_logistic),
-    Baseline("speech_forest", "random forest on speech", ("speech",), fit_speech_forest),
-    Baseline("text_speech_average", "average of TF-IDF and forest", ("text", "speech"), fit_average),
+    Baseline("speech_forest", "random forest on speech", ("speech",), fit_speech_forest, is_random=True),
+    Baseline(
+        "text_speech_average",
+        "average of TF-IDF and forest",
+        ("text", "speech"),
+        fit_average,
+        is_random=True,
+        parts=("text_logistic", "speech_forest"),
+    ),
 )
 
 BASELINES: Mapping[str, Baseline] = {baseline.name: baseline for baseline in _BASELINES}

@@ -100,6 +100,33 @@ def recalls_of(confusion: np.ndarray) -> np.ndarray:
     return _share(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
 
 
+def precisions_of(confusion: np.ndarray) -> np.ndarray:
+    """Return the share that is right of what was predicted as each class, for matrices of counts (..., 4, 4).
+
+    Returns:
+        float64 (..., 4), NaN for a class that was never predicted
+
+    Example:
+        >>> precisions_of(np.array([[1, 1, 0, 0], [0, 3, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]))
+        array([1.  , 0.75,  nan, 1.  ])
+    """
+    return _share(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2))
+
+
+def f1s_of(confusion: np.ndarray) -> np.ndarray:
+    """Return each class's F1, the harmonic mean of precision and recall, for matrices of counts (..., 4, 4).
+
+    Returns:
+        float64 (..., 4), NaN for a class that neither occurs nor was predicted
+
+    Example:
+        >>> f1s_of(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]))
+        array([0.5, 0.5, nan, 1. ])
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return _share(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
+
+
 def unweighted_accuracy_of(confusion: np.ndarray) -> np.ndarray:
     """Return the unweighted accuracy of each matrix of counts (..., 4, 4), none empty: float64 (...)."""
     return np.asarray(np.nanmean(recalls_of(confusion), axis=-1))
@@ -107,8 +134,7 @@ def unweighted_accuracy_of(confusion: np.ndarray) -> np.ndarray:
 
 def macro_f1_of(confusion: np.ndarray) -> np.ndarray:
     """Return the macro F1 of each matrix of counts (..., 4, 4), none empty: float64 (...)."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return np.asarray(np.nanmean(_share(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2)), axis=-1))
+    return np.asarray(np.nanmean(f1s_of(confusion), axis=-1))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,19 @@ from scipy.special import ndtri, stdtrit
 
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ShapeError
-from harness.metrics import NUM_CLASSES, predicted_classes, weighted_accuracy_of
+from harness.scoring.metrics import NUM_CLASSES, predicted_classes, weighted_accuracy_of
 from harness.store.records import Prediction
 
 #: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
 MIN_DIALOGUES = 10
 
 _CHUNK_OF_RESAMPLES = 1000
+
+#: Above this OpenBLAS multiplies with threads, which cost many times what they bring while a search has the cores.
+_MOST_PRODUCTS = 200_000
+
+#: From matrices of counts (..., 4, 4) to scores (...).
+Metric = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,27 @@ def wilson_interval(num_right: int, num_utterances: int, confidence: float = 0.9
     return centre - half, centre + half
 
 
+@dataclass(frozen=True)
+class Units:
+    """What a bootstrap draws with replacement.
+
+    Attributes:
+        counts: int64 (num_units, num_seeds, 4, 4), rows what the raters said
+        drawn: ``"dialogues"``, or ``"utterances"`` where there are too few dialogues
+    """
+
+    counts: np.ndarray
+    drawn: str
+
+    @property
+    def is_too_narrow(self) -> bool:
+        """Whether utterances are drawn although those of one dialogue resemble each other."""
+        return self.drawn == "utterances"
+
+
 def bootstrap_interval(
     predictions: Sequence[Sequence[Prediction]],
-    metric: Callable[[np.ndarray], np.ndarray] = weighted_accuracy_of,
+    metric: Metric = weighted_accuracy_of,
     confidence: float = 0.95,
     num_resamples: int = 10_000,
     seed: int = 0,
@@ -112,9 +136,13 @@ def bootstrap_interval(
 
     Args:
         predictions: one sequence for each seed, all of the same utterances in any order
-        metric: of ``harness.metrics``, from matrices of counts (..., 4, 4) to scores (...)
+        metric: of ``harness.scoring.metrics``, from matrices of counts (..., 4, 4) to scores (...); resamples in
+            which it is NaN, for a class is not in them, are left out
         num_resamples: 10 000 steady the third digit
         seed: of the resampling, so that one report says the same twice
+
+    Returns:
+        the interval; NaN where the score is NaN in every resample
 
     Raises:
         ShapeError: no predictions, or the seeds scored different utterances
@@ -123,34 +151,74 @@ def bootstrap_interval(
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentiles),
         with clusters as units.
     """
-    counts, clusters = _count_by_dialogue(predictions)
-    is_too_narrow = clusters < MIN_DIALOGUES
-    if is_too_narrow:
-        counts = _count_by_utterance(predictions)
-    num_units, num_seeds = counts.shape[:2]
-    flat = counts.reshape(num_units, -1).astype(np.float64)
+    return bootstrap_intervals(predictions, [metric], confidence, num_resamples, seed)[0]
+
+
+def bootstrap_intervals(
+    predictions: Sequence[Sequence[Prediction]],
+    metrics: Sequence[Metric],
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Return the interval of each of several scores, all from the same draws; else as ``bootstrap_interval``."""
+    units = count_units(predictions)
+    scores: list[list[np.ndarray]] = [[] for _ in metrics]
+    for confusions in draw_resamples(units, num_resamples, seed):
+        for found, metric in zip(scores, metrics, strict=True):
+            found.append(metric(confusions).mean(axis=1))
+    return [make_interval(np.concatenate(found), confidence, units) for found in scores]
+
+
+def make_interval(values: np.ndarray, confidence: float, units: Units) -> Interval:
+    """Return the interval that holds the middle share ``confidence`` of resampled values; NaN is left out."""
+    known = values[~np.isnan(values)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (np.nan, np.nan)
+    return Interval(float(low), float(high), confidence, units.drawn, units.is_too_narrow)
+
+
+def draw_resamples(units: Units, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many units as there are, with replacement, again and again, and add their counts up.
+
+    Yields:
+        float64 (size, num_seeds, 4, 4), some resamples at a time
+    """
+    num_units, num_seeds = units.counts.shape[:2]
+    flat = units.counts.reshape(num_units, -1).astype(np.float64)
     generator = np.random.default_rng(seed)
-    scores = []
     for first in range(0, num_resamples, _CHUNK_OF_RESAMPLES):
         size = min(_CHUNK_OF_RESAMPLES, num_resamples - first)
-        times_drawn = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size)
-        confusions = (times_drawn @ flat).reshape(size, num_seeds, NUM_CLASSES, NUM_CLASSES)
-        scores.append(metric(confusions).mean(axis=1))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(scores), [tail, 1 - tail])
-    drawn = "utterances" if is_too_narrow else "dialogues"
-    return Interval(float(low), float(high), confidence, drawn, is_too_narrow)
+        drawn = generator.integers(num_units, size=(size, num_units))
+        places = (drawn + num_units * np.arange(size)[:, None]).ravel()
+        times_drawn = np.bincount(places, minlength=size * num_units).reshape(size, num_units).astype(np.float64)
+        num_parts = -(-size * flat.size // _MOST_PRODUCTS)
+        sums = [part @ flat for part in np.array_split(times_drawn, num_parts)]
+        yield np.concatenate(sums).reshape(size, num_seeds, NUM_CLASSES, NUM_CLASSES)
 
 
-def _count_by_dialogue(predictions: Sequence[Sequence[Prediction]]) -> tuple[np.ndarray, int]:
-    """Return counts (num_dialogues, num_seeds, 4, 4) and the number of dialogues."""
+def count_units(predictions: Sequence[Sequence[Prediction]]) -> Units:
+    """Count what each dialogue, or below ``MIN_DIALOGUES`` of them each utterance, adds to the confusions.
+
+    Args:
+        predictions: one sequence for each seed, all of the same utterances in any order
+
+    Raises:
+        ShapeError: no predictions, or the seeds scored different utterances
+    """
     by_utterance = _count_by_utterance(predictions)
     names = sorted(prediction.utterance_id for prediction in predictions[0])
-    dialogues = [parse_utterance_id(name).dialogue_id for name in names]
-    found, membership = np.unique(dialogues, return_inverse=True)
+    found, membership = np.unique([dialogue_of(name) for name in names], return_inverse=True)
+    if len(found) < MIN_DIALOGUES:
+        return Units(by_utterance, "utterances")
     counts = np.zeros((len(found), *by_utterance.shape[1:]), dtype=np.int64)
     np.add.at(counts, membership, by_utterance)
-    return counts, len(found)
+    return Units(counts, "dialogues")
+
+
+def dialogue_of(utterance_id: str) -> str:
+    """Return the id of an utterance's dialogue."""
+    return parse_utterance_id(utterance_id).dialogue_id
 
 
 def _count_by_utterance(predictions: Sequence[Sequence[Prediction]]) -> np.ndarray:
@@ -181,7 +249,13 @@ class Correlation:
     num_values: int
 
 
-def _mean_ranks(values: Sequence[float]) -> np.ndarray:
+def mean_ranks(values: Sequence[float]) -> np.ndarray:
+    """Return the rank of each value from 1, equals sharing their mean: float64 (num_values,).
+
+    Example:
+        >>> mean_ranks([0.5, 0.7, 0.5]).tolist()
+        [1.5, 3.0, 1.5]
+    """
     # As scipy.stats.rankdata, whose import takes half a second.
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
@@ -209,7 +283,7 @@ def rank_correlation(
         raise ShapeError(f"rank correlation: {num_values} values and {len(scores)} scores; expected as many")
     if num_values < 2 or len(set(values)) == 1 or len(set(scores)) == 1:
         return Correlation(np.nan, np.nan, np.nan, num_values)
-    ranks = np.stack([_mean_ranks(values), _mean_ranks(scores)])
+    ranks = np.stack([mean_ranks(values), mean_ranks(scores)])
     rho = round(float(np.asarray(np.corrcoef(ranks))[0, 1]), 12)
     if num_values <= 3 or abs(rho) == 1:
         return Correlation(rho, np.nan, np.nan, num_values)

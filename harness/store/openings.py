@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -35,7 +36,7 @@ class OpeningsStore(ResultsWriter):
             return insert(database, "test_openings", row)
 
     def record_test_scores(self, opening_id: int, scores: TestScores) -> None:
-        """Record one seed's scores and predictions; with the last seed the opening is complete.
+        """Record one seed's scores and predictions; with the model's last seed the opening is complete.
 
         Raises:
             StoreError: no such opening, a seed that it did not name, or scores recorded before
@@ -59,12 +60,39 @@ class OpeningsStore(ResultsWriter):
                 {**key, **_measured(scores)},
             )
             insert_predictions(database, "test_predictions", key, scores.predictions)
-            scored = {known.seed for known in opening.scores} | {scores.seed}
-            if scored >= set(opening.seeds):
+            of_model = [known for known in (*opening.scores, scores) if not known.kind.is_baseline]
+            if {known.seed for known in of_model} >= set(opening.seeds):
                 database.execute(
                     "UPDATE test_openings SET completed_at = ? WHERE opening_id = ?",
                     [utc_now(), opening_id],
                 )
+
+    def record_test_utterances(self, opening_id: int, is_seen: Mapping[str, bool | None]) -> None:
+        """Record of each utterance scored whether training had read its transcript, word for word.
+
+        Args:
+            is_seen: by utterance id; None where no word was said
+
+        Raises:
+            StoreError: no such opening, or its utterances are recorded already
+        """
+        with self.writing() as database:
+            self._opening(opening_id)
+            if self._query("SELECT 1 FROM test_utterances WHERE opening_id = ? LIMIT 1", [opening_id]):
+                raise StoreError(f"test opening {opening_id}: its utterances are recorded already; expected none")
+            database.conn.executemany(
+                "INSERT INTO test_utterances (opening_id, utterance_id, is_transcript_seen) VALUES (?, ?, ?)",
+                [(opening_id, name, seen) for name, seen in sorted(is_seen.items())],
+            )
+
+    def test_utterances(self, opening_id: int) -> dict[str, bool | None]:
+        """Return of each utterance scored whether its transcript was seen; empty for older openings."""
+        rows = self._query(
+            "SELECT utterance_id, is_transcript_seen FROM test_utterances WHERE opening_id = ? ORDER BY utterance_id",
+            [opening_id],
+        )
+        found = {row["utterance_id"]: row["is_transcript_seen"] for row in rows}
+        return {name: None if seen is None else bool(seen) for name, seen in found.items()}
 
     def complete_opening(self, opening_id: int) -> None:
         """Record that everything an opening of `tables` or `leaks` was made for is scored.

@@ -47,8 +47,12 @@ class TrialStatus(StrEnum):
     STOPPED = "stopped"
 
 
+#: What the kinds of baselines' scores begin with; the baseline's title follows.
+BASELINE_PREFIX = "baseline: "
+
+
 class ScoreKind(StrEnum):
-    """Who chose the epoch that a score on the test set belongs to."""
+    """What was scored on the test set, and who chose its epoch; a baseline has none."""
 
     VALIDATION_CHOSEN = "validation-chosen epoch"
     TEST_MAXIMUM = "maximum over test epochs (optimistic)"
@@ -56,6 +60,15 @@ class ScoreKind(StrEnum):
     ALL_RETRAINED = "validation-chosen epoch, without a modality: all retrained"
     ZEROED = "validation-chosen epoch, zeros in place of a modality"
     BRANCH_REPLACED = "validation-chosen epoch, a branch replaced: fusion layers retrained"
+    BASELINE_MAJORITY = "baseline: majority class"
+    BASELINE_TEXT_LOGISTIC = "baseline: TF-IDF, logistic regression"
+    BASELINE_SPEECH_FOREST = "baseline: random forest on speech"
+    BASELINE_AVERAGE = "baseline: average of TF-IDF and forest"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what every reader asks for first, and not the model."""
+        return self.value.startswith(BASELINE_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -246,7 +259,7 @@ class TestScores:
     """One seed's scores on the test session, from 0 to 1.
 
     Attributes:
-        epoch: the epoch, from 1, whose weights were scored
+        epoch: the epoch, from 1, whose weights were scored; None for a baseline
     """
 
     __test__: ClassVar[bool] = False

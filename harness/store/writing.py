@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from enum import Enum
 from typing import Any
 
@@ -12,7 +14,16 @@ from harness.errors import StoreError
 from harness.store.connection import one_sentence
 from harness.store.database import Database, quote_identifier
 from harness.store.queries import ResultsReader
-from harness.store.records import PROBABILITY_COLUMNS, Hyperparameter, Prediction, TrialStatus
+from harness.store.records import (
+    PROBABILITY_COLUMNS,
+    EpochRecord,
+    Hyperparameter,
+    Prediction,
+    TrialEnvironment,
+    TrialResult,
+    TrialStatus,
+    utc_now,
+)
 
 
 class Durability(Enum):
@@ -90,6 +101,42 @@ def insert_predictions(
             for prediction in predictions
         ],
     )
+
+
+def insert_environment(database: Database, trial_id: int, environment: TrialEnvironment) -> None:
+    """Insert what a trial runs in."""
+    row = asdict(environment)
+    row["versions"] = json.dumps(dict(environment.versions), sort_keys=True)
+    row |= {"trial_id": trial_id, "recorded_at": utc_now()}
+    insert(database, "trial_environments", row)
+
+
+def insert_epoch(database: Database, trial_id: int, epoch: EpochRecord) -> None:
+    """Insert one epoch of a trial."""
+    insert(database, "epochs", {"trial_id": trial_id, **asdict(epoch), "recorded_at": utc_now()})
+
+
+def insert_result(database: Database, trial_id: int, result: TrialResult) -> None:
+    """Insert what a trial found, with its predictions.
+
+    Raises:
+        StoreError: the score is not finite
+    """
+    check_finite(trial_id, result.score)
+    row = {field.name: getattr(result, field.name) for field in fields(result)}
+    del row["predictions"]
+    insert(database, "trial_results", {"trial_id": trial_id, **row, "recorded_at": utc_now()})
+    insert_predictions(database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
+
+
+def check_finite(trial_id: int, score: float) -> None:
+    """Refuse a score by which nothing can be ranked.
+
+    Raises:
+        StoreError: it is NaN or infinite
+    """
+    if not math.isfinite(score):
+        raise StoreError(f"trial {trial_id}: score {score}; expected a finite number")
 
 
 def insert_hyperparameters(

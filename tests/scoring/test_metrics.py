@@ -3,7 +3,7 @@ import pytest
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import ShapeError
-from harness.metrics import (
+from harness.scoring.metrics import (
     confusion_matrix,
     macro_f1,
     macro_f1_of,

@@ -3,24 +3,20 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from harness.corpus.utterances import CLASSES
 from harness.errors import ShapeError
-from harness.metrics import macro_f1_of
-from harness.statistics import bootstrap_interval, mean_and_spread, rank_correlation, wilson_interval
-from harness.store.records import Prediction
-
-
-def predict(right_by_dialogue: list[list[bool]]) -> list[Prediction]:
-    """One utterance for each truth value; a wrong one is said to be the next class."""
-    predictions = []
-    for dialogue, is_right_of in enumerate(right_by_dialogue):
-        for turn, is_right in enumerate(is_right_of):
-            emotion = turn % 4
-            predicted = emotion if is_right else (emotion + 1) % 4
-            name = f"Ses05F_impro{dialogue:02d}_F{turn:03d}"
-            predictions.append(Prediction(name, CLASSES[emotion], CLASSES[predicted], (0.25,) * 4))
-    return predictions
+from harness.scoring.metrics import macro_f1_of, recalls_of, weighted_accuracy_of
+from harness.scoring.statistics import (
+    bootstrap_interval,
+    bootstrap_intervals,
+    mean_and_spread,
+    rank_correlation,
+    wilson_interval,
+)
+from tests.scored import answer_dialogues as predict
+from tests.scored import whole_test_sets
 
 
 def test_spread_over_seeds_is_the_sample_deviation_with_students_interval() -> None:
@@ -105,6 +101,34 @@ def test_coverage_is_near_what_it_claims() -> None:
         )
         covered += interval.low <= 0.6 <= interval.high
     assert 180 <= covered <= 198
+
+
+def test_several_scores_share_their_draws() -> None:
+    generator = np.random.default_rng(5)
+    seeds = [predict((generator.random((12, 8)) < 0.6).tolist()) for _ in range(2)]
+    both = bootstrap_intervals(seeds, [weighted_accuracy_of, macro_f1_of])
+    assert both == [bootstrap_interval(seeds), bootstrap_interval(seeds, macro_f1_of)]
+
+
+def test_draws_without_the_class_are_left_out_of_its_recall() -> None:
+    # Anger is in one of twelve dialogues alone, so that a third of the draws holds none of it.
+    predictions = predict([[True] * 4] + [[False, True]] * 11)
+    of_one = [found for found in predictions if found.emotion != "ang" or "impro00" in found.utterance_id]
+    found = bootstrap_interval([of_one], lambda counts: recalls_of(counts)[..., 0])
+    assert (found.low, found.high) == (1.0, 1.0)
+
+
+def test_a_class_that_never_occurs_has_no_interval() -> None:
+    never = bootstrap_interval([predict([[True]] * 12)], lambda counts: recalls_of(counts)[..., 3])
+    assert math.isnan(never.low) and math.isnan(never.high)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds=whole_test_sets(), others=st.randoms(use_true_random=False))
+def test_order_of_utterances_and_of_seeds_changes_no_interval(seeds, others) -> None:
+    shuffled = [others.sample(of_seed, len(of_seed)) for of_seed in others.sample(seeds, len(seeds))]
+    expected, found = (bootstrap_interval(some, macro_f1_of, num_resamples=200) for some in (seeds, shuffled))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_five_seeds_of_a_thousand_utterances_take_no_time() -> None:

@@ -1,0 +1,255 @@
+"""Everything that is said of what one opening of the test set scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.corpus.utterances import CLASSES, Emotion
+from harness.scoring.breakdown import ALL, GroupScore, divide, score_groups
+from harness.scoring.calibration import Calibration, average_probabilities, measure_calibration
+from harness.scoring.metrics import (
+    confusion_matrix,
+    f1s_of,
+    macro_f1_of,
+    precisions_of,
+    predicted_classes,
+    recalls_of,
+    unweighted_accuracy_of,
+    weighted_accuracy_of,
+)
+from harness.scoring.significance import McNemar, PairedBootstrap, mcnemar_test, paired_bootstrap
+from harness.scoring.statistics import (
+    Interval,
+    Metric,
+    Spread,
+    bootstrap_interval,
+    bootstrap_intervals,
+    dialogue_of,
+    mean_and_spread,
+)
+from harness.store.records import BASELINE_PREFIX, Prediction, ScoreKind
+
+#: One sequence for each seed, all of the same utterances.
+Seeds = Sequence[Sequence[Prediction]]
+
+#: Each score by its name, and how to get it from matrices of counts.
+METRICS: Mapping[str, Metric] = {
+    "weighted accuracy": weighted_accuracy_of,
+    "unweighted accuracy": unweighted_accuracy_of,
+    "macro F1": macro_f1_of,
+}
+
+
+def name_baseline(kind: ScoreKind) -> str:
+    """Return the name of the baseline whose scores are of that kind.
+
+    Example:
+        >>> name_baseline(ScoreKind.BASELINE_MAJORITY)
+        'majority class'
+    """
+    return kind.removeprefix(BASELINE_PREFIX)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of the model, from 0 to 1.
+
+    Attributes:
+        values: of each seed
+        averaged: of the seeds' averaged probabilities
+    """
+
+    name: str
+    values: tuple[float, ...]
+    spread: Spread
+    interval: Interval
+    averaged: float
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """What one class scored, over the seeds for which each number is defined; NaN where it is for none.
+
+    Attributes:
+        precision: undefined for a seed that never predicts the class
+        recall_interval: of the recall
+    """
+
+    emotion: Emotion
+    num_utterances: int
+    precision: Spread
+    recall: Spread
+    recall_interval: Interval
+    f1: Spread
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model beside a baseline, on the same utterances.
+
+    Attributes:
+        weighted_accuracy: of the baseline, over its seeds
+        paired: difference of the weighted accuracies, each the mean over its seeds
+        mcnemar: of the answers by averaged probabilities, the model first
+    """
+
+    kind: ScoreKind
+    weighted_accuracy: Spread
+    paired: PairedBootstrap
+    mcnemar: McNemar
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """How calibrated one set of probabilities is, and whose they are: the model's or a baseline's."""
+
+    kind: ScoreKind
+    calibration: Calibration
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return name_baseline(self.kind) if self.kind.is_baseline else "the model"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the model scored, part by part.
+
+    Attributes:
+        kind: who chose the epoch that was scored
+        groups: each with the interval of its weighted accuracy
+        confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
+        calibrations: of the averaged probabilities first, then of each baseline
+        seed_calibrations: of each seed
+        num_without_words: utterances of which it cannot be said whether their transcript was seen; None
+            where the opening did not record it
+    """
+
+    kind: ScoreKind
+    num_seeds: int
+    num_utterances: int
+    num_dialogues: int
+    scores: tuple[Score, ...]
+    classes: tuple[ClassScore, ...]
+    groups: tuple[tuple[GroupScore, Interval], ...]
+    confusion: np.ndarray
+    comparisons: tuple[Comparison, ...]
+    calibrations: tuple[Calibrated, ...]
+    seed_calibrations: tuple[Calibration, ...]
+    num_without_words: int | None
+
+    @property
+    def drawn(self) -> str:
+        """What the bootstrap draws of the whole test set: ``"dialogues"`` or ``"utterances"``."""
+        return self.scores[0].interval.drawn
+
+
+def assess(
+    kind: ScoreKind, predictions: Mapping[ScoreKind, Seeds], is_seen: Mapping[str, bool | None]
+) -> Assessment:
+    """Work out everything that is said of one opening's scores.
+
+    Args:
+        kind: of the model's scores, a key of ``predictions``
+        predictions: of that opening, baselines among them
+        is_seen: as ``test_utterances`` of the store returns it
+
+    Raises:
+        ShapeError: no predictions, or the seeds or baselines scored different utterances
+    """
+    model = predictions[kind]
+    averaged = average_probabilities(model)
+    confusions = _confusions(model)
+    baselines = {found: seeds for found, seeds in predictions.items() if found.is_baseline}
+    by_average = {found: average_probabilities(seeds) for found, seeds in baselines.items()}
+    recalls = [_recall_of(number) for number in range(len(CLASSES))]
+    intervals = bootstrap_intervals(model, [*METRICS.values(), *recalls])
+    return Assessment(
+        kind=kind,
+        num_seeds=len(model),
+        num_utterances=len(model[0]),
+        num_dialogues=len({dialogue_of(prediction.utterance_id) for prediction in model[0]}),
+        scores=tuple(
+            _score(name, confusions, averaged, interval)
+            for name, interval in zip(METRICS, intervals, strict=False)
+        ),
+        classes=tuple(
+            _score_class(number, confusions, interval)
+            for number, interval in enumerate(intervals[len(METRICS) :])
+        ),
+        groups=_score_groups(model, is_seen),
+        confusion=np.asarray(confusions.mean(axis=0)),
+        comparisons=tuple(
+            Comparison(
+                found,
+                _spread(weighted_accuracy_of(_confusions(baselines[found]))),
+                paired_bootstrap(model, baselines[found]),
+                mcnemar_test(averaged, by_average[found]),
+            )
+            for found in sorted(baselines, key=list(ScoreKind).index)
+        ),
+        calibrations=(
+            Calibrated(kind, measure_calibration(averaged)),
+            *(
+                Calibrated(found, measure_calibration(by_average[found]))
+                for found in sorted(baselines, key=list(ScoreKind).index)
+            ),
+        ),
+        seed_calibrations=tuple(measure_calibration(of_seed) for of_seed in model),
+        num_without_words=sum(seen is None for seen in is_seen.values()) if is_seen else None,
+    )
+
+
+def _score(name: str, confusions: np.ndarray, averaged: Sequence[Prediction], interval: Interval) -> Score:
+    values = METRICS[name](confusions)
+    return Score(
+        name=name,
+        values=tuple(float(value) for value in values),
+        spread=_spread(values),
+        interval=interval,
+        averaged=float(METRICS[name](_confusions([averaged]))[0]),
+    )
+
+
+def _score_class(number: int, confusions: np.ndarray, recall_interval: Interval) -> ClassScore:
+    return ClassScore(
+        emotion=CLASSES[number],
+        num_utterances=int(confusions[0, number].sum()),
+        precision=_spread(precisions_of(confusions)[:, number]),
+        recall=_spread(recalls_of(confusions)[:, number]),
+        recall_interval=recall_interval,
+        f1=_spread(f1s_of(confusions)[:, number]),
+    )
+
+
+def _recall_of(number: int) -> Metric:
+    return lambda confusions: recalls_of(confusions)[..., number]
+
+
+def _score_groups(
+    model: Seeds, is_seen: Mapping[str, bool | None]
+) -> tuple[tuple[GroupScore, Interval], ...]:
+    known = {name: seen for name, seen in is_seen.items() if seen is not None}
+    parts = [divide(of_seed, known) for of_seed in model]
+    return tuple(
+        (score, bootstrap_interval([part[score.group] for part in parts]))
+        for score in score_groups(model, known)
+        if score.group != ALL
+    )
+
+
+def _confusions(seeds: Seeds) -> np.ndarray:
+    """Return int64 (num_seeds, 4, 4)."""
+    return np.stack([confusion_matrix(*predicted_classes(of_seed)) for of_seed in seeds])
+
+
+def _spread(values: np.ndarray) -> Spread:
+    known = [float(value) for value in values if not np.isnan(value)]
+    if not known:
+        return Spread(np.nan, np.nan, np.nan, np.nan, 0)
+    # Sorted, so that the order of the seeds changes no last bit.
+    return mean_and_spread(sorted(known))
