@@ -6,6 +6,7 @@ Each error takes one string, so that it survives a trip between processes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -76,11 +77,25 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     return UnknownNameError(f"unknown {kind} {name!r}; expected one of {sorted(known)}")
 
 
-def one_line(error: Exception) -> str:
-    """Return what an error from elsewhere says, on one line: it may quote a file with line ends.
+#: What colours text, moves a cursor or names a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
+_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+def one_line(said: str | Exception) -> str:
+    """Show foreign text, or what a foreign error says, on one line.
+
+    What a terminal would obey is left out; what nobody could see, a line's end too, is spelt out.
 
     Example:
+        >>> one_line("red: \\x1b[31mno\\x1b[0m\\nnext\\x00")
+        'red: no\\\\nnext\\\\x00'
         >>> one_line(ValueError("found 'x\\n'; expected y"))
-        "found 'x '; expected y"
+        "found 'x\\\\n'; expected y"
     """
-    return " ".join(str(error).split())
+    visible = _TERMINAL_SEQUENCE.sub("", str(said)).replace("\t", " ")
+    if visible.isprintable():
+        return visible
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in visible
+    )

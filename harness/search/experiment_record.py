@@ -55,12 +55,6 @@ def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
     return ExperimentFolder(results_dir / "experiments" / str(eid))
 
 
-def lock_path(results_dir: Path, name: str) -> Path:
-    """Return the lock of every experiment called ``name``, which are one search and its fresh starts."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return results_dir / "experiments" / f"{digest}.lock"
-
-
 def find_experiment(
     store: ResultsStore, settings: ExperimentSettings, parts: Mapping[str, Any]
 ) -> ExperimentRow | None:

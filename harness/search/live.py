@@ -7,10 +7,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -19,7 +17,15 @@ from rich.table import Table
 from harness.corpus.utterances import Seconds
 from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import TrialOutcome
-from harness.search.view import Ending, SearchPlan, SearchReport, one_line
+from harness.search.view import (
+    Ending,
+    SearchPlan,
+    SearchReport,
+    format_point,
+    format_seconds,
+    name_measure,
+    sum_up,
+)
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.results import ResultsStore
 
@@ -81,7 +87,7 @@ class PlainView:
             of = f" of system {experiment.system} under protocol {experiment.protocol_name}"
         self._print(
             f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
-            f"{plan.num_parallel} at once with {plan.threads} thread{'s' if plan.threads > 1 else ''} each."
+            f"{plan.num_parallel} at once with {_format_threads(plan.threads)} each."
         )
         if experiment.shortened:
             self._print(experiment.shortened)
@@ -110,9 +116,10 @@ class PlainView:
         scored = (outcome.score, trial.trial_index)
         if self._best is None or self._rank(scored) > self._rank(self._best):
             self._best = scored
+        measured = f"{name_measure(self._plan.experiment)} {outcome.score:.4f}"
         self._print(
-            f"trial {trial.trial_index} finished: {self._measure} {outcome.score:.4f}; best so far "
-            f"{self._best[0]:.4f} (trial {self._best[1]}); {self._time_left()}"
+            f"trial {trial.trial_index} finished: {measured}; best so far {self._best[0]:.4f} (trial {self._best[1]}); "
+            f"{self._time_left()}"
         )
 
     def look(self) -> Seconds | None:
@@ -121,14 +128,8 @@ class PlainView:
 
     def end(self, report: SearchReport) -> None:
         """Print the best trial, what went wrong, and what to type next."""
-        statuses = sorted(report.num_by_status.items())
-        counts = ", ".join(f"{count} {status.value}" for status, count in statuses) or "none started"
-        self._print(f"{sum(report.num_by_status.values())} of {report.num_trials} trials: {counts}.")
-        if report.best is not None:
-            self._print(
-                f"Best trial {report.best.trial_index}: {self._measure} {report.best.score:.4f} at "
-                f"{format_point(report.best.hyperparameters)}"
-            )
+        for sentence in sum_up(report):
+            self._print(sentence)
         aup = f"aup {shlex.quote(os.path.relpath(self._experiment_path))}"
         if report.ending is Ending.INTERRUPTED:
             self._print(f"Interrupted. To go on:  {aup}")
@@ -146,10 +147,6 @@ class PlainView:
     def _begin_trial(self, trial: TrialJob) -> None:
         # Another attempt: what ended before was not the trial's end.
         self._ended.discard(trial.trial_index)
-
-    @property
-    def _measure(self) -> str:
-        return "validation accuracy" if self._plan.experiment.system else "score"
 
     def _rank(self, scored: tuple[float, int]) -> tuple[float, int]:
         """Order (score, trial index) by what the target calls better; of equals the first trial."""
@@ -227,7 +224,7 @@ class LiveView(PlainView):
     def _table(self, running: list[TrialRow]) -> Table:
         best = "none yet" if self._best is None else f"{self._best[0]:.4f} (trial {self._best[1]})"
         table = Table(caption=f"best so far {best}; {self._time_left()}", caption_justify="left")
-        for title in ("trial", "point", "epoch", f"best {self._measure}", "time left"):
+        for title in ("trial", "point", "epoch", f"best {name_measure(self._plan.experiment)}", "time left"):
             table.add_column(title)
         max_epochs = self._plan.experiment.max_epochs
         for trial in running:
@@ -249,28 +246,7 @@ class LiveView(PlainView):
         return f"at most {format_seconds(left)}"
 
 
-def format_point(point: Mapping[str, Any]) -> str:
-    """Show a point on one line.
-
-    Example:
-        >>> format_point({"textlstm": 238, "dropout": 0.1533766075303111})
-        'textlstm=238, dropout=0.1534'
-    """
-    return ", ".join(
-        f"{one_line(name)}={value:.4g}" if isinstance(value, float) else one_line(f"{name}={value}")
-        for name, value in point.items()
-    )
-
-
-def format_seconds(seconds: Seconds) -> str:
-    """Show a duration.
-
-    Example:
-        >>> format_seconds(59), format_seconds(3700)
-        ('59 s', '1 h 1 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _format_threads(threads: int | None) -> str:
+    if threads is None:
+        return "its worker's threads"
+    return f"{threads} thread{'s' if threads > 1 else ''}"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.store.records import utc_now
-
+from harness.store.records import ExperimentKind, utc_now
 
 #: Seconds for which a lock that another process has is tried again.
 _PATIENCE = 0.5
@@ -21,6 +22,31 @@ _PATIENCE = 0.5
 
 class AlreadyRunningError(HarnessError):
     """Another controller has the experiment."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock; every field is None where it has only just taken it.
+
+    Attributes:
+        since: ISO 8601 in UTC
+    """
+
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+
+
+def lock_path(results_dir: Path, name: str, kind: str = ExperimentKind.SEARCH) -> Path:
+    """Return the lock of every experiment called ``name``, which are one search and its fresh starts.
+
+    Args:
+        kind: of the experiment; those that are no searches have one lock for all of a kind
+    """
+    if kind != ExperimentKind.SEARCH:
+        return results_dir / f"{kind}.lock"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return results_dir / "experiments" / f"{digest}.lock"
 
 
 @contextmanager
@@ -61,9 +87,46 @@ def _take(descriptor: int) -> bool:
             time.sleep(_PATIENCE / 20)
 
 
-def _describe_holder(descriptor: int) -> str:
+def find_holder(path: Path) -> Holder | None:
+    """Return who holds the lock at ``path``, None where nobody does; nothing is changed.
+
+    The lock is taken for an instant, shared, so that two who look do not take each other for a controller.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def read_holder(path: Path) -> Holder:
+    """Return who took the lock at ``path`` last and did not give it back; alive or not, on whichever machine."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return Holder()
+    try:
+        return _read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_holder(descriptor: int) -> Holder:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {holder['pid']} on {holder['host']} runs it since {holder['since']}"
+        return Holder(int(holder["pid"]), str(holder["host"]), str(holder["since"]))
     except (ValueError, KeyError, TypeError):
+        return Holder()
+
+
+def _describe_holder(descriptor: int) -> str:
+    holder = _read_holder(descriptor)
+    if holder.pid is None:
         return "another process, which has only just begun, runs it"
+    return f"process {holder.pid} on {holder.host} runs it since {holder.since}"

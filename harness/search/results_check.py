@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.search.auptimizer import DatabaseError, SearchConnector, explain
-from harness.search.experiment_record import experiment_folder, lock_path
-from harness.search.lock import AlreadyRunningError, held
+from harness.search.experiment_record import experiment_folder
+from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
 from harness.search.orphans import end_left_behind
 from harness.search.recovery import account_for_running
 from harness.store.checks import ExperimentName, JobRow, ResultsInspector
@@ -33,7 +32,7 @@ def find_holders(results_dir: Path, experiments: Sequence[ExperimentName]) -> di
     """Return the experiments that somebody is at work on, by eid, and a sentence on who; changes nothing."""
     holders: dict[int, str] = {}
     for path, what, eids in _locks(results_dir, experiments):
-        if _is_held(path):
+        if find_holder(path) is not None:
             try:
                 with held(path, what):
                     continue
@@ -66,27 +65,12 @@ def _locks(results_dir: Path, experiments: Sequence[ExperimentName]) -> list[tup
     """Return every lock with what it is of, and the experiments that it keeps."""
     eids: dict[tuple[Path, str], list[int]] = {}
     for experiment in experiments:
+        what = f"{experiment.kind} in {str(results_dir)!r}"
         if experiment.is_search:
-            key = (lock_path(results_dir, experiment.name), f"experiment {experiment.name!r}")
-        else:
-            key = (results_dir / f"{experiment.kind}.lock", f"{experiment.kind} in {str(results_dir)!r}")
+            what = f"experiment {experiment.name!r}"
+        key = (lock_path(results_dir, experiment.name, experiment.kind), what)
         eids.setdefault(key, []).append(experiment.eid)
     return [(path, what, kept) for (path, what), kept in eids.items()]
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Shared, so that two checks do not take each other for a controller.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def look_through(inspector: ResultsInspector) -> tuple[dict[int, str], list[Finding]]:

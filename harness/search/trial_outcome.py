@@ -9,9 +9,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DIVERGED_EXIT_CODE
+from harness.errors import DIVERGED_EXIT_CODE, one_line
 from harness.search.job_process import EndedBy, JobEnd
-from harness.search.view import one_line
 from harness.store.records import TrialStatus
 
 #: What stands before a score on a job's output. Source: Auptimizer's ``print_result``.
@@ -146,6 +145,8 @@ def _judge_end(
         return TrialStatus.STOPPED, "the search was ended while the job ran"
     if end.ended_by is EndedBy.SYSTEM:
         return TrialStatus.CRASHED, f"the job could not be started: {end.detail}"
+    if end.ended_by is EndedBy.MACHINE:
+        return TrialStatus.KILLED, f"the job was lost with its machine: {end.detail}"
     if end.signal is not None:
         if end.kernel_was_out_of_memory:
             return TrialStatus.OUT_OF_MEMORY, "the system was out of memory, and killed the job"

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.corpus.utterances import Seconds
+from harness.errors import one_line
 from harness.store.records import ExperimentRow, TrialRow, TrialStatus
 
 if TYPE_CHECKING:
     from harness.search.trial_job import TrialJob
     from harness.search.trial_outcome import TrialOutcome
     from harness.store.results import ResultsStore
-
-
-#: What colours text, moves a cursor or names a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
-_TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[@-Z\\^_])")
-
-
-def one_line(text: str) -> str:
-    """Show foreign text on one line: what a terminal would obey is left out, what nobody could see is spelt out.
-
-    Example:
-        >>> one_line("red: \\x1b[31mno\\x1b[0m\\nnext\\x00")
-        'red: no\\\\nnext\\\\x00'
-    """
-    visible = _TERMINAL_SEQUENCE.sub("", text).replace("\t", " ")
-    if visible.isprintable():
-        return visible
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in visible
-    )
 
 
 class Ending(StrEnum):
@@ -53,7 +33,7 @@ class SearchPlan:
         num_trials: in all, those of earlier controllers included
         num_done: trials that have ended already, finished or failed
         num_interrupted: trials that an earlier controller began and that run again
-        threads: processor threads of one trial
+        threads: processor threads of one trial; None where each worker of a cluster has its own number
     """
 
     experiment: ExperimentRow
@@ -61,7 +41,7 @@ class SearchPlan:
     num_done: int
     num_interrupted: int
     num_parallel: int
-    threads: int
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +61,51 @@ class SearchReport:
     num_by_status: Mapping[TrialStatus, int]
     best: TrialRow | None
     max_failures: int
+
+
+def sum_up(report: SearchReport) -> list[str]:
+    """Say how many trials ended how, and which one is best."""
+    statuses = sorted(report.num_by_status.items())
+    counts = ", ".join(f"{count} {status.value}" for status, count in statuses) or "none started"
+    said = [f"{sum(report.num_by_status.values())} of {report.num_trials} trials: {counts}."]
+    if report.best is not None:
+        said.append(
+            f"Best trial {report.best.trial_index}: {name_measure(report.experiment)} {report.best.score:.4f} at "
+            f"{format_point(report.best.hyperparameters)}"
+        )
+    return said
+
+
+def name_measure(experiment: ExperimentRow) -> str:
+    """Say what the scores of an experiment's trials are."""
+    return "validation accuracy" if experiment.system else "score"
+
+
+def format_point(point: Mapping[str, Any]) -> str:
+    """Show a point on one line.
+
+    Example:
+        >>> format_point({"textlstm": 238, "dropout": 0.1533766075303111})
+        'textlstm=238, dropout=0.1534'
+    """
+    return ", ".join(
+        f"{one_line(name)}={value:.4g}" if isinstance(value, float) else one_line(f"{name}={value}")
+        for name, value in point.items()
+    )
+
+
+def format_seconds(seconds: Seconds) -> str:
+    """Show a duration.
+
+    Example:
+        >>> format_seconds(59), format_seconds(3700)
+        ('59 s', '1 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class SearchView(Protocol):

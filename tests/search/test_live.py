@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.live import PatientConsole, PlainView, format_point
+from harness.search.live import PatientConsole, PlainView
 from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import TrialOutcome
-from harness.search.view import SearchPlan
+from harness.search.view import SearchPlan, format_point
 from harness.store.records import TrialStatus
 from harness.store.results import ResultsStore
 from tests.store.experiments import an_experiment

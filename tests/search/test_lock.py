@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.lock import AlreadyRunningError, held
+from harness.search.lock import AlreadyRunningError, Holder, find_holder, held, read_holder
 from tests.search.searches import environment
 
 
@@ -44,3 +44,22 @@ def test_the_lock_of_a_killed_process_is_free(folder: Path) -> None:
     assert killed.returncode == -9
     with held(path, "it"):
         pass
+
+
+def test_who_looks_finds_the_holder_and_does_not_keep_the_lock(folder: Path) -> None:
+    path = folder / "a.lock"
+    assert find_holder(path) is None
+    with held(path, "a"):
+        holder = find_holder(path)
+        assert holder is not None and (holder.pid, holder.host) == (os.getpid(), os.uname().nodename)
+        assert read_holder(path) == holder
+    assert (find_holder(path), read_holder(path)) == (None, Holder())
+    with held(path, "a"):
+        pass
+
+
+def test_a_lock_that_was_only_just_taken_names_nobody(folder: Path) -> None:
+    path = folder / "a.lock"
+    with held(path, "a"):
+        path.write_text("")
+        assert find_holder(path) == Holder()

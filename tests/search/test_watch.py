@@ -1,0 +1,208 @@
+"""What a look at a search finds, and that it leaves the search alone."""
+
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.search.lock import held, lock_path
+from harness.search.orphans import process_started_at
+from harness.search.watch import watch_search
+from harness.search.watched import Watched, WatchState
+from harness.store.connection import creation_lock_path
+from harness.store.records import ExperimentStatus
+from harness.store.results import ResultsStore
+from tests.report.searches import begin_search, begin_trial, run_search, run_trial
+from tests.search.watched_searches import NAME, running_search
+
+
+def counts(watched: Watched) -> tuple[int, int, int, int]:
+    return watched.num_finished, watched.num_running, watched.num_failed, watched.num_left
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["no folder", "a database that is being made"])
+def test_before_a_search_there_is_something_to_wait_for(folder: Path, is_empty: bool) -> None:
+    if is_empty:
+        (folder / "results.db").touch()
+    watched = watch_search(folder, None)
+    assert (watched.state, watched.experiment) == (WatchState.WAITING, None)
+    assert watched.message == f"No search has begun in '{folder}' yet."
+    assert not is_empty or (folder / "results.db").stat().st_size == 0
+
+
+@pytest.mark.parametrize("has_earlier", [False, True])
+def test_a_controller_that_prepares_its_corpus_is_waited_for(folder: Path, has_earlier: bool) -> None:
+    if has_earlier:
+        with ResultsStore.open(folder / "results.db") as store:
+            run_search(store, 2, name="an earlier one")
+    with held(lock_path(folder, NAME), "it"):
+        watched = watch_search(folder, None)
+    assert watched.state is WatchState.WAITING
+    assert watched.message == f"Process {os.getpid()} on {platform.node()} prepares a search in '{folder}'."
+    assert watched.controller is not None and (watched.controller.memory_bytes or 0) > 1_000_000
+
+
+def test_a_running_search_is_told_trial_by_trial(folder: Path) -> None:
+    with running_search(folder):
+        watched = watch_search(folder, None)
+    assert watched.state is WatchState.RUNNING
+    assert counts(watched) == (2, 2, 1, 5)
+    assert watched.best is not None and (watched.best.trial_index, watched.best.score) == (0, 0.75)
+    assert watched.scores == (0.75, 0.5)
+    assert [trial.message for trial in watched.failures] == ["the loss is \x1b[31mno number\x1b[0m"]
+    assert watched.controller is not None and watched.controller.pid == os.getpid()
+    trial, other = watched.running
+    assert (trial.trial_index, trial.num_epochs, trial.max_epochs) == (3, 3, 30)
+    assert trial.validation_accuracies == pytest.approx((0.2, 0.4, 0.6))
+    assert trial.validation_accuracy == trial.best_validation_accuracy == pytest.approx(0.6)
+    assert (trial.seconds_per_epoch, trial.seconds_left) == (1.5, 1.5 * 27)
+    assert trial.memory_bytes is None and other.trial_index == 4
+
+
+def test_an_accuracy_that_is_no_number_is_none(folder: Path) -> None:
+    with running_search(folder, num_running=1):
+        with sqlite3.connect(folder / "results.db") as database:
+            database.execute("UPDATE epochs SET validation_accuracy = NULL WHERE epoch = 3")
+        [trial] = watch_search(folder, None).running
+    assert trial.validation_accuracies == pytest.approx((0.2, 0.4, None))
+    assert (trial.validation_accuracy, trial.best_validation_accuracy) == (None, pytest.approx(0.4))
+
+
+@pytest.mark.parametrize(("host", "is_known"), [(platform.node(), True), ("another host", False)])
+def test_memory_is_that_of_the_trials_processes_on_this_machine(folder: Path, host: str, is_known: bool) -> None:
+    code = "kept = bytearray(30_000_000); print(flush=True); input()"
+    job = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    with job, running_search(folder, num_running=1) as store:
+        assert job.stdout is not None
+        job.stdout.readline()
+        [running] = store.running_trials(1)
+        store.record_job(running.trial_id, job.pid, host, process_started_at(job.pid))
+        [trial] = watch_search(folder, None).running
+        job.communicate(b"\n")
+    assert (trial.memory_bytes or 0) > 30_000_000 if is_known else trial.memory_bytes is None
+
+
+def test_a_search_whose_controller_is_gone_is_abandoned_and_its_trials_are_left_to_do(folder: Path) -> None:
+    with running_search(folder):
+        pass
+    watched = watch_search(folder, None)
+    assert watched.state is WatchState.ABANDONED
+    assert counts(watched) == (2, 0, 1, 7)
+    assert (watched.running, watched.controller, watched.seconds_left) == ((), None, None)
+
+
+def test_a_search_that_has_ended_is_told_as_ended(folder: Path) -> None:
+    with ResultsStore.open(folder / "results.db") as store:
+        run_search(store, 3)
+    watched = watch_search(folder, None)
+    assert (watched.state, counts(watched)) == (WatchState.ENDED, (3, 0, 1, 0))
+
+
+def test_the_running_search_comes_before_one_that_was_begun_later(folder: Path) -> None:
+    with running_search(folder) as store:
+        run_search(store, 2, name="a later one")
+        watched = watch_search(folder, None)
+        later = watch_search(folder, 2)
+    assert watched.experiment is not None and watched.experiment.eid == 1
+    assert later.experiment is not None and (later.experiment.eid, later.state) == (2, WatchState.ENDED)
+
+
+def test_an_unknown_experiment_is_refused(folder: Path) -> None:
+    with running_search(folder), pytest.raises(StoreError) as caught:
+        watch_search(folder, 7)
+    assert str(caught.value) == f"experiment 7: not in '{folder / 'results.db'}'; expected one of [1]"
+
+
+def test_a_database_of_an_earlier_version_is_left_as_it_is(folder: Path) -> None:
+    with running_search(folder) as store:
+        with sqlite3.connect(folder / "results.db") as database:
+            database.execute("PRAGMA user_version = 2")
+        with pytest.raises(StoreError) as caught:
+            watch_search(folder, None)
+        assert store.experiment(1).status is ExperimentStatus.RUNNING
+    pattern = (
+        r"results database '.*': written by an earlier harness \(schema 2, this one's is \d+\); watching changes "
+        r"nothing: let its search end, and run harness report once"
+    )
+    assert re.fullmatch(pattern, str(caught.value))
+    with closing(sqlite3.connect(folder / "results.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_database_that_is_being_made_is_waited_for(folder: Path) -> None:
+    """Its first versions are there for an instant each."""
+    with running_search(folder):
+        pass
+    with sqlite3.connect(folder / "results.db") as database:
+        database.execute("PRAGMA user_version = 2")
+    with held(creation_lock_path(folder / "results.db"), "its maker"):
+        assert watch_search(folder, None).state is WatchState.WAITING
+
+
+def test_a_search_on_another_machine_is_not_touched(folder: Path) -> None:
+    with running_search(folder):
+        path = lock_path(folder, NAME)
+        path.write_text(path.read_text().replace(f'"{platform.node()}"', '"node17"'))
+        with pytest.raises(StoreError) as caught:
+            watch_search(folder, None)
+    pattern = (
+        r"results folder '.*': process \d+ on node17 took it at .*, and its database can be read on that machine "
+        r"alone; run harness watch on node17, or, where that process was killed, go on with the search first"
+    )
+    assert re.fullmatch(pattern, str(caught.value))
+
+
+def test_a_look_writes_nothing_and_keeps_no_reader(folder: Path) -> None:
+    with running_search(folder):
+        files = [folder / "results.db", folder / "results.db-wal"]
+        before = [path.read_bytes() for path in files]
+        for _ in range(3):
+            watch_search(folder, None)
+        assert [path.read_bytes() for path in files] == before
+        with closing(sqlite3.connect(folder / "results.db")) as database:
+            # Busy, pages in the log, pages moved: a reader that is left would keep the log from being emptied.
+            assert database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+def test_rate_and_time_left_follow_what_this_controller_has_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trials of 60 s have ended in two minutes; two run since 20 s; five are left."""
+    with ResultsStore.open(folder / "results.db") as store:
+        eid = begin_search(store, num_samples=9, name=NAME)
+        for index in range(2):
+            run_trial(store, eid, index, 9, 0.5)
+        for index in range(2, 4):
+            begin_trial(store, eid, index, 9)
+        with held(lock_path(folder, NAME), "it"):
+            times = {0: ("10:00:00", "10:01:00"), 1: ("10:00:40", "10:01:40")}
+            with sqlite3.connect(folder / "results.db") as database:
+                for index, (start, end) in times.items():
+                    stamps = [f"2999-01-01T{start}.000+00:00", f"2999-01-01T{end}.000+00:00", index]
+                    database.execute("UPDATE trials SET started_at = ?, ended_at = ? WHERE trial_index = ?", stamps)
+                database.execute("UPDATE trials SET started_at = '2999-01-01T10:01:40.000+00:00' WHERE trial_index > 1")
+            monkeypatch.setattr("harness.search.watch.utc_now", lambda: "2999-01-01T10:02:00.000+00:00")
+            watched = watch_search(folder, None)
+    assert watched.trials_per_hour == pytest.approx(60)
+    assert watched.seconds_left == pytest.approx((5 * 60 + 2 * 40) / 2)
+
+
+def test_before_an_end_the_epochs_tell_how_long_it_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ResultsStore.open(folder / "results.db") as store:
+        eid = begin_search(store, num_samples=3, name=NAME)
+        begin_trial(store, eid, 0, 3, num_epochs=10)
+        with held(lock_path(folder, NAME), "it"):
+            started_at = store.running_trials(eid)[0].started_at
+            monkeypatch.setattr("harness.search.watch.utc_now", lambda: started_at)
+            watched = watch_search(folder, None)
+    assert watched.trials_per_hour is None
+    assert watched.seconds_left == pytest.approx(3 * 20 * 1.5)
