@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.report.findings import Findings
 from harness.report.tables import trial_seconds, write_value
+from harness.scoring.expected_best import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 
@@ -81,8 +82,6 @@ class Contender:
 
     def expected_best(self, num_trials: int) -> float | None:
         """Return what the best of so many of the finished trials scores on average; None of fewer."""
-        from harness.report.expected_best import weigh_order
-
         if not 0 < num_trials <= len(self.scores):
             return None
         # From the worst on, whatever the target.
