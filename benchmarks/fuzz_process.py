@@ -1,4 +1,4 @@
-"""The process in which one parser is fuzzed: `python -m benchmarks.fuzz_process PARSER FOLDER INPUTS MEGABYTES`.
+"""The process in which one parser is fuzzed: `python -m benchmarks.fuzz_process PARSER FOLDER INPUTS MEGABYTES SEED`.
 
 The folder has the parser's files and its seeds; findings come into it, each as the input and the traceback.
 Atheris ends the process by itself, so that nothing is printed here that the caller could not do without.
@@ -85,7 +85,8 @@ def main(arguments: Sequence[str]) -> None:
     """Fuzz one parser until it has read so many inputs, or one takes too long or too much memory."""
     import atheris
 
-    name, folder, num_inputs, megabytes = arguments[0], Path(arguments[1]), int(arguments[2]), int(arguments[3])
+    name, folder = arguments[0], Path(arguments[1])
+    num_inputs, megabytes, random_seed = (int(argument) for argument in arguments[2:])
     with atheris.instrument_imports(include=["harness"], enable_loader_override=False):
         from benchmarks.fuzz_features import PARSERS
 
@@ -123,6 +124,7 @@ def main(arguments: Sequence[str]) -> None:
 
     sizes = [seed.stat().st_size for seed in (folder / SEEDS_NAME).iterdir()]
     options = [f"-atheris_runs={num_inputs}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=0", "-print_final_stats=1"]
+    options.append(f"-seed={random_seed}")
     options += [f"-max_len={max(256, 2 * max(sizes))}", f"-artifact_prefix={findings_dir}/", str(folder / SEEDS_NAME)]
     extra = {"custom_mutator": mutate} if parser.is_json else {}
     atheris.Setup([sys.argv[0], *options], test_one_input, **extra)

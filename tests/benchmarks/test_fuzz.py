@@ -142,7 +142,7 @@ def check(path):
 
 fuzz_process.HANG_SECONDS = 1
 fuzz_features.PARSERS = {"faulty": Parser("it", lambda folder: [], lambda: check)}
-fuzz_process.main(["faulty", sys.argv[1], "1000", "256"])
+fuzz_process.main(["faulty", sys.argv[1], "1000", "256", "1"])
 """
 
 
