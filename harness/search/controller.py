@@ -14,13 +14,12 @@ from harness.search.experiment_record import (
     create_experiment,
     experiment_folder,
     find_experiment,
-    lock_path,
     resume_experiment,
 )
 from harness.search.identity import identity_of
 from harness.search.interrupts import Interrupts
 from harness.search.local import register_resources
-from harness.search.lock import held
+from harness.search.lock import held, lock_path
 from harness.search.proposer import register_proposers
 from harness.search.recovery import (
     account_for_running,
@@ -56,6 +55,11 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
     """
     register_proposers()
     register_resources()
+    if settings.cluster is not None:
+        # Imports Dask, which only a cluster needs.
+        from harness.search.cluster.manager import register_cluster
+
+        register_cluster()
     results_dir = settings.results_dir
     try:
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
@@ -66,7 +70,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
             with Interrupts() as interrupts, ResultsStore.open(results_dir / "results.db") as store:
                 experiment = _open(settings, prepared, store, view, fresh)
                 folder = experiment_folder(results_dir, experiment.eid)
-                context = SearchContext(settings, prepared, store, folder, experiment.eid, view)
+                context = SearchContext(settings, prepared, store, folder, experiment.eid, view, interrupts.wake)
                 return _search(context, experiment, interrupts)
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"

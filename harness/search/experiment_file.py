@@ -9,11 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, HarnessError
 from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
 from harness.models.systems import System, find_system
 from harness.search.auptimizer import MAX_PARALLEL
+from harness.search.cluster.settings import ClusterSettings, read_cluster
 from harness.search.experiment_keys import ExperimentKeys, read_json_object
 from harness.search.job_script import JobScript, find_script
 from harness.search.known_keys import (
@@ -25,6 +25,7 @@ from harness.search.known_keys import (
     check_near_misses,
 )
 from harness.search.proposer import PROPOSERS, check_installed
+from harness.search.running_jobs import JobLimits
 from harness.search.space import SearchSpace
 from harness.search.space_file import check_extremes, check_grid, read_search_space
 from harness.splits import SEALED_SESSION, Protocol, read_protocol
@@ -40,10 +41,11 @@ _FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
 
 
 class Resource(StrEnum):
-    """What a job runs on: the machine's processors, or its graphics cards."""
+    """What a job runs on: the machine's processors, its graphics cards, or a Dask cluster."""
 
     CPU = "cpu"
     GPU = "gpu"
+    DASK = "dask"
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class JobLimits:
-    """When a job is ended, and how often it may be started again.
-
-    Attributes:
-        memory_bytes: private memory of the job and its children; None for no limit
-        retries: after the job was killed or ran out of memory; a crash would only repeat itself
-    """
-
-    timeout_seconds: Seconds | None
-    memory_bytes: int | None
-    retries: int
-
-
-@dataclass(frozen=True)
 class ExperimentSettings:
     """One experiment file, complete and checked.
 
@@ -91,7 +79,8 @@ class ExperimentSettings:
         max_failures: failed trials beyond which the search ends and counts as failed; None for the half
         training: None for a script that knows nothing of this package
         job_environment: ``runtime_args.env``, which is never stored
-        file: the file as it was read, without ``runtime_args.env``
+        file: the file as it was read, without what may hold secrets
+        cluster: None unless the resource is Dask
     """
 
     path: Path
@@ -110,6 +99,7 @@ class ExperimentSettings:
     training: TrainingSettings | None
     job_environment: Mapping[str, str]
     file: Mapping[str, Any]
+    cluster: ClusterSettings | None = None
 
     @property
     def results_dir(self) -> Path:
@@ -140,6 +130,8 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     check(keys.values, EXPERIMENT_KEYS, keys.origin)
 
     name = keys.text("name")
+    resource = Resource(keys.one_of("resource", [kind.value for kind in Resource]))
+    cluster = read_cluster(keys, is_wanted=resource is Resource.DASK)
     script = _read_script(keys)
     system = _read_system(keys, script)
     training = None
@@ -153,19 +145,20 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         path=path,
         name=name,
         script=script,
-        resource=Resource(keys.one_of("resource", [kind.value for kind in Resource])),
+        resource=resource,
         target=keys.one_of("target", ["max", "min"]),
         proposer=proposer,
         space=space,
         parameter_config=entries,
         num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", 1, MAX_TRIALS),
         seed=keys.whole_number("random_seed", low=0, default=0),
-        num_parallel=keys.whole_number("n_parallel", low=1, high=MAX_PARALLEL, default=1),
+        num_parallel=keys.whole_number("n_parallel", 1, MAX_PARALLEL, 1 if cluster is None else cluster.num_workers),
         limits=limits,
         max_failures=max_failures,
         training=training,
         job_environment=keys.environment(),
         file=keys.without_environment(),
+        cluster=cluster,
     )
 
 

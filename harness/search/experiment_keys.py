@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import ExperimentFileError, HarnessError
+from harness.errors import ExperimentFileError, HarnessError, one_line
 from harness.search.job_script import expand_home
 
 Value = TypeVar("Value")
+
+#: Options of a cluster with which scripts and environments are made: not stored.
+SECRET_OPTIONS = ("job_script_prologue", "job_script_epilogue", "env_extra", "worker_extra_args")
 
 _MISSING = object()
 _UNITS: Mapping[str, int] = {
@@ -99,11 +102,14 @@ class ExperimentKeys:
         return ExperimentFileError(f"{self.origin}: {key} {found}; expected {expected}")
 
     def section(self, key: str) -> Mapping[str, Any]:
-        """Return an object inside the file, empty where it is missing."""
-        value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            raise self._wrong(key, value, "an object {...}")
-        return value
+        """Return an object inside the file, empty where it is missing; after a dot comes one inside it."""
+        section = self.values
+        names = key.split(".")
+        for number, name in enumerate(names, start=1):
+            section = section.get(name, {})
+            if not isinstance(section, dict):
+                raise self._wrong(".".join(names[:number]), section, "an object {...}")
+        return section
 
     def required(self, key: str, expected: str) -> Any:
         """Return a value that must be there."""
@@ -182,7 +188,7 @@ class ExperimentKeys:
             raise self.error("runtime_args", "is something else", "an object with the key 'env'")
         for key in arguments:
             if key != "env":
-                raise self.error(f"runtime_args.{key}", "is given", "no key but 'env'")
+                raise self.error(f"runtime_args.{one_line(key)}", "is given", "no key but 'env'")
         added = arguments.get("env", {})
         if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
             raise self.error("runtime_args.env", "is something else", "an object of texts by name")
@@ -193,8 +199,16 @@ class ExperimentKeys:
         return added
 
     def without_environment(self) -> dict[str, Any]:
-        """Return the whole file but for ``runtime_args``, whose environment may hold secrets."""
-        return {key: value for key, value in self.values.items() if key != "runtime_args"}
+        """Return the whole file but for what may hold secrets: ``runtime_args``, and a cluster's scripts."""
+        kept = {key: value for key, value in self.values.items() if key != "runtime_args"}
+        if isinstance(kept.get("cluster"), dict):
+            kept["cluster"] = {
+                kind: {name: value for name, value in options.items() if name not in SECRET_OPTIONS}
+                if isinstance(options, dict)
+                else options
+                for kind, options in kept["cluster"].items()
+            }
+        return kept
 
     def wrapped(self, key: str, read: Callable[[str], Value], value: str) -> Value:
         """Return ``read(value)``, with the file and the key put before its error's message."""

@@ -1,11 +1,13 @@
-"""What the controller waits for: a job's end, a signal, or the time for a look."""
+"""What the controller waits for: a job's end, a signal, word from another thread, or the time for a look."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -29,7 +31,8 @@ class Interrupts:
     """Signals become a request that the controller reads after a wait; handlers do nothing else.
 
     A context manager, of the main thread only: Python delivers signals there. It calls a handler when it
-    has the time, once for several signals of a kind; each one's number is in a pipe at once.
+    has the time, once for several signals of a kind; each one's number is in a pipe at once. Other threads
+    may ``wake`` the wait, and nothing else.
     """
 
     def __init__(self) -> None:
@@ -37,6 +40,8 @@ class Interrupts:
         self._num_handled = 0
         self._num_arrived = 0
         self._before: dict[int, Any] = {}
+        self._waking = threading.Lock()
+        self._may_wake = False
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
@@ -49,6 +54,7 @@ class Interrupts:
             self._handle(signal.SIGHUP, self._terminate)
         # The end of a child only wakes the wait; without a handler it would not.
         self._handle(signal.SIGCHLD, lambda number, frame: None)
+        self._may_wake = True
         return self
 
     def __exit__(
@@ -60,8 +66,10 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._reader)
-        os.close(self._writer)
+        with self._waking:
+            self._may_wake = False
+            os.close(self._reader)
+            os.close(self._writer)
 
     def wait(self, seconds: Seconds | None) -> None:
         """Wait for a signal, a child's end among them, or until the time is up."""
@@ -73,6 +81,13 @@ class Interrupts:
         except BlockingIOError:
             pass
         self._count(self._num_arrived)
+
+    def wake(self) -> None:
+        """End a wait at once, or the next one; from any thread, also after the end of this context."""
+        with self._waking:
+            if self._may_wake:
+                with suppress(BlockingIOError):  # it is full: the wait ends anyway
+                    os.write(self._writer, b"\0")
 
     def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
         self._before[number] = signal.signal(number, handler)

@@ -35,6 +35,7 @@ class EndedBy(StrEnum):
     MEMORY_LIMIT = "memory limit"
     STOP = "stop"  # the search was ended
     SYSTEM = "system"  # it could not be started
+    MACHINE = "machine"  # the one that it ran on was lost, or has no room
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,18 @@ def private_memory(groups: Collection[int]) -> dict[int, int]:
         try:
             group = os.getpgid(process.pid)
             if group in used:
-                used[group] += _private_memory(process)
+                used[group] += process_memory(process)
         except (ProcessLookupError, PermissionError, psutil.Error):
             continue
     return used
 
 
-def _private_memory(process: psutil.Process) -> int:
+def process_memory(process: psutil.Process) -> int:
+    """Measure the private memory of one process, in bytes; what it shares with its forks is counted in parts.
+
+    Raises:
+        psutil.Error, ProcessLookupError: it has ended, or is somebody else's
+    """
     try:
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
     except (FileNotFoundError, PermissionError):  # macOS

@@ -12,7 +12,7 @@ TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors", "s
 EXPERIMENT_KEYS = (
     *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
     *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),
-    *("cwd", "system", "search_space", "timeout_seconds", "memory_limit", "max_failures", *TRIAL_KEYS),
+    *("cwd", "system", "search_space", "timeout_seconds", "memory_limit", "max_failures", "cluster", *TRIAL_KEYS),
 )
 JOB_FAILURE_KEYS = ("ignore_fail", "job_retries")
 SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")

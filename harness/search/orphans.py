@@ -98,7 +98,7 @@ def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> int:
     """
     num_ended = 0
     for trial in trials:
-        if trial.pid is not None and trial.host == platform.node() and _is_same_process(trial):
+        if trial.pid is not None and is_same_process(trial):
             guardian.end_group(trial.pid)
             num_ended += 1
     for pid in guardian.marked_processes(mark):
@@ -107,8 +107,10 @@ def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> int:
     return num_ended
 
 
-def _is_same_process(trial: TrialRow) -> bool:
-    """Whether the trial's pid still belongs to its job, and not to a later process."""
+def is_same_process(trial: TrialRow) -> bool:
+    """Whether the trial's job is a process of this machine, and its pid not that of a later one."""
+    if trial.host != platform.node():
+        return False
     started_at = process_started_at(trial.pid) if trial.pid is not None else None
     if started_at is None or trial.process_started_at is None:
         return False

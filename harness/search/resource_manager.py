@@ -26,6 +26,7 @@ from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import JobOutput, TrialOutcome, judge
 from harness.search.view import SearchView
 from harness.store.records import TrialStatus
+from harness.store.remote import TrialRecords
 from harness.store.results import ResultsStore
 from harness.trial_spec import TrialSpec, trial_spec_path
 
@@ -45,6 +46,7 @@ class SearchContext:
 
     Attributes:
         prepared: None for a script that knows nothing of this package
+        wake: ends the controller's wait, from any thread
     """
 
     settings: ExperimentSettings
@@ -53,11 +55,15 @@ class SearchContext:
     folder: ExperimentFolder
     eid: int
     view: SearchView
+    wake: Callable[[], None]
 
     @property
-    def threads(self) -> int:
-        """Processor threads of one trial."""
-        return max(1, usable_cores() // self.settings.num_parallel)
+    def threads(self) -> int | None:
+        """Processor threads of one trial; None where each worker has its own number."""
+        cluster = self.settings.cluster
+        if cluster is None:
+            return max(1, usable_cores() // self.settings.num_parallel)
+        return None if cluster.num_local is None else max(1, usable_cores() // cluster.num_local)
 
 
 class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[misc]
@@ -124,15 +130,24 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         context.view.trial_started(trial)
         self.launch(trial)
 
-    def report(self, trial: TrialJob, end: JobEnd, output: JobOutput) -> None:
+    def report(
+        self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None
+    ) -> None:
         """Record what a trial came to, and tell Auptimizer.
+
+        Args:
+            records: of a trial that ran elsewhere; None where its own process wrote to results.db
 
         Raises:
             HarnessError: a job crashed, and its disk is full: that is no end of the trial, which runs again
         """
         context = self.context
         is_harness_trial = context.settings.training is not None
-        recorded = context.store.trial(trial.trial_id).result_score if is_harness_trial else None
+        recorded = None
+        if records is not None:
+            recorded = None if records.result is None else records.result.score
+        elif is_harness_trial:
+            recorded = context.store.trial(trial.trial_id).result_score
         outcome = judge(end, output, recorded, is_harness_trial)
         if outcome.status is TrialStatus.CRASHED:
             _check_room(context.folder.job_dir, trial)
@@ -144,6 +159,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             outcome.exit_code,
             outcome.signal,
             outcome.last_output,
+            records,
         )
         self.outcomes[trial.jid] = outcome
         context.view.trial_ended(trial, outcome)
@@ -165,7 +181,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             results_db=context.store.path,
             max_epochs=prepared.max_epochs,
             patience=prepared.patience,
-            threads=context.threads,
+            threads=context.threads or 1,
             word_vectors=training.word_vectors,
         )
 

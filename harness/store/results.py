@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError, unknown_name
 from harness.store.connection import BUSY_TIMEOUT, connect
-from harness.store.openings import OpeningsStore
 from harness.store.records import (
     EpochRecord,
     ExperimentRecord,
@@ -23,13 +21,22 @@ from harness.store.records import (
     TrialStatus,
     utc_now,
 )
-from harness.store.writing import Durability, insert, insert_hyperparameters, insert_predictions
+from harness.store.remote import RemoteTrialsStore, TrialRecords, insert_records
+from harness.store.writing import (
+    Durability,
+    check_finite,
+    insert,
+    insert_environment,
+    insert_epoch,
+    insert_hyperparameters,
+    insert_result,
+)
 
 #: The last of a job's output that is kept, in characters.
 MAX_LAST_OUTPUT = 4000
 
 
-class ResultsStore(OpeningsStore):
+class ResultsStore(RemoteTrialsStore):
     """One connection to results.db, in one thread; any number of processes have their own.
 
     The controller starts and finishes trials. The trial's own process records what it ran in, its
@@ -182,10 +189,7 @@ class ResultsStore(OpeningsStore):
     def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
         """Record what a trial runs in; called by the trial's own process."""
         with self.writing_for(trial_id) as database:
-            row = asdict(environment)
-            row["versions"] = json.dumps(dict(environment.versions), sort_keys=True)
-            row |= {"trial_id": trial_id, "recorded_at": utc_now()}
-            insert(database, "trial_environments", row)
+            insert_environment(database, trial_id, environment)
 
     def record_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
         """Record one epoch as it ends; called by the trial's own process.
@@ -194,7 +198,7 @@ class ResultsStore(OpeningsStore):
             StoreError: the trial has ended, or that epoch is recorded already
         """
         with self.writing_for(trial_id) as database:
-            insert(database, "epochs", {"trial_id": trial_id, **asdict(epoch), "recorded_at": utc_now()})
+            insert_epoch(database, trial_id, epoch)
 
     def record_result(self, trial_id: int, result: TrialResult) -> None:
         """Record what a trial that trained to its end found; its status stays with the controller.
@@ -202,12 +206,9 @@ class ResultsStore(OpeningsStore):
         Raises:
             StoreError: the trial has ended or has its result already, or the score is not finite
         """
-        _check_finite(trial_id, result.score)
+        check_finite(trial_id, result.score)
         with self.writing_for(trial_id) as database:
-            row = {field.name: getattr(result, field.name) for field in fields(result)}
-            del row["predictions"]
-            insert(database, "trial_results", {"trial_id": trial_id, **row, "recorded_at": utc_now()})
-            insert_predictions(database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
+            insert_result(database, trial_id, result)
 
     def finish_trial(
         self,
@@ -218,6 +219,7 @@ class ResultsStore(OpeningsStore):
         exit_code: int | None = None,
         signal: int | None = None,
         last_output: str | None = None,
+        records: TrialRecords | None = None,
     ) -> None:
         """End a trial, once: how, and with which score or for what cause.
 
@@ -225,6 +227,8 @@ class ResultsStore(OpeningsStore):
             status: any but ``RUNNING``
             score: finite; for ``FINISHED`` only
             last_output: its last 4000 characters are kept
+            records: of a trial that ran elsewhere, all that its own process recorded there; they are
+                recorded with its end or not at all, in place of its live epochs
 
         Raises:
             StoreError: the trial has ended already, or score and status contradict each other
@@ -235,8 +239,10 @@ class ResultsStore(OpeningsStore):
                 "'finished' and none with any other end"
             )
         if score is not None:
-            _check_finite(trial_id, score)
+            check_finite(trial_id, score)
         with self.writing_for(trial_id) as database:
+            if records is not None:
+                insert_records(database, trial_id, records)
             database.execute(
                 "UPDATE trials SET status = ?, score = ?, message = ?, exit_code = ?, signal = ?, "
                 "last_output = ?, ended_at = ? WHERE trial_id = ?",
@@ -251,17 +257,13 @@ class ResultsStore(OpeningsStore):
                     trial_id,
                 ],
             )
+        self._executions.pop(trial_id, None)
 
     def _path_to_store(self, path: str | None) -> str | None:
         if path is None:
             return None
         absolute, results_dir = Path(path).absolute(), self.path.absolute().parent
         return str(absolute.relative_to(results_dir) if absolute.is_relative_to(results_dir) else absolute)
-
-
-def _check_finite(trial_id: int, score: float) -> None:
-    if not math.isfinite(score):
-        raise StoreError(f"trial {trial_id}: score {score}; expected a finite number")
 
 
 def _check_json(name: str, field: str, text: str) -> None:

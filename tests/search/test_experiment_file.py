@@ -8,8 +8,9 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
-from harness.search.experiment_file import JobLimits, Resource, read_experiment_file
+from harness.search.experiment_file import Resource, read_experiment_file
 from harness.search.experiment_keys import read_json_object
+from harness.search.running_jobs import JobLimits
 
 OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.trial import main\n"
 FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"
@@ -142,8 +143,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
     ("changes", "message"),
     [
         ({"name": ...}, "name is missing; expected a text"),
-        ({"resource": ...}, "resource is missing; expected one of ['cpu', 'gpu']"),
-        ({"resource": "aws"}, "resource is 'aws'; expected one of ['cpu', 'gpu']"),
+        ({"resource": ...}, "resource is missing; expected one of ['cpu', 'gpu', 'dask']"),
+        ({"resource": "aws"}, "resource is 'aws'; expected one of ['cpu', 'gpu', 'dask']"),
         ({"target": "MAX"}, "target is 'MAX'; expected one of ['max', 'min']"),
         ({"target": ...}, "target is missing; expected one of ['max', 'min']"),
         (
@@ -152,8 +153,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 to 1000000"),
         ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 to 1000000"),
-        ({"n_parallel": 0}, "n_parallel is 0; expected a whole number from 1 to 512"),
-        ({"n_parallel": True}, "n_parallel is True; expected a whole number from 1 to 512"),
+        ({"n_parallel": 0}, "n_parallel is 0; expected a whole number from 1 to 1024"),
+        ({"n_parallel": True}, "n_parallel is True; expected a whole number from 1 to 1024"),
         ({"random_seed": -1}, "random_seed is -1; expected a whole number from 0 on"),
         ({"max_epochs": 2.5}, "max_epochs is 2.5; expected a whole number from 1 on"),
         ({"timeout_seconds": 0}, "timeout_seconds is 0; expected a number above 0"),

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -65,3 +66,18 @@ def test_a_search_under_nohup_goes_on_when_its_terminal_is_closed() -> None:
             assert interrupts.request is Request.GO_ON
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_may_wake_the_wait_and_one_that_comes_too_late_does_nothing() -> None:
+    with Interrupts() as interrupts:
+        thread = threading.Timer(0.2, interrupts.wake)
+        thread.start()
+        began = time.monotonic()
+        interrupts.wait(None)
+        assert 0.1 < time.monotonic() - began < 3
+        assert interrupts.request is Request.GO_ON
+        thread.join()
+        for _ in range(100_000):  # more than a pipe holds
+            interrupts.wake()
+        interrupts.wait(None)
+    interrupts.wake()

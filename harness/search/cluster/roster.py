@@ -1,0 +1,143 @@
+"""Which workers of a cluster may run trials: each is asked once, and told what differs if it may not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+
+from harness import __version__
+from harness.corpus.utterances import Seconds
+from harness.search.cluster.enlisting import enlist
+from harness.search.cluster.feature_sender import FeatureSender
+from harness.search.cluster.link import SchedulerLink
+from harness.search.cluster.order import Answer, Expectations, Verdict
+from harness.search.cluster.plain import WireError, describe_error, from_plain, to_plain
+
+
+class Standing(Enum):
+    """How a worker stands with a search."""
+
+    ASKED = auto()
+    ACCEPTED = auto()
+    REFUSED = auto()
+
+
+class Roster:
+    """The workers of a cluster, in the controller's own thread.
+
+    Attributes:
+        accepted: the addresses of those that may run trials now
+        complaints: what was wrong with those that were refused, by address
+    """
+
+    def __init__(
+        self,
+        name: str,
+        link: SchedulerLink,
+        expectations: Expectations,
+        sender: FeatureSender | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._name, self._link, self._expectations = name, link, expectations
+        self._sender, self._note = sender, note
+        self._standings: dict[str, Standing] = {}
+        self._asked: dict[str, str] = {}
+        self._num_asked = 0
+        self._last_accepted = time.monotonic()
+        self.accepted: set[str] = set()
+        self.complaints: dict[str, str] = {}
+
+    @property
+    def seconds_without(self) -> Seconds:
+        """How long no worker has been there that may run a trial."""
+        if self.accepted:
+            self._last_accepted = time.monotonic()
+        return time.monotonic() - self._last_accepted
+
+    def see(self, addresses: frozenset[str]) -> None:
+        """Take notice of the workers that there are now; new ones are asked."""
+        for address in set(self._standings) - addresses:
+            self.forget(address)
+        for address in sorted(addresses - set(self._standings)):
+            self._ask(address)
+
+    def forget(self, address: str) -> None:
+        """Take notice that a worker has left; whoever comes with its address is asked again."""
+        self._touch()
+        self._standings.pop(address, None)
+        self.accepted.discard(address)
+        self.complaints.pop(address, None)
+        stale = [key for key, asked in self._asked.items() if asked == address]
+        for key in stale:
+            del self._asked[key]
+        self._link.cancel(stale)
+        if self._sender is not None:
+            self._sender.forget(address)
+
+    def forget_all(self) -> None:
+        """Take notice that the scheduler is gone, and with it every worker's place."""
+        for address in list(self._standings):
+            self.forget(address)
+
+    def lose(self, key: str) -> None:
+        """Take notice that a question is lost; whoever was asked will be asked again."""
+        if key in self._asked:
+            self.forget(self._asked[key])
+        elif self._sender is not None:
+            self._sender.take(key, None)
+
+    def take(self, key: str, answer: object) -> bool:
+        """Take a worker's answer, or the error that came in place of one; returns whether ``key`` was asked."""
+        if self._sender is not None and self._sender.take(key, answer):
+            self._go_on()
+            return True
+        address = self._asked.pop(key, None)
+        if address is None:
+            return False
+        try:
+            if isinstance(answer, BaseException):
+                raise answer
+            said = from_plain(Answer, answer)
+        except WireError as error:
+            said = Answer(Verdict.REFUSED, (f"it answered in another way ({error})",))
+        except BaseException as error:
+            said = Answer(Verdict.REFUSED, (f"it could not answer ({describe_error(error)})",))
+        self._judge(address, said)
+        return True
+
+    def _judge(self, address: str, said: Answer) -> None:
+        if said.verdict is Verdict.ACCEPTED:
+            self._standings[address] = Standing.ACCEPTED
+            self.accepted.add(address)
+            self._touch()
+        elif said.verdict is Verdict.NEEDS_FEATURES and self._sender is not None:
+            self._sender.send(address)
+            self._go_on()
+        else:
+            self._refuse(address, "; ".join(said.differences) or "it has not the features, which cannot be sent")
+
+    def _go_on(self) -> None:
+        assert self._sender is not None
+        for address, failure in self._sender.done():
+            if failure is None:
+                self._ask(address)
+            else:
+                self._refuse(address, f"the features could not be sent to it ({failure})")
+
+    def _ask(self, address: str) -> None:
+        self._standings[address] = Standing.ASKED
+        self._num_asked += 1
+        key = f"{self._name}-enlist-{self._num_asked}"
+        self._asked[key] = address
+        self._link.submit(key, enlist, to_plain(self._expectations), worker=address)
+
+    def _refuse(self, address: str, complaint: str) -> None:
+        self._standings[address] = Standing.REFUSED
+        self.complaints[address] = complaint
+        expected = f"expected harness-iemocap {__version__} and all else as here"
+        self._note(f"Worker {address} gets no trials: {complaint}; {expected}.")
+
+    def _touch(self) -> None:
+        if self.accepted:
+            self._last_accepted = time.monotonic()

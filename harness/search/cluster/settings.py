@@ -1,0 +1,174 @@
+"""The key ``cluster`` of an experiment file: which Dask cluster runs the trials."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from harness.corpus.utterances import Seconds
+from harness.errors import ExperimentFileError
+from harness.search.auptimizer import MAX_PARALLEL
+from harness.search.cluster.job_queues import JOB_QUEUES, check_options
+from harness.search.experiment_keys import ExperimentKeys
+from harness.search.known_keys import check_keys
+
+#: What to type where Dask is not installed.
+INSTALL = "pip install 'harness-iemocap[cluster]'"
+#: A choice: a scheduler's machine takes minutes to start again.
+DEFAULT_PATIENCE: Seconds = 300.0
+#: A choice: in a batch system's queue a job may wait for a day.
+QUEUE_PATIENCE: Seconds = 86400.0
+
+_COMMON_KEYS = ("resources", "tls", "patience_seconds")
+_KINDS = ("scheduler", "local", *JOB_QUEUES)
+_TLS_KEYS = ("ca_file", "cert", "key")
+_ADDRESS = re.compile(r"(?P<protocol>tcp|tls)://(?:\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
+
+
+@dataclass(frozen=True)
+class TLSFiles:
+    """The certificate authority's certificate, and this machine's certificate and key, in PEM."""
+
+    ca_file: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class JobQueue:
+    """Workers that a batch system starts.
+
+    Attributes:
+        kind: a name of ``JOB_QUEUES``
+        num_jobs: jobs to ask the batch system for; None for as many as trials run at once
+        options: of dask-jobqueue's class, as it takes them
+    """
+
+    kind: str
+    num_jobs: int | None
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """A Dask cluster: one that runs already, one made of processes here, or one made by a batch system.
+
+    Exactly one of ``scheduler``, ``num_local`` and ``job_queue`` is not None. Nothing here changes what a
+    trial comes to.
+
+    Attributes:
+        scheduler: an address, ``tcp://host:8786`` or ``tls://host:8786``
+        num_local: worker processes to start on this machine
+        resources: Dask worker resources that each trial takes, by name
+        patience_seconds: how long to go on without any worker that may run a trial
+    """
+
+    scheduler: str | None = None
+    num_local: int | None = None
+    job_queue: JobQueue | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    tls: TLSFiles | None = None
+    patience_seconds: Seconds = DEFAULT_PATIENCE
+
+    @property
+    def num_workers(self) -> int:
+        """Trials to run at once where the experiment file does not say: a worker each, where that is known."""
+        if self.num_local is not None:
+            return self.num_local
+        if self.job_queue is not None and self.job_queue.num_jobs is not None:
+            return self.job_queue.num_jobs * int(self.job_queue.options.get("processes", 1))
+        return 1
+
+
+def read_cluster(keys: ExperimentKeys, is_wanted: bool) -> ClusterSettings | None:
+    """Read the key ``cluster``, which ``"resource": "dask"`` needs and no other resource has.
+
+    Raises:
+        ExperimentFileError: one sentence that names the key, what was found and what is allowed; or Dask
+            is not installed
+    """
+    if not is_wanted:
+        if "cluster" in keys.values:
+            raise keys.error("cluster", "is given", "'dask' as the resource beside it, or no such key")
+        return None
+    if "cluster" not in keys.values:
+        expected = '{"scheduler": "tcp://host:8786"}, {"local": 4} or {"slurm": {...}}, as the resource is \'dask\''
+        raise keys.error("cluster", "is missing", expected)
+    section = keys.section("cluster")
+    check_keys(section, (*_KINDS, *_COMMON_KEYS), f"{keys.origin}: cluster")
+    chosen = [kind for kind in _KINDS if kind in section]
+    if len(chosen) != 1:
+        found = f"names {' and '.join(chosen)}" if chosen else "names no cluster"
+        raise keys.error("cluster", found, f"exactly one of {sorted(_KINDS)}")
+    (kind,) = chosen
+    tls = _read_tls(keys)
+    settings = ClusterSettings(
+        scheduler=_read_address(keys, tls) if kind == "scheduler" else None,
+        num_local=keys.whole_number("cluster.local", 1, MAX_PARALLEL) if kind == "local" else None,
+        job_queue=_read_job_queue(keys, kind) if kind in JOB_QUEUES else None,
+        resources=_read_resources(keys),
+        tls=tls,
+        patience_seconds=keys.positive("cluster.patience_seconds")
+        or (QUEUE_PATIENCE if kind in JOB_QUEUES else DEFAULT_PATIENCE),
+    )
+    for package in ("distributed", *(["dask_jobqueue"] if settings.job_queue is not None else [])):
+        if find_spec(package) is None:
+            raise ExperimentFileError(
+                f"{keys.origin}: resource is 'dask', and the package {package!r} is not installed; expected it "
+                f"here and on every worker: {INSTALL}"
+            )
+    if settings.job_queue is not None:
+        check_options(keys, kind, settings.job_queue.options)
+    return settings
+
+
+def _read_address(keys: ExperimentKeys, tls: TLSFiles | None) -> str:
+    address = keys.text("cluster.scheduler")
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise keys.error(
+            "cluster.scheduler", f"is {address!r:.80}", "an address such as tcp://host:8786 or tls://host:8786"
+        )
+    if (match["protocol"] == "tls") != (tls is not None):
+        found = f"is {address!r:.80} " + ("beside tls" if tls is not None else "without tls")
+        raise keys.error("cluster.scheduler", found, "tls:// and the key tls together, or neither")
+    return address
+
+
+def _read_tls(keys: ExperimentKeys) -> TLSFiles | None:
+    if "tls" not in keys.section("cluster"):
+        return None
+    check_keys(keys.section("cluster.tls"), _TLS_KEYS, f"{keys.origin}: cluster.tls")
+    paths = {}
+    for key in _TLS_KEYS:
+        path = keys.path_of(f"cluster.tls.{key}")
+        if path is None or not os.path.isfile(path):
+            raise keys.error(f"cluster.tls.{key}", "is missing" if path is None else f"is '{path}'", "a PEM file")
+        paths[key] = path
+    return TLSFiles(**paths)
+
+
+def _read_resources(keys: ExperimentKeys) -> dict[str, float]:
+    resources = {}
+    for name in keys.section("cluster.resources"):
+        amount = keys.positive(f"cluster.resources.{name}")
+        if amount is None or not name.strip():
+            raise keys.error(f"cluster.resources.{name}", "is null", "a number above 0")
+        resources[name] = amount
+    return resources
+
+
+def _read_job_queue(keys: ExperimentKeys, kind: str) -> JobQueue:
+    options = dict(keys.section(f"cluster.{kind}"))
+    num_jobs = None
+    if "jobs" in options:
+        num_jobs = keys.whole_number(f"cluster.{kind}.jobs", 1, MAX_PARALLEL)
+        del options["jobs"]
+    if "processes" in options:
+        keys.whole_number(f"cluster.{kind}.processes", 1, MAX_PARALLEL)
+    return JobQueue(kind, num_jobs, options)

@@ -1,0 +1,328 @@
+"""What happens to clusters: nothing is lost, and each trial index is recorded once."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import WorkFailedError
+from harness.search.cluster.manager import HarnessDaskManager
+from harness.search.view import Ending
+from harness.store.records import TrialStatus
+from tests.search.cluster.processes import IMPATIENT, DaskProcesses, end
+from tests.search.promises import check_books, finish
+from tests.search.resource_manager_contract import DROPOUT
+from tests.search.searches import (
+    RECORDS_ITS_SCORE,
+    SCORES_X,
+    SilentView,
+    is_alive,
+    num_running,
+    search,
+    start_aup,
+    trials_of,
+    wait_until,
+    write_experiment,
+)
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+
+NUM_SAMPLES = 6
+
+#: The first two trials wait for "go"; each start is written down.
+FIRST_TWO_WAIT = """
+import json, os, sys, time
+from pathlib import Path
+point = json.load(open(sys.argv[1]))
+with open("starts", "a") as stream:
+    print(os.getpid(), file=stream)
+while int(Path(sys.argv[1]).stem) <= 2 and not os.path.exists("go"):
+    time.sleep(0.02)
+print("#Auptimizer:%r" % point["x"])
+"""
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[DaskProcesses]:
+    """A scheduler without a worker."""
+    with DaskProcesses(tmp_path / "dask") as processes:
+        processes.folder.mkdir()
+        processes.start_scheduler(**IMPATIENT)
+        yield processes
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> list[Any]:
+    """What the search comes to on one machine, where nothing happens."""
+    path = write_experiment(tmp_path / "undisturbed", SCORES_X, n_samples=NUM_SAMPLES)
+    search(path)
+    return outcomes_of(path)
+
+
+def on(dask: DaskProcesses, **changes: Any) -> dict[str, Any]:
+    cluster = {"scheduler": dask.address, "patience_seconds": 20}
+    return {"resource": "dask", "cluster": cluster, "n_samples": NUM_SAMPLES, **changes}
+
+
+def outcomes_of(path: Path) -> list[Any]:
+    return [
+        (trial.trial_index, trial.attempt, trial.seed, trial.hyperparameters, trial.status, trial.score)
+        for trial in trials_of(path)
+    ]
+
+
+def pids_of(path: Path) -> list[int]:
+    return [trial.pid for trial in trials_of(path) if trial.pid is not None]
+
+
+def worker_of(dask: DaskProcesses, pid: int) -> Any:
+    """The worker process whose job is ``pid``."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return next(worker for worker in dask.workers if worker.pid == parent)
+
+
+def test_a_killed_worker_takes_no_trial_with_it(folder: Path, dask: DaskProcesses, undisturbed: list[Any]) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    pid = pids_of(path)[0]
+    os.kill(worker_of(dask, pid).pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), seconds=5)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_books(folder)
+
+
+def test_a_worker_that_its_nanny_starts_again_is_asked_again(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    dask.start_worker("--nanny")
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 1)
+    (pid,) = pids_of(path)
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert parent != dask.workers[0].pid
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), seconds=5)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_trial_that_takes_its_workers_with_it_counts_as_killed(
+    folder: Path, dask: DaskProcesses, num_workers: int
+) -> None:
+    script = """
+import json, os, sys, time
+point = json.load(open(sys.argv[1]))
+if point["x"] > 0.5:
+    time.sleep(0.5)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)
+print("#Auptimizer:%r" % point["x"])
+"""
+    for _ in range(num_workers):
+        dask.start_worker("--nanny")
+    path = write_experiment(folder, script, **on(dask, n_samples=2))
+    assert search(path).ending is Ending.DONE
+    killed, finished = trials_of(path)
+    assert (killed.hyperparameters["x"] > 0.5, finished.hyperparameters["x"] > 0.5) == (True, False)
+    assert (killed.status, finished.status) == (TrialStatus.KILLED, TrialStatus.FINISHED)
+    assert killed.message is not None and killed.message.startswith("the job was lost with its machine: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
+def test_a_scheduler_that_starts_again_gets_the_trials_again(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any], number: int
+) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    assert dask.scheduler is not None
+    os.kill(dask.scheduler.pid, number)
+    wait_until(lambda: not any(map(is_alive, before)), seconds=10)
+    end(dask.scheduler)
+    dask.start_scheduler()
+    for _ in range(2):
+        dask.start_worker()
+    wait_until(lambda: len(set(pids_of(path)) - set(before)) == 2)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_books(folder)
+
+
+@pytest.mark.long
+def test_a_worker_that_was_away_for_longer_than_the_scheduler_waits_spoils_nothing(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    pid = pids_of(path)[0]
+    away = worker_of(dask, pid)
+    os.kill(away.pid, signal.SIGSTOP)
+    (folder / "go").touch()
+    wait_until(lambda: trials_of(path)[0].pid != pid, seconds=30)
+    os.kill(away.pid, signal.SIGCONT)
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    wait_until(lambda: away.poll() is not None)
+    check_books(folder)
+
+
+def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    from distributed import Client
+
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    with Client(dask.address, set_as_default=False) as client:
+        client.retire_workers([next(iter(client.nthreads()))])
+    wait_until(lambda: sum(map(is_alive, before)) == 1)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_books(folder)
+
+
+def test_a_slow_worker_keeps_no_trial_from_the_others(folder: Path, dask: DaskProcesses) -> None:
+    script = SCORES_X + "import os, time\ntime.sleep(float(os.environ.get('SLOWLY', 0)))\n"
+    dask.start_worker(SLOWLY="4")
+    dask.start_worker()
+    path = write_experiment(folder, script, **on(dask, n_samples=10))
+    began = time.monotonic()
+    assert search(path).ending is Ending.DONE
+    assert time.monotonic() - began < 12
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 10
+
+
+def test_a_worker_with_another_version_is_refused_once_with_what_differs(folder: Path, dask: DaskProcesses) -> None:
+    preload = dask.folder / "other version.py"
+    preload.write_text("import harness\nharness.__version__ = '0.0.1'\n")
+    dask.start_worker("--preload", str(preload))
+    dask.start_worker()
+    path = write_experiment(folder, SCORES_X, **on(dask))
+    view = SilentView()
+    assert search(path, view=view).ending is Ending.DONE
+    if not view.notes:  # it was not there in time
+        assert search(path.with_name("experiment.json"), fresh=True, view=view).ending is Ending.DONE
+    (note,) = view.notes
+    assert "gets no trials: harness is 0.0.1 there and " in note
+
+
+def test_a_search_without_a_worker_that_may_run_it_ends_with_one_sentence(
+    folder: Path, dask: DaskProcesses
+) -> None:
+    preload = dask.folder / "other version.py"
+    preload.write_text("import harness\nharness.__version__ = '0.0.1'\n")
+    dask.start_worker("--preload", str(preload))
+    cluster = {"scheduler": dask.address, "patience_seconds": 5}
+    path = write_experiment(folder, SCORES_X, **on(dask, cluster=cluster))
+    with pytest.raises(WorkFailedError, match="for 5 s there was no worker that may run a trial .*: harness is 0.0.1"):
+        search(path)
+    assert {trial.status for trial in trials_of(path)} == {TrialStatus.KILLED}
+    dask.start_worker()
+    assert search(path).ending is Ending.DONE
+
+
+def test_a_scheduler_that_lacks_the_package_is_said_to(folder: Path, dask: DaskProcesses) -> None:
+    preload = dask.folder / "without.py"
+    preload.write_text("import sys\nsys.modules['harness'] = None\n")
+    assert dask.scheduler is not None
+    end(dask.scheduler)
+    dask.start_scheduler("--preload", str(preload))
+    dask.start_worker()
+    path = write_experiment(folder, SCORES_X, **on(dask, cluster={"scheduler": dask.address, "patience_seconds": 4}))
+    with pytest.raises(WorkFailedError, match="its scheduler cannot read the task: harness-iemocap .* must be"):
+        search(path)
+
+
+def test_a_worker_without_the_resources_of_a_trial_is_refused(folder: Path, dask: DaskProcesses) -> None:
+    dask.start_worker()
+    dask.start_worker("--resources", "GPU=2")
+    cluster = {"scheduler": dask.address, "resources": {"GPU": 1}, "patience_seconds": 20}
+    script = "import os\nprint('#Auptimizer:%d' % ('CUDA_VISIBLE_DEVICES' in os.environ))\n"
+    path = write_experiment(folder, script, **on(dask, cluster=cluster))
+    view = SilentView()
+    assert search(path, view=view).ending is Ending.DONE
+    assert {trial.score for trial in trials_of(path)} == {0.0}
+    assert all("it has 0 of the Dask resource 'GPU', and a trial takes 1" in note for note in view.notes)
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("harness.search.cluster.link.CONNECT_TIMEOUT", 1.0)
+    nowhere = DaskProcesses(tmp_path)
+    path = write_experiment(folder, SCORES_X, **on(nowhere))
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one as the key"):
+        search(path)
+
+
+def test_a_result_that_comes_twice_is_discarded_and_counted(
+    folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask.start_worker()
+    take = HarnessDaskManager._take_return
+
+    def take_twice(self: HarnessDaskManager, key: str, value: object) -> None:
+        take(self, key, value)
+        take(self, key, value)
+
+    monkeypatch.setattr(HarnessDaskManager, "_take_return", take_twice)
+    path = write_experiment(folder, SCORES_X, **on(dask))
+    view = SilentView()
+    assert search(path, view=view).ending is Ending.DONE
+    assert view.notes == ["6 results came for trials that had ended already, and were discarded."]
+    assert [trial.attempt for trial in trials_of(path)] == [1] * NUM_SAMPLES
+
+
+#: Features must be sent to such a worker, and it takes its time.
+BLIND_AND_SLOW = """
+import time
+from harness.search.cluster import enlisting, feature_store
+enlisting._is_whole = lambda prepared_dir, expected: False
+# Dask may read this file twice.
+write_piece = vars(feature_store).setdefault("quick", feature_store.write_piece)
+feature_store.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
+"""
+
+
+@pytest.mark.long
+def test_a_worker_that_is_lost_while_features_are_sent_spoils_nothing_for_the_others(
+    prepared_folder: Path, tiny_corpus: Path, dask: DaskProcesses
+) -> None:
+    preload = dask.folder / "blind and slow.py"
+    preload.write_text(BLIND_AND_SLOW)
+    for _ in range(2):
+        dask.start_worker("--preload", str(preload))
+    script = RECORDS_ITS_SCORE.format(work="record(0.75)")
+    ours = {"system": "mocap1", "corpus": str(tiny_corpus), "parameter_config": DROPOUT, "n_samples": 3}
+    process = start_aup(write_experiment(prepared_folder, script, **on(dask, **ours)))
+    wait_until(lambda: len(list(dask.folder.rglob("utterances.jsonl"))) > 2)
+    os.kill(dask.workers[0].pid, signal.SIGKILL)
+    assert finish(process)[::2] == (0, "")
+    trials = trials_of(prepared_folder / "experiment.json")
+    assert [(trial.status, trial.score) for trial in trials] == [(TrialStatus.FINISHED, 0.75)] * 3
+    assert not list(dask.folder.rglob("Session5"))
