@@ -11,7 +11,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 
 #: The line: a module imports what stands before it, or in its own place.
 LINE = [
-    {"errors", "files", "record_types", "tensorflow_start", "__init__"},
+    {"errors", "files", "quantities", "record_types", "tensorflow_start", "__init__"},
     {"corpus"},
     {"splits", "leak_splits"},
     {"features"},
@@ -26,7 +26,8 @@ LINE = [
     {"best_point"},
     {"retrain"},
     {"sealed_test", "predict", "modular"},
-    {"without", "tables", "trainings"},
+    {"without", "trainings"},
+    {"tables"},
     {"leaks", "replication"},
     {"cli"},
 ]
@@ -34,7 +35,10 @@ PLACE = {name: place for place, names in enumerate(LINE) for name in names}
 
 #: What runs inside a trial or with a model, and so may import TensorFlow.
 WITH_TENSORFLOW = {
+    "trainings",
     "tables",
+    "leaks",
+    "replication",
     "models",
     "tensorflow_start",
     "training",
@@ -100,7 +104,11 @@ def test_only_models_and_what_runs_them_import_tensorflow(path):
 
 
 @pytest.mark.parametrize(
-    ("package", "owner"), [("aup", "search"), ("sqlite3", "store"), ("sqlite_utils", "store")]
+    ("package", "owner"),
+    [
+        *(("aup", "search"), ("sqlite3", "store"), ("sqlite_utils", "store")),
+        *(("distributed", "search"), ("dask_jobqueue", "search")),
+    ],
 )
 def test_a_package_is_known_in_one_place_only(package, owner):
     knowing = {
