@@ -1,48 +1,49 @@
-"""The guide says what the commands do: its commands parse, its links lead somewhere, its sentences are ours."""
+"""README and guide say what the commands do: what they type parses, links lead somewhere, sentences are ours."""
 
 import ast
 import json
 import re
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import pytest
 
-from harness.cli.aup import aup
-from harness.cli.main import COMMANDS, harness
+from harness.cli.main import COMMANDS
 from harness.search.known_keys import EXPERIMENT_KEYS
 from harness.splits import read_protocol
+from tests.cli.typed import check_parses
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 CHAPTERS = sorted(DOCS.glob("*.md"))
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *CHAPTERS]
 MAX_PICTURE_BYTES = 300_000
 
 _BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?P<is_picture>!?)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_SHELLS = ("sh", "bash", "console", "")
+#: What a page writes where a reader's own word stands.
+_PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.\.\.")
 _INLINE = re.compile(r"`harness ([a-z][\w-]*)")
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
-    """Every fenced block of a language, with its chapter."""
+def blocks(*languages: str, pages: Sequence[Path]) -> list[tuple[str, str]]:
+    """Every fenced block of some languages, with its page."""
     return [
-        (chapter.name, block["text"])
-        for chapter in CHAPTERS
-        for block in _BLOCK.finditer(chapter.read_text("utf-8"))
-        if block["language"] == language
+        (page.name, block["text"])
+        for page in pages
+        for block in _BLOCK.finditer(page.read_text("utf-8"))
+        if block["language"] in languages
     ]
 
 
-def typed_commands() -> list[str]:
-    """Every line of a fenced block in which one of the two programs is typed."""
-    found = {}
-    for _, text in [*blocks("sh"), *blocks("")]:
-        for line in text.splitlines():
-            words = [word for word in shlex.split(line, comments=True) if not re.match(r"\w+=", word)]
-            if words and words[0] in ("harness", "aup") and "\\" not in line:
-                found[shlex.join(words)] = None
-    return list(found)
+def lines_with_commands(page: Path) -> list[str]:
+    """Every line of a page's code, in a block or in a sentence, that may type one of the two programs."""
+    text = page.read_text("utf-8")
+    lines = [line for _, block in blocks(*_SHELLS, pages=[page]) for line in block.splitlines()]
+    lines += re.findall(r"^ {4}((?:harness|aup) .*)$", text, re.MULTILINE)
+    lines += re.findall(r"`((?:harness|aup) [^`\n]* [^`\n]*)`", _BLOCK.sub("", text))
+    return [line for line in lines if not _PLACEHOLDER.search(line) and "\\" not in line]
 
 
 def without_code(chapter: Path) -> str:
@@ -59,34 +60,30 @@ def name(value: object) -> str:
     return value.name if isinstance(value, Path) else str(value)
 
 
-@pytest.mark.parametrize("line", typed_commands())
-def test_every_command_of_the_guide_parses(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_that_a_page_types_parses(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    program, *words = shlex.split(line)
-    command: click.Command = aup
-    if program == "harness":
-        if words == ["--version"]:
-            return
-        assert words[0] in COMMANDS, f"there is no command {words[0]!r}"
-        group = harness.get_command(click.Context(harness), words[0])
-        assert group is not None
-        command, words = group, words[1:]
-    # Reads and checks every argument, and calls nothing.
-    command.make_context(program, words)
+    for line in lines_with_commands(page):
+        check_parses(line)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=name)
+def test_commands_are_found_in_blocks_and_in_sentences() -> None:
+    assert any(line.startswith("aup ") for line in lines_with_commands(DOCS / "search.md"))
+    assert sum(len(lines_with_commands(page)) for page in PAGES) > 50
+
+
+@pytest.mark.parametrize("chapter", PAGES, ids=name)
 def test_every_command_that_is_named_exists(chapter: Path) -> None:
     assert {command for command in _INLINE.findall(without_code(chapter)) if command not in COMMANDS} == set()
 
 
 def test_what_is_typed_in_the_guide_is_known_here() -> None:
     """A line with any other program would be tested by nobody."""
-    words = {line.split()[0] for _, text in blocks("sh") for line in text.splitlines() if line.strip()}
+    words = {line.split()[0] for _, text in blocks("sh", pages=CHAPTERS) for line in text.splitlines() if line.strip()}
     assert {word for word in words if "=" not in word} <= {"harness", "aup", "cd", "eval"}
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=name)
+@pytest.mark.parametrize("chapter", PAGES, ids=name)
 def test_links_lead_somewhere(chapter: Path) -> None:
     broken = []
     for link in _LINK.finditer(without_code(chapter)):
@@ -120,7 +117,7 @@ def test_a_page_with_pictures_says_that_they_are_synthetic(chapter: Path) -> Non
     assert not has_pictures or re.search(r"synthetic corpus: no\s+score in", text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("text", [text for _, text in blocks("json")])
+@pytest.mark.parametrize("text", [text for _, text in blocks("json", pages=CHAPTERS)])
 def test_json_of_the_guide_is_what_an_experiment_file_takes(text: str) -> None:
     values = json.loads(text)
     assert set(values) <= set(EXPERIMENT_KEYS)

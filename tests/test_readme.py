@@ -1,25 +1,19 @@
-"""What README and docs/ say of the commands, the files and the keys is so."""
+"""The README's reference of commands and keys is current, and what their help shows runs as typed."""
 
 import re
-import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 
-from harness.cli.reference import README, REFERENCE, every_command, write_list_into, write_reference
+from harness.cli.reference import README, REFERENCE, write_list_into, write_reference
 from harness.search.known_keys import EXPERIMENT_KEYS, JOB_FAILURE_KEYS
 from harness.store.results import ResultsStore
-from tests.cli.typed import put_commands
+from tests.cli.typed import COMMANDS, check_parses, put_commands, typed_in
 from tests.conftest import REPOSITORY
 from tests.report.searches import run_search
-
-COMMANDS = dict(every_command())
-PAGES = [REPOSITORY / README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 #: What an example begins with -> why it is not run here.
 NOT_RUN = {
@@ -36,32 +30,11 @@ NOT_RUN = {
     "harness synth": "writes for many seconds; tests/cli/test_synth.py runs it",
 }
 
-#: What a page writes where a reader's own word stands.
-PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.\.\.")
-
 
 def examples_of(command: click.Command) -> list[str]:
     """Return the lines under `Example:`."""
     _, _, below = (command.help or "").partition("Example:\n")
     return [line.strip() for line in below.split("\n\n")[0].splitlines()]
-
-
-def typed_in(line: str) -> list[str]:
-    """Return the words of a command of ours in a line, none where it is another program's."""
-    inner = re.search(r"\$\((.*)\)", line)
-    words = shlex.split(inner[1] if inner else line, comments=True)
-    words = words[: min((words.index(mark) for mark in ("|", "&&", ">") if mark in words), default=len(words))]
-    return words if words[:1] in (["harness"], ["aup"]) else []
-
-
-def check_parses(line: str) -> None:
-    """Parse a command as it would be, and stop before it does anything."""
-    words = typed_in(line)
-    if words:
-        name = " ".join(words[: 1 if words[0] == "aup" else 2])
-        assert name in COMMANDS, f"{line!r}: there is no command {name!r}"
-        with suppress(click.exceptions.Exit):  # --help is answered at once
-            COMMANDS[name].make_context(name, words[len(name.split()) :]).close()
 
 
 EXAMPLES = [line for command in COMMANDS.values() for line in examples_of(command)]
@@ -88,18 +61,6 @@ def test_every_example_parses(line: str) -> None:
     check_parses(line)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_every_command_that_a_page_shows_parses(page: Path) -> None:
-    text = page.read_text("utf-8")
-    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"^ {4}((?:harness|aup) .*)$", text, re.MULTILINE)
-    lines += [line for block in blocks for line in block.splitlines() if line.startswith(("harness ", "aup "))]
-    lines += re.findall(r"`((?:harness|aup) [^`\n]* [^`\n]*)`", text)
-    for line in lines:
-        if not PLACEHOLDER.search(line):
-            check_parses(line)
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the examples speak of: two searches here, three of another folder."""
@@ -123,22 +84,6 @@ def test_every_example_that_is_cheap_runs_as_typed(scratch: Path, line: str) -> 
         env=put_commands(scratch),
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-
-
-def anchors_of(page: Path) -> Iterator[str]:
-    for heading in re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE):
-        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
-        if link.startswith("https://"):
-            continue
-        place, _, anchor = link.partition("#")
-        target = page.parent / place if place else page
-        assert target.exists(), f"{page}: {link} leads nowhere"
-        assert not anchor or anchor in anchors_of(target), f"{page}: {link} leads to no heading"
 
 
 def test_the_readme_names_every_key_of_an_experiment_file_and_no_other() -> None:

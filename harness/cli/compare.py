@@ -1,4 +1,4 @@
-"""`harness compare`: experiments side by side."""
+"""`harness compare`: searches side by side."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import click
 from harness.cli.names import EXPERIMENT_NAME
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.report.comparison import Comparison, Contender
     from harness.report.findings import Findings
-    from harness.report.tables import Table
     from harness.store.records import ExperimentRow
     from harness.store.results import ResultsStore
 
@@ -33,9 +30,9 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object in place of the tables.")
 def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Set two or more experiments side by side, in the order in which they are named.
+    """Set two or more searches side by side, in the order in which they are named.
 
-    An EXPERIMENT is its number or its name, FOLDER:NUMBER or FOLDER:NAME in another results folder, or FOLDER
+    An EXPERIMENT is a search's number or its name, FOLDER:NUMBER or FOLDER:NAME in another results folder, or FOLDER
     alone, which is the folder's latest search. The first line says whether their scores can be set against
     each other; across another corpus, protocol or target nothing is ranked or tested.
 
@@ -127,13 +124,14 @@ def _print(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
     from harness.report.comparison_tables import (
         describe_comparability,
         tabulate_differences,
         tabulate_experiments,
         tabulate_settings,
     )
-    from harness.report.sentences import SYNTHETIC_SENTENCE
+    from harness.report.terminal import print_table
 
     console = Console(highlight=False)
     verdict, *reasons = describe_comparability(comparison)
@@ -143,22 +141,4 @@ def _print(comparison: Comparison) -> None:
     if comparison.has_synthetic:
         console.print(Text(SYNTHETIC_SENTENCE, style="bold yellow"))
     for table in (tabulate_experiments(comparison), tabulate_differences(comparison), tabulate_settings(comparison)):
-        _print_table(console, table)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    from rich.table import Table as Drawn
-    from rich.text import Text
-
-    if not table.rows:
-        return
-    console.print()
-    drawn = Drawn(title=table.title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    drawn.title_justify, drawn.title_style, drawn.header_style = "left", "bold", "dim"
-    for column in table.columns:
-        drawn.add_column(Text(column), overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    console.print(drawn)
-    if table.note:
-        console.print(Text(table.note, style="dim"))
+        print_table(console, table)

@@ -131,7 +131,8 @@ def _write(path: Path, rows: Rows, is_csv: bool) -> int:
 
 def _tell(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
     """Say on standard error what was written, so that standard output holds the table alone."""
-    from harness.report.sentences import SYNTHETIC_SENTENCE, plural
+    from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+    from harness.report.sentences import plural
 
     of = plural(len(experiments), "experiment")
     if path != _STANDARD_OUTPUT:

@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "tables": LazyCommand(
         "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its figures beside ours."
     ),
-    "compare": LazyCommand("harness.cli.compare", "compare", "Set experiments side by side."),
+    "compare": LazyCommand("harness.cli.compare", "compare", "Set searches side by side."),
     "export": LazyCommand("harness.cli.export", "export", "Write trials, epochs or scores as CSV or Parquet."),
     "check": LazyCommand(
         "harness.cli.check", "check", "Tell what a corpus lacks, a split shares, or a results folder contradicts."

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.names import SEARCH_NUMBER
 
 
 @click.command("report")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the experiment.  [default: the latest]")
+@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the search.  [default: the latest]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

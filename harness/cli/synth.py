@@ -80,8 +80,9 @@ def synth(
     from harness.corpus.synthetic.marker import NOTE
     from harness.corpus.synthetic.plan import plan_corpus
     from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
-    from harness.corpus.synthetic.size import format_bytes, measure_plan
+    from harness.corpus.synthetic.size import measure_plan
     from harness.corpus.synthetic.writer import write_synthetic
+    from harness.quantities import write_bytes
 
     names = [name.strip() for name in cues.split(",") if name.strip()]
     settings = SyntheticSettings(
@@ -96,7 +97,7 @@ def synth(
     size = measure_plan(plan)
     click.echo(
         f"{plan.num_utterances} utterances, {plan.num_four_class} of them of the four classes, in "
-        f"{len(plan.dialogues)} dialogues: {size.num_files} files, about {format_bytes(size.num_bytes)}."
+        f"{len(plan.dialogues)} dialogues: {size.num_files} files, about {write_bytes(size.num_bytes)}."
     )
     with progress_bar("writing dialogues") as progress:
         write_synthetic(folder, settings, progress, jobs)

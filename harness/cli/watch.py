@@ -42,8 +42,8 @@ _HINT = "q quits; the search goes on"
 def watch(results: Path, eid: int | None, is_json: bool, interval_seconds: float, once: bool) -> int:
     """Show a running search as it goes: its trials, their epochs, the best, and the time that is left.
 
-    RESULTS is the folder of a search on this machine; one that has not begun is waited for. Nothing is written to
-    it, and the search never waits. The key q leaves; where there is no terminal, each change is a line.
+    RESULTS is the folder of a search on this machine; one that has not begun is waited for. No result is changed,
+    and the search never waits. The key q leaves; where there is no terminal, each change is a line.
 
     \b
     Example:

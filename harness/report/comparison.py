@@ -1,4 +1,4 @@
-"""Several experiments beside each other: what differs between them, and whether their scores say anything of it."""
+"""Several searches beside each other: what differs between them, and whether their scores say anything of it."""
 
 from __future__ import annotations
 
@@ -47,12 +47,16 @@ class Contender:
             protocol = f"of its own script, {experiment.script}"
         else:
             protocol = f"'{experiment.protocol_name}' ({experiment.protocol_hash[:8]})"
-        return {
-            "corpus": describe_corpus(self.findings),
-            "protocol": protocol,
-            "target": experiment.target,
-            "purpose": str(experiment.kind),
-        }
+        return {"corpus": describe_corpus(self.findings), "protocol": protocol, "target": experiment.target}
+
+    @property
+    def has_known_corpus(self) -> bool:
+        """Whether its corpus is known, and so can be the same as another's."""
+        return bool(self.findings.experiment.corpus_hash)
+
+    def is_comparable_with(self, other: Contender) -> bool:
+        """Whether the scores of both are known to mean the same; what is not known is equal to nothing."""
+        return self.has_known_corpus and other.has_known_corpus and self.traits == other.traits
 
     @property
     def seconds_of_trials(self) -> list[float]:
@@ -95,7 +99,7 @@ class Difference:
 
     Attributes:
         num_trials: of each, as many as both have, for ``expected_best``
-        expected_best: the first's expected best of so many trials minus the second's
+        expected_best: of so many trials, by how much the first's is better than the second's, whatever the target
         best: of the best trials' validation accuracies, over the utterances that both predicted; None where
             they scored different utterances, or a script of its own predicted none
     """
@@ -119,13 +123,21 @@ class Comparison:
         found: dict[str, dict[str, list[str]]] = {}
         for contender in self.contenders:
             for trait, value in contender.traits.items():
-                found.setdefault(trait, {}).setdefault(value, []).append(contender.label)
+                if trait != "corpus" or contender.has_known_corpus:
+                    found.setdefault(trait, {}).setdefault(value, []).append(contender.label)
         return {trait: labels for trait, labels in found.items() if len(labels) > 1}
 
     @property
-    def is_comparable(self) -> bool:
-        """Whether all scores can be set against each other."""
-        return not self.traits_that_differ
+    def of_unknown_corpus(self) -> list[str]:
+        """The labels of the experiments whose corpus is not known, as that of a script of its own."""
+        return [contender.label for contender in self.contenders if not contender.has_known_corpus]
+
+    @property
+    def is_comparable(self) -> bool | None:
+        """Whether all scores can be set against each other; None where nothing differs and a corpus is not known."""
+        if self.traits_that_differ:
+            return False
+        return None if self.of_unknown_corpus else True
 
     @property
     def has_synthetic(self) -> bool:
@@ -133,8 +145,9 @@ class Comparison:
         return any(contender.findings.experiment.is_synthetic for contender in self.contenders)
 
     def equal_number(self, contender: Contender) -> int:
-        """Return how many finished trials all have that are comparable with this one; 0 where one has none."""
-        return min(len(other.scores) for other in self.contenders if other.traits == contender.traits)
+        """Return how many finished trials this one and all comparable with it have; 0 where one has none."""
+        comparable = [other for other in self.contenders if contender.is_comparable_with(other)]
+        return min(len(other.scores) for other in [contender, *comparable])
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -143,7 +156,7 @@ class Comparison:
         return [
             _difference(first, second)
             for first, second in pairs
-            if first.traits == second.traits and len(first.scores) and len(second.scores)
+            if first.is_comparable_with(second) and len(first.scores) and len(second.scores)
         ]
 
     @cached_property
@@ -169,7 +182,9 @@ def describe_corpus(findings: Findings) -> str:
 def _difference(first: Contender, second: Contender) -> Difference:
     num_trials = min(len(first.scores), len(second.scores))
     expected = [contender.expected_best(num_trials) or 0.0 for contender in (first, second)]
-    return Difference(first, second, num_trials, expected[0] - expected[1], _differ_on_validation(first, second))
+    sign = 1.0 if first.findings.experiment.target == "max" else -1.0
+    better_by = sign * (expected[0] - expected[1])
+    return Difference(first, second, num_trials, better_by, _differ_on_validation(first, second))
 
 
 def _differ_on_validation(first: Contender, second: Contender) -> PairedBootstrap | None:

@@ -8,25 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+from harness.quantities import write_bytes, write_duration
 from harness.report.comparison import Comparison, Contender, Difference, describe_corpus
-from harness.report.sentences import SYNTHETIC_SENTENCE, describe_progress, plural
-from harness.report.tables import Table, write_duration, write_score, write_value
-from harness.scoring.statistics import mean_and_spread
+from harness.report.sentences import describe_progress, plural
+from harness.report.tables import Table, write_score, write_value
+from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
 from harness.store.records import TrialRow
 
 _PAIRED_NOTE = (
     "Paired: both are drawn on the same dialogues. Each best trial was chosen on these utterances: the interval says "
-    "how far the difference depends on who validates, not how lucky a search was; the expected best says that."
+    "how far the difference depends on who validates, not how lucky a search was. The expected best takes the "
+    "same number of trials of each; its difference has no interval, and chance alone makes one."
 )
-_TOO_NARROW = "* Fewer than 10 dialogues: utterances were drawn instead, so this interval is too narrow."
-_NO_PAIR = "not the same utterances"
+_TOO_NARROW = (
+    f"* Fewer than {MIN_DIALOGUES} dialogues: utterances were drawn instead, so this interval is too narrow."
+)
 
 
 def describe_comparability(comparison: Comparison) -> list[str]:
     """Say in the first line whether the scores can be set against each other, and in the others why not."""
     differing = comparison.traits_that_differ
     if not differing:
-        return ["Comparable: the same corpus, protocol and target."]
+        if not comparison.of_unknown_corpus:
+            return ["Comparable: searches on the same corpus, with the same protocol and target."]
+        unknown = _join(comparison.of_unknown_corpus)
+        return [f"NOT KNOWN WHETHER COMPARABLE: the corpus of {unknown} is not known; nothing is ranked across that."]
     verb = "differs" if len(differing) == 1 else "differ"
     return [
         f"NOT COMPARABLE: {_join(list(differing))} {verb}; nothing is ranked across that.",
@@ -74,7 +81,7 @@ def _write_expected_best(comparison: Comparison, contender: Contender) -> str:
 
 def _write_memory(contender: Contender) -> str:
     peaks = [trial.peak_memory_bytes for trial in contender.findings.finished if trial.peak_memory_bytes]
-    return f"{max(peaks) / 2**20:.0f} MiB" if peaks else ""
+    return write_bytes(max(peaks, default=None))
 
 
 def _write_best(write: Callable[[TrialRow], str]) -> Callable[[Contender], str]:
@@ -141,13 +148,14 @@ def tabulate_differences(comparison: Comparison) -> Table:
         for each in comparison.differences
     ]
     note = _PAIRED_NOTE + (f" {_TOO_NARROW}" if any("*" in row[1] for row in rows) else "")
-    columns = ("experiments", "best trials, points [95 % interval]", "expected best")
+    columns = ("experiments", "best trials, points [95 % interval]", "expected best, how much better")
     return Table("Differences", columns, tuple(rows), frozenset(columns[1:]), note=note)
 
 
 def _write_paired(difference: Difference) -> str:
     if difference.best is None:
-        return _NO_PAIR
+        predicted = [contender.findings.predictions for contender in (difference.first, difference.second)]
+        return "not the same utterances" if all(predicted) else "no predictions"
     found, interval = difference.best, difference.best.interval
     bounds = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
     return f"{100 * found.difference:+.1f} {bounds}" + ("*" if interval.is_too_narrow else "")

@@ -11,16 +11,17 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from harness.quantities import write_bytes, write_duration
 from harness.report.figures import CROSS, Palette, Picture, shorten
 from harness.report.findings import Findings
 from harness.report.scatter import PANEL_GAP, PANEL_HEIGHT, count_columns, panel_width
 from harness.report.sentences import plural
-from harness.report.tables import Table, trial_seconds, write_duration
+from harness.report.tables import Table, trial_seconds
 from harness.store.records import TrialRow, TrialStatus
 
 #: Pixels of a cause's bar with what is between two.
 _BAR_HEIGHT = 40
-_MINUTE, _HOUR, _MIB, _GIB = 60, 3600, 2**20, 2**30
+_MINUTE, _HOUR, _MEGABYTE, _GIGABYTE = 60, 3600, 10**6, 10**9
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def tabulate_costs(findings: Findings) -> Table:
     if epochs:
         rows.append(("time of an epoch", *_spread(epochs, _write_short), write_duration(sum(epochs))))
     if memory:
-        rows.append(("peak memory of a trial", *_spread(memory, _write_memory), ""))
+        rows.append(("peak memory of a trial", *_spread(memory, write_bytes), ""))
     columns = ("what", "least", "median", "most", "all together")
     return Table(
         "Time and memory",
@@ -81,10 +82,6 @@ def _spread(values: Sequence[float], write: Callable[[float], str]) -> tuple[str
 
 def _write_short(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else write_duration(seconds)
-
-
-def _write_memory(num_bytes: float) -> str:
-    return f"{num_bytes / _GIB:.1f} GiB" if num_bytes >= 10 * _GIB else f"{num_bytes / _MIB:.0f} MiB"
 
 
 def _describe_total(findings: Findings, seconds: Sequence[float]) -> str:
@@ -122,7 +119,7 @@ def draw_costs(findings: Findings, palette: Palette, width: int) -> Picture | No
         row: dict[str, Any] = {"trial": trial.trial_index, "status": str(trial.status), "seconds": took}
         row["took"] = write_duration(took)
         if trial.peak_memory_bytes:
-            row |= {"bytes": trial.peak_memory_bytes, "memory": _write_memory(trial.peak_memory_bytes)}
+            row |= {"bytes": trial.peak_memory_bytes, "memory": write_bytes(trial.peak_memory_bytes)}
         rows.append(row)
     if not rows:
         return None
@@ -149,7 +146,7 @@ def _list_panels(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
     panels = [Panel("seconds", "took", "time of a trial", unit, size, most_seconds)]
     most_bytes = max(row.get("bytes", 0) for row in rows)
     if most_bytes:
-        unit, size = ("GiB", _GIB) if most_bytes >= _GIB else ("MiB", _MIB)
+        unit, size = ("GB", _GIGABYTE) if most_bytes >= _GIGABYTE else ("MB", _MEGABYTE)
         panels.append(Panel("bytes", "memory", "peak memory", unit, size, most_bytes))
     return panels
 

@@ -35,13 +35,10 @@ def describe_expected_best(findings: Findings, found: ExpectedBest | None) -> st
         write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))
         for count in (half, num_trials)
     )
-    gain, low, high = (
-        _write_gain(findings, value) for value in (found.from_half, found.from_half_low, found.from_half_high)
-    )
     unit = " points" if findings.scores_are_accuracies else ""
     text = (
-        f"Going from {half} to {num_trials} trials brought an expected {gain}{unit} ({before} to {after}; 95 % "
-        f"interval {low} to {high})."
+        f"Going from {half} to {num_trials} trials brought an expected {_write_gain(findings, found.from_half)}{unit} "
+        f"({before} to {after}). How far another search's gain would lie from it, these trials cannot say."
     )
     if findings.scores_are_accuracies and findings.predictions and findings.best is not None:
         share = findings.best.score or 0.0
@@ -63,8 +60,11 @@ def tabulate_expected_best(findings: Findings, found: ExpectedBest | None) -> Ta
     if found is not None:
         for count in list_halvings(int(found.num_trials[-1])):
             at = int(np.searchsorted(found.num_trials, count))
-            low, high = (write_score(findings, float(bound[at])) for bound in (found.low, found.high))
-            rows.append((str(count), write_score(findings, float(found.expected[at])), f"{low} to {high}"))
+            interval = "not known"
+            if not np.isnan(found.low[at]):
+                low, high = (write_score(findings, float(bound[at])) for bound in (found.low, found.high))
+                interval = f"{low} to {high}"
+            rows.append((str(count), write_score(findings, float(found.expected[at])), interval))
     columns = ("trials", "expected best", "95 % interval")
     return Table("Expected best score", columns, tuple(rows), frozenset(columns))
 
@@ -72,15 +72,13 @@ def tabulate_expected_best(findings: Findings, found: ExpectedBest | None) -> Ta
 def draw_expected_best(
     findings: Findings, found: ExpectedBest, palette: Palette, width: int | str
 ) -> Picture:
-    """Draw the expected best by the number of trials, its interval, and each number of trials as a step."""
-    rows: list[dict[str, Any]] = [
-        {"trials": int(count), "expected": shorten(mean), "low": shorten(low), "high": shorten(high)}
-        for count, mean, low, high in zip(
-            found.num_trials, found.expected, found.low, found.high, strict=True
-        )
-    ]
-    for row, mean in zip(rows, found.expected, strict=True):
-        row["shown"] = write_score(findings, float(mean))
+    """Draw the expected best by the number of trials, and its interval as far as it is known."""
+    rows: list[dict[str, Any]] = []
+    for count, mean, low, high in zip(found.num_trials, found.expected, found.low, found.high, strict=True):
+        row = {"trials": int(count), "expected": shorten(mean), "shown": write_score(findings, float(mean))}
+        if not np.isnan(low):
+            row |= {"low": shorten(low), "high": shorten(high)}
+        rows.append(row)
     y = score_axis(findings)
     y["title"] = "expected best " + ("validation accuracy" if findings.scores_are_accuracies else "score")
     x = alt.X(
@@ -90,7 +88,11 @@ def draw_expected_best(
         scale=alt.Scale(nice=False, padding=10),
     )
     base = alt.Chart(alt.NamedData(name="expected")).encode(x=x)
-    band = base.mark_area(color=palette.accent, opacity=0.16).encode(y=alt.Y("low:Q", **y), y2="high:Q")
+    band = (
+        base.transform_filter("isValid(datum.low)")
+        .mark_area(color=palette.accent, opacity=0.16)
+        .encode(y=alt.Y("low:Q", **y), y2="high:Q")
+    )
     line = base.mark_line(color=palette.accent, strokeWidth=2.5).encode(y=alt.Y("expected:Q", **y))
     points = base.mark_circle(color=palette.accent, size=40 if len(rows) <= 40 else 10, opacity=1).encode(
         y=alt.Y("expected:Q", **y),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, ClassVar
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.errors import HarnessError
-from harness.report.sentences import SYNTHETIC_SENTENCE
 from harness.store.export import ColumnType, Rows, Value
 
 #: Rows that Parquet keeps and compresses together: thousands of trials' predictions need not fit the memory.

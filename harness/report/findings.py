@@ -19,6 +19,7 @@ from harness.scoring.scored_opening import ScoredOpening, assess_opening, find_s
 from harness.scoring.statistics import Interval, bootstrap_intervals
 from harness.store.records import (
     EpochRecord,
+    ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
     FinalModel,
@@ -31,9 +32,17 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.results import ResultsStore
+from harness.store.scores import are_accuracies, rank_trials
 
 #: Auptimizer's types of a hyperparameter that are numbers.
 _NUMBER_TYPES = ("int", "float")
+
+#: What has trained an experiment that is no search, and reports it.
+_COMMANDS = {
+    ExperimentKind.TABLES: "harness tables",
+    ExperimentKind.LEAKS: "harness leaks",
+    ExperimentKind.REPLICATION: "harness replicate",
+}
 
 _NO_FAILURES = (TrialStatus.RUNNING, TrialStatus.FINISHED)
 
@@ -105,9 +114,7 @@ class Findings:
     @cached_property
     def finished(self) -> list[TrialRow]:
         """The finished trials, best first; of equals the lowest trial index first."""
-        sign = -1.0 if self.experiment.target == "max" else 1.0
-        scored = [trial for trial in self.trials if trial.score is not None]
-        return sorted(scored, key=lambda trial: (sign * (trial.score or 0.0), trial.trial_index))
+        return rank_trials(self.trials, self.experiment.target)
 
     def count(self, status: TrialStatus) -> int:
         """Count the trials whose latest attempt has that status."""
@@ -118,10 +125,10 @@ class Findings:
         """Whether the search has not ended."""
         return self.experiment.status is ExperimentStatus.RUNNING
 
-    @cached_property
+    @property
     def scores_are_accuracies(self) -> bool:
         """Whether scores are validation accuracies, as those of the package's own trials are."""
-        return self.experiment.target == "max" and all(trial.best_epoch for trial in self.finished)
+        return are_accuracies(self.experiment)
 
     @property
     def is_synthetic_only(self) -> bool:
@@ -154,7 +161,7 @@ class Findings:
         found = find_scored_opening(self.openings, self.experiment.eid)
         if found is None:
             return None
-        number = found[0].opening_id
+        number = found.opening.opening_id
         predictions = {kind: seeds for (known, kind), seeds in self.test_predictions.items() if known == number}
         return assess_opening(found, predictions, self.test_utterances.get(number, {}))
 
@@ -196,12 +203,13 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         eid: the experiment; None for the latest
 
     Raises:
-        StoreError: no such experiment, or none at all
+        StoreError: no such experiment, one that is no search, or none at all
     """
     with store.snapshot():
         experiment = store.latest_experiment() if eid is None else store.experiment(eid)
         if experiment is None:
-            raise StoreError(f"results database '{store.path}': holds no experiment yet; run aup first")
+            raise StoreError(f"results database '{store.path}': holds no search yet; run aup first")
+        _require_search(experiment)
         attempts = store.trials(experiment.eid)
         best = store.best_trial(experiment.eid)
         openings = tuple(store.openings())
@@ -224,6 +232,14 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             replication=read_replication(store, experiment),
             leaks=tuple(found for found in with_and_without if found is not None),
             read_at=utc_now(),
+        )
+
+
+def _require_search(experiment: ExperimentRow) -> None:
+    if experiment.kind is not ExperimentKind.SEARCH:
+        raise StoreError(
+            f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{_COMMANDS[experiment.kind]}`, each with "
+            f"its own split or seed; expected a search; `{_COMMANDS[experiment.kind]}` reports them"
         )
 
 

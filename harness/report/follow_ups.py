@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from harness.leak_splits import LeakSplit
-from harness.scoring.significance import PairedBootstrap, paired_bootstrap
-from harness.scoring.statistics import Spread, mean_and_spread
+from harness.scoring.significance import bootstrap_over_draws
+from harness.scoring.statistics import Interval, Spread, mean_and_spread
 from harness.store.openings import OpeningsStore
 from harness.store.queries import ResultsReader
 from harness.store.records import ExperimentKind, ExperimentRow, Prediction, ScoreKind, TrialRow, TrialStatus
@@ -85,21 +85,36 @@ def find_follow_ups(
 
 
 @dataclass(frozen=True)
+class LeakGain:
+    """What one split scores above another, on the same utterances.
+
+    Attributes:
+        difference: over all utterances of all draws, from -1 to 1
+        interval: of the difference, by bootstrap over draws and over the dialogues within each
+        spread: of the draws' own differences
+    """
+
+    difference: float
+    interval: Interval
+    spread: Spread
+
+
+@dataclass(frozen=True)
 class LeakScore:
     """What the best point scored under one split.
 
     Attributes:
-        accuracy: of all scored utterances of all seeds, from 0 to 1
-        spread: of the seeds' accuracies; each seed scores another draw of utterances
-        above_strictest, above_next: the gain over the strictest split and over the next stricter one, with a
-            bootstrap over dialogues; None for the strictest
+        accuracy: of all scored utterances of all draws, from 0 to 1
+        spread: of the draws' accuracies; each draw has another speaker and another seed
+        above_strictest, above_next: the gain over the strictest split and over the next stricter one; None for the
+            strictest
     """
 
     split: LeakSplit
     accuracy: float
     spread: Spread
-    above_strictest: PairedBootstrap | None
-    above_next: PairedBootstrap | None
+    above_strictest: LeakGain | None
+    above_next: LeakGain | None
 
 
 @dataclass(frozen=True)
@@ -109,9 +124,9 @@ class Leaks:
     Attributes:
         trial_index: of the searched trial whose point was trained
         opens_test: whether utterances of the test session were scored and trained on
-        seeds: those that finished under every split
-        num_scored: utterances, over all seeds
-        num_train: of each split, fewest and most over the seeds
+        seeds: those that finished under every split, each with another draw of what is scored
+        num_scored: utterances, over all draws
+        num_train: of each split, fewest and most over the draws
     """
 
     trial_index: int
@@ -174,8 +189,6 @@ def _read_predictions(store: OpeningsStore, eid: int, opens_test: bool) -> dict[
 
 
 def _score(predictions: Mapping[LeakSplit, _Predictions], seeds: list[int]) -> tuple[LeakScore, ...]:
-    # An utterance that two seeds score counts twice; the dialogues are what is drawn.
-    pooled = {split: [each for seed in seeds for each in predictions[split][seed]] for split in LeakSplit}
     order = list(LeakSplit)
     scores = []
     for place, split in enumerate(order):
@@ -183,13 +196,20 @@ def _score(predictions: Mapping[LeakSplit, _Predictions], seeds: list[int]) -> t
         scores.append(
             LeakScore(
                 split=split,
-                accuracy=_accuracy(pooled[split]),
+                # An utterance that two draws score counts twice.
+                accuracy=_accuracy([each for seed in seeds for each in predictions[split][seed]]),
                 spread=mean_and_spread([_accuracy(predictions[split][seed]) for seed in seeds]),
-                above_strictest=None if strictest else paired_bootstrap([pooled[split]], [pooled[order[-1]]]),
-                above_next=None if strictest else paired_bootstrap([pooled[split]], [pooled[order[place + 1]]]),
+                above_strictest=None if strictest else _gain(predictions[split], predictions[order[-1]], seeds),
+                above_next=None if strictest else _gain(predictions[split], predictions[order[place + 1]], seeds),
             )
         )
     return tuple(scores)
+
+
+def _gain(first: _Predictions, second: _Predictions, seeds: list[int]) -> LeakGain:
+    paired = bootstrap_over_draws([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+    of_draws = [_accuracy(first[seed]) - _accuracy(second[seed]) for seed in seeds]
+    return LeakGain(paired.difference, paired.interval, mean_and_spread(of_draws))
 
 
 def _accuracy(predictions: list[Prediction] | tuple[Prediction, ...]) -> float:

@@ -22,7 +22,7 @@ from harness.report.parallel import AXIS_WIDTH, LABEL_ROOM, MAX_LINES, draw_para
 from harness.report.reliability import draw_reliability
 from harness.report.scatter import MAX_TRIALS, draw_scatter, list_drawn
 from harness.report.tables import Table, tabulate_causes, write_score
-from harness.report.test_session import label_opening
+from harness.report.test_session import name_opening
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,9 @@ def _show_expected_best(findings: Findings, palette: Palette, width: int | str) 
         "expected-best",
         "Were there enough trials?",
         "The best score to expect of a search of so many trials (line): the mean over all ways to choose so many "
-        "of the finished ones, each once. Shaded: a 95 % bootstrap interval over trials. It cannot rise above "
-        "the best score seen, and says nothing of trials that were not run.",
+        "of the finished ones, each once. Shaded: a 95 % interval (jackknife over trials), up to a quarter of them: "
+        "beyond, too few trials decide the best for an interval that holds. The line cannot rise above the best "
+        "score seen, and says nothing of trials that were not run.",
         None if found is None else draw_expected_best(findings, found, palette, width),
         (describe_expected_best(findings, found),),
         tabulate_expected_best(findings, found),
@@ -172,7 +173,8 @@ def _show_parallel_coordinates(findings: Findings, palette: Palette) -> Figure:
         "parallel-coordinates",
         "Parallel coordinates",
         "One line a finished trial; the stronger its colour, the better. Drag along an axis to keep the lines "
-        f"that pass there; click beside the mark to let go.{which}",
+        f"that pass there; click beside the mark to let go. That needs a mouse or a finger: for the keyboard, the "
+        f"table of all trials has the same numbers.{which}",
         draw_parallel_coordinates(findings, palette, segment_width),
     )
 
@@ -186,5 +188,5 @@ def _show_reliability(findings: Findings, palette: Palette, width: int | str) ->
         "utterances. On the dashed line 70 % confidence is right in 70 % of the cases; below it, the model "
         "promises too much.",
         draw_reliability(findings, palette, width),
-        () if scored is None else (label_opening(scored),),
+        () if scored is None else (name_opening(scored),),
     )

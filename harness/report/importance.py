@@ -31,7 +31,8 @@ class Importance:
     """The share of the variation of the scores' ranks that one hyperparameter explains by itself.
 
     Attributes:
-        share: from 0 to 1; 0 where it explains no more than chance would; NaN where all scores are equal
+        share: from 0 to 1; 0 where it explains no more than chance would; NaN where all scores are equal, or no
+            two trials share a value
         low, high: 95 % interval; NaN where too few trials share a value
         num_groups: groups of trials with neighbouring values, or the same choice, that were compared
     """
@@ -42,6 +43,11 @@ class Importance:
     high: float
     num_groups: int
     num_trials: int
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether enough trials share a value to say how sure the share is."""
+        return not np.isnan(self.low)
 
 
 @dataclass(frozen=True)
@@ -93,14 +99,18 @@ def group_trials(searched: SearchedHyperparameter, trials: Sequence[TrialRow], n
 
 
 def list_importances(findings: Findings) -> list[Importance]:
-    """Estimate the importance of each hyperparameter that enough finished trials have, greatest first."""
+    """Estimate the importance of each hyperparameter that enough finished trials have.
+
+    Returns:
+        the greatest first; those without an interval after all others
+    """
     found = []
     for searched in findings.search_space:
         trials = trials_with(findings, searched)
         if len(trials) >= MIN_TRIALS:
             groups = group_trials(searched, trials, count_groups(len(trials)))
             found.append(estimate_importance(searched.name, groups, _scores(trials)))
-    return sorted(found, key=lambda importance: -np.nan_to_num(importance.share, nan=-1.0))
+    return sorted(found, key=lambda one: (not one.has_interval, -np.nan_to_num(one.share, nan=-1.0)))
 
 
 def estimate_importance(name: str, groups: np.ndarray, scores: np.ndarray, seed: int = 0) -> Importance:

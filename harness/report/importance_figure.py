@@ -28,12 +28,13 @@ def describe_importance(
     if not importances:
         num_trials = plural(len(findings.finished), "trial")
         return [f"From {MIN_TRIALS} finished trials on; {num_trials} so far."]
-    known = [importance for importance in importances if not math.isnan(importance.share)]
-    if not known:
+    if all(math.isnan(one.share) and one.num_groups < one.num_trials for one in importances):
         return ["All finished trials have the same score: there is nothing to explain."]
-    sentences = _describe_clear(known)
-    rest = max(0.0, 1 - sum(importance.share for importance in known))
-    sentences.append(f"Left to combinations of several, and to chance: {percent(rest)}.")
+    sentences = _describe_clear(importances)
+    shares = [one.share for one in importances if not math.isnan(one.share)]
+    if shares:
+        rest = percent(max(0.0, 1 - sum(shares)))
+        sentences.append(f"Left to combinations of several, to differences within a group, and to chance: {rest}.")
     if joint is not None:
         sentences.append(_describe_joint(joint))
     proposer = _proposer_of(findings)
@@ -46,19 +47,25 @@ def describe_importance(
 
 
 def _describe_clear(known: Sequence[Importance]) -> list[str]:
-    clear = [importance for importance in known if importance.low > 0]
-    num_unclear = len(known) - len(clear)
-    if not clear:
+    without = [one for one in known if not one.has_interval]
+    clear = [one for one in known if one.has_interval and one.low > 0]
+    num_unclear = len(known) - len(clear) - len(without)
+    sentences = []
+    if clear:
+        named = ", ".join(f"{one.name} ({100 * one.low:.0f} to {100 * one.high:.0f} %)" for one in clear)
+        sentences.append(f"More than chance: {named}.")
+    if num_unclear and not clear:
         num_trials = plural(max(one.num_trials for one in known), "trial")
-        return [f"Every interval holds 0: {num_trials} do not show that any of them matters."]
-    named = ", ".join(f"{one.name} ({100 * one.low:.0f} to {100 * one.high:.0f} %)" for one in clear)
-    sentences = [f"More than chance: {named}."]
-    if num_unclear == 1:
+        sentences.append(f"Every interval holds 0: {num_trials} do not show that any of them matters.")
+    elif num_unclear == 1:
         sentences.append("The interval of the other one holds 0: the trials do not show that it matters.")
     elif num_unclear:
         sentences.append(
             f"The intervals of the other {num_unclear} hold 0: the trials do not show that they matter."
         )
+    if without:
+        named = ", ".join(one.name for one in without)
+        sentences.append(f"No interval can be given for {named}: too few trials share a value there, or all do.")
     return sentences
 
 
@@ -66,8 +73,8 @@ def _describe_joint(joint: JointImportance) -> str:
     one, other = joint.names
     if joint.is_seen:
         return (
-            f"{one} and {other} explain {percent(joint.share)} more together than each by itself: the best "
-            "value of one depends on the other."
+            f"{one} and {other} explain {percent(joint.share)} more together than each by itself: how much one "
+            "matters depends on the other."
         )
     return "No pair explains clearly more together than each of the two by itself."
 
@@ -82,8 +89,8 @@ def tabulate_importance(importances: Sequence[Importance]) -> Table:
     rows = [
         (
             one.name,
-            "all scores are equal" if math.isnan(one.share) else percent(one.share),
-            "" if math.isnan(one.low) else f"{100 * one.low:.0f} to {100 * one.high:.0f} %",
+            _write_share(one),
+            f"{100 * one.low:.0f} to {100 * one.high:.0f} %" if one.has_interval else "",
             str(one.num_groups),
             str(one.num_trials),
         )
@@ -93,8 +100,14 @@ def tabulate_importance(importances: Sequence[Importance]) -> Table:
     return Table("Importance of hyperparameters", columns, tuple(rows), frozenset(columns[1:]))
 
 
+def _write_share(one: Importance) -> str:
+    if not math.isnan(one.share):
+        return percent(one.share)
+    return "all scores are equal" if one.num_groups < one.num_trials else "each trial has another value"
+
+
 def draw_importance(importances: Sequence[Importance], palette: Palette, width: int | str) -> Picture | None:
-    """Draw each share with its interval, the greatest on top; None where there is none to draw."""
+    """Draw each share with its interval, the greatest on top, those without one last; None of no share."""
     rows: list[dict[str, Any]] = [
         {
             "name": one.name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.leak_splits import BOUGHT_BY, SHARED
-from harness.report.follow_ups import Leaks
-from harness.report.sentences import SYNTHETIC_SENTENCE, Statement, plural
+from harness.report.follow_ups import LeakGain, Leaks
+from harness.report.sentences import Statement, plural
 from harness.report.tables import Table
-from harness.scoring.significance import PairedBootstrap
+from harness.scoring.statistics import MIN_DIALOGUES
 
 
 def describe_leaks(leaks: Leaks) -> Statement:
@@ -19,15 +20,10 @@ def describe_leaks(leaks: Leaks) -> Statement:
     text = (
         f"The point of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each split and "
         f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
-        f"buys {_write_points(gained)} points over one that shares neither actor nor script"
+        f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
     )
-    text += "." if _is_sure(gained) else ", which these utterances do not tell from none."
-    text += (
-        f" In brackets: 95 % bootstrap over the {gained.interval.drawn} scored, for the same ones are scored under "
-        "every split."
-    )
-    if gained.interval.is_too_narrow:
-        text += " There are fewer than 10 dialogues, so utterances were drawn: too narrow."
+    text += "." if _is_sure(leaks, gained) else ", which these draws do not tell from none."
+    text += f" {_describe_interval(leaks, gained)}"
     if leaks.opens_test:
         text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
     else:
@@ -35,6 +31,23 @@ def describe_leaks(leaks: Leaks) -> Statement:
     if leaks.is_synthetic:
         text += f" {SYNTHETIC_SENTENCE}"
     return Statement("What leaks buy", text, is_warning=gained.difference > 0)
+
+
+def _describe_interval(leaks: Leaks, gained: LeakGain) -> str:
+    units = gained.interval.drawn.split()[-1]
+    if len(leaks.seeds) == 1:
+        text = (
+            f"In brackets: 95 % bootstrap over the {units} of the one draw: too narrow, for what another speaker or "
+            "seed would change is not in it."
+        )
+    else:
+        text = (
+            f"In brackets: 95 % bootstrap over the {len(leaks.seeds)} draws, each with the luck of its speaker and "
+            f"seed, and over the {units} scored within each, the same under every split."
+        )
+    if units == "utterances":
+        text += f" There are fewer than {MIN_DIALOGUES} dialogues, so utterances were drawn: too narrow."
+    return text
 
 
 def tabulate_leaks(leaks: Leaks) -> Table:
@@ -55,15 +68,21 @@ def tabulate_leaks(leaks: Leaks) -> Table:
         "split",
         "training shares",
         "accuracy, %",
-        "spread over seeds",
+        "spread over draws",
         "above the strictest, points",
         "above the next, points",
         "bought by",
     )
     note = (
-        f"{_write_sizes(leaks)} training utterances under each split; accuracy of all {leaks.num_scored} scored "
-        "utterances, sample standard deviation over the seeds, and gains with their 95 % bootstrap interval."
+        f"{_write_sizes(leaks)} training utterances under each split, cut to as many as the strictest leaves; accuracy "
+        f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which have "
+        "other speakers and other seeds; gains with the deviation of the draws' own differences, and in brackets their "
+        "95 % bootstrap interval over draws and dialogues within them."
     )
+    if leaks.scores[0].above_strictest is not None and leaks.scores[0].above_strictest.interval.is_too_narrow:
+        note += f" * Too narrow: one draw, or fewer than {MIN_DIALOGUES} dialogues."
+    if leaks.is_synthetic:
+        note += f" {SYNTHETIC_SENTENCE}"
     title = "What leaks buy" + (" (test session opened)" if leaks.opens_test else " (validation)")
     return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
 
@@ -73,11 +92,12 @@ def _write_sizes(leaks: Leaks) -> str:
     return str(most) if fewest == most else f"{fewest} to {most}"
 
 
-def _write_points(gain: PairedBootstrap) -> str:
+def _write_points(gain: LeakGain) -> str:
     low, high = gain.interval.low, gain.interval.high
     mark = "*" if gain.interval.is_too_narrow else ""
-    return f"{100 * gain.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}"
+    deviation = f" ± {100 * gain.spread.deviation:.1f}" if gain.spread.num_values > 1 else ""
+    return f"{100 * gain.difference:+.1f}{deviation} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}"
 
 
-def _is_sure(gain: PairedBootstrap) -> bool:
-    return gain.interval.low > 0 or gain.interval.high < 0
+def _is_sure(leaks: Leaks, gain: LeakGain) -> bool:
+    return len(leaks.seeds) > 1 and (gain.interval.low > 0 or gain.interval.high < 0)

@@ -34,6 +34,7 @@ from harness.report.sentences import (
     percent,
 )
 from harness.report.tables import (
+    tabulate_all_trials,
     tabulate_best_trials,
     tabulate_confusion,
     tabulate_failures,
@@ -100,6 +101,7 @@ def render_page(findings: Findings) -> str:
         leaks=[tabulate_leaks(leaks) for leaks in findings.leaks],
         figures={figure.name: figure for figure in figures},
         best_trials=tabulate_best_trials(findings, MAX_ROWS),
+        all_trials=tabulate_all_trials(findings),
         search_space=tabulate_search_space(findings),
         confusion=replace(tabulate_confusion(findings), title="Utterances by class"),
         failures=tabulate_failures(findings, MAX_ROWS),
@@ -169,6 +171,8 @@ def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
     if best is not None:
         name = "best validation accuracy" if findings.scores_are_accuracies else "best score"
         where = f"trial {best.trial_index}" + (f", epoch {best.best_epoch}" if best.best_epoch else "")
+        # Whoever sees no more of the page than this must see it.
+        where += ", synthetic corpus" if findings.experiment.is_synthetic else ""
         tiles.append((name, write_score(findings, best.score), where))
     if baseline is not None:
         tiles.append(("largest class", percent(baseline.share), "what a constant answer scores"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+from harness.quantities import write_duration
 from harness.report.follow_ups import Replication, known_score
-from harness.report.sentences import SYNTHETIC_SENTENCE, Statement, percent, plural
-from harness.report.tables import Table, write_duration
+from harness.report.sentences import Statement, percent, plural
+from harness.report.tables import Table
 from harness.store.records import TrialRow
 
 
@@ -33,15 +35,15 @@ def describe_replication(replication: Replication) -> Statement:
 def _judge(replication: Replication) -> str:
     luck, spread = replication.luck, replication.spread
     points = f"{100 * abs(luck):.1f} points"
-    if luck > 0:
-        text = f"{points} of the best score were luck"
-        is_beyond = not math.isnan(spread.low) and replication.best_score > spread.high
-        if not is_beyond:
-            text += ", though so few seeds do not tell that from none"
-    else:
-        text = f"The new seeds score {points} more: the best score was no luck of its seed" if luck else (
-            "The best score was no luck of its seed"
+    if luck:
+        text = f"About {points} of the best score were luck" if luck > 0 else (
+            f"The new seeds score about {points} more: no luck of its seed shows in the best score"
         )
+    else:
+        text = "The new seeds score the same: no luck of its seed shows in the best score"
+    # With one seed there is no interval, and whatever lies outside it is not known.
+    if math.isnan(spread.low) or spread.low <= replication.best_score <= spread.high:
+        text += ", though so few seeds do not tell that from none" if luck > 0 else ", though so few seeds may hide it"
     return (
         f"{text}. The choice among trials was made on these validation utterances, so that even the new seeds' mean "
         "may promise more than other utterances will give."
@@ -56,6 +58,8 @@ def tabulate_replication(replication: Replication) -> Table:
     rows.append((f"mean of {plural(spread.num_values, 'new seed')}", "", f"{100 * spread.mean:.1f}", "", ""))
     columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
     note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
+    if replication.experiment.is_synthetic:
+        note += f" {SYNTHETIC_SENTENCE}"
     return Table(
         "Best-of-N optimism", columns, tuple(rows), frozenset(columns[1:]) - {"epoch"}, note, highlighted_row=0
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.report.findings import Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits import EpochChoice, Recordings, SplitRule, Vocabulary
 from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
-
-SYNTHETIC_SENTENCE = "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP."
 
 CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 

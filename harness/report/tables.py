@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
+from harness.quantities import write_bytes, write_duration
 from harness.report.findings import Findings, SearchedHyperparameter
 from harness.report.sentences import CLASS_NAMES, percent
 from harness.scoring.metrics import (
@@ -56,23 +57,6 @@ def write_value(value: Hyperparameter, num_digits: int = 4) -> str:
     return f"{value:.{num_digits}g}" if isinstance(value, float) else str(value)
 
 
-def write_duration(seconds: float | None) -> str:
-    """Write seconds as a person says them.
-
-    Example:
-        >>> write_duration(42.4), write_duration(200), write_duration(7380), write_duration(None)
-        ('42 s', '3 min 20 s', '2 h 3 min', '')
-    """
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def write_score(findings: Findings, score: float | None) -> str:
     """Write a trial's score: per cent where it is an accuracy, empty where there is none."""
     if score is None:
@@ -109,9 +93,7 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
                 for name, value in zip(names, point, strict=True)
             },
             "time": write_duration(trial_seconds(trial)),
-            "peak memory": (
-                "" if not trial.peak_memory_bytes else f"{trial.peak_memory_bytes / 2**20:.0f} MiB"
-            ),
+            "peak memory": write_bytes(trial.peak_memory_bytes),
         }
         if is_brief:
             del row["place"], row["peak memory"]
@@ -124,6 +106,31 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
         frozenset(columns) - {"epoch"},
         highlighted_row=0,
     )
+
+
+def tabulate_all_trials(findings: Findings) -> Table:
+    """List every trial's latest attempt with its point, its best and its last epoch, and what it cost."""
+    names = [searched.name for searched in findings.search_space]
+    score = "best accuracy" if findings.scores_are_accuracies else "score"
+    columns = ("trial", "status", score, "best epoch", "last epoch", "its accuracy", *names, "time", "peak memory")
+    rows = []
+    for trial in findings.trials:
+        epochs = findings.epochs.get(trial.trial_id)
+        last = epochs[-1] if epochs else None
+        rows.append(
+            (
+                str(trial.trial_index),
+                str(trial.status),
+                write_score(findings, trial.score),
+                "" if trial.best_epoch is None else str(trial.best_epoch),
+                "" if last is None else str(last.epoch),
+                "" if last is None or math.isnan(last.validation_accuracy) else percent(last.validation_accuracy),
+                *(write_value(trial.hyperparameters.get(name, "")) for name in names),
+                write_duration(trial_seconds(trial)),
+                write_bytes(trial.peak_memory_bytes),
+            )
+        )
+    return Table("All trials", columns, tuple(rows), frozenset(columns) - {"status"})
 
 
 def tabulate_search_space(findings: Findings) -> Table:

@@ -46,6 +46,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     experiment = findings.experiment
     title = f"Experiment {experiment.eid}: {experiment.name}"
     title += f" (system {experiment.system})" if experiment.system else ""
+    title += ", synthetic corpus" if experiment.is_synthetic else ""
     console.print(Text(title, style="bold"))
     console.print(Text(describe_progress(findings)))
     console.print()
@@ -102,7 +103,7 @@ def print_table(console: Console, table: Table) -> None:
     drawn.title_justify, drawn.title_style, drawn.header_style = "left", "bold", "dim"
     for column in table.columns:
         is_number = column in table.numbers
-        drawn.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        drawn.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
     for number, row in enumerate(table.rows):
         drawn.add_row(*(Text(cell) for cell in row), style="bold" if number == table.highlighted_row else "")
     console.print(drawn)

@@ -7,18 +7,24 @@ from collections.abc import Sequence
 
 from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings
+from harness.report.numbers import (
+    TOO_NARROW,
+    UNDEFINED,
+    write_interval,
+    write_p_value,
+    write_share,
+    write_spread,
+)
 from harness.report.sentences import CLASS_NAMES, percent, plural
 from harness.report.tables import Table
 from harness.scoring.assessment import Assessment, name_baseline
 from harness.scoring.breakdown import Division, Group
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.scored_opening import ScoredOpening
-from harness.scoring.statistics import MIN_DIALOGUES, Interval, Spread
+from harness.scoring.statistics import Interval
 
-#: Stands for a number that is not defined.
-UNDEFINED = "-"
-
-_TOO_NARROW = f"* Fewer than {MIN_DIALOGUES} dialogues: utterances are drawn instead, so this interval is too narrow."
+#: Stands for a mean that an infinite value makes infinite.
+INFINITE = "infinite"
 
 
 def tabulate_test_session(findings: Findings) -> list[Table]:
@@ -28,7 +34,7 @@ def tabulate_test_session(findings: Findings) -> list[Table]:
 
 def tabulate_opening(scored: ScoredOpening) -> list[Table]:
     """Take one opening's scores apart: each table says in its note whose numbers it holds."""
-    label, assessment = label_opening(scored), scored.assessment
+    label, assessment = name_opening(scored), scored.assessment
     return [
         _tabulate_scores(assessment, label),
         _tabulate_classes(assessment, label),
@@ -40,7 +46,7 @@ def tabulate_opening(scored: ScoredOpening) -> list[Table]:
     ]
 
 
-def label_opening(scored: ScoredOpening) -> str:
+def name_opening(scored: ScoredOpening) -> str:
     """Say in one sentence whose numbers these are.
 
     Without it no row of them may stand.
@@ -53,53 +59,8 @@ def label_opening(scored: ScoredOpening) -> str:
     )
 
 
-def write_share(share: float) -> str:
-    """Write a share in per cent, without the sign.
-
-    Example:
-        >>> write_share(0.7104), write_share(float("nan"))
-        ('71.0', '-')
-    """
-    return UNDEFINED if math.isnan(share) else f"{100 * share:.1f}"
-
-
-def write_spread(spread: Spread, num_seeds: int) -> str:
-    """Write a score over seeds in per cent; of how many seeds, where it is not defined for all.
-
-    Example:
-        >>> write_spread(Spread(0.5, 0.0123, 0.4, 0.6, 2), 2), write_spread(Spread(0.5, math.nan, 0, 0, 1), 2)
-        ('50.0 ± 1.2', '50.0 (1 of 2 seeds)')
-    """
-    text = write_share(spread.mean)
-    if spread.num_values > 1:
-        text += f" ± {100 * spread.deviation:.1f}"
-    return text if spread.num_values in (0, num_seeds) else f"{text} ({spread.num_values} of {num_seeds} seeds)"
-
-
-def write_interval(interval: Interval) -> str:
-    """Write an interval in per cent, with a star where it is too narrow.
-
-    Example:
-        >>> write_interval(Interval(0.683, 0.736, 0.95, "utterances", True))
-        '68.3 to 73.6*'
-    """
-    if math.isnan(interval.low):
-        return UNDEFINED
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" + ("*" if interval.is_too_narrow else "")
-
-
-def write_p_value(p_value: float) -> str:
-    """Write a p-value, a tiny one as below what anyone would read.
-
-    Example:
-        >>> write_p_value(0.0421), write_p_value(3e-9), write_p_value(1.0)
-        ('0.042', '< 0.0001', '1.000')
-    """
-    return "< 0.0001" if p_value < 0.0001 else f"{p_value:.4f}" if p_value < 0.001 else f"{p_value:.3f}"
-
-
 def _explain(label: str, *sentences: str, intervals: Sequence[Interval] = ()) -> str:
-    too_narrow = [_TOO_NARROW] if any(interval.is_too_narrow for interval in intervals) else []
+    too_narrow = [TOO_NARROW] if any(interval.is_too_narrow for interval in intervals) else []
     return " ".join([label, *sentences, *too_narrow])
 
 
@@ -245,6 +206,12 @@ def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
         f"Expected calibration error over {NUM_BINS} bins of equal width (Guo et al. 2017); Brier score as a sum over "
         "the classes, from 0 to 2; mean negative log likelihood in nats. Lower is better in all three."
     ]
+    if len(of_seeds) > 1 and (impossible_seeds := sum(found.num_impossible > 0 for found in of_seeds)):
+        count = plural(sum(found.num_impossible for found in of_seeds), "answer")
+        sentences.append(
+            f"Infinite: {impossible_seeds} of {len(of_seeds)} single seeds gave the probability 0 to what was true, in "
+            f"{count}."
+        )
     impossible = [found for found in assessment.calibrations if found.calibration.num_impossible]
     for found in impossible:
         count = plural(found.calibration.num_impossible, "utterance")
@@ -259,7 +226,7 @@ def _calibration_row(name: str, calibrations: Sequence[Calibration]) -> tuple[st
     error = mean_of([found.expected_calibration_error for found in calibrations])
     brier = mean_of([found.brier_score for found in calibrations])
     likelihood = mean_of([found.mean_negative_log_likelihood for found in calibrations])
-    return name, write_share(error), f"{brier:.3f}", "infinite" if math.isinf(likelihood) else f"{likelihood:.3f}"
+    return name, write_share(error), f"{brier:.3f}", INFINITE if math.isinf(likelihood) else f"{likelihood:.3f}"
 
 
 def _tabulate_reliability(assessment: Assessment, label: str) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.report.findings import Findings
-from harness.report.sentences import SYNTHETIC_SENTENCE, Statement, plural
-from harness.report.test_session import label_opening
+from harness.report.sentences import Statement, plural
+from harness.report.test_session import name_opening
 from harness.scoring.assessment import name_baseline
 from harness.scoring.breakdown import Division
 from harness.scoring.scored_opening import ScoredOpening
@@ -25,23 +26,35 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     scores = [
         Statement(
             "What was scored",
-            f"{label_opening(scored)}{synthetic} Opened {when} UTC with `{scored.opening.command}`: "
+            f"{name_opening(scored)}{synthetic} Opened {when} UTC with `{scored.opening.command}`: "
             f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}.",
             is_warning=bool(scored.opening.is_synthetic),
         ),
-        _describe_epoch_choice(assessment.kind),
+        _describe_epoch_choice(scored),
         _describe_intervals(scored),
     ]
     missing = _describe_missing_baselines(scored)
     return [*scores, missing] if missing else scores
 
 
-def _describe_epoch_choice(kind: ScoreKind) -> Statement:
-    if kind is ScoreKind.TEST_MAXIMUM:
-        text = "The test set itself chose the epoch that it scores: such a score is optimistic."
-        return Statement("Who chose the epoch", text, is_warning=True)
-    text = "Validation chose the number of epochs; the test set had no part in that choice, and scored each seed once."
-    return Statement("Who chose the epoch", text)
+def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
+    if scored.assessment.kind is ScoreKind.TEST_MAXIMUM:
+        sentences = ["The test set itself chose the epoch that it scores: such a score is optimistic."]
+    else:
+        sentences = ["Validation chose the number of epochs; the test set had no part in that choice."]
+    if scored.was_open_in_training:
+        sentences.append(
+            "The test session was open while these models trained: it scored their every epoch, for the maximum over "
+            "them, and what is fitted before training, such as a vocabulary, may know its utterances."
+        )
+    if scored.other_ids:
+        numbers = ", ".join(map(str, scored.other_ids))
+        others = f"opening {numbers}" if len(scored.other_ids) == 1 else f"openings {numbers}"
+        sentences.append(f"The test set has scored models of these seeds in {others} too.")
+    elif not scored.was_open_in_training:
+        sentences.append("It scored each of these models once.")
+    is_warning = scored.was_open_in_training or bool(scored.other_ids)
+    return Statement("Who chose the epoch", " ".join(sentences), is_warning)
 
 
 def _describe_intervals(scored: ScoredOpening) -> Statement:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.files import hash_file
+from harness.provenance import hash_word_vectors
 from harness.search.corpus_choice import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
 
@@ -30,14 +30,13 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
     # Drawn in the file's order.
     parts["parameter_config order"] = [entry["name"] for entry in settings.searched]
     if settings.training is not None and prepared is not None:
-        vectors = settings.training.word_vectors
         parts |= {
             "system": settings.training.system.name,
             "corpus": prepared.corpus_hash,
             "max_epochs": prepared.max_epochs,
             "patience": prepared.patience,
             "speech_features": settings.training.speech_features,
-            "word_vectors": None if vectors is None else hash_file(vectors),
+            "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
         choices = settings.training.protocol.to_json().items()
         parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}

@@ -6,7 +6,6 @@ import io
 import os
 import shlex
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +14,14 @@ from rich.live import Live
 from rich.table import Table
 
 from harness.corpus.utterances import Seconds
+from harness.quantities import write_duration
+from harness.search.time_left import (
+    TrialTime,
+    estimate_search,
+    estimate_trial,
+    list_durations,
+    seconds_between,
+)
 from harness.search.trial_job import TrialJob
 from harness.search.trial_outcome import TrialOutcome
 from harness.search.view import (
@@ -22,11 +29,10 @@ from harness.search.view import (
     SearchPlan,
     SearchReport,
     format_point,
-    format_seconds,
     name_measure,
     sum_up,
 )
-from harness.store.records import TrialRow, TrialStatus
+from harness.store.records import TrialRow, TrialStatus, utc_now
 from harness.store.results import ResultsStore
 
 #: Seconds between two looks at the running trials.
@@ -80,7 +86,7 @@ class PlainView:
         """Say what is about to be done."""
         self._plan, self._store = plan, store
         self._ended: set[int] = set()
-        self._began = time.monotonic()
+        self._took = list_durations(store.trials(plan.experiment.eid))
         experiment = plan.experiment
         of = ""
         if experiment.system:
@@ -110,6 +116,7 @@ class PlainView:
         """Print what the trial came to, and the best so far."""
         if outcome.status is not TrialStatus.STOPPED:
             self._ended.add(trial.trial_index)
+        self._took = list_durations(self._store.trials(self._plan.experiment.eid))
         if outcome.score is None:
             self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
             return
@@ -154,13 +161,20 @@ class PlainView:
         return (score if self._plan.experiment.target == "max" else -score, -index)
 
     def _time_left(self) -> str:
-        """Tell how long the search will go on, if trials keep taking as long as they did."""
-        num_ended_here = len(self._ended)
-        num_left = self._plan.num_trials - self._plan.num_done - num_ended_here
-        if num_left <= 0 or num_ended_here <= 0:
+        """Tell how long the search will go on, as `harness watch` does."""
+        num_left = self._plan.num_trials - self._plan.num_done - len(self._ended)
+        running = [
+            TrialTime(seconds_between(trial.started_at, utc_now()), self._trial_seconds_left(trial))
+            for trial in self._store.running_trials(self._plan.experiment.eid)
+        ]
+        seconds = estimate_search(self._took, running, max(0, num_left - len(running)), self._plan.num_parallel)
+        if num_left <= 0 or seconds is None:
             return f"{max(num_left, 0)} to go"
-        seconds = (time.monotonic() - self._began) / num_ended_here * num_left
-        return f"{num_left} to go, about {format_seconds(seconds)}"
+        return f"{num_left} to go, about {write_duration(seconds)}"
+
+    def _trial_seconds_left(self, trial: TrialRow) -> Seconds | None:
+        max_epochs = self._plan.experiment.max_epochs or None
+        return estimate_trial(self._store.epochs(trial.trial_id), max_epochs)
 
     def _print(self, text: str) -> None:
         try:
@@ -234,16 +248,9 @@ class LiveView(PlainView):
                 format_point(trial.hyperparameters),
                 f"{trial.num_epochs} of {max_epochs}" if max_epochs else "",
                 "" if accuracy is None else f"{accuracy:.4f}",
-                self._trial_time_left(trial, max_epochs),
+                "" if (left := self._trial_seconds_left(trial)) is None else f"at most {write_duration(left)}",
             )
         return table
-
-    def _trial_time_left(self, trial: TrialRow, max_epochs: int) -> str:
-        if not trial.num_epochs:
-            return ""
-        seconds = sum(epoch.seconds for epoch in self._store.epochs(trial.trial_id))
-        left = seconds / trial.num_epochs * (max_epochs - trial.num_epochs)
-        return f"at most {format_seconds(left)}"
 
 
 def _format_threads(threads: int | None) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.store.records import ExperimentKind, utc_now
 
-#: Seconds for which a lock that another process has is tried again.
-_PATIENCE = 0.5
+#: For which a lock that another process has is tried again.
+_PATIENCE_SECONDS = 0.5
 
 
 class AlreadyRunningError(HarnessError):
@@ -66,17 +66,20 @@ def held(path: Path, what: str) -> Iterator[None]:
         if not _take(descriptor):
             raise AlreadyRunningError(f"{what}: {_describe_holder(descriptor)}; wait for it, or end it first")
         holder = {"pid": os.getpid(), "host": platform.node(), "since": utc_now()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            yield
+        finally:
+            # Signed, it would be taken on another machine for that of a process at work here.
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
 def _take(descriptor: int) -> bool:
     """Try to take the lock, and again for a moment: who only looks whether it is held has it for an instant."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +87,7 @@ def _take(descriptor: int) -> bool:
         except BlockingIOError:
             if time.monotonic() > until:
                 return False
-            time.sleep(_PATIENCE / 20)
+            time.sleep(_PATIENCE_SECONDS / 20)
 
 
 def find_holder(path: Path) -> Holder | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.store.records import ExperimentRow, TrialRow, TrialStatus
+from harness.store.scores import are_accuracies
 
 if TYPE_CHECKING:
     from harness.search.trial_job import TrialJob
@@ -78,7 +79,7 @@ def sum_up(report: SearchReport) -> list[str]:
 
 def name_measure(experiment: ExperimentRow) -> str:
     """Say what the scores of an experiment's trials are."""
-    return "validation accuracy" if experiment.system else "score"
+    return "validation accuracy" if are_accuracies(experiment) else "score"
 
 
 def format_point(point: Mapping[str, Any]) -> str:
@@ -92,20 +93,6 @@ def format_point(point: Mapping[str, Any]) -> str:
         f"{one_line(name)}={value:.4g}" if isinstance(value, float) else one_line(f"{name}={value}")
         for name, value in point.items()
     )
-
-
-def format_seconds(seconds: Seconds) -> str:
-    """Show a duration.
-
-    Example:
-        >>> format_seconds(59), format_seconds(3700)
-        ('59 s', '1 h 1 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class SearchView(Protocol):

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import math
 import platform
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.search.job_process import private_memory, process_memory
 from harness.search.lock import Holder, find_holder, lock_path, read_holder
 from harness.search.orphans import is_same_process
+from harness.search.time_left import (
+    TrialTime,
+    estimate_search,
+    estimate_trial,
+    list_durations,
+    measure_epoch,
+    seconds_between,
+)
 from harness.search.watched import Controller, RunningTrial, Watched, WatchState, has_failed
 from harness.store.connection import creation_lock_path, read_version
 from harness.store.queries import ResultsReader
 from harness.store.records import EpochRecord, ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
 from harness.store.schema import SCHEMA_VERSION
+from harness.store.scores import best_of
 
 #: Failed attempts that are told of, latest first.
 _MAX_FAILURES = 5
 
 
 def watch_search(results_dir: Path, eid: int | None) -> Watched:
-    """Look at a search once, and change nothing: no lock is kept, no transaction stays open.
+    """Look at a search once, and change no result: no lock is kept, no transaction stays open.
+
+    Where a killed process left its log behind, SQLite folds it into results.db as it closes.
 
     Args:
         eid: the experiment; None for the latest search
@@ -86,7 +94,7 @@ def _read(reader: ResultsReader, results_dir: Path, eid: int | None) -> Watched:
         state=WatchState.ENDED,
         experiment=experiment,
         attempts=tuple(last[index] for index in sorted(last)),
-        best=_find_best(attempts, experiment.target),
+        best=best_of(attempts, experiment.target),
         failures=tuple(failed[:_MAX_FAILURES]),
     )
     if experiment.status is not ExperimentStatus.RUNNING:
@@ -102,15 +110,13 @@ def _read(reader: ResultsReader, results_dir: Path, eid: int | None) -> Watched:
         controller=_describe_controller(holder),
         running=running,
         trials_per_hour=_measure_rate(attempts, holder.since),
-        seconds_left=_estimate_seconds_left(replace(watched, state=WatchState.RUNNING), running),
+        seconds_left=estimate_search(
+            list_durations(watched.attempts),
+            [TrialTime(trial.seconds_so_far, trial.seconds_left) for trial in running],
+            num_waiting=replace(watched, state=WatchState.RUNNING).num_left,
+            num_at_once=len(running),
+        ),
     )
-
-
-def _find_best(attempts: Sequence[TrialRow], target: str) -> TrialRow | None:
-    sign = 1.0 if target == "max" else -1.0
-    finished = [trial for trial in attempts if trial.score is not None]
-    # max() keeps the first of equals, and attempts come by trial index.
-    return max(finished, key=lambda trial: sign * (trial.score or 0.0), default=None)
 
 
 def _waiting(results_dir: Path, holder: Holder | None) -> Watched:
@@ -171,11 +177,6 @@ def _describe_trial(
     trial: TrialRow, max_epochs: int | None, epochs: Sequence[EpochRecord], memory_bytes: int | None
 ) -> RunningTrial:
     accuracies = tuple(_number(epoch.validation_accuracy) for epoch in epochs)
-    durations = [epoch.seconds for epoch in epochs if math.isfinite(epoch.seconds)]
-    seconds_per_epoch = statistics.median(durations) if durations else None
-    seconds_left = None
-    if seconds_per_epoch is not None and max_epochs is not None:
-        seconds_left = seconds_per_epoch * max(0, max_epochs - len(epochs))
     return RunningTrial(
         trial_index=trial.trial_index,
         attempt=trial.attempt,
@@ -183,14 +184,14 @@ def _describe_trial(
         pid=trial.pid,
         host=trial.host,
         started_at=trial.started_at,
-        seconds_so_far=_seconds_between(trial.started_at, utc_now()),
+        seconds_so_far=seconds_between(trial.started_at, utc_now()),
         num_epochs=len(epochs),
         max_epochs=max_epochs,
         validation_accuracy=accuracies[-1] if accuracies else None,
         best_validation_accuracy=trial.best_validation_accuracy,
         validation_accuracies=accuracies,
-        seconds_per_epoch=seconds_per_epoch,
-        seconds_left=seconds_left,
+        seconds_per_epoch=measure_epoch(epochs),
+        seconds_left=estimate_trial(epochs, max_epochs),
         # A process that has ended meanwhile has none.
         memory_bytes=memory_bytes or None,
     )
@@ -202,35 +203,8 @@ def _measure_rate(attempts: Sequence[TrialRow], since: str | None) -> float | No
     ended = {trial.trial_index for trial in begun if trial.ended_at is not None}
     if not ended:
         return None
-    seconds = _seconds_between(min(trial.started_at for trial in begun), utc_now())
+    seconds = seconds_between(min(trial.started_at for trial in begun), utc_now())
     return len(ended) / seconds * 3600 if seconds > 0 else None
-
-
-def _estimate_seconds_left(watched: Watched, running: Sequence[RunningTrial]) -> Seconds | None:
-    """Share what is left among as many trials at once as run now; each as long as the finished ones took."""
-    took = [
-        _seconds_between(trial.started_at, trial.ended_at)
-        for trial in watched.attempts
-        if trial.status is TrialStatus.FINISHED and trial.ended_at is not None
-    ]
-    foreseen = [trial.seconds_so_far + trial.seconds_left for trial in running if trial.seconds_left is not None]
-    if not (took or foreseen):
-        return None
-    usual = statistics.fmean(took or foreseen)
-    left = [
-        usual - trial.seconds_so_far if usual > trial.seconds_so_far else trial.seconds_left or 0.0 for trial in running
-    ]
-    return max([*left, (usual * watched.num_left + sum(left)) / max(1, len(running))])
-
-
-def _seconds_between(start: str, end: str) -> Seconds:
-    # A clock may have been set back between the two.
-    return max(0.0, (_parse_time(end) - _parse_time(start)).total_seconds())
-
-
-def _parse_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _number(value: float) -> float | None:

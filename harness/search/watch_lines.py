@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from harness.corpus.synthetic import NOTE
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.errors import one_line
-from harness.search.view import format_point, format_seconds, name_measure, sum_up
+from harness.quantities import write_duration
+from harness.search.view import format_point, name_measure, sum_up
 from harness.search.watched import Watched, WatchState, has_failed
 from harness.store.records import ExperimentKind, TrialRow, TrialStatus
 
 _COMMANDS = {
-    ExperimentKind.SEARCH: "`aup experiment.json`",
+    ExperimentKind.SEARCH: "`aup` with its file",
     ExperimentKind.TABLES: "`harness tables`",
     ExperimentKind.LEAKS: "`harness leaks`",
     ExperimentKind.REPLICATION: "`harness replicate`",
@@ -52,7 +53,7 @@ def describe_standing(watched: Watched) -> list[str]:
 def describe_heading(watched: Watched) -> list[str]:
     """Name the experiment, and say where its scores are none on IEMOCAP."""
     assert watched.experiment is not None
-    return [describe_experiment(watched), *([NOTE] if watched.experiment.is_synthetic else [])]
+    return [describe_experiment(watched), *([SYNTHETIC_SENTENCE] if watched.experiment.is_synthetic else [])]
 
 
 def describe_end(watched: Watched) -> list[str]:
@@ -95,7 +96,7 @@ def describe_rate(watched: Watched) -> str:
         return ""
     rate = watched.trials_per_hour
     said = "No trial has ended yet" if rate is None else f"{_format_rate(rate)} trials an hour"
-    return f"{said}." if watched.seconds_left is None else f"{said}, about {format_seconds(watched.seconds_left)} left."
+    return f"{said}." if watched.seconds_left is None else f"{said}, about {write_duration(watched.seconds_left)} left."
 
 
 def describe_best(watched: Watched) -> str:

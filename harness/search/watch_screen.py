@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from harness.corpus.synthetic import NOTE, format_bytes
-from harness.search.view import format_point, format_seconds
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+from harness.quantities import write_bytes, write_duration
+from harness.search.view import format_point
 from harness.search.watch_lines import (
     describe_best,
     describe_controller,
@@ -85,7 +86,7 @@ def _draw_head(watched: Watched, canvas: Canvas) -> list[Text]:
         return _fold(watched.message or "", canvas)
     lines = _fold(describe_experiment(watched), canvas, "bold")
     if watched.experiment.is_synthetic:
-        lines += _fold(NOTE, canvas, "yellow")
+        lines += _fold(SYNTHETIC_SENTENCE, canvas, "yellow")
     lines += _fold(_describe_process(watched), canvas, "" if watched.state is WatchState.RUNNING else "bold red")
     lines += [Text(), _draw_bar(watched, canvas), *_fold(describe_counts(watched), canvas)]
     lines += [*_fold(describe_rate(watched), canvas), Text()]
@@ -103,7 +104,7 @@ def _describe_process(watched: Watched) -> str:
     controller = watched.controller
     if controller is None or controller.memory_bytes is None:
         return said
-    return f"{said.removesuffix('.')}, {format_bytes(controller.memory_bytes)}."
+    return f"{said.removesuffix('.')}, {write_bytes(controller.memory_bytes)}."
 
 
 def _draw_bar(watched: Watched, canvas: Canvas) -> Text:
@@ -152,7 +153,7 @@ def _choose_columns(trials: Sequence[RunningTrial], canvas: Canvas) -> list[_Col
         column("best", 2, [_share(trial.best_validation_accuracy) for trial in trials]),
         column("s/epoch", 6, [_epoch_seconds(trial) for trial in trials]),
         column("left", 3, [_left(trial) for trial in trials]),
-        column("for", 7, [format_seconds(trial.seconds_so_far) for trial in trials]),
+        column("for", 7, [write_duration(trial.seconds_so_far) for trial in trials]),
         column("memory", 5, [_memory(trial.memory_bytes, canvas) for trial in trials]),
     ]
     columns = [each for each in columns if any(each.cells)]
@@ -211,9 +212,9 @@ def _epoch_seconds(trial: RunningTrial) -> str:
 
 
 def _left(trial: RunningTrial) -> str:
-    return "" if trial.seconds_left is None else format_seconds(trial.seconds_left)
+    return write_duration(trial.seconds_left)
 
 
 def _memory(memory_bytes: int | None, canvas: Canvas) -> str:
     unknown = "-" if canvas.is_ascii else "—"
-    return unknown if memory_bytes is None else format_bytes(memory_bytes)
+    return unknown if memory_bytes is None else write_bytes(memory_bytes)

@@ -143,9 +143,16 @@ class Watched:
         return tuple(trial.score or 0.0 for trial in sorted(finished, key=lambda trial: trial.ended_at or ""))
 
     def report(self) -> SearchReport:
-        """Return the search's end as `aup` sums it up; only where there is an experiment."""
+        """Return the search's end as `aup` sums it up; only where there is an experiment.
+
+        What a dead controller left running has not ended, and is not counted.
+        """
         assert self.experiment is not None
-        statuses = Counter(trial.status for trial in self.attempts)
+        statuses = Counter(
+            trial.status
+            for trial in self.attempts
+            if self.state is not WatchState.ABANDONED or trial.status is not TrialStatus.RUNNING
+        )
         ending = _ENDINGS[self.experiment.status]
         return SearchReport(self.experiment, ending, self.num_trials, statuses, self.best, max_failures=0)
 

@@ -9,10 +9,12 @@ from tests.store.experiments import an_opening
 COMMAND = "harness retrain-best --test --seeds 2"
 
 
-def score(seed: int, kind: ScoreKind, predictions: list[Prediction], epoch: int | None = 4) -> TestScores:
+def score(
+    seed: int, kind: ScoreKind, predictions: list[Prediction], epoch: int | None = 4, model: str | None = None
+) -> TestScores:
     outcome = predicted_classes(predictions)
     scores = (weighted_accuracy(*outcome), unweighted_accuracy(*outcome), macro_f1(*outcome))
-    return TestScores(seed, kind, *scores, tuple(predictions), epoch)
+    return TestScores(seed, kind, *scores, tuple(predictions), epoch, model)
 
 
 def score_whole_opening(
@@ -21,6 +23,7 @@ def score_whole_opening(
     num_dialogues: int = 12,
     baselines: tuple[ScoreKind, ...] = (ScoreKind.BASELINE_MAJORITY, ScoreKind.BASELINE_SPEECH_FOREST),
     kind: ScoreKind = ScoreKind.VALIDATION_CHOSEN,
+    model: str | None = None,
 ) -> int:
     """Every dialogue has four turns, one of each class: three and two of them right, one by the baselines."""
     opening_id = store.record_opening(
@@ -28,7 +31,8 @@ def score_whole_opening(
     )
     rights = {1: [True, True, True, False], 2: [True, True, False, False]}
     for seed, right in rights.items():
-        store.record_test_scores(opening_id, score(seed, kind, answer_dialogues([right] * num_dialogues)))
+        predictions = answer_dialogues([right] * num_dialogues)
+        store.record_test_scores(opening_id, score(seed, kind, predictions, model=model))
     for baseline in baselines:
         predictions = answer_dialogues([[False, False, False, True]] * num_dialogues, confidence=0.4)
         store.record_test_scores(opening_id, score(1, baseline, predictions, epoch=None))

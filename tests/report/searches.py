@@ -115,6 +115,7 @@ def score_test(
     seeds: tuple[int, ...] = (1, 2),
     scored: int = 2,
     kinds: tuple[ScoreKind, ...] = (ScoreKind.VALIDATION_CHOSEN,),
+    model: str | None = None,
 ) -> int:
     opening = an_opening(eid, seeds=seeds, opened_at="2026-02-03T04:05:06.789+00:00")
     opening_id = store.record_opening(opening)
@@ -123,7 +124,7 @@ def score_test(
             predictions = validation_predictions(12 + 2 * number)
             accuracy = (12 + 2 * number) / 20
             store.record_test_scores(
-                opening_id, TestScores(seed, kind, accuracy, accuracy, accuracy, predictions, epoch=4)
+                opening_id, TestScores(seed, kind, accuracy, accuracy, accuracy, predictions, epoch=4, model=model)
             )
     return opening_id
 

@@ -15,7 +15,7 @@ from harness.report.comparison_tables import (
     tabulate_settings,
     to_json,
 )
-from harness.store.records import ExperimentKind, ScoreKind
+from harness.store.records import ScoreKind, TrialStatus
 from harness.store.results import ResultsStore
 from tests.report.searches import (
     SEARCH_SPACE,
@@ -25,6 +25,8 @@ from tests.report.searches import (
     run_trial,
     score_test,
 )
+
+COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
 
 
 def compare(path: Path, *eids: int) -> Comparison:
@@ -47,7 +49,7 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
     run_search(store, num_trials=2)
     run_search(store, num_trials=2, system="speech4", seed=3)
     comparison = compare(results_path, 1, 2)
-    assert describe_comparability(comparison) == ["Comparable: the same corpus, protocol and target."]
+    assert describe_comparability(comparison) == [COMPARABLE]
     assert len(comparison.differences) == 1
 
 
@@ -58,14 +60,13 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
         ({"is_synthetic": False}, "corpus", "synthetic c0ffee (1); c0ffee (2)"),
         ({"protocol": "strict"}, "protocol", "'paper' (8bb6c6e1) (1); 'strict' (501ab3f6) (2)"),
         ({"target": "min"}, "target", "max (1); min (2)"),
-        ({"kind": ExperimentKind.REPLICATION}, "purpose", "search (1); replication (2)"),
         (
             {"protocol_name": "", "script": "own.py"},
             "protocol",
             "'paper' (8bb6c6e1) (1); of its own script, own.py (2)",
         ),
     ],
-    ids=["other corpus", "synthetic and real", "protocol", "target", "kind", "script of its own"],
+    ids=["other corpus", "synthetic and real", "protocol", "target", "script of its own"],
 )
 def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     store: ResultsStore, results_path: Path, changes: dict[str, Any], trait: str, values: str
@@ -76,6 +77,39 @@ def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     expected = [f"NOT COMPARABLE: {trait} differs; nothing is ranked across that.", f"{trait}: {values}"]
     assert describe_comparability(comparison) == expected
     assert comparison.differences == [] and tabulate_differences(comparison).rows == ()
+
+
+@pytest.mark.parametrize("num_unknown", [1, 2])
+def test_a_corpus_that_is_not_known_is_the_same_as_none(
+    store: ResultsStore, results_path: Path, num_unknown: int
+) -> None:
+    own = {"protocol_name": "", "system": "", "script": "own.py"}
+    for number in range(2):
+        search_with(store, [0.5, 0.7], **own, **({"corpus_hash": ""} if number < num_unknown else {}))
+    comparison = compare(results_path, 1, 2)
+    labels = "1 and 2" if num_unknown == 2 else "1"
+    assert describe_comparability(comparison) == [
+        f"NOT KNOWN WHETHER COMPARABLE: the corpus of {labels} is not known; nothing is ranked across that."
+    ]
+    assert comparison.differences == [] and to_json(comparison)["is_comparable"] is None
+    assert [comparison.equal_number(contender) for contender in comparison.contenders] == [2, 2]
+
+
+@pytest.mark.parametrize(("target", "better_by"), [("max", 0.2), ("min", -0.2)])
+def test_the_difference_says_how_much_better_the_first_is_whatever_the_target(
+    store: ResultsStore, results_path: Path, target: str, better_by: float
+) -> None:
+    search_with(store, [0.7], target=target)
+    search_with(store, [0.5], target=target)
+    (difference,) = compare(results_path, 1, 2).differences
+    assert difference.expected_best == pytest.approx(better_by)
+
+
+def test_the_expected_best_is_not_said_to_tell_luck(store: ResultsStore, results_path: Path) -> None:
+    search_with(store, [0.7])
+    search_with(store, [0.5])
+    note = tabulate_differences(compare(results_path, 1, 2)).note
+    assert "how lucky a search was. The expected best" in note and "its difference has no interval" in note
 
 
 def test_of_three_only_the_two_that_are_comparable_are_tested(store: ResultsStore, results_path: Path) -> None:
@@ -109,7 +143,9 @@ def test_more_trials_are_no_advantage(store: ResultsStore, results_path: Path, t
     first, second = (contender.expected_best(2) for contender in comparison.contenders)
     assert (first, second) == (pytest.approx(best(few)), pytest.approx(np.mean(pairs)))
     (difference,) = comparison.differences
-    assert (difference.num_trials, difference.expected_best) == (2, pytest.approx(best(few) - np.mean(pairs)))
+    sign = 1 if target == "max" else -1
+    better_by = sign * (best(few) - np.mean(pairs))
+    assert (difference.num_trials, difference.expected_best) == (2, pytest.approx(better_by))
 
 
 def test_best_trials_are_compared_on_the_utterances_of_both(store: ResultsStore, results_path: Path) -> None:
@@ -135,6 +171,16 @@ def test_other_utterances_are_not_paired(store: ResultsStore, results_path: Path
     comparison = compare(results_path, 1, 2)
     assert comparison.differences[0].best is None
     assert tabulate_differences(comparison).rows == (("1 minus 2", "not the same utterances", "-30.0 points (of 1)"),)
+
+
+def test_scripts_that_predict_nothing_are_not_said_to_have_other_utterances(
+    store: ResultsStore, results_path: Path
+) -> None:
+    for _ in range(2):
+        eid = begin_search(store, num_samples=1, system="")
+        trial_id = store.start_trial(eid, 0, 0, {})
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=1.0)
+    assert tabulate_differences(compare(results_path, 1, 2)).rows == (("1 minus 2", "no predictions", "+0 (of 1)"),)
 
 
 def test_what_each_found_stands_side_by_side(store: ResultsStore, results_path: Path) -> None:

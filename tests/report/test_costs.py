@@ -26,7 +26,7 @@ def test_time_and_memory_are_summed_up(store: ResultsStore, results_path: Path) 
     assert table.rows == (
         ("time of a trial", "1 min 0 s", "2 min 0 s", "3 min 0 s", "6 min 0 s"),
         ("time of an epoch", "1.5 s", "1.5 s", "1.5 s", "12 s"),
-        ("peak memory of a trial", "1024 MiB", "1024 MiB", "1024 MiB", ""),
+        ("peak memory of a trial", "1.1 GB", "1.1 GB", "1.1 GB", ""),
     )
     assert table.note == (
         "3 attempts took 6 min 0 s together; with 1 thread each, at most 6 min 0 s of processor time."
@@ -57,8 +57,8 @@ def test_every_attempt_counts_also_those_that_were_made_again(
 @pytest.mark.parametrize(
     ("seconds", "num_bytes", "titles"),
     [
-        (10.0, 2**29, ["time of a trial, seconds", "peak memory, MiB"]),
-        (100.0, 2**30, ["time of a trial, minutes", "peak memory, GiB"]),
+        (10.0, 2**29, ["time of a trial, seconds", "peak memory, MB"]),
+        (100.0, 2**30, ["time of a trial, minutes", "peak memory, GB"]),
         (7200.0, None, ["time of a trial, hours"]),
     ],
 )
@@ -75,7 +75,7 @@ def test_axes_name_their_unit(
 
 def test_values_are_in_the_axis_unit(store: ResultsStore, results_path: Path) -> None:
     run_search(store, num_trials=1)
-    picture = draw_costs(taking(findings_of(results_path), 90), PAPER, 720)
+    picture = draw_costs(taking(findings_of(results_path), 90, 10**9), PAPER, 720)
     assert picture is not None
     assert [(row["seconds"], row["bytes"]) for row in rows_of(picture)] == [(1.5, 1), (3, 1)]
     svg = draw_to_svg(picture)

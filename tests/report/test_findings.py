@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.report.findings import find_baseline
-from harness.store.records import TrialStatus
+from harness.store.records import ExperimentKind, TrialStatus
 from harness.store.results import ResultsStore
 from tests.report.searches import (
     begin_search,
@@ -79,10 +79,12 @@ def test_other_experiments_are_left_out_and_their_openings_are_not(
 def test_scores_of_a_foreign_script_are_not_taken_for_accuracies(
     store: ResultsStore, results_path: Path
 ) -> None:
-    eid = begin_search(store, target="min")
+    eid = begin_search(store, target="min", system="")
     run_trial(store, eid, 0, 3, 0.5)
     assert not findings_of(results_path).scores_are_accuracies
-    other = begin_search(store)
+    other = begin_search(store, system="")
+    # Of no trial nothing is known yet, least of all that it is an accuracy.
+    assert not findings_of(results_path, other).scores_are_accuracies
     trial_id = begin_trial(store, other, 0, 3)
     store.finish_trial(trial_id, TrialStatus.FINISHED, score=17.0)
     assert not findings_of(results_path, other).scores_are_accuracies
@@ -91,4 +93,24 @@ def test_scores_of_a_foreign_script_are_not_taken_for_accuracies(
 def test_database_without_an_experiment_gives_one_sentence(store: ResultsStore, results_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         findings_of(results_path)
-    assert str(caught.value) == f"results database '{results_path}': holds no experiment yet; run aup first"
+    assert str(caught.value) == f"results database '{results_path}': holds no search yet; run aup first"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (ExperimentKind.TABLES, "harness tables"),
+        (ExperimentKind.LEAKS, "harness leaks"),
+        (ExperimentKind.REPLICATION, "harness replicate"),
+    ],
+)
+def test_what_is_no_search_is_refused_with_the_command_that_reports_it(
+    store: ResultsStore, results_path: Path, kind: ExperimentKind, command: str
+) -> None:
+    begin_search(store, kind=kind, name="another")
+    with pytest.raises(StoreError) as caught:
+        findings_of(results_path, 1)
+    assert str(caught.value) == (
+        f"experiment 1, 'another': trainings of `{command}`, each with its own split or seed; expected a search; "
+        f"`{command}` reports them"
+    )

@@ -2,24 +2,26 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.report.figures import PAPER
-from harness.report.importance import Importance, JointImportance
+from harness.report.importance import Importance, JointImportance, list_importances
 from harness.report.importance_figure import describe_importance, draw_importance, tabulate_importance
 from tests.report.pictures import draw_to_svg, rows_of
-from tests.report.searches import findings_of
+from tests.report.searches import findings_of, with_trials
 
 CLEAR = Importance("adamlr", 0.61, 0.4, 0.82, 3, 30)
 UNCLEAR = Importance("dropout", 0.04, 0.0, 0.31, 3, 30)
 NOTHING = Importance("finalfc", 0.0, 0.0, 0.2, 3, 30)
+WITHOUT = Importance("optimizer", 0.9, math.nan, math.nan, 29, 30)
 
 
 def test_clear_and_unclear_hyperparameters_are_told_apart(searched: Path) -> None:
     assert describe_importance(findings_of(searched), [CLEAR, UNCLEAR, NOTHING], None) == [
         "More than chance: adamlr (40 to 82 %).",
         "The intervals of the other 2 hold 0: the trials do not show that they matter.",
-        "Left to combinations of several, and to chance: 35.0 %.",
+        "Left to combinations of several, to differences within a group, and to chance: 35.0 %.",
     ]
 
 
@@ -29,12 +31,43 @@ def test_trials_that_show_nothing_are_said_to(searched: Path) -> None:
     )
 
 
+def test_a_share_without_an_interval_is_not_said_to_hold_0(searched: Path) -> None:
+    nothing_known = "No interval can be given for optimizer: too few trials share a value there, or all do."
+    findings = findings_of(searched)
+    assert describe_importance(findings, [CLEAR, WITHOUT], None)[:2] == [
+        "More than chance: adamlr (40 to 82 %).",
+        nothing_known,
+    ]
+    assert describe_importance(findings, [UNCLEAR, WITHOUT], None)[:2] == [
+        "Every interval holds 0: 30 trials do not show that any of them matters.",
+        nothing_known,
+    ]
+    assert describe_importance(findings, [WITHOUT], None)[0] == nothing_known
+    assert tabulate_importance([WITHOUT]).rows == (("optimizer", "90.0 %", "", "29", "30"),)
+
+
+@pytest.mark.parametrize(("num_values", "said"), [(28, "%"), (30, "each trial has another value")])
+def test_a_share_without_an_interval_comes_last(searched: Path, num_values: int, said: str) -> None:
+    generator = np.random.default_rng(0)
+    space = [
+        {"name": "one by one", "range": [f"v{number}" for number in range(num_values)], "type": "choice"},
+        {"name": "adamlr", "range": [0, 1], "type": "float"},
+    ]
+    values = generator.random(30)
+    points = [{"one by one": f"v{number % num_values}", "adamlr": float(value)} for number, value in enumerate(values)]
+    findings = with_trials(findings_of(searched), space, points, (values + 0.1 * generator.random(30)).tolist())
+    first, last = list_importances(findings)
+    assert (first.name, first.has_interval, last.name, last.has_interval) == ("adamlr", True, "one by one", False)
+    assert describe_importance(findings, [first, last], None)[1].startswith("No interval can be given for one by")
+    assert tabulate_importance([first, last]).rows[1][1].endswith(said)
+
+
 @pytest.mark.parametrize(
     ("joint", "sentence"),
     [
         (
             JointImportance(("adamlr", "dropout"), 0.2, 0.001),
-            "adamlr and dropout explain 20.0 % more together than each by itself: the best value of one "
+            "adamlr and dropout explain 20.0 % more together than each by itself: how much one matters "
             "depends on the other.",
         ),
         (

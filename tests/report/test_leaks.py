@@ -71,18 +71,21 @@ def test_gains_are_over_the_strictest_and_over_the_next_and_of_seeds_that_all_sp
     steps = [found.above_next.difference for found in leaks.scores[:3]]
     assert gains == pytest.approx([0.35, 0.15, 0.1]) and steps == pytest.approx([0.2, 0.05, 0.1])
     assert leaks.scores[-1].above_strictest is None and leaks.scores[-1].above_next is None
-    assert leaks.scores[0].above_strictest.interval.drawn == "dialogues"
+    assert leaks.scores[0].above_strictest.interval.drawn == "draws and dialogues"
+    assert leaks.scores[0].above_strictest.spread.deviation == pytest.approx(0.0707, abs=1e-4)
 
     table = tabulate_leaks(leaks)
     assert table.title == "What leaks buy (validation)" and [row[0] for row in table.rows] == [*LeakSplit]
-    assert table.rows[0][2:4] == ("85.0", "7.1") and table.rows[0][4].startswith("+35.0 [+")
+    assert table.rows[0][2:4] == ("85.0", "7.1") and table.rows[0][4].startswith("+35.0 ± 7.1 [+")
+    assert "other speakers and other seeds" in table.note and "IEMOCAP" not in table.note
     assert table.rows[3][4:] == ("", "", "")
     statement = describe_leaks(leaks)
     assert statement.text.startswith(
         "The point of trial 0, trained on 31 to 32 utterances under each split and scored on the same 40 utterances of "
-        "the search's sessions (2 seeds, each with another draw of them): a random split buys +35.0 [+"
+        "the search's sessions (2 seeds, each with another draw of them): a random split buys +35.0 ± 7.1 [+"
     )
-    assert "95 % bootstrap over the dialogues scored" in statement.text and statement.is_warning
+    assert "over the 2 draws, each with the luck of its speaker and seed, and over the dialogues " in statement.text
+    assert statement.is_warning
 
 
 def test_a_gain_that_may_be_none_is_called_so(store):
@@ -90,8 +93,41 @@ def test_a_gain_that_may_be_none_is_called_so(store):
     for split, num_right in zip(SPLITS, (11, 10, 10, 10), strict=True):
         score(store, experiment.eid, split, {1: num_right})
     text = describe_leaks(read_leaks(store, experiment)).text
-    assert "which these utterances do not tell from none" in text
+    assert "which these draws do not tell from none" in text
     assert tabulate_leaks(read_leaks(store, experiment)).rows[0][3] == ""
+
+
+def test_one_draw_is_never_sure_and_its_interval_is_called_too_narrow(store):
+    experiment = search(store)
+    for split, num_right in zip(SPLITS, (20, 10, 10, 1), strict=True):
+        score(store, experiment.eid, split, {1: num_right})
+    leaks = read_leaks(store, experiment)
+    assert leaks.scores[0].above_strictest.interval.low > 0
+    text = describe_leaks(leaks).text
+    assert "do not tell from none" in text and "over the dialogues of the one draw: too narrow" in text
+    table = tabulate_leaks(leaks)
+    assert table.rows[0][4].endswith("]*") and "* Too narrow: one draw" in table.note
+
+
+def test_draws_that_disagree_do_not_tell_a_gain_from_none(store):
+    """All dialogues of a draw may agree: it is the draws' own luck that the interval must hold."""
+    experiment = search(store)
+    for split, right in zip(SPLITS, ({1: 20, 2: 4}, {1: 9, 2: 9}, {1: 9, 2: 9}, {1: 9, 2: 9}), strict=True):
+        score(store, experiment.eid, split, right)
+    leaks = read_leaks(store, experiment)
+    interval = leaks.scores[0].above_strictest.interval
+    assert interval.low < -0.1 and interval.high > 0.4
+    assert "do not tell from none" in describe_leaks(leaks).text
+
+
+def test_a_synthetic_corpus_is_named_beside_the_table_too(store):
+    eid = begin_search(store)
+    run_trial(store, eid, 0, 1, 0.75)
+    for split in SPLITS:
+        score(store, eid, split, {1: 10})
+    leaks = read_leaks(store, store.experiment(eid))
+    assert "no score on it is a score on IEMOCAP" in tabulate_leaks(leaks).note
+    assert "no score on it is a score on IEMOCAP" in describe_leaks(leaks).text
 
 
 def test_scores_of_the_test_session_are_read_apart_and_labelled(store):

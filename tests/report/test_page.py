@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,3 +266,53 @@ def test_figures_that_cannot_be_written_give_one_sentence(searched: Path, tmp_pa
     assert str(caught.value) == (
         f"figures '{tmp_path}/figures': cannot be written (File exists); name another folder with --figures"
     )
+
+
+@pytest.mark.parametrize("is_synthetic", [True, False])
+def test_whoever_sees_only_the_top_sees_that_the_corpus_is_synthetic(
+    store: ResultsStore, results_path: Path, is_synthetic: bool
+) -> None:
+    run_search(store, num_trials=2, is_synthetic=is_synthetic)
+    html = render_page(findings_of(results_path))
+    title, kicker, tile = (
+        re.search(pattern, html, re.DOTALL)
+        for pattern in (
+            "<title>(.*?)</title>",
+            'class="kicker">(.*?)</p>',
+            'class="tiles">.*?class="beside">(.*?)</span>',
+        )
+    )
+    assert title is not None and kicker is not None and tile is not None
+    for found in (title, kicker, tile):
+        assert ("synthetic corpus" in found[1]) == is_synthetic
+
+
+def test_all_trials_have_their_numbers_in_a_collapsed_table(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=25)
+    html = render_page(findings_of(results_path))
+    (table,) = re.findall("<details[^>]*><summary>All trials as a table.*?</details>", html, re.DOTALL)
+    assert table.count("<tr") == 27 and ">crashed<" in table
+
+
+#: Pictures of single trials and of classes: where on the page the numbers of each stand.
+TABLES_ELSEWHERE = {
+    "history": "All trials",
+    "learning-curves": "All trials",
+    "hyperparameters": "All trials",
+    "parallel-coordinates": "All trials",
+    "confusion": "Utterances by class",
+}
+
+
+def test_every_picture_has_its_numbers_in_a_table_of_the_page(store: ResultsStore, results_path: Path) -> None:
+    eid = run_search(store, num_trials=20)
+    score_whole_opening(store, eid)
+    html = render_page(findings_of(results_path))
+    captions = re.findall(r'<caption class="unseen">(.*?)</caption>', html)
+    for figure in draw_figures(findings_of(results_path), PAPER):
+        assert figure.picture is not None, figure.name
+        if figure.name == "reliability":
+            title = next(caption for caption in captions if "alibration" in caption or "onfidence" in caption)
+        else:
+            title = TABLES_ELSEWHERE.get(figure.name) or (figure.table.title if figure.table else "")
+        assert title in captions, figure.name

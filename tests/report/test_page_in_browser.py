@@ -23,9 +23,9 @@ MEASURE = """<script>
 setTimeout(() => {
   const page = document.documentElement;
   const drawn = [...document.querySelectorAll(".picture svg")].map((svg) => svg.closest(".picture").id);
-  const folded = document.querySelectorAll("details:not([open])").length;
+  const folded = document.querySelectorAll("details:not([open], .long)").length;
   window.dispatchEvent(new Event("beforeprint"));
-  const hidden = document.querySelectorAll("details:not([open])").length;
+  const hidden = document.querySelectorAll("details:not([open], .long)").length;
   parent.postMessage([page.clientWidth, page.scrollWidth, folded, hidden, ...drawn].join(" "), "*");
 }, 3000);
 </script></body>"""

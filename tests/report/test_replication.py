@@ -54,8 +54,8 @@ def test_what_new_seeds_lose_was_luck(store):
     assert statement.is_warning
     assert statement.text == (
         "The search's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same point on the same "
-        "split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). 10.0 points of the "
-        f"best score were luck, though so few seeds do not tell that from none. {LAST}"
+        "split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). About 10.0 points "
+        f"of the best score were luck, though so few seeds do not tell that from none. {LAST}"
     )
     table = tabulate_replication(found)
     assert table.rows[0] == ("the search's best, trial 1", "1", "75.0", "4 of 4", "1 min 35 s")
@@ -67,11 +67,32 @@ def test_what_new_seeds_lose_was_luck(store):
 @pytest.mark.parametrize(
     ("scores", "sentence", "is_warning"),
     [
-        ([0.65, 0.65, 0.6], "11.7 points of the best score were luck. ", True),
-        ([0.8], "The new seeds score 5.0 points more: the best score was no luck of its seed. ", False),
-        ([0.75], "The best score was no luck of its seed. ", False),
+        ([0.65, 0.65, 0.6], "About 11.7 points of the best score were luck. ", True),
+        (
+            [0.8],
+            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
+            "seeds may hide it. ",
+            False,
+        ),
+        (
+            [0.7, 0.9],
+            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
+            "seeds may hide it. ",
+            False,
+        ),
+        (
+            [0.85, 0.85, 0.9],
+            "The new seeds score about 11.7 points more: no luck of its seed shows in the best score. ",
+            False,
+        ),
+        (
+            [0.75],
+            "The new seeds score the same: no luck of its seed shows in the best score, though so few seeds may hide "
+            "it. ",
+            False,
+        ),
     ],
-    ids=["sure", "more", "the same"],
+    ids=["sure", "more", "more, inside the interval", "more, sure", "the same"],
 )
 def test_how_sure_that_is(store, scores, sentence, is_warning):
     experiment = search(store, 0.75)
@@ -84,8 +105,9 @@ def test_how_sure_that_is(store, scores, sentence, is_warning):
 def test_a_synthetic_corpus_is_named(store):
     experiment = search(store, 0.75)
     replicate(store, experiment.eid, 0, [0.6], is_synthetic=True)
-    text = describe_replication(read_replication(store, experiment)).text
-    assert text.endswith("no score on it is a score on IEMOCAP.")
+    found = read_replication(store, experiment)
+    assert describe_replication(found).text.endswith("no score on it is a score on IEMOCAP.")
+    assert tabulate_replication(found).note.endswith("no score on it is a score on IEMOCAP.")
 
 
 def test_only_a_replication_of_the_best_trial_of_that_search_counts(store):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.report.sentences import (
-    SYNTHETIC_SENTENCE,
     Statement,
     describe_openings,
     describe_progress,
@@ -36,7 +36,7 @@ def test_synthetic_corpus_and_shortened_search_are_said_first(
     assert first == Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True)
     assert second == Statement("Shortened", "max_epochs is 4 in place of 30.", is_warning=True)
     assert SYNTHETIC_SENTENCE == (
-        "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP."
+        "This corpus is synthetic: no score on it is a score on IEMOCAP."
     )
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.tables import (
+    tabulate_all_trials,
     tabulate_best_trials,
     tabulate_causes,
     tabulate_confusion,
@@ -30,8 +31,8 @@ def test_best_trials_are_listed_with_their_points(searched: Path) -> None:
         "peak memory",
     )
     assert table.rows == (
-        ("1", "9", "75.0 %", "4 of 4", "0.0007943", "300", "pooling", "1 min 35 s", "1024 MiB"),
-        ("2", "8", "72.2 %", "4 of 4", "0.0006473", "283", "decoder", "1 min 35 s", "1024 MiB"),
+        ("1", "9", "75.0 %", "4 of 4", "0.0007943", "300", "pooling", "1 min 35 s", "1.1 GB"),
+        ("2", "8", "72.2 %", "4 of 4", "0.0006473", "283", "decoder", "1 min 35 s", "1.1 GB"),
     )
 
 
@@ -117,3 +118,33 @@ def test_tables_of_a_search_that_has_just_begun_are_empty(store: ResultsStore, r
 def test_settings_say_how_to_make_the_search_again(searched: Path, what: str) -> None:
     settings = dict(tabulate_settings(findings_of(searched)).rows)
     assert settings[what]
+
+
+def test_every_trial_has_its_best_and_its_last_epoch(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store)
+    run_trial(store, eid, 0, 3, 0.6)
+    begin_trial(store, eid, 1, 3, 0.5, num_epochs=2)
+    begin_trial(store, eid, 2, 3)
+    table = tabulate_all_trials(findings_of(results_path))
+    assert [dict(zip(table.columns, row, strict=True)) for row in table.rows] == [
+        {
+            "trial": str(number),
+            "status": status,
+            "best accuracy": score,
+            "best epoch": best,
+            "last epoch": last,
+            "its accuracy": accuracy,
+            "adamlr": adamlr,
+            "textlstm": textlstm,
+            "attention": attention,
+            "time": time,
+            "peak memory": memory,
+        }
+        for number, (status, score, best, last, accuracy, adamlr, textlstm, attention, time, memory) in enumerate(
+            [
+                ("finished", "60.0 %", "4", "4", "60.0 %", "0.0001259", "150", "decoder", "1 min 35 s", "1.1 GB"),
+                ("running", "", "", "2", "50.0 %", "0.0003162", "225", "pooling", "", ""),
+                ("running", "", "", "", "", "0.0007943", "300", "decoder", "", ""),
+            ]
+        )
+    ]

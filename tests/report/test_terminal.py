@@ -31,8 +31,8 @@ def test_report_says_what_must_be_known_and_every_opening(store: ResultsStore, r
     score_test(store, run_search(store, num_trials=2))
     text = " ".join(printed(results_path).split())
     for words in (
-        "Experiment 1: fusion search (system fusion)",
-        "Synthetic corpus: The corpus is synthetic",
+        "Experiment 1: fusion search (system fusion), synthetic corpus",
+        "Synthetic corpus: This corpus is synthetic",
         "Speakers: Training and validation share speakers",
         "Opening 1: 2026-02-03 04:05:06 UTC",
         "Scores on the test set",

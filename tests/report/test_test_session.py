@@ -7,8 +7,10 @@ from harness.report.test_session import tabulate_test_session
 from harness.report.test_statements import describe_test_session
 from harness.store.records import ScoreKind
 from harness.store.results import ResultsStore
-from tests.report.scored import COMMAND, score_whole_opening
-from tests.report.searches import findings_of, run_search
+from tests.report.scored import COMMAND, score, score_whole_opening
+from tests.report.searches import findings_of, run_search, score_test
+from tests.scored import answer_dialogues
+from tests.store.experiments import an_opening
 
 LABEL = "Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
 
@@ -122,9 +124,12 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
 ) -> None:
     score_whole_opening(store, run_search(store))
     said = {statement.heading: statement.text for statement in describe_test_session(findings_of(results_path))}
-    assert said["What was scored"].startswith(f"{LABEL} The corpus is synthetic")
+    assert said["What was scored"].startswith(f"{LABEL} This corpus is synthetic")
     assert f"with `{COMMAND}`: 48 utterances of 12 dialogues." in said["What was scored"]
-    assert "Validation chose the number of epochs" in said["Who chose the epoch"]
+    assert said["Who chose the epoch"] == (
+        "Validation chose the number of epochs; the test set had no part in that choice. It scored each of these "
+        "models once."
+    )
     assert "10 000 draws of 12 dialogues" in said["What the intervals mean"]
     assert "of these 2 speakers." in said["What the intervals mean"]
     assert said["Baselines left out"].startswith(
@@ -141,6 +146,36 @@ def test_an_optimistic_score_is_said_to_be_one(store: ResultsStore, results_path
     assert said["Baselines"].text == "This opening scored no baseline: nothing stands beside the model."
     (against,) = [table for table in tabulate_test_session(findings) if table.title == "Test set: against baselines"]
     assert against.rows == ()
+
+
+def test_a_test_session_that_was_open_in_training_is_said_to_have_been(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = run_search(store)
+    score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
+    (said,) = [each for each in describe_test_session(findings_of(results_path)) if each.heading.startswith("Who")]
+    assert said.is_warning and "it scored their every epoch" in said.text and "vocabulary" in said.text
+    assert "once" not in said.text
+
+
+def test_seeds_that_were_scored_before_are_said_to_have_been(store: ResultsStore, results_path: Path) -> None:
+    eid = run_search(store)
+    score_test(store, eid, model="models/a")
+    score_test(store, eid, model="models/b")
+    (said,) = [each for each in describe_test_session(findings_of(results_path)) if each.heading.startswith("Who")]
+    assert said.is_warning and said.text.endswith("The test set has scored models of these seeds in opening 1 too.")
+
+
+def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore, results_path: Path) -> None:
+    """Averaged over the seeds no probability is 0, but one seed's is."""
+    eid = run_search(store)
+    opening_id = store.record_opening(an_opening(eid, seeds=(1, 2)))
+    for seed, confidence in ((1, 1.0), (2, 0.7)):
+        predictions = answer_dialogues([[True, False]] * 12, confidence=confidence)
+        store.record_test_scores(opening_id, score(seed, ScoreKind.VALIDATION_CHOSEN, predictions))
+    (table,) = [each for each in tabulate_test_session(findings_of(results_path)) if "calibration" in each.title]
+    assert [row[-1] for row in table.rows] == ["infinite", "1.579"]
+    assert "Infinite: 1 of 2 single seeds gave the probability 0 to what was true, in 12 answers." in table.note
 
 
 def test_every_kind_of_score_can_be_taken_apart(store: ResultsStore, results_path: Path) -> None:

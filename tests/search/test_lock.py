@@ -30,6 +30,8 @@ def test_a_lock_is_free_again_after_an_error(folder: Path) -> None:
     path = folder / "a.lock"
     with pytest.raises(KeyError), held(path, "experiment 'a'"):
         raise KeyError
+    # Whoever reads it on another machine must not take it for one that is held.
+    assert read_holder(path) == Holder()
     with held(path, "experiment 'a'"):
         pass
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,12 +15,14 @@ import pytest
 from harness.errors import StoreError
 from harness.search.lock import held, lock_path
 from harness.search.orphans import process_started_at
+from harness.search.view import sum_up
 from harness.search.watch import watch_search
 from harness.search.watched import Watched, WatchState
 from harness.store.connection import creation_lock_path
 from harness.store.records import ExperimentStatus
 from harness.store.results import ResultsStore
 from tests.report.searches import begin_search, begin_trial, run_search, run_trial
+from tests.search.searches import environment
 from tests.search.watched_searches import NAME, running_search
 
 
@@ -98,6 +101,25 @@ def test_a_search_whose_controller_is_gone_is_abandoned_and_its_trials_are_left_
     assert watched.state is WatchState.ABANDONED
     assert counts(watched) == (2, 0, 1, 7)
     assert (watched.running, watched.controller, watched.seconds_left) == ((), None, None)
+    assert sum_up(watched.report())[0] == "3 of 10 trials: 1 diverged, 2 finished."
+
+
+def test_watching_what_a_killed_search_has_left_changes_no_result(folder: Path) -> None:
+    killed = (
+        "import os, sys; from pathlib import Path; from tests.search.watched_searches import running_search\n"
+        "with running_search(Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)\n"
+    )
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run([sys.executable, "-c", killed, str(folder)], env=environment(), check=False)
+    assert done.returncode == -9 and (folder / "results.db-wal").stat().st_size > 0
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    assert watch_search(folder, None).state is WatchState.ABANDONED
+    dumps = []
+    for path in (folder / "results.db", copy / "results.db"):
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            dumps.append(list(database.iterdump()))
+    assert dumps[0] == dumps[1] and any("trial_results" in line for line in dumps[0])
 
 
 def test_a_search_that_has_ended_is_told_as_ended(folder: Path) -> None:

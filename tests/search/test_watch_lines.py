@@ -41,7 +41,7 @@ def test_the_first_look_tells_how_things_stand_and_the_next_ones_what_is_new(fol
         assert len(lines) == 4
     abandoned = watch_search(folder, None)
     assert describe_changes(second, abandoned) == [
-        "Nobody runs this experiment; `aup experiment.json` goes on with it."
+        "Nobody runs this experiment; `aup` with its file goes on with it."
     ]
 
 

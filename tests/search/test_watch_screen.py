@@ -81,7 +81,7 @@ def test_what_a_trial_said_cannot_move_the_cursor(watched: Watched) -> None:
 def test_nobody_runs_it_is_said_in_place_of_who_does(watched: Watched) -> None:
     abandoned = replace(watched, state=WatchState.ABANDONED, running=(), controller=None)
     lines = show(abandoned, 80, 24)
-    assert lines[2] == "Nobody runs this experiment; `aup experiment.json` goes on with it."
+    assert lines[2] == "Nobody runs this experiment; `aup` with its file goes on with it."
     assert "10 trials: 2 finished, 0 running, 1 failed, 7 left." in lines
 
 

@@ -7,7 +7,7 @@ motion tells what is neither, so that none suffices alone and all together nearl
 from harness.corpus.synthetic.marker import MARKER_NAME, NOTE, is_synthetic, read_settings
 from harness.corpus.synthetic.plan import CorpusPlan, plan_corpus
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.synthetic.size import CorpusSize, format_bytes, measure_plan
+from harness.corpus.synthetic.size import CorpusSize, measure_plan
 from harness.corpus.synthetic.writer import write_synthetic
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "CorpusSize",
     "Cue",
     "SyntheticSettings",
-    "format_bytes",
     "is_synthetic",
     "measure_plan",
     "plan_corpus",

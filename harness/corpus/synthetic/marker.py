@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.corpus.synthetic.settings import SyntheticSettings
 from harness.errors import CorpusError, one_line
 from harness.files import read_json
@@ -18,7 +19,7 @@ UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
 #: Raised whenever the same settings come to give other bytes.
 GENERATOR_VERSION = 1
 
-NOTE = "This corpus is synthetic: no score on it is a score on IEMOCAP."
+NOTE = SYNTHETIC_SENTENCE
 
 
 def is_synthetic(corpus_root: Path) -> bool:

@@ -11,6 +11,7 @@ from harness.corpus.synthetic.damage import APPLE_DOUBLE, MISSING_MOCAP
 from harness.corpus.synthetic.motion import ROW_BYTES, count_rows
 from harness.corpus.synthetic.plan import CorpusPlan
 from harness.errors import HarnessError
+from harness.quantities import write_bytes
 
 _WAV_HEADER_BYTES = 44
 #: Bytes that a turn takes in the label file and the transcription file together, about.
@@ -69,17 +70,7 @@ def require_free_disk(path: Path, size: CorpusSize) -> None:
     free = shutil.disk_usage(existing).free
     if free < size.num_disk_bytes:
         raise HarnessError(
-            f"synthetic corpus {str(path)!r}: needs {format_bytes(size.num_disk_bytes)} and the disk has "
-            f"{format_bytes(free)} free; free some, or choose a smaller scale, shorter utterances or a lower "
+            f"synthetic corpus {str(path)!r}: needs {write_bytes(size.num_disk_bytes)} and the disk has "
+            f"{write_bytes(free)} free; free some, or choose a smaller scale, shorter utterances or a lower "
             "mocap rate"
         )
-
-
-def format_bytes(num_bytes: int) -> str:
-    """Say a size as people do.
-
-    Example:
-        >>> format_bytes(13_240_000_000), format_bytes(85_300_000)
-        ('13.2 GB', '85 MB')
-    """
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

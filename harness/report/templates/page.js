@@ -60,10 +60,10 @@
     }, 150);
   });
 
-  // On paper nothing can be opened.
+  // On paper nothing can be opened; a row for every trial would be a book.
   let opened = [];
   window.addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details:not([open], .long)")];
     opened.forEach((details) => { details.open = true; });
   });
   window.addEventListener("afterprint", () => { opened.forEach((details) => { details.open = false; }); });
