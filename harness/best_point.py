@@ -10,8 +10,15 @@ from harness.features.store import FeatureStore, require_modalities
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.store.queries import ResultsReader
-from harness.store.records import ExperimentRow, TrialRow
+from harness.store.records import ExperimentKind, ExperimentRow, TrialRow
 from harness.trial_spec import TrialSpec, trial_spec_path
+
+#: What trains the experiments that are no search.
+COMMANDS = {
+    ExperimentKind.TABLES: "tables",
+    ExperimentKind.LEAKS: "leaks",
+    ExperimentKind.REPLICATION: "replicate",
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,7 @@ class BestPoint:
             ModelError: they are now of another corpus
             FeatureError: they are damaged, or lack what the system needs
         """
-        store = FeatureStore.open(self.spec.prepared_dir)
-        check_corpus(self.experiment, self.spec, store)
-        require_modalities(store, self.system.name, self.system.modalities, self.system.streams)
-        return store
+        return open_features_of(self.experiment, self.spec, self.system)
 
 
 def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) -> BestPoint:
@@ -56,7 +60,7 @@ def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) 
 
     Raises:
         WorkFailedError: no trial has finished
-        ModelError: there is no search, or its trials were not of this package
+        ModelError: there is no search, the experiment is none, or its trials were not of this package
         StoreError: there is no such experiment
     """
     experiment = results.latest_experiment() if eid is None else results.experiment(eid)
@@ -64,21 +68,47 @@ def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) 
         raise ModelError(
             f"results {str(results_dir)!r}: hold no experiment; run `aup experiment.json` first"
         )
+    name = f"experiment {experiment.eid} ({experiment.name!r})"
+    if experiment.kind is not ExperimentKind.SEARCH:
+        raise ModelError(
+            f"{name}: holds trainings of `harness {COMMANDS[experiment.kind]}`; expected a search, whose best trial "
+            "can be trained again; name one with --experiment, or leave that out for the latest"
+        )
     trial = results.best_trial(experiment.eid)
     if trial is None:
         raise WorkFailedError(
-            f"experiment {experiment.eid} ({experiment.name!r}): no trial has finished, so there is no best one; "
+            f"{name}: no trial has finished, so there is no best one; "
             "run `aup experiment.json` until one has"
         )
-    if trial.best_epoch is None or trial.job_path is None:
+    its_name = f"trial {trial.trial_index} of experiment {experiment.eid}"
+    if trial.job_path is None:
         raise ModelError(
-            f"trial {trial.trial_index} of experiment {experiment.eid}: recorded no epoch, so it cannot be "
-            "trained again; expected a trial of jobs/trial.py"
+            f"{its_name}: no file of its job is on record, so what it was trained on is not known; expected a trial "
+            "that `aup` started"
+        )
+    if trial.best_epoch is None:
+        raise ModelError(
+            f"{its_name}: recorded no epoch, so it cannot be trained again; expected a trial of jobs/trial.py"
         )
     spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
     system = find_system(spec.system)
     choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
     return BestPoint(experiment, trial, spec, system, choices, trial.best_epoch)
+
+
+def open_features_of(experiment: ExperimentRow, spec: TrialSpec, system: System) -> FeatureStore:
+    """Open the prepared features of a trial, and check that they are what it was trained on.
+
+    Only their manifest is read.
+
+    Raises:
+        ModelError: they are now of another corpus
+        FeatureError: they are damaged, or lack what the system needs
+    """
+    store = FeatureStore.open(spec.prepared_dir)
+    check_corpus(experiment, spec, store)
+    require_modalities(store, system.name, system.modalities, system.streams)
+    return store
 
 
 def check_corpus(experiment: ExperimentRow, spec: TrialSpec, store: FeatureStore) -> None:

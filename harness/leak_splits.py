@@ -17,7 +17,7 @@ from harness.splits import NUM_HOLDOUT_UTTERANCES, NUM_TRAIN_UTTERANCES
 
 
 class LeakSplit(StrEnum):
-    """What training may share with what is scored, from everything to nothing."""
+    """What training may share with what is scored, from everything to neither speaker nor script."""
 
     RANDOM = "random"
     SPEAKER = "speaker-disjoint"
@@ -30,14 +30,14 @@ SHARED = {
     LeakSplit.RANDOM: "speaker, dialogue, session, script",
     LeakSplit.SPEAKER: "dialogue (the partner's turns), session, script",
     LeakSplit.SESSION: "script",
-    LeakSplit.SCRIPT: "nothing",
+    LeakSplit.SCRIPT: "neither speaker nor script, though the same words may occur",
 }
 
 #: What a split has over the next stricter one.
 BOUGHT_BY = {
     LeakSplit.RANDOM: "the speaker's own turns",
     LeakSplit.SPEAKER: "the partner's turns of the same dialogues",
-    LeakSplit.SESSION: "other actors in the same scripts and scenarios",
+    LeakSplit.SESSION: "other speakers in the same scripts and scenarios",
 }
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.files import write_then_rename
 from harness.report.follow_ups import Replication, read_replication
+from harness.report.openings import tabulate_openings
 from harness.report.replication import describe_replication
 from harness.report.sentences import (
     Statement,
@@ -20,27 +22,25 @@ from harness.report.sentences import (
 from harness.report.tables import Table
 from harness.report.test_session import tabulate_opening
 from harness.report.test_statements import describe_scores
-from harness.saved_model import ModelRecord
+from harness.saved_model import ModelRecord, name_in_results
 from harness.scoring.scored_opening import ScoredOpening, read_scored_opening
 from harness.splits import EpochChoice
 from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
 from harness.store.results import ResultsStore
 
-SYNTHETIC_SENTENCE = (
-    "**Trained on the synthetic corpus, not on IEMOCAP: no score on it is a score on IEMOCAP.**"
-)
-
 FITTED_ON_TEST_SENTENCE = "The vocabulary knows the words of the test session, as the published code's does."
 
-LIMITS = """\
-For research on emotion recognition. The corpus holds ten actors who speak American English in a studio, in
-scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
-The test set has the two actors of one session. Expect other voices, languages, microphones and real feelings to
-score lower. Not for decisions about people."""
+LIMITS_OF_SYNTHETIC = """\
+For trying the package out, and nothing else. The corpus is made of tones, invented words and invented motion, in
+which this package planted what tells the four classes apart: nobody spoke, and nobody felt anything. The model knows
+nothing of people's voices, words or movements; what it scores says only that the code learns what was planted. Not
+for decisions about people."""
 
-#: Whose scores belong to a model that was trained from its beginning, and to one that came from others.
-WHOLE_KINDS = frozenset({ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM})
-VARIANT_KINDS = frozenset({ScoreKind.FUSION_RETRAINED, ScoreKind.BRANCH_REPLACED})
+LIMITS = """\
+For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
+scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
+The test set has the two speakers of one session. Expect other voices, languages, microphones and real feelings to
+score lower. Not for decisions about people."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,15 @@ class CardFacts:
         trial_score: validation accuracy of the trial whose point it is, from 0 to 1; None where unknown
         num_finished: trials that it was the best of
         openings: every opening of the test session of this corpus, oldest first, by whatever command
-        scored: the one that scored this model, taken apart; None before there is one
+        model: folder of the model, from the results folder, by which its scores are known
+        scored: the latest opening that scored this very model, taken apart; None before there is one
         replication: new seeds of the search's best trial, where that is this model's; None without any
     """
 
     trial_score: float | None
     num_finished: int
     openings: tuple[TestOpeningRow, ...]
+    model: str
     scored: ScoredOpening | None
     replication: Replication | None
 
@@ -65,11 +67,12 @@ class CardFacts:
 def write_model_card(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
     """Write ``MODEL_CARD.md`` beside the models, with every opening of the test session so far."""
     with write_then_rename(model_dir / "MODEL_CARD.md") as stream:
-        stream.write(describe_card(record, read_card_facts(record, results)).encode("utf-8"))
+        stream.write(describe_card(record, read_card_facts(model_dir, record, results)).encode("utf-8"))
 
 
-def read_card_facts(record: ModelRecord, results: ResultsStore) -> CardFacts:
-    """Read what the results folder knows of a model."""
+def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore) -> CardFacts:
+    """Read what the results folder knows of the model in ``model_dir``."""
+    model = name_in_results(model_dir)
     finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
     scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
     openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
@@ -79,7 +82,8 @@ def read_card_facts(record: ModelRecord, results: ResultsStore) -> CardFacts:
         trial_score=scores[0] if scores else None,
         num_finished=len(finished),
         openings=tuple(openings),
-        scored=read_scored_opening(results, record.eid, _kinds_of(record), record.seeds),
+        model=model,
+        scored=read_scored_opening(results, record.eid, model),
         replication=replication if is_of_this else None,
     )
 
@@ -89,7 +93,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     choices = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
     parts = [
         f"# {record.system}: an emotion classifier for acted, dyadic speech",
-        SYNTHETIC_SENTENCE if record.is_synthetic else "",
+        f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
         record.variant or "",
         _describe_training(record),
         FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else "",
@@ -102,7 +106,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         _describe_openings(record, facts.openings),
         *_describe_scores(record, facts),
         "## Use and limits",
-        LIMITS,
+        LIMITS_OF_SYNTHETIC if record.is_synthetic else LIMITS,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -161,31 +165,18 @@ def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) 
     session = f"Session {record.protocol.test_session}"
     if not openings:
         return f"{session} of this corpus has not been opened from this results folder."
-    rows = [
-        (
-            str(opening.opening_id),
-            opening.opened_at,
-            f"`{opening.command}`",
-            opening.protocol,
-            "several" if opening.eid is None else str(opening.eid),
-            str(len(opening.seeds)),
-            "" if opening.completed_at is not None else "ended before every seed was scored; counts all the same",
-        )
-        for opening in openings
-    ]
-    columns = ("opening", "when (UTC)", "by", "protocol", "experiment", "seeds", "remark")
     times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
     sentence = f"The test set of this corpus has been opened {times} from this results folder:"
-    return f"{sentence}\n\n{write_markdown(Table('', columns, tuple(rows)))}"
+    return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
 
 def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     if facts.scored is None:
-        return ["No score of these models is on record."] if facts.openings else []
+        return [_describe_missing_scores(record, facts.openings)] if facts.openings else []
     parts = [
         "### What it scored",
         _list_statements(describe_scores(facts.scored)),
-        write_markdown(_tabulate_seeds(record, facts.openings)),
+        write_markdown(_tabulate_seeds(record, facts)),
     ]
     tables = [table for table in tabulate_opening(facts.scored) if table.rows]
     parts += [f"#### {table.title}\n\n{write_markdown(table)}" for table in tables]
@@ -195,7 +186,23 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     return parts
 
 
-def _tabulate_seeds(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> Table:
+def _describe_missing_scores(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
+    text = "No score of these models is on record."
+    is_unnamed = any(
+        score.model is None and score.kind is ScoreKind.VALIDATION_CHOSEN and score.seed in record.seeds
+        for opening in openings
+        for score in opening.scores
+        if opening.eid == record.eid
+    )
+    if is_unnamed:
+        text += (
+            " Older scores of these seeds are, which do not say whose they are: of these models or of others of the "
+            "same point. `harness report` shows them."
+        )
+    return text
+
+
+def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     rows = [
         (
             str(opening.opening_id),
@@ -206,18 +213,14 @@ def _tabulate_seeds(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> 
             f"{100 * score.unweighted_accuracy:.2f}",
             f"{100 * score.macro_f1:.2f}",
         )
-        for opening in openings
+        for opening in facts.openings
         for score in opening.scores
-        if opening.eid == record.eid and score.seed in record.seeds and score.kind in _kinds_of(record)
+        if opening.eid == record.eid and score.model == facts.model
     ]
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
     columns = ("opening", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
     note = f"Every score of these seeds on Session {record.protocol.test_session} of {corpus}, in per cent."
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)
-
-
-def _kinds_of(record: ModelRecord) -> frozenset[ScoreKind]:
-    return WHOLE_KINDS if record.variant is None else VARIANT_KINDS
 
 
 def _list_statements(statements: Sequence[Statement]) -> str:

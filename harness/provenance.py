@@ -11,6 +11,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from harness.files import hash_file
+
 #: Packages whose version can change a score.
 PACKAGES = (
     "harness-iemocap",
@@ -34,6 +36,14 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
+
+
+def hash_word_vectors(path: Path | None) -> str | None:
+    """Return the SHA-256 of a file of word vectors, as every identity has it; None for vectors trained on the text.
+
+    Another file of the same name and size is another; the same file in another place is the same.
+    """
+    return None if path is None else hash_file(path)
 
 
 def git_revision() -> str | None:

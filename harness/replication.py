@@ -6,16 +6,17 @@ from harness.best_point import BestPoint
 from harness.features.store import FeatureStore
 from harness.retrain import final_seeds
 from harness.store.records import ExperimentKind
-from harness.tables.splits import Parts
-from harness.tables.training import Outcome, Training, Watch, train_once
-from harness.trainings import Repeated, describe_follow_up
+from harness.trainings.execution import PlannedExperiment
+from harness.trainings.follow_up import describe_follow_up
+from harness.trainings.parts import Parts
+from harness.trainings.training import Outcome, Training, Watch, train_once
 from harness.trial import open_split
 
 #: Where the seeds of replications begin in a trial's stream of seeds, far from those of final trainings.
 REPLICATION_SEED_STREAM = 2_000_000
 
 
-def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> Repeated:
+def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> PlannedExperiment:
     """Say how the best point is trained again as the search trained it, but for the seed.
 
     Validation chooses each training's epoch, as it chose the trial's. Only the split's sessions are opened.
@@ -42,9 +43,11 @@ def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> Re
         )
         return train_once(training, store, parts)
 
-    return Repeated(
+    return PlannedExperiment(
         title=f"new seeds of {best.title}",
-        record=describe_follow_up(best, ExperimentKind.REPLICATION, "replication", num_seeds, {}),
+        record=describe_follow_up(
+            best, ExperimentKind.REPLICATION, "replication", num_seeds, {}, best.experiment.seed
+        ),
         point=best.trial.hyperparameters,
         seeds=dict(enumerate(seeds)),
         train=train_seed,

@@ -12,16 +12,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from harness.best_point import check_corpus, find_best_point
+from harness.best_point import find_best_point, open_features_of
 from harness.corpus.utterances import CLASSES
 from harness.features.fitted import fit_features
-from harness.features.store import Features, FeatureStore, require_modalities
-from harness.files import hash_file
+from harness.features.store import Features, FeatureStore
 from harness.model_card import write_model_card
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System
-from harness.provenance import package_versions
+from harness.provenance import hash_word_vectors, package_versions
 from harness.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
 from harness.splits import EpochChoice, make_split, search_sessions
 from harness.store.records import ExperimentRow, FinalModel, TrialRow, utc_now
@@ -41,6 +40,8 @@ class FinalTraining:
         choices: the trial's point, completed with the system's defaults
         num_epochs: the epoch that validation chose in the trial
         model_dir: the folder of the saved models; its name ends in a hash of all that decides them
+        test_chooses_epoch: whether the test session is open while the models train, to be scored after every epoch,
+            as the published code does: what is fitted before training then knows it, and one score is its maximum
     """
 
     experiment: ExperimentRow
@@ -51,11 +52,16 @@ class FinalTraining:
     num_epochs: int
     seeds: tuple[int, ...]
     model_dir: Path
+    test_chooses_epoch: bool
 
-    @property
-    def test_chooses_epoch(self) -> bool:
-        """Whether a score on the test session is the best of its epochs, as the published code's is."""
-        return self.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    def open_features(self) -> FeatureStore:
+        """Open the prepared features that the trial was trained on; only their manifest is read.
+
+        Raises:
+            ModelError: they are now of another corpus
+            FeatureError: they are damaged, or lack what the system needs
+        """
+        return open_features_of(self.experiment, self.spec, self.system)
 
 
 def final_seeds(
@@ -83,17 +89,23 @@ def plan_final_training(
 
     Args:
         eid: the experiment; None for the latest
-        opens_test: whether the test session will be scored; a model that was fitted with it open
-            has a folder of its own
+        num_seeds: trainings; those of fewer seeds are the first of those of more
+        opens_test: whether the test session may be open while the models train, where the protocol has it so;
+            a model that was fitted with it open has a folder of its own
+
+    Returns:
+        the plan; nothing is trained or written
 
     Raises:
         WorkFailedError: no trial has finished
+        ModelError: there is no search, the experiment is none, or its trials were not of this package
+        FeatureError: the prepared features are missing or damaged
         StoreError: there is no such experiment
     """
     best = find_best_point(results, results_dir, eid)
     experiment, trial, spec = best.experiment, best.trial, best.spec
-    fits_on_test = opens_test and spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
-    identity = _identity(spec, best.choices, best.num_epochs, fits_on_test)
+    test_chooses_epoch = opens_test and spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    identity = _identity(spec, best.choices, best.num_epochs, test_chooses_epoch)
     return FinalTraining(
         experiment=experiment,
         trial=trial,
@@ -103,6 +115,7 @@ def plan_final_training(
         num_epochs=best.num_epochs,
         seeds=final_seeds(experiment.seed, trial.trial_index, num_seeds),
         model_dir=results_dir / "models" / f"experiment-{experiment.eid}-trial-{trial.trial_index}-{identity}",
+        test_chooses_epoch=test_chooses_epoch,
     )
 
 
@@ -119,7 +132,7 @@ def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_o
             if session in manifest.sessions
             for _, array in sorted(manifest.sessions[session].arrays.items())
         ],
-        "word_vectors": None if spec.word_vectors is None else hash_file(spec.word_vectors),
+        "word_vectors": hash_word_vectors(spec.word_vectors),
         "num_epochs": num_epochs,
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
@@ -128,7 +141,11 @@ def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_o
 
 
 def load_train_and_validation(training: FinalTraining, store: FeatureStore) -> Features:
-    """Load the utterances of both parts of the split; the test session's files are not touched."""
+    """Load the utterances of both parts of the split, by id; the test session's files are not touched.
+
+    Raises:
+        FeatureError: a part is empty, or a file is damaged
+    """
     protocol = training.spec.protocol
     utterances = store.utterances(search_sessions(protocol))
     split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
@@ -143,26 +160,32 @@ def train_final_models(
 ) -> dict[int, list[np.ndarray]]:
     """Train one model a seed on train + validation, and save each as it is after ``num_epochs``.
 
-    A seed that was trained before is not trained again.
+    A seed that was trained before is not trained again, but with ``test``.
 
     Args:
-        test: the opened test set, only where the protocol has the test set choose the epoch: then
-            every seed trains on to ``max_epochs``, and each epoch is scored on it
+        test: the opened test set, where ``training.test_chooses_epoch``, and there alone: then every seed
+            trains on to ``max_epochs``, and each epoch is scored on it
         on_epoch: called with the seed and the number of each epoch that has ended
 
     Returns:
-        with ``test``, the test probabilities, float32 (num_test, 4), of every epoch by seed
+        with ``test``, the test probabilities, float32 (num_test, 4), of every epoch by seed; without, empty
+
+    Raises:
+        ModelError: the features are of another corpus, or the folder's record cannot be read
+        FeatureError: they are damaged, or lack what the system needs
+        StoreError: the results cannot be written
     """
-    store = FeatureStore.open(training.spec.prepared_dir)
-    check_corpus(training.experiment, training.spec, store)
-    require_modalities(store, training.system.name, training.system.modalities, training.system.streams)
+    assert (test is not None) is training.test_chooses_epoch, "the folder's name says whether the test set was open"
+    store = training.open_features()
     features = load_train_and_validation(training, store)
-    test_epochs = {}
+    test_epochs: dict[int, list[np.ndarray]] = {}
     for seed in training.seeds:
         if test is None and has_seed(training.model_dir, seed):
             continue
         began = time.monotonic()
-        test_epochs[seed] = _train_seed(training, seed, features, test, on_epoch)
+        of_epochs = _train_seed(training, seed, features, test, on_epoch)
+        if test is not None:
+            test_epochs[seed] = of_epochs
         results.record_final_training(
             FinalModel(
                 eid=training.experiment.eid,
@@ -179,12 +202,28 @@ def train_final_models(
 
 
 def keep_record(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
-    """Write ``model.json`` for every seed that is saved there, this call's or an earlier one's, and the card."""
+    """Write ``model.json`` and the card for this call's seeds, and for earlier ones of the very same making.
+
+    Raises:
+        ModelError: an earlier record there cannot be read
+        StoreError: the results cannot be read
+    """
     seeds = saved_seeds(model_dir, record.seeds)
-    if (model_dir / "model.json").exists():
-        record = ModelRecord.read(model_dir)
-    replace(record, seeds=seeds).write(model_dir)
-    write_model_card(model_dir, replace(record, seeds=seeds), results)
+    before = ModelRecord.read(model_dir) if (model_dir / "model.json").exists() else None
+    if before is not None and _is_same_making(before, record):
+        record = replace(record, created_at=before.created_at)
+    elif before is not None:
+        # Nothing says how seeds beside these were made.
+        seeds = tuple(seed for seed in seeds if seed in record.seeds)
+    record = replace(record, seeds=seeds)
+    record.write(model_dir)
+    write_model_card(model_dir, record, results)
+
+
+def _is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
+    """Whether two records differ in their seeds and dates at most, as their files spell the values."""
+    same = replace(record, seeds=before.seeds, created_at=before.created_at)
+    return json.dumps(asdict(same), sort_keys=True) == json.dumps(asdict(before), sort_keys=True)
 
 
 def _train_seed(

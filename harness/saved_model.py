@@ -143,6 +143,16 @@ class ModelRecord:
             SpeechSettings.from_json(self.speech_settings)
 
 
+def name_in_results(model_dir: Path) -> str:
+    """Return a model's folder from the results folder, as the scores on the test set name it.
+
+    Example:
+        >>> name_in_results(Path("results/models/experiment-1-trial-4-0a1b2c3d"))
+        'models/experiment-1-trial-4-0a1b2c3d'
+    """
+    return f"{model_dir.parent.name}/{model_dir.name}"
+
+
 def seed_dir(model_dir: Path, seed: int) -> Path:
     """Return the folder of one seed."""
     return model_dir / f"seed-{seed}"

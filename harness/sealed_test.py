@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.scoring.breakdown import find_seen
 from harness.errors import FeatureError
 from harness.features.store import Features, FeatureStore
-from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.retrain import (
@@ -24,7 +22,9 @@ from harness.retrain import (
     load_train_and_validation,
     train_final_models,
 )
-from harness.saved_model import ModelRecord, load_seed
+from harness.saved_model import ModelRecord, load_seed, name_in_results
+from harness.scoring.breakdown import find_seen
+from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits import Protocol, select_recordings
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.results import ResultsStore
@@ -60,31 +60,60 @@ class SessionScores:
 
 
 def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
-    """Load the test utterances. Whoever calls this has recorded a ``TestOpening`` before."""
+    """Load the test utterances, by id. Whoever calls this has recorded a ``TestOpening`` before.
+
+    Raises:
+        FeatureError: a file is missing or damaged
+    """
     utterances = store.utterances((protocol.test_session,))
     names = [utterance.utterance_id for utterance in utterances]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
 
 
 def record_opening(
-    training: FinalTraining, results: ResultsStore, store: FeatureStore, command: str
+    results: ResultsStore,
+    command: str,
+    protocol_name: str,
+    corpus_hash: str,
+    seeds: Sequence[int],
+    eid: int | None = None,
 ) -> int:
     """Record that the test session is about to be opened, and return the opening's id.
 
     Args:
         command: what the user typed
+        seeds: that will be scored
+        eid: the experiment whose best point is scored; None where there are several
+
+    Raises:
+        StoreError: it cannot be recorded, and so nothing may be opened
     """
     return results.record_opening(
         TestOpening(
-            eid=training.experiment.eid,
+            eid=eid,
             command=command,
-            protocol=training.spec.protocol.name,
-            corpus_hash=store.corpus_hash,
-            seeds=training.seeds,
+            protocol=protocol_name,
+            corpus_hash=corpus_hash,
+            seeds=tuple(seeds),
             host=platform.node(),
             user=user_name(),
         )
     )
+
+
+def record_final_opening(
+    training: FinalTraining, results: ResultsStore, store: FeatureStore, command: str
+) -> int:
+    """Record that a final training is about to open the test session, and return the opening's id.
+
+    Args:
+        command: what the user typed
+
+    Raises:
+        StoreError: it cannot be recorded, and so nothing may be opened
+    """
+    protocol, eid = training.spec.protocol.name, training.experiment.eid
+    return record_opening(results, command, protocol, store.corpus_hash, training.seeds, eid)
 
 
 def score_test_session(
@@ -102,29 +131,39 @@ def score_test_session(
     Args:
         command: what the user typed, for the record
         on_epoch: called with the seed and the number of each epoch that has ended
-
         tell: called with what is being done
+
+    Returns:
+        what was scored, all of it recorded
+
+    Raises:
+        ModelError: the features are of another corpus, or a saved model is damaged
+        FeatureError: they are damaged, or lack what the system needs
+        StoreError: the results cannot be written
     """
     protocol = training.spec.protocol
-    store = FeatureStore.open(training.spec.prepared_dir)
+    # Whatever is wrong with them shows before an opening is on record.
+    store = training.open_features()
     test_chooses = training.test_chooses_epoch
     if not test_chooses:
         train_final_models(training, results, on_epoch=on_epoch)
     trained_on = load_train_and_validation(training, store)
     tell("fitting the baselines")
     baselines = fit_baselines(store, trained_on, training.seeds)
-    opening_id = record_opening(training, results, store, command)
+    opening_id = record_final_opening(training, results, store, command)
     test = open_test_session(store, protocol)
     record_transcripts_seen(results, opening_id, trained_on, test)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
-    scores = []
+    of_model = []
     for seed in training.seeds:
         model, fitted = load_seed(training.model_dir, seed)
         probabilities = Scorer(model).score(fitted.prepare(test))
-        scores.append(
+        of_model.append(
             score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, probabilities, training.num_epochs)
         )
-    scores += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
+    of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
+    folder = name_in_results(training.model_dir)
+    scores = [replace(score, model=folder) for score in of_model]
     scores += [
         score_predictions(seed, kind, test, baseline.probabilities(test), epoch=None)
         for (kind, seed), baseline in baselines.fitted.items()

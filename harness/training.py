@@ -15,9 +15,9 @@ import tensorflow as tf
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
 from harness.features.gathered import Features
-from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
+from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
 from harness.store.records import EpochRecord
 
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.

@@ -26,10 +26,10 @@ from harness.retrain import (
     load_train_and_validation,
     train_final_models,
 )
-from harness.saved_model import ModelRecord, load_seed, save_seed
+from harness.saved_model import ModelRecord, load_seed, name_in_results, save_seed
 from harness.sealed_test import (
     open_test_session,
-    record_opening,
+    record_final_opening,
     record_transcripts_seen,
     score_predictions,
 )
@@ -42,7 +42,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """Several ways side by side, all scored on the same utterances.
 
     Attributes:
@@ -55,13 +55,29 @@ class Comparison:
     variants: tuple[Variant, ...]
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where models go that came from others, and what will be said of them.
+
+    Attributes:
+        modalities: what they read
+        variant: a sentence on how they came about
+        is_fitted_on_test: whether a vocabulary in them knows the test session's words
+    """
+
+    folder: Path
+    modalities: tuple[str, ...]
+    variant: str
+    is_fitted_on_test: bool = False
+
+
 def retrain_without(
     training: FinalTraining,
     results: ResultsStore,
     without: Sequence[str],
     command: str | None,
     tell: Tell = lambda doing: None,
-) -> tuple[Path, list[Comparison]]:
+) -> tuple[Path, list[SideBySide]]:
     """Save models that do without some modalities, and compare the ways to get there.
 
     The saved models are the final ones of train + validation, their branches frozen and their fusion
@@ -73,9 +89,18 @@ def retrain_without(
 
     Returns:
         the folder of the saved models; one comparison on validation, and one on the test session if opened
+
+    Raises:
+        ModelError: the system is no fusion, has no such modality, or none would stay; the features are of another
+            corpus; a saved model is damaged; or the test session would be open in training
+        FeatureError: the features are damaged, or lack what the system needs
     """
+    _require_sealed(training)
     kept = kept_modalities(training, without)
-    store = FeatureStore.open(training.spec.prepared_dir)
+    store = training.open_features()
+    name = f"{training.model_dir.name}-without-{'-'.join(sorted(without))}"
+    variant = f"Without {', '.join(without)}: the branches of {training.model_dir.name} frozen, the fusion layers new."
+    destination = Destination(training.model_dir.with_name(name), kept, variant)
     utterances = store.utterances(search_sessions(training.spec.protocol))
     split = make_split(training.spec.protocol, [utterance.utterance_id for utterance in utterances])
     train, validation = store.load(split.train), store.load(split.validation)
@@ -83,7 +108,7 @@ def retrain_without(
     bases = {seed: train_whole(training, train, seed, training.system.modalities) for seed in training.seeds}
     tell("retraining without " + ", ".join(without))
     variants, _ = compare_without(training, bases, without, train, validation)
-    comparisons = [Comparison("validation, trained on train", validation.emotions, tuple(variants))]
+    comparisons = [SideBySide("validation, trained on train", validation.emotions, tuple(variants))]
 
     tell("training the final models on train + validation")
     train_final_models(training, results)
@@ -95,16 +120,14 @@ def retrain_without(
             for seed, base in finals.items()
         }
     else:
-        opening_id = record_opening(training, results, store, command)
+        opening_id = record_final_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
         record_transcripts_seen(results, opening_id, both, test)
         tell("retraining without " + ", ".join(without))
         variants, models = compare_without(training, finals, without, both, test)
-        comparisons.append(_record(training, results, opening_id, test, variants))
-    folder = training.model_dir.with_name(f"{training.model_dir.name}-without-{'-'.join(sorted(without))}")
-    variant = f"Without {', '.join(without)}: the branches of {training.model_dir.name} frozen, the fusion layers new."
-    _save(training, results, store, folder, models, kept, both, variant)
-    return folder, comparisons
+        comparisons.append(_record(training, results, opening_id, test, variants, destination))
+    _save(training, results, store, destination, models, both)
+    return destination.folder, comparisons
 
 
 def replace_branch(
@@ -114,7 +137,7 @@ def replace_branch(
     other_dir: Path,
     command: str | None,
     tell: Tell = lambda doing: None,
-) -> tuple[Path, list[Comparison]]:
+) -> tuple[Path, list[SideBySide]]:
     """Save fusions whose branch of one modality comes from another trained system of that modality.
 
     Args:
@@ -125,12 +148,23 @@ def replace_branch(
         the folder of the saved models; a comparison on the test session if it was opened
 
     Raises:
-        ModelError: the other model reads another modality, other features, or has too few seeds
+        ModelError: the other model reads another modality, other features, or has too few seeds; else as
+            ``retrain_without``
+        FeatureError: the features are damaged, or lack what the system needs
     """
+    _require_sealed(training)
     modalities = kept_modalities(training, ())
-    store = FeatureStore.open(training.spec.prepared_dir)
+    store = training.open_features()
     other = ModelRecord.read(other_dir)
     _check_replacement(training, store, other, modality, other_dir)
+    name = f"{training.model_dir.name}-{modality}-from-{other_dir.name}"
+    variant = (
+        f"The {modality} branch is that of {other.system} in {other_dir.name}, the others those of "
+        f"{training.model_dir.name}; all frozen, the fusion layers new."
+    )
+    destination = Destination(
+        training.model_dir.with_name(name), modalities, variant, other.is_fitted_on_test and modality == "text"
+    )
     tell("training the final models on train + validation")
     train_final_models(training, results)
     both = load_train_and_validation(training, store)
@@ -143,7 +177,7 @@ def replace_branch(
         models[seed] = retrain_fusion_layers(training, branches, both, seed)
     comparisons = []
     if command is not None:
-        opening_id = record_opening(training, results, store, command)
+        opening_id = record_final_opening(training, results, store, command)
         test = open_test_session(store, training.spec.protocol)
         record_transcripts_seen(results, opening_id, both, test)
         found = {ScoreKind.VALIDATION_CHOSEN: finals, ScoreKind.BRANCH_REPLACED: models}
@@ -151,14 +185,18 @@ def replace_branch(
             Variant(kind, {seed: predict(model, test) for seed, model in by_seed.items()})
             for kind, by_seed in found.items()
         ]
-        comparisons = [_record(training, results, opening_id, test, variants)]
-    folder = training.model_dir.with_name(f"{training.model_dir.name}-{modality}-from-{other_dir.name}")
-    variant = (
-        f"The {modality} branch is that of {other.system} in {other_dir.name}, the others those of "
-        f"{training.model_dir.name}; all frozen, the fusion layers new."
-    )
-    _save(training, results, store, folder, models, modalities, both, variant)
-    return folder, comparisons
+        comparisons = [_record(training, results, opening_id, test, variants, destination)]
+    _save(training, results, store, destination, models, both)
+    return destination.folder, comparisons
+
+
+def _require_sealed(training: FinalTraining) -> None:
+    """Models that others are made of are trained with the test session sealed, whatever the protocol."""
+    if training.test_chooses_epoch:
+        raise ModelError(
+            f"protocol {training.spec.protocol.name!r}: would open the test session while the models train, from "
+            "which others are made here; expected a training planned without it"
+        )
 
 
 def _record(
@@ -167,13 +205,20 @@ def _record(
     opening_id: int,
     test: Features,
     variants: Sequence[Variant],
-) -> Comparison:
+    destination: Destination,
+) -> SideBySide:
+    saved = {
+        ScoreKind.VALIDATION_CHOSEN: training.model_dir,
+        ScoreKind.FUSION_RETRAINED: destination.folder,
+        ScoreKind.BRANCH_REPLACED: destination.folder,
+    }
     for variant in variants:
+        model = name_in_results(saved[variant.kind]) if variant.kind in saved else None
         for seed, probabilities in variant.probabilities.items():
             scores = score_predictions(seed, variant.kind, test, probabilities, training.num_epochs)
-            results.record_test_scores(opening_id, scores)
+            results.record_test_scores(opening_id, replace(scores, model=model))
     session = f"Session {training.spec.protocol.test_session}, trained on train + validation"
-    return Comparison(session, test.emotions, tuple(variants))
+    return SideBySide(session, test.emotions, tuple(variants))
 
 
 def _check_replacement(
@@ -204,18 +249,22 @@ def _save(
     training: FinalTraining,
     results: ResultsStore,
     store: FeatureStore,
-    folder: Path,
+    destination: Destination,
     models: dict[int, Fitted],
-    modalities: tuple[str, ...],
     features: Features,
-    variant: str,
 ) -> None:
     for seed, model in models.items():
-        save_seed(folder, seed, model.model, model.fitted)
-    record = describe_model(training, store, len(features), variant=variant)
+        save_seed(destination.folder, seed, model.model, model.fitted)
+    record = describe_model(
+        training,
+        store,
+        len(features),
+        is_fitted_on_test=destination.is_fitted_on_test,
+        variant=destination.variant,
+    )
     record = replace(
         record,
-        modalities=modalities,
-        speech_settings=record.speech_settings if "speech" in modalities else None,
+        modalities=destination.modalities,
+        speech_settings=record.speech_settings if "speech" in destination.modalities else None,
     )
-    keep_record(folder, record, results)
+    keep_record(destination.folder, record, results)

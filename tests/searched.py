@@ -1,7 +1,9 @@
 """A small search that really trained: two trials of the head's motion, written as `aup` writes them."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.prepared import prepare_corpus
@@ -20,6 +22,12 @@ POINTS = ({"learning_rate": 0.001}, {"learning_rate": 0.003})
 SEEDS = (11, 12)
 MAX_EPOCHS = 2
 
+#: A fusion whose trainings take a second.
+SMALL_FUSION = {
+    "attention": "pooling", "adamlr": 0.01, "batch_size": 16, "textlstm": 6, "speechlstm": 6, "finalfc": 12,
+    "branch_dense": 10, "embedding_dimension": 8,
+}  # fmt: skip
+
 
 def prepare_small(folder: Path) -> Path:
     """Write a small synthetic corpus, and prepare its features below ``folder / "results"``."""
@@ -29,31 +37,37 @@ def prepare_small(folder: Path) -> Path:
     return prepared_dir
 
 
-def run_small_search(folder: Path, protocol: str = "paper", max_epochs: int = MAX_EPOCHS) -> int:
+def run_small_search(
+    folder: Path,
+    protocol: str = "paper",
+    max_epochs: int = MAX_EPOCHS,
+    system: str = SYSTEM,
+    points: Sequence[Mapping[str, Any]] = POINTS,
+) -> int:
     """Carry out the search in ``folder / "results"`` and return its number."""
     prepared_dir, results_db = prepare_small(folder), folder / "results" / "results.db"
     chosen = PROTOCOLS[protocol]
     with ResultsStore.open(results_db) as results:
         eid = results.create_experiment(
             an_experiment(
-                system=SYSTEM,
+                system=system,
                 corpus_hash=FeatureStore.open(prepared_dir).corpus_hash,
                 corpus_path="a corpus",
                 protocol_name=chosen.name,
                 protocol_hash=chosen.protocol_hash,
                 protocol=json.dumps(chosen.to_json()),
-                num_samples=len(POINTS),
+                num_samples=len(points),
                 max_epochs=max_epochs,
             )
         )
-        for trial_index, (point, seed) in enumerate(zip(POINTS, SEEDS, strict=True)):
+        for trial_index, (point, seed) in enumerate(zip(points, SEEDS, strict=True)):
             trial_id = results.start_trial(eid, trial_index, seed, point, trial_index)
             job_path = folder / "results" / "jobs" / f"{trial_index}.json"
             job_path.parent.mkdir(exist_ok=True)
             job_path.write_text(json.dumps(point))
             results.record_job(trial_id, 1, "host", job_path=str(job_path))
             spec = TrialSpec(
-                trial_id, eid, trial_index, seed, SYSTEM, chosen, prepared_dir, results_db, max_epochs, None, 1
+                trial_id, eid, trial_index, seed, system, chosen, prepared_dir, results_db, max_epochs, None, 1
             )
             spec.write(trial_spec_path(job_path))
             score = record_trial(spec, point)

@@ -10,8 +10,8 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.prepared import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
-from harness.scoring.metrics import weighted_accuracy
 from harness.models.systems import SYSTEMS, read_hyperparameters
+from harness.scoring.metrics import weighted_accuracy
 from harness.sealed_test import open_test_session
 from harness.splits import PROTOCOLS
 from harness.training import Scorer

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
-from harness.scoring.metrics import weighted_accuracy
 from harness.models.fusion import cut_branch
 from harness.models.systems import SYSTEMS, System, read_hyperparameters
 from harness.modular import (
@@ -20,6 +19,7 @@ from harness.modular import (
     train_whole,
 )
 from harness.saved_model import load_seed, save_seed
+from harness.scoring.metrics import weighted_accuracy
 from harness.splits import PROTOCOLS
 from harness.store.records import ScoreKind
 from tests.invented_features import invent_features

@@ -11,7 +11,7 @@ from harness.search.results_check import look_through
 from harness.store.checks import ResultsInspector
 from harness.store.records import ExperimentKind, ExperimentStatus, TrialStatus
 from harness.store.results import ResultsStore
-from harness.trainings import Bench, carry_out
+from harness.trainings.execution import Execution, carry_out
 from tests.searched import SEEDS, run_small_search
 from tests.tables.work import Recorder
 
@@ -33,7 +33,7 @@ def replicate(results, results_dir, num_seeds, stop_at=None):
     best = find_best_point(results, results_dir, None)
     view = Recorder(stop_at)
     plan = plan_replication(best, best.open_features(), num_seeds)
-    return best, carry_out(Bench(results, view, 1), [plan]), view
+    return best, carry_out(Execution(results, view, 1), [plan]), view
 
 
 def test_broken_off_it_goes_on_and_more_seeds_are_added(results, results_dir):
@@ -48,6 +48,7 @@ def test_broken_off_it_goes_on_and_more_seeds_are_added(results, results_dir):
     assert num_failed == 0 and view.begun == [(3, 1)]
     experiment = results.experiment(experiment.eid)
     assert (experiment.status, experiment.num_samples) == (ExperimentStatus.FINISHED, 3)
+    assert experiment.seed == best.experiment.seed
     trials = results.trials(experiment.eid)
     assert [(trial.trial_index, trial.seed, trial.status) for trial in trials] == [
         (0, seeds[0], TrialStatus.FINISHED),
@@ -72,7 +73,7 @@ def test_the_trials_own_seed_gives_the_trials_own_predictions(results, results_d
     best = find_best_point(results, results_dir, None)
     monkeypatch.setattr(replication, "final_seeds", lambda *arguments: (best.trial.seed,))
     plan = plan_replication(best, best.open_features(), 1)
-    from harness.tables.training import Watch
+    from harness.trainings.training import Watch
 
     outcome = plan.train(0, Watch(lambda epoch: None))
     assert (outcome.result.score, outcome.result.best_epoch) == (best.trial.score, best.trial.best_epoch)

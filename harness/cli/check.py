@@ -70,7 +70,8 @@ def check(
     An experiment that is running is named, and left alone.
 
     With --leaks, what a protocol promises to keep apart is looked for in each part. The test session stays sealed:
-    its ids and transcripts are read in the corpus itself, its prepared features never.
+    its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the four
+    classes; its prepared features never.
 
     \b
     Example:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from harness.report.sentences import describe_published
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+from harness.report.openings import tabulate_openings
+from harness.report.sentences import describe_published, plural
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_session import tabulate_opening
 from harness.report.test_statements import describe_scores
+from harness.saved_model import name_in_results
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.scored_opening import read_scored_opening
 from harness.scoring.statistics import mean_and_spread
@@ -21,9 +24,7 @@ if TYPE_CHECKING:
     from harness.retrain import FinalTraining
     from harness.sealed_test import SessionScores
     from harness.store.results import ResultsStore
-    from harness.without import Comparison
-
-SYNTHETIC_SENTENCE = "This is the synthetic corpus: no score on it is a score on IEMOCAP."
+    from harness.without import SideBySide
 
 #: The fields of a score, and what they are called.
 SCORES = {
@@ -41,11 +42,16 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         f"best validation accuracy {training.trial.score:.4f}: {point}",
         highlight=False,
     )
-    console.print(
-        f"Training on train + validation for {training.num_epochs} epoch(s), the number that validation chose, "
-        f"with {len(training.seeds)} seed(s).",
-        highlight=False,
-    )
+    seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
+    if training.test_chooses_epoch:
+        text = (
+            f"Training on train + validation for {plural(training.spec.max_epochs, 'epoch')} with {seeds}, the test "
+            f"session open: protocol '{training.spec.protocol.name}' scores every epoch on it. Saved is each model "
+            f"after {epochs}, the number that validation chose."
+        )
+    else:
+        text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
+    console.print(text, highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
 
@@ -59,7 +65,7 @@ def print_test_scores(
         of_kind = [score for score in found.scores if score.kind is kind]
         if of_kind and not kind.is_baseline:
             console.print(_seeds_table(f"Session {session}, {kind}", of_kind))
-    scored = read_scored_opening(results, training.experiment.eid, seeds=training.seeds)
+    scored = read_scored_opening(results, training.experiment.eid, name_in_results(training.model_dir))
     if scored is not None:
         console.print()
         print_statements(console, describe_scores(scored))
@@ -76,14 +82,11 @@ def print_test_scores(
 
 
 def print_openings(console: Console, openings: Sequence[TestOpeningRow]) -> None:
-    """Print every opening of the test session there has been."""
-    table = Table("opened at", "by", "protocol", "seeds", title="Every opening of the test session")
-    for opening in openings:
-        table.add_row(opening.opened_at, opening.command, opening.protocol, str(len(opening.seeds)))
-    console.print(table)
+    """Print every opening of the test session there has been, of whatever corpus."""
+    print_table(console, tabulate_openings(openings))
 
 
-def print_comparison(console: Console, training: FinalTraining, comparison: Comparison) -> None:
+def print_comparison(console: Console, training: FinalTraining, comparison: SideBySide) -> None:
     """Print what it costs to train the fusion layers alone."""
     table = Table("", "weighted accuracy", "seconds a seed", title=f"Scored on {comparison.scored_on}")
     for variant in comparison.variants:
@@ -97,7 +100,7 @@ def print_comparison(console: Console, training: FinalTraining, comparison: Comp
         table.add_row(variant.kind.split(", ", 1)[-1], f"{100 * spread.mean:.2f}{deviation}", seconds)
     console.print(table)
     console.print(
-        f"Mean{' ± standard deviation' if len(training.seeds) > 1 else ''} over {len(training.seeds)} seed(s).",
+        f"Mean{' ± standard deviation' if len(training.seeds) > 1 else ''} over {plural(len(training.seeds), 'seed')}.",
         highlight=False,
     )
     if training.experiment.is_synthetic:

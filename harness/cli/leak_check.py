@@ -115,8 +115,8 @@ def _print(report: LeakReport) -> None:
         print_table(console, table)
     click.echo()
     click.echo(
-        "The test session's ids and transcripts were read in the corpus itself; none of its prepared features was "
-        "opened."
+        "The test session's ids and transcripts were read in the corpus itself, and of its labels only which "
+        "utterances are of the four classes; none of its prepared features was opened."
     )
     for sentence in report.broken:
         click.echo(f"Broken: {sentence}.")
@@ -164,8 +164,9 @@ def _fitted_table(report: LeakReport) -> Table:
             )
         )
     note = (
-        "Fitted by the code that trials run, and computed anew from training alone: how far the worst number is off, "
-        "and how far it would be with validation in it. Scaling in deviations of its column."
+        "Fitted by the code that trials run, and computed anew from training alone, scaling in another way than "
+        "trials do, word vectors in the same: how far the worst number is off, and how far it would be with "
+        "validation in it. Scaling in deviations of its column."
     )
     columns = ("fitted", "off by", "with validation", "verdict")
     return Table("What is fitted", columns, tuple(rows), frozenset({"off by", "with validation"}), note)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.names import SEARCH_NUMBER
 
 
 @click.command("leaks")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the search.  [default: the latest]")
+@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the search.  [default: the latest]")
 @click.option(
     "--test",
     "opens_test",
@@ -52,6 +51,7 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     from rich.console import Console
 
     from harness.cli.trainings_view import open_view, require_all_finished
+    from harness.cli.typed_command import typed_command
     from harness.report.follow_ups import read_leaks
     from harness.report.leaks import describe_leaks, tabulate_leaks
     from harness.report.terminal import print_statements, print_table
@@ -65,15 +65,16 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     start_tensorflow(threads)
     # Imported here: these import TensorFlow.
     from harness.best_point import find_best_point
-    from harness.leaks.trials import LeaksPlan, plan_experiments, record_opening
-    from harness.trainings import Bench, carry_out
+    from harness.leaks.trials import LeaksPlan, plan_experiments, record_leaks_opening
+    from harness.trainings.execution import Execution, carry_out
 
     lock_path, what = results / "leaks.lock", f"leaks in {str(results)!r}"
     with open_view() as view, held(lock_path, what), ResultsStore.open(database) as store:
         best = find_best_point(store, results, eid)
+        view.name_corpus(is_synthetic=best.experiment.is_synthetic)
         plan = LeaksPlan(best, best.open_features(), num_seeds, opens_test)
-        opening_id = record_opening(plan, store, " ".join(["harness", *sys.argv[1:]])) if opens_test else None
-        num_failed = carry_out(Bench(store, view, threads, opening_id), plan_experiments(plan))
+        opening_id = record_leaks_opening(plan, store, typed_command()) if opens_test else None
+        num_failed = carry_out(Execution(store, view, threads, opening_id), plan_experiments(plan))
         if opening_id is not None and not num_failed:
             store.complete_opening(opening_id)
         found = read_leaks(store, best.experiment, opens_test=opens_test)

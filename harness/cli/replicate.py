@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.names import SEARCH_NUMBER
 
 
 @click.command("replicate")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the search.  [default: the latest]")
+@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the search.  [default: the latest]")
 @click.option(
     "--seeds",
     "num_seeds",
@@ -56,13 +56,14 @@ def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> N
     # Imported here: these import TensorFlow.
     from harness.best_point import find_best_point
     from harness.replication import plan_replication
-    from harness.trainings import Bench, carry_out
+    from harness.trainings.execution import Execution, carry_out
 
     lock_path, what = results / "replication.lock", f"replication in {str(results)!r}"
     with open_view() as view, held(lock_path, what), ResultsStore.open(database) as store:
         best = find_best_point(store, results, eid)
+        view.name_corpus(is_synthetic=best.experiment.is_synthetic)
         plan = plan_replication(best, best.open_features(), num_seeds)
-        num_failed = carry_out(Bench(store, view, threads), [plan])
+        num_failed = carry_out(Execution(store, view, threads), [plan])
         found = read_replication(store, best.experiment)
     if found is not None:
         console = Console(highlight=False)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.names import SEARCH_NUMBER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("retrain-best")
 @click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=EXPERIMENT_NUMBER, help="Number of the experiment.  [default: the latest]")
+@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the experiment.  [default: the latest]")
 @click.option(
     "--test", is_flag=True, help="Score the held-out session. Each opening of it is recorded, and reported for ever."
 )
@@ -63,7 +62,8 @@ def retrain_best(
     """Train the best trial's point once more on training and validation data, and save the model.
 
     The number of epochs is the one that validation chose. One model is saved for each seed, in
-    RESULTS/models, with a model card. What was trained before is not trained again.
+    RESULTS/models, with a model card. What was trained before is not trained again, unless the protocol has the
+    test session open in training, as published-code has with --test: then every seed trains anew to the last epoch.
 
     \b
     Example:
@@ -76,6 +76,7 @@ def retrain_best(
     from rich.console import Console
 
     from harness.cli.final_tables import print_final_training
+    from harness.cli.typed_command import typed_command
     from harness.retrain import plan_final_training
     from harness.store.queries import ResultsReader
     from harness.store.results import ResultsStore
@@ -86,9 +87,11 @@ def retrain_best(
     database = results / "results.db"
     ResultsReader.open_readonly(database).close()
     with ResultsStore.open(database) as store:
-        training = plan_final_training(store, results, eid, num_seeds, opens_test=test)
+        # What others are made of is trained with the test session sealed, whatever the protocol.
+        opens_test = test and not (without or replace)
+        training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
-        command = " ".join(["harness", *sys.argv[1:]]) if test else None
+        command = typed_command() if test else None
         if without or replace:
             folder = _retrain_fusion_layers(console, training, store, without, replace, command)
         else:
@@ -104,8 +107,7 @@ def _retrain(console: Console, training: FinalTraining, store: ResultsStore, com
     from harness.sealed_test import score_test_session
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        goes_on = command is not None and training.test_chooses_epoch
-        num_epochs = training.spec.max_epochs if goes_on else training.num_epochs
+        num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
         bar = progress.add_task("training", total=len(training.seeds) * num_epochs)
 
         def show(seed: int, epoch: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,8 +128,7 @@ def tables(
     from rich.console import Console
 
     from harness.cli.paper_tables import print_tables
-    from harness.cli.trainings_view import open_view
-    from harness.errors import WorkFailedError
+    from harness.cli.trainings_view import open_view, require_all_finished
     from harness.splits import Recordings
     from harness.tables.experiments import TablesSettings, check_settings, known_names
     from harness.tables.export import to_json
@@ -154,11 +152,7 @@ def tables(
         click.echo(json.dumps(to_json(found.settings, found.corpus, found.rows), indent=2, ensure_ascii=False))
     else:
         print_tables(Console(highlight=False), found.settings, found.corpus, found.rows)
-    if found.num_failed:
-        trainings = "one training" if found.num_failed == 1 else f"{found.num_failed} trainings"
-        raise WorkFailedError(
-            f"{trainings} failed, with the cause below the table; the same command tries them again"
-        )
+    require_all_finished(found.num_failed, "below the table")
 
 
 @dataclass(frozen=True)
@@ -179,6 +173,7 @@ def _train_and_read(
     view: TrainingsProgress,
     needs_all: bool,
 ) -> Found:
+    from harness.cli.typed_command import typed_command
     from harness.features.store import FeatureStore, require_modalities
     from harness.search.lock import held
     from harness.store.results import ResultsStore
@@ -196,11 +191,11 @@ def _train_and_read(
     experiments = distinct_experiments(rows)
     start_tensorflow(threads)
     # Imported here: these import TensorFlow.
-    from harness.tables.trials import Work, carry_out, record_opening
+    from harness.tables.trials import Work, carry_out, record_tables_opening
 
     lock_path, database = results_dir / "tables.lock", results_dir / "results.db"
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
-        opening_id = record_opening(results, settings, facts, " ".join(["harness", *sys.argv[1:]]))
+        opening_id = record_tables_opening(results, settings, facts, typed_command())
         work = Work(settings, facts, store, results, view, opening_id, threads)
         possible = [found for found in experiments if not lacking_modalities(store, found.name)]
         num_failed = carry_out(work, possible)

@@ -37,6 +37,13 @@ class TrainingsProgress:
         """Show how far the corpus is."""
         self._progress.update(self._task, description=doing, completed=done, total=total)
 
+    def name_corpus(self, *, is_synthetic: bool) -> None:
+        """Say before anything is trained that no score will be one on IEMOCAP, where the corpus is synthetic."""
+        from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
+
+        if is_synthetic:
+            self._print(SYNTHETIC_SENTENCE)
+
     def begin(self, num_trainings: int, num_finished: int) -> None:
         """Show how many trainings there are, and how many were finished before."""
         self._progress.reset(self._task, description="training", completed=num_finished, total=num_trainings)
@@ -61,8 +68,11 @@ class TrainingsProgress:
         self._progress.console.print(sentence, markup=False, soft_wrap=True)
 
 
-def require_all_finished(num_failed: int) -> None:
+def require_all_finished(num_failed: int, where: str = "above and in results.db") -> None:
     """Say that trainings failed, which makes the command exit with 1.
+
+    Args:
+        where: the cause stands
 
     Raises:
         WorkFailedError: some did
@@ -70,5 +80,5 @@ def require_all_finished(num_failed: int) -> None:
     if num_failed:
         trainings = "one training" if num_failed == 1 else f"{num_failed} trainings"
         raise WorkFailedError(
-            f"{trainings} failed, with the cause above and in results.db; the same command tries them again"
+            f"{trainings} failed, with the cause {where}; the same command tries them again"
         )

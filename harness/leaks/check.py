@@ -22,7 +22,7 @@ from harness.leaks.fitted import (
 from harness.leaks.overlaps import Overlap, Part, Shared, find_overlaps
 from harness.splits import Protocol, Vocabulary, make_split, search_sessions, select_recordings
 
-#: What is counted and never failed: the corpus's actors play the same scripts.
+#: What is counted and never failed: the corpus's speakers play the same scripts.
 _COUNTED = frozenset({Shared.SCRIPTS, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
 
 

@@ -1,4 +1,8 @@
-"""What a trial fits before it trains, held against what training alone gives: computed anew, in another way."""
+"""What a trial fits before it trains, held against what training alone gives.
+
+Scaling is computed anew in another way than trials do; word vectors are trained anew in the same, on the
+transcripts of training alone.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,13 +11,14 @@ from typing import Any
 from harness.best_point import BestPoint
 from harness.features.store import FeatureStore
 from harness.leak_splits import LeakParts, LeakSplit, draw_leak_parts, part_for_epochs
-from harness.provenance import user_name
+from harness.sealed_test import record_opening
 from harness.splits import SESSIONS, search_sessions, select_recordings
-from harness.store.records import ExperimentKind, TestOpening
+from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
-from harness.tables.splits import Parts
-from harness.tables.training import Outcome, Training, Watch, train_once, train_twice
-from harness.trainings import Repeated, describe_follow_up
+from harness.trainings.execution import PlannedExperiment
+from harness.trainings.follow_up import describe_follow_up
+from harness.trainings.parts import Parts
+from harness.trainings.training import Outcome, Training, Watch, train_once, train_twice
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,23 @@ class LeaksPlan:
         return {seed: draw_leak_parts(names, held, seed - 1) for seed in range(1, self.num_seeds + 1)}
 
 
-def record_opening(plan: LeaksPlan, results: ResultsStore, command: str) -> int:
+def record_leaks_opening(plan: LeaksPlan, results: ResultsStore, command: str) -> int:
     """Record that the test session is about to be opened, and return the opening's id.
 
     Args:
         command: what the user typed
     """
-    return results.record_opening(
-        TestOpening(
-            eid=None,
-            command=command,
-            protocol=plan.best.spec.protocol.name,
-            corpus_hash=plan.best.experiment.corpus_hash,
-            seeds=tuple(range(1, plan.num_seeds + 1)),
-            host=platform.node(),
-            user=user_name(),
-        )
-    )
+    best = plan.best
+    seeds = range(1, plan.num_seeds + 1)
+    return record_opening(results, command, best.spec.protocol.name, best.experiment.corpus_hash, seeds)
 
 
-def plan_experiments(plan: LeaksPlan) -> list[Repeated]:
+def plan_experiments(plan: LeaksPlan) -> list[PlannedExperiment]:
     """Return one experiment for each split, the most leaking one first."""
     return [_plan_one(plan, split) for split in LeakSplit]
 
 
-def _plan_one(plan: LeaksPlan, split: LeakSplit) -> Repeated:
+def _plan_one(plan: LeaksPlan, split: LeakSplit) -> PlannedExperiment:
     def train_seed(seed: int, watch: Watch) -> Outcome:
         return _train(plan, split, seed, watch)
 
@@ -86,7 +78,7 @@ def _plan_one(plan: LeaksPlan, split: LeakSplit) -> Repeated:
     decides = {"split": split.value, "opens_test": plan.opens_test}
     record = describe_follow_up(plan.best, ExperimentKind.LEAKS, f"leaks: {title}", plan.num_seeds, decides)
     settings = {**json.loads(record.settings), "draws": _describe_draws(plan)}
-    return Repeated(
+    return PlannedExperiment(
         title=title,
         record=replace(record, settings=json.dumps(settings, sort_keys=True)),
         point=plan.best.trial.hyperparameters,

@@ -87,7 +87,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The model beside a baseline, on the same utterances.
 
     Attributes:
@@ -137,7 +137,7 @@ class Assessment:
     classes: tuple[ClassScore, ...]
     groups: tuple[tuple[GroupScore, Interval], ...]
     confusion: np.ndarray
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[BaselineComparison, ...]
     calibrations: tuple[Calibrated, ...]
     seed_calibrations: tuple[Calibration, ...]
     num_without_words: int | None
@@ -184,7 +184,7 @@ def assess(
         groups=_score_groups(model, is_seen),
         confusion=np.asarray(confusions.mean(axis=0)),
         comparisons=tuple(
-            Comparison(
+            BaselineComparison(
                 found,
                 _spread(weighted_accuracy_of(_confusions(baselines[found]))),
                 paired_bootstrap(model, baselines[found]),

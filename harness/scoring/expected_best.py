@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, stdtrit
 
 #: Points of the curve, where there are so many trials.
 _MAX_POINTS = 80
-#: Searches that are drawn from the one there was; 500 steady the interval's second digit.
-_NUM_RESAMPLES = 500
 _CONFIDENCE = 0.95
+#: Trials for each of the m of which the best is taken, and trials in all, from which on the interval holds the
+#: truth in 89 to 97 of 100 searches of scores of several shapes; at half of the trials it is 83, at all of them 70.
+TRIALS_FOR_EACH, LEAST_FOR_INTERVAL = 4, 16
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,8 @@ class ExpectedBest:
     Attributes:
         num_trials: int64 (num_points,), from 1 to the number of finished trials
         expected: float64 (num_points,), in the unit of the scores
-        low, high: 95 % interval, likewise
+        low, high: 95 % interval, likewise; NaN beyond a quarter of the trials, where it would be too narrow
         from_half: what the second half of the trials brought: an improvement is above 0, whatever the target
-        from_half_low, from_half_high: its 95 % interval
     """
 
     num_trials: np.ndarray
@@ -31,8 +31,6 @@ class ExpectedBest:
     low: np.ndarray
     high: np.ndarray
     from_half: float
-    from_half_low: float
-    from_half_high: float
 
 
 def weigh_order(num_scores: int, num_drawn: np.ndarray) -> np.ndarray:
@@ -68,20 +66,20 @@ def list_halvings(num_trials: int) -> list[int]:
     return [num_trials >> power for power in reversed(range(num_trials.bit_length()))]
 
 
-def estimate_expected_best(scores: np.ndarray, target: str, seed: int = 0) -> ExpectedBest:
-    """Estimate the best of m trials for each m up to their number, and how sure that is.
+def estimate_expected_best(scores: np.ndarray, target: str) -> ExpectedBest:
+    """Estimate the best of m trials for each m up to their number, and how sure that is where it can be known.
 
     The mean of the best over all choices of m of the trials, which is unbiased; Dodge et al. put each trial
-    back after drawing it, which is biased downwards. The interval is a percentile bootstrap over trials.
+    back after drawing it, which is biased downwards. The interval is the jackknife's with Student's t, given for
+    m of at most a quarter of the trials, and from 16 trials on: of more, it would hold the truth ever less often.
 
     Args:
         scores: float64 (num_trials,), finite, one at least
         target: ``"max"`` or ``"min"``
-        seed: of the bootstrap, so that one report says the same twice
 
     Source:
         Dodge et al., Show Your Work: Improved Reporting of Experimental Results, 2019; Tang et al., Showing
-        Your Work Doesn't Always Work, 2020, for the unbiased estimate.
+        Your Work Doesn't Always Work, 2020, for the unbiased estimate; Arvesen, Jackknifing U-statistics, 1969.
     """
     sign = 1.0 if target == "max" else -1.0
     ordered = np.sort(sign * scores)
@@ -92,14 +90,31 @@ def estimate_expected_best(scores: np.ndarray, target: str, seed: int = 0) -> Ex
     if num_scores <= _MAX_POINTS:
         points = np.arange(1, num_scores + 1)
     weights = weigh_order(num_scores, points)
-    drawn = np.random.default_rng(seed).integers(0, num_scores, (_NUM_RESAMPLES, num_scores))
-    resampled = ordered[np.sort(drawn, axis=1)] @ weights.T
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     expected = weights @ ordered
+    reach = np.full(len(points), np.nan)
+    if num_scores >= LEAST_FOR_INTERVAL:
+        holds = points * TRIALS_FOR_EACH <= num_scores
+        quantile = float(stdtrit(num_scores - 1, (1 + _CONFIDENCE) / 2))
+        reach[holds] = quantile * _jackknife_error(ordered, points[holds])
+    low, high = expected - reach, expected + reach
     at_half = int(np.searchsorted(points, half))
-    gains = np.quantile(resampled[:, -1] - resampled[:, at_half], [tail, 1 - tail])
     bounds = (low, high) if target == "max" else (-high, -low)
-    return ExpectedBest(
-        points, sign * expected, *bounds, float(expected[-1] - expected[at_half]), *map(float, gains)
-    )
+    return ExpectedBest(points, sign * expected, *bounds, float(expected[-1] - expected[at_half]))
+
+
+def _jackknife_error(ordered: np.ndarray, num_drawn: np.ndarray) -> np.ndarray:
+    """Return the standard error of the expected best of so many, from leaving out each of the scores.
+
+    Args:
+        ordered: float64 (num_scores,), lowest first
+        num_drawn: int64 (num_points,), below num_scores
+    """
+    num_scores = len(ordered)
+    weights = weigh_order(num_scores - 1, num_drawn)
+    nothing = np.zeros((len(num_drawn), 1))
+    # Scores below the one that is left out keep their place, those above move down by one.
+    below = np.cumsum(np.concatenate([nothing, weights * ordered[:-1]], axis=1), axis=1)
+    above = np.cumsum(np.concatenate([weights * ordered[1:], nothing], axis=1)[:, ::-1], axis=1)[:, ::-1]
+    without = below + above
+    spread = without - without.mean(axis=1, keepdims=True)
+    return np.asarray(((num_scores - 1) / num_scores * (spread**2).sum(axis=1)) ** 0.5)

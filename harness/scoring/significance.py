@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import bdtr
 
 from harness.errors import ShapeError
 from harness.scoring.metrics import weighted_accuracy_of
-from harness.scoring.statistics import Interval, Metric, count_units, draw_resamples, make_interval
+from harness.scoring.statistics import (
+    MIN_DIALOGUES,
+    Interval,
+    Metric,
+    Units,
+    count_units,
+    dialogue_of,
+    draw_resamples,
+    make_interval,
+)
 from harness.store.records import Prediction
+
+#: Units drawn at a time, so that those of a large corpus take some tens of megabytes.
+_MOST_DRAWN = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,69 @@ def paired_bootstrap(
         interval=make_interval(differences, confidence, units),
         share_above=float((differences > 0).mean()),
     )
+
+
+def bootstrap_over_draws(
+    first: Sequence[Sequence[Prediction]],
+    second: Sequence[Sequence[Prediction]],
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> PairedBootstrap:
+    """Compare the weighted accuracies of two ways to train, each tried on several draws of what is scored.
+
+    Every draw has trainings of its own, so that draws are drawn first, whole trainings with their luck, and then
+    dialogues within each draw. One draw tells nothing of others: its dialogues alone are drawn, too narrow.
+
+    Args:
+        first, second: one sequence for each draw, those of one draw of the same utterances in any order
+        num_resamples, seed: as ``bootstrap_interval``
+
+    Returns:
+        the difference over all utterances of all draws
+
+    Raises:
+        ShapeError: no draws, not as many of both, or of different utterances
+
+    Source:
+        Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8 (hierarchical data, with
+        replacement at both levels).
+    """
+    if not first or len(first) != len(second):
+        raise ShapeError(
+            f"bootstrap over draws: found {len(first)} and {len(second)} draws; expected as many, at least one of each"
+        )
+    num_dialogues = sum(len({dialogue_of(each.utterance_id) for each in of_draw}) for of_draw in first)
+    fewest = 1 if num_dialogues >= MIN_DIALOGUES else len(first[0]) + 1
+    units = [count_units(pair, fewest) for pair in zip(first, second, strict=True)]
+    gains = [_gains_of(each) for each in units]
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(len(units), size=(num_resamples, len(units)))
+    sums = np.zeros((num_resamples, 2))
+    for number, of_draw in enumerate(gains):
+        # One row for each time that the draw was drawn; its units are drawn anew each time.
+        resamples = np.repeat(np.arange(num_resamples), (chosen == number).sum(axis=1))
+        for part in np.array_split(resamples, 1 + resamples.size * len(of_draw) // _MOST_DRAWN):
+            drawn = generator.integers(len(of_draw), size=(part.size, len(of_draw)))
+            np.add.at(sums, part, of_draw[drawn].sum(axis=1))
+    differences = np.round(sums[:, 0] / sums[:, 1], 12)
+    total = np.concatenate(gains).sum(axis=0)
+    interval = make_interval(differences, confidence, units[0])
+    if len(units) == 1:
+        interval = replace(interval, is_too_narrow=True)
+    else:
+        interval = replace(interval, drawn=f"draws and {interval.drawn}")
+    return PairedBootstrap(
+        difference=float(np.round(total[0] / total[1], 12)),
+        interval=interval,
+        share_above=float((differences > 0).mean()),
+    )
+
+
+def _gains_of(units: Units) -> np.ndarray:
+    """Return float64 (num_units, 2): utterances that the first has right beyond the second, and utterances."""
+    right = np.trace(units.counts, axis1=2, axis2=3)
+    return np.stack([right[:, 0] - right[:, 1], units.counts[:, 0].sum(axis=(1, 2))], axis=1).astype(np.float64)
 
 
 def _differ(scores: np.ndarray, num_first: int) -> np.ndarray:

@@ -46,8 +46,10 @@ class Interval:
     """A bootstrap interval.
 
     Attributes:
-        drawn: what was drawn with replacement: ``"dialogues"`` or ``"utterances"``
-        is_too_narrow: whether utterances were drawn although those of one dialogue resemble each other
+        drawn: what was drawn with replacement: ``"dialogues"`` or ``"utterances"``, or ``"draws and ..."`` where
+            several draws of what is scored were drawn first
+        is_too_narrow: whether utterances were drawn although those of one dialogue resemble each other, or one draw
+            had to stand for all
     """
 
     low: float
@@ -58,7 +60,9 @@ class Interval:
 
 
 def mean_and_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
-    """Return mean, sample standard deviation and t interval of a score over seeds.
+    """Return mean, sample standard deviation and t interval of a score over seeds, float64 in the values' unit.
+
+    A NaN among the values makes all of it NaN.
 
     Raises:
         ShapeError: no values
@@ -171,7 +175,11 @@ def bootstrap_intervals(
 
 
 def make_interval(values: np.ndarray, confidence: float, units: Units) -> Interval:
-    """Return the interval that holds the middle share ``confidence`` of resampled values; NaN is left out."""
+    """Return the interval that holds the middle share ``confidence`` of resampled values, in their unit.
+
+    Args:
+        values: floating (num_resamples,); NaN is left out, and makes the interval NaN where nothing else is there
+    """
     known = values[~np.isnan(values)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (np.nan, np.nan)
@@ -197,8 +205,8 @@ def draw_resamples(units: Units, num_resamples: int, seed: int) -> Iterator[np.n
         yield np.concatenate(sums).reshape(size, num_seeds, NUM_CLASSES, NUM_CLASSES)
 
 
-def count_units(predictions: Sequence[Sequence[Prediction]]) -> Units:
-    """Count what each dialogue, or below ``MIN_DIALOGUES`` of them each utterance, adds to the confusions.
+def count_units(predictions: Sequence[Sequence[Prediction]], min_dialogues: int = MIN_DIALOGUES) -> Units:
+    """Count what each dialogue, or below ``min_dialogues`` of them each utterance, adds to the confusions.
 
     Args:
         predictions: one sequence for each seed, all of the same utterances in any order
@@ -209,7 +217,7 @@ def count_units(predictions: Sequence[Sequence[Prediction]]) -> Units:
     by_utterance = _count_by_utterance(predictions)
     names = sorted(prediction.utterance_id for prediction in predictions[0])
     found, membership = np.unique([dialogue_of(name) for name in names], return_inverse=True)
-    if len(found) < MIN_DIALOGUES:
+    if len(found) < min_dialogues:
         return Units(by_utterance, "utterances")
     counts = np.zeros((len(found), *by_utterance.shape[1:]), dtype=np.int64)
     np.add.at(counts, membership, by_utterance)

@@ -6,7 +6,9 @@ import io
 import os
 import shlex
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -39,6 +41,8 @@ from harness.store.results import ResultsStore
 _REFRESH: Seconds = 1.0
 #: Shares of the corpus that are reported where there is no live line.
 _PROGRESS_STEPS = 4
+#: Times as long as it takes to look at every running trial, nobody looks again: 1000 of them are a second's work.
+_PAUSE = 20.0
 
 
 class PatientConsole(Console):
@@ -62,6 +66,26 @@ def open_view(experiment_path: Path) -> PlainView:
     return view(console, experiment_path)
 
 
+class _Pace:
+    """Keeps what grows with the running trials from taking more than a small share of the controller's time."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it may be done again."""
+        return time.monotonic() >= self._next
+
+    @contextmanager
+    def doing(self) -> Iterator[None]:
+        """Measure what is done in the block."""
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        self._next = ended + _PAUSE * (ended - began)
+
+
 class PlainView:
     """One line for each thing that happens."""
 
@@ -70,6 +94,8 @@ class PlainView:
         self._experiment_path = experiment_path
         self._steps_shown: dict[str, int] = {}
         self._best: tuple[float, int] | None = None
+        self._pace = _Pace()
+        self._seconds_left: Seconds | None = None
 
     def note(self, sentence: str) -> None:
         """Print a sentence."""
@@ -116,7 +142,7 @@ class PlainView:
         """Print what the trial came to, and the best so far."""
         if outcome.status is not TrialStatus.STOPPED:
             self._ended.add(trial.trial_index)
-        self._took = list_durations(self._store.trials(self._plan.experiment.eid))
+        self._took += list_durations([self._store.trial(trial.trial_id)])
         if outcome.score is None:
             self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
             return
@@ -163,14 +189,19 @@ class PlainView:
     def _time_left(self) -> str:
         """Tell how long the search will go on, as `harness watch` does."""
         num_left = self._plan.num_trials - self._plan.num_done - len(self._ended)
+        if self._pace.is_due:
+            with self._pace.doing():
+                self._seconds_left = self._estimate(num_left)
+        if num_left <= 0 or self._seconds_left is None:
+            return f"{max(num_left, 0)} to go"
+        return f"{num_left} to go, about {write_duration(self._seconds_left)}"
+
+    def _estimate(self, num_left: int) -> Seconds | None:
         running = [
             TrialTime(seconds_between(trial.started_at, utc_now()), self._trial_seconds_left(trial))
             for trial in self._store.running_trials(self._plan.experiment.eid)
         ]
-        seconds = estimate_search(self._took, running, max(0, num_left - len(running)), self._plan.num_parallel)
-        if num_left <= 0 or seconds is None:
-            return f"{max(num_left, 0)} to go"
-        return f"{num_left} to go, about {write_duration(seconds)}"
+        return estimate_search(self._took, running, max(0, num_left - len(running)), self._plan.num_parallel)
 
     def _trial_seconds_left(self, trial: TrialRow) -> Seconds | None:
         max_epochs = self._plan.experiment.max_epochs or None
@@ -187,7 +218,10 @@ class PlainView:
 class LiveView(PlainView):
     """Lines for what has ended, and below them a table of what runs."""
 
-    _live: Live | None = None
+    def __init__(self, console: Console, experiment_path: Path) -> None:
+        super().__init__(console, experiment_path)
+        self._live: Live | None = None
+        self._table_pace = _Pace()
 
     def progress(self, doing: str, done: int, total: int) -> None:
         """Keep one line up to date."""
@@ -216,12 +250,13 @@ class LiveView(PlainView):
 
     def look(self) -> Seconds | None:
         """Show the running trials as their records stand."""
-        if self._live is not None:
-            running = self._store.running_trials(self._plan.experiment.eid)
-            try:
-                self._live.update(self._table(running), refresh=True)
-            except OSError:
-                self._console.quiet = True
+        if self._live is not None and self._table_pace.is_due:
+            with self._table_pace.doing():
+                running = self._store.running_trials(self._plan.experiment.eid)
+                try:
+                    self._live.update(self._table(running), refresh=True)
+                except OSError:
+                    self._console.quiet = True
         return _REFRESH
 
     def end(self, report: SearchReport) -> None:

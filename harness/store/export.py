@@ -119,6 +119,7 @@ _TEST_SCORE = {
     "scored.unweighted_accuracy": _NUMBER,
     "scored.macro_f1": _NUMBER,
     "scored.recorded_at": _TEXT,
+    "scored.model": _TEXT,
 }
 
 _COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
@@ -146,10 +147,12 @@ _TABLES: Mapping[ExportedRows, str] = {
     # Of final models, by their opening's experiment, and of trials that were scored in one go.
     ExportedRows.TEST_SCORES: """
         (
-            SELECT eid, NULL AS trial_id, test_scores.* FROM test_scores JOIN test_openings USING (opening_id)
+            SELECT eid, NULL AS trial_id, opening_id, test_scores.seed, kind, epoch, weighted_accuracy,
+                unweighted_accuracy, macro_f1, recorded_at, model
+            FROM test_scores JOIN test_openings USING (opening_id)
             UNION ALL
             SELECT eid, trial_id, opening_id, seed, kind, epoch, weighted_accuracy, unweighted_accuracy,
-                macro_f1, recorded_at
+                macro_f1, recorded_at, NULL AS model
             FROM trial_test_scores JOIN trials USING (trial_id)
         ) AS scored
             JOIN test_openings ON test_openings.opening_id = scored.opening_id

@@ -24,7 +24,10 @@ SYNTHETIC_NOTE = (
     "Where is_synthetic is 1, or corpus says synthetic, the corpus was made by this package: no score there is a "
     "score on IEMOCAP."
 )
-_NO_RANKING = "Scores of two experiments are comparable where corpus, protocol and target are the same."
+_NO_RANKING = (
+    "Scores of two experiments are comparable where corpus, protocol, target, purpose and split are the same; those of "
+    "leaks and replications are further trainings of a search's best point, and no searches."
+)
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,15 @@ class TableDescription:
 TABLES: Mapping[str, TableDescription] = {
     "experiments_overview": TableDescription(
         "Experiments", f"Every experiment with its counts and its best score. {_NO_RANKING}",
-        ("kind", "corpus", "status"),
+        ("purpose", "corpus", "protocol_name", "status"),
     ),
     "trials_overview": TableDescription(
         "Trials", "Every attempt at every trial with its point, a column for each hyperparameter.",
-        ("experiment", "eid", "corpus", "status"),
+        ("experiment", "eid", "corpus", "purpose", "status"),
     ),
     "best_trials": TableDescription(
         "Best trials", f"The finished trials of each experiment, best first. {_NO_RANKING}",
-        ("experiment", "eid", "corpus"),
+        ("experiment", "eid", "corpus", "purpose"),
     ),
     "learning_curves": TableDescription(
         "Learning curves", "Every epoch of every trial, also of those that still run.", ("experiment", "eid", "corpus")
@@ -125,6 +128,7 @@ COLUMNS: Mapping[str, str] = {
     "is_synthetic": "1 where the corpus was made by this package: no score there is a score on IEMOCAP.",
     "corpus_hash": "SHA-256 over the corpus's files; empty for a script of its own.",
     "kind": "What the experiment's trials are for: search, tables, leaks or replication.",
+    "purpose": "What the experiment's trials are for: search, tables, leaks or replication.",
     "command": "What opened the test set.",
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
@@ -158,6 +162,7 @@ COLUMNS: Mapping[str, str] = {
     "validation_unweighted_accuracy": "Mean recall over the classes, from 0 to 1.",
     "weighted_accuracy": "Share of the test utterances that are right, from 0 to 1.",
     "unweighted_accuracy": "Mean recall over the classes, from 0 to 1.",
+    "model": "Folder of the saved model that was scored, from that of results.db; empty for one that is not saved.",
     "macro_f1": "Mean F1 over the classes, from 0 to 1.",
     "emotion": "What the raters said.",
     "predicted": "What the model said.",

@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.corpus.utterances import Seconds
+from harness.store.records import ExperimentKind
 
 #: Somebody waits at a prompt: an answer that takes longer is none.
-_PATIENCE: Seconds = 0.2
+_PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,12 @@ class NamedExperiment:
     eid: int
     name: str
     system: str
+    kind: str = ExperimentKind.SEARCH
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it has a best trial, and a report of its own."""
+        return self.kind == ExperimentKind.SEARCH
 
 
 def name_experiments(path: Path) -> list[NamedExperiment]:
@@ -29,8 +35,15 @@ def name_experiments(path: Path) -> list[NamedExperiment]:
     """
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, timeout=_PATIENCE, uri=True)) as connection:
-            rows = connection.execute("SELECT eid, name, system FROM experiments ORDER BY eid").fetchall()
+        with closing(sqlite3.connect(uri, timeout=_PATIENCE_SECONDS, uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute("SELECT * FROM experiments ORDER BY eid").fetchall()
+            return [
+                # Before schema 2 all were searches.
+                NamedExperiment(
+                    int(row["eid"]), row["name"], row["system"], row["kind"] if "kind" in row.keys() else "search"
+                )
+                for row in rows
+            ]
     except (sqlite3.Error, ValueError):
         return []
-    return [NamedExperiment(int(eid), str(name), str(system)) for eid, name, system in rows]

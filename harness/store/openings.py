@@ -57,7 +57,7 @@ class OpeningsStore(ResultsWriter):
             insert(
                 database,
                 "test_scores",
-                {**key, **_measured(scores)},
+                {**key, **_measured(scores), "model": scores.model},
             )
             insert_predictions(database, "test_predictions", key, scores.predictions)
             of_model = [known for known in (*opening.scores, scores) if not known.kind.is_baseline]
@@ -199,6 +199,7 @@ def _read_scores(row: dict[str, Any], predictions: tuple[Prediction, ...] = ()) 
         macro_f1=row["macro_f1"],
         predictions=predictions,
         epoch=row["epoch"],
+        model=row.get("model"),
     )
 
 

@@ -26,6 +26,7 @@ from harness.store.records import (
     TrialRow,
     TrialStatus,
 )
+from harness.store.scores import best_of
 
 _TRIALS = """
     SELECT trials.*, trial_results.score AS result_score, best_epoch, duration_seconds, peak_memory_bytes,
@@ -136,10 +137,7 @@ class ResultsReader:
     def best_trial(self, eid: int) -> TrialRow | None:
         """Return the finished trial with the best score, of equals the first by index; None without any."""
         target = self.experiment(eid).target
-        finished = self._trials("trials.eid = ? AND status = 'finished'", [eid])
-        sign = 1.0 if target == "max" else -1.0
-        # max() keeps the first of equals, and rows come by trial index.
-        return max(finished, key=lambda trial: sign * _known(trial.score), default=None)
+        return best_of(self._trials("trials.eid = ? AND status = 'finished'", [eid]), target)
 
     def environment(self, trial_id: int) -> TrialEnvironment | None:
         """Return what a trial ran in; None where its process has not said so."""
@@ -217,12 +215,6 @@ class ResultsReader:
 
     def _no_trial(self, trial_id: int) -> StoreError:
         return StoreError(f"trial {trial_id}: not in '{self.path}'; expected one that start_trial returned")
-
-
-def _known(value: float | None) -> float:
-    if value is None:
-        raise StoreError("a finished trial has no score: the results database was changed by hand")
-    return value
 
 
 def _read_epoch(row: Mapping[str, Any]) -> EpochRecord:

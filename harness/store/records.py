@@ -260,6 +260,8 @@ class TestScores:
 
     Attributes:
         epoch: the epoch, from 1, whose weights were scored; None for a baseline
+        model: folder of the saved model that was scored, from the results folder; None for what is not saved as
+            it was scored, a baseline or a model trained for comparison alone, and in results of before schema 6
     """
 
     __test__: ClassVar[bool] = False
@@ -271,6 +273,7 @@ class TestScores:
     macro_f1: float
     predictions: tuple[Prediction, ...] = ()
     epoch: int | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,6 +221,11 @@ CREATE TABLE test_utterances (
 ) WITHOUT ROWID;
 """
 
+# An experiment's point may be saved in several folders: each fitted in another way, or without a modality.
+_MODELS_OF_TEST_SCORES = """
+ALTER TABLE test_scores ADD COLUMN model TEXT;
+"""
+
 
 def create_first_schema(database: Database) -> None:
     """Version 1: experiments, trials and what they wrote, final models, and the test set's openings."""
@@ -252,6 +257,13 @@ def name_experiments_in_views(database: Database) -> None:
     create_views(database)
 
 
+def name_models_of_test_scores(database: Database) -> None:
+    """Version 6: a score on the test set names the saved model that it is of."""
+    drop_views(database)
+    database.executescript(_MODELS_OF_TEST_SCORES)
+    create_views(database)
+
+
 #: Migration *n* (from 1) brings a database from version n - 1 to version n.
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     create_first_schema,
@@ -259,6 +271,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     name_columns_by_table,
     add_replications_and_test_utterances,
     name_experiments_in_views,
+    name_models_of_test_scores,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -11,11 +11,15 @@ _CORPUS = """CASE experiments.is_synthetic WHEN 1 THEN 'synthetic' ELSE
             CASE experiments.corpus_hash WHEN '' THEN 'unknown' ELSE substr(experiments.corpus_hash, 1, 8) END
             END AS corpus"""
 
-_WHOSE = f"experiments.eid, experiments.name AS experiment, {_CORPUS}"
+#: Scores are comparable where corpus, purpose, protocol and target are the same.
+_WHOSE = (
+    f"experiments.eid, experiments.name AS experiment, {_CORPUS}, experiments.kind AS purpose, "
+    "experiments.protocol_name"
+)
 
 VIEWS: Mapping[str, str] = {
     "experiments_overview": f"""
-        SELECT {_WHOSE}, kind, system, protocol_name, status,
+        SELECT {_WHOSE}, system, status, target,
             CASE target WHEN 'max' THEN max(score) ELSE min(score) END AS best_score,
             num_samples AS num_planned, count(trial_id) AS num_attempts,
             coalesce(sum(trials_status = 'finished'), 0) AS num_finished,
@@ -82,7 +86,7 @@ VIEWS: Mapping[str, str] = {
     """,
     "test_results": """
         SELECT opening_id, opened_at, command, test_openings.protocol, test_scores.seed, test_scores.kind, epoch,
-            weighted_accuracy, unweighted_accuracy, macro_f1,
+            weighted_accuracy, unweighted_accuracy, macro_f1, model,
             (SELECT max(is_synthetic) FROM experiments WHERE experiments.eid = test_openings.eid OR
                 (test_openings.eid IS NULL AND experiments.corpus_hash = test_openings.corpus_hash)) AS is_synthetic,
             completed_at, eid, experiments.name AS experiment

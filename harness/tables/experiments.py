@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from harness.corpus.layout import MocapStream
 from harness.errors import HarnessError, unknown_name
 from harness.models.baselines import BASELINES
 from harness.models.systems import SYSTEMS, read_hyperparameters
+from harness.provenance import hash_word_vectors
+from harness.search.identity import hash_identity
 from harness.splits import Protocol, Recordings, read_protocol
 from harness.store.records import ExperimentKind, ExperimentRecord, TrialRow
 from harness.store.results import ResultsStore
@@ -153,13 +154,8 @@ def identity_of(experiment: TableExperiment, settings: TablesSettings, corpus_ha
             "patience": settings.patience,
         }
         if "embedding_dimension" in point and settings.word_vectors is not None:
-            parts["word_vectors"] = [settings.word_vectors.name, settings.word_vectors.stat().st_size]
+            parts["word_vectors"] = hash_word_vectors(settings.word_vectors)
     return parts
-
-
-def hash_identity(parts: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits over an identity."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def hyperparameters_of(experiment: TableExperiment) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.published import TITLES
-from harness.splits import read_protocol
 from harness.scoring.statistics import Spread
+from harness.splits import read_protocol
 from harness.tables.experiments import CorpusFacts, TablesSettings
 from harness.tables.notes import describe_run, describe_table
 from harness.tables.plan import split_of

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.published import COMBINED_SENTENCE, COMBINED_SYSTEM, SINGLE_MODALITY_SENTENCE
+from harness.report.numbers import TOO_NARROW
 from harness.splits import Recordings, read_protocol
-from harness.scoring.statistics import MIN_DIALOGUES
 from harness.tables.experiments import CorpusFacts, TablesSettings
 from harness.tables.plan import COMBINED_TABLE, Row, split_of
 from harness.tables.rows import RowResult
 from harness.tables.splits import SPLIT_SENTENCES, TableSplit
-
-SYNTHETIC_SENTENCE = "This is the synthetic corpus: no score on it is a score on IEMOCAP."
 
 
 def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
@@ -53,9 +52,7 @@ def describe_table(settings: TablesSettings, table: int, results: Sequence[RowRe
         sentences.append(SPLIT_SENTENCES[split])
     estimates = [found for result in results for found in (result.chosen, result.maximum) if found]
     if any(found.interval.is_too_narrow for found in estimates):
-        sentences.append(
-            f"* Fewer than {MIN_DIALOGUES} dialogues: utterances were drawn instead, so the interval is too narrow."
-        )
+        sentences.append(TOO_NARROW)
     for result in results:
         sentences += _describe_missing_inputs(result)
         sentences += result.failures

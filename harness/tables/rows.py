@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
+from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
 from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
 from harness.store.records import Prediction, ScoreKind, TestScores, TrialStatus

@@ -6,7 +6,6 @@ Here alone stand splits that train on part of Session 5, as the paper and its co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +20,7 @@ from harness.splits import (
     search_sessions,
     select_recordings,
 )
+from harness.trainings.parts import Parts
 
 #: Share of the utterances that test. Source: paper, section 3 (random), and its code (by position).
 TEST_SHARE = 0.2
@@ -50,24 +50,6 @@ SPLIT_SENTENCES = {
         "chosen without the test set: the score is that of the best test epoch, and stands in the last column."
     ),
 }
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The utterance ids of one split, each part sorted.
-
-    Attributes:
-        validation: empty where the test set is the validation set too
-    """
-
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-
-    @property
-    def trained_on(self) -> tuple[str, ...]:
-        """What the model that is scored was trained on: train and validation."""
-        return tuple(sorted(self.train + self.validation))
 
 
 def make_parts(split: TableSplit, protocol: Protocol, store: FeatureStore) -> Parts:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.features.store import FeatureStore
-from harness.provenance import user_name
-from harness.store.records import TestOpening
+from harness.sealed_test import record_opening
 from harness.store.results import ResultsStore
 from harness.tables.experiments import (
     CorpusFacts,
@@ -17,11 +15,13 @@ from harness.tables.experiments import (
     describe_experiment,
     hyperparameters_of,
 )
-from harness.tables.interrupts import Interrupts
 from harness.tables.splits import make_parts
-from harness.tables.training import Outcome, Watch, train
-from harness.trainings import Bench, Repeated, TrainingsView
-from harness.trainings import carry_out as carry_out_on
+from harness.tables.training import train
+from harness.trainings.execution import Execution, PlannedExperiment
+from harness.trainings.execution import carry_out as carry_out_on
+from harness.trainings.interrupts import Interrupts
+from harness.trainings.training import Outcome, Watch
+from harness.trainings.view import TrainingsView
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Work:
     interrupts: Interrupts = field(default_factory=Interrupts)
 
 
-def record_opening(
+def record_tables_opening(
     results: ResultsStore, settings: TablesSettings, corpus: CorpusFacts, command: str
 ) -> int:
     """Record that the test session is about to be opened, and return the opening's id.
@@ -51,35 +51,25 @@ def record_opening(
     Args:
         command: what the user typed
     """
-    return results.record_opening(
-        TestOpening(
-            eid=None,
-            command=command,
-            protocol=settings.protocol,
-            corpus_hash=corpus.corpus_hash,
-            seeds=settings.seeds,
-            host=platform.node(),
-            user=user_name(),
-        )
-    )
+    return record_opening(results, command, settings.protocol, corpus.corpus_hash, settings.seeds)
 
 
 def carry_out(work: Work, experiments: Sequence[TableExperiment]) -> int:
-    """Train what is not finished yet, as ``harness.trainings`` does; a trial's index is its seed.
+    """Train what is not finished yet, as ``harness.trainings.execution`` does; a trial's index is its seed.
 
     Returns:
         the number of trainings that failed
     """
-    bench = Bench(work.results, work.view, work.threads, work.opening_id, work.interrupts)
-    return carry_out_on(bench, [_repeat(work, experiment) for experiment in experiments])
+    execution = Execution(work.results, work.view, work.threads, work.opening_id, work.interrupts)
+    return carry_out_on(execution, [_repeat(work, experiment) for experiment in experiments])
 
 
-def _repeat(work: Work, experiment: TableExperiment) -> Repeated:
+def _repeat(work: Work, experiment: TableExperiment) -> PlannedExperiment:
     def train_seed(seed: int, watch: Watch) -> Outcome:
         parts = make_parts(experiment.split, experiment.protocol, work.store)
         return train(experiment, work.settings, seed, watch, work.store, parts)
 
-    return Repeated(
+    return PlannedExperiment(
         title=experiment.title,
         record=describe_experiment(experiment, work.settings, work.corpus),
         point=hyperparameters_of(experiment),

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
 from tests.report.searches import run_search
 from tests.search.searches import environment
 
+COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
 PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
-SYNTHETIC = "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP."
+SYNTHETIC = "This corpus is synthetic: no score on it is a score on IEMOCAP."
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with ResultsStore.open(folder / results / "results.db") as store:
             for name in names:
                 run_search(store, num_trials=2, name=name)
+    with ResultsStore.open(folder / "other results" / "results.db") as store:
+        run_search(store, num_trials=2, name="leaking", kind=ExperimentKind.LEAKS)
     with ResultsStore.open(folder / "real" / "results.db") as store:
         run_search(store, num_trials=2, name="real", is_synthetic=False)
     return folder
@@ -35,7 +39,7 @@ def test_experiments_of_a_folder_are_set_side_by_side(folder: Path) -> None:
     done = compare(folder, "1", "3")
     assert (done.returncode, done.stderr) == (0, "")
     first, second, *_ = done.stdout.splitlines()
-    assert (first, second.strip()) == ("Comparable: the same corpus, protocol and target.", SYNTHETIC)
+    assert (first, second.strip()) == (COMPARABLE, SYNTHETIC)
     for title in ("Side by side", "Differences", "1 minus 3", "best trials, points [95 % interval]"):
         assert title in done.stdout
 
@@ -77,11 +81,16 @@ def test_an_experiment_can_be_named_in_several_ways(folder: Path, arguments: lis
         (["second", "1"], "error: experiment 'second': 2 of that name are in 'results/results.db'; expected the "),
         (["1"], "Error: found 1 experiment(s) to compare; expected two or more of: 1 ('first'), 2 ('second'), 3 "),
         ([], "Error: found 0 experiment(s) to compare; expected two or more of: 1 ('first'), 2 ('second'), 3 "),
+        (
+            ["1", "other results:2"],
+            "error: experiment 2, 'leaking': trainings of `harness leaks`, each with its own split or seed; expected a "
+            "search; `harness leaks` reports them",
+        ),
         (["1", "results:1"], "Error: experiment 1 is named twice; expected different ones."),
         (["1", "nowhere/"], "error: results database 'nowhere/results.db': not found; expected the folder of a "),
         (["1", "no/where:2"], "error: results database 'no/where/results.db': not found; expected the folder of a "),
     ],
-    ids=["number", "two of a name", "one", "none", "twice", "no folder", "no folder with a number"],
+    ids=["number", "two of a name", "one", "none", "no search", "twice", "no folder", "no folder with a number"],
 )
 def test_what_is_not_there_is_one_sentence(folder: Path, arguments: list[str], message: str) -> None:
     done = compare(folder, *arguments)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
 from tests.cli.typed import put_commands
 from tests.store.experiments import an_experiment
@@ -28,6 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with ResultsStore.open(folder / results / "results.db") as store:
             for name in names:
                 store.create_experiment(an_experiment(name=name))
+            if results == "results":
+                store.create_experiment(an_experiment(name="leaking", kind=ExperimentKind.LEAKS))
     return folder
 
 
@@ -78,6 +81,7 @@ def test_another_shell_is_one_sentence(folder: Path) -> None:
         (["harness", "tables", "--systems", "fusion,speech_"], ["fusion,speech_text"]),
         (["harness", "report", "--experiment", ""], ["1", "2"]),
         (["harness", "retrain-best", "other results", "--experiment", ""], ["1", "2", "3"]),
+        (["harness", "watch", "--experiment", ""], ["1", "2", "3"]),
         (["harness", "export", "--what", "t"], ["trials", "test-scores"]),
         (["harness", "compare", "1"], ["1"]),
         (["harness", "compare", "--results", "other results", ""], ["1", "2", "3"]),

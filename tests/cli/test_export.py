@@ -13,7 +13,7 @@ from tests.report.searches import run_search, score_test
 from tests.search.searches import environment
 
 PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
-SYNTHETIC = "The corpus is synthetic, made by this package: no score on it is a score on IEMOCAP.\n"
+SYNTHETIC = "This corpus is synthetic: no score on it is a score on IEMOCAP.\n"
 
 
 def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

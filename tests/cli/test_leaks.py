@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.store.results import ResultsStore
 from tests.cli.leaking import WATCHED, type_command
 from tests.searched import run_small_search
@@ -29,6 +30,7 @@ def test_without_the_flag_no_prepared_file_of_the_test_session_is_opened(folder)
     assert done.returncode == 0, done.stderr
     assert "opened after" not in done.stderr and openings_of(folder) == []
     assert [line.split(",")[0] for line in done.stderr.splitlines()] == [
+        SYNTHETIC_SENTENCE,
         "random split",
         "speaker-disjoint split",
         "session-disjoint split",
@@ -58,7 +60,8 @@ def test_with_it_each_opening_is_on_record_before_a_file_is_touched(folder):
 @pytest.mark.long
 def test_a_second_call_trains_nothing_and_more_seeds_are_added(folder):
     again = type_command(folder, "leaks", "--seeds", "2", "--threads", "1")
-    assert again.returncode == 0 and again.stderr.startswith("4 of 8 trainings were finished before.\n")
+    told = f"{SYNTHETIC_SENTENCE}\n4 of 8 trainings were finished before.\n"
+    assert again.returncode == 0 and again.stderr.startswith(told)
     assert again.stderr.count("seed 2: ") == 4
     assert "2 seeds, each with another draw" in " ".join(again.stdout.split())
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.search.lock import held
 from harness.store.records import ExperimentKind, TrialStatus
 from harness.store.results import ResultsStore
@@ -44,7 +45,8 @@ def test_killed_it_goes_on_and_says_what_was_luck(folder):
 
     done = type_command(folder, "replicate", "--seeds", "3", "--threads", "1", program=WATCHED)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("1 of 3 trainings were finished before.\n") and "opened after" not in done.stderr
+    assert done.stderr.startswith(f"{SYNTHETIC_SENTENCE}\n1 of 3 trainings were finished before.\n")
+    assert "opened after" not in done.stderr
     words = " ".join(done.stdout.split())
     assert "new seed 1" in words and "mean of 3 new seeds" in words
     assert "Best-of-N optimism: The search's best of 2, trial" in words and "3 new seeds of the same point" in words
@@ -56,7 +58,7 @@ def test_killed_it_goes_on_and_says_what_was_luck(folder):
     checked = type_command(folder, "check", "--results", "results")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
     again = type_command(folder, "replicate", "--seeds", "3", "--threads", "1")
-    assert (again.returncode, again.stderr) == (0, "3 of 3 trainings were finished before.\n")
+    assert (again.returncode, again.stderr) == (0, f"{SYNTHETIC_SENTENCE}\n3 of 3 trainings were finished before.\n")
 
 
 @pytest.mark.parametrize(

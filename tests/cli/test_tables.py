@@ -81,7 +81,7 @@ def test_the_tables_are_printed_with_published_figures_beside_ours(made):
 def test_synthetic_data_is_called_so_and_the_published_column_other_data(made):
     assert made.stdout.splitlines()[:3] == [
         "Protocol 'paper', 2 seeds, one epoch; Session 5 tests where a split is by session.",
-        "This is the synthetic corpus: no score on it is a score on IEMOCAP.",
+        "This corpus is synthetic: no score on it is a score on IEMOCAP.",
         "The published column speaks of other data: the complete IEMOCAP, where this corpus is synthetic.",
     ]
 

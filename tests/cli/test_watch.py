@@ -179,7 +179,7 @@ def test_a_search_whose_controller_is_killed_is_told_as_run_by_nobody(folder: Pa
         kill(aup)
         printed, errors = watched.communicate(timeout=30)
     assert (watched.returncode, errors) == (1, "")
-    assert printed.splitlines()[-1] == "Nobody runs this experiment; `aup experiment.json` goes on with it."
+    assert printed.splitlines()[-1] == "Nobody runs this experiment; `aup` with its file goes on with it."
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,10 @@ def test_every_kind_and_pair_is_counted_and_nothing_is_found_where_nothing_is():
 )
 def test_what_is_planted_between_validation_and_test_is_found_there_alone(planted, expected):
     found = shared_in({**APART, Part.TEST: [*APART[Part.TEST], planted]})
-    assert {shared for shared, _, _ in found} == expected
-    assert all(pair == (Part.VALIDATION, Part.TEST) for _, *pair in map(list, found) for pair in [tuple(pair)])
-    assert all(num_utterances == 1 for _, num_utterances in found.values())
+    there = (Part.VALIDATION, Part.TEST)
+    assert {key: num_utterances for key, (_, num_utterances) in found.items()} == {
+        (shared, *there): 1 for shared in expected
+    }
 
 
 def test_the_affected_utterances_are_of_the_second_part():

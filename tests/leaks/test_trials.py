@@ -12,7 +12,7 @@ from harness.best_point import BestPoint, find_best_point
 from harness.corpus.utterances import parse_utterance_id, script_of
 from harness.features.gathered import Features
 from harness.leak_splits import LeakSplit
-from harness.leaks.trials import LeaksPlan, plan_experiments, record_opening
+from harness.leaks.trials import LeaksPlan, plan_experiments, record_leaks_opening
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.report.follow_ups import read_leaks
 from harness.search.results_check import look_through
@@ -20,8 +20,8 @@ from harness.splits import PROTOCOLS
 from harness.store.checks import ResultsInspector
 from harness.store.records import ExperimentKind, ScoreKind
 from harness.store.results import ResultsStore
-from harness.tables.training import Watch
-from harness.trainings import Bench, carry_out
+from harness.trainings.execution import Execution, carry_out
+from harness.trainings.training import Watch
 from harness.trial_spec import TrialSpec
 from tests.invented_features import SETTINGS, invent_features
 from tests.searched import run_small_search
@@ -39,9 +39,9 @@ def results_dir(tmp_path_factory):
 def carry_out_leaks(results, results_dir, num_seeds, opens_test=False):
     best = find_best_point(results, results_dir, None)
     plan = LeaksPlan(best, best.open_features(), num_seeds, opens_test)
-    opening_id = record_opening(plan, results, "harness leaks --test") if opens_test else None
+    opening_id = record_leaks_opening(plan, results, "harness leaks --test") if opens_test else None
     view = Recorder()
-    return carry_out(Bench(results, view, 1, opening_id), plan_experiments(plan)), view, plan, opening_id
+    return carry_out(Execution(results, view, 1, opening_id), plan_experiments(plan)), view, plan, opening_id
 
 
 def test_without_the_test_session_every_split_scores_the_same_utterances_on_validation(results_dir):

@@ -1,12 +1,15 @@
 import math
+from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ShapeError
-from harness.scoring.significance import exact_p_value, mcnemar_test, paired_bootstrap
+from harness.scoring.significance import bootstrap_over_draws, exact_p_value, mcnemar_test, paired_bootstrap
+from harness.store.records import Prediction
 from tests.scored import answer_dialogues, whole_test_sets
 
 
@@ -139,3 +142,62 @@ def test_a_model_is_never_better_than_itself(seeds) -> None:
     found = paired_bootstrap(seeds, seeds, num_resamples=100)
     assert (found.difference, found.interval.low, found.interval.high, found.share_above) == (0, 0, 0, 0)
     assert mcnemar_test(seeds[0], seeds[0]).p_value == 1.0
+
+
+def draw_of(number: int, right: list[list[bool]]) -> list[Prediction]:
+    """The dialogues of one draw, of a speaker of its own."""
+    return [
+        replace(each, utterance_id=each.utterance_id.replace("Ses05", f"Ses0{1 + number % 5}"))
+        for each in answer_dialogues(right)
+    ]
+
+
+def test_the_difference_over_draws_is_that_of_all_utterances() -> None:
+    sizes = (6, 12)
+    first = [draw_of(number, [[True, True]] * size) for number, size in enumerate(sizes)]
+    second = [draw_of(0, [[True, False]] * 6), draw_of(1, [[True, True]] * 12)]
+    found = bootstrap_over_draws(first, second)
+    assert found.difference == pytest.approx(6 / 36)
+    # Two draws of half and of none: each resample takes the first never, once or twice.
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.0, 0.5))
+    assert (found.interval.drawn, found.interval.is_too_narrow) == ("draws and dialogues", False)
+
+
+def test_draws_that_agree_within_and_differ_between_widen_the_interval_that_dialogues_alone_give() -> None:
+    first = [draw_of(number, [[is_right] * 2] * 8) for number, is_right in enumerate([True, True, True, False])]
+    second = [draw_of(number, [[not is_right] * 2] * 8) for number, is_right in enumerate([True, True, True, False])]
+    over_dialogues = paired_bootstrap([sum(first, [])], [sum(second, [])]).interval
+    over_draws = bootstrap_over_draws(first, second).interval
+    assert over_dialogues.low > 0.1 and over_draws.low <= -0.5
+
+
+def test_one_draw_is_too_narrow_and_few_dialogues_are_drawn_by_utterance() -> None:
+    one = bootstrap_over_draws([draw_of(0, [[True]] * 12)], [draw_of(0, [[False]] * 12)]).interval
+    assert (one.drawn, one.is_too_narrow) == ("dialogues", True)
+    few = [[draw_of(number, [[is_right, True]] * 2) for number in range(2)] for is_right in (True, False)]
+    found = bootstrap_over_draws(*few).interval
+    assert (found.drawn, found.is_too_narrow) == ("draws and utterances", True)
+
+
+def test_unequal_numbers_of_draws_are_refused() -> None:
+    for first, second in (([], []), ([draw_of(0, [[True]])], [])):
+        with pytest.raises(ShapeError, match="^bootstrap over draws: found "):
+            bootstrap_over_draws(first, second)
+
+
+def test_the_interval_over_draws_misses_no_gain_about_as_often_as_it_says() -> None:
+    """Two ways that are equally good, each draw with its own luck: an interval over dialogues alone misses 0 often."""
+    generator = np.random.default_rng(5)
+    missed = {"draws": 0, "dialogues": 0}
+    for _ in range(200):
+        pairs = []
+        for number in range(6):
+            luck = generator.normal(0, 0.08, size=2)
+            pairs.append([draw_of(number, (generator.random((8, 6)) < 0.6 + of_way).tolist()) for of_way in luck])
+        first, second = ([pair[way] for pair in pairs] for way in (0, 1))
+        over_draws = bootstrap_over_draws(first, second, num_resamples=400).interval
+        pooled = [[each for of_draw in way for each in of_draw] for way in (first, second)]
+        over_dialogues = paired_bootstrap([pooled[0]], [pooled[1]], num_resamples=400).interval
+        missed["draws"] += not over_draws.low <= 0 <= over_draws.high
+        missed["dialogues"] += not over_dialogues.low <= 0 <= over_dialogues.high
+    assert missed["draws"] <= 0.08 * 200 < missed["dialogues"], missed

@@ -1,7 +1,7 @@
 """Datasette is told of every table, view and column, by a file of ours alone."""
 
 import json
-import sqlite3
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from harness.store.metadata import COLUMNS, TABLES
 from harness.store.results import ResultsStore
 from harness.store.views import VIEWS
 from tests.store.experiments import an_experiment
+from tests.store.test_schema import write_version
 
 
 def read_yaml(text: str) -> dict[str, Any]:
@@ -94,9 +95,8 @@ def test_an_older_database_gets_one_when_it_is_brought_up_to_date(results_path: 
     (results_path.parent / "metadata.yaml").unlink()
     ResultsStore.open(results_path).close()
     assert not (results_path.parent / "metadata.yaml").exists()
-    older = sqlite3.connect(results_path)
-    older.execute("PRAGMA user_version = 4")
-    older.close()
+    shutil.rmtree(results_path.parent)
+    write_version(results_path, 4)
     ResultsStore.open(results_path).close()
     assert "trials_overview" in tables_of(results_path)
 
@@ -124,3 +124,10 @@ def test_the_file_is_yaml(store: ResultsStore, results_path: Path) -> None:
     text = (results_path.parent / "metadata.yaml").read_text("utf-8")
     assert yaml.safe_load(text) == read_yaml(text)
     assert set(TABLES) < set(yaml.safe_load(text)["databases"]["results"]["tables"])
+
+
+def test_rankings_say_what_scores_are_comparable(store: ResultsStore, results_path: Path) -> None:
+    described = tables_of(results_path)
+    for view in ("experiments_overview", "best_trials"):
+        said = described[view]["description_html"]
+        assert "comparable where corpus, protocol, target, purpose and split are the same" in said

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.names import NamedExperiment, name_experiments
+from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
 from tests.store.experiments import an_experiment
 
@@ -11,7 +12,13 @@ from tests.store.experiments import an_experiment
 def test_experiments_are_named_oldest_first(store: ResultsStore, results_path: Path) -> None:
     store.create_experiment(an_experiment())
     store.create_experiment(an_experiment(name="speech", system="speech4"))
-    expected = [NamedExperiment(1, "fusion search", "fusion"), NamedExperiment(2, "speech", "speech4")]
+    store.create_experiment(an_experiment(name="leaking", kind=ExperimentKind.LEAKS))
+    expected = [
+        NamedExperiment(1, "fusion search", "fusion"),
+        NamedExperiment(2, "speech", "speech4"),
+        NamedExperiment(3, "leaking", "fusion", "leaks"),
+    ]
+    assert [one.is_search for one in expected] == [True, True, False]
     assert name_experiments(results_path) == expected
 
 

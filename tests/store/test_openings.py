@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,11 @@ def test_opening_without_an_experiment_is_synthetic_where_its_corpus_is(
     store.record_opening(an_opening(None, corpus_hash=corpus_hash))
     (opening,) = store.openings()
     assert opening.is_synthetic is (True if corpus_hash == "c0ffee" else None)
+
+
+def test_a_score_names_the_saved_model_that_it_is_of(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
+    store.record_test_scores(opening_id, replace(scores(1), model="models/a"))
+    store.record_test_scores(opening_id, scores(2))
+    (opening,) = store.openings()
+    assert [score.model for score in opening.scores] == ["models/a", None]

@@ -136,6 +136,15 @@ def test_views_of_the_fourth_schema_say_whose_trials_they_show_afterwards(result
         assert (best["experiment"], best["corpus"], best["place"], best["score"]) == ("search", "search", 1, 0.5)
 
 
+def test_scores_of_the_fifth_schema_name_no_model_afterwards(results_path: Path) -> None:
+    write_version(results_path, 5)
+    with ResultsStore.open(results_path) as store:
+        (row,) = store._database.query("SELECT * FROM test_scores")
+        assert (row["model"], row["seed"]) == (None, 1)
+        (shown,) = store._database.query("SELECT * FROM test_results")
+        assert shown["model"] is None
+
+
 def test_opening_a_current_database_changes_nothing(results_path: Path) -> None:
     ResultsStore.open(results_path).close()
     before = results_path.read_bytes()

@@ -104,3 +104,15 @@ def test_scores_of_the_tables_are_shown_with_their_system(filled: ResultsStore) 
     (row,) = rows(filled, "trial_test_results")
     assert (row["command"], row["system"], row["seed"], row["weighted_accuracy"]) == ("tables", "speech4", 3, 0.6)
     assert row["kind"] == "maximum over test epochs (optimistic)"
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["experiments_overview", "trials_overview", "best_trials", "learning_curves", "validation_confusion"],
+)
+def test_every_score_stands_beside_what_it_is_comparable_with(filled: ResultsStore, view: str) -> None:
+    found = rows(filled, view)
+    assert found
+    assert {(row["corpus"], row["purpose"], row["protocol_name"]) for row in found} == {
+        ("synthetic", "search", "paper")
+    }

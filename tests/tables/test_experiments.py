@@ -3,13 +3,13 @@
 import pytest
 
 from harness.errors import HarnessError
+from harness.search.identity import hash_identity
 from harness.splits import PROTOCOLS, read_protocol
 from harness.store.records import ExperimentKind
 from harness.tables.experiments import (
     TableExperiment,
     check_settings,
     describe_experiment,
-    hash_identity,
     identity_of,
 )
 from harness.tables.splits import TableSplit
@@ -66,6 +66,13 @@ def test_a_file_of_vectors_changes_the_systems_that_read_it(settings, vectors):
     assert identity(TEXT, with_vectors) != identity(TEXT, settings())
     assert identity(OWN_VECTORS, with_vectors) == identity(OWN_VECTORS, settings())
     assert identity(BASELINE, with_vectors) == identity(BASELINE, settings())
+
+
+def test_other_vectors_of_the_same_name_and_size_are_another_experiment(settings, vectors):
+    before, content = identity(TEXT, settings(word_vectors=vectors)), vectors.read_bytes()
+    vectors.write_bytes(content.replace(b"1", b"2"))
+    assert vectors.stat().st_size == len(content) and vectors.read_bytes() != content
+    assert identity(TEXT, settings(word_vectors=vectors)) != before
 
 
 def test_more_seeds_and_other_rows_change_nothing(settings):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from harness.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
-from harness.splits import Recordings
 from harness.scoring.statistics import Interval, mean_and_spread
+from harness.splits import Recordings
 from harness.tables.export import to_json
 from harness.tables.notes import describe_run, describe_table
 from harness.tables.plan import plan_rows
@@ -41,7 +41,7 @@ def result_of(settings, table, name, **changes):
             True,
             ("one",),
             [
-                "This is the synthetic corpus: no score on it is a score on IEMOCAP.",
+                "This corpus is synthetic: no score on it is a score on IEMOCAP.",
                 "The published column speaks of other data: the complete IEMOCAP, where this corpus is synthetic.",
             ],
         ),
@@ -92,7 +92,7 @@ def test_what_is_missing_or_failed_is_told_below_its_table(settings):
         ),
     ]
     assert describe_table(asked, 3, results)[1:] == [
-        "* Fewer than 10 dialogues: utterances were drawn instead, so the interval is too narrow.",
+        "* Fewer than 10 dialogues: utterances are drawn instead, so this interval is too narrow.",
         "text1, Session 5, seed 1: diverged: nan",
         "Text_Model2 (text2): not trained, for the corpus has no text.",
         "TF-IDF, logistic regression (text_logistic): of 40 utterances 2 have no text; the classes' shares of the "

@@ -9,8 +9,9 @@ from harness.splits import PROTOCOLS
 from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.experiments import TableExperiment
 from harness.tables.splits import TableSplit, make_parts
-from harness.tables.training import Watch, cause_of, train
+from harness.tables.training import train
 from harness.training import Diverged
+from harness.trainings.training import Watch, cause_of
 
 
 @pytest.fixture

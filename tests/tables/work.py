@@ -2,7 +2,7 @@
 
 from harness.tables.plan import distinct_experiments, plan_rows
 from harness.tables.rows import TablesReader, lacking_modalities
-from harness.tables.trials import Work, carry_out, record_opening
+from harness.tables.trials import Work, carry_out, record_tables_opening
 
 
 class Recorder:
@@ -31,7 +31,7 @@ class Recorder:
 def carry_out_rows(settings, facts, store, results, stop_at=None):
     """Return the number of failures and what the view was told."""
     view = Recorder(stop_at)
-    opening_id = record_opening(results, settings, facts, "harness tables")
+    opening_id = record_tables_opening(results, settings, facts, "harness tables")
     work = Work(settings, facts, store, results, view, opening_id, threads=1)
     experiments = [
         found for found in distinct_experiments(plan_rows(settings)) if not lacking_modalities(store, found.name)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from harness.tables.interrupts import Interrupts
+from harness.trainings.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

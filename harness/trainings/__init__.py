@@ -1,0 +1,1 @@
+"""Trainings that a command carries out in its own process, each a trial in results.db."""

@@ -1,0 +1,113 @@
+"""`harness retrain-best` as it is typed: each opening is on record before a test file is touched, and each card is of
+its own model."""
+
+import pytest
+
+from harness.saved_model import ModelRecord
+from harness.store.records import ScoreKind
+from harness.store.results import ResultsStore
+from tests.cli.leaking import WATCHED, type_command
+from tests.searched import SMALL_FUSION, run_small_search
+
+# Every command starts TensorFlow.
+pytestmark = pytest.mark.timeout(300)
+
+UNSCORED = "No score of these models is on record."
+FEW = ("--seeds", "1", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("the reader's own")
+    run_small_search(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    made = tmp_path_factory.mktemp("as published")
+    run_small_search(made, protocol="published-code", max_epochs=3)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory):
+    made = tmp_path_factory.mktemp("a fusion")
+    run_small_search(made, system="speech_text", points=[SMALL_FUSION, {**SMALL_FUSION, "adamlr": 0.02}])
+    return made
+
+
+def retrain(folder, *words):
+    """Return what was printed, the counts of openings at which test files were opened, and the models' folder."""
+    done = type_command(folder, "retrain-best", *words, *FEW, program=WATCHED)
+    assert done.returncode == 0, done.stderr
+    counts = {line for line in done.stderr.splitlines() if line.startswith("opened after")}
+    _, _, saved = done.stdout.rpartition("Saved to ")
+    return " ".join(done.stdout.split()), counts, folder / saved.strip()
+
+
+def openings_of(folder):
+    with ResultsStore.open_readonly(folder / "results" / "results.db") as results:
+        return results.openings()
+
+
+def card_of(models):
+    return (models / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_flag_none_is(folder):
+    words, counts, models = retrain(folder)
+    assert counts == set() and openings_of(folder) == []
+    assert "for 1 epoch, the number that validation chose, with 1 seed." in words or "for 2 epochs" in words
+    words, counts, again = retrain(folder, "--test")
+    assert counts == {"opened after 1"} and again == models
+    (opening,) = openings_of(folder)
+    assert opening.completed_at is not None and opening.command == "harness retrain-best --test --seeds 1 --threads 1"
+    of_model = {score.model for score in opening.scores if not score.kind.is_baseline}
+    assert of_model == {f"models/{models.name}"}
+    assert {score.model for score in opening.scores if score.kind.is_baseline} == {None}
+    assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
+    assert "Every opening of the test session" in words and "synthetic" in words
+
+
+@pytest.mark.long
+def test_models_fitted_with_the_test_session_open_are_told_from_those_that_were_not(published):
+    words, counts, opened = retrain(published, "--test")
+    assert counts == {"opened after 1"}
+    assert "for 3 epochs with 1 seed, the test session open: protocol 'published-code' scores every epoch" in words
+    assert "it scored their every epoch" in words and "scored each of these models once" not in words
+    words, counts, sealed = retrain(published)
+    assert counts == set() and sealed != opened and "the number that validation chose, with 1 seed." in words
+    assert ModelRecord.read(opened).is_fitted_on_test and not ModelRecord.read(sealed).is_fitted_on_test
+    assert "### What it scored" in card_of(opened)
+    assert UNSCORED in card_of(sealed) and "maximum over test epochs" not in card_of(sealed)
+    (opening,) = openings_of(published)
+    assert {score.kind for score in opening.scores if not score.kind.is_baseline} == {
+        ScoreKind.VALIDATION_CHOSEN,
+        ScoreKind.TEST_MAXIMUM,
+    }
+
+
+@pytest.mark.long
+def test_scores_without_one_modality_stand_on_no_card_of_models_without_another(fusion):
+    _, counts, without_speech = retrain(fusion, "--without", "speech", "--test")
+    assert counts == {"opened after 1"}
+    _, counts, without_text = retrain(fusion, "--without", "text")
+    assert counts == set() and without_text != without_speech
+    assert "### What it scored" in card_of(without_speech)
+    assert UNSCORED in card_of(without_text) and "### What it scored" not in card_of(without_text)
+
+
+@pytest.mark.long
+def test_branches_under_the_published_code_are_trained_with_the_test_session_sealed(tmp_path):
+    run_small_search(tmp_path, "published-code", system="speech_text", points=[SMALL_FUSION, SMALL_FUSION])
+    _, counts, opened = retrain(tmp_path, "--test")
+    assert counts == {"opened after 1"}
+    _, counts, variant = retrain(tmp_path, "--without", "speech", "--test")
+    # Of the two openings: the first one's models are not touched by the second.
+    assert counts == {"opened after 2"} and ModelRecord.read(opened).is_fitted_on_test
+    assert not ModelRecord.read(variant).is_fitted_on_test
+    (whole,) = [path for path in opened.parent.iterdir() if path not in (opened, variant)]
+    assert not ModelRecord.read(whole).is_fitted_on_test
+    checked = type_command(tmp_path, "check", "--results", "results")
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
