@@ -94,6 +94,7 @@ class PlainView:
         self._experiment_path = experiment_path
         self._steps_shown: dict[str, int] = {}
         self._best: tuple[float, int] | None = None
+        self._began: dict[int, float] = {}
         self._pace = _Pace()
         self._seconds_left: Seconds | None = None
 
@@ -142,7 +143,9 @@ class PlainView:
         """Print what the trial came to, and the best so far."""
         if outcome.status is not TrialStatus.STOPPED:
             self._ended.add(trial.trial_index)
-        self._took += list_durations([self._store.trial(trial.trial_id)])
+        began = self._began.pop(trial.trial_id, None)
+        if began is not None and outcome.status is TrialStatus.FINISHED:
+            self._took.append(time.monotonic() - began)
         if outcome.score is None:
             self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
             return
@@ -180,6 +183,7 @@ class PlainView:
     def _begin_trial(self, trial: TrialJob) -> None:
         # Another attempt: what ended before was not the trial's end.
         self._ended.discard(trial.trial_index)
+        self._began[trial.trial_id] = time.monotonic()
 
     def _rank(self, scored: tuple[float, int]) -> tuple[float, int]:
         """Order (score, trial index) by what the target calls better; of equals the first trial."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,11 @@ def end_started() -> None:
                 stream.close()
 
 
-def start_aup(path: Path, *options: str, **settings: Any) -> subprocess.Popen[str]:
-    """Start `aup` as a user does, in a process group of its own."""
-    command = [sys.executable, "-c", "from harness.cli.aup import main; main()", str(path), *options]
+def start_aup(
+    path: Path, *options: str, before: Sequence[str] = (), **settings: Any
+) -> subprocess.Popen[str]:
+    """Start `aup` as a user does, with what is typed before it, in a process group of its own."""
+    command = [*before, sys.executable, "-c", "from harness.cli.aup import main; main()", str(path), *options]
     process: subprocess.Popen[str] = subprocess.Popen(
         command,
         **{

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
+import shlex
+import sys
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.corpus.utterances import Seconds
@@ -36,18 +42,21 @@ async def open_scheduler(
     if settings.scheduler is not None:
         yield settings.scheduler
         return
-    if settings.num_local is not None:
-        made = _local_cluster(settings.num_local, settings)
-    else:
-        assert settings.job_queue is not None
-        made = _queued_cluster(settings.job_queue, settings, complain)
-    async with made as cluster:
-        if settings.job_queue is not None:
-            num_processes = int(settings.job_queue.options.get("processes", 1))
-            num_jobs = settings.job_queue.num_jobs or -(-num_parallel // num_processes)
+    queue = settings.job_queue
+    if queue is None:
+        assert settings.num_local is not None
+        async with _local_cluster(settings.num_local, settings) as cluster:
+            yield cluster
+        return
+    num_jobs = queue.num_jobs or -(-num_parallel // int(queue.options.get("processes", 1)))
+    shared = os.path.expanduser(os.path.expandvars(queue.options.get("shared_temp_directory") or os.getcwd()))
+    with TemporaryDirectory(prefix=".harness-", dir=shared, ignore_cleanup_errors=True) as folder:
+        # Without certificates anyone who reaches this machine could have the workers run anything.
+        tls = settings.tls or _make_certificate(Path(folder))
+        async with _queued_cluster(queue, settings.resources, tls, complain) as cluster:
             # Not scale(): a job that comes to the end of its time is asked for again.
             cluster.adapt(minimum_jobs=num_jobs, maximum_jobs=num_jobs)
-        yield cluster
+            yield cluster
 
 
 def security_of(tls: TLSFiles | None) -> Any:
@@ -86,22 +95,50 @@ def _local_cluster(num_workers: int, settings: ClusterSettings) -> Any:
     )
 
 
-def _queued_cluster(queue: JobQueue, settings: ClusterSettings, complain: Callable[[Exception], None]) -> Any:
-    options: dict[str, Any] = {"processes": 1, **queue.options}
-    if settings.resources:
-        asked = " ".join(f"{name}={amount:g}" for name, amount in settings.resources.items())
-        options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--resources", asked]
-    if settings.tls is not None:
-        options |= {"security": security_of(settings.tls), "protocol": "tls://"}
+def _make_certificate(folder: Path) -> TLSFiles:
+    """Make a certificate of its own authority where the workers of a batch system find it."""
+    from distributed.security import Security
+
+    made = Security.temporary()
+    tls = TLSFiles(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    tls.ca_file.write_text(made.tls_ca_file)
+    tls.cert.write_text(made.tls_worker_cert)
+    tls.key.touch(0o600)
+    tls.key.write_text(made.tls_worker_key)
+    return tls
+
+
+def _queued_cluster(
+    queue: JobQueue, resources: Mapping[str, float], tls: TLSFiles, complain: Callable[[Exception], None]
+) -> Any:
+    # A shell reads the workers' command.
+    options: dict[str, Any] = {"processes": 1, "python": shlex.quote(sys.executable), **queue.options}
+    if resources:
+        asked = " ".join(f"{name}={amount:g}" for name, amount in resources.items())
+        options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--resources", shlex.quote(asked)]
     made = cluster_class(queue.kind)
-    job_cls = _complaining(made.job_cls, complain)
-    return made(n_workers=0, asynchronous=True, silence_logs="critical", job_cls=job_cls, **options)
+    return made(
+        n_workers=0,
+        asynchronous=True,
+        silence_logs="critical",
+        job_cls=_job_class(made.job_cls, complain),
+        security=security_of(tls),
+        protocol="tls://",
+        **options,
+    )
 
 
-def _complaining(job_cls: Any, complain: Callable[[Exception], None]) -> Any:
-    """Return a job that tells of its refusal; Dask only asks again, for as long as it lives."""
+def _job_class(job_cls: Any, complain: Callable[[Exception], None]) -> Any:
+    """Return a job that tells of its refusal, where Dask only asks again, and whose certificates may lie anywhere."""
 
-    class ComplainingJob(job_cls):  # type: ignore[misc]
+    class OurJob(job_cls):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, security: Any = None, **options: Any) -> None:
+            if security is not None:
+                security = copy.copy(security)
+                for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+                    setattr(security, name, shlex.quote(getattr(security, name)))
+            super().__init__(*arguments, security=security, **options)
+
         async def start(self) -> None:
             try:
                 await super().start()
@@ -109,7 +146,7 @@ def _complaining(job_cls: Any, complain: Callable[[Exception], None]) -> Any:
                 complain(error)
                 raise
 
-    return ComplainingJob
+    return OurJob
 
 
 def _be_quiet() -> None:

@@ -268,10 +268,13 @@ class HarnessDaskManager(TrialResourceManager):
         )
 
     def _describe_loss(self, cause: str) -> str:
+        cluster = self.context.settings.cluster
+        has_tls = cluster is not None and cluster.tls is not None
+        certificates = ", with certificates of the same authority" if has_tls else ""
         return (
             f"experiment {self.context.settings.name!r}: its Dask scheduler cannot be reached ({cause}); expected "
-            "one as the key cluster of the experiment file says; what was recorded before is safe: start again "
-            "when it is there"
+            f"one as the key cluster of the experiment file says{certificates}; what was recorded before is safe: "
+            "start again when it is there"
         )
 
 

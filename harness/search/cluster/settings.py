@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
-from harness.errors import ExperimentFileError
+from harness.errors import ExperimentFileError, one_line
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.cluster.job_queues import JOB_QUEUES, check_options
 from harness.search.experiment_keys import ExperimentKeys
@@ -150,7 +151,14 @@ def _read_tls(keys: ExperimentKeys) -> TLSFiles | None:
         if path is None or not os.path.isfile(path):
             raise keys.error(f"cluster.tls.{key}", "is missing" if path is None else f"is '{path}'", "a PEM file")
         paths[key] = path
-    return TLSFiles(**paths)
+    tls = TLSFiles(**paths)
+    try:
+        ssl.create_default_context(cafile=tls.ca_file).load_cert_chain(tls.cert, tls.key, password="")
+    except (OSError, ValueError) as error:
+        found = f"is {keys.section('cluster.tls')}, of which OpenSSL says: {one_line(error)}"
+        expected = "certificates in PEM, and the key that belongs to cert, without a password"
+        raise keys.error("cluster.tls", found, expected) from error
+    return tls
 
 
 def _read_resources(keys: ExperimentKeys) -> dict[str, float]:

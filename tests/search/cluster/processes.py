@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,10 +25,19 @@ def free_port() -> int:
 class DaskProcesses:
     """A scheduler at an address that stays, and workers that may come and go; all are ended with the block."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "127.0.0.1", tls: Sequence[str] = (), before: Sequence[str] = ()
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            tls: options of both commands
+            before: typed before each command; may be changed between two
+        """
         self.folder = folder
+        self.host, self.tls, self.before = host, tls, before
         self.port = free_port()
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{'tls' if tls else 'tcp'}://{host}:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
@@ -39,7 +49,8 @@ class DaskProcesses:
             end(process)
 
     def start_scheduler(self, *options: str, **added: str) -> None:
-        given = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", "--no-show"]
+        host = f"tls://{self.host}" if self.tls else self.host
+        given = ["--host", host, "--port", str(self.port), "--no-dashboard", "--no-show"]
         self.scheduler = self._start("scheduler", *given, *options, **added)
         wait_until(self._answers)
 
@@ -54,10 +65,11 @@ class DaskProcesses:
         return worker
 
     def _start(self, *arguments: str, **added: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{arguments[0]}.log").open("ab")
+        name = "scheduler" if arguments[0] == "scheduler" else f"worker {len(self.workers)}"
+        log = (self.folder / f"{name}.log").open("ab")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments],
+                [*self.before, sys.executable, "-m", "dask", *arguments, *self.tls],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -66,8 +78,12 @@ class DaskProcesses:
             )
 
     def _answers(self) -> bool:
+        tried = f"import socket; socket.create_connection(({self.host!r}, {self.port}), timeout=1)"
+        if self.before:
+            command = [*self.before, sys.executable, "-c", tried]
+            return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True

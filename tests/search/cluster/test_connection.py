@@ -1,6 +1,8 @@
 """Clusters that a search makes for itself: in use at once, and gone with it."""
 
+import asyncio
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ import psutil
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster.connection import security_of
-from harness.search.cluster.settings import TLSFiles
+from harness.search.cluster import connection
+from harness.search.cluster.connection import open_scheduler, security_of
+from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
 from tests.search.promises import check_books, finish
@@ -91,6 +94,38 @@ def queue_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     jobqueue = pytest.importorskip("dask_jobqueue.local")
     for module in ("job_queues", "connection"):
         monkeypatch.setattr(f"harness.search.cluster.{module}.cluster_class", lambda kind: jobqueue.LocalCluster)
+
+
+def test_a_shell_reads_the_workers_command_and_nothing_in_it_falls_apart(tmp_path: Path) -> None:
+    slurm = pytest.importorskip("dask_jobqueue.slurm")
+    job_class = connection._job_class(slurm.SLURMJob, lambda error: None)
+    security = security_of(TLSFiles(tmp_path / "c a.pem", tmp_path / "it's.pem", tmp_path / "key.pem"))
+    options = {"scheduler": "tls://host:1", "name": "one", "cores": 1, "memory": "1GB", "security": security}
+    words = shlex.split(job_class(**options).job_script().splitlines()[-1])
+    given = [words[words.index(option) + 1] for option in ("--tls-ca-file", "--tls-cert", "--tls-key")]
+    assert given == [str(tmp_path / name) for name in ("c a.pem", "it's.pem", "key.pem")]
+    assert security.tls_ca_file == str(tmp_path / "c a.pem")
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_a_batch_systems_workers_have_certificates_of_their_own_and_every_resource(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    queue = JobQueue("slurm", 1, {"cores": 1, "memory": "1GB"})
+    settings = ClusterSettings(job_queue=queue, resources={"GPU": 1, "LICENCE": 2})
+
+    async def look() -> tuple[str, str]:
+        async with open_scheduler(settings, 1, lambda error: None) as cluster:
+            kept = [path.stat().st_mode & 0o777 for path in folder.glob(".harness-*")]
+            assert kept == [0o700]
+            return cluster.scheduler_address, cluster.job_script()
+
+    address, script = asyncio.run(look())
+    assert address.startswith("tls://")
+    words = shlex.split(script.splitlines()[-1])
+    assert words[words.index("--resources") + 1] == "GPU=1 LICENCE=2"
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.usefixtures("queue_of_this_machine")

@@ -20,15 +20,18 @@ from harness.search.experiment_file import read_experiment_file
 from harness.search.identity import identity_of
 from tests.search.searches import SCORES_X, search, write_experiment
 
-pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+security = pytest.importorskip("distributed.security", reason="the extra 'cluster' is not installed")
 
 ORIGIN = "experiment file 'experiment.json'"
 TLS = {"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
 
 
 def read(folder: Path, cluster: Any, **changes: Any) -> ClusterSettings:
-    for name in TLS.values():
-        (folder / name).touch()
+    made = security.Security.temporary()
+    for name, content in zip(TLS.values(), (made.tls_ca_file, made.tls_client_cert, made.tls_client_key), strict=True):
+        (folder / name).write_text(content)
+    (folder / "other.pem").write_text(security.Security.temporary().tls_client_key)
+    (folder / "empty.pem").touch()
     path = write_experiment(folder, SCORES_X, **{"resource": "dask", "cluster": cluster, **changes})
     settings = read_experiment_file(path).cluster
     assert settings is not None
@@ -74,6 +77,8 @@ def test_a_batch_system_gets_its_options_and_more_patience(folder: Path) -> None
         ({"scheduler": "tcp://h:1", "tls": TLS}, "cluster.scheduler is 'tcp://h:1' beside tls; expected tls://"),
         ({"local": 1, "tls": {"cert": "cert.pem", "key": "key.pem"}}, "cluster.tls.ca_file is missing; expected a"),
         ({"local": 1, "tls": {**TLS, "key": "no.pem"}}, "no.pem'; expected a PEM file"),
+        ({"local": 1, "tls": {**TLS, "key": "other.pem"}}, "key values mismatch"),
+        ({"local": 1, "tls": {**TLS, "ca_file": "empty.pem"}}, "of which OpenSSL says: "),
         ({"local": 1, "tls": {**TLS, "password": "x"}}, "cluster.tls: unknown key 'password'"),
         ({"slurm": {"jobs": 0}}, "cluster.slurm.jobs is 0; expected a whole number from 1 to 1024"),
         ({"slurm": {"core": 1}}, "cluster.slurm: unknown key 'core'; expected 'cores'"),

@@ -1,7 +1,6 @@
 """Slurm itself, on one node: its jobs run the trials, and are given back."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +57,7 @@ def on_slurm(tmp_path: Path, **options: Any) -> dict[str, Any]:
     options = {"cores": 1, "memory": "1GB", "walltime": "00:10:00", "jobs": 2, **options}
     # Slurm cannot write to a folder with a % in its name, and dask-jobqueue's lines are read by a shell.
     options |= {"log_directory": str(tmp_path / "logs"), "local_directory": str(tmp_path / "scratch")}
+    options |= {"shared_temp_directory": str(tmp_path)}
     return {"resource": "dask", "cluster": {"slurm": options, "patience_seconds": 60}, "n_samples": 6}
 
 
