@@ -128,7 +128,7 @@ def test_retraining_without_test_opens_no_file_of_the_test_session(models):
     folder, printed = models
     assert (folder / "MODEL_CARD.md").read_text("utf-8").count("has not been opened") == 1
     assert len(list(folder.glob("seed-*/model.keras"))) == 2
-    assert "synthetic corpus" in printed
+    assert "This corpus is synthetic" in printed
 
 
 def test_the_test_session_is_scored_once_per_seed_and_every_opening_is_shown_for_ever(line, models):

@@ -126,7 +126,7 @@ def test_every_call_is_an_opening_on_record_before_a_file_of_the_test_session_is
         latest = results.openings()[-1]
         assert results.latest_experiment() is None
     assert latest.completed_at is not None and latest.is_synthetic and latest.seeds == (1, 2)
-    assert latest.command.startswith("harness tables --threads 1 --corpus a corpus --systems text1")
+    assert latest.command.startswith("harness tables --threads 1 --corpus 'a corpus' --systems text1")
 
 
 def test_a_training_that_fails_leaves_a_row_that_says_so_and_exit_code_one(folder, made):
