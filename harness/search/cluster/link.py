@@ -31,6 +31,8 @@ from harness.search.cluster.settings import ClusterSettings
 _INTERVAL: Seconds = 1.0
 #: Seconds that a cluster may take to end its workers before the controller leaves. A choice.
 _CLOSE_TIMEOUT: Seconds = 20.0
+#: Seconds for one client to close, of those that a lost scheduler costs.
+_CLIENT_TIMEOUT: Seconds = 5.0
 
 
 _log = logging.getLogger(__name__)
@@ -195,8 +197,9 @@ class SchedulerLink:
             self._client = None
             self._futures.clear()
             self._mailbox.post(Disconnected())
-            with suppress(Exception):  # it may be gone for good
-                await client.close()
+            # It may be gone for good, and Dask would try to reach it again before it closes.
+            with suppress(Exception):
+                await asyncio.wait_for(client.close(), _CLIENT_TIMEOUT)
 
     async def _watch(self, client: Any) -> None:
         """Post the workers that there are, until the connection is lost or no longer wanted."""
