@@ -198,15 +198,20 @@ class SchedulerLink:
             self._futures.clear()
             self._mailbox.post(Disconnected())
             # It may be gone for good, and Dask would try to reach it again before it closes.
-            with suppress(Exception):
-                await asyncio.wait_for(client.close(), _CLIENT_TIMEOUT)
+            await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=_CLIENT_TIMEOUT)
 
     async def _watch(self, client: Any) -> None:
         """Post the workers that there are, until the connection is lost or no longer wanted."""
         while not self._is_leaving.is_set() and self._is_connected:
             try:
-                asking = client.scheduler.ncores()
-                addresses = frozenset(await asyncio.wait_for(asking, self._settings.patience_seconds))
+                asking = asyncio.ensure_future(client.scheduler.ncores())
+                # Dask may wait for an answer of a scheduler that is gone.
+                while not asking.done() and self._is_connected and not self._is_leaving.is_set():
+                    await asyncio.wait({asking}, timeout=_INTERVAL)
+                if not asking.done():
+                    asking.cancel()
+                    return
+                addresses = frozenset(asking.result())
                 self._has_seen_workers = self._has_seen_workers or bool(addresses)
                 self._mailbox.post(WorkersSeen(addresses))
             except OSError:
