@@ -141,7 +141,7 @@ print("#Auptimizer:%r" % point["x"])
     assert killed.message is not None and killed.message.startswith("the job was lost with its machine: ")
 
 
-@pytest.mark.xfail(strict=False, reason="not understood: now and then no client comes back to the new scheduler (issue 7)")
+@pytest.mark.xfail(strict=False, reason="not understood: now and then no client finds the new scheduler (issue 7)")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
 def test_a_scheduler_that_starts_again_gets_the_trials_again(
     folder: Path, dask: DaskProcesses, undisturbed: list[Any], number: int
