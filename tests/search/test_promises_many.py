@@ -19,7 +19,7 @@ HELD = re.compile(
     r"error: experiment 'a search': (process \d+ on .+ runs it since \S+|another process, which has only just "
     r"begun, runs it); wait for it, or end it first\n"
 )
-NOTHING_YET = re.compile(r"error: results database '.*': not found; .*\n|error: .*no experiment.*\n")
+NOTHING_YET = re.compile(r"error: results database '.*': (not found|holds no search yet); .*\n")
 
 
 def start_reader(folder: Path, number: int) -> subprocess.Popen[str]:
