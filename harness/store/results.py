@@ -170,7 +170,8 @@ class ResultsStore(RemoteTrialsStore):
     ) -> None:
         """Record which process carries a trial, so that whoever comes after a dead controller can find it.
 
-        The disk is not waited for, as in ``start_trial``.
+        The trial begins with it: it may have waited for a machine until now. The disk is not waited for, as in
+        ``start_trial``.
 
         Args:
             process_started_at: seconds since the epoch of Unix as the operating system tells it
@@ -181,9 +182,9 @@ class ResultsStore(RemoteTrialsStore):
         """
         with self.writing_for(trial_id, Durability.PROCESS_END) as database:
             database.execute(
-                "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ? "
+                "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ?, started_at = ? "
                 "WHERE trial_id = ?",
-                [pid, host, process_started_at, self._path_to_store(job_path), trial_id],
+                [pid, host, process_started_at, self._path_to_store(job_path), utc_now(), trial_id],
             )
 
     def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:

@@ -337,6 +337,14 @@ def test_experiment_with_a_wrong_value_is_refused(
     assert str(caught.value) == message
 
 
+def test_a_trial_that_waited_for_a_machine_begins_with_its_job(store: ResultsStore) -> None:
+    trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 0, {})
+    asked_at = store.trial(trial_id).started_at
+    time.sleep(0.01)
+    store.record_job(trial_id, 1, "host")
+    assert store.trial(trial_id).started_at > asked_at
+
+
 def test_only_what_cannot_be_done_again_waits_for_the_disk(store: ResultsStore) -> None:
     def waits_for_the_disk() -> bool:
         ((level,),) = store._database.execute("PRAGMA synchronous").fetchall()

@@ -105,8 +105,12 @@ def store_dir(worker: Any) -> Path:
 
 
 def sent_dir(store: Path, expected: ExpectedFeatures) -> Path:
-    """Return where features that were sent lie; they are there as a whole or not at all."""
-    return store / f"prepared-{expected.manifest_hash[:16]}"
+    """Return where features that were sent lie; they are there as a whole or not at all.
+
+    Another search may open other sessions of the same features.
+    """
+    sessions = "".join(map(str, sorted(expected.sessions)))
+    return store / f"prepared-{expected.manifest_hash[:16]}-sessions-{sessions}"
 
 
 def sent_vectors(store: Path, expected: ExpectedFeatures) -> Path:

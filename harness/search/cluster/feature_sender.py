@@ -63,7 +63,6 @@ class FeatureSender:
         """Have the features sent to a worker."""
         with self._lock:
             self._waiting.append(address)
-            self._gone.discard(address)
         self._num_attempts[address] = self._num_attempts.get(address, 0) + 1
         self._begin()
 
@@ -106,17 +105,19 @@ class FeatureSender:
             self._link.perform(self._batch, self._send_batch)
 
     async def _send_batch(self, client: Any) -> dict[str, str | None]:
-        """Send to all that wait; returns what went wrong by address, None for nothing."""
+        """Send to all that wait; returns what went wrong by address, None for nothing, of those that have not left."""
         await asyncio.sleep(_GATHERING)
         with self._lock:
             addresses, self._waiting = self._waiting, []
-        batch = _Batch(client, self._expected, addresses, self._gone)
+            # Of this batch alone: one that comes again with its address is of the next.
+            gone = self._gone = set()
+        batch = _Batch(client, self._expected, addresses, gone)
         try:
             await batch.send()
         except Exception as error:  # a piece was lost with the worker that held it, or the scheduler
             cause = describe_error(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
-            return {address: batch.failures.get(address, cause) for address in addresses}
-        return {address: batch.failures.get(address) for address in addresses}
+            return {address: batch.failures.get(address, cause) for address in addresses if address not in gone}
+        return {address: batch.failures.get(address) for address in addresses if address not in gone}
 
 
 class _Batch:

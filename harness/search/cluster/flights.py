@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.search.cluster.order import JobStarted
@@ -18,7 +18,7 @@ class Flight:
         key: of its Dask task; None while it waits for a worker
         executions: of that attempt, the latest last: Dask runs a task again whose worker it has lost
         called_off: when its end was asked for, on the monotonic clock; None while it is wanted
-        num_losses: how often it was asked for again because no worker was left
+        num_losses: workers that were lost while they had it
     """
 
     trial: TrialJob
@@ -89,6 +89,12 @@ class Flights:
         """Take notice that a flight has a task."""
         flight.key = key
         self._by_key[key] = flight
+
+    def count_losses(self, keys: Iterable[str]) -> None:
+        """Take notice that a worker was lost with these tasks."""
+        for key in keys:
+            if key in self._by_key:
+                self._by_key[key].num_losses += 1
 
     def take_back(self, flight: Flight) -> None:
         """Let a flight wait again, first in the line: its task is no more."""

@@ -121,10 +121,10 @@ def carry_out(order: JobOrder, workplace: Workplace) -> JobReturn:
             pid = job.process.group
             started = JobStarted(order.trial_id, execution, platform.node(), pid, process_started_at(pid))
             workplace.tell(started)
-            is_wanted = _follow(job, jobs, workplace, lambda: records.tell_new(execution, order.trial_id))
+            _follow(job, jobs, workplace, lambda: records.tell_new(execution, order.trial_id))
             end, output = jobs.bring_home(job)
             returned = JobReturn(order.trial_id, execution, started, end, output, records.all())
-            if not is_wanted:
+            if not workplace.is_wanted():
                 # Dask drops what a cancelled task returns.
                 workplace.tell(returned)
             return returned
@@ -132,15 +132,14 @@ def carry_out(order: JobOrder, workplace: Workplace) -> JobReturn:
             jobs.abandon()
 
 
-def _follow(job: RunningJob, jobs: RunningJobs, workplace: Workplace, look: Callable[[], None]) -> bool:
-    """Wait for a job's end; returns whether anybody still wants it then."""
+def _follow(job: RunningJob, jobs: RunningJobs, workplace: Workplace, look: Callable[[], None]) -> None:
+    """Wait for a job's end, and end it when nobody wants it any more."""
     while not jobs.ended():
         if not workplace.is_wanted():
             job.end_for(EndedBy.STOP)
-            return False
+            return
         look()
         time.sleep(_INTERVAL)
-    return workplace.is_wanted()
 
 
 def _place_script(script: ScriptOrder, folder: Path) -> tuple[list[str], Path]:

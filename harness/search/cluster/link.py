@@ -25,6 +25,7 @@ from harness.search.cluster.mailbox import (
     WorkerGone,
     WorkersSeen,
 )
+from harness.search.cluster.plain import describe_error
 from harness.search.cluster.settings import ClusterSettings
 
 #: Seconds between two looks at the scheduler's workers. A choice.
@@ -33,7 +34,9 @@ _INTERVAL: Seconds = 1.0
 _CLOSE_TIMEOUT: Seconds = 20.0
 #: Seconds for one client to close, of those that a lost scheduler costs.
 _CLIENT_TIMEOUT: Seconds = 5.0
-
+#: How a call of Dask's client ends whose scheduler is gone: its timeouts are OSErrors, and it cancels
+#: what waits for a connection that it gives up.
+_LOST = (OSError, asyncio.CancelledError)
 
 _log = logging.getLogger(__name__)
 
@@ -141,8 +144,8 @@ class SchedulerLink:
                 await self._stay_connected(scheduler)
                 for task in list(self._tasks):
                     task.cancel()
-        except Exception as error:  # whatever Dask or a batch system finds wrong
-            self._mailbox.post(GivenUp(f"{type(error).__name__}: {one_line(error)}"))
+        except BaseException as error:  # whatever Dask or a batch system finds wrong: never an end without a word
+            self._mailbox.post(GivenUp(describe_error(error)))
 
     @property
     def _is_connected(self) -> bool:
@@ -170,9 +173,9 @@ class SchedulerLink:
                     patience = self._settings.patience_seconds
                     await self._watch(client)
                     last_seen = time.monotonic()
-            except OSError as error:  # Dask's timeouts are such, too
+            except _LOST as error:
                 if time.monotonic() - last_seen >= patience:
-                    self._mailbox.post(GivenUp(one_line(error)))
+                    self._mailbox.post(GivenUp(describe_error(error)))
                     return
                 await self._rest(_INTERVAL)
 
@@ -214,7 +217,7 @@ class SchedulerLink:
                 addresses = frozenset(asking.result())
                 self._has_seen_workers = self._has_seen_workers or bool(addresses)
                 self._mailbox.post(WorkersSeen(addresses))
-            except OSError:
+            except _LOST:
                 return
             await self._rest(_INTERVAL)
 
@@ -223,7 +226,8 @@ class SchedulerLink:
 
     def _hear_of_all(self, event: tuple[float, Mapping[str, Any]]) -> None:
         if event[1].get("action") == "remove-worker":
-            self._mailbox.post(WorkerGone(event[1]["worker"]))
+            lost = () if event[1].get("expected") else tuple(event[1].get("processing-tasks", ()))
+            self._mailbox.post(WorkerGone(event[1]["worker"], lost))
 
     async def _follow(self, key: str, future: Any) -> None:
         try:

@@ -17,9 +17,14 @@ class WorkersSeen:
 
 @dataclass(frozen=True)
 class WorkerGone:
-    """A worker has left, perhaps to come again at once under the same address."""
+    """A worker has left, perhaps to come again at once under the same address.
+
+    Attributes:
+        lost: keys of the tasks that went with it, unless it was asked to leave
+    """
 
     address: str
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

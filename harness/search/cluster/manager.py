@@ -63,6 +63,7 @@ class HarnessDaskManager(TrialResourceManager):
         self._patience = settings.patience_seconds
         # A scheduler may serve several searches, and this one's earlier controllers.
         self._name = f"harness-{uuid.uuid4().hex[:12]}"
+        self._trial_key = f"{self._name}-trial-"
         self._orders = OrderMaker(context, topic=self._name)
         self._mailbox = Mailbox(context.wake)
         self._link = SchedulerLink(settings, context.settings.num_parallel, self._name, self._mailbox)
@@ -131,6 +132,7 @@ class HarnessDaskManager(TrialResourceManager):
                 self._roster.see(message.addresses)
             else:
                 self._roster.forget(message.address)
+                self._flights.count_losses(message.lost)
             if had_some and not self._roster.accepted:
                 self._ask_again()
         elif isinstance(message, Told):
@@ -163,7 +165,7 @@ class HarnessDaskManager(TrialResourceManager):
         if isinstance(told, JobStarted):
             self._record_start(flight, told)
         elif not flight.is_heard(told.execution):
-            return
+            self._num_discarded += isinstance(told, JobReturn) and told.end.ended_by is not EndedBy.STOP
         elif isinstance(told, JobEpoch):
             self.context.store.record_live_epoch(told.trial_id, told.execution, told.epoch)
         elif flight.called_off is not None:
@@ -179,7 +181,8 @@ class HarnessDaskManager(TrialResourceManager):
     def _take_return(self, key: str, value: object) -> None:
         flight = self._flights.of_key(key)
         if flight is None:
-            self._num_discarded += 1
+            # Of a question that was forgotten, too.
+            self._num_discarded += key.startswith(self._trial_key)
             return
         try:
             returned = from_plain(JobReturn, value)
@@ -219,7 +222,6 @@ class HarnessDaskManager(TrialResourceManager):
             self._link.cancel([key for key, _ in asked])
         for _, flight in asked:
             self._flights.take_back(flight)
-            flight.num_losses += 1
             if flight.num_losses > _ALLOWED_LOSSES:
                 detail = f"{flight.num_losses} workers were lost while they ran it"
                 self._land(flight, JobEnd(EndedBy.MACHINE, None, None, detail))
@@ -252,7 +254,7 @@ class HarnessDaskManager(TrialResourceManager):
             if flight is None or self._link is None:
                 return
             self._num_submitted += 1
-            key = f"{self._name}-trial-{flight.trial.trial_index}-{self._num_submitted}"
+            key = f"{self._trial_key}{flight.trial.trial_index}-{self._num_submitted}"
             self._flights.ask(flight, key)
             order = to_plain(self._orders.order_for(flight.trial))
             self._link.submit(key, run_job, order, resources=self._orders.taken)

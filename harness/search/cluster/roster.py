@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from harness import __version__
@@ -14,6 +15,9 @@ from harness.search.cluster.link import SchedulerLink
 from harness.search.cluster.order import Answer, Expectations, Verdict
 from harness.search.cluster.plain import WireError, describe_error, from_plain, to_plain
 
+#: Seconds after which a worker without an answer is told of. A choice: it answers in one as soon as it is free.
+_BUSY_SECONDS: Seconds = 30.0
+
 
 class Standing(Enum):
     """How a worker stands with a search."""
@@ -21,6 +25,15 @@ class Standing(Enum):
     ASKED = auto()
     ACCEPTED = auto()
     REFUSED = auto()
+
+
+@dataclass
+class _Question:
+    """What a worker was asked, and has not answered yet."""
+
+    address: str
+    asked_at: Seconds
+    is_told: bool = False
 
 
 class Roster:
@@ -42,18 +55,17 @@ class Roster:
         self._name, self._link, self._expectations = name, link, expectations
         self._sender, self._note = sender, note
         self._standings: dict[str, Standing] = {}
-        self._asked: dict[str, str] = {}
+        self._questions: dict[str, _Question] = {}
         self._num_asked = 0
-        self._last_accepted = time.monotonic()
+        self._last_hope = time.monotonic()
         self.accepted: set[str] = set()
         self.complaints: dict[str, str] = {}
 
     @property
     def seconds_without(self) -> Seconds:
-        """How long no worker has been there that may run a trial."""
-        if self.accepted:
-            self._last_accepted = time.monotonic()
-        return time.monotonic() - self._last_accepted
+        """How long no worker has been there that may run a trial, or has yet to say whether it may."""
+        self._touch()
+        return time.monotonic() - self._last_hope
 
     def see(self, addresses: frozenset[str]) -> None:
         """Take notice of the workers that there are now; new ones are asked."""
@@ -61,6 +73,11 @@ class Roster:
             self.forget(address)
         for address in sorted(addresses - set(self._standings)):
             self._ask(address)
+        now = time.monotonic()
+        for question in self._questions.values():
+            if not question.is_told and now - question.asked_at > _BUSY_SECONDS:
+                question.is_told = True
+                self._note(f"Worker {question.address} is busy with other tasks; it gets trials when it has answered.")
 
     def forget(self, address: str) -> None:
         """Take notice that a worker has left; whoever comes with its address is asked again."""
@@ -68,9 +85,9 @@ class Roster:
         self._standings.pop(address, None)
         self.accepted.discard(address)
         self.complaints.pop(address, None)
-        stale = [key for key, asked in self._asked.items() if asked == address]
+        stale = [key for key, question in self._questions.items() if question.address == address]
         for key in stale:
-            del self._asked[key]
+            del self._questions[key]
         self._link.cancel(stale)
         if self._sender is not None:
             self._sender.forget(address)
@@ -82,8 +99,8 @@ class Roster:
 
     def lose(self, key: str) -> None:
         """Take notice that a question is lost; whoever was asked will be asked again."""
-        if key in self._asked:
-            self.forget(self._asked[key])
+        if key in self._questions:
+            self.forget(self._questions[key].address)
         elif self._sender is not None:
             self._sender.take(key, None)
 
@@ -92,8 +109,8 @@ class Roster:
         if self._sender is not None and self._sender.take(key, answer):
             self._go_on()
             return True
-        address = self._asked.pop(key, None)
-        if address is None:
+        question = self._questions.pop(key, None)
+        if question is None:
             return False
         try:
             if isinstance(answer, BaseException):
@@ -103,14 +120,13 @@ class Roster:
             said = Answer(Verdict.REFUSED, (f"it answered in another way ({error})",))
         except BaseException as error:
             said = Answer(Verdict.REFUSED, (f"it could not answer ({describe_error(error)})",))
-        self._judge(address, said)
+        self._judge(question.address, said)
         return True
 
     def _judge(self, address: str, said: Answer) -> None:
         if said.verdict is Verdict.ACCEPTED:
             self._standings[address] = Standing.ACCEPTED
             self.accepted.add(address)
-            self._touch()
         elif said.verdict is Verdict.NEEDS_FEATURES and self._sender is not None:
             self._sender.send(address)
             self._go_on()
@@ -129,15 +145,16 @@ class Roster:
         self._standings[address] = Standing.ASKED
         self._num_asked += 1
         key = f"{self._name}-enlist-{self._num_asked}"
-        self._asked[key] = address
+        self._questions[key] = _Question(address, time.monotonic())
         self._link.submit(key, enlist, to_plain(self._expectations), worker=address)
 
     def _refuse(self, address: str, complaint: str) -> None:
+        self._touch()
         self._standings[address] = Standing.REFUSED
         self.complaints[address] = complaint
         expected = f"expected harness-iemocap {__version__} and all else as here"
         self._note(f"Worker {address} gets no trials: {complaint}; {expected}.")
 
     def _touch(self) -> None:
-        if self.accepted:
-            self._last_accepted = time.monotonic()
+        if any(standing is not Standing.REFUSED for standing in self._standings.values()):
+            self._last_hope = time.monotonic()

@@ -1,13 +1,17 @@
-"""A Dask scheduler and its workers as processes of their own, as a person would start them."""
+"""A Dask scheduler and its workers as processes of their own, and a batch system's jobs as processes here."""
 
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+import psutil
 
 from tests.search.searches import environment, wait_until
 
@@ -96,3 +100,71 @@ def end(process: subprocess.Popen[Any]) -> None:
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def shell_cluster() -> Any:
+    """dask-jobqueue's class of a batch system of this machine alone, whose jobs a shell runs at once."""
+    from dask_jobqueue.local import LocalCluster, LocalJob
+
+    class ShellJob(LocalJob):  # type: ignore[misc]
+        started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
+        async def _submit_job(self, script_filename: str) -> str:
+            script = Path(script_filename).read_text()
+            if "--no-such-option" in script:
+                raise RuntimeError("it knows no option --no-such-option")
+            self.started.append(subprocess.Popen(["bash", "-c", script], start_new_session=True))
+            return str(self.started[-1].pid)
+
+        @classmethod
+        async def _close_job(cls, job_id: str | None, cancel_command: str) -> None:
+            with suppress(ProcessLookupError, TypeError):
+                os.killpg(int(job_id), signal.SIGKILL)  # type: ignore[arg-type]
+
+    class ShellCluster(LocalCluster):  # type: ignore[misc]
+        job_cls = ShellJob
+
+    return ShellCluster
+
+
+def with_children(pids: Iterable[int]) -> list[psutil.Process]:
+    """The processes, and all that they have started."""
+    return [each for pid in pids for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+
+
+def listened_at(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
+    """The addresses and ports at which processes wait for connections."""
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def is_of_this_machine_alone(address: tuple[str, int]) -> bool:
+    return address[0] in ("127.0.0.1", "::1")
+
+
+def speaks_tls_alone(address: tuple[str, int]) -> bool:
+    """Whether who listens there begins TLS, and has no word for who does not."""
+    reached = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1])
+    with socket.create_connection(reached, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with suppress(ConnectionResetError):
+            if b"HTTP" in plain.recv(100):
+                return False
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(reached, timeout=10) as plain:
+        try:
+            context.wrap_socket(plain).close()
+        except ssl.SSLError:
+            return False
+    return True
+
+
+def on(dask: DaskProcesses, **changes: Any) -> dict[str, Any]:
+    """Return the keys of an experiment file whose trials run there."""
+    cluster = {"scheduler": dask.address, "patience_seconds": 20}
+    return {"resource": "dask", "cluster": cluster, "n_samples": 6, **changes}

@@ -77,6 +77,19 @@ def test_what_was_sent_is_found_when_it_is_whole(expected: ExpectedFeatures, tmp
     finish_features(store, expected, manifest_of(expected))
 
 
+def test_another_search_that_opens_other_sessions_is_sent_its_own(expected: ExpectedFeatures, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    send(expected, store)
+    finish_features(store, expected, manifest_of(expected))
+    other = replace(expected, sessions=(1, 2, 3))
+    elsewhere = replace(other, prepared_dir="/no/such/folder")
+    assert find_features(elsewhere, store) is None
+    send(other, store)
+    finish_features(store, other, manifest_of(other))
+    found = find_features(elsewhere, store)
+    assert found is not None and found.prepared_dir == sent_dir(store, other) != sent_dir(store, expected)
+
+
 def test_a_piece_that_was_changed_on_its_way_is_noticed(expected: ExpectedFeatures, tmp_path: Path) -> None:
     store = tmp_path / "store"
     send(expected, store)

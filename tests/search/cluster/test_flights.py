@@ -39,6 +39,15 @@ def test_what_was_called_off_does_not_wait() -> None:
     assert flights.next_waiting() is None
 
 
+def test_a_loss_counts_for_what_was_lost_alone() -> None:
+    flights = flights_of(2)
+    first, second = ask_next(flights, "a"), ask_next(flights, "b")
+    flights.count_losses(["a", "another search's"])
+    flights.take_back(first)
+    flights.count_losses(["a"])
+    assert (first.num_losses, second.num_losses) == (1, 0)
+
+
 def test_a_flight_that_landed_is_nowhere_whether_it_was_asked_for_or_not() -> None:
     flights = flights_of(2)
     asked = ask_next(flights, "a")

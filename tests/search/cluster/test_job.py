@@ -13,6 +13,7 @@ from harness.search.cluster.job import Event, Workplace, carry_out
 from harness.search.cluster.order import JobEpoch, JobOrder, JobReturn, JobStarted, ScriptOrder, TrainingOrder
 from harness.search.cluster.plain import WireError, from_plain, to_plain
 from harness.search.job_process import EndedBy
+from harness.search.running_jobs import RunningJobs
 from harness.splits import read_protocol
 from harness.store.records import ExperimentRecord
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
@@ -82,6 +83,18 @@ def test_a_job_that_nobody_wants_any_more_is_ended_and_its_last_words_are_told(f
     assert [type(event) for event in told] == [JobStarted, JobReturn]
     assert told[-1] == returned
     assert returned.started is not None and not is_alive(returned.started.pid)
+
+
+def test_an_end_that_comes_while_the_job_is_called_off_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_home = RunningJobs.bring_home
+    monkeypatch.setattr(RunningJobs, "bring_home", lambda *given: (called_off.append(1), bring_home(*given))[1])
+    called_off: list[int] = []
+    workplace, told = a_workplace(folder / "job", is_wanted=lambda: not called_off)
+    returned = carry_out(an_order(SCORES_X), workplace)
+    assert (returned.end.exit_code, returned.output.score_text) == (0, "0.25")
+    assert told[-1] == returned
 
 
 def test_our_own_trials_records_come_home_as_plain_values(prepared_folder: Path) -> None:
