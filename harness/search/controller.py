@@ -57,7 +57,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
     register_resources()
     if settings.cluster is not None:
         # Imports Dask, which only a cluster needs.
-        from harness.search.cluster.manager import register_cluster
+        from harness.search.cluster.dask_manager import register_cluster
 
         register_cluster()
     results_dir = settings.results_dir

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster.manager import HarnessDaskManager
+from harness.search.cluster.dask_manager import HarnessDaskManager
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
 from tests.search.cluster.processes import DaskProcesses, end, on
