@@ -16,8 +16,11 @@ from harness.search.job_script import expand_home
 
 Value = TypeVar("Value")
 
-#: Options of a cluster with which scripts and environments are made: not stored.
-SECRET_OPTIONS = ("job_script_prologue", "job_script_epilogue", "env_extra", "worker_extra_args")
+#: Options of a cluster with which scripts, commands and environments are made: not stored.
+SECRET_OPTIONS = (
+    *("job_script_prologue", "env_extra", "worker_extra_args", "extra", "job_extra_directives", "job_extra"),
+    *("submit_command_extra", "cancel_command_extra"),
+)
 
 _MISSING = object()
 _UNITS: Mapping[str, int] = {

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,15 @@ def trials_of(path: Path, eid: int | None = None) -> list[TrialRow]:
         return store.trials(eid)
 
 
+def points_by_index(path: Path) -> dict[int, tuple[object, int]]:
+    """The point and seed of each trial index; every attempt must have the same."""
+    found: dict[int, tuple[object, int]] = {}
+    for trial in trials_of(path):
+        said = (trial.hyperparameters["x"], trial.seed)
+        assert found.setdefault(trial.trial_index, said) == said
+    return found
+
+
 #: Every controller that a test has started.
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -173,6 +182,19 @@ def num_running(path: Path) -> int:
         return sum(trial.status == "running" and trial.pid is not None for trial in trials_of(path))
     except Exception:
         return 0
+
+
+def start_running(path: Path, num_trials: int, seconds: float = 20.0) -> subprocess.Popen[str]:
+    """Start `aup`, and wait until so many trials run."""
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == num_trials, seconds)
+    return process
+
+
+def wait_until_gone(pids: Iterable[int | None], seconds: float = 5.0) -> None:
+    """Wait until none of the processes is left."""
+    waited_for = [pid for pid in pids if pid is not None]
+    wait_until(lambda: not any(map(is_alive, waited_for)), seconds)
 
 
 def is_alive(pid: int) -> bool:

@@ -25,8 +25,10 @@ from tests.search.searches import (
     num_running,
     search,
     start_aup,
+    start_running,
     trials_of,
     wait_until,
+    wait_until_gone,
     write_experiment,
 )
 from tests.store.whole import damage, write_table
@@ -70,8 +72,7 @@ def test_nothing_is_found_after_retries_and_failures(folder: Path) -> None:
 
 def test_a_running_experiment_is_named_and_left_alone(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO)
-    controller = start_aup(path)
-    wait_until(lambda: num_running(path) == 2)
+    controller = start_running(path, 2)
     holders, found = look(path)
     assert found == []
     assert list(holders) == [1]
@@ -97,11 +98,10 @@ def test_looking_twice_at_once_is_no_controller(folder: Path) -> None:
 
 def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, n_samples=4)
-    controller = start_aup(path)
-    wait_until(lambda: num_running(path) == 2)
-    pids = [trial.pid for trial in trials_of(path) if trial.pid is not None]
+    controller = start_running(path, 2)
+    pids = [trial.pid for trial in trials_of(path)]
     kill(controller)
-    wait_until(lambda: not any(is_alive(pid) for pid in pids), seconds=5)
+    wait_until_gone(pids)
     holders, found = look(path)
     assert holders == {}
     assert [finding.kind for finding in found] == [
@@ -134,8 +134,7 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
 
 def test_a_repair_ends_the_jobs_that_are_left_first(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, n_samples=1)
-    controller = start_aup(path)
-    wait_until(lambda: num_running(path) == 1)
+    controller = start_running(path, 1)
     (pid,) = [trial.pid for trial in trials_of(path)]
     assert pid is not None and is_alive(pid)
     kill(controller)

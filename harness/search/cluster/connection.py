@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import shlex
@@ -11,12 +10,13 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.corpus.utterances import Seconds
-from harness.search.cluster.job_queues import cluster_class
+from harness.search.cluster.batch_jobs import asking_again, job_class
+from harness.search.cluster.job_queues import cluster_class, with_defaults
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
+from harness.search.cluster.shared_folder import shared_folder
 from harness.search.job_process import usable_cores
 
 #: Seconds in which a scheduler that is there answers. A choice.
@@ -30,7 +30,7 @@ async def open_scheduler(
     """Make the cluster that ``settings`` ask for, and end it with the block.
 
     Args:
-        complain: called with what a batch system says where it does not take a job
+        complain: called with what a batch system says where it does not take a job, or that its jobs end in vain
 
     Yields:
         what Dask's ``Client`` takes: the address of a scheduler, or a cluster of this block's own
@@ -50,13 +50,15 @@ async def open_scheduler(
         return
     num_jobs = queue.num_jobs or -(-num_parallel // int(queue.options.get("processes", 1)))
     shared = os.path.expanduser(os.path.expandvars(queue.options.get("shared_temp_directory") or os.getcwd()))
-    with TemporaryDirectory(prefix=".harness-", dir=shared, ignore_cleanup_errors=True) as folder:
+    with shared_folder(Path(shared)) as folder:
         # Without certificates anyone who reaches this machine could have the workers run anything.
-        tls = settings.tls or _make_certificate(Path(folder))
-        async with _queued_cluster(queue, settings.resources, tls, complain) as cluster:
+        tls = settings.tls or _make_certificate(folder)
+        job = job_class(cluster_class(queue.kind).job_cls, folder, complain)
+        async with _queued_cluster(queue, settings.resources, tls, job) as cluster:
             # Not scale(): a job that comes to the end of its time is asked for again.
             cluster.adapt(minimum_jobs=num_jobs, maximum_jobs=num_jobs)
-            yield cluster
+            async with asking_again(cluster, folder, complain):
+                yield cluster
 
 
 def security_of(tls: TLSFiles | None) -> Any:
@@ -79,7 +81,7 @@ def _local_cluster(num_workers: int, settings: ClusterSettings) -> Any:
 
     # Without certificates anyone with an account on this machine could have its workers run anything.
     security = Security.temporary() if settings.tls is None else security_of(settings.tls)
-    return LocalCluster(
+    cluster = LocalCluster(
         n_workers=num_workers,
         threads_per_worker=max(1, usable_cores() // num_workers),
         processes=True,
@@ -93,6 +95,9 @@ def _local_cluster(num_workers: int, settings: ClusterSettings) -> Any:
         protocol="tls://",
         asynchronous=True,
     )
+    # It has no argument for this, and is not started before it is awaited.
+    cluster.scheduler_spec["cls"] = _closed_scheduler()
+    return cluster
 
 
 def _make_certificate(folder: Path) -> TLSFiles:
@@ -108,45 +113,42 @@ def _make_certificate(folder: Path) -> TLSFiles:
     return tls
 
 
-def _queued_cluster(
-    queue: JobQueue, resources: Mapping[str, float], tls: TLSFiles, complain: Callable[[Exception], None]
-) -> Any:
-    # A shell reads the workers' command.
-    options: dict[str, Any] = {"processes": 1, "python": shlex.quote(sys.executable), **queue.options}
+def _queued_cluster(queue: JobQueue, resources: Mapping[str, float], tls: TLSFiles, job: Any) -> Any:
+    options = with_defaults(queue.kind, queue.options)
+    # A worker is never without its HTTP server, which is for everybody by default. What the file says comes later.
+    arguments = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     if resources:
+        # A shell reads the workers' command.
         asked = " ".join(f"{name}={amount:g}" for name, amount in resources.items())
-        options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--resources", shlex.quote(asked)]
-    made = cluster_class(queue.kind)
-    return made(
+        arguments += ["--resources", shlex.quote(asked)]
+    return cluster_class(queue.kind)(
         n_workers=0,
         asynchronous=True,
         silence_logs="critical",
-        job_cls=_job_class(made.job_cls, complain),
+        job_cls=job,
         security=security_of(tls),
         protocol="tls://",
-        **options,
+        scheduler_cls=_closed_scheduler(),
+        **{
+            "processes": 1,
+            "python": shlex.quote(sys.executable),
+            **options,
+            "worker_extra_args": [*arguments, *options["worker_extra_args"]],
+            "scheduler_options": {"dashboard_address": None, **options["scheduler_options"]},
+        },
     )
 
 
-def _job_class(job_cls: Any, complain: Callable[[Exception], None]) -> Any:
-    """Return a job that tells of its refusal, where Dask only asks again, and whose certificates may lie anywhere."""
+def _closed_scheduler() -> Any:
+    """Return Dask's scheduler without the HTTP server that it has even without a dashboard, for everybody."""
+    from distributed import Scheduler
 
-    class OurJob(job_cls):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, security: Any = None, **options: Any) -> None:
-            if security is not None:
-                security = copy.copy(security)
-                for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
-                    setattr(security, name, shlex.quote(getattr(security, name)))
-            super().__init__(*arguments, security=security, **options)
+    class ClosedScheduler(Scheduler):  # type: ignore[misc]
+        def start_http_server(self, routes: Any, dashboard_address: Any, *arguments: Any, **options: Any) -> None:
+            if dashboard_address is not None:
+                super().start_http_server(routes, dashboard_address, *arguments, **options)
 
-        async def start(self) -> None:
-            try:
-                await super().start()
-            except Exception as error:
-                complain(error)
-                raise
-
-    return OurJob
+    return ClosedScheduler
 
 
 def _be_quiet() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.corpus.utterances import Seconds
 from harness.errors import WorkFailedError
 from harness.search.auptimizer import register_resource
+from harness.search.cluster import endings
 from harness.search.cluster.flights import Flight, Flights
 from harness.search.cluster.job import run_job
 from harness.search.cluster.link import SchedulerLink
@@ -19,6 +20,7 @@ from harness.search.cluster.mailbox import (
     Lost,
     Mailbox,
     Message,
+    NoJobs,
     Returned,
     Told,
     WorkerGone,
@@ -87,7 +89,9 @@ class HarnessDaskManager(TrialResourceManager):
         self._give_up_last_words()
         self._submit_waiting()
         if self._flights and self._roster.seconds_without > self._patience:
-            raise WorkFailedError(self._describe_want())
+            raise WorkFailedError(
+                endings.no_worker(self.context.settings, self._patience, self._roster.complaints)
+            )
 
     def end_all(self) -> None:
         """Call every job off; each is reported when it has said how it ended."""
@@ -142,7 +146,9 @@ class HarnessDaskManager(TrialResourceManager):
             for flight in self._flights.asked.values():
                 self._flights.take_back(flight)
         elif isinstance(message, GivenUp):
-            raise WorkFailedError(self._describe_loss(message.cause))
+            raise WorkFailedError(endings.no_scheduler(self.context.settings, message.cause))
+        elif isinstance(message, NoJobs):
+            raise WorkFailedError(endings.no_jobs(self.context.settings, message.cause))
         elif isinstance(message, Returned):
             if not self._roster.take(message.key, message.value):
                 self._take_return(message.key, message.value)
@@ -258,26 +264,6 @@ class HarnessDaskManager(TrialResourceManager):
             self._flights.ask(flight, key)
             order = to_plain(self._orders.order_for(flight.trial))
             self._link.submit(key, run_job, order, resources=self._orders.taken)
-
-    def _describe_want(self) -> str:
-        refused = "; ".join(
-            f"worker {address} was refused: {complaint}" for address, complaint in self._roster.complaints.items()
-        )
-        return (
-            f"experiment {self.context.settings.name!r}: for {self._patience:g} s there was no worker that may run "
-            f"a trial ({refused or 'the scheduler has none'}); what was recorded before is safe; start such a "
-            "worker, and start again"
-        )
-
-    def _describe_loss(self, cause: str) -> str:
-        cluster = self.context.settings.cluster
-        has_tls = cluster is not None and cluster.tls is not None
-        certificates = ", with certificates of the same authority" if has_tls else ""
-        return (
-            f"experiment {self.context.settings.name!r}: its Dask scheduler cannot be reached ({cause}); expected "
-            f"one as the key cluster of the experiment file says{certificates}; what was recorded before is safe: "
-            "start again when it is there"
-        )
 
 
 def register_cluster() -> None:

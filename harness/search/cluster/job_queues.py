@@ -19,6 +19,12 @@ JOB_QUEUES: Mapping[str, str] = {
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
+#: Options to which this package adds, by their newer name and their older, and what they are by default.
+_ADDED_TO: Mapping[tuple[str, ...], Any] = {
+    ("worker_extra_args", "extra"): [],
+    ("job_script_prologue", "env_extra"): [],
+    ("scheduler_options",): {},
+}
 #: What this package gives itself, and what no JSON file can hold.
 _OURS = (
     *("self", "loop", "security", "n_workers", "asynchronous", "config_name", "scheduler", "name", "job_cls"),
@@ -31,6 +37,22 @@ def cluster_class(kind: str) -> Any:
     import dask_jobqueue
 
     return getattr(dask_jobqueue, JOB_QUEUES[kind])
+
+
+def with_defaults(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with those that this package adds to, from Dask's own configuration where they are missing.
+
+    Each is there under its newer name only.
+    """
+    import dask
+
+    section = f"jobqueue.{cluster_class(kind).job_cls.default_config_name()}"
+    found = dict(options)
+    for names, empty in _ADDED_TO.items():
+        given = [value for value in (found.pop(name, None) for name in names) if value is not None]
+        configured = [dask.config.get(f"{section}.{name.replace('_', '-')}", None) for name in names]
+        found[names[0]] = next((value for value in [*given, *configured] if value), empty)
+    return found
 
 
 def known_options(kind: str) -> list[str]:
@@ -49,9 +71,15 @@ def known_options(kind: str) -> list[str]:
 
 
 def check_options(keys: ExperimentKeys, kind: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that nothing would read.
+    """Refuse an option that nothing would read, or to which nothing can be added.
 
     Raises:
-        ExperimentFileError: it names the option and those that there are
+        ExperimentFileError: it names the option and those that there are, or what was expected of it
     """
     check_keys(options, known_options(kind), f"{keys.origin}: cluster.{kind}")
+    for names, empty in _ADDED_TO.items():
+        for name in names:
+            if options.get(name) is not None and not isinstance(options[name], type(empty)):
+                # Whatever stands here may be a secret: it is not shown.
+                expected = "a list of texts" if isinstance(empty, list) else "an object {...}"
+                raise keys.error(f"cluster.{kind}.{name}", "is something else", expected)

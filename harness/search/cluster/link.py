@@ -20,6 +20,7 @@ from harness.search.cluster.mailbox import (
     GivenUp,
     Lost,
     Mailbox,
+    NoJobs,
     Returned,
     Told,
     WorkerGone,
@@ -160,9 +161,9 @@ class SchedulerLink:
         self._mailbox.post(Lost(key))
 
     def _take_complaint(self, error: Exception) -> None:
-        """A batch system has refused a job: the end, unless it has taken others before."""
+        """A batch system has no worker for us: the end, unless it has given others before."""
         if not self._has_seen_workers:
-            self._mailbox.post(GivenUp(f"the batch system refused a job: {one_line(error)}"))
+            self._mailbox.post(NoJobs(one_line(error)))
 
     async def _stay_connected(self, scheduler: Any) -> None:
         patience = CONNECT_TIMEOUT

@@ -69,7 +69,14 @@ class GivenUp:
     cause: str
 
 
-Message = WorkersSeen | WorkerGone | Returned | Failed | Lost | Told | Disconnected | GivenUp
+@dataclass(frozen=True)
+class NoJobs:
+    """The batch system takes no job, or ends all of them before their workers come."""
+
+    cause: str
+
+
+Message = WorkersSeen | WorkerGone | Returned | Failed | Lost | Told | Disconnected | GivenUp | NoJobs
 
 
 class Mailbox:

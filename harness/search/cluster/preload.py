@@ -8,6 +8,12 @@ from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the controller: a terminal sends it to both, and running trials may finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C to the controller: a terminal sends it to both, and running trials may finish.
+
+    Nobody on this machine needs Dask's HTTP server either.
+    """
+    # Not SIG_IGN, which the trials would inherit: they have a session of their own, and a script may want it.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    worker.http_server.stop()
+    worker.services.pop("dashboard", None)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

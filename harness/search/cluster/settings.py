@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -152,6 +153,7 @@ def _read_tls(keys: ExperimentKeys) -> TLSFiles | None:
             raise keys.error(f"cluster.tls.{key}", "is missing" if path is None else f"is '{path}'", "a PEM file")
         paths[key] = path
     tls = TLSFiles(**paths)
+    _check_mode(keys, tls.key)
     try:
         ssl.create_default_context(cafile=tls.ca_file).load_cert_chain(tls.cert, tls.key, password="")
     except (OSError, ValueError) as error:
@@ -159,6 +161,14 @@ def _read_tls(keys: ExperimentKeys) -> TLSFiles | None:
         expected = "certificates in PEM, and the key that belongs to cert, without a password"
         raise keys.error("cluster.tls", found, expected) from error
     return tls
+
+
+def _check_mode(keys: ExperimentKeys, path: Path) -> None:
+    """Refuse a private key that others may read. Source: OpenSSH, which lets another owner's key have any mode."""
+    status = path.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        found = f"is '{path}', with the mode {status.st_mode & 0o777:04o}"
+        raise keys.error("cluster.tls.key", found, f"a key that you alone may read: chmod 600 {shlex.quote(str(path))}")
 
 
 def _read_resources(keys: ExperimentKeys) -> dict[str, float]:

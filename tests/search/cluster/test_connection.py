@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,30 @@ import psutil
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster import connection
+from harness.search.cluster.batch_jobs import job_class
 from harness.search.cluster.connection import open_scheduler, security_of
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
-from tests.search.promises import check_books, finish
+from tests.search.cluster.processes import (
+    end,
+    is_of_this_machine_alone,
+    listened_at,
+    shell_cluster,
+    speaks_tls_alone,
+    with_children,
+)
+from tests.search.promises import check_books, finish, run_aup
 from tests.search.searches import (
     SCORES_X,
     SilentView,
     is_alive,
     kill,
-    num_running,
     search,
-    start_aup,
+    start_running,
     trials_of,
     wait_until,
+    wait_until_gone,
     write_experiment,
 )
 
@@ -50,22 +59,20 @@ def test_as_many_trials_run_as_there_are_workers_and_nothing_is_left(folder: Pat
     path = write_experiment(folder, WAITS, n_parallel=2, n_samples=3, **local(2))
     values = path.read_text().replace('"n_parallel": 2, ', "")
     path.write_text(values)
-    process = start_aup(path)
-    wait_until(lambda: num_running(path) == 2)
+    process = start_running(path, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     (folder / "go").touch()
     code, lines, errors = finish(process)
     assert (code, errors) == (0, "")
     assert "2 at once" in lines[0]
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 3
-    wait_until(lambda: not any(is_alive(child.pid) for child in children), seconds=5)
+    wait_until_gone(child.pid for child in children)
     check_books(folder)
 
 
 def test_ctrl_c_on_a_terminal_lets_the_running_trials_finish(folder: Path) -> None:
     path = write_experiment(folder, WAITS, n_samples=6, **local(2))
-    process = start_aup(path)
-    wait_until(lambda: num_running(path) == 2)
+    process = start_running(path, 2)
     # A terminal sends it to the whole group, the workers among it.
     os.killpg(process.pid, signal.SIGINT)
     (folder / "go").touch()
@@ -76,12 +83,19 @@ def test_ctrl_c_on_a_terminal_lets_the_running_trials_finish(folder: Path) -> No
 
 def test_a_killed_controller_takes_its_cluster_with_it_within_5_s(folder: Path) -> None:
     path = write_experiment(folder, WAITS, n_samples=2, **local(2))
-    process = start_aup(path)
-    wait_until(lambda: num_running(path) == 2)
+    process = start_running(path, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 6  # workers, guardians and jobs
     kill(process)
-    wait_until(lambda: not any(is_alive(child.pid) for child in children), seconds=5)
+    wait_until_gone(child.pid for child in children)
+
+
+@pytest.mark.parametrize("settings", [{"resource": "cpu"}, local(1)], ids=["here", "on a worker"])
+def test_a_trial_may_be_interrupted_wherever_it_runs(folder: Path, settings: dict[str, Any]) -> None:
+    script = "import signal\nprint('#Auptimizer:%d' % (signal.getsignal(2) is signal.default_int_handler))\n"
+    path = write_experiment(folder, script, n_samples=1, **settings)
+    assert run_aup(path)[::2] == (0, "")
+    assert [trial.score for trial in trials_of(path)] == [1]
 
 
 def is_worker(pid: int) -> bool:
@@ -89,19 +103,23 @@ def is_worker(pid: int) -> bool:
 
 
 @pytest.fixture
-def queue_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """dask-jobqueue's own stand-in for a batch system: jobs are processes here."""
-    jobqueue = pytest.importorskip("dask_jobqueue.local")
+def queue_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A batch system whose jobs are processes here."""
+    pytest.importorskip("dask_jobqueue")
+    made = shell_cluster()
     for module in ("job_queues", "connection"):
-        monkeypatch.setattr(f"harness.search.cluster.{module}.cluster_class", lambda kind: jobqueue.LocalCluster)
+        monkeypatch.setattr(f"harness.search.cluster.{module}.cluster_class", lambda kind: made)
+    yield
+    for job in made.job_cls.started:
+        end(job)
 
 
 def test_a_shell_reads_the_workers_command_and_nothing_in_it_falls_apart(tmp_path: Path) -> None:
     slurm = pytest.importorskip("dask_jobqueue.slurm")
-    job_class = connection._job_class(slurm.SLURMJob, lambda error: None)
+    made = job_class(slurm.SLURMJob, tmp_path, lambda error: None)
     security = security_of(TLSFiles(tmp_path / "c a.pem", tmp_path / "it's.pem", tmp_path / "key.pem"))
     options = {"scheduler": "tls://host:1", "name": "one", "cores": 1, "memory": "1GB", "security": security}
-    words = shlex.split(job_class(**options).job_script().splitlines()[-1])
+    words = shlex.split(made(**options).job_script().splitlines()[-1])
     given = [words[words.index(option) + 1] for option in ("--tls-ca-file", "--tls-cert", "--tls-key")]
     assert given == [str(tmp_path / name) for name in ("c a.pem", "it's.pem", "key.pem")]
     assert security.tls_ca_file == str(tmp_path / "c a.pem")
@@ -128,6 +146,112 @@ def test_a_batch_systems_workers_have_certificates_of_their_own_and_every_resour
     assert list(folder.iterdir()) == []
 
 
+def listened_at_by(settings: ClusterSettings) -> dict[tuple[str, int], bool]:
+    """Where this process and its children listen when a worker is there, and whether they speak TLS alone."""
+
+    async def look() -> dict[tuple[str, int], bool]:
+        async with open_scheduler(settings, 1, lambda error: None) as cluster:
+            while not cluster.scheduler.workers:
+                await asyncio.sleep(0.05)
+            found = listened_at(with_children([os.getpid()])) - before
+            return {address: await asyncio.to_thread(speaks_tls_alone, address) for address in found}
+
+    before = listened_at(with_children([os.getpid()]))
+    return asyncio.run(look())
+
+
+def test_a_cluster_of_this_machine_listens_for_tls_alone() -> None:
+    found = listened_at_by(ClusterSettings(num_local=1))
+    # The scheduler, the worker, and its nanny.
+    assert len(found) == 3
+    assert all(found.values())
+    assert all(map(is_of_this_machine_alone, found))
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_a_batch_systems_cluster_listens_for_tls_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(folder)
+    options = {"cores": 1, "memory": "1GB", "local_directory": str(tmp_path)}
+    found = listened_at_by(ClusterSettings(job_queue=JobQueue("slurm", 1, options)))
+    assert len({port for _, port in found}) == 4
+    (plain,) = [address for address, is_tls in found.items() if not is_tls]
+    # Dask's worker is never without it: it says there that it is well.
+    assert is_of_this_machine_alone(plain)
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_what_the_experiment_file_asks_of_scheduler_and_workers_comes_last(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    given = {"worker_extra_args": ["--dashboard-address", ":0"], "scheduler_options": {"idle_timeout": "1 hour"}}
+    queue = JobQueue("slurm", 1, {"cores": 1, "memory": "1GB", "job_script_prologue": ["module load one"], **given})
+
+    async def look() -> tuple[float, str]:
+        async with open_scheduler(ClusterSettings(job_queue=queue), 1, lambda error: None) as cluster:
+            return cluster.scheduler.idle_timeout, cluster.job_script()
+
+    idle_timeout, script = asyncio.run(look())
+    assert idle_timeout == 3600
+    *_, prologue, command = script.splitlines()
+    assert prologue == "module load one"
+    words = shlex.split(command)
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--dashboard-address"] == ["127.0.0.1:0", ":0"]
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_dasks_own_configuration_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    monkeypatch.chdir(folder)
+    settings = ClusterSettings(job_queue=JobQueue("slurm", 1, {"cores": 1, "memory": "1GB"}))
+
+    async def script() -> str:
+        async with open_scheduler(settings, 1, lambda error: None) as cluster:
+            return str(cluster.job_script())
+
+    configured = {"worker-extra-args": ["--lifetime", "1h"], "job-script-prologue": ["module load one"]}
+    with dask.config.set({f"jobqueue.local.{name}": value for name, value in configured.items()}):
+        *_, prologue, command = asyncio.run(script()).splitlines()
+    assert prologue == "module load one"
+    assert " --lifetime 1h " in command
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_a_job_that_ends_before_its_worker_comes_is_asked_for_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_quick(monkeypatch)
+    prologue = [f"mkdir {tmp_path}/once && exit 1"]
+    path = on_queue(folder, tmp_path, SCORES_X, jobs=1, job_script_prologue=prologue)
+    assert search(path).ending is Ending.DONE
+    assert [trial.attempt for trial in trials_of(path)] == [1] * 3
+
+
+@pytest.mark.usefixtures("queue_of_this_machine")
+def test_jobs_that_all_end_before_their_workers_come_end_the_search(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_quick(monkeypatch)
+    path = on_queue(folder, tmp_path, SCORES_X, jobs=2, job_script_prologue=["exit 1"])
+    said = r"gives it no workers: 6 jobs have ended before their workers came; the last was job \d+,"
+    with pytest.raises(WorkFailedError, match=said):
+        search(path)
+
+
+def be_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.1)
+    monkeypatch.setattr("harness.search.cluster.batch_jobs._PAUSE", 0.2)
+
+
+def on_queue(folder: Path, tmp_path: Path, script: str, **options: Any) -> Path:
+    given = {"cores": 1, "memory": "1GB", "local_directory": str(tmp_path / "scratch"), **options}
+    cluster = {"slurm": given, "patience_seconds": 30}
+    return write_experiment(folder, script, resource="dask", cluster=cluster)
+
+
 @pytest.mark.usefixtures("queue_of_this_machine")
 def test_a_batch_systems_jobs_are_asked_for_and_given_back(folder: Path, tmp_path: Path) -> None:
     # Its command is split on spaces.
@@ -145,7 +269,8 @@ def test_a_batch_systems_jobs_are_asked_for_and_given_back(folder: Path, tmp_pat
 def test_a_batch_system_that_takes_no_job_ends_the_search_with_what_it_says(folder: Path) -> None:
     options = {"cores": 1, "memory": "1GB", "worker_extra_args": ["--no-such-option"]}
     path = write_experiment(folder, SCORES_X, resource="dask", cluster={"slurm": options})
-    with pytest.raises(WorkFailedError, match="the batch system refused a job: .*--no-such-option"):
+    said = "its batch system gives it no workers: it refused a job: .*--no-such-option"
+    with pytest.raises(WorkFailedError, match=said):
         search(path)
 
 

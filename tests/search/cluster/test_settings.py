@@ -1,6 +1,7 @@
 """The key ``cluster``: what it may say, and a sentence for everything else."""
 
 import json
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from harness.search.cluster.settings import (
     TLSFiles,
 )
 from harness.search.experiment_file import read_experiment_file
+from harness.search.experiment_keys import SECRET_OPTIONS
 from harness.search.identity import identity_of
 from tests.search.searches import SCORES_X, search, write_experiment
 
@@ -30,7 +32,9 @@ def read(folder: Path, cluster: Any, **changes: Any) -> ClusterSettings:
     made = security.Security.temporary()
     for name, content in zip(TLS.values(), (made.tls_ca_file, made.tls_client_cert, made.tls_client_key), strict=True):
         (folder / name).write_text(content)
+        (folder / name).chmod(0o600)
     (folder / "other.pem").write_text(security.Security.temporary().tls_client_key)
+    (folder / "other.pem").chmod(0o600)
     (folder / "empty.pem").touch()
     path = write_experiment(folder, SCORES_X, **{"resource": "dask", "cluster": cluster, **changes})
     settings = read_experiment_file(path).cluster
@@ -82,6 +86,8 @@ def test_a_batch_system_gets_its_options_and_more_patience(folder: Path) -> None
         ({"local": 1, "tls": {**TLS, "password": "x"}}, "cluster.tls: unknown key 'password'"),
         ({"slurm": {"jobs": 0}}, "cluster.slurm.jobs is 0; expected a whole number from 1 to 1024"),
         ({"slurm": {"core": 1}}, "cluster.slurm: unknown key 'core'; expected 'cores'"),
+        ({"slurm": {"worker_extra_args": "--lifetime 1h"}}, "cluster.slurm.worker_extra_args is something else; "),
+        ({"slurm": {"scheduler_options": []}}, "cluster.slurm.scheduler_options is something else; expected an obj"),
         ({"slurm": 3}, "cluster.slurm is 3; expected an object {...}"),
         (3, "cluster is 3; expected an object {...}"),
     ],
@@ -92,6 +98,30 @@ def test_anything_else_gets_one_sentence(folder: Path, cluster: Any, complaint: 
         read(folder, cluster)
     assert str(raised.value).startswith(ORIGIN)
     assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o700])
+def test_a_key_that_others_may_read_is_refused(folder: Path, mode: int) -> None:
+    read(folder, {"local": 1, "tls": TLS})
+    (folder / "key.pem").chmod(mode)
+    if mode & 0o077 == 0:
+        read_experiment_file(folder / "experiment.json")
+        return
+    with pytest.raises(ExperimentFileError) as raised:
+        read_experiment_file(folder / "experiment.json")
+    path = folder / "key.pem"
+    assert str(raised.value) == (
+        f"{ORIGIN}: cluster.tls.key is '{path}', with the mode {mode:04o}; expected a key that you alone may read: "
+        f"chmod 600 {shlex.quote(str(path))}"
+    )
+
+
+def test_a_key_of_another_owner_may_be_a_groups(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(folder, {"local": 1, "tls": TLS})
+    (folder / "key.pem").chmod(0o640)
+    owner = (folder / "key.pem").stat().st_uid
+    monkeypatch.setattr("os.getuid", lambda: owner + 1)
+    assert read_experiment_file(folder / "experiment.json").cluster is not None
 
 
 def test_a_cluster_and_the_resource_dask_come_together(folder: Path) -> None:
@@ -118,13 +148,14 @@ def test_where_trials_run_is_no_part_of_what_a_search_is(folder: Path) -> None:
     assert identity_of(here, None) == identity_of(there, None)
 
 
-def test_what_may_hold_secrets_is_not_stored(folder: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in SECRET_OPTIONS if "command" not in name])
+def test_what_may_hold_secrets_is_not_stored(folder: Path, name: str) -> None:
     pytest.importorskip("dask_jobqueue")
-    options = {"cores": 1, "memory": "1GB", "job_script_prologue": ["export TOKEN=secret"]}
+    options = {"cores": 1, "memory": "1GB", name: ["export TOKEN=secret"]}
     path = write_experiment(folder, SCORES_X, resource="dask", cluster={"slurm": options})
     settings = read_experiment_file(path)
     assert settings.cluster is not None and settings.cluster.job_queue is not None
-    assert settings.cluster.job_queue.options["job_script_prologue"] == ["export TOKEN=secret"]
+    assert settings.cluster.job_queue.options[name] == ["export TOKEN=secret"]
     assert settings.file["cluster"] == {"slurm": {"cores": 1, "memory": "1GB"}}
 
 

@@ -6,22 +6,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
+from tests.search.cluster.processes import (
+    is_of_this_machine_alone,
+    listened_at,
+    speaks_tls_alone,
+    with_children,
+)
 from tests.search.promises import check_books, finish, run_aup
 from tests.search.searches import (
     REPOSITORY,
     SCORES_X,
     WAITS_FOR_GO,
-    is_alive,
     kill,
-    num_running,
     search,
     start_aup,
+    start_running,
     trials_of,
     wait_until,
+    wait_until_gone,
     write_experiment,
 )
 
@@ -102,24 +109,58 @@ def test_a_killed_controllers_search_goes_on_and_every_job_is_given_back(
     # Seconds after which a worker without its scheduler leaves; Dask's own are 60.
     options = on_slurm(tmp_path, death_timeout=10)
     path = write_experiment(folder, WAITS_FOR_GO, **options)
-    process = start_aup(path)
-    wait_until(lambda: num_running(path) == 2, seconds=60)
+    process = start_running(path, 2, seconds=60)
     assert len(jobs()) == 2
-    pids = [trial.pid for trial in trials_of(path) if trial.pid is not None]
+    pids = [trial.pid for trial in trials_of(path)]
+    (left,) = tmp_path.glob(".harness-*")
     kill(process)
-    wait_until(lambda: not any(map(is_alive, pids)), seconds=5)
+    wait_until_gone(pids)
     (folder / "go").touch()
     code, _, errors = finish(start_aup(path), seconds=120)
     assert (code, errors) == (0, "")
     assert outcomes_of(path) == undisturbed
     wait_until(lambda: not jobs(), seconds=60)
     check_books(folder)
+    assert left.name not in os.listdir(tmp_path)
+
+
+def test_nothing_but_tls_is_spoken_to_other_machines(folder: Path, tmp_path: Path) -> None:
+    path = write_experiment(folder, WAITS_FOR_GO, **on_slurm(tmp_path))
+    process = start_running(path, 2, seconds=60)
+    workers = [each.pid for each in psutil.process_iter() if f"--local-directory {tmp_path}" in " ".join(command(each))]
+    # A nanny and its worker for each job.
+    assert len(with_children(workers)) >= 4
+    controllers = listened_at([psutil.Process(process.pid)])
+    found = controllers | {each for each in listened_at(with_children(workers)) if not is_of_this_machine_alone(each)}
+    assert len({port for _, port in found}) == 5
+    assert [each for each in found if not speaks_tls_alone(each)] == []
+    (folder / "go").touch()
+    assert finish(process, seconds=120)[::2] == (0, "")
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_job_that_ends_before_its_worker_comes_is_asked_for_again(
+    folder: Path, tmp_path: Path, undisturbed: list[Any]
+) -> None:
+    prologue = [f"mkdir {tmp_path}/once && exit 1"]
+    path = write_experiment(folder, WAITS_FOR_GO, **on_slurm(tmp_path, job_script_prologue=prologue))
+    process = start_running(path, 2, seconds=90)
+    assert (tmp_path / "once").is_dir()
+    (folder / "go").touch()
+    assert finish(process, seconds=120)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    assert len(list((tmp_path / "logs").glob("*.out"))) == 3
 
 
 def test_a_job_that_slurm_takes_back_loses_no_trial(folder: Path, tmp_path: Path, undisturbed: list[Any]) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, **on_slurm(tmp_path))
-    process = start_aup(path)
-    wait_until(lambda: num_running(path) == 2, seconds=60)
+    process = start_running(path, 2, seconds=60)
     taken = jobs()[0].split()[0]
     subprocess.run(["scancel", taken], check=True)
     wait_until(lambda: len(jobs()) == 2 and taken not in " ".join(jobs()), seconds=60)

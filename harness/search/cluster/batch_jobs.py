@@ -1,0 +1,127 @@
+"""The jobs that a batch system has for a search: refused ones are told of, and ended ones are asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import shlex
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from harness.corpus.utterances import Seconds
+from harness.errors import one_line
+
+#: Seconds between two looks at the shared folder. A choice: file systems of a network lag by more.
+_INTERVAL: Seconds = 5.0
+#: Seconds after which an ended job is asked for again. Longer than Dask's ``lost-worker-timeout``, 15: what Dask
+#: asks for again by itself is left to it.
+_PAUSE: Seconds = 20.0
+#: Times by which that pause doubles while all jobs end in vain, and after which they are told of. Choices.
+_MAX_DOUBLINGS = 5
+_PATIENT_ROUNDS = 3
+
+_ENDED = "ended-"
+
+
+def job_class(job_cls: Any, folder: Path, complain: Callable[[Exception], None]) -> Any:
+    """Return dask-jobqueue's job with what it lacks.
+
+    It tells of its refusal, where Dask only asks again; its certificates may lie anywhere; and its script leaves
+    a file when it ends, however it does, for Dask counts a job as there until its worker has come and gone.
+
+    Args:
+        folder: seen by every machine that takes part
+        complain: called with what the batch system says where it does not take a job
+    """
+
+    class OurJob(job_cls):  # type: ignore[misc]
+        def __init__(
+            self, *arguments: Any, security: Any = None, job_script_prologue: Sequence[str] = (), **options: Any
+        ) -> None:
+            if security is not None:
+                security = copy.copy(security)
+                for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+                    setattr(security, name, shlex.quote(getattr(security, name)))
+            self.word = f"{_ENDED}{uuid.uuid4().hex}"
+            leave_word = f"{{ : >{shlex.quote(str(folder / self.word))}; }} 2>/dev/null"
+            prologue = [f"trap {shlex.quote(leave_word)} EXIT", *job_script_prologue]
+            super().__init__(*arguments, security=security, job_script_prologue=prologue, **options)
+
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except Exception as error:
+                complain(RuntimeError(f"it refused a job: {one_line(error)}"))
+                raise
+
+    return OurJob
+
+
+@asynccontextmanager
+async def asking_again(cluster: Any, folder: Path, complain: Callable[[Exception], None]) -> AsyncIterator[None]:
+    """Have ended jobs asked for again, as long as the block lasts.
+
+    Args:
+        cluster: adaptive, and made of jobs of ``job_class`` with the same folder
+        complain: called where jobs end without a worker again and again
+    """
+    task = asyncio.ensure_future(_ask_again(cluster, folder, complain))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _ask_again(cluster: Any, folder: Path, complain: Callable[[Exception], None]) -> None:
+    came: set[str] = set()
+    ended_since: dict[str, float] = {}
+    num_in_vain = 0
+    while True:
+        await asyncio.sleep(_INTERVAL)
+        ended = _words_in(folder)
+        there = {str(name) for name in cluster.observed}
+        num_jobs = max(1, len(cluster.worker_spec))
+        pause = _PAUSE * 2 ** min(num_in_vain // num_jobs, _MAX_DOUBLINGS)
+        for name, word in [(name, job.word) for name, job in cluster.workers.items()]:
+            if any(worker == name or worker.startswith(f"{name}-") for worker in there):
+                num_in_vain = num_in_vain if word in came else 0
+                came.add(word)
+                # As long as its worker is known, no other of its name would be let in.
+                ended_since.pop(word, None)
+            elif word in ended and time.monotonic() - ended_since.setdefault(word, time.monotonic()) >= pause:
+                job_id = await _give_up(cluster, name, word)
+                num_in_vain += word not in came
+                if num_in_vain >= _PATIENT_ROUNDS * num_jobs:
+                    complain(_describe(num_in_vain, job_id))
+
+
+async def _give_up(cluster: Any, name: str, word: str) -> object:
+    """Do what Dask does with a job whose worker is lost, and return its number; Dask asks for what is missing."""
+    job = cluster.workers.get(name)
+    if job is None or job.word != word:
+        return None
+    del cluster.workers[name]
+    with suppress(OSError):  # nothing is left to be given back
+        await job.close()
+    return job.job_id
+
+
+def _words_in(folder: Path) -> set[str]:
+    try:
+        return {name for name in os.listdir(folder) if name.startswith(_ENDED)}
+    except OSError:  # a file system of a network, for a while
+        return set()
+
+
+def _describe(num_in_vain: int, job_id: object) -> RuntimeError:
+    return RuntimeError(
+        f"{num_in_vain} jobs have ended before their workers came; the last was job {job_id}, and what it wrote, "
+        "in its .out file here or in log_directory, says why"
+    )

@@ -1,0 +1,41 @@
+"""The folder in which a search and a batch system's workers find each other: certificates, and word of ended jobs."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.search.lock import find_holder, held, read_holder
+
+_PREFIX = ".harness-"
+_LOCK = "lock"
+
+
+@contextmanager
+def shared_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder that only its owner may read, and remove it, and those of searches that were killed, again.
+
+    Args:
+        parent: seen by every machine that takes part
+
+    Raises:
+        OSError: ``parent`` takes no folder
+    """
+    _remove_left(parent)
+    with TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as name, ExitStack() as stack:
+        folder = Path(name)
+        with suppress(OSError):  # a file system without locks: nobody can know, and it stays where its owner is killed
+            stack.enter_context(held(folder / _LOCK, f"folder '{folder}'"))
+        yield folder
+
+
+def _remove_left(parent: Path) -> None:
+    """Remove what processes of this machine left; of another machine's nobody here knows whether they are gone."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody else's
+            if read_holder(folder / _LOCK).host == platform.node() and find_holder(folder / _LOCK) is None:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""The folder of certificates in a shared one: gone with its search, or with the next one after a SIGKILL."""
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.search.cluster.shared_folder import shared_folder
+from tests.search.searches import environment, kill
+
+HOLDS_ONE = """
+import sys, time
+from pathlib import Path
+from harness.search.cluster.shared_folder import shared_folder
+with shared_folder(Path(sys.argv[1])) as folder:
+    (folder / "key.pem").touch()
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def start(parent: Path) -> tuple["subprocess.Popen[str]", Path]:
+    """A process that makes such a folder and stays."""
+    command = [sys.executable, "-c", HOLDS_ONE, str(parent)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    assert process.stdout is not None
+    with process.stdout:
+        return process, Path(process.stdout.readline().strip())
+
+
+def test_it_is_its_owners_alone_and_gone_afterwards(folder: Path) -> None:
+    with shared_folder(folder) as made:
+        assert made.stat().st_mode & 0o777 == 0o700
+        (made / "key.pem").touch()
+        with shared_folder(folder) as other:
+            assert set(folder.iterdir()) == {made, other}
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next(folder: Path) -> None:
+    killed, left = start(folder)
+    living, kept = start(folder)
+    try:
+        kill(killed)
+        assert (left / "key.pem").exists()
+        with shared_folder(folder) as made:
+            assert set(folder.iterdir()) == {kept, made}
+            assert (kept / "key.pem").exists()
+    finally:
+        kill(living)
+
+
+@pytest.mark.parametrize("content", ["another machine", "nothing"])
+def test_one_that_may_be_in_use_is_left_alone(folder: Path, content: str) -> None:
+    killed, left = start(folder)
+    kill(killed)
+    holder = json.loads((left / "lock").read_text())
+    assert (holder["pid"], holder["host"]) == (killed.pid, platform.node())
+    changed = json.dumps({**holder, "host": "another"}) if content == "another machine" else ""
+    (left / "lock").write_text(changed)
+    with shared_folder(folder) as made:
+        assert set(folder.iterdir()) == {left, made}
