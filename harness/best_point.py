@@ -49,7 +49,15 @@ class BestPoint:
             ModelError: they are now of another corpus
             FeatureError: they are damaged, or lack what the system needs
         """
-        return open_features_of(self.experiment, self.spec, self.system)
+        store = FeatureStore.open(self.spec.prepared_dir)
+        if store.corpus_hash != self.experiment.corpus_hash:
+            raise ModelError(
+                f"experiment {self.experiment.eid}: was searched on corpus {self.experiment.corpus_hash[:12]}, but the "
+                f"features at {str(self.spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
+                "search again with `aup experiment.json`"
+            )
+        require_modalities(store, self.system.name, self.system.modalities, self.system.streams)
+        return store
 
 
 def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) -> BestPoint:
@@ -94,32 +102,3 @@ def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) 
     system = find_system(spec.system)
     choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
     return BestPoint(experiment, trial, spec, system, choices, trial.best_epoch)
-
-
-def open_features_of(experiment: ExperimentRow, spec: TrialSpec, system: System) -> FeatureStore:
-    """Open the prepared features of a trial, and check that they are what it was trained on.
-
-    Only their manifest is read.
-
-    Raises:
-        ModelError: they are now of another corpus
-        FeatureError: they are damaged, or lack what the system needs
-    """
-    store = FeatureStore.open(spec.prepared_dir)
-    check_corpus(experiment, spec, store)
-    require_modalities(store, system.name, system.modalities, system.streams)
-    return store
-
-
-def check_corpus(experiment: ExperimentRow, spec: TrialSpec, store: FeatureStore) -> None:
-    """Check that features are of the corpus that was searched on.
-
-    Raises:
-        ModelError: they are of another one
-    """
-    if store.corpus_hash != experiment.corpus_hash:
-        raise ModelError(
-            f"experiment {experiment.eid}: was searched on corpus {experiment.corpus_hash[:12]}, but the features at "
-            f"{str(spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
-            "search again with `aup experiment.json`"
-        )

@@ -7,9 +7,9 @@ from harness.features.store import FeatureStore
 from harness.retrain import final_seeds
 from harness.store.records import ExperimentKind
 from harness.trainings.execution import PlannedExperiment
-from harness.trainings.follow_up import describe_follow_up
+from harness.trainings.follow_up import describe_follow_up, plan_training
 from harness.trainings.parts import Parts
-from harness.trainings.training import Outcome, Training, Watch, train_once
+from harness.trainings.training import Outcome, Watch, train_once
 from harness.trial import open_split
 
 #: Where the seeds of replications begin in a trial's stream of seeds, far from those of final trainings.
@@ -25,23 +25,12 @@ def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> Pl
         store: the features that the trial was trained on
         num_seeds: trainings; those of fewer seeds are the first of those of more
     """
-    spec = best.spec
-    split = open_split(spec, store)
+    split = open_split(best.spec, store)
     parts = Parts(split.train, split.validation, ())
     seeds = final_seeds(best.experiment.seed, best.trial.trial_index, num_seeds, REPLICATION_SEED_STREAM)
 
     def train_seed(trial_index: int, watch: Watch) -> Outcome:
-        training = Training(
-            system=best.system,
-            choices=best.choices,
-            protocol=spec.protocol,
-            seed=seeds[trial_index],
-            max_epochs=spec.max_epochs,
-            patience=spec.patience,
-            word_vectors=spec.word_vectors,
-            watch=watch,
-        )
-        return train_once(training, store, parts)
+        return train_once(plan_training(best, seeds[trial_index], watch), store, parts)
 
     return PlannedExperiment(
         title=f"new seeds of {best.title}",

@@ -12,18 +12,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from harness.best_point import find_best_point, open_features_of
+from harness.best_point import BestPoint, find_best_point
 from harness.corpus.utterances import CLASSES
 from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
 from harness.model_card import write_model_card
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import System
 from harness.provenance import hash_word_vectors, package_versions
 from harness.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
 from harness.splits import EpochChoice, make_split, search_sessions
-from harness.store.records import ExperimentRow, FinalModel, TrialRow, utc_now
+from harness.store.records import FinalModel, utc_now
 from harness.store.results import ResultsStore
 from harness.training import Trainer, seed_everything, train_for
 from harness.trial_spec import TrialSpec
@@ -33,35 +32,18 @@ FINAL_SEED_STREAM = 1_000_000
 
 
 @dataclass(frozen=True)
-class FinalTraining:
-    """One point trained on train + validation, or about to be.
+class FinalTraining(BestPoint):
+    """The best point trained on train + validation, or about to be.
 
     Attributes:
-        choices: the trial's point, completed with the system's defaults
-        num_epochs: the epoch that validation chose in the trial
         model_dir: the folder of the saved models; its name ends in a hash of all that decides them
         test_chooses_epoch: whether the test session is open while the models train, to be scored after every epoch,
             as the published code does: what is fitted before training then knows it, and one score is its maximum
     """
 
-    experiment: ExperimentRow
-    trial: TrialRow
-    spec: TrialSpec
-    system: System
-    choices: Hyperparameters
-    num_epochs: int
     seeds: tuple[int, ...]
     model_dir: Path
     test_chooses_epoch: bool
-
-    def open_features(self) -> FeatureStore:
-        """Open the prepared features that the trial was trained on; only their manifest is read.
-
-        Raises:
-            ModelError: they are now of another corpus
-            FeatureError: they are damaged, or lack what the system needs
-        """
-        return open_features_of(self.experiment, self.spec, self.system)
 
 
 def final_seeds(

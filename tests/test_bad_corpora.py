@@ -1,11 +1,7 @@
 """Every kind of damage to a corpus: what the table of irregularities says of it, and that nothing becomes zeros."""
 
 import csv
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +10,7 @@ from harness.corpus.layout import MocapStream
 from harness.features.prepared import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
+from tests.cli.commands import type_command
 from tests.corpus.written import (
     COMPLETE,
     label_bytes,
@@ -26,7 +23,6 @@ from tests.corpus.written import (
 )
 
 ANGRY = f"{COMPLETE}_M000"
-REPOSITORY = Path(__file__).parents[1]
 
 
 def sound(content):
@@ -361,15 +357,7 @@ def test_the_command_survives_damage_of_every_file(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
     for name in ("wav of NaN", "turn twice", "transcripts in UTF-16", "motion with a word", "motion all NaN"):
         CASES[name][0](layout)
-    code = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "prepare", "corpus", "--jobs", "1"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = type_command(tmp_path, "prepare", "corpus", "--jobs", "1", columns=200)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Traceback" not in done.stdout
     for kind in ("unreadable recording", "duplicate turn", "unreadable file", "lost mocap"):

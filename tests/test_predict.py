@@ -1,10 +1,6 @@
 """Prediction on files that are not as they should be: a small saved model, untrained, and damaged recordings."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +14,7 @@ from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.predict import Recorded, predict
 from harness.saved_model import ModelRecord, save_seed
 from harness.splits import PROTOCOLS
+from tests.cli.commands import type_command
 from tests.corpus.written import COMPLETE, mocap_bytes, mocap_values, tone, wav_bytes, write_tiny_corpus
 from tests.invented_features import SETTINGS, invent_features
 
@@ -106,14 +103,8 @@ def test_what_is_irregular_in_the_motion_comes_with_the_probabilities(watcher, f
 
 def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, tmp_path):
     wav = write_wav(tmp_path, wav_bytes(tone(1.0))[:12844])
-    code = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
     for option in ([], ["--json"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "predict", str(listener), str(wav), *option],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-            capture_output=True,
-            text=True,
-        )
+        done = type_command(tmp_path, "predict", listener, wav, *option)
         assert done.returncode == 0, done.stderr
         assert done.stderr == (
             "hello you.wav: truncated recording (12800 of 32000 bytes of sound). "

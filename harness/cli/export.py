@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.options import results_argument
 
 if TYPE_CHECKING:
     from harness.store.export import ExportReader, Rows
@@ -19,7 +20,7 @@ _STANDARD_OUTPUT = Path("-")
 
 
 @click.command("export")
-@click.argument("results", type=click.Path(path_type=Path), default="results")
+@results_argument
 @click.option(
     "--csv",
     "csv_path",

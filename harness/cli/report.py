@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.names import SEARCH_NUMBER
+from harness.cli.options import results_argument, search_option
 
 
 @click.command("report")
-@click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the search.  [default: the latest]")
+@results_argument
+@search_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

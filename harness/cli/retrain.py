@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.names import SEARCH_NUMBER
+from harness.cli.options import results_argument, search_option, seeds_option, threads_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,19 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command("retrain-best")
-@click.argument("results", type=click.Path(path_type=Path), default="results")
-@click.option("--experiment", "eid", type=SEARCH_NUMBER, help="Number of the experiment.  [default: the latest]")
+@results_argument
+@search_option
 @click.option(
     "--test", is_flag=True, help="Score the held-out session. Each opening of it is recorded, and reported for ever."
 )
-@click.option(
-    "--seeds",
-    "num_seeds",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Trainings to average over, with different seeds.",
-)
+@seeds_option(default=5, help="Trainings to average over, with different seeds.")
 @click.option(
     "--without",
     type=click.Choice(["speech", "text", "mocap"]),
@@ -44,12 +36,7 @@ if TYPE_CHECKING:
     help="Branch to take from MODEL, the final models of a system of that modality alone; the branches are frozen, "
     "and the fusion layers trained again.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
-    help="Processor threads.  [default: all]",
-)
+@threads_option
 def retrain_best(
     results: Path,
     eid: int | None,

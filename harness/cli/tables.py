@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.names import SYSTEM_NAMES
+from harness.cli.options import seeds_option, threads_option
 
 if TYPE_CHECKING:
     from harness.cli.trainings_view import TrainingsProgress
@@ -42,14 +42,7 @@ if TYPE_CHECKING:
     help="Systems and baselines to train, with commas between them; `harness systems` lists the systems, and the "
     "baselines are majority, text_logistic, speech_forest and text_speech_average.  [default: all]",
 )
-@click.option(
-    "--seeds",
-    "num_seeds",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Trainings that each row averages over; more can be added later.",
-)
+@seeds_option(default=3, help="Trainings that each row averages over; more can be added later.")
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "published-code", "strict"]),
@@ -90,9 +83,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="GloVe or word2vec file.  [default: vectors trained on the training text]",
 )
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processor threads.  [default: all]"
-)
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object in place of the tables.")
 def tables(
     corpus: Path | None,
@@ -191,14 +182,15 @@ def _train_and_read(
     experiments = distinct_experiments(rows)
     start_tensorflow(threads)
     # Imported here: these import TensorFlow.
-    from harness.tables.trials import Work, carry_out, record_tables_opening
+    from harness.tables.trials import plan_experiments, record_tables_opening
+    from harness.trainings.execution import Execution, carry_out
 
     lock_path, database = results_dir / "tables.lock", results_dir / "results.db"
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
         opening_id = record_tables_opening(results, settings, facts, typed_command())
-        work = Work(settings, facts, store, results, view, opening_id, threads)
         possible = [found for found in experiments if not lacking_modalities(store, found.name)]
-        num_failed = carry_out(work, possible)
+        planned = plan_experiments(settings, facts, store, possible)
+        num_failed = carry_out(Execution(results, view, threads, opening_id), planned)
         if not num_failed:
             results.complete_opening(opening_id)
         reader = TablesReader(settings, facts, store, results)

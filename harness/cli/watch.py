@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.names import EXPERIMENT_NUMBER
+from harness.cli.options import results_argument
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _HINT = "q quits; the search goes on"
 
 
 @click.command("watch")
-@click.argument("results", type=click.Path(path_type=Path), default="results")
+@results_argument
 @click.option(
     "--experiment",
     "eid",

@@ -152,7 +152,7 @@ def check_word_vectors(train: Sequence[Utterance], validation: Sequence[Utteranc
     # Imported here: it imports gensim, which takes a second.
     from harness.features.word_vectors import train_word_vectors
 
-    features, extra = text_alone(train), text_alone(validation)
+    features, extra = _text_alone(train), _text_alone(validation)
     fitted = fit_features(features, ("text",), protocol, None, _DIMENSION, 0, vocabulary_extra=extra)
     assert fitted.tokenizer is not None and fitted.embedding is not None
     own = train_word_vectors(features.transcripts, _DIMENSION, 0)
@@ -169,7 +169,7 @@ def check_vocabulary(
     stage: str, train: Sequence[Utterance], scored: Sequence[Utterance], protocol: Protocol
 ) -> VocabularyCheck:
     """Fit the vocabulary as a training does, and find the words that only what is scored can have given it."""
-    fitted = fit_features(text_alone(train), ("text",), protocol, None, None, 0, vocabulary_extra=text_alone(scored))
+    fitted = fit_features(_text_alone(train), ("text",), protocol, None, None, 0, vocabulary_extra=_text_alone(scored))
     assert fitted.tokenizer is not None
     vocabulary = fitted.tokenizer.vocabulary
     known = {word for utterance in train for word in split_words(utterance.transcript or "")}
@@ -178,7 +178,7 @@ def check_vocabulary(
     return VocabularyCheck(stage, len(vocabulary), tuple(sorted(leaked)), len(says_one), len(scored))
 
 
-def text_alone(utterances: Sequence[Utterance]) -> Features:
+def _text_alone(utterances: Sequence[Utterance]) -> Features:
     """Hold utterances as features of their words, without sound and motion."""
     settings = SpeechSettings()
     return Features.from_arrays(utterances, settings, column_names(settings), {})

@@ -16,9 +16,9 @@ from harness.splits import SESSIONS, search_sessions, select_recordings
 from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
 from harness.trainings.execution import PlannedExperiment
-from harness.trainings.follow_up import describe_follow_up
+from harness.trainings.follow_up import describe_follow_up, plan_training
 from harness.trainings.parts import Parts
-from harness.trainings.training import Outcome, Training, Watch, train_once, train_twice
+from harness.trainings.training import Outcome, Watch, train_once, train_twice
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,7 @@ def _describe_draws(plan: LeaksPlan) -> Mapping[str, Any]:
 
 def _train(plan: LeaksPlan, split: LeakSplit, seed: int, watch: Watch) -> Outcome:
     """Score one draw: on validation as a search does, or in the test session as a final training does."""
-    spec, parts = plan.best.spec, plan.draws[seed]
-    training = Training(
-        system=plan.best.system,
-        choices=plan.best.choices,
-        protocol=spec.protocol,
-        seed=seed,
-        max_epochs=spec.max_epochs,
-        patience=spec.patience,
-        word_vectors=spec.word_vectors,
-        watch=watch,
-    )
+    training, parts = plan_training(plan.best, seed, watch), plan.draws[seed]
     if not plan.opens_test:
         return train_once(training, plan.store, Parts(tuple(sorted(parts.train[split])), parts.scored, ()))
     train, validation = part_for_epochs(parts.train[split])

@@ -56,7 +56,7 @@ def read_replication(store: ResultsReader, experiment: ExperimentRow) -> Replica
     Returns:
         None where nothing of it has finished, or another trial has become the best since
     """
-    for found, settings in reversed(list(find_follow_ups(store, experiment, ExperimentKind.REPLICATION))):
+    for found, settings in reversed(list(_find_follow_ups(store, experiment, ExperimentKind.REPLICATION))):
         best = store.best_trial(experiment.eid)
         trials = [trial for trial in store.trials(found.eid) if trial.status is TrialStatus.FINISHED]
         if best is not None and settings.get("searched_trial") == best.trial_index and trials:
@@ -73,7 +73,7 @@ def known_score(trial: TrialRow) -> float:
     return trial.score
 
 
-def find_follow_ups(
+def _find_follow_ups(
     store: ResultsReader, experiment: ExperimentRow, kind: ExperimentKind
 ) -> Iterator[tuple[ExperimentRow, dict[str, Any]]]:
     """Yield the experiments that trained a search's best point again, oldest first, each with its settings."""
@@ -150,7 +150,7 @@ def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: b
     best = store.best_trial(experiment.eid) if experiment.kind is ExperimentKind.SEARCH else None
     found: dict[LeakSplit, ExperimentRow] = {}
     draws: Mapping[str, Any] = {}
-    for each, settings in find_follow_ups(store, experiment, ExperimentKind.LEAKS):
+    for each, settings in _find_follow_ups(store, experiment, ExperimentKind.LEAKS):
         of_best = best is not None and settings.get("searched_trial") == best.trial_index
         if of_best and settings.get("opens_test") is opens_test:
             found[LeakSplit(settings["split"])] = each

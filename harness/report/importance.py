@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import fdtrc, ndtri
 
 from harness.report.findings import Findings, SearchedHyperparameter
-from harness.scoring.statistics import mean_ranks
+from harness.scoring.ranks import mean_ranks
+from harness.scoring.statistics import CONFIDENCE
 from harness.store.records import TrialRow
 
 #: Finished trials below which three groups of them say nothing.
@@ -23,7 +24,6 @@ _TRIALS_A_COMBINATION = 6
 _NUM_SPLITS = 200
 #: A pair's joint share below which it is not named: ranks make small interactions out of large single effects.
 _LEAST_JOINT_SHARE = 0.05
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class JointImportance:
     @property
     def is_seen(self) -> bool:
         """Whether it is more than chance, and large enough to speak of."""
-        return self.p_value < 1 - _CONFIDENCE and self.share >= _LEAST_JOINT_SHARE
+        return self.p_value < 1 - CONFIDENCE and self.share >= _LEAST_JOINT_SHARE
 
 
 def trials_with(findings: Findings, searched: SearchedHyperparameter) -> list[TrialRow]:
@@ -113,7 +113,7 @@ def list_importances(findings: Findings) -> list[Importance]:
     return sorted(found, key=lambda one: (not one.has_interval, -np.nan_to_num(one.share, nan=-1.0)))
 
 
-def estimate_importance(name: str, groups: np.ndarray, scores: np.ndarray, seed: int = 0) -> Importance:
+def estimate_importance(name: str, groups: np.ndarray, scores: np.ndarray) -> Importance:
     """Estimate how much of the variation of the scores' ranks lies between groups.
 
     The share of the sum of squares that lies between the groups, less what a random order of the same scores
@@ -124,7 +124,6 @@ def estimate_importance(name: str, groups: np.ndarray, scores: np.ndarray, seed:
     Args:
         groups: int64 (num_trials,) from 0
         scores: float64 (num_trials,), finite
-        seed: of the halves, so that one report says the same twice
 
     Source:
         Kruskal and Wallis, Use of ranks in one-criterion variance analysis, 1952; Kelley, An unbiased
@@ -138,16 +137,19 @@ def estimate_importance(name: str, groups: np.ndarray, scores: np.ndarray, seed:
         share = np.nan if np.ptp(ranks) == 0 else 0.0
         return Importance(name, share, np.nan, np.nan, num_groups, num_trials)
     (share,) = _corrected_shares(np.ones((1, num_trials)), groups, ranks)
-    spread = float(np.std(_corrected_shares(_draw_halves(num_trials, seed), groups, ranks)))
-    half = float(ndtri((1 + _CONFIDENCE) / 2)) * spread
+    spread = float(np.std(_corrected_shares(_draw_halves(num_trials), groups, ranks)))
+    half = float(ndtri((1 + CONFIDENCE) / 2)) * spread
     low, high = np.clip([share - half, share + half], 0, 1)
     return Importance(name, float(np.clip(share, 0, 1)), float(low), float(high), num_groups, num_trials)
 
 
 @lru_cache(maxsize=4)
-def _draw_halves(num_trials: int, seed: int) -> np.ndarray:
-    """Draw halves of the trials, each with the other half: float64 (2 * _NUM_SPLITS, num_trials) of 0 and 1."""
-    order = np.argsort(np.random.default_rng(seed).random((_NUM_SPLITS, num_trials)), axis=1)
+def _draw_halves(num_trials: int) -> np.ndarray:
+    """Draw halves of the trials, each with the other half: float64 (2 * _NUM_SPLITS, num_trials) of 0 and 1.
+
+    The same ones every time, so that one report says the same twice.
+    """
+    order = np.argsort(np.random.default_rng(0).random((_NUM_SPLITS, num_trials)), axis=1)
     is_first = order < num_trials // 2
     return np.concatenate([is_first, ~is_first]).astype(np.float64)
 

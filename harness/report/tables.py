@@ -20,7 +20,7 @@ from harness.scoring.metrics import (
     recalls,
     unweighted_accuracy,
 )
-from harness.scoring.statistics import rank_correlation
+from harness.scoring.ranks import rank_correlation
 from harness.store.records import Hyperparameter, TrialRow, TrialStatus
 
 #: Finished trials below which a quarter of them, or a correlation, is noise.

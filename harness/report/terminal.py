@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.report.expected_best import describe_expected_best, expected_best_of
 from harness.report.findings import Findings
+from harness.report.follow_ups import Leaks, Replication
 from harness.report.importance import list_importances
 from harness.report.importance_figure import tabulate_importance
 from harness.report.leaks import describe_leaks, tabulate_leaks
@@ -61,13 +62,9 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     ):
         print_table(console, table)
     if findings.replication is not None:
-        print_table(console, tabulate_replication(findings.replication))
-        console.print()
-        print_statements(console, [describe_replication(findings.replication)])
+        print_replication(console, findings.replication)
     for leaks in findings.leaks:
-        print_table(console, tabulate_leaks(leaks))
-        console.print()
-        print_statements(console, [describe_leaks(leaks)])
+        print_leaks(console, leaks)
     console.print()
     if findings.finished:
         enough = describe_expected_best(findings, expected_best_of(findings))
@@ -84,6 +81,20 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
         print_statements(console, describe_test_session(findings))
     for table in tabulate_test_session(findings):
         print_table(console, table)
+
+
+def print_replication(console: Console, replication: Replication) -> None:
+    """Print what new seeds of the best trial's point scored, and what that says of its score."""
+    print_table(console, tabulate_replication(replication))
+    console.print()
+    print_statements(console, [describe_replication(replication)])
+
+
+def print_leaks(console: Console, leaks: Leaks) -> None:
+    """Print what the best trial's point scored under each leaking split, and what each leak buys."""
+    print_table(console, tabulate_leaks(leaks))
+    console.print()
+    print_statements(console, [describe_leaks(leaks)])
 
 
 def print_statements(console: Console, statements: Sequence[Statement]) -> None:

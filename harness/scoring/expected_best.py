@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, stdtrit
 
+from harness.scoring.statistics import CONFIDENCE
+
 #: Points of the curve, where there are so many trials.
 _MAX_POINTS = 80
-_CONFIDENCE = 0.95
 #: Trials for each of the m of which the best is taken, and trials in all, from which on the interval holds the
 #: truth in 89 to 97 of 100 searches of scores of several shapes; at half of the trials it is 83, at all of them 70.
 TRIALS_FOR_EACH, LEAST_FOR_INTERVAL = 4, 16
@@ -94,7 +95,7 @@ def estimate_expected_best(scores: np.ndarray, target: str) -> ExpectedBest:
     reach = np.full(len(points), np.nan)
     if num_scores >= LEAST_FOR_INTERVAL:
         holds = points * TRIALS_FOR_EACH <= num_scores
-        quantile = float(stdtrit(num_scores - 1, (1 + _CONFIDENCE) / 2))
+        quantile = float(stdtrit(num_scores - 1, (1 + CONFIDENCE) / 2))
         reach[holds] = quantile * _jackknife_error(ordered, points[holds])
     low, high = expected - reach, expected + reach
     at_half = int(np.searchsorted(points, half))

@@ -13,6 +13,9 @@ from harness.errors import ShapeError
 from harness.scoring.metrics import NUM_CLASSES, predicted_classes, weighted_accuracy_of
 from harness.store.records import Prediction
 
+#: Of every interval; sentences and headings say 95 %. A choice: what readers expect.
+CONFIDENCE = 0.95
+
 #: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
 MIN_DIALOGUES = 10
 
@@ -59,7 +62,7 @@ class Interval:
     is_too_narrow: bool
 
 
-def mean_and_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
+def mean_and_spread(values: Sequence[float]) -> Spread:
     """Return mean, sample standard deviation and t interval of a score over seeds, float64 in the values' unit.
 
     A NaN among the values makes all of it NaN.
@@ -78,12 +81,12 @@ def mean_and_spread(values: Sequence[float], confidence: float = 0.95) -> Spread
     if len(values) == 1:
         return Spread(mean, np.nan, np.nan, np.nan, 1)
     deviation = float(np.std(values, ddof=1))
-    quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
+    quantile = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
     half = quantile * deviation / len(values) ** 0.5
     return Spread(mean, deviation, mean - half, mean + half, len(values))
 
 
-def wilson_interval(num_right: int, num_utterances: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(num_right: int, num_utterances: int) -> tuple[float, float]:
     """Return Wilson's score interval for a share of utterances, as if they were independent.
 
     Raises:
@@ -101,7 +104,7 @@ def wilson_interval(num_right: int, num_utterances: int, confidence: float = 0.9
         raise ShapeError(
             f"{num_right} of {num_utterances} utterances right: expected a share of at least one"
         )
-    z = float(ndtri((1 + confidence) / 2))
+    z = float(ndtri((1 + CONFIDENCE) / 2))
     share = num_right / num_utterances
     spread = z**2 / num_utterances
     centre = (share + spread / 2) / (1 + spread)
@@ -130,7 +133,6 @@ class Units:
 def bootstrap_interval(
     predictions: Sequence[Sequence[Prediction]],
     metric: Metric = weighted_accuracy_of,
-    confidence: float = 0.95,
     num_resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
@@ -155,13 +157,12 @@ def bootstrap_interval(
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentiles),
         with clusters as units.
     """
-    return bootstrap_intervals(predictions, [metric], confidence, num_resamples, seed)[0]
+    return bootstrap_intervals(predictions, [metric], num_resamples, seed)[0]
 
 
 def bootstrap_intervals(
     predictions: Sequence[Sequence[Prediction]],
     metrics: Sequence[Metric],
-    confidence: float = 0.95,
     num_resamples: int = 10_000,
     seed: int = 0,
 ) -> list[Interval]:
@@ -171,19 +172,19 @@ def bootstrap_intervals(
     for confusions in draw_resamples(units, num_resamples, seed):
         for found, metric in zip(scores, metrics, strict=True):
             found.append(metric(confusions).mean(axis=1))
-    return [make_interval(np.concatenate(found), confidence, units) for found in scores]
+    return [make_interval(np.concatenate(found), units) for found in scores]
 
 
-def make_interval(values: np.ndarray, confidence: float, units: Units) -> Interval:
-    """Return the interval that holds the middle share ``confidence`` of resampled values, in their unit.
+def make_interval(values: np.ndarray, units: Units) -> Interval:
+    """Return the interval that holds the middle share ``CONFIDENCE`` of resampled values, in their unit.
 
     Args:
         values: floating (num_resamples,); NaN is left out, and makes the interval NaN where nothing else is there
     """
     known = values[~np.isnan(values)]
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (np.nan, np.nan)
-    return Interval(float(low), float(high), confidence, units.drawn, units.is_too_narrow)
+    return Interval(float(low), float(high), CONFIDENCE, units.drawn, units.is_too_narrow)
 
 
 def draw_resamples(units: Units, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -245,56 +246,3 @@ def _count_by_utterance(predictions: Sequence[Sequence[Prediction]]) -> np.ndarr
         emotions, predicted = predicted_classes(of_seed)
         counts[np.arange(len(names)), number, emotions, predicted] = 1
     return counts
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation, from -1 to 1, with an approximate interval; NaN where undefined."""
-
-    rho: float
-    low: float
-    high: float
-    num_values: int
-
-
-def mean_ranks(values: Sequence[float]) -> np.ndarray:
-    """Return the rank of each value from 1, equals sharing their mean: float64 (num_values,).
-
-    Example:
-        >>> mean_ranks([0.5, 0.7, 0.5]).tolist()
-        [1.5, 3.0, 1.5]
-    """
-    # As scipy.stats.rankdata, whose import takes half a second.
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return ranks
-
-
-def rank_correlation(
-    values: Sequence[float], scores: Sequence[float], confidence: float = 0.95
-) -> Correlation:
-    """Return how far ``scores`` rise with ``values``, whatever the shape; equals share their mean rank.
-
-    Raises:
-        ShapeError: the two differ in length
-
-    Source:
-        Fieller, Hartley and Pearson, Tests for rank correlation coefficients I, 1957, for the
-        interval: the inverse hyperbolic tangent has variance 1.06 / (n - 3).
-
-    Example:
-        >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).rho
-        1.0
-    """
-    num_values = len(values)
-    if num_values != len(scores):
-        raise ShapeError(f"rank correlation: {num_values} values and {len(scores)} scores; expected as many")
-    if num_values < 2 or len(set(values)) == 1 or len(set(scores)) == 1:
-        return Correlation(np.nan, np.nan, np.nan, num_values)
-    ranks = np.stack([mean_ranks(values), mean_ranks(scores)])
-    rho = round(float(np.asarray(np.corrcoef(ranks))[0, 1]), 12)
-    if num_values <= 3 or abs(rho) == 1:
-        return Correlation(rho, np.nan, np.nan, num_values)
-    half = float(ndtri((1 + confidence) / 2)) * (1.06 / (num_values - 3)) ** 0.5
-    low, high = np.tanh(np.arctanh(rho) + np.array([-half, half]))
-    return Correlation(rho, float(low), float(high), num_values)

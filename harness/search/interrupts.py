@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from enum import IntEnum
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Self
 
 from harness.corpus.utterances import Seconds
+from harness.search.signal_pipe import SignalPipe
 
 #: Seconds after which the controller looks at its jobs even if nothing was reported. A choice: some
 #: library in this process may have taken the signals for itself, and then nothing ever would be.
@@ -39,58 +37,37 @@ class Interrupts:
         self.request = Request.GO_ON
         self._num_handled = 0
         self._num_arrived = 0
-        self._before: dict[int, Any] = {}
         self._waking = threading.Lock()
         self._may_wake = False
 
     def __enter__(self) -> Self:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._handle(signal.SIGINT, self._interrupt)
-        self._handle(signal.SIGTERM, self._terminate)
+        self._signals = SignalPipe()
+        self._signals.handle(signal.SIGINT, self._interrupt)
+        self._signals.handle(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-            self._handle(signal.SIGHUP, self._terminate)
+            self._signals.handle(signal.SIGHUP, self._terminate)
         # The end of a child only wakes the wait; without a handler it would not.
-        self._handle(signal.SIGCHLD, lambda number, frame: None)
+        self._signals.handle(signal.SIGCHLD, lambda number, frame: None)
         self._may_wake = True
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
+    def __exit__(self, *exception: object) -> None:
         with self._waking:
             self._may_wake = False
-            os.close(self._reader)
-            os.close(self._writer)
+            self._signals.close()
 
     def wait(self, seconds: Seconds | None) -> None:
         """Wait for a signal, a child's end among them, or until the time is up."""
         seconds = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
-        select.select([self._reader], [], [], seconds)
-        try:
-            while arrived := os.read(self._reader, 4096):
-                self._num_arrived += arrived.count(signal.SIGINT)
-        except BlockingIOError:
-            pass
+        select.select([self._signals], [], [], seconds)
+        self._num_arrived += self._signals.read().count(signal.SIGINT)
         self._count(self._num_arrived)
 
     def wake(self) -> None:
         """End a wait at once, or the next one; from any thread, also after the end of this context."""
         with self._waking:
             if self._may_wake:
-                with suppress(BlockingIOError):  # it is full: the wait ends anyway
-                    os.write(self._writer, b"\0")
-
-    def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
-        self._before[number] = signal.signal(number, handler)
+                self._signals.wake()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._num_handled += 1

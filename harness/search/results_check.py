@@ -99,7 +99,7 @@ def find_all(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding
     others = [each.eid for each in inspector.experiment_names() if each.eid not in eids]
     found = [
         *inspector.find_contradictions(eids),
-        *find_open_books(inspector, eids),
+        *_find_open_books(inspector, eids),
         *find_left_files(results_dir, [experiment_folder(results_dir, eid).path for eid in others]),
         *find_missing_files(inspector),
     ]
@@ -198,7 +198,7 @@ def _end_jobs(inspector: ResultsInspector, repairer: ResultsRepairer, eids: Coll
                 end_left_behind(mark, running)
 
 
-def find_open_books(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
+def _find_open_books(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
     """Find what Auptimizer's own databases hold open though nobody runs, and scores that results.db has otherwise.
 
     Args:

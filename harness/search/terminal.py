@@ -8,9 +8,9 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from rich.console import Console, Group
@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.corpus.utterances import Seconds
+from harness.search.signal_pipe import SignalPipe
 
 
 class Wake(Enum):
@@ -39,33 +40,20 @@ class FullScreen:
         self._live: Live | None = None
         self._keys: int | None = None
         self._modes: Any = None
-        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._signals = SignalPipe()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            self._handle(number, _interrupt)
+            self._signals.handle(number, _interrupt)
         # Their numbers wake the wait; without a handler they would not, or would stop this process at once.
         for number in (signal.SIGWINCH, signal.SIGTSTP):
-            self._handle(number, lambda number, frame: None)
+            self._signals.handle(number, lambda number, frame: None)
         self._take()
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._give()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._reader)
-        os.close(self._writer)
+        self._signals.close()
 
     def show(self, lines: Sequence[Text]) -> None:
         """Put lines in the place of what is there."""
@@ -74,13 +62,13 @@ class FullScreen:
 
     def wait(self, seconds: Seconds) -> Wake:
         """Wait for the time, the key q, or another size."""
-        sources = [self._reader] if self._keys is None else [self._reader, self._keys]
+        signals = self._signals.fileno()
+        sources = [signals] if self._keys is None else [signals, self._keys]
         ready, _, _ = select.select(sources, [], [], seconds)
         if self._keys in ready and self._has_quit():
             return Wake.QUIT
-        if self._reader in ready:
-            arrived = self._read_signals()
-            if signal.SIGTSTP in arrived:
+        if signals in ready:
+            if signal.SIGTSTP in self._signals.read():
                 self._stop()
             return Wake.CHANGED_SIZE
         return Wake.CHANGED_SIZE if ready else Wake.TIME_IS_UP
@@ -119,15 +107,6 @@ class FullScreen:
         if not typed:  # nobody is there to type
             self._keys = None
         return b"q" in typed.lower()
-
-    def _read_signals(self) -> bytes:
-        try:
-            return os.read(self._reader, 4096)
-        except BlockingIOError:
-            return b""
-
-    def _handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
-        self._before[number] = signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -22,7 +22,7 @@ def describe_changes(before: Watched | None, now: Watched) -> list[str]:
     if now.experiment is None:
         return [] if before is not None and before.message == now.message else [now.message or ""]
     if before is None or before.experiment is None:
-        return describe_standing(now)
+        return _describe_standing(now)
     controllers = [None if each.controller is None else each.controller.pid for each in (before, now)]
     said = [] if controllers[0] == controllers[1] else [describe_controller(now)]
     known = {trial.trial_id for trial in before.failures}
@@ -41,7 +41,7 @@ def describe_changes(before: Watched | None, now: Watched) -> list[str]:
     return [line.rstrip() for line in said]
 
 
-def describe_standing(watched: Watched) -> list[str]:
+def _describe_standing(watched: Watched) -> list[str]:
     """Say what is being watched, and how it stands."""
     said = describe_heading(watched)
     if watched.state is WatchState.RUNNING:

@@ -32,7 +32,7 @@ def train(
         FeatureError: what the system reads cannot be used
     """
     if experiment.is_baseline:
-        return train_baseline(experiment.name, seed, store, parts)
+        return _train_baseline(experiment.name, seed, store, parts)
     system = find_system(experiment.name)
     training = Training(
         system=system,
@@ -49,7 +49,7 @@ def train(
     return train_twice(training, store, parts, tells_maximum=True)
 
 
-def train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
+def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
     """Fit a baseline on train and score validation, then on train + validation and score the test set."""
     began = time.monotonic()
     baseline = BASELINES[name]

@@ -56,10 +56,10 @@ class Execution:
     view: TrainingsView
     threads: int
     opening_id: int | None = None
-    interrupts: Interrupts = field(default_factory=Interrupts)
+    interrupts: Interrupts = field(default_factory=Interrupts, init=False)
 
 
-def find_attempts(results: ResultsStore, identity: str) -> dict[int, TrialRow]:
+def _find_attempts(results: ResultsStore, identity: str) -> dict[int, TrialRow]:
     """Return the latest attempt at each trial index of the experiment of that identity; none where there is none."""
     found = results.find_experiment(identity)
     # Attempts come in order, so that the last of an index stays.
@@ -87,7 +87,7 @@ def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) ->
 
 
 def _missing_indices(execution: Execution, experiment: PlannedExperiment) -> list[int]:
-    trials = find_attempts(execution.results, experiment.record.identity)
+    trials = _find_attempts(execution.results, experiment.record.identity)
     for trial in trials.values():
         if trial.status is TrialStatus.RUNNING:
             # Whoever calls this holds the lock of this kind of experiment, so nobody is at work on it.

@@ -1,4 +1,4 @@
-"""An experiment that trains the best point of a search again, under an identity of its own."""
+"""The best point of a search trained again, in an experiment with an identity of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.best_point import COMMANDS, BestPoint
 from harness.provenance import hash_word_vectors
 from harness.search.identity import hash_identity
 from harness.store.records import ExperimentKind, ExperimentRecord, ExperimentRow, ExperimentStatus, utc_now
+from harness.trainings.training import Training, Watch
 
 
 def describe_follow_up(
@@ -46,7 +47,7 @@ def describe_follow_up(
         **decides,
     }
     return replace(
-        record_of(experiment),
+        _record_of(experiment),
         name=f"{title} of {best.title}",
         identity=hash_identity(parts),
         seed=seed,
@@ -62,6 +63,20 @@ def describe_follow_up(
     )
 
 
-def record_of(experiment: ExperimentRow) -> ExperimentRecord:
-    """Return what an experiment's row was created from."""
+def plan_training(best: BestPoint, seed: int, watch: Watch) -> Training:
+    """Return what trains the best point again as the search trained it, but for the seed."""
+    spec = best.spec
+    return Training(
+        system=best.system,
+        choices=best.choices,
+        protocol=spec.protocol,
+        seed=seed,
+        max_epochs=spec.max_epochs,
+        patience=spec.patience,
+        word_vectors=spec.word_vectors,
+        watch=watch,
+    )
+
+
+def _record_of(experiment: ExperimentRow) -> ExperimentRecord:
     return ExperimentRecord(**{each.name: getattr(experiment, each.name) for each in fields(ExperimentRecord)})

@@ -21,6 +21,7 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.search.lock import held, lock_path
 from harness.search.results_check import look_through
 from harness.store.schema import SCHEMA_VERSION
+from tests.cli.commands import command
 from tests.corpus.written import write_tiny_corpus
 from tests.store.test_schema import write_version
 from tests.store.whole import break_index, damage, write_whole_results
@@ -30,9 +31,8 @@ LOOKED_AT = "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 opening
 
 
 def harness(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        command(*arguments),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -1,17 +1,15 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.store.records import ExperimentKind
 from harness.store.results import ResultsStore
+from tests.cli.commands import type_command
 from tests.report.searches import run_search
-from tests.search.searches import environment
 
 COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
-PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
 SYNTHETIC = "This corpus is synthetic: no score on it is a score on IEMOCAP."
 
 
@@ -30,9 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, "compare", *arguments]
-    wide = environment() | {"COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder, env=wide)
+    return type_command(folder, "compare", *arguments, columns=120)
 
 
 def test_experiments_of_a_folder_are_set_side_by_side(folder: Path) -> None:

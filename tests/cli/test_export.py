@@ -3,23 +3,21 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.store.results import ResultsStore
+from tests.cli.commands import PROGRAM, command
 from tests.report.searches import run_search, score_test
 from tests.search.searches import environment
 
-PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
 SYNTHETIC = "This corpus is synthetic: no score on it is a score on IEMOCAP.\n"
 
 
 def export(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, "export", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=environment()
+        command("export", *arguments), capture_output=True, text=True, timeout=60, check=False, env=environment()
     )
 
 
@@ -87,10 +85,10 @@ def test_parquet_is_written_where_pyarrow_is(results: Path, tmp_path: Path) -> N
 
 
 def test_a_reader_that_leaves_is_no_traceback(results: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, "export", str(results), "--what", "predictions", "--all", "--csv", "-"]
+    asked = command("export", results, "--what", "predictions", "--all", "--csv", "-")
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=environment())
+    done = subprocess.run(asked, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=environment())
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -103,8 +101,8 @@ def test_what_cannot_be_written_leaves_what_was_there(results: Path, tmp_path: P
         "def fail(*arguments):\n    raise OSError(28, 'No space left on device', 'trials.csv')\n"
         f"export.ExportReader._fetch = fail\n{PROGRAM}"
     )
-    command = [sys.executable, "-c", program, "export", str(results), "--csv", str(before)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    asked = command("export", results, "--csv", before, program=program)
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=environment())
     assert done.returncode == 2 and "No space left on device" in done.stderr
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("trials.csv", "mine")]
 

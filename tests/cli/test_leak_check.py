@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.leaking import WATCHED, type_command
+from tests.cli.commands import WATCHED, type_command
 from tests.searched import run_small_search
 
 #: Speech scaling that is fitted on every utterance of the sessions that training is of.

@@ -6,7 +6,7 @@ import pytest
 
 from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.store.results import ResultsStore
-from tests.cli.leaking import WATCHED, type_command
+from tests.cli.commands import WATCHED, type_command
 from tests.searched import run_small_search
 
 # Every command starts TensorFlow, and trains four times.

@@ -9,21 +9,14 @@ from harness.cli.prepare import PROTOCOL_NAMES, VARIANTS
 from harness.features.speech import SPEECH_VARIANTS
 from harness.features.store import FeatureStore
 from harness.splits import PROTOCOLS
+from tests.cli.commands import type_command
 from tests.corpus.written import write_tiny_corpus
 
 EMODB = Path(__file__).parents[2] / "../shared/data/emodb"
 
 
 def run_prepare(folder, *arguments):
-    code = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
-    root = str(Path(__file__).parents[2])
-    return subprocess.run(
-        [sys.executable, "-c", code, "prepare", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": root, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-    )
+    return type_command(folder, "prepare", *arguments, columns=200)
 
 
 def test_a_corpus_is_prepared_and_told_of(tmp_path):

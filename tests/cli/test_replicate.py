@@ -1,7 +1,6 @@
 """`harness replicate` as it is typed: new seeds beside the best, killed and gone on with, the test session sealed."""
 
 import signal
-import subprocess
 
 import pytest
 
@@ -9,7 +8,7 @@ from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.search.lock import held
 from harness.store.records import ExperimentKind, TrialStatus
 from harness.store.results import ResultsStore
-from tests.cli.leaking import WATCHED, command, environment, type_command
+from tests.cli.commands import WATCHED, break_off, type_command
 from tests.searched import run_small_search
 
 # Every command starts TensorFlow.
@@ -26,16 +25,9 @@ def folder(tmp_path_factory):
 
 @pytest.mark.long
 def test_killed_it_goes_on_and_says_what_was_luck(folder):
-    asked = command("replicate", "--seeds", "3", "--threads", "1")
-    with subprocess.Popen(
-        asked, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
-            if line.startswith("new seeds of trial"):
-                break
-        process.send_signal(signal.SIGKILL)
-        printed, _ = process.communicate()
-    assert (process.returncode, printed) == (-signal.SIGKILL, "")
+    words = ("replicate", "--seeds", "3", "--threads", "1")
+    code, printed, _ = break_off(folder, *words, at="new seeds of trial", number=signal.SIGKILL)
+    assert (code, printed) == (-signal.SIGKILL, "")
     with ResultsStore.open_readonly(folder / "results" / "results.db") as results:
         (experiment,) = [each for each in results.experiments() if each.kind is ExperimentKind.REPLICATION]
         before = [trial.status for trial in results.trials(experiment.eid)]

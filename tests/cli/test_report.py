@@ -1,19 +1,15 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.store.results import ResultsStore
+from tests.cli.commands import command
 from tests.report.searches import run_search, score_test
-
-PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from harness.saved_model import ModelRecord
 from harness.store.records import ScoreKind
 from harness.store.results import ResultsStore
-from tests.cli.leaking import WATCHED, type_command
+from tests.cli.commands import WATCHED, type_command
 from tests.searched import SMALL_FUSION, run_small_search
 
 # Every command starts TensorFlow.

@@ -1,44 +1,16 @@
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.store.results import ResultsStore
-
-ROOT = Path(__file__).parents[2]
-PROGRAM = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
-#: Says of each file of the prepared test session how many openings are on record when it is opened.
-WATCHED = """
-import sqlite3, sys
-
-def watch(event, arguments):
-    if event == "open" and "prepared" in str(arguments[0]) and "Session5" in str(arguments[0]):
-        count = sqlite3.connect("results/results.db").execute("SELECT count(*) FROM test_openings").fetchone()[0]
-        print(f"opened after {count}", file=sys.stderr)
-
-sys.addaudithook(watch)
-""" + PROGRAM
-
-
-def command(*arguments, program=PROGRAM):
-    return [sys.executable, "-c", program, "tables", "--threads", "1", *map(str, arguments)]
-
-
-def environment():
-    known = {name: value for name, value in os.environ.items() if name != "HARNESS_CORPUS"}
-    return {**known, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+from tests.cli.commands import PROGRAM, WATCHED, break_off, type_command
 
 
 def tables(folder, *arguments, program=PROGRAM):
-    return subprocess.run(
-        command(*arguments, program=program), cwd=folder, env=environment(), capture_output=True, text=True
-    )
+    return type_command(folder, "tables", "--threads", "1", *arguments, program=program, columns=120)
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +117,9 @@ def test_a_training_that_fails_leaves_a_row_that_says_so_and_exit_code_one(folde
 
 def test_broken_off_the_same_command_goes_on(folder, made):
     asked = ("--corpus", "a corpus", "--systems", "majority,head2", "--seeds", "3", "--max-epochs", "40")
-    with subprocess.Popen(
-        command(*asked), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
-            if line.startswith("head2, Session 5, seed 1"):
-                break
-        process.send_signal(signal.SIGINT)
-        printed, rest = process.communicate()
-    assert (process.returncode, printed) == (130, "") and rest.endswith("interrupted\n")
+    words = ("tables", "--threads", "1", *asked)
+    code, printed, rest = break_off(folder, *words, at="head2, Session 5, seed 1", number=signal.SIGINT)
+    assert (code, printed) == (130, "") and rest.endswith("interrupted\n")
     done = tables(folder, *asked)
     assert done.returncode == 0, done.stderr
     assert "head2, Session 5, seed 1" not in done.stderr and "head2, Session 5, seed 3" in done.stderr
@@ -212,8 +178,8 @@ def test_without_a_corpus_it_is_a_quick_start_that_says_so(tmp_path):
     )
 
 
-def test_the_help_names_every_system_option_and_an_example():
-    done = subprocess.run([*command(), "--help"], env=environment(), capture_output=True, text=True)
+def test_the_help_names_every_system_option_and_an_example(tmp_path):
+    done = tables(tmp_path, "--help")
     assert done.returncode == 0
     assert "harness tables --systems speech4,majority --seeds 3" in done.stdout
     for option in ("--corpus", "--leave-one-session-out", "--split", "--word-vectors", "--json"):

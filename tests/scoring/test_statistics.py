@@ -11,7 +11,6 @@ from harness.scoring.statistics import (
     bootstrap_interval,
     bootstrap_intervals,
     mean_and_spread,
-    rank_correlation,
     wilson_interval,
 )
 from tests.scored import answer_dialogues as predict
@@ -142,34 +141,3 @@ def test_no_predictions_are_refused() -> None:
     with pytest.raises(ShapeError) as caught:
         bootstrap_interval([[]])
     assert str(caught.value) == "bootstrap: found no predictions; expected at least one utterance of one seed"
-
-
-def test_rank_correlation_is_spearmans_with_ties() -> None:
-    found = rank_correlation([1, 2, 2, 4, 5, 6, 7, 8], [2, 1, 4, 3, 6, 5, 8, 7])
-    # By hand: ranks of the ties are 2.5, and Pearson's correlation of the ranks is 36.5 / sqrt(41.5 * 42).
-    assert found.rho == pytest.approx(36.5 / math.sqrt(41.5 * 42))
-    assert found.low < found.rho < found.high < 1 and found.num_values == 8
-
-
-def test_rank_correlation_of_chance_holds_zero() -> None:
-    generator = np.random.default_rng(4)
-    held = 0
-    for _ in range(300):
-        found = rank_correlation(list(generator.random(30)), list(generator.random(30)))
-        held += found.low <= 0 <= found.high
-    assert 275 <= held <= 296
-
-
-@pytest.mark.parametrize(
-    ("values", "scores"),
-    [([1.0], [1.0]), ([1, 1, 1, 1], [1, 2, 3, 4]), ([], [])],
-    ids=["one", "constant", "none"],
-)
-def test_rank_correlation_of_what_does_not_vary_is_nan(values: list[float], scores: list[float]) -> None:
-    assert math.isnan(rank_correlation(values, scores).rho)
-
-
-def test_rank_correlation_of_unequal_lengths_is_refused() -> None:
-    with pytest.raises(ShapeError) as caught:
-        rank_correlation([1, 2], [1])
-    assert str(caught.value) == "rank correlation: 2 values and 1 scores; expected as many"

@@ -23,6 +23,7 @@ from tests.search.searches import (
     is_alive,
     kill,
     num_running,
+    points_by_index,
     search,
     start_aup,
     trials_of,
@@ -31,15 +32,6 @@ from tests.search.searches import (
 )
 
 X = [{"name": "x", "range": [0.0, 1.0], "type": "float"}]
-
-
-def points(path: Path) -> dict[int, tuple[object, int]]:
-    """The point and seed of each trial index; every attempt must have the same."""
-    found: dict[int, tuple[object, int]] = {}
-    for trial in trials_of(path):
-        said = (trial.hyperparameters["x"], trial.seed)
-        assert found.setdefault(trial.trial_index, said) == said
-    return found
 
 
 def test_a_search_is_recorded_with_all_that_it_was(folder: Path) -> None:
@@ -58,17 +50,17 @@ def test_the_best_trial_is_the_highest_or_the_lowest(folder: Path) -> None:
     highest = search(write_experiment(folder, SCORES_X)).best
     lowest = search(write_experiment(folder, SCORES_X, name="lowest", target="min")).best
     assert highest is not None and lowest is not None
-    assert highest.hyperparameters["x"] == max(x for x, _ in points(folder / "experiment.json").values())
-    assert lowest.hyperparameters["x"] == min(x for x, _ in points(folder / "experiment.json").values())
+    assert highest.hyperparameters["x"] == max(x for x, _ in points_by_index(folder / "experiment.json").values())
+    assert lowest.hyperparameters["x"] == min(x for x, _ in points_by_index(folder / "experiment.json").values())
 
 
 def test_the_same_seed_proposes_the_same_points_however_many_run_at_once(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X, n_samples=8, n_parallel=1)
     search(path)
-    one_at_once = points(path)
+    one_at_once = points_by_index(path)
     path = write_experiment(folder, SCORES_X, n_samples=8, n_parallel=4, name="parallel")
     search(path)
-    assert points(path) == one_at_once
+    assert points_by_index(path) == one_at_once
 
 
 def test_auptimizers_own_database_agrees_with_ours(folder: Path) -> None:
@@ -216,7 +208,7 @@ def test_killing_the_controller_ends_its_trials_and_the_next_goes_on(folder: Pat
     assert (view.plan.num_done, view.plan.num_interrupted) == (0, 2)
     assert report.num_by_status == {TrialStatus.FINISHED: 4}
     assert report.experiment.eid == 1
-    assert sorted(points(path)) == [0, 1, 2, 3]
+    assert sorted(points_by_index(path)) == [0, 1, 2, 3]
     killed = [trial for trial in trials_of(path) if trial.status is TrialStatus.KILLED]
     assert [(trial.trial_index, trial.message) for trial in killed] == [
         (index, "its controller was gone while the job ran") for index in (0, 1)

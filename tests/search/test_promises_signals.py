@@ -22,6 +22,7 @@ from tests.search.searches import (
     is_alive,
     kill,
     num_running,
+    points_by_index,
     start_aup,
     trials_of,
     wait_until,
@@ -60,15 +61,6 @@ def terminate(pid: int, folder: Path) -> None:
 
 def kill_at_once(pid: int, folder: Path) -> None:
     os.kill(pid, signal.SIGKILL)
-
-
-def points_by_index(path: Path) -> dict[int, tuple[object, int]]:
-    """The point and seed of each trial index; every attempt must have the same."""
-    found: dict[int, tuple[object, int]] = {}
-    for trial in trials_of(path):
-        said = (trial.hyperparameters["x"], trial.seed)
-        assert found.setdefault(trial.trial_index, said) == said
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from harness.tables.plan import distinct_experiments, plan_rows
 from harness.tables.rows import TablesReader, lacking_modalities
-from harness.tables.trials import Work, carry_out, record_tables_opening
+from harness.tables.trials import plan_experiments, record_tables_opening
+from harness.trainings.execution import Execution, carry_out
 
 
 class Recorder:
@@ -32,11 +33,11 @@ def carry_out_rows(settings, facts, store, results, stop_at=None):
     """Return the number of failures and what the view was told."""
     view = Recorder(stop_at)
     opening_id = record_tables_opening(results, settings, facts, "harness tables")
-    work = Work(settings, facts, store, results, view, opening_id, threads=1)
     experiments = [
         found for found in distinct_experiments(plan_rows(settings)) if not lacking_modalities(store, found.name)
     ]
-    return carry_out(work, experiments), view
+    planned = plan_experiments(settings, facts, store, experiments)
+    return carry_out(Execution(results, view, 1, opening_id), planned), view
 
 
 def read_rows(settings, facts, store, results):
