@@ -18,9 +18,9 @@ from harness.errors import one_line
 
 #: Seconds between two looks at the shared folder. A choice: file systems of a network lag by more.
 _INTERVAL: Seconds = 5.0
-#: Seconds after which an ended job is asked for again. Longer than Dask's ``lost-worker-timeout``, 15: what Dask
-#: asks for again by itself is left to it.
-_PAUSE: Seconds = 20.0
+#: Seconds after which an ended job is asked for again, beyond Dask's ``lost-worker-timeout``, 15 by default: what
+#: Dask asks for again by itself is left to it.
+_PAUSE: Seconds = 5.0
 #: Times by which that pause doubles while all jobs end in vain, and after which they are told of. Choices.
 _MAX_DOUBLINGS = 5
 _PATIENT_ROUNDS = 3
@@ -31,13 +31,15 @@ _ENDED = "ended-"
 def job_class(job_cls: Any, folder: Path, complain: Callable[[Exception], None]) -> Any:
     """Return dask-jobqueue's job with what it lacks.
 
-    It tells of its refusal, where Dask only asks again; its certificates may lie anywhere; and its script leaves
-    a file when it ends, however it does, for Dask counts a job as there until its worker has come and gone.
+    Dask counts a job as there, even a refused one, until its worker has come and gone. So its script leaves a file
+    when it ends (unless it is killed, becomes another process by ``exec``, or sets another trap), and a refused job
+    leaves one at once. Its certificates may lie anywhere.
 
     Args:
         folder: seen by every machine that takes part
-        complain: called with what the batch system says where it does not take a job
+        complain: called with what the batch system says where it refuses a job and has taken none before
     """
+    has_taken_one = False
 
     class OurJob(job_cls):  # type: ignore[misc]
         def __init__(
@@ -53,11 +55,16 @@ def job_class(job_cls: Any, folder: Path, complain: Callable[[Exception], None])
             super().__init__(*arguments, security=security, job_script_prologue=prologue, **options)
 
         async def start(self) -> None:
+            nonlocal has_taken_one
             try:
                 await super().start()
             except Exception as error:
-                complain(RuntimeError(f"it refused a job: {one_line(error)}"))
+                with suppress(OSError):
+                    (folder / self.word).touch()
+                if not has_taken_one:
+                    complain(RuntimeError(f"it refused a job: {one_line(error)}"))
                 raise
+            has_taken_one = True
 
     return OurJob
 
@@ -80,15 +87,19 @@ async def asking_again(cluster: Any, folder: Path, complain: Callable[[Exception
 
 
 async def _ask_again(cluster: Any, folder: Path, complain: Callable[[Exception], None]) -> None:
+    import dask
+    from dask.utils import parse_timedelta
+
     came: set[str] = set()
     ended_since: dict[str, float] = {}
     num_in_vain = 0
+    shortest = _PAUSE + parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
     while True:
         await asyncio.sleep(_INTERVAL)
         ended = _words_in(folder)
         there = {str(name) for name in cluster.observed}
         num_jobs = max(1, len(cluster.worker_spec))
-        pause = _PAUSE * 2 ** min(num_in_vain // num_jobs, _MAX_DOUBLINGS)
+        pause = shortest * 2 ** min(num_in_vain // num_jobs, _MAX_DOUBLINGS)
         for name, word in [(name, job.word) for name, job in cluster.workers.items()]:
             if any(worker == name or worker.startswith(f"{name}-") for worker in there):
                 num_in_vain = num_in_vain if word in came else 0
@@ -108,7 +119,7 @@ async def _give_up(cluster: Any, name: str, word: str) -> object:
     if job is None or job.word != word:
         return None
     del cluster.workers[name]
-    with suppress(OSError):  # nothing is left to be given back
+    with suppress(OSError, RuntimeError):  # nothing is left to be given back
         await job.close()
     return job.job_id
 

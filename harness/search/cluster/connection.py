@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.search.cluster.batch_jobs import asking_again, job_class
-from harness.search.cluster.job_queues import cluster_class, with_defaults
+from harness.search.cluster.job_queues import cluster_class, configured_option, with_defaults
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.cluster.shared_folder import shared_folder
 from harness.search.job_process import usable_cores
@@ -49,8 +49,9 @@ async def open_scheduler(
             yield cluster
         return
     num_jobs = queue.num_jobs or -(-num_parallel // int(queue.options.get("processes", 1)))
-    shared = os.path.expanduser(os.path.expandvars(queue.options.get("shared_temp_directory") or os.getcwd()))
-    with shared_folder(Path(shared)) as folder:
+    option = "shared_temp_directory"
+    shared = queue.options.get(option) or configured_option(queue.kind, option) or os.getcwd()
+    with shared_folder(Path(os.path.expanduser(os.path.expandvars(shared)))) as folder:
         # Without certificates anyone who reaches this machine could have the workers run anything.
         tls = settings.tls or _make_certificate(folder)
         job = job_class(cluster_class(queue.kind).job_cls, folder, complain)

@@ -40,6 +40,8 @@ from harness.store.remote import TrialRecords
 _ALLOWED_LOSSES = 3
 #: Seconds in which a job that was called off says how it ended. A choice: its worker looks ten times a second.
 _LAST_WORDS: Seconds = 5.0
+#: Seconds without a worker after which that is said, once. A choice.
+_TOLD_AFTER: Seconds = 60.0
 _NO_RECORDS = TrialRecords(None, (), None)
 
 
@@ -55,6 +57,7 @@ class HarnessDaskManager(TrialResourceManager):
         self._num_submitted = 0
         self._num_discarded = 0
         self._is_ending = False
+        self._is_told = False
         self._link: SchedulerLink | None = None
 
     def equip(self, context: SearchContext) -> None:
@@ -88,7 +91,11 @@ class HarnessDaskManager(TrialResourceManager):
             self._act(message)
         self._give_up_last_words()
         self._submit_waiting()
-        if self._flights and self._roster.seconds_without > self._patience:
+        without = self._roster.seconds_without if self._flights else 0.0
+        if without > _TOLD_AFTER and not self._is_told:
+            self._is_told = True
+            self.context.view.note(endings.waits_for_a_worker(without, self._patience))
+        if without > self._patience:
             raise WorkFailedError(
                 endings.no_worker(self.context.settings, self._patience, self._roster.complaints)
             )

@@ -1,4 +1,4 @@
-"""Why a search on a cluster ends early: what is missing, and what to do."""
+"""Why a search on a cluster waits, or ends early: what is missing, and what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Mapping
 
 from harness.corpus.utterances import Seconds
 from harness.search.experiment_file import ExperimentSettings
+
+
+def waits_for_a_worker(seconds: Seconds, patience: Seconds) -> str:
+    """Say, while the search goes on, that no worker may run a trial."""
+    hours, rest = divmod(round(patience), 3600)
+    longest = f"{hours} h" if hours and not rest else f"{patience:g} s"
+    return f"For {seconds:.0f} s no worker has come that may run a trial; the search waits {longest} for one."
 
 
 def no_worker(settings: ExperimentSettings, patience: Seconds, complaints: Mapping[str, str]) -> str:
@@ -24,6 +31,11 @@ def no_worker(settings: ExperimentSettings, patience: Seconds, complaints: Mappi
 
 def no_scheduler(settings: ExperimentSettings, cause: str) -> str:
     """Say that the scheduler is gone, or was never there."""
+    if settings.cluster is not None and settings.cluster.scheduler is None:
+        return (
+            f"experiment {settings.name!r}: its Dask cluster cannot be made, or was lost ({cause}); what was recorded "
+            "before is safe: start again when that is mended"
+        )
     has_tls = settings.cluster is not None and settings.cluster.tls is not None
     certificates = ", with certificates of the same authority" if has_tls else ""
     return (

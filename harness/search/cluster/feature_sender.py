@@ -80,12 +80,9 @@ class FeatureSender:
             return False
         self._batch = None
         with self._lock:
-            if not isinstance(outcome, dict):
-                # The scheduler is gone: whoever is there when it comes back is asked anew.
-                self._waiting = []
-                return True
             has_more = bool(self._waiting)
-        self._failures |= outcome
+        # Without an outcome the scheduler was gone: whoever was there then has been forgotten.
+        self._failures |= outcome if isinstance(outcome, dict) else {}
         if has_more:
             self._begin()
         return True

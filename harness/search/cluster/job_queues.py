@@ -44,15 +44,21 @@ def with_defaults(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
     Each is there under its newer name only.
     """
-    import dask
-
-    section = f"jobqueue.{cluster_class(kind).job_cls.default_config_name()}"
     found = dict(options)
     for names, empty in _ADDED_TO.items():
+        # An empty one that is given counts; one that is configured is Dask's own default.
         given = [value for value in (found.pop(name, None) for name in names) if value is not None]
-        configured = [dask.config.get(f"{section}.{name.replace('_', '-')}", None) for name in names]
-        found[names[0]] = next((value for value in [*given, *configured] if value), empty)
+        configured = [value for value in (configured_option(kind, name) for name in names) if value]
+        found[names[0]] = [*given, *configured, empty][0]
     return found
+
+
+def configured_option(kind: str, name: str) -> Any:
+    """Return what Dask's own configuration says of an option; None for nothing."""
+    import dask
+
+    section = cluster_class(kind).job_cls.default_config_name()
+    return dask.config.get(f"jobqueue.{section}.{name.replace('_', '-')}", None)
 
 
 def known_options(kind: str) -> list[str]:

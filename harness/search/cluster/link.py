@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 from harness.corpus.utterances import Seconds
@@ -133,6 +135,11 @@ class SchedulerLink:
             work.close()
 
     def _run(self) -> None:
+        if self._settings.scheduler is None:
+            # Ctrl-C in a terminal reaches a batch system's commands and workers that are not ready for it, too: all
+            # that this thread starts begins without it. (multiprocessing's own helper would let it in again.)
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())

@@ -14,6 +14,8 @@ def dask_setup(worker: Any) -> None:
     """
     # Not SIG_IGN, which the trials would inherit: they have a session of their own, and a script may want it.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+    # It was held back since this process began.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     worker.http_server.stop()
     worker.services.pop("dashboard", None)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

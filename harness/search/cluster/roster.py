@@ -17,6 +17,8 @@ from harness.search.cluster.plain import WireError, describe_error, from_plain, 
 
 #: Seconds after which a worker without an answer is told of. A choice: it answers in one as soon as it is free.
 _BUSY_SECONDS: Seconds = 30.0
+#: Workers lost, one after the other, while they were asked: then one that is asked is no hope any more. A choice.
+_ALLOWED_SILENCES = 3
 
 
 class Standing(Enum):
@@ -57,13 +59,14 @@ class Roster:
         self._standings: dict[str, Standing] = {}
         self._questions: dict[str, _Question] = {}
         self._num_asked = 0
+        self._num_silent = 0
         self._last_hope = time.monotonic()
         self.accepted: set[str] = set()
         self.complaints: dict[str, str] = {}
 
     @property
     def seconds_without(self) -> Seconds:
-        """How long no worker has been there that may run a trial, or has yet to say whether it may."""
+        """How long no worker has been there that may run a trial, or is likely to say that it may."""
         self._touch()
         return time.monotonic() - self._last_hope
 
@@ -77,7 +80,10 @@ class Roster:
         for question in self._questions.values():
             if not question.is_told and now - question.asked_at > _BUSY_SECONDS:
                 question.is_told = True
-                self._note(f"Worker {question.address} is busy with other tasks; it gets trials when it has answered.")
+                self._note(
+                    f"Worker {question.address} has not answered for {_BUSY_SECONDS:g} s, as one does that is busy "
+                    "with other tasks; it gets trials when it has."
+                )
 
     def forget(self, address: str) -> None:
         """Take notice that a worker has left; whoever comes with its address is asked again."""
@@ -86,6 +92,7 @@ class Roster:
         self.accepted.discard(address)
         self.complaints.pop(address, None)
         stale = [key for key, question in self._questions.items() if question.address == address]
+        self._num_silent += len(stale)
         for key in stale:
             del self._questions[key]
         self._link.cancel(stale)
@@ -94,8 +101,10 @@ class Roster:
 
     def forget_all(self) -> None:
         """Take notice that the scheduler is gone, and with it every worker's place."""
+        num_silent = self._num_silent
         for address in list(self._standings):
             self.forget(address)
+        self._num_silent = num_silent
 
     def lose(self, key: str) -> None:
         """Take notice that a question is lost; whoever was asked will be asked again."""
@@ -127,6 +136,7 @@ class Roster:
         if said.verdict is Verdict.ACCEPTED:
             self._standings[address] = Standing.ACCEPTED
             self.accepted.add(address)
+            self._num_silent = 0
         elif said.verdict is Verdict.NEEDS_FEATURES and self._sender is not None:
             self._sender.send(address)
             self._go_on()
@@ -156,5 +166,6 @@ class Roster:
         self._note(f"Worker {address} gets no trials: {complaint}; {expected}.")
 
     def _touch(self) -> None:
-        if any(standing is not Standing.REFUSED for standing in self._standings.values()):
+        is_asked = Standing.ASKED in self._standings.values() and self._num_silent <= _ALLOWED_SILENCES
+        if self.accepted or is_asked:
             self._last_hope = time.monotonic()

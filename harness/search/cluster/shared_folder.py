@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from harness.search.lock import find_holder, held, read_holder
 
@@ -26,11 +26,18 @@ def shared_folder(parent: Path) -> Iterator[Path]:
         OSError: ``parent`` takes no folder
     """
     _remove_left(parent)
-    with TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as name, ExitStack() as stack:
-        folder = Path(name)
-        with suppress(OSError):  # a file system without locks: nobody can know, and it stays where its owner is killed
-            stack.enter_context(held(folder / _LOCK, f"folder '{folder}'"))
-        yield folder
+    folder = Path(mkdtemp(prefix=_PREFIX, dir=parent))
+    try:
+        with ExitStack() as stack:
+            with suppress(OSError):  # no locks here: nobody can know, and it stays where its owner is killed
+                stack.enter_context(held(folder / _LOCK, f"folder '{folder}'"))
+            yield folder
+    finally:
+        # A last job may leave its word meanwhile, but not under another name.
+        gone = folder.with_name(f"{folder.name}.gone")
+        with suppress(OSError):
+            folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _remove_left(parent: Path) -> None:

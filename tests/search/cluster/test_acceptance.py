@@ -104,4 +104,4 @@ def test_a_worker_that_is_busy_is_waited_for_and_told_of(
         wait_until(lambda: others.key in {key for keys in client.processing().values() for key in keys})
         assert search(path, view=view).ending is Ending.DONE
     (note,) = view.notes
-    assert note.endswith(" is busy with other tasks; it gets trials when it has answered.")
+    assert note.endswith("as one does that is busy with other tasks; it gets trials when it has.")

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from harness.errors import WorkFailedError
 from harness.search.cluster.batch_jobs import job_class
 from harness.search.cluster.connection import open_scheduler, security_of
+from harness.search.cluster.job_queues import with_defaults
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
@@ -32,6 +34,7 @@ from tests.search.searches import (
     is_alive,
     kill,
     search,
+    start_aup,
     start_running,
     trials_of,
     wait_until,
@@ -79,6 +82,19 @@ def test_ctrl_c_on_a_terminal_lets_the_running_trials_finish(folder: Path) -> No
     code, _, errors = finish(process)
     assert (code, errors) == (130, "")
     assert [(trial.attempt, trial.status) for trial in trials_of(path)] == [(1, TrialStatus.FINISHED)] * 2
+
+
+def test_ctrl_c_while_the_workers_start_is_the_controllers_alone(folder: Path) -> None:
+    process = start_aup(write_experiment(folder, SCORES_X, n_samples=6, **local(2)))
+
+    def is_starting() -> bool:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return sum("spawn_main" in " ".join(child.cmdline()) for child in children) == 2
+
+    wait_until(is_starting, 20)
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, errors = finish(process)
+    assert (code, errors) == (130, "")
 
 
 def test_a_killed_controller_takes_its_cluster_with_it_within_5_s(folder: Path) -> None:
@@ -215,6 +231,7 @@ def test_dasks_own_configuration_is_kept(folder: Path, monkeypatch: pytest.Monke
     configured = {"worker-extra-args": ["--lifetime", "1h"], "job-script-prologue": ["module load one"]}
     with dask.config.set({f"jobqueue.local.{name}": value for name, value in configured.items()}):
         *_, prologue, command = asyncio.run(script()).splitlines()
+        assert with_defaults("slurm", {"job_script_prologue": []})["job_script_prologue"] == []
     assert prologue == "module load one"
     assert " --lifetime 1h " in command
 
@@ -230,6 +247,28 @@ def test_a_job_that_ends_before_its_worker_comes_is_asked_for_again(
     assert [trial.attempt for trial in trials_of(path)] == [1] * 3
 
 
+def test_a_refusal_is_told_before_any_job_was_taken_and_asked_again_later(tmp_path: Path) -> None:
+    class Job:
+        is_taken = False
+
+        def __init__(self, **options: Any) -> None:
+            self.options = options
+
+        async def start(self) -> None:
+            if not self.is_taken:
+                raise RuntimeError("no\nmore jobs")
+
+    complaints: list[str] = []
+    made = job_class(Job, tmp_path, lambda error: complaints.append(str(error)))
+    for taken in (False, True, False):
+        job = made(job_script_prologue=["module load one"])
+        job.is_taken = taken
+        with nullcontext() if taken else pytest.raises(RuntimeError):
+            asyncio.run(job.start())
+        assert (tmp_path / job.word).exists() is not taken
+    assert complaints == ["it refused a job: no\\nmore jobs"]
+
+
 @pytest.mark.usefixtures("queue_of_this_machine")
 def test_jobs_that_all_end_before_their_workers_come_end_the_search(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -242,8 +281,12 @@ def test_jobs_that_all_end_before_their_workers_come_end_the_search(
 
 
 def be_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+    import distributed  # noqa: F401
+
     monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.1)
-    monkeypatch.setattr("harness.search.cluster.batch_jobs._PAUSE", 0.2)
+    monkeypatch.setattr("harness.search.cluster.batch_jobs._PAUSE", 0.1)
+    monkeypatch.setitem(dask.config.config["distributed"]["deploy"], "lost-worker-timeout", "100ms")
 
 
 def on_queue(folder: Path, tmp_path: Path, script: str, **options: Any) -> Path:

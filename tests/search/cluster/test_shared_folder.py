@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.search.cluster.shared_folder import shared_folder
-from tests.search.searches import environment, kill
+from tests.search.searches import environment, kill, wait_until
 
 HOLDS_ONE = """
 import sys, time
@@ -29,6 +29,16 @@ def start(parent: Path) -> tuple["subprocess.Popen[str]", Path]:
     assert process.stdout is not None
     with process.stdout:
         return process, Path(process.stdout.readline().strip())
+
+
+def test_a_last_word_that_comes_while_it_is_removed_keeps_nothing(folder: Path) -> None:
+    for _ in range(10):
+        with shared_folder(folder) as made:
+            script = 'i=0; while : >"$0/ended-$((i++))"; do :; done 2>/dev/null'
+            writer = subprocess.Popen(["bash", "-c", script, str(made)], stderr=subprocess.DEVNULL)
+            wait_until(lambda made=made: len(list(made.iterdir())) > 20)
+        writer.wait()
+    assert list(folder.iterdir()) == []
 
 
 def test_it_is_its_owners_alone_and_gone_afterwards(folder: Path) -> None:
