@@ -54,6 +54,7 @@ class SchedulerLink:
         self._settings, self._num_parallel = settings, num_parallel
         self._topic, self._mailbox = topic, mailbox
         self._client: Any = None
+        self._stream: Any = None
         self._futures: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
@@ -157,10 +158,14 @@ class SchedulerLink:
 
     @property
     def _is_connected(self) -> bool:
-        """Whether the client's stream is open; Dask's own way to open it again keeps no task."""
-        client = self._client
-        stream = None if client is None else client.scheduler_comm
-        return stream is not None and client.status == "running" and not stream.comm.closed()
+        """Whether the client's stream is open, and still the first: Dask opens another by itself.
+
+        That may be to another scheduler, which knows neither our tasks nor what we listen to.
+        """
+        client, stream = self._client, self._stream
+        if stream is None or client.scheduler_comm is not stream:
+            return False
+        return client.status == "running" and not stream.comm.closed()
 
     async def _lose(self, key: str) -> None:
         # Not at once: the controller may ask again as soon as it hears of it.
@@ -202,10 +207,10 @@ class SchedulerLink:
             await client
             client.subscribe_topic(self._topic, self._hear)
             client.subscribe_topic("all", self._hear_of_all)
-            self._client = client
+            self._client, self._stream = client, client.scheduler_comm
             yield client
         finally:
-            self._client = None
+            self._client = self._stream = None
             self._futures.clear()
             self._mailbox.post(Disconnected())
             # It may be gone for good, and Dask would try to reach it again before it closes.

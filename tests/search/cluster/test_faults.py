@@ -149,6 +149,37 @@ def test_a_scheduler_that_starts_again_gets_the_trials_again(
     check_books(folder)
 
 
+def test_a_connection_that_dask_mends_by_itself_is_known_to_be_another(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    from distributed import Client
+
+    def start_anew(dask_scheduler: Any) -> None:
+        # For a client, it is another that has come at once.
+        for name, stream in dask_scheduler.client_comms.items():
+            if name != us:
+                stream.comm.abort()
+                for topic in list(dask_scheduler.get_events()):
+                    dask_scheduler.unsubscribe_topic(topic, name)
+
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    with Client(dask.address, set_as_default=False) as client:
+        us = client.id
+        client.run_on_scheduler(start_anew)
+    # What the jobs tell is heard again, and not only their results.
+    wait_until(lambda: len(set(pids_of(path)) - set(before)) == 2)
+    assert not any(map(is_alive, before))
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_books(folder)
+
+
 @pytest.mark.long
 def test_a_worker_that_was_away_for_longer_than_the_scheduler_waits_spoils_nothing(
     folder: Path, dask: DaskProcesses, undisturbed: list[Any]

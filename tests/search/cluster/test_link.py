@@ -30,7 +30,7 @@ def test_a_question_that_dask_cancels_is_a_lost_connection() -> None:
     client = SimpleNamespace(
         status="running", scheduler_comm=stream, scheduler=SimpleNamespace(ncores=_cancelled)
     )
-    link._client = client
+    link._client, link._stream = client, stream
     asyncio.run(link._watch(client))
     assert not list(mailbox.read())
 
