@@ -1,6 +1,8 @@
 """Fixtures for all tests."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,11 @@ def emodb():
     if not EMODB.is_dir():
         pytest.skip("../shared/data/emodb, 339 recordings of real speech, is not here")
     return EMODB
+
+
+@pytest.fixture
+def hangups_heard() -> Iterator[None]:
+    """SIGHUP means what it means in a terminal, to what is started here too, and although nohup started pytest."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

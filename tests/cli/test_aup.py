@@ -152,6 +152,7 @@ def test_ctrl_c_when_nothing_was_left_to_start_is_no_interruption(folder: Path) 
     assert "2 of 2 trials: 2 finished." in lines
 
 
+@pytest.mark.usefixtures("hangups_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_terminate_ends_the_running_trials(folder: Path, number: signal.Signals) -> None:
     path = write_experiment(folder, WAITS_FOR_GO)

@@ -12,6 +12,7 @@ import pytest
 from harness.search.interrupts import Interrupts, Request
 
 
+@pytest.mark.usefixtures("hangups_heard")
 @pytest.mark.parametrize(
     ("numbers", "request_made"),
     [
