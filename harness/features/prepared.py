@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -35,6 +34,7 @@ from harness.features.parts import PARTS_NAME, has_part, make_part, part_key, pa
 from harness.features.speech import SpeechSettings, column_names, prepared_key
 from harness.features.store import session_dir
 from harness.features.utterance_list import UTTERANCES_NAME
+from harness.file_lock import try_lock, wait_for_lock
 
 __all__ = ["IngestReport", "Progress", "prepare_corpus", "prepared_dir_for", "prepared_key"]
 
@@ -141,11 +141,9 @@ def _locked(prepared_dir: Path) -> Iterator[None]:
             "choose another folder"
         ) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(lock.fileno(), prepared_dir):
             _log.info("%s is being prepared by another process; waiting for it", prepared_dir)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for_lock(lock.fileno(), prepared_dir)
         yield
 
 

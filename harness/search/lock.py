@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.file_lock import try_lock
 from harness.store.records import ExperimentKind, utc_now
 
 #: For which a lock that another process has is tried again.
@@ -58,12 +58,13 @@ def held(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunningError: another process holds it: which, where and since when
+        NoLocksError: nothing can be locked there
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Never renamed or removed: a second lock on a second file of that name would be none.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        if not _take(descriptor):
+        if not _take(descriptor, path):
             raise AlreadyRunningError(f"{what}: {_describe_holder(descriptor)}; wait for it, or end it first")
         holder = {"pid": os.getpid(), "host": platform.node(), "since": utc_now()}
         try:
@@ -77,42 +78,44 @@ def held(path: Path, what: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int) -> bool:
+def _take(descriptor: int, path: Path) -> bool:
     """Try to take the lock, and again for a moment: who only looks whether it is held has it for an instant."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(_PATIENCE_SECONDS / 20)
+    while not try_lock(descriptor, path):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PATIENCE_SECONDS / 20)
+    return True
 
 
 def find_holder(path: Path) -> Holder | None:
     """Return who holds the lock at ``path``, None where nobody does; nothing is changed.
 
     The lock is taken for an instant, shared, so that two who look do not take each other for a controller.
+
+    Raises:
+        NoLocksError: nothing can be locked there
+        OSError: there is a lock that cannot be read
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read_holder(descriptor)
+        return None if try_lock(descriptor, path, is_shared=True) else _read_holder(descriptor)
     finally:
         os.close(descriptor)
-    return None
 
 
 def read_holder(path: Path) -> Holder:
-    """Return who took the lock at ``path`` last and did not give it back; alive or not, on whichever machine."""
+    """Return who took the lock at ``path`` last and did not give it back; alive or not, on whichever machine.
+
+    Raises:
+        OSError: there is a lock that cannot be read
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return Holder()
     try:
         return _read_holder(descriptor)

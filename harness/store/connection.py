@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
+from harness.file_lock import try_lock
 from harness.store.database import Database
 from harness.store.metadata import write_metadata
 from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
@@ -105,17 +105,13 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreError(
-                        f"results database '{path}': another process has been creating it for "
-                        f"{patience:g} s; end the process that holds '{lock_path}'"
-                    ) from None
-                time.sleep(_LOCK_POLL)
+        while not try_lock(descriptor, lock_path):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"results database '{path}': another process has been creating it for "
+                    f"{patience:g} s; end the process that holds '{lock_path}'"
+                )
+            time.sleep(_LOCK_POLL)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def test_who_looks_finds_the_holder_and_does_not_keep_the_lock(folder: Path) -> 
     assert (find_holder(path), read_holder(path)) == (None, Holder())
     with held(path, "a"):
         pass
+
+
+@pytest.mark.parametrize("look", [find_holder, read_holder])
+def test_a_lock_that_cannot_be_read_is_not_taken_for_free(folder: Path, look: Callable[[Path], object]) -> None:
+    path = folder / "experiment.lock"
+    path.symlink_to(path)
+    with pytest.raises(OSError, match="experiment.lock"):
+        look(path)
 
 
 def test_a_lock_that_was_only_just_taken_names_nobody(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.synthetic.size import measure_plan, require_free_disk
 from harness.corpus.synthetic.voice import choose_manner, make_voice, speak
 from harness.errors import CorpusError
+from harness.file_lock import wait_for_lock
 from harness.files import write_json
 
 #: How much of a voice the other actor's microphone hears.
@@ -101,7 +101,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time write into ``folder``; the lock ends with the process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
