@@ -14,7 +14,7 @@ from harness.scoring.statistics import CONFIDENCE
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation, from -1 to 1, with an approximate interval; NaN where undefined."""
+    """Spearman's rank correlation, from -1 to 1, with an approximate interval; NaN where undefined, or a value is."""
 
     rho: float
     low: float
@@ -23,13 +23,15 @@ class Correlation:
 
 
 def mean_ranks(values: Sequence[float]) -> np.ndarray:
-    """Return the rank of each value from 1, equals sharing their mean: float64 (num_values,).
+    """Return the rank of each value from 1, equals sharing their mean: float64 (num_values,), all NaN if one value is.
 
     Example:
         >>> mean_ranks([0.5, 0.7, 0.5]).tolist()
         [1.5, 3.0, 1.5]
     """
     # As scipy.stats.rankdata, whose import takes half a second.
+    if np.isnan(values).any():
+        return np.full(len(values), np.nan)
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return ranks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ShapeError
-from harness.scoring.ranks import rank_correlation
+from harness.scoring.ranks import mean_ranks, rank_correlation
 
 
 def test_rank_correlation_is_spearmans_with_ties() -> None:
@@ -36,3 +36,10 @@ def test_rank_correlation_of_unequal_lengths_is_refused() -> None:
     with pytest.raises(ShapeError) as caught:
         rank_correlation([1, 2], [1])
     assert str(caught.value) == "rank correlation: 2 values and 1 scores; expected as many"
+
+
+def test_ranks_of_what_is_no_number_are_none() -> None:
+    assert np.isnan(mean_ranks([1, math.nan, 2])).all()
+    found = rank_correlation([1, 2, 3, 4, math.nan], [1, 2, 3, 4, 5])
+    assert math.isnan(found.rho) and math.isnan(found.low) and math.isnan(found.high)
+    assert found.num_values == 5

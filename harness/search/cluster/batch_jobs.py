@@ -1,4 +1,4 @@
-"""The jobs that a batch system has for a search: refused ones are told of, and ended ones are asked for again."""
+"""The jobs that a batch system has for a search: refused ones, and those that end, are asked for again."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def job_class(job_cls: Any, folder: Path, complain: Callable[[Exception], None])
     has_taken_one = False
 
     class OurJob(job_cls):  # type: ignore[misc]
+        refusal: str | None = None
+
         def __init__(
             self, *arguments: Any, security: Any = None, job_script_prologue: Sequence[str] = (), **options: Any
         ) -> None:
@@ -59,10 +61,11 @@ def job_class(job_cls: Any, folder: Path, complain: Callable[[Exception], None])
             try:
                 await super().start()
             except Exception as error:
+                self.refusal = one_line(error)
                 with suppress(OSError):
                     (folder / self.word).touch()
                 if not has_taken_one:
-                    complain(RuntimeError(f"it refused a job: {one_line(error)}"))
+                    complain(RuntimeError(f"it refused a job: {self.refusal}"))
                 raise
             has_taken_one = True
 
@@ -75,7 +78,7 @@ async def asking_again(cluster: Any, folder: Path, complain: Callable[[Exception
 
     Args:
         cluster: adaptive, and made of jobs of ``job_class`` with the same folder
-        complain: called where jobs end without a worker again and again
+        complain: called where all jobs end without a worker again and again
     """
     task = asyncio.ensure_future(_ask_again(cluster, folder, complain))
     try:
@@ -93,6 +96,7 @@ async def _ask_again(cluster: Any, folder: Path, complain: Callable[[Exception],
     came: set[str] = set()
     ended_since: dict[str, float] = {}
     num_in_vain = 0
+    last: Any = None
     shortest = _PAUSE + parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
     while True:
         await asyncio.sleep(_INTERVAL)
@@ -100,28 +104,30 @@ async def _ask_again(cluster: Any, folder: Path, complain: Callable[[Exception],
         there = {str(name) for name in cluster.observed}
         num_jobs = max(1, len(cluster.worker_spec))
         pause = shortest * 2 ** min(num_in_vain // num_jobs, _MAX_DOUBLINGS)
-        for name, word in [(name, job.word) for name, job in cluster.workers.items()]:
+        jobs = list(cluster.workers.items())
+        for name, job in jobs:
+            word = job.word
             if any(worker == name or worker.startswith(f"{name}-") for worker in there):
                 num_in_vain = num_in_vain if word in came else 0
                 came.add(word)
                 # As long as its worker is known, no other of its name would be let in.
                 ended_since.pop(word, None)
             elif word in ended and time.monotonic() - ended_since.setdefault(word, time.monotonic()) >= pause:
-                job_id = await _give_up(cluster, name, word)
+                await _give_up(cluster, name, job)
                 num_in_vain += word not in came
-                if num_in_vain >= _PATIENT_ROUNDS * num_jobs:
-                    complain(_describe(num_in_vain, job_id))
+                last = job
+        # One that waits in the queue may still bring a worker.
+        if num_in_vain >= _PATIENT_ROUNDS * num_jobs and all(job.word in ended for _, job in jobs):
+            complain(_describe(num_in_vain, last))
 
 
-async def _give_up(cluster: Any, name: str, word: str) -> object:
-    """Do what Dask does with a job whose worker is lost, and return its number; Dask asks for what is missing."""
-    job = cluster.workers.get(name)
-    if job is None or job.word != word:
-        return None
+async def _give_up(cluster: Any, name: str, job: Any) -> None:
+    """Do what Dask does with a job whose worker is lost; Dask asks for what is missing."""
+    if cluster.workers.get(name) is not job:
+        return
     del cluster.workers[name]
     with suppress(OSError, RuntimeError):  # nothing is left to be given back
         await job.close()
-    return job.job_id
 
 
 def _words_in(folder: Path) -> set[str]:
@@ -131,8 +137,10 @@ def _words_in(folder: Path) -> set[str]:
         return set()
 
 
-def _describe(num_in_vain: int, job_id: object) -> RuntimeError:
+def _describe(num_in_vain: int, last: Any) -> RuntimeError:
+    if last.refusal is not None:
+        return RuntimeError(f"{num_in_vain} jobs were refused or have ended before their workers came: {last.refusal}")
     return RuntimeError(
-        f"{num_in_vain} jobs have ended before their workers came; the last was job {job_id}, and what it wrote, "
+        f"{num_in_vain} jobs have ended before their workers came; the last was job {last.job_id}, and what it wrote, "
         "in its .out file here or in log_directory, says why"
     )

@@ -30,7 +30,7 @@ async def open_scheduler(
     """Make the cluster that ``settings`` ask for, and end it with the block.
 
     Args:
-        complain: called with what a batch system says where it does not take a job, or that its jobs end in vain
+        complain: called with what a batch system says where it never took a job, or that all its jobs end in vain
 
     Yields:
         what Dask's ``Client`` takes: the address of a scheduler, or a cluster of this block's own

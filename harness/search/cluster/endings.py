@@ -8,11 +8,13 @@ from harness.corpus.utterances import Seconds
 from harness.search.experiment_file import ExperimentSettings
 
 
-def waits_for_a_worker(seconds: Seconds, patience: Seconds) -> str:
-    """Say, while the search goes on, that no worker may run a trial."""
+def waits(seconds: Seconds, patience: Seconds, is_cut_off: bool) -> str:
+    """Say, while the search goes on, that no worker may run a trial, or that the scheduler is not there."""
     hours, rest = divmod(round(patience), 3600)
     longest = f"{hours} h" if hours and not rest else f"{patience:g} s"
-    return f"For {seconds:.0f} s no worker has come that may run a trial; the search waits {longest} for one."
+    if is_cut_off:
+        return f"For {seconds:.0f} s the scheduler has not answered; the search waits {longest} for it."
+    return f"For {seconds:.0f} s there was no worker that may run a trial; the search waits {longest} for one."
 
 
 def no_worker(settings: ExperimentSettings, patience: Seconds, complaints: Mapping[str, str]) -> str:

@@ -46,8 +46,9 @@ def with_defaults(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(options)
     for names, empty in _ADDED_TO.items():
-        # An empty one that is given counts; one that is configured is Dask's own default.
+        # An empty one counts if it is all that is given; one that is configured is Dask's own default.
         given = [value for value in (found.pop(name, None) for name in names) if value is not None]
+        given.sort(key=bool, reverse=True)
         configured = [value for value in (configured_option(kind, name) for name in names) if value]
         found[names[0]] = [*given, *configured, empty][0]
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -27,17 +29,26 @@ def shared_folder(parent: Path) -> Iterator[Path]:
     """
     _remove_left(parent)
     folder = Path(mkdtemp(prefix=_PREFIX, dir=parent))
+    remove = partial(_remove, folder)
+    # Whoever holds it may be a thread that the end of the process does not wait for.
+    atexit.register(remove)
     try:
         with ExitStack() as stack:
             with suppress(OSError):  # no locks here: nobody can know, and it stays where its owner is killed
                 stack.enter_context(held(folder / _LOCK, f"folder '{folder}'"))
             yield folder
     finally:
-        # A last job may leave its word meanwhile, but not under another name.
-        gone = folder.with_name(f"{folder.name}.gone")
-        with suppress(OSError):
-            folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        remove()
+        atexit.unregister(remove)
+
+
+def _remove(folder: Path) -> None:
+    # A last job may leave its word meanwhile, but not under another name.
+    gone = folder.with_name(f"{folder.name}.gone")
+    with suppress(OSError):
+        folder.rename(gone)
+    for left in (gone, folder):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _remove_left(parent: Path) -> None:

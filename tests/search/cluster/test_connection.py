@@ -1,19 +1,22 @@
 """Clusters that a search makes for itself: in use at once, and gone with it."""
 
 import asyncio
+import copy
+import itertools
 import os
 import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster.batch_jobs import job_class
+from harness.search.cluster.batch_jobs import asking_again, job_class
 from harness.search.cluster.connection import open_scheduler, security_of
 from harness.search.cluster.job_queues import with_defaults
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
@@ -232,6 +235,8 @@ def test_dasks_own_configuration_is_kept(folder: Path, monkeypatch: pytest.Monke
     with dask.config.set({f"jobqueue.local.{name}": value for name, value in configured.items()}):
         *_, prologue, command = asyncio.run(script()).splitlines()
         assert with_defaults("slurm", {"job_script_prologue": []})["job_script_prologue"] == []
+        older = {"job_script_prologue": [], "env_extra": ["module load x"]}
+        assert with_defaults("slurm", older)["job_script_prologue"] == ["module load x"]
     assert prologue == "module load one"
     assert " --lifetime 1h " in command
 
@@ -267,6 +272,45 @@ def test_a_refusal_is_told_before_any_job_was_taken_and_asked_again_later(tmp_pa
             asyncio.run(job.start())
         assert (tmp_path / job.word).exists() is not taken
     assert complaints == ["it refused a job: no\\nmore jobs"]
+
+
+def test_refusals_end_nothing_as_long_as_another_job_waits_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Job:
+        job_id: str | None = None
+        refusal: str | None = None
+
+        def __init__(self, word: str) -> None:
+            self.word = word
+
+        async def close(self) -> None:
+            refuse_next()
+
+    def refuse_next() -> None:
+        job = Job(f"ended-{next(numbers)}")
+        job.refusal = "too many jobs"
+        (tmp_path / job.word).touch()
+        workers["1"] = job
+
+    async def look() -> None:
+        async with asking_again(cluster, tmp_path, lambda error: complaints.append(str(error))):
+            while next(copy.copy(numbers)) < 10:
+                await asyncio.sleep(0.02)
+            assert complaints == []
+            (tmp_path / workers["0"].word).touch()
+            while not complaints:
+                await asyncio.sleep(0.02)
+
+    be_quick(monkeypatch)
+    monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.02)
+    monkeypatch.setattr("harness.search.cluster.batch_jobs._MAX_DOUBLINGS", 0)
+    numbers, complaints = itertools.count(), []
+    workers = {"0": Job("ended-queued")}
+    cluster = SimpleNamespace(workers=workers, worker_spec=["0", "1"], observed=set())
+    refuse_next()
+    asyncio.run(look())
+    assert complaints[0].endswith(" jobs were refused or have ended before their workers came: too many jobs")
 
 
 @pytest.mark.usefixtures("queue_of_this_machine")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,26 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(
     path = write_experiment(folder, SCORES_X, **on(nowhere))
     with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one as the key"):
         search(path)
+
+
+def test_a_scheduler_that_does_not_come_back_is_told_as_that(
+    folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_it() -> None:
+        wait_until(lambda: num_running(path) == 1)
+        assert dask.scheduler is not None
+        end(dask.scheduler)
+
+    monkeypatch.setattr("harness.search.cluster.dask_manager._TOLD_AFTER", 2.0)
+    dask.start_worker()
+    settings = on(dask)
+    settings["cluster"]["patience_seconds"] = 4
+    path = write_experiment(folder, FIRST_TWO_WAIT, **settings)
+    view = SilentView()
+    threading.Thread(target=end_it).start()
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .it has not answered for 4 s.;"):
+        search(path, view=view)
+    assert view.notes == ["For 2 s the scheduler has not answered; the search waits 4 s for it."]
 
 
 def test_a_result_that_comes_twice_is_discarded_and_counted(

@@ -73,13 +73,47 @@ def test_workers_that_are_lost_with_each_question_are_no_hope(
 
 
 def test_questions_that_a_scheduler_took_with_it_are_not_held_against_anybody(
-    roster: Roster, monkeypatch: pytest.MonkeyPatch
+    roster: Roster, link: FakeLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(9):
+        roster.see(A)
+        # Dask cancels what was asked before it is known why.
+        roster.lose(link.keys[-1])
         roster.see(A)
         roster.forget_all()
     roster.see(A)
     assert seconds_without(roster, monkeypatch) == 0
+
+
+def test_workers_that_are_lost_together_are_one_loss(roster: Roster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        roster.see(frozenset("abcdefgh"))
+        roster.see(frozenset())
+    roster.see(A)
+    assert seconds_without(roster, monkeypatch) == 0
+
+
+def test_a_worker_that_is_sent_features_is_hoped_for_whatever_became_of_those_that_were_asked(
+    roster: Roster, link: FakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(9):
+        roster.see(A)
+        roster.forget("a")
+    roster.see(A)
+    assert seconds_without(roster, monkeypatch) == 100
+    roster.take(link.keys[-1], to_plain(Answer(Verdict.NEEDS_FEATURES)))
+    assert seconds_without(roster, monkeypatch) == 0
+
+
+def test_workers_that_are_lost_with_the_features_are_no_hope(
+    roster: Roster, link: FakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        roster.see(A)
+        roster.take(link.keys[-1], to_plain(Answer(Verdict.NEEDS_FEATURES)))
+        roster.forget("a")
+    roster.see(A)
+    assert seconds_without(roster, monkeypatch) == 100
 
 
 def test_who_needs_features_after_a_scheduler_came_back_is_sent_them_though_an_older_sending_is_lost(

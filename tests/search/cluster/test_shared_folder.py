@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_what_a_killed_one_left_is_removed_by_the_next(folder: Path) -> None:
             assert (kept / "key.pem").exists()
     finally:
         kill(living)
+
+
+def test_it_goes_with_its_process_though_a_thread_still_holds_it(folder: Path) -> None:
+    program = f"import threading\ndef hold():\n{textwrap.indent(HOLDS_ONE, '    ')}\n" + (
+        "thread = threading.Thread(target=hold, daemon=True)\nthread.start()\nthread.join(1)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert Path(run.stdout.strip()).parent == folder
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["another machine", "nothing"])
