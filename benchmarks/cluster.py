@@ -8,6 +8,7 @@ what a trial costs the controller, and whether that grows with the trials or wit
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import socket
@@ -221,6 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--simulated-trials", type=int, default=1000, help="besides one a worker  [default: 1000]")
     parser.add_argument("--simulated-rounds", type=int, default=3, help="searches of each number  [default: 3]")
     options = parser.parse_args(arguments)
+    if importlib.util.find_spec("distributed") is None:
+        parser.error("Dask is not installed; run  pip install -e '.[cluster]'  first")
     print_machine(["distributed", "dask", "auptimizer"])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from harness.search.job_process import usable_cores
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -52,7 +54,7 @@ def ratio(slower: Timing, faster: Timing) -> str:
 def print_machine(packages: Sequence[str] = ()) -> None:
     """Print what the figures were measured on: system, cores, load, and versions of ``packages``."""
     load = os.getloadavg()[0]
-    print(f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} before")
+    print(f"{platform.system()} {platform.machine()}, {usable_cores()} cores, load {load:.1f} before")
     print(", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]))
 
 
