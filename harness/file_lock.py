@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from pathlib import Path
 
 from harness.errors import HarnessError
+
+#: What a file system answers that has no locks.
+_NONE_HERE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class NoLocksError(HarnessError):
@@ -24,6 +28,7 @@ def try_lock(descriptor: int, path: Path, *, is_shared: bool = False) -> bool:
 
     Raises:
         NoLocksError: nothing can be locked there
+        OSError: the lock cannot be taken for another reason
     """
     try:
         _lock(descriptor, path, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -37,6 +42,7 @@ def wait_for_lock(descriptor: int, path: Path) -> None:
 
     Raises:
         NoLocksError: nothing can be locked there
+        OSError: the lock cannot be taken for another reason
     """
     _lock(descriptor, path, fcntl.LOCK_EX)
 
@@ -47,6 +53,10 @@ def _lock(descriptor: int, path: Path, operation: int) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
+        if error.errno not in _NONE_HERE:
+            # The system names no file: it knows the descriptor alone.
+            error.filename = str(path)
+            raise
         raise NoLocksError(
             f"'{path}': its file system locks no files ({error.strerror}), and two processes could write there at "
             "once; name a folder on a disk of this machine, or on a file system mounted with locks (flock)"

@@ -78,6 +78,18 @@ def test_a_file_system_without_locks_is_not_taken_for_one_that_has_them(
         lock(opens(), path)
 
 
+def test_any_other_fault_of_a_lock_is_told_as_itself_with_the_files_name(
+    path: Path, opens: Opens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with pytest.raises(OSError, match="Stale file handle") as caught:
+        try_lock(opens(), path)
+    assert caught.value.filename == str(path)
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [

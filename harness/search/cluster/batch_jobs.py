@@ -8,6 +8,7 @@ import os
 import shlex
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ _INTERVAL: Seconds = 5.0
 #: Seconds after which an ended job is asked for again, beyond Dask's ``lost-worker-timeout``, 15 by default: what
 #: Dask asks for again by itself is left to it.
 _PAUSE: Seconds = 5.0
-#: Times by which that pause doubles while all jobs end in vain, and after which they are told of. Choices.
+#: Times by which that pause doubles while a job ends in vain, and after which all of them are told of. Choices.
 _MAX_DOUBLINGS = 5
 _PATIENT_ROUNDS = 3
 
@@ -78,7 +79,7 @@ async def asking_again(cluster: Any, folder: Path, complain: Callable[[Exception
 
     Args:
         cluster: adaptive, and made of jobs of ``job_class`` with the same folder
-        complain: called where all jobs end without a worker again and again
+        complain: called where every job ends without a worker again and again
     """
     task = asyncio.ensure_future(_ask_again(cluster, folder, complain))
     try:
@@ -95,30 +96,30 @@ async def _ask_again(cluster: Any, folder: Path, complain: Callable[[Exception],
 
     came: set[str] = set()
     ended_since: dict[str, float] = {}
-    num_in_vain = 0
+    # By the job's place among those that are wanted.
+    in_vain: Counter[str] = Counter()
     last: Any = None
     shortest = _PAUSE + parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
     while True:
         await asyncio.sleep(_INTERVAL)
         ended = _words_in(folder)
         there = {str(name) for name in cluster.observed}
-        num_jobs = max(1, len(cluster.worker_spec))
-        pause = shortest * 2 ** min(num_in_vain // num_jobs, _MAX_DOUBLINGS)
-        jobs = list(cluster.workers.items())
-        for name, job in jobs:
+        for name, job in list(cluster.workers.items()):
             word = job.word
+            pause = shortest * 2 ** min(in_vain[name], _MAX_DOUBLINGS)
             if any(worker == name or worker.startswith(f"{name}-") for worker in there):
-                num_in_vain = num_in_vain if word in came else 0
-                came.add(word)
+                if word not in came:
+                    came.add(word)
+                    in_vain.clear()
                 # As long as its worker is known, no other of its name would be let in.
                 ended_since.pop(word, None)
             elif word in ended and time.monotonic() - ended_since.setdefault(word, time.monotonic()) >= pause:
                 await _give_up(cluster, name, job)
-                num_in_vain += word not in came
+                in_vain[name] += word not in came
                 last = job
-        # One that waits in the queue may still bring a worker.
-        if num_in_vain >= _PATIENT_ROUNDS * num_jobs and all(job.word in ended for _, job in jobs):
-            complain(_describe(num_in_vain, last))
+        # One that waits in the queue for the first time may still bring a worker.
+        if last is not None and all(in_vain[name] >= _PATIENT_ROUNDS for name in cluster.worker_spec):
+            complain(_describe(in_vain.total(), last))
 
 
 async def _give_up(cluster: Any, name: str, job: Any) -> None:

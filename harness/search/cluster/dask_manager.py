@@ -30,6 +30,7 @@ from harness.search.cluster.order import EVENTS, JobEpoch, JobReturn, JobStarted
 from harness.search.cluster.ordering import OrderMaker
 from harness.search.cluster.plain import WireError, describe_error, from_plain, to_plain
 from harness.search.cluster.roster import Roster
+from harness.search.cluster.waiting import Waiting
 from harness.search.job_process import EndedBy, JobEnd
 from harness.search.resource_manager import SearchContext, TrialResourceManager
 from harness.search.trial_job import TrialJob
@@ -40,8 +41,6 @@ from harness.store.remote import TrialRecords
 _ALLOWED_LOSSES = 3
 #: Seconds in which a job that was called off says how it ended. A choice: its worker looks ten times a second.
 _LAST_WORDS: Seconds = 5.0
-#: Seconds without a worker or the scheduler after which that is said, once each time. A choice.
-_TOLD_AFTER: Seconds = 60.0
 _NO_RECORDS = TrialRecords(None, (), None)
 
 
@@ -57,8 +56,6 @@ class HarnessDaskManager(TrialResourceManager):
         self._num_submitted = 0
         self._num_discarded = 0
         self._is_ending = False
-        self._is_cut_off = True
-        self._is_told = False
         self._link: SchedulerLink | None = None
 
     def equip(self, context: SearchContext) -> None:
@@ -66,7 +63,7 @@ class HarnessDaskManager(TrialResourceManager):
         super().equip(context)
         settings = context.settings.cluster
         assert settings is not None
-        self._patience = settings.patience_seconds
+        self._waiting = Waiting(context.settings, settings.patience_seconds, context.view.note)
         # A scheduler may serve several searches, and this one's earlier controllers.
         self._name = f"harness-{uuid.uuid4().hex[:12]}"
         self._trial_key = f"{self._name}-trial-"
@@ -92,7 +89,7 @@ class HarnessDaskManager(TrialResourceManager):
             self._act(message)
         self._give_up_last_words()
         self._submit_waiting()
-        self._judge_wait(self._roster.seconds_without if self._flights else 0.0)
+        self._waiting.judge(self._roster.seconds_without if self._flights else 0.0, self._roster.complaints)
 
     def end_all(self) -> None:
         """Call every job off; each is reported when it has said how it ended."""
@@ -134,7 +131,7 @@ class HarnessDaskManager(TrialResourceManager):
         if isinstance(message, WorkersSeen | WorkerGone):
             had_some = bool(self._roster.accepted)
             if isinstance(message, WorkersSeen):
-                self._is_cut_off = False
+                self._waiting.find_scheduler()
                 self._roster.see(message.addresses)
             else:
                 self._roster.forget(message.address)
@@ -144,7 +141,7 @@ class HarnessDaskManager(TrialResourceManager):
         elif isinstance(message, Told):
             self._hear(dict(message.event))
         elif isinstance(message, Disconnected):
-            self._is_cut_off = True
+            self._waiting.lose_scheduler()
             self._roster.forget_all()
             for flight in self._flights.asked.values():
                 self._flights.take_back(flight)
@@ -160,20 +157,6 @@ class HarnessDaskManager(TrialResourceManager):
                 self._take_failure(message.key, message.error)
         elif isinstance(message, Lost):
             self._take_loss(message.key)
-
-    def _judge_wait(self, seconds: Seconds) -> None:
-        """Say that nothing can run, or that it could not for too long."""
-        if seconds > self._patience:
-            if self._is_cut_off:
-                cause = f"it has not answered for {self._patience:g} s"
-                raise WorkFailedError(endings.no_scheduler(self.context.settings, cause))
-            raise WorkFailedError(
-                endings.no_worker(self.context.settings, self._patience, self._roster.complaints)
-            )
-        is_long = seconds > _TOLD_AFTER
-        if is_long and not self._is_told:
-            self.context.view.note(endings.waits(seconds, self._patience, self._is_cut_off))
-        self._is_told = is_long
 
     def _hear(self, event: dict[str, Any]) -> None:
         """Record what a running job tells; what an execution says that is over or superseded is not heard."""

@@ -8,11 +8,11 @@ from harness.corpus.utterances import Seconds
 from harness.search.experiment_file import ExperimentSettings
 
 
-def waits(seconds: Seconds, patience: Seconds, is_cut_off: bool) -> str:
+def waits(seconds: Seconds, patience: Seconds, is_without_scheduler: bool) -> str:
     """Say, while the search goes on, that no worker may run a trial, or that the scheduler is not there."""
     hours, rest = divmod(round(patience), 3600)
     longest = f"{hours} h" if hours and not rest else f"{patience:g} s"
-    if is_cut_off:
+    if is_without_scheduler:
         return f"For {seconds:.0f} s the scheduler has not answered; the search waits {longest} for it."
     return f"For {seconds:.0f} s there was no worker that may run a trial; the search waits {longest} for one."
 

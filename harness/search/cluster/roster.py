@@ -27,12 +27,13 @@ class Standing(Enum):
 
     ASKED = auto()
     IS_SENT_FEATURES = auto()
+    ASKED_AGAIN = auto()
     ACCEPTED = auto()
     REFUSED = auto()
 
 
 #: What a worker goes through until it is accepted, in order.
-_STAGES = (Standing.ASKED, Standing.IS_SENT_FEATURES)
+_STAGES = (Standing.ASKED, Standing.IS_SENT_FEATURES, Standing.ASKED_AGAIN)
 
 
 @dataclass
@@ -48,7 +49,7 @@ class _Worker:
     address: str
     number: int
     asked_at: Seconds
-    standing: Standing = Standing.ASKED
+    standing: Standing
     is_told: bool = False
 
 
@@ -178,14 +179,14 @@ class Roster:
         assert self._sender is not None
         for address, failure in self._sender.done():
             if failure is None:
-                self._ask(address)
+                self._ask(address, Standing.ASKED_AGAIN)
             else:
                 self._refuse(address, f"the features could not be sent to it ({failure})")
 
-    def _ask(self, address: str) -> None:
+    def _ask(self, address: str, standing: Standing = Standing.ASKED) -> None:
         self._num_asked += 1
         key = f"{self._name}-enlist-{self._num_asked}"
-        worker = _Worker(address, self._num_asked, time.monotonic())
+        worker = _Worker(address, self._num_asked, time.monotonic(), standing)
         self._workers[address] = self._questions[key] = worker
         self._link.submit(key, enlist, to_plain(self._expectations), worker=address)
 

@@ -11,10 +11,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
+from harness.file_lock import NoLocksError
 from harness.search.lock import find_holder, held, read_holder
 
 _PREFIX = ".harness-"
 _LOCK = "lock"
+#: To remove a folder into which others may write. A choice.
+_NUM_ATTEMPTS = 5
 
 
 @contextmanager
@@ -34,7 +37,8 @@ def shared_folder(parent: Path) -> Iterator[Path]:
     atexit.register(remove)
     try:
         with ExitStack() as stack:
-            with suppress(OSError):  # no locks here: nobody can know, and it stays where its owner is killed
+            # Without locks nobody can know whether it is in use, and it stays where its owner is killed.
+            with suppress(OSError, NoLocksError):
                 stack.enter_context(held(folder / _LOCK, f"folder '{folder}'"))
             yield folder
     finally:
@@ -43,17 +47,20 @@ def shared_folder(parent: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    # A last job may leave its word meanwhile, but not under another name.
+    # A last job may leave its word meanwhile, but not under another name: only what is on its way there now.
     gone = folder.with_name(f"{folder.name}.gone")
     with suppress(OSError):
         folder.rename(gone)
-    for left in (gone, folder):
-        shutil.rmtree(left, ignore_errors=True)
+    for _ in range(_NUM_ATTEMPTS):
+        for left in (gone, folder):
+            shutil.rmtree(left, ignore_errors=True)
+        if not gone.exists() and not folder.exists():
+            break
 
 
 def _remove_left(parent: Path) -> None:
     """Remove what processes of this machine left; of another machine's nobody here knows whether they are gone."""
     for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # somebody else's
+        with suppress(OSError, NoLocksError):  # somebody else's
             if read_holder(folder / _LOCK).host == platform.node() and find_holder(folder / _LOCK) is None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,6 @@
 """Clusters that a search makes for itself: in use at once, and gone with it."""
 
 import asyncio
-import copy
-import itertools
 import os
 import shlex
 import signal
@@ -281,23 +279,23 @@ def test_refusals_end_nothing_as_long_as_another_job_waits_in_the_queue(
         job_id: str | None = None
         refusal: str | None = None
 
-        def __init__(self, word: str) -> None:
-            self.word = word
+        def __init__(self, name: str, word: str) -> None:
+            self.name, self.word = name, word
 
         async def close(self) -> None:
-            refuse_next()
+            refuse_next(self.name)
 
-    def refuse_next() -> None:
-        job = Job(f"ended-{next(numbers)}")
+    def refuse_next(name: str) -> None:
+        refused.append(name)
+        job = workers[name] = Job(name, f"ended-{len(refused)}")
         job.refusal = "too many jobs"
         (tmp_path / job.word).touch()
-        workers["1"] = job
 
     async def look() -> None:
         async with asking_again(cluster, tmp_path, lambda error: complaints.append(str(error))):
-            while next(copy.copy(numbers)) < 10:
+            while len(refused) < 10:
                 await asyncio.sleep(0.02)
-            assert complaints == []
+            assert complaints == [] and set(refused) == {"1"}
             (tmp_path / workers["0"].word).touch()
             while not complaints:
                 await asyncio.sleep(0.02)
@@ -305,10 +303,11 @@ def test_refusals_end_nothing_as_long_as_another_job_waits_in_the_queue(
     be_quick(monkeypatch)
     monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.02)
     monkeypatch.setattr("harness.search.cluster.batch_jobs._MAX_DOUBLINGS", 0)
-    numbers, complaints = itertools.count(), []
-    workers = {"0": Job("ended-queued")}
+    refused: list[str] = []
+    complaints: list[str] = []
+    workers = {"0": Job("0", "ended-queued")}
     cluster = SimpleNamespace(workers=workers, worker_spec=["0", "1"], observed=set())
-    refuse_next()
+    refuse_next("1")
     asyncio.run(look())
     assert complaints[0].endswith(" jobs were refused or have ended before their workers came: too many jobs")
 

@@ -1,6 +1,7 @@
 """What happens to clusters: nothing is lost, and each trial index is recorded once."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from harness.errors import WorkFailedError
 from harness.search.cluster.dask_manager import HarnessDaskManager
+from harness.search.resource_manager import SearchContext
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
 from tests.search.cluster.processes import DaskProcesses, end, on
@@ -246,21 +248,29 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(
 def test_a_scheduler_that_does_not_come_back_is_told_as_that(
     folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    managers: list[HarnessDaskManager] = []
+    equip = HarnessDaskManager.equip
+
+    def remember(self: HarnessDaskManager, context: SearchContext) -> None:
+        managers.append(self)
+        equip(self, context)
+
     def end_it() -> None:
         wait_until(lambda: num_running(path) == 1)
+        monkeypatch.setattr("harness.search.cluster.waiting._TOLD_AFTER", 1.0)
+        managers[0]._waiting._patience = 8.0
         assert dask.scheduler is not None
         end(dask.scheduler)
 
-    monkeypatch.setattr("harness.search.cluster.dask_manager._TOLD_AFTER", 2.0)
+    monkeypatch.setattr(HarnessDaskManager, "equip", remember)
     dask.start_worker()
-    settings = on(dask)
-    settings["cluster"]["patience_seconds"] = 4
-    path = write_experiment(folder, FIRST_TWO_WAIT, **settings)
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
     view = SilentView()
     threading.Thread(target=end_it).start()
-    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .it has not answered for 4 s.;"):
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .it has not answered for 8 s.;"):
         search(path, view=view)
-    assert view.notes == ["For 2 s the scheduler has not answered; the search waits 4 s for it."]
+    (note,) = view.notes
+    assert re.fullmatch(r"For \d s the scheduler has not answered; the search waits 8 s for it\.", note)
 
 
 def test_a_result_that_comes_twice_is_discarded_and_counted(

@@ -105,12 +105,17 @@ def test_a_worker_that_is_sent_features_is_hoped_for_whatever_became_of_those_th
     assert seconds_without(roster, monkeypatch) == 0
 
 
+@pytest.mark.parametrize("has_them", [False, True], ids=["while they are sent", "when it has them"])
 def test_workers_that_are_lost_with_the_features_are_no_hope(
-    roster: Roster, link: FakeLink, monkeypatch: pytest.MonkeyPatch
+    roster: Roster, link: FakeLink, monkeypatch: pytest.MonkeyPatch, has_them: bool
 ) -> None:
     for _ in range(4):
         roster.see(A)
         roster.take(link.keys[-1], to_plain(Answer(Verdict.NEEDS_FEATURES)))
+        if has_them:
+            num_asked = len(link.keys)
+            roster.take(link.batches[-1], {"a": None})
+            assert len(link.keys) == num_asked + 1
         roster.forget("a")
     roster.see(A)
     assert seconds_without(roster, monkeypatch) == 100

@@ -1,11 +1,14 @@
 """The folder of certificates in a shared one: gone with its search, or with the next one after a SIGKILL."""
 
+import errno
 import json
+import os
 import platform
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +45,22 @@ def test_a_last_word_that_comes_while_it_is_removed_keeps_nothing(folder: Path) 
     assert list(folder.iterdir()) == []
 
 
+def test_a_last_word_that_was_on_its_way_keeps_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rmdir = os.rmdir
+    late: list[str] = []
+
+    def come_late(path: str, **options: Any) -> None:
+        if not late:
+            late.append(path)
+            (next(folder.glob("*.gone")) / "ended-late").touch()
+        rmdir(path, **options)
+
+    monkeypatch.setattr("os.rmdir", come_late)
+    with shared_folder(folder):
+        pass
+    assert late and list(folder.iterdir()) == []
+
+
 def test_it_is_its_owners_alone_and_gone_afterwards(folder: Path) -> None:
     with shared_folder(folder) as made:
         assert made.stat().st_mode & 0o777 == 0o700
@@ -64,9 +83,22 @@ def test_what_a_killed_one_left_is_removed_by_the_next(folder: Path) -> None:
         kill(living)
 
 
+def test_a_file_system_without_locks_takes_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    killed, left = start(folder)
+    kill(killed)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with shared_folder(folder) as made:
+        assert set(folder.iterdir()) == {left, made}
+    assert set(folder.iterdir()) == {left}
+
+
 def test_it_goes_with_its_process_though_a_thread_still_holds_it(folder: Path) -> None:
-    program = f"import threading\ndef hold():\n{textwrap.indent(HOLDS_ONE, '    ')}\n" + (
-        "thread = threading.Thread(target=hold, daemon=True)\nthread.start()\nthread.join(1)\n"
+    holding = textwrap.indent(HOLDS_ONE.replace("time.sleep", "is_held.set()\n    time.sleep"), "    ")
+    program = f"import threading\nis_held = threading.Event()\ndef hold():\n{holding}\n" + (
+        "threading.Thread(target=hold, daemon=True).start()\nassert is_held.wait(30)\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, env=environment(), check=True
