@@ -15,7 +15,7 @@ LOOKS: list[tuple[float, float, int]] = []
 
 def main() -> None:
     from harness.cli.aup import main as run_aup
-    from harness.search.resource_manager import TrialResourceManager
+    from harness.search.backend import TrialResourceManager
 
     report = TrialResourceManager.report
 

@@ -33,9 +33,9 @@ def end_at_once(order: Mapping[str, Any]) -> dict[str, Any]:
     """Stand in for ``run_job``: a job that began, printed a score, and ended."""
     from harness.search.cluster.order import JobReturn, JobStarted
     from harness.search.cluster.plain import to_plain
-    from harness.search.job_process import EndedBy, JobEnd
-    from harness.search.trial_outcome import JobOutput
-    from harness.store.remote import TrialRecords
+    from harness.search.outcome import JobOutput
+    from harness.search.process import EndedBy, JobEnd
+    from harness.store.store import TrialRecords
 
     trial_id, execution = order["trial_id"], uuid.uuid4().hex
     returned: dict[str, Any] = to_plain(

@@ -20,7 +20,7 @@ from benchmarks.faults_search import GRACE, REPOSITORY, SEED, Controller, Faulty
 from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import space_from_json
 from harness.store.records import TrialRow, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 
 #: Questions to Auptimizer's database, each of which must count nothing once a search is done.
 _OPEN_BOOKS = {

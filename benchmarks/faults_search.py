@@ -59,8 +59,8 @@ RECORDS_ITS_SCORE = (
     + """
 from pathlib import Path
 from harness.store.records import EpochRecord, TrialResult
-from harness.store.results import ResultsStore
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 spec = TrialSpec.read(trial_spec_path(Path(sys.argv[1])))
 with ResultsStore.open(spec.results_db) as store:
     for epoch in (1, 2, 3):
@@ -83,7 +83,7 @@ class Prepared:
 def prepare(folder: Path) -> Prepared:
     """Write a synthetic corpus of some fifty utterances, and prepare its features."""
     from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-    from harness.features.prepared import prepare_corpus, prepared_dir_for
+    from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import SpeechSettings
 
     prepared = Prepared(folder / "IEMOCAP_full_release", folder / "results")

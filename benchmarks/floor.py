@@ -33,7 +33,7 @@ import numpy as np
 from benchmarks.interleaved import print_machine
 from benchmarks.measured_models import MEASURED, MeasuredModel
 from benchmarks.utterance_lengths import InventedCorpus
-from harness.tensorflow_start import start_tensorflow
+from harness.training.tensorflow import start_tensorflow
 
 #: Operations of one tanh, logistic function or exp.
 FUNCTION = 20

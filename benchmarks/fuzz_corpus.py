@@ -26,14 +26,14 @@ def _plan() -> tuple[Any, Any]:
 
 
 def _label_seeds(folder: Path) -> list[bytes]:
-    from harness.corpus.synthetic.ratings import encode_label_file
+    from harness.corpus.synthetic.text import encode_label_file
 
     text = encode_label_file(*_plan())[:SEED_BYTES]
     return [text, text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text, text.replace(b"ang", b"\xe9")]
 
 
 def _load_labels() -> Check:
-    from harness.corpus.annotations import read_annotations
+    from harness.corpus.labels import read_annotations
 
     def check(path: Path) -> None:
         turns, _ = read_annotations(path)
@@ -48,14 +48,14 @@ def _load_labels() -> Check:
 
 
 def _transcript_seeds(folder: Path) -> list[bytes]:
-    from harness.corpus.synthetic.language import encode_transcription_file
+    from harness.corpus.synthetic.text import encode_transcription_file
 
     text = encode_transcription_file(*_plan())[:SEED_BYTES]
     return [text, text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text, text + b"M: Yeah.\n\xe9\n"]
 
 
 def _load_transcripts() -> Check:
-    from harness.corpus.transcripts import read_transcripts
+    from harness.corpus.labels import read_transcripts
     from harness.features.text import Tokenizer
 
     def check(path: Path) -> None:
@@ -103,7 +103,7 @@ def _recording_seeds(folder: Path) -> list[bytes]:
 
     import numpy as np
 
-    from harness.corpus.synthetic.damage import encode_wav
+    from harness.corpus.synthetic.plan import encode_wav
 
     samples = np.rint(9000 * np.sin(np.arange(SEED_SAMPLES) / 7)).astype(np.int16)
     seeds = [encode_wav(samples), encode_wav(np.stack([samples, samples], axis=1)), encode_wav(samples, 44100)]
@@ -189,7 +189,7 @@ def _vector_seeds(folder: Path) -> list[bytes]:
 def _load_vectors() -> Check:
     import numpy as np
 
-    from harness.features.word_vectors import read_word_vectors
+    from harness.features.text import read_word_vectors
 
     def check(path: Path) -> None:
         vectors = read_word_vectors(path, WORDS)

@@ -19,7 +19,7 @@ def _prepare(folder: Path) -> Path:
 
     from harness.corpus.layout import CorpusLayout
     from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-    from harness.features.prepared import prepare_corpus
+    from harness.features.prepare import prepare_corpus
     from harness.features.speech import SpeechSettings
 
     corpus = folder / "corpus"
@@ -66,8 +66,8 @@ def _list_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_list() -> Check:
-    from harness.corpus.checks import count_by_session
-    from harness.features.utterance_list import read_utterances, utterance_from_json, utterance_to_json
+    from harness.corpus.index import count_by_session
+    from harness.features.manifest import read_utterances, utterance_from_json, utterance_to_json
 
     def check(path: Path) -> None:
         utterances = read_utterances(path)
@@ -117,7 +117,7 @@ def _part_seeds(folder: Path) -> list[bytes]:
 
 def _load_part() -> Check:
     from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
-    from harness.features.parts import has_part, read_arrays, read_record
+    from harness.features.prepare import has_part, read_arrays, read_record
 
     def check(path: Path) -> None:
         has_part(path)
@@ -133,7 +133,7 @@ def _load_part() -> Check:
 def _fitted_seeds(folder: Path) -> list[bytes]:
     from harness.features.fitted import fit_features
     from harness.features.store import FeatureStore
-    from harness.splits import PROTOCOLS
+    from harness.splits.protocol import PROTOCOLS
 
     _prepare(folder)
     store = FeatureStore.open(folder / "prepared")
@@ -159,8 +159,8 @@ def _load_fitted() -> Check:
 
 def _model_seeds(folder: Path) -> list[bytes]:
     from harness.features.speech import SpeechSettings
-    from harness.saved_model import ModelRecord
-    from harness.splits import PROTOCOLS
+    from harness.final.saved_model import ModelRecord
+    from harness.splits.protocol import PROTOCOLS
 
     ModelRecord(
         **{"system": "fusion", "hyperparameters": {"textlstm": 200}, "protocol": PROTOCOLS["paper"]},
@@ -173,8 +173,8 @@ def _model_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_model() -> Check:
-    from harness.predict import Recorded, predict
-    from harness.saved_model import ModelRecord, saved_seeds, seed_dir
+    from harness.final.predict import Recorded, predict
+    from harness.final.saved_model import ModelRecord, saved_seeds, seed_dir
 
     def check(path: Path) -> None:
         record = ModelRecord.read(path.parent)
@@ -193,7 +193,7 @@ def _report_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_report() -> Check:
-    from harness.features.ingest_report import IngestReport
+    from harness.features.report import IngestReport
 
     def check(path: Path) -> None:
         report = IngestReport.read(path.parent)
@@ -206,14 +206,14 @@ def _load_report() -> Check:
 
 def _marker_seeds(folder: Path) -> list[bytes]:
     from harness.corpus.synthetic import SyntheticSettings
-    from harness.corpus.synthetic.marker import describe
+    from harness.corpus.synthetic.settings import describe
 
     return [json.dumps(describe(SyntheticSettings(scale=0.01))).encode()]
 
 
 def _load_marker() -> Check:
     from harness.corpus.synthetic import read_settings
-    from harness.corpus.synthetic.marker import MARKER_NAME, says_the_same
+    from harness.corpus.synthetic.settings import MARKER_NAME, says_the_same
 
     def check(path: Path) -> None:
         settings = read_settings(path.parent)

@@ -56,9 +56,9 @@ def _load_space() -> Check:
     import numpy as np
 
     from harness.models.systems import SYSTEMS, read_hyperparameters
-    from harness.search.experiment_keys import read_json_object
-    from harness.search.space_file import check_extremes, read_search_space
-    from harness.splits import PROTOCOLS
+    from harness.search.keys import read_json_object
+    from harness.search.space import check_extremes, read_search_space
+    from harness.splits.protocol import PROTOCOLS
 
     def check(path: Path) -> None:
         held = read_json_object(path, "search space")
@@ -80,8 +80,8 @@ def _job_seeds(folder: Path) -> list[bytes]:
 
 def _load_job() -> Check:
     from harness.models.systems import SYSTEMS, read_hyperparameters
-    from harness.splits import PROTOCOLS
-    from harness.trial_process import read_job
+    from harness.splits.protocol import PROTOCOLS
+    from harness.training.trial_process import read_job
 
     def check(path: Path) -> None:
         read_hyperparameters(SYSTEMS["fusion"], read_job(path), PROTOCOLS["paper"])
@@ -90,8 +90,8 @@ def _load_job() -> Check:
 
 
 def _spec_seeds(folder: Path) -> list[bytes]:
-    from harness.splits import PROTOCOLS
-    from harness.trial_spec import TrialSpec
+    from harness.splits.protocol import PROTOCOLS
+    from harness.store.trial_spec import TrialSpec
 
     path = folder / "1.trial.json"
     places = {"prepared_dir": folder / "prepared", "results_db": folder / "results.db"}
@@ -104,7 +104,7 @@ def _spec_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_spec() -> Check:
-    from harness.trial_spec import TrialSpec
+    from harness.store.trial_spec import TrialSpec
 
     def check(path: Path) -> None:
         spec = TrialSpec.read(path)

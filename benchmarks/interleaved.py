@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from harness.search.job_process import usable_cores
+from harness.search.process import usable_cores
 
 
 @dataclass(frozen=True)

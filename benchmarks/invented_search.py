@@ -13,10 +13,9 @@ import numpy as np
 
 from harness import __version__
 from harness.corpus.utterances import CLASSES
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import PROBABILITY_COLUMNS, ExperimentRecord, ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
-from harness.store.writing import insert_hyperparameters
+from harness.store.store import ResultsStore, insert_hyperparameters
 
 SEARCH_SPACE = Path(__file__).parents[1] / "search_spaces" / "fusion.json"
 NUM_EPOCHS = 30

@@ -11,11 +11,9 @@ from joblib import Parallel, delayed
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.synthetic import SyntheticSettings, plan_corpus
-from harness.corpus.synthetic.damage import encode_wav
-from harness.corpus.synthetic.language import encode_transcription_file
 from harness.corpus.synthetic.motion import encode_mocap_file
-from harness.corpus.synthetic.plan import PlannedDialogue
-from harness.corpus.synthetic.ratings import encode_label_file
+from harness.corpus.synthetic.plan import PlannedDialogue, encode_wav
+from harness.corpus.synthetic.text import encode_label_file, encode_transcription_file
 from harness.corpus.synthetic.writer import LETTERS, record_dialogue
 
 #: As many utterances as the real corpus, of its mean length, and its rows a second.

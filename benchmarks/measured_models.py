@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import SYSTEMS, System, read_hyperparameters
-from harness.splits import Lengths, Protocol, read_protocol
+from harness.splits.protocol import Lengths, Protocol, read_protocol
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from harness.models.layers import draw_kept
-from harness.splits import MocapOrder
+from harness.splits.protocol import MocapOrder
 
 
 class PlainDecoder(layers.Layer):

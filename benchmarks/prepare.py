@@ -44,7 +44,7 @@ from harness.features.ingest import window_motion
 from harness.features.manifest import Manifest
 from harness.features.mocap import NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, extract_speech
-from harness.features.word_vectors import read_word_vectors
+from harness.features.text import read_word_vectors
 
 #: Speech in all 10039 utterances of the real corpus.
 CORPUS_HOURS = 12.4

@@ -225,7 +225,7 @@ def open_search(folder: Path) -> float:
 
 def print_opening(num_runs: int) -> None:
     """Print what the time from `aup experiment.json` to the first trial is made of, each part with those before."""
-    modules = "harness.cli.aup, harness.search.controller, harness.search.live"
+    modules = "harness.cli.aup, harness.search.controller, harness.search.display"
     imports = {"Python": "os", "and NumPy": "numpy.random", "and what aup imports": modules}
     timings = time_in_turn(
         {

@@ -25,13 +25,13 @@ from benchmarks.invented_search import invented_experiment
 from benchmarks.report import Process
 from benchmarks.timed_trial import ASKED_FOR
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import speech_settings
 from harness.files import write_json
-from harness.search.job_process import job_environment, usable_cores
-from harness.splits import PROTOCOLS
-from harness.store.results import ResultsStore
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.search.process import job_environment, usable_cores
+from harness.splits.protocol import PROTOCOLS
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 TIMED_TRIAL = Path(__file__).parent / "timed_trial.py"
 

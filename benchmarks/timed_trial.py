@@ -83,7 +83,7 @@ def watch_training(clock: Clock, trainer_class: Any, times_path: str) -> None:
 
 def main(job_path: str, times_path: str) -> int:
     clock = Clock(float(os.environ[ASKED_FOR]))
-    from harness import trial_process
+    from harness.training import trial_process
 
     start = trial_process.start_tensorflow
 
@@ -91,7 +91,7 @@ def main(job_path: str, times_path: str) -> int:
         clock.end_part("our light imports, reading the job")
         start(threads)
         clock.end_part("importing TensorFlow")
-        from harness import trial
+        from harness.training import trial
 
         clock.end_part("our other imports, Keras")
         trial.run_trial = clock.around(trial.run_trial, before="results.db, versions, git revision")

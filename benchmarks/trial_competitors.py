@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.trial_setting import Epoch, Setting
-from harness.features.inputs import Inputs
-from harness.splits import Lengths
+from harness.features.fitted import Inputs
+from harness.splits.protocol import Lengths
 
 #: Rows on which equality is shown.
 NUM_COMPARED = 16
@@ -25,7 +25,7 @@ class Ours:
 
     def __init__(self, setting: Setting, num_epochs: int = EPOCHS) -> None:
         from harness.models.build import build_model, build_optimizer, input_shapes
-        from harness.training import Trainer, seed_everything
+        from harness.training.loop import Trainer, seed_everything
 
         seed_everything(0)
         self.setting, self.choices = setting, setting.model.choices
@@ -55,7 +55,7 @@ class Ours:
     def profile(self) -> dict[str, float]:
         """Seconds an epoch of each branch alone, fed the same batches, and of making the batches."""
         from harness.models.build import build_model, build_optimizer
-        from harness.training import Trainer, like_length_batches, num_steps
+        from harness.training.loop import Trainer, like_length_batches, num_steps
 
         system, seconds = self.setting.model.system, {}
         for modality in system.modalities if len(system.modalities) > 1 else ():
@@ -78,7 +78,7 @@ class Ours:
 def time_epoch(
     trainer: Any, train: Inputs, validation: Inputs, batch_size: int, generator: np.random.Generator
 ) -> Epoch:
-    """One epoch as ``harness.training.fit`` runs it."""
+    """One epoch as ``harness.training.loop.fit`` runs it."""
     began = time.perf_counter()
     trainer.train_epoch(train, batch_size, generator)
     trained = time.perf_counter()
@@ -144,7 +144,7 @@ class Plain:
 
         from benchmarks.plain_keras import build_plain, copy_weights, gradients_by_layer
         from harness.models.build import build_model, build_optimizer
-        from harness.training import STEPS_WORTH_COMPILING, Trainer
+        from harness.training.loop import STEPS_WORTH_COMPILING, Trainer
 
         choices = replace(self.choices, dropout=0.0, recurrent_dropout=0.0)
         ours = build_model(self.setting.model.system, choices, self.shapes)
@@ -213,7 +213,7 @@ class Torch:
         return seconds
 
     def _groups(self) -> Iterator[list[np.ndarray]]:
-        from harness.training import like_length_batches, num_steps
+        from harness.training.loop import like_length_batches, num_steps
 
         steps = num_steps(self.train)
         batches = list(like_length_batches(steps, self.choices.batch_size, np.random.default_rng(0)))
@@ -232,7 +232,7 @@ class Torch:
         loss.item()
 
     def _score(self, batch_size: int = 256) -> float:
-        from harness.training import num_steps
+        from harness.training.loop import num_steps
 
         order = np.argsort(num_steps(self.validation), kind="stable")
         began = time.perf_counter()

@@ -53,7 +53,7 @@ class Process:
 
 
 def _start_ours(threads: int) -> None:
-    from harness.tensorflow_start import start_tensorflow
+    from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from benchmarks.measured_models import MeasuredModel
 from benchmarks.utterance_lengths import InventedCorpus
-from harness.features.inputs import Inputs
-from harness.splits import Protocol
+from harness.features.fitted import Inputs
+from harness.splits.protocol import Protocol
 
 
 @dataclass(frozen=True)

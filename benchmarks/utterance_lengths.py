@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
-from harness.features.fitted import FittedFeatures
-from harness.features.gathered import Features
-from harness.features.scaling import MocapScaling, SpeechScaling
+from harness.features.fitted import FittedFeatures, MocapScaling, SpeechScaling
 from harness.features.speech import SpeechSettings, column_names
+from harness.features.store import Features
 from harness.features.text import Tokenizer
-from harness.splits import Protocol
+from harness.splits.protocol import Protocol
 
 #: Of the logarithm of the words of an utterance, so that the mean is 11.6 and the 95th percentile 33,
 #: and of its seconds, 4.6 and 11.2. Source: the annotations of the corpus's 4936 utterances.

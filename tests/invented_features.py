@@ -3,8 +3,8 @@
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
-from harness.features.gathered import Features
 from harness.features.speech import SpeechSettings, column_names
+from harness.features.store import Features
 
 SETTINGS = SpeechSettings()
 WORDS = ("oh", "well", "right", "now")

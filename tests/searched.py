@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ExperimentStatus, TrialStatus, utc_now
-from harness.store.results import ResultsStore
-from harness.trial import record_trial
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
+from harness.training.trial import record_trial
 from tests.store.experiments import an_experiment
 
 SYSTEM = "head2"

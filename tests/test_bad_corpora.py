@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.corpus.layout import MocapStream
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from tests.cli.commands import type_command

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
+from harness.final.test_session import open_test_session
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
-from harness.sealed_test import open_test_session
-from harness.splits import PROTOCOLS
-from harness.training import Scorer
-from harness.trial import run_trial
-from harness.trial_spec import TrialSpec
+from harness.splits.protocol import PROTOCOLS
+from harness.store.trial_spec import TrialSpec
+from harness.training.loop import Scorer
+from harness.training.trial import run_trial
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.file_lock import NoLocksError, try_lock, wait_for_lock
+from harness.files import NoLocksError, try_lock, wait_for_lock
 from tests.search.searches import SCORES_X, environment, write_experiment
 
 Opens = Callable[[], int]
@@ -50,7 +50,7 @@ def test_one_has_it_alone_or_several_together(path: Path, opens: Opens) -> None:
 
 def test_who_waits_has_it_when_the_holder_is_gone(path: Path, opens: Opens) -> None:
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom harness.file_lock import wait_for_lock\n"
+        "import os, sys\nfrom pathlib import Path\nfrom harness.files import wait_for_lock\n"
         "path = Path(sys.argv[1])\nprint('waits', flush=True)\n"
         "wait_for_lock(os.open(path, os.O_RDONLY), path)\nprint('has it', flush=True)\n"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import COMMANDS
-from harness.search.known_keys import EXPERIMENT_KEYS
-from harness.splits import read_protocol
+from harness.search.keys import EXPERIMENT_KEYS
+from harness.splits.protocol import read_protocol
 from tests.cli.typed import check_parses
 
 REPOSITORY = Path(__file__).parents[1]

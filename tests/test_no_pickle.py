@@ -11,13 +11,12 @@ import pytest
 
 from harness.errors import FeatureError, HarnessError, ModelError
 from harness.features.fitted import fit_features
-from harness.features.parts import read_arrays, read_record
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus, read_arrays, read_record
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
-from harness.features.word_vectors import read_word_vectors
-from harness.saved_model import load_seed, seed_dir
-from harness.splits import PROTOCOLS
+from harness.features.text import read_word_vectors
+from harness.final.saved_model import load_seed, seed_dir
+from harness.splits.protocol import PROTOCOLS
 from tests.corpus.written import write_tiny_corpus
 from tests.test_files import Planted
 

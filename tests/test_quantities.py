@@ -1,6 +1,6 @@
 import pytest
 
-from harness.quantities import write_bytes, write_duration
+from harness.wording import write_bytes, write_duration
 
 
 @pytest.mark.parametrize(

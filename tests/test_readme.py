@@ -9,8 +9,8 @@ import click
 import pytest
 
 from harness.cli.reference import README, REFERENCE, write_list_into, write_reference
-from harness.search.known_keys import EXPERIMENT_KEYS, JOB_FAILURE_KEYS
-from harness.store.results import ResultsStore
+from harness.search.keys import EXPERIMENT_KEYS, JOB_FAILURE_KEYS
+from harness.store.store import ResultsStore
 from tests.cli.typed import COMMANDS, check_parses, put_commands, typed_in
 from tests.conftest import REPOSITORY
 from tests.report.searches import run_search

@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.corpus.utterances import Emotion, Utterance
-from harness.features.manifest import Manifest
-from harness.features.utterance_list import read_utterances, utterance_to_json
-from harness.features.word_vectors import read_word_vectors
+from harness.features.manifest import Manifest, read_utterances, utterance_to_json
+from harness.features.text import read_word_vectors
 from harness.files import write_json
 from harness.models.systems import SYSTEMS
-from harness.search.experiment_keys import read_json_object
-from harness.search.space import space_from_json
-from harness.search.space_file import read_search_space
-from harness.splits import PROTOCOLS, protocol_from_json
-from harness.trial_process import read_job
-from harness.trial_spec import TrialSpec
+from harness.search.keys import read_json_object
+from harness.search.space import read_search_space, space_from_json
+from harness.splits.protocol import PROTOCOLS, protocol_from_json
+from harness.store.trial_spec import TrialSpec
+from harness.training.trial_process import read_job
 from tests.features.test_manifest import MANIFEST
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -40,8 +40,8 @@ def aup(experiment: Path, fresh: bool) -> int:
     """
     from harness.errors import WorkFailedError
     from harness.search.controller import run_search
+    from harness.search.display import open_view
     from harness.search.experiment_file import read_experiment_file
-    from harness.search.live import open_view
     from harness.search.view import Ending
     from harness.store.records import TrialStatus
 

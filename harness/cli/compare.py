@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.names import EXPERIMENT_NAME
+from harness.cli.options import EXPERIMENT_NAME
 
 if TYPE_CHECKING:
     from harness.report.comparison import Comparison, Contender
     from harness.report.findings import Findings
     from harness.store.records import ExperimentRow
-    from harness.store.results import ResultsStore
+    from harness.store.store import ResultsStore
 
 
 @click.command("compare")
@@ -45,7 +45,7 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
 
     comparison = Comparison(tuple(_read_contenders(experiments, results)))
     if as_json:
-        from harness.report.comparison_tables import to_json
+        from harness.report.comparison import to_json
 
         click.echo(json.dumps(to_json(comparison), indent=2, ensure_ascii=False))
     else:
@@ -86,7 +86,7 @@ def _find_place(text: str, results: Path) -> tuple[Path, str]:
 
 def _read_findings(folder: Path, which: str) -> Findings:
     from harness.report.findings import read_findings
-    from harness.store.results import ResultsStore
+    from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(folder / "results.db") as store:
         return read_findings(store, _find_eid(store, which) if which else None)
@@ -114,7 +114,7 @@ def _list(experiments: Sequence[ExperimentRow]) -> str:
 
 
 def _name_all(folder: Path) -> str:
-    from harness.store.results import ResultsStore
+    from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(folder / "results.db") as store:
         return _list(store.experiments())
@@ -124,14 +124,14 @@ def _print(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
-    from harness.report.comparison_tables import (
+    from harness.report.comparison import (
         describe_comparability,
         tabulate_differences,
         tabulate_experiments,
         tabulate_settings,
     )
     from harness.report.terminal import print_table
+    from harness.wording import SYNTHETIC_SENTENCE
 
     console = Console(highlight=False)
     verdict, *reasons = describe_comparability(comparison)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
-from harness.cli.options import results_argument
+from harness.cli.options import EXPERIMENT_NUMBER, results_argument
 
 if TYPE_CHECKING:
     from harness.store.export import ExportReader, Rows
@@ -132,8 +131,8 @@ def _write(path: Path, rows: Rows, is_csv: bool) -> int:
 
 def _tell(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
     """Say on standard error what was written, so that standard output holds the table alone."""
-    from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
-    from harness.report.sentences import plural
+    from harness.report.statements import plural
+    from harness.wording import SYNTHETIC_SENTENCE
 
     of = plural(len(experiments), "experiment")
     if path != _STANDARD_OUTPUT:

@@ -43,15 +43,13 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     """
     from rich.console import Console
 
-    from harness.cli.follow_ups import open_follow_up
-    from harness.cli.trainings_view import require_all_finished
-    from harness.cli.typed_command import typed_command
-    from harness.report.follow_ups import read_leaks
+    from harness.cli.options import open_follow_up, require_all_finished, typed_command
+    from harness.report.findings import read_leaks
     from harness.report.terminal import print_leaks
 
     with open_follow_up(results, eid, threads, "leaks") as begun:
         # Imported here: these import TensorFlow, which has to be started before.
-        from harness.leaks.trials import LeaksPlan, plan_experiments, record_leaks_opening
+        from harness.final.leaks import LeaksPlan, plan_experiments, record_leaks_opening
 
         best, store = begun.best, begun.store
         plan = LeaksPlan(best, best.open_features(), num_seeds, opens_test)

@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "harness.cli.check", "check", "Tell what a corpus lacks, a split shares, or a results folder contradicts."
     ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
-    "completion": LazyCommand("harness.cli.completion", "completion", "Print what a shell completes commands with."),
+    "completion": LazyCommand("harness.cli.reference", "completion", "Print what a shell completes commands with."),
 }
 
 

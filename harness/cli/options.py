@@ -1,15 +1,119 @@
-"""The arguments and options that several commands share, so that they read alike wherever they stand."""
+"""What a shell offers where a command wants an experiment or a system.
+
+The arguments and options that several commands share, so that they read alike wherever they stand.
+
+The bar on standard error that shows how many dialogues are done.
+
+What the user typed, as results.db keeps it with each opening of the test session.
+
+The trainings that a command carries out itself: a progress line, and one line for each that has ended.
+
+What the commands share that train the best point of a search again, each in experiments of its own.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+from click.types import IntParamType, StringParamType
 
-from harness.cli.names import SEARCH_NUMBER
+from harness.errors import WorkFailedError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from harness.final.best_point import BestPoint
+    from harness.store.store import ResultsStore
+    from harness.training.runner import PlannedExperiment
+
+DATABASE = "results.db"
+
+
+def _results_of(context: click.Context) -> Path:
+    return Path(context.params.get("results") or "results")
+
+
+def _offer(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
+    from harness.store.connection import name_experiments
+
+    return [
+        CompletionItem(f"{before}{experiment.eid}", help=experiment.name)
+        for experiment in name_experiments(results / DATABASE)
+        if str(experiment.eid).startswith(begun) and (experiment.is_search or not only_searches)
+    ]
+
+
+class ExperimentNumber(IntParamType):
+    """The number of an experiment in the command's results folder.
+
+    Args:
+        only_searches: whether the command takes no other kind
+    """
+
+    def __init__(self, *, only_searches: bool) -> None:
+        self._only_searches = only_searches
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the numbers, each with its experiment's name."""
+        # click leaves what it has read of the line in args, where the option's value is what is missing.
+        named = [Path(argument) for argument in context.args]
+        results = next((path for path in named if (path / DATABASE).is_file()), _results_of(context))
+        return _offer(results, "", incomplete, only_searches=self._only_searches)
+
+
+class ExperimentName(StringParamType):
+    """A search, in any results folder: ``3``, ``NAME``, ``FOLDER``, ``FOLDER:3`` or ``FOLDER:NAME``."""
+
+    name = "experiment"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the numbers of the folder before the colon, and paths."""
+        folder, colon, number = incomplete.rpartition(":")
+        results = Path(folder) if colon else _results_of(context)
+        given: list[str] = list(context.params.get("experiments") or [])
+        if given[1:] and given[-1] == ":":
+            # bash takes a colon for the end of a word.
+            results = Path(given[-2])
+        items = _offer(results, f"{folder}{colon}", number, only_searches=True)
+        return items or [CompletionItem(incomplete, type="dir")]
+
+
+class SystemNames(StringParamType):
+    """Names of systems with commas between them, or of baselines, which the shell does not offer."""
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer what may stand after the last comma."""
+        from harness.models.systems import SYSTEMS
+
+        before, comma, begun = incomplete.rpartition(",")
+        given = before.split(",")
+        return [
+            CompletionItem(f"{before}{comma}{name}")
+            for name in SYSTEMS
+            if name.startswith(begun) and name not in given
+        ]
+
+
+EXPERIMENT_NUMBER = ExperimentNumber(only_searches=False)
+SEARCH_NUMBER = ExperimentNumber(only_searches=True)
+EXPERIMENT_NAME = ExperimentName()
+SYSTEM_NAMES = SystemNames()
+
 
 results_argument = click.argument("results", type=click.Path(path_type=Path), default="results")
 
@@ -27,3 +131,150 @@ def seeds_option(*, default: int, help: str) -> Callable[[Callable[..., Any]], C
     return click.option(
         "--seeds", "num_seeds", type=click.IntRange(min=1), default=default, show_default=True, help=help
     )
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, and nothing elsewhere; it goes away at the end.
+
+    Yields:
+        what is called with the dialogues that are done and those that there are; without any
+        there is no bar
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None, visible=False)
+
+        def show(num_done: int, num_all: int) -> None:
+            bar.update(task, completed=num_done, total=num_all, visible=num_all > 0)
+
+        yield show
+
+
+def typed_command() -> str:
+    """Return the command line of this process, quoted so that it runs again as it stands."""
+    return shlex.join(["harness", *sys.argv[1:]])
+
+
+@contextmanager
+def open_view() -> Iterator[TrainingsProgress]:
+    """Show the progress on standard error, so that standard output has the result alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True, highlight=False)
+    # In a file the bar would be noise; the lines are there all the same.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield TrainingsProgress(progress)
+
+
+class TrainingsProgress:
+    """A progress line, and one line for each training that has ended."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("preparing", total=None)
+        self._title = ""
+
+    def preparing(self, doing: str, done: int, total: int) -> None:
+        """Show how far the corpus is."""
+        self._progress.update(self._task, description=doing, completed=done, total=total)
+
+    def name_corpus(self, *, is_synthetic: bool) -> None:
+        """Say before anything is trained that no score will be one on IEMOCAP, where the corpus is synthetic."""
+        from harness.wording import SYNTHETIC_SENTENCE
+
+        if is_synthetic:
+            self._print(SYNTHETIC_SENTENCE)
+
+    def begin(self, num_trainings: int, num_finished: int) -> None:
+        """Show how many trainings there are, and how many were finished before."""
+        self._progress.reset(self._task, description="training", completed=num_finished, total=num_trainings)
+        if num_finished:
+            self._print(f"{num_finished} of {num_trainings} trainings were finished before.")
+
+    def training(self, title: str, seed: int) -> None:
+        """Show which training begins."""
+        self._title = f"{title}, seed {seed}"
+        self._progress.update(self._task, description=self._title)
+
+    def epoch(self, stage: str, epoch: int, max_epochs: int) -> None:
+        """Show the epoch that has ended."""
+        self._progress.update(self._task, description=f"{self._title}: epoch {epoch} of {max_epochs}, {stage}")
+
+    def ended(self, title: str, seed: int, sentence: str) -> None:
+        """Print what a training came to."""
+        self._progress.advance(self._task)
+        self._print(f"{title}, seed {seed}: {sentence}")
+
+    def _print(self, sentence: str) -> None:
+        self._progress.console.print(sentence, markup=False, soft_wrap=True)
+
+
+def require_all_finished(num_failed: int, where: str = "above and in results.db") -> None:
+    """Say that trainings failed, which makes the command exit with 1.
+
+    Args:
+        where: the cause stands
+
+    Raises:
+        WorkFailedError: some did
+    """
+    if num_failed:
+        trainings = "one training" if num_failed == 1 else f"{num_failed} trainings"
+        raise WorkFailedError(
+            f"{trainings} failed, with the cause {where}; the same command tries them again"
+        )
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The best point of a search, where nobody else trains it again in the same way meanwhile."""
+
+    store: ResultsStore
+    best: BestPoint
+    view: TrainingsProgress
+    threads: int
+
+    def train(self, experiments: Sequence[PlannedExperiment], opening_id: int | None = None) -> int:
+        """Train what is not finished yet, and return the number of trainings that failed.
+
+        Args:
+            opening_id: the record that the test session was opened; None where it stays sealed
+        """
+        from harness.training.runner import Execution, carry_out
+
+        return carry_out(Execution(self.store, self.view, self.threads, opening_id), experiments)
+
+
+@contextmanager
+def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> Iterator[FollowUp]:
+    """Start TensorFlow, find the best trial of a search and show how its trainings go.
+
+    Args:
+        eid: the search; None for the latest
+        name: of the work, which only one process does at a time in ``results``
+
+    Raises:
+        WorkFailedError: no trial has finished
+        ModelError: there is no search, the experiment is none, or its trials were not of this package
+        StoreError: there are no results, no such experiment, or another process is at this work
+    """
+    from harness.final.best_point import find_best_point
+    from harness.search.lock import held
+    from harness.store.store import ResultsReader, ResultsStore
+    from harness.training.tensorflow import start_tensorflow
+
+    database = results / "results.db"
+    ResultsReader.open_readonly(database).close()
+    start_tensorflow(threads)
+    lock_path, what = results / f"{name}.lock", f"{name} in {str(results)!r}"
+    with open_view() as view, held(lock_path, what), ResultsStore.open(database) as store:
+        best = find_best_point(store, results, eid)
+        view.name_corpus(is_synthetic=best.experiment.is_synthetic)
+        yield FollowUp(store, best, view, threads)

@@ -40,15 +40,15 @@ def predict(
     Example:
       harness predict results/models/experiment-1-trial-17-0a1b2c3d hello.wav --text "Oh, come on!"
     """
-    from harness.tensorflow_start import start_tensorflow
+    from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads=1)
 
     from rich.console import Console
     from rich.table import Table
 
-    from harness.predict import Recorded
-    from harness.predict import predict as predict_emotion
+    from harness.final.predict import Recorded
+    from harness.final.predict import predict as predict_emotion
 
     classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end))
     for found in classification.irregularities:

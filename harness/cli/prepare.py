@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from harness.features.ingest_report import IngestReport
-    from harness.splits import Protocol
+    from harness.features.report import IngestReport
+    from harness.splits.protocol import Protocol
 
 #: The names stand here too, so that the help needs no import of the features.
 VARIANTS = ("short-term", "deltas", "mel", "short-windows")
@@ -63,12 +63,12 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     """
     from rich.console import Console
 
-    from harness.cli.progress import progress_bar
+    from harness.cli.options import progress_bar
     from harness.corpus.layout import find_root
-    from harness.corpus.synthetic.marker import NOTE, is_synthetic
-    from harness.features.prepared import prepare_corpus, prepared_dir_for
+    from harness.corpus.synthetic.settings import NOTE, is_synthetic
+    from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
-    from harness.splits import PROTOCOLS
+    from harness.splits.protocol import PROTOCOLS
 
     console = Console()
     layout = find_root(corpus)
@@ -82,7 +82,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
 
 
 def _print_report(console: Console, report: IngestReport, protocol: Protocol) -> None:
-    from harness.splits import SpeechSource
+    from harness.splits.protocol import SpeechSource
 
     if report.is_complete:
         console.print("The corpus is complete: every count by session and class is the published one.")
@@ -108,9 +108,9 @@ def _print_report(console: Console, report: IngestReport, protocol: Protocol) ->
 def _count_table(report: IngestReport) -> Table:
     from rich.table import Table
 
-    from harness.corpus.checks import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+    from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
     from harness.corpus.utterances import CLASSES
-    from harness.features.ingest_report import ALL_LABELS
+    from harness.features.report import ALL_LABELS
 
     table = Table("session", title="Utterances (found/published where they differ)", title_justify="left")
     for name in (*(emotion.value for emotion in CLASSES), "all four", ALL_LABELS):
@@ -162,7 +162,7 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
 def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> None:
     from harness.errors import FeatureError
     from harness.features.store import FeatureStore
-    from harness.splits import make_split, search_sessions, select_recordings
+    from harness.splits.protocol import make_split, search_sessions, select_recordings
 
     store = FeatureStore.open(Path(report.prepared_dir))
     opened = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]

@@ -31,14 +31,13 @@ def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> N
     """
     from rich.console import Console
 
-    from harness.cli.follow_ups import open_follow_up
-    from harness.cli.trainings_view import require_all_finished
-    from harness.report.follow_ups import read_replication
+    from harness.cli.options import open_follow_up, require_all_finished
+    from harness.report.findings import read_replication
     from harness.report.terminal import print_replication
 
     with open_follow_up(results, eid, threads, "replication") as begun:
         # Imported here: it imports TensorFlow, which has to be started before.
-        from harness.replication import plan_replication
+        from harness.final.replication import plan_replication
 
         best = begun.best
         num_failed = begun.train([plan_replication(best, best.open_features(), num_seeds)])

@@ -43,12 +43,12 @@ def report(
       harness report results/
     """
     from harness.report.findings import read_findings
-    from harness.store.results import ResultsStore
+    from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(results / "results.db") as store:
         findings = read_findings(store, eid)
 
-    from harness.report.library import start_bundling
+    from harness.report.page import start_bundling
 
     # Before the other large imports, which take as long.
     start_bundling()

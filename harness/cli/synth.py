@@ -76,13 +76,11 @@ def synth(
     Example:
       harness synth synthetic --scale 0.1 --seed 0
     """
-    from harness.cli.progress import progress_bar
-    from harness.corpus.synthetic.marker import NOTE
+    from harness.cli.options import progress_bar
     from harness.corpus.synthetic.plan import plan_corpus
-    from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
-    from harness.corpus.synthetic.size import measure_plan
-    from harness.corpus.synthetic.writer import write_synthetic
-    from harness.quantities import write_bytes
+    from harness.corpus.synthetic.settings import NOTE, SyntheticSettings, read_cue
+    from harness.corpus.synthetic.writer import measure_plan, write_synthetic
+    from harness.wording import write_bytes
 
     names = [name.strip() for name in cues.split(",") if name.strip()]
     settings = SyntheticSettings(

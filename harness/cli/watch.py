@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.names import EXPERIMENT_NUMBER
-from harness.cli.options import results_argument
+from harness.cli.options import EXPERIMENT_NUMBER, results_argument
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.search.watched import Watched
+    from harness.search.snapshot import Watched
 
 _HINT = "q quits; the search goes on"
 
@@ -70,7 +69,7 @@ def watch(results: Path, eid: int | None, is_json: bool, interval_seconds: float
 
 
 def _look_once(results: Path, eid: int | None, is_json: bool) -> int:
-    from harness.search.watch import watch_search
+    from harness.search.snapshot import watch_search
 
     watched = watch_search(results, eid)
     if watched.experiment is None and watched.controller is None:
@@ -81,7 +80,7 @@ def _look_once(results: Path, eid: int | None, is_json: bool) -> int:
     if is_json:
         _print_object(watched)
         return 0
-    from harness.search.watch_screen import Canvas, draw
+    from harness.search.display import Canvas, draw
 
     console = _open_console()
     for line in draw(watched, Canvas(console.width, 1000, _is_ascii(console))):
@@ -96,7 +95,7 @@ def _print_json(results: Path, eid: int | None, interval_seconds: float) -> int:
 
 
 def _print_lines(results: Path, eid: int | None, interval_seconds: float) -> int:
-    from harness.search.watch_lines import describe_changes, describe_end
+    from harness.search.display import describe_changes, describe_end
 
     before = None
     for watched in _looks(results, eid, interval_seconds):
@@ -109,9 +108,16 @@ def _print_lines(results: Path, eid: int | None, interval_seconds: float) -> int
 
 
 def _fill_screen(console: Console, results: Path, eid: int | None, interval_seconds: float) -> int:
-    from harness.search.terminal import FullScreen, Wake
-    from harness.search.watch_lines import describe_counts, describe_end, describe_heading, describe_rate
-    from harness.search.watch_screen import Canvas, draw
+    from harness.search.display import (
+        Canvas,
+        FullScreen,
+        Wake,
+        describe_counts,
+        describe_end,
+        describe_heading,
+        describe_rate,
+        draw,
+    )
 
     has_quit = False
     with FullScreen(console) as screen:
@@ -138,8 +144,7 @@ def _looks(results: Path, eid: int | None, interval_seconds: float) -> Iterator[
     """Look until the search has ended, or nobody runs it any more; what once ran is what is watched."""
     import time
 
-    from harness.search.watch import watch_search
-    from harness.search.watched import WatchState
+    from harness.search.snapshot import WatchState, watch_search
 
     while True:
         watched = watch_search(results, eid)
@@ -152,7 +157,7 @@ def _looks(results: Path, eid: int | None, interval_seconds: float) -> Iterator[
 
 
 def _has_ended(watched: Watched) -> bool:
-    from harness.search.watched import WatchState
+    from harness.search.snapshot import WatchState
 
     return watched.state in (WatchState.ENDED, WatchState.ABANDONED)
 

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.audio import SAMPLING_RATE, Recording, read_dialogue_left, read_recording
-from harness.corpus.checks import four_class
-from harness.corpus.index import DialogueIndex, read_dialogue, with_mocap_rows
+from harness.corpus.index import DialogueIndex, four_class, read_dialogue, with_mocap_rows
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
@@ -32,7 +31,7 @@ from harness.features.mocap import (
     empty_windows,
 )
 from harness.features.speech import SpeechSettings, column_names, extract_speech
-from harness.splits import SpeechSource
+from harness.splits.protocol import SpeechSource
 
 Floats = npt.NDArray[np.float32]
 Tracks = Mapping[MocapStream, MocapTrack]

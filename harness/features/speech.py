@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.codec import check_types
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
-from harness.record_types import check_types
-from harness.splits import Protocol, SpeechSource
+from harness.splits.protocol import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
 
@@ -149,7 +149,7 @@ def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -
         UnknownNameError: no such variant
 
     Example:
-        >>> from harness.splits import PROTOCOLS
+        >>> from harness.splits.protocol import PROTOCOLS
         >>> speech_settings(PROTOCOLS["published-code"], "mel").source.value
         'dialogue-left'
     """

@@ -1,12 +1,26 @@
-"""Transcripts to words, and words to the ids that a model looks up."""
+"""Transcripts to words, and words to the ids that a model looks up.
+
+Vectors for words: read from any GloVe or word2vec file, or trained on the transcripts.
+"""
 
 from __future__ import annotations
 
+import gzip
+import mmap
 import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from gensim.models import KeyedVectors, Word2Vec
 
 from harness.errors import FeatureError
 
@@ -69,3 +83,236 @@ class Tokenizer:
     def encode_words(self, words: Sequence[str]) -> list[int]:
         """Return the id of each of ``words``, 1 for words outside the vocabulary."""
         return [self._ids.get(word, UNKNOWN_ID) for word in words]
+
+
+#: Lines whose number of fields decides the dimension of a file without a header.
+NUM_LINES_TO_MEASURE = 25
+#: Of the lines that decide the dimension: a file without line ends is not read as one line.
+MAX_LINE_BYTES = 2**22
+#: Numbers a word: more is a damaged first line.
+MAX_DIMENSION = 100_000
+#: Half the width of the uniform range for words without a vector: that of Keras's own embeddings.
+RANDOM_VECTOR_RANGE = 0.05
+#: A small corpus needs more passes than gensim's 5 before its vectors part; 20 take seconds on the real one.
+NUM_TRAINING_EPOCHS = 20
+
+
+@dataclass
+class _Found:
+    dimension: int
+    words: list[str] = field(default_factory=list)
+    vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
+
+    def to_gensim(self) -> KeyedVectors:
+        vectors = KeyedVectors(vector_size=self.dimension, count=0)
+        if self.words:
+            vectors.add_vectors(self.words, np.stack(self.vectors))
+        return vectors
+
+
+def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
+    """Read the vectors of ``words`` alone, in one pass over a GloVe or word2vec file.
+
+    A header line, tokens that hold spaces, and repeated words (the first one counts) are met.
+    ``.gz`` files are unpacked on the way; ``.bin`` files are word2vec's binary format.
+
+    Returns:
+        float32 vectors in the order of the file; empty where the file has none of ``words``
+
+    Raises:
+        FeatureError: the file is missing, not of these formats, or ends in the middle of a line; or
+            one of ``words`` has too few numbers, or something that is no number. Names file and line
+    """
+    if not path.is_file():
+        raise FeatureError(
+            f"word vectors {str(path)!r}: no such file; give the path of a GloVe or word2vec file"
+        )
+    wanted = {word.encode() for word in words}
+    try:
+        if path.suffix == ".bin":
+            return _read_binary(path, wanted).to_gensim()
+        with ExitStack() as stack:
+            raw: BinaryIO = stack.enter_context(path.open("rb", buffering=1 << 20))
+            if path.suffix == ".gz":
+                raw = cast(BinaryIO, stack.enter_context(gzip.open(raw)))
+            return _read_text(path, raw, wanted).to_gensim()
+    except (OSError, EOFError, zlib.error) as error:
+        raise FeatureError(
+            f"word vectors {str(path)!r}: cannot be read ({error}); fetch the file again"
+        ) from error
+
+
+def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> _Found:
+    first_lines = list(islice(iter(partial(stream.readline, MAX_LINE_BYTES), b""), NUM_LINES_TO_MEASURE))
+    found = _Found(_measure_dimension(path, first_lines))
+    num_words = _read_counts(path, first_lines[0], found.dimension)
+    line = b"\n"
+    number = 0
+    for number, line in enumerate(chain(first_lines, stream), start=1):
+        # A line without a space is a word alone: it has no numbers, and is told of like any that has too few.
+        word = line[:end] if (end := line.find(b" ")) >= 0 else line.strip()
+        if word in wanted and not (number == 1 and num_words is not None):
+            fields = line.split()
+            # More fields are a token that holds spaces, unless they are numbers from the second on.
+            if len(fields) - 1 <= found.dimension or _is_number(fields[1]):
+                found.words.append(word.decode())
+                found.vectors.append(_parse_numbers(path, number, fields, found.dimension))
+                wanted.discard(word)
+    if not line.endswith(b"\n") and len(line.split()) <= found.dimension:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line {number}: the file ends after {len(line.split()) - 1} of "
+            f"{found.dimension} numbers; fetch the file again"
+        )
+    if num_words is not None and number - 1 < num_words:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line {number}: the file ends after {number - 1} of the {num_words} "
+            "words of its first line; fetch the file again, or correct that count"
+        )
+    return found
+
+
+def _read_counts(path: Path, line: bytes, dimension: int) -> int | None:
+    """Read a header line, the file's number of words and of numbers a word; None where it is none."""
+    fields = line.split()
+    if dimension == 1 or len(fields) != 2 or not all(field.isdigit() for field in fields):
+        return None
+    num_words, stated = (int(field[:18]) for field in fields)
+    if stated != dimension:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line 1: says {stated} numbers a word, and most of the lines after it "
+            f"have {dimension}; expected the same"
+        )
+    return num_words
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _measure_dimension(path: Path, first_lines: Sequence[bytes]) -> int:
+    if any(b"\t" in line for line in first_lines):
+        raise FeatureError(
+            f"word vectors {str(path)!r}: the first lines hold tabs; expected spaces between a word and its numbers"
+        )
+    widths = [len(line.split()) - 1 for line in first_lines]
+    if len(widths) > 1 and widths[0] == 1 and max(widths) > 1:
+        widths = widths[1:]
+    dimension = Counter(sorted(widths)).most_common(1)[0][0] if widths else 0
+    if not 1 <= dimension <= MAX_DIMENSION or first_lines[0].startswith(b"PK\x03\x04"):
+        raise FeatureError(
+            f"word vectors {str(path)!r}: the first lines are not a word and its numbers; "
+            "expected an unpacked GloVe or word2vec text file, one of these as .gz, or word2vec's .bin"
+        )
+    return dimension
+
+
+def _parse_numbers(
+    path: Path, number: int, fields: Sequence[bytes], dimension: int
+) -> npt.NDArray[np.float32]:
+    named = f"word {fields[0].decode('utf-8', 'replace')!r}"
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array([float(text) for text in fields[1:]], dtype=np.float32)
+        is_finite = bool(np.isfinite(vector).all())
+    except ValueError:
+        vector, is_finite = np.empty(0, dtype=np.float32), False
+    if not is_finite:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line {number}: {named} has something "
+            f"that is not a finite number; expected {dimension} of them"
+        )
+    if len(vector) != dimension:
+        raise FeatureError(
+            f"word vectors {str(path)!r}, line {number}: {named} has {len(vector)} "
+            f"numbers; expected {dimension}"
+        )
+    return vector
+
+
+def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
+    with path.open("rb") as stream:
+        header = stream.readline(100).split()
+        if len(header) != 2 or not all(part.isdigit() for part in header):
+            raise FeatureError(
+                f"word vectors {str(path)!r}: the first line is not two counts; "
+                "expected word2vec's binary format"
+            )
+        num_words, dimension = (int(part[:18]) for part in header)
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise FeatureError(
+                f"word vectors {str(path)!r}: the first line says {dimension} numbers a word; "
+                f"expected from 1 to {MAX_DIMENSION}"
+            )
+        position = stream.tell()
+        found = _Found(dimension)
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for number in range(1, num_words + 1):
+                space = content.find(b" ", position)
+                end = space + 1 + 4 * dimension
+                if space < 0 or end > len(content):
+                    raise FeatureError(
+                        f"word vectors {str(path)!r}: the file ends at word {number} of {num_words}; "
+                        "fetch the file again"
+                    )
+                word = content[position:space].lstrip(b"\n")
+                if word in wanted:
+                    vector = np.frombuffer(content[space + 1 : end], dtype="<f4").astype(np.float32)
+                    if not np.isfinite(vector).all():
+                        raise FeatureError(
+                            f"word vectors {str(path)!r}, word {number}: {word.decode()!r} has something that is "
+                            f"not a finite number; expected {dimension} of them"
+                        )
+                    found.words.append(word.decode())
+                    found.vectors.append(vector)
+                    wanted.discard(word)
+                position = end
+    return found
+
+
+def train_word_vectors(transcripts: Iterable[str | None], dimension: int, seed: int) -> KeyedVectors:
+    """Train gensim's Word2Vec (skip-gram) on the transcripts.
+
+    One thread, so that the same transcripts, dimension and seed give the same bytes in every process.
+
+    Returns:
+        float32 vectors (``dimension`` numbers) for every word; empty where the transcripts have no word
+    """
+    sentences = [split_words(transcript) for transcript in transcripts if transcript]
+    if not any(sentences):
+        return KeyedVectors(vector_size=dimension, count=0)
+    model = Word2Vec(
+        sentences,
+        vector_size=dimension,
+        sg=1,
+        min_count=1,
+        epochs=NUM_TRAINING_EPOCHS,
+        seed=seed % 2**32,
+        workers=1,
+        hashfxn=_stable_hash,
+    )
+    return cast(KeyedVectors, model.wv)
+
+
+def _stable_hash(text: str) -> int:
+    return zlib.crc32(text.encode())
+
+
+def embedding_matrix(tokenizer: Tokenizer, vectors: KeyedVectors, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Lay out vectors by word id.
+
+    Returns:
+        float32 (tokenizer.num_ids, dimension): row 0 (padding) is 0; the row for unknown words, and
+        those of words without a vector, are small random numbers from ``seed``
+    """
+    generator = np.random.default_rng(seed)
+    shape = (tokenizer.num_ids, vectors.vector_size)
+    matrix = generator.uniform(-RANDOM_VECTOR_RANGE, RANDOM_VECTOR_RANGE, shape).astype(np.float32)
+    matrix[PADDING_ID] = 0.0
+    for number, word in enumerate(tokenizer.vocabulary, start=NUM_RESERVED_IDS):
+        if word in vectors:
+            matrix[number] = vectors[word]
+    return matrix

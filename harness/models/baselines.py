@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
-from harness.features.gathered import Features
+from harness.features.store import Features
 from harness.features.text import split_words
 
 Probabilities = npt.NDArray[np.float64]

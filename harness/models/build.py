@@ -16,7 +16,7 @@ from harness.models.optimizers import FusedAdadelta, FusedAdam
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
-from harness.splits import Lengths, Protocol
+from harness.splits.protocol import Lengths, Protocol
 
 #: Systems of speech or text: (choices, shapes) -> branch.
 BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {

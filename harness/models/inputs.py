@@ -13,7 +13,7 @@ from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
 from harness.models.recurrence import CompiledLSTM
-from harness.splits import MocapOrder
+from harness.splits.protocol import MocapOrder
 
 
 @dataclass(frozen=True)

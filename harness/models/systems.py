@@ -13,7 +13,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.models import hyperparameters as points
 from harness.models.hyperparameters import Gates, Hyperparameters, Optimizer
-from harness.splits import LayerDefaults, Protocol
+from harness.splits.protocol import LayerDefaults, Protocol
 
 #: From (included) and to (excluded) of what is no count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -166,7 +166,7 @@ def read_hyperparameters(
         ExperimentFileError: a value of the wrong type, or out of its range
 
     Example:
-        >>> from harness.splits import PROTOCOLS
+        >>> from harness.splits.protocol import PROTOCOLS
         >>> read_hyperparameters(SYSTEMS["fusion"], {"textlstm": 200}, PROTOCOLS["paper"]).textlstm
         200
     """

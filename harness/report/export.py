@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, ClassVar
 
-from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.errors import HarnessError
 from harness.store.export import ColumnType, Rows, Value
+from harness.wording import SYNTHETIC_SENTENCE
 
 #: Rows that Parquet keeps and compresses together: thousands of trials' predictions need not fit the memory.
 _ROWS_OF_A_GROUP = 50_000

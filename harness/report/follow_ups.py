@@ -1,216 +1,167 @@
-"""What has been trained after a search at its best point: new seeds of it, and the same under leaking splits."""
+"""Best-of-N optimism in words and numbers: the search's best trial beside new seeds of its point on the same split.
+
+What each leak buys, in words and numbers: the best point under ever stricter splits, on the same utterances.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import math
 
-import numpy as np
-
-from harness.leak_splits import LeakSplit
-from harness.scoring.significance import bootstrap_over_draws
-from harness.scoring.statistics import Interval, Spread, mean_and_spread
-from harness.store.openings import OpeningsStore
-from harness.store.queries import ResultsReader
-from harness.store.records import ExperimentKind, ExperimentRow, Prediction, ScoreKind, TrialRow, TrialStatus
+from harness.report.findings import LeakGain, Leaks, Replication, known_score
+from harness.report.statements import Statement, percent, plural
+from harness.report.tables import Table
+from harness.scoring.statistics import MIN_DIALOGUES
+from harness.splits.parts import BOUGHT_BY, SHARED
+from harness.store.records import TrialRow
+from harness.wording import SYNTHETIC_SENTENCE, write_duration
 
 
-@dataclass(frozen=True)
-class Replication:
-    """The best trial of a search and what new seeds of its point scored.
-
-    Attributes:
-        experiment: the replication's own
-        best: the trial that was replicated
-        num_trials: finished trials of the search, of which it is the best
-        trials: the finished trainings with new seeds, at least one
-    """
-
-    experiment: ExperimentRow
-    best: TrialRow
-    num_trials: int
-    trials: tuple[TrialRow, ...]
-
-    @cached_property
-    def spread(self) -> Spread:
-        """Of the new seeds' validation accuracies."""
-        return mean_and_spread([known_score(trial) for trial in self.trials])
-
-    @property
-    def best_score(self) -> float:
-        """The best trial's own validation accuracy, from 0 to 1."""
-        return known_score(self.best)
-
-    @property
-    def luck(self) -> float:
-        """How much of the best trial's accuracy its point does not keep; negative where new seeds score more."""
-        return self.best_score - self.spread.mean
+def describe_replication(replication: Replication) -> Statement:
+    """Say how much of the best trial's score was luck."""
+    best, spread = replication.best, replication.spread
+    seeds = plural(spread.num_values, "new seed")
+    of = f"best of {replication.num_trials}" if replication.num_trials > 1 else "only trial"
+    text = (
+        f"The search's {of}, trial {best.trial_index}, scored {percent(replication.best_score)} on validation; "
+        f"{seeds} of the same point on the same split: {percent(spread.mean)}"
+    )
+    if spread.num_values > 1:
+        text += (
+            f" ± {100 * spread.deviation:.1f} (sample standard deviation; 95 % interval of the mean "
+            f"{100 * spread.low:.1f} to {percent(spread.high)})"
+        )
+    text += f". {_judge(replication)}"
+    if replication.experiment.is_synthetic:
+        text += f" {SYNTHETIC_SENTENCE}"
+    return Statement("Best-of-N optimism", text, is_warning=replication.luck > 0)
 
 
-def read_replication(store: ResultsReader, experiment: ExperimentRow) -> Replication | None:
-    """Read the latest replication of a search's best trial.
-
-    Returns:
-        None where nothing of it has finished, or another trial has become the best since
-    """
-    for found, settings in reversed(list(_find_follow_ups(store, experiment, ExperimentKind.REPLICATION))):
-        best = store.best_trial(experiment.eid)
-        trials = [trial for trial in store.trials(found.eid) if trial.status is TrialStatus.FINISHED]
-        if best is not None and settings.get("searched_trial") == best.trial_index and trials:
-            finished = [
-                trial for trial in store.trials(experiment.eid) if trial.status is TrialStatus.FINISHED
-            ]
-            return Replication(found, best, len(finished), tuple(trials))
-    return None
-
-
-def known_score(trial: TrialRow) -> float:
-    """The score of a finished trial."""
-    assert trial.score is not None, "a finished trial has a score"
-    return trial.score
-
-
-def _find_follow_ups(
-    store: ResultsReader, experiment: ExperimentRow, kind: ExperimentKind
-) -> Iterator[tuple[ExperimentRow, dict[str, Any]]]:
-    """Yield the experiments that trained a search's best point again, oldest first, each with its settings."""
-    for found in store.experiments():
-        if found.kind is kind:
-            settings = json.loads(found.settings)
-            if isinstance(settings, dict) and settings.get("searched_eid") == experiment.eid:
-                yield found, settings
-
-
-@dataclass(frozen=True)
-class LeakGain:
-    """What one split scores above another, on the same utterances.
-
-    Attributes:
-        difference: over all utterances of all draws, from -1 to 1
-        interval: of the difference, by bootstrap over draws and over the dialogues within each
-        spread: of the draws' own differences
-    """
-
-    difference: float
-    interval: Interval
-    spread: Spread
-
-
-@dataclass(frozen=True)
-class LeakScore:
-    """What the best point scored under one split.
-
-    Attributes:
-        accuracy: of all scored utterances of all draws, from 0 to 1
-        spread: of the draws' accuracies; each draw has another speaker and another seed
-        above_strictest, above_next: the gain over the strictest split and over the next stricter one; None for the
-            strictest
-    """
-
-    split: LeakSplit
-    accuracy: float
-    spread: Spread
-    above_strictest: LeakGain | None
-    above_next: LeakGain | None
-
-
-@dataclass(frozen=True)
-class Leaks:
-    """The splits that have finished, the most leaking one first; all scored the same utterances.
-
-    Attributes:
-        trial_index: of the searched trial whose point was trained
-        opens_test: whether utterances of the test session were scored and trained on
-        seeds: those that finished under every split, each with another draw of what is scored
-        num_scored: utterances, over all draws
-        num_train: of each split, fewest and most over the draws
-    """
-
-    trial_index: int
-    opens_test: bool
-    is_synthetic: bool
-    seeds: tuple[int, ...]
-    num_scored: int
-    num_train: tuple[int, int]
-    scores: tuple[LeakScore, ...]
-
-
-def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
-    """Read what the best trial's point scored under each split.
-
-    Args:
-        opens_test: whether to read what `harness leaks --test` scored, in place of what it scored without
-
-    Returns:
-        None until one seed has finished under every split, or where another trial has become the best since
-    """
-    best = store.best_trial(experiment.eid) if experiment.kind is ExperimentKind.SEARCH else None
-    found: dict[LeakSplit, ExperimentRow] = {}
-    draws: Mapping[str, Any] = {}
-    for each, settings in _find_follow_ups(store, experiment, ExperimentKind.LEAKS):
-        of_best = best is not None and settings.get("searched_trial") == best.trial_index
-        if of_best and settings.get("opens_test") is opens_test:
-            found[LeakSplit(settings["split"])] = each
-            draws = settings["draws"]
-    if best is None or set(found) != set(LeakSplit):
-        return None
-    predictions = {split: _read_predictions(store, found[split].eid, opens_test) for split in LeakSplit}
-    seeds = sorted(set.intersection(*(set(of_split) for of_split in predictions.values())))
-    if not seeds:
-        return None
-    sizes = [draws[str(seed)]["num_train"] for seed in seeds if str(seed) in draws]
-    return Leaks(
-        trial_index=best.trial_index,
-        opens_test=opens_test,
-        is_synthetic=experiment.is_synthetic,
-        seeds=tuple(seeds),
-        num_scored=sum(len(predictions[LeakSplit.RANDOM][seed]) for seed in seeds),
-        num_train=(min(sizes, default=0), max(sizes, default=0)),
-        scores=_score(predictions, seeds),
+def _judge(replication: Replication) -> str:
+    luck, spread = replication.luck, replication.spread
+    points = f"{100 * abs(luck):.1f} points"
+    if luck:
+        text = f"About {points} of the best score were luck" if luck > 0 else (
+            f"The new seeds score about {points} more: no luck of its seed shows in the best score"
+        )
+    else:
+        text = "The new seeds score the same: no luck of its seed shows in the best score"
+    # With one seed there is no interval, and whatever lies outside it is not known.
+    if math.isnan(spread.low) or spread.low <= replication.best_score <= spread.high:
+        text += ", though so few seeds do not tell that from none" if luck > 0 else ", though so few seeds may hide it"
+    return (
+        f"{text}. The choice among trials was made on these validation utterances, so that even the new seeds' mean "
+        "may promise more than other utterances will give."
     )
 
 
-_Predictions = Mapping[int, tuple[Prediction, ...]]
+def tabulate_replication(replication: Replication) -> Table:
+    """List the best trial and each new seed."""
+    best, spread = replication.best, replication.spread
+    rows = [(f"the search's best, trial {best.trial_index}", *_row(best))]
+    rows += [(f"new seed {trial.trial_index + 1}", *_row(trial)) for trial in replication.trials]
+    rows.append((f"mean of {plural(spread.num_values, 'new seed')}", "", f"{100 * spread.mean:.1f}", "", ""))
+    columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
+    note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
+    if replication.experiment.is_synthetic:
+        note += f" {SYNTHETIC_SENTENCE}"
+    return Table(
+        "Best-of-N optimism", columns, tuple(rows), frozenset(columns[1:]) - {"epoch"}, note, highlighted_row=0
+    )
 
 
-def _read_predictions(store: OpeningsStore, eid: int, opens_test: bool) -> dict[int, tuple[Prediction, ...]]:
-    return {
-        trial.seed: (
-            store.trial_test_scores(trial.trial_id)[ScoreKind.VALIDATION_CHOSEN].predictions
-            if opens_test
-            else tuple(store.validation_predictions(trial.trial_id))
+def _row(trial: TrialRow) -> tuple[str, ...]:
+    epoch = "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}"
+    return str(trial.seed), f"{100 * known_score(trial):.1f}", epoch, write_duration(trial.duration_seconds)
+
+
+def describe_leaks(leaks: Leaks) -> Statement:
+    """Say what was compared, and how many points sharing everything buys."""
+    most = leaks.scores[0]
+    assert most.above_strictest is not None
+    gained = most.above_strictest
+    where = "of the test session" if leaks.opens_test else "of the search's sessions"
+    seeds = "1 seed" if len(leaks.seeds) == 1 else f"{len(leaks.seeds)} seeds, each with another draw of them"
+    text = (
+        f"The point of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each split and "
+        f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
+        f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
+    )
+    text += "." if _is_sure(leaks, gained) else ", which these draws do not tell from none."
+    text += f" {_describe_interval(leaks, gained)}"
+    if leaks.opens_test:
+        text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
+    else:
+        text += " Validation chose the epoch on the utterances that it scores, as in a search."
+    if leaks.is_synthetic:
+        text += f" {SYNTHETIC_SENTENCE}"
+    return Statement("What leaks buy", text, is_warning=gained.difference > 0)
+
+
+def _describe_interval(leaks: Leaks, gained: LeakGain) -> str:
+    units = gained.interval.drawn.split()[-1]
+    if len(leaks.seeds) == 1:
+        text = (
+            f"In brackets: 95 % bootstrap over the {units} of the one draw: too narrow, for what another speaker or "
+            "seed would change is not in it."
         )
-        for trial in store.trials(eid)
-        if trial.status is TrialStatus.FINISHED
-    }
-
-
-def _score(predictions: Mapping[LeakSplit, _Predictions], seeds: list[int]) -> tuple[LeakScore, ...]:
-    order = list(LeakSplit)
-    scores = []
-    for place, split in enumerate(order):
-        strictest = split is order[-1]
-        scores.append(
-            LeakScore(
-                split=split,
-                # An utterance that two draws score counts twice.
-                accuracy=_accuracy([each for seed in seeds for each in predictions[split][seed]]),
-                spread=mean_and_spread([_accuracy(predictions[split][seed]) for seed in seeds]),
-                above_strictest=None if strictest else _gain(predictions[split], predictions[order[-1]], seeds),
-                above_next=None if strictest else _gain(predictions[split], predictions[order[place + 1]], seeds),
-            )
+    else:
+        text = (
+            f"In brackets: 95 % bootstrap over the {len(leaks.seeds)} draws, each with the luck of its speaker and "
+            f"seed, and over the {units} scored within each, the same under every split."
         )
-    return tuple(scores)
+    if units == "utterances":
+        text += f" There are fewer than {MIN_DIALOGUES} dialogues, so utterances were drawn: too narrow."
+    return text
 
 
-def _gain(first: _Predictions, second: _Predictions, seeds: list[int]) -> LeakGain:
-    paired = bootstrap_over_draws([first[seed] for seed in seeds], [second[seed] for seed in seeds])
-    of_draws = [_accuracy(first[seed]) - _accuracy(second[seed]) for seed in seeds]
-    return LeakGain(paired.difference, paired.interval, mean_and_spread(of_draws))
+def tabulate_leaks(leaks: Leaks) -> Table:
+    """List the splits with what each shares, scores, and gains."""
+    rows = [
+        (
+            score.split.value,
+            SHARED[score.split],
+            f"{100 * score.accuracy:.1f}",
+            "" if score.spread.num_values == 1 else f"{100 * score.spread.deviation:.1f}",
+            "" if score.above_strictest is None else _write_points(score.above_strictest),
+            "" if score.above_next is None else _write_points(score.above_next),
+            BOUGHT_BY.get(score.split, ""),
+        )
+        for score in leaks.scores
+    ]
+    columns = (
+        "split",
+        "training shares",
+        "accuracy, %",
+        "spread over draws",
+        "above the strictest, points",
+        "above the next, points",
+        "bought by",
+    )
+    note = (
+        f"{_write_sizes(leaks)} training utterances under each split, cut to as many as the strictest leaves; accuracy "
+        f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which have "
+        "other speakers and other seeds; gains with the deviation of the draws' own differences, and in brackets their "
+        "95 % bootstrap interval over draws and dialogues within them."
+    )
+    if leaks.scores[0].above_strictest is not None and leaks.scores[0].above_strictest.interval.is_too_narrow:
+        note += f" * Too narrow: one draw, or fewer than {MIN_DIALOGUES} dialogues."
+    if leaks.is_synthetic:
+        note += f" {SYNTHETIC_SENTENCE}"
+    title = "What leaks buy" + (" (test session opened)" if leaks.opens_test else " (validation)")
+    return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
 
 
-def _accuracy(predictions: list[Prediction] | tuple[Prediction, ...]) -> float:
-    return float(np.mean([each.emotion == each.predicted for each in predictions]))
+def _write_sizes(leaks: Leaks) -> str:
+    fewest, most = leaks.num_train
+    return str(most) if fewest == most else f"{fewest} to {most}"
+
+
+def _write_points(gain: LeakGain) -> str:
+    low, high = gain.interval.low, gain.interval.high
+    mark = "*" if gain.interval.is_too_narrow else ""
+    deviation = f" ± {100 * gain.spread.deviation:.1f}" if gain.spread.num_values > 1 else ""
+    return f"{100 * gain.difference:+.1f}{deviation} [{100 * low:+.1f}, {100 * high:+.1f}]{mark}"
+
+
+def _is_sure(leaks: Leaks, gain: LeakGain) -> bool:
+    return len(leaks.seeds) > 1 and (gain.interval.low > 0 or gain.interval.high < 0)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import fdtrc, ndtri
 
 from harness.report.findings import Findings, SearchedHyperparameter
-from harness.scoring.ranks import mean_ranks
+from harness.scoring.search import mean_ranks
 from harness.scoring.statistics import CONFIDENCE
 from harness.store.records import TrialRow
 

@@ -8,15 +8,17 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.expected_best import describe_expected_best, expected_best_of
-from harness.report.findings import Findings
-from harness.report.follow_ups import Leaks, Replication
+from harness.report.charts import describe_expected_best, expected_best_of
+from harness.report.charts_space import tabulate_importance
+from harness.report.findings import Findings, Leaks, Replication
+from harness.report.follow_ups import (
+    describe_leaks,
+    describe_replication,
+    tabulate_leaks,
+    tabulate_replication,
+)
 from harness.report.importance import list_importances
-from harness.report.importance_figure import tabulate_importance
-from harness.report.leaks import describe_leaks, tabulate_leaks
-from harness.report.openings import tabulate_test_scores
-from harness.report.replication import describe_replication, tabulate_replication
-from harness.report.sentences import (
+from harness.report.statements import (
     Statement,
     describe_openings,
     describe_progress,
@@ -31,8 +33,7 @@ from harness.report.tables import (
     tabulate_failures,
     tabulate_search_space,
 )
-from harness.report.test_session import tabulate_test_session
-from harness.report.test_statements import describe_test_session
+from harness.report.test_set import describe_test_session, tabulate_test_scores, tabulate_test_session
 
 #: Failed attempts that are listed; the page lists more, and results.db all.
 MAX_FAILURES = 5

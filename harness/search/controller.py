@@ -1,37 +1,271 @@
-"""A search from its experiment file to its best trial: begun, gone on with, or begun anew."""
+"""A search from its experiment file to its best trial: begun, gone on with, or begun anew.
+
+Auptimizer's experiment loop, in one thread and with an end.
+
+What a controller that is gone has left: ended, accounted for, and gone on with.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from harness.errors import HarnessError
-from harness.search.auptimizer import DatabaseError, explain, open_environment
-from harness.search.corpus_choice import PreparedCorpus, prepare_chosen
-from harness.search.experiment_file import ExperimentSettings
-from harness.search.experiment_loop import SearchExperiment, count_trials
-from harness.search.experiment_record import (
+from harness.errors import HarnessError, WorkFailedError
+from harness.search.auptimizer import (
+    USERNAME,
+    BasicConfig,
+    DatabaseError,
+    Experiment,
+    ProposerStatus,
+    SearchConnector,
+    explain,
+    get_proposer,
+    open_environment,
+)
+from harness.search.backend import NO_SCORE, SearchContext, TrialResourceManager
+from harness.search.corpus import PreparedCorpus, prepare_chosen
+from harness.search.experiment import (
     create_experiment,
     experiment_folder,
     find_experiment,
+    identity_of,
     resume_experiment,
 )
-from harness.search.identity import identity_of
-from harness.search.interrupts import Interrupts
+from harness.search.experiment_file import ExperimentSettings
+from harness.search.interrupts import Interrupts, Request
+from harness.search.jobs import end_left_behind
 from harness.search.local import register_resources
 from harness.search.lock import held, lock_path
-from harness.search.proposer import register_proposers
-from harness.search.recovery import (
-    account_for_running,
-    close_books,
-    last_attempts,
-    past_trials,
-    remove_half_written,
-)
-from harness.search.resource_manager import SearchContext
+from harness.search.outcome import read_output
+from harness.search.proposer import PastTrial, ResumableProposer, register_proposers
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
-from harness.store.records import ExperimentRow, ExperimentStatus, TrialStatus, utc_now
-from harness.store.results import ResultsStore
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
+from harness.store.store import ResultsStore
+
+
+class SearchExperiment(Experiment):  # type: ignore[misc]
+    """Auptimizer's experiment, without its faults.
+
+    Proposals, submissions, retries and the bookkeeping of scores are Auptimizer's. Its threads are not:
+    ends of jobs are reported by ``collect`` in the caller's thread, so nothing can deadlock or pile up.
+    """
+
+    resource_manager: TrialResourceManager
+
+    def __init__(
+        self,
+        context: SearchContext,
+        connector: SearchConnector,
+        eid: int | None,
+        history: Sequence[PastTrial],
+    ) -> None:
+        settings = context.settings
+        super().__init__(
+            _auptimizer_config(settings), username=USERNAME, connector=connector, auppath="", eid=eid
+        )
+        self.resource_manager.equip(context)
+        self.proposer: ResumableProposer = ResumableProposer(self.proposer, history)
+        # A failed trial never ends the search by itself: max_failures does.
+        self.fail_safe = True
+        self.job_retries = settings.limits.retries
+        half = self.proposer.num_samples // 2
+        self.max_failures = half if settings.max_failures is None else settings.max_failures
+        self.num_failures = sum(past.has_ended and past.score is None for past in history)
+        self.is_stopping = False
+        self._lock = threading.RLock()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether more trials have failed than may."""
+        return self.num_failures > self.max_failures
+
+    @property
+    def is_proposing(self) -> bool:
+        """Whether trials are left to start."""
+        return not self.is_stopping and self.proposer.get_status() is ProposerStatus.RUNNING
+
+    def start(self) -> None:
+        """Submit jobs until as many run as may."""
+        with self._lock:
+            while self.is_proposing and len(self.pending_jobs) < self.exp_config.n_parallel:
+                if not self.submit_job():
+                    raise WorkFailedError(
+                        f"experiment {self.exp_config.name!r}: no job could be submitted; expected a free "
+                        "resource and a point that is left"
+                    )
+
+    def update(self, score: float | str, jid: int) -> None:
+        """Take a job's score, or that it has none, and go on."""
+        with self._lock:
+            outcome = self.resource_manager.outcomes.pop(jid)
+            if score == NO_SCORE:
+                job = self.pending_jobs[jid]
+                if self.is_stopping or not outcome.may_be_retried:
+                    job.retries = job.curr_retries
+                if job.curr_retries >= job.retries and outcome.status is not TrialStatus.STOPPED:
+                    self.num_failures += 1
+                if self.has_failed:
+                    self.stop_proposing()
+                    job.retries = job.curr_retries
+            super().update(score, jid)
+
+    def stop_proposing(self) -> None:
+        """Start nothing more, retries included; comes before ending jobs, which would be submitted again."""
+        self.is_stopping = True
+
+    def run(self, interrupts: Interrupts, look: Callable[[], float | None]) -> None:
+        """Run the search until nothing runs and nothing is left to start.
+
+        Args:
+            look: called between waits; returns the seconds after which it wants to be called again
+        """
+        interrupts.wait(0.0)
+        if self.has_failed or interrupts.request:
+            self.stop_proposing()
+        self.start()
+        while self.pending_jobs:
+            looks = (look(), self.resource_manager.seconds_to_look())
+            interrupts.wait(min((seconds for seconds in looks if seconds is not None), default=None))
+            if interrupts.request >= Request.STOP_PROPOSING and not self.is_stopping:
+                self.stop_proposing()
+                self.resource_manager.context.view.note(
+                    f"Stopping: {len(self.pending_jobs)} running trials may finish; Ctrl-C again ends them."
+                )
+            if interrupts.request >= Request.END_TRIALS:
+                self.resource_manager.end_all()
+            self.resource_manager.collect()
+
+    def finish(self) -> None:
+        """Close Auptimizer's books; no job is left."""
+        status = "FAILED" if self.has_failed else "STOPPED" if self.is_stopping else "FINISHED"
+        self.resource_manager.finish(status=status)
+        self.connector.close()
+
+
+def count_trials(settings: ExperimentSettings) -> int:
+    """Count the trials of an experiment: a grid's points, and no more than the space has."""
+    config = _auptimizer_config(settings)
+    return int(get_proposer(settings.proposer)(config).nSamples)
+
+
+def _auptimizer_config(settings: ExperimentSettings) -> Any:
+    """Return the experiment as Auptimizer reads and keeps it: without the jobs' environment."""
+    entries = settings.searched
+    if settings.proposer == "hyperopt":
+        # Auptimizer's never proposes an integer's upper bound.
+        for entry in entries:
+            if entry["type"] == "int":
+                entry["range"] = [entry["range"][0], entry["range"][1] + 1]
+    config = {
+        "name": settings.name,
+        "script": settings.script.text,
+        "resource": settings.resource.value,
+        "target": settings.target,
+        "proposer": settings.proposer,
+        "parameter_config": entries,
+        "n_samples": settings.num_samples,
+        "random_seed": settings.seed,
+        "n_parallel": settings.num_parallel,
+        "workingdir": str(settings.script.working_dir),
+        "cwd": str(settings.script.working_dir),
+    }
+    if "engine" in settings.file:
+        config["engine"] = settings.file["engine"]
+    return BasicConfig(**config)
+
+
+#: How a trial can end whose cause lay outside it: it runs again when the search goes on.
+_INTERRUPTED = (TrialStatus.KILLED, TrialStatus.STOPPED)
+
+
+def account_for_running(
+    store: ResultsStore, eid: int, mark: str, cause: str = "its controller was gone while the job ran"
+) -> None:
+    """End the jobs of a controller that is gone, and say in results.db how each trial ended.
+
+    A trial that had recorded its result has done all its work, and counts as finished.
+
+    Args:
+        mark: ``NAME=value`` that every job of the experiment has in its environment
+        cause: why a trial that had recorded no result was killed
+    """
+    end_left_behind(mark, store.running_trials(eid))
+    for trial in store.running_trials(eid):
+        last_output = _last_output(trial)
+        if trial.result_score is not None and math.isfinite(trial.result_score):
+            store.finish_trial(
+                trial.trial_id,
+                TrialStatus.FINISHED,
+                trial.result_score,
+                "its controller did not see the job end; the result was recorded",
+                last_output=last_output,
+            )
+        else:
+            store.finish_trial(
+                trial.trial_id,
+                TrialStatus.KILLED,
+                message=cause,
+                last_output=last_output,
+            )
+
+
+def _last_output(trial: TrialRow) -> str | None:
+    """Return the end of what a trial's last attempt printed; None where it had no time to begin."""
+    if trial.job_path is None:
+        return None
+    job_path = Path(trial.job_path)
+    outputs = job_path.parent.glob(f"{job_path.stem}.*.out")
+    attempts = {int(found[1]): path for path in outputs if (found := re.fullmatch(r".*\.(\d+)\.out", path.name))}
+    return read_output(attempts[max(attempts)]).tail if attempts else None
+
+
+def close_books(connector: SearchConnector, trials: Iterable[TrialRow]) -> None:
+    """Tell Auptimizer's own database how the jobs ended that it has open, and that nothing is in use.
+
+    A controller can be killed between its writes to results.db and to this one; results.db is right.
+
+    Args:
+        trials: every attempt of the experiment, none of them running
+    """
+    last = {trial.jid: trial for trial in sorted(trials, key=lambda trial: trial.trial_id)}
+    connector.skip_jobs(max((jid for jid in last if jid is not None), default=0))
+    for jid in connector.open_jobs():
+        score = last[jid].score if jid in last else None
+        connector.end_job_attempt(jid)
+        connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
+    connector.free_all_resources()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the files of an experiment's folder whose writers were killed before they were whole."""
+    for path in folder.rglob("*.partial*"):
+        path.unlink(missing_ok=True)
+
+
+def last_attempts(trials: Iterable[TrialRow]) -> list[TrialRow]:
+    """Keep the last attempt of each trial index, by index."""
+    latest = {trial.trial_index: trial for trial in sorted(trials, key=lambda trial: trial.attempt)}
+    return [latest[index] for index in sorted(latest)]
+
+
+def past_trials(trials: Iterable[TrialRow]) -> list[PastTrial]:
+    """Return what a proposer must know of the trials that there have been."""
+    return [
+        PastTrial(
+            trial.trial_index,
+            trial.hyperparameters,
+            trial.score,
+            has_ended=trial.status not in _INTERRUPTED,
+        )
+        for trial in last_attempts(trials)
+    ]
+
 
 _STATUSES = {
     Ending.DONE: ExperimentStatus.FINISHED,

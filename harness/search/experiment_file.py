@@ -14,21 +14,22 @@ from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
 from harness.models.systems import System, find_system
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.cluster.settings import ClusterSettings, read_cluster
-from harness.search.experiment_keys import ExperimentKeys, read_json_object
-from harness.search.job_script import JobScript, find_script
-from harness.search.known_keys import (
+from harness.search.jobs import JobLimits
+from harness.search.keys import (
     EXPERIMENT_KEYS,
     JOB_FAILURE_KEYS,
     SEARCH_SPACE_KEYS,
     TRIAL_KEYS,
+    ExperimentKeys,
+    JobScript,
     check_keys,
     check_near_misses,
+    find_script,
+    read_json_object,
 )
 from harness.search.proposer import PROPOSERS, check_installed
-from harness.search.running_jobs import JobLimits
-from harness.search.space import SearchSpace
-from harness.search.space_file import check_extremes, check_grid, read_search_space
-from harness.splits import SEALED_SESSION, Protocol, read_protocol
+from harness.search.space import SearchSpace, check_extremes, check_grid, read_search_space
+from harness.splits.protocol import SEALED_SESSION, Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30

@@ -9,13 +9,11 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.search.auptimizer import register_resource
+from harness.search.backend import SearchContext, TrialResourceManager
 from harness.search.experiment_file import Resource
-from harness.search.job_process import EndedBy, JobEnd, job_environment
-from harness.search.orphans import process_started_at
-from harness.search.resource_manager import SearchContext, TrialResourceManager
-from harness.search.running_jobs import RunningJob, RunningJobs
-from harness.search.trial_job import TrialJob
-from harness.search.trial_outcome import JobOutput
+from harness.search.jobs import RunningJob, RunningJobs, process_started_at
+from harness.search.outcome import JobOutput, TrialJob
+from harness.search.process import EndedBy, JobEnd, job_environment
 
 #: Where the NVIDIA driver lists its cards.
 _NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.file_lock import try_lock
+from harness.files import try_lock
 from harness.store.records import ExperimentKind, utc_now
 
 #: For which a lock that another process has is tried again.

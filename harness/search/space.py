@@ -1,16 +1,24 @@
-"""What is searched, and between which bounds: Auptimizer's ``parameter_config`` as records."""
+"""What is searched, and between which bounds: Auptimizer's ``parameter_config`` as records.
+
+Reading a search space, inline or from a file: every mistake gets a sentence before a trial starts.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
+
+from harness.errors import ExperimentFileError, HarnessError
+from harness.models.systems import LARGEST, System, read_hyperparameters
+from harness.search.keys import PARAMETER_KEYS, check_keys, check_near_misses
+from harness.splits.protocol import Protocol
 
 #: A point's values by hyperparameter, plain values.
 Point = dict[str, Any]
@@ -163,3 +171,182 @@ def space_from_json(entries: Sequence[Mapping[str, Any]]) -> SearchSpace:
             log, step = bool(entry.get("log", False)), entry.get("step")
             parameters.append(Parameter(entry["name"], kind, low, high, is_log=log, step=step))
     return SearchSpace(tuple(parameters))
+
+
+#: Names that Auptimizer, its proposers or results.db keep for themselves.
+_RESERVED = ("job_id", "tid", "trial_id", "trial_index", "save_model", "n_iterations")
+#: Beyond it neighbouring integers are one and the same in a file of JSON numbers.
+_LARGEST = 2**53
+
+
+def read_search_space(entries: object, origin: str, system: System | None) -> SearchSpace:
+    """Read Auptimizer's ``parameter_config``.
+
+    Args:
+        entries: the list as JSON gave it
+        origin: what to call the list in a message, e.g. ``"search space 'search_spaces/fusion.json'"``
+        system: whose hyperparameters are searched; None for a script of which nothing is known
+
+    Raises:
+        ExperimentFileError: a parameter is not one that can be searched
+    """
+    if not isinstance(entries, list) or not entries:
+        raise ExperimentFileError(
+            f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
+            '{"name": ..., "range": ..., "type": ...}'
+        )
+    check = check_near_misses if system is None else check_keys
+    parameters: list[Parameter] = []
+    for number, entry in enumerate(entries, start=1):
+        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin, check)
+        for earlier in parameters:
+            # results.db has a column for each, and SQLite's columns know no upper and lower case.
+            if earlier.name.lower() == parameter.name.lower():
+                raise ExperimentFileError(
+                    f"{origin}: parameter {parameter.name!r} comes after {earlier.name!r}; expected each "
+                    "name once (upper and lower case are not told apart)"
+                )
+        if system is not None:
+            _check_against_system(parameter, origin, system)
+        parameters.append(parameter)
+    return SearchSpace(tuple(parameters))
+
+
+def check_extremes(space: SearchSpace, origin: str, system: System, protocol: Protocol) -> None:
+    """Build a point from each parameter's bounds and choices, so that no trial is the first to fail at one.
+
+    Raises:
+        ExperimentFileError: a value that the system's hyperparameter cannot have
+    """
+    for parameter in space.parameters:
+        for value in parameter.choices or (parameter.low, parameter.high):
+            try:
+                read_hyperparameters(system, {parameter.name: value}, protocol)
+            except HarnessError as error:
+                raise ExperimentFileError(f"{origin}: parameter {parameter.name!r}: {error}") from error
+
+
+def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> None:
+    """Check the grid that proposer ``sequence`` lays over a parameter.
+
+    Raises:
+        ExperimentFileError: ``interval`` or ``n`` makes no grid
+    """
+    if parameter.type is ParameterType.CHOICE:
+        return
+    interval, number = entry.get("interval", 1), entry.get("n", 2)
+    if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
+        raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 2:
+        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 on")
+    num_values = parameter.num_values
+    if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
+        raise ExperimentFileError(
+            f"{origin}: n is {number}, and there are {num_values} values between its bounds; expected no more"
+        )
+
+
+def _read_parameter(
+    entry: object, numbered: str, origin: str, check: Callable[[Collection[str], Collection[str], str], None]
+) -> Parameter:
+    if not isinstance(entry, Mapping):
+        raise ExperimentFileError(f'{numbered} is {_shown(entry)}; expected {{"name": ..., "range": ...}}')
+    name = entry.get("name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ExperimentFileError(f"{numbered}: name is {_shown(name)}; expected a hyperparameter's name")
+    if name.lower() in _RESERVED:
+        raise ExperimentFileError(
+            f"{numbered}: name {name!r} is kept for the search itself; expected any but {sorted(_RESERVED)}"
+        )
+    origin = f"{origin}: parameter {name!r}"
+    check(entry.keys(), PARAMETER_KEYS, origin)
+    allowed = [kind.value for kind in ParameterType]
+    # Auptimizer's default.
+    kind = entry.get("type", ParameterType.INT.value)
+    if kind not in allowed:
+        raise ExperimentFileError(f"{origin}: type is {_shown(kind)}; expected one of {allowed}")
+    if ParameterType(kind) is ParameterType.CHOICE:
+        return _read_choice(name, entry, origin)
+    return _read_number(name, ParameterType(kind), entry, origin)
+
+
+def _read_choice(name: str, entry: Mapping[str, Any], origin: str) -> Parameter:
+    choices = entry.get("range")
+    if not isinstance(choices, list) or not choices:
+        raise ExperimentFileError(f"{origin}: range is {_shown(choices)}; expected a list of choices")
+    for key in ("log", "step"):
+        if key in entry:
+            raise ExperimentFileError(f"{origin}: {key} is given for a choice; expected it for numbers only")
+    for choice in choices:
+        if isinstance(choice, int) and abs(choice) > _LARGEST:
+            expected = f"an integer of at most {_LARGEST} in size"
+            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
+    return Parameter(name, ParameterType.CHOICE, choices=tuple(choices))
+
+
+def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origin: str) -> Parameter:
+    bounds = entry.get("range")
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise ExperimentFileError(f"{origin}: range is {_shown(bounds)}; expected [low, high]")
+    is_int = kind is ParameterType.INT
+    for bound in bounds:
+        if not _is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
+            expected = f"an integer of at most {_LARGEST} in size" if is_int else "a finite number"
+            raise ExperimentFileError(f"{origin}: bound {_shown(bound)}; expected {expected}")
+    low, high = (int(bound) if is_int else float(bound) for bound in bounds)
+    if low > high:
+        raise ExperimentFileError(f"{origin}: low {low} is above high {high}")
+    is_log = entry.get("log", False)
+    if not isinstance(is_log, bool):
+        raise ExperimentFileError(f"{origin}: log is {_shown(is_log)}; expected true or false")
+    if is_log and low <= 0:
+        raise ExperimentFileError(f"{origin}: low {low} has no logarithm; expected a bound above 0 with log")
+    step = entry.get("step")
+    if step is not None:
+        if is_log:
+            raise ExperimentFileError(f"{origin}: log and step are both given; expected one of them")
+        if not _is_number(step) or step <= 0 or (is_int and step != int(step)):
+            raise ExperimentFileError(
+                f"{origin}: step is {_shown(step)}; expected {'an integer' if is_int else 'a number'} above 0"
+            )
+        step = int(step) if is_int else float(step)
+    return Parameter(name, kind, low, high, is_log=is_log, step=step)
+
+
+def _check_against_system(parameter: Parameter, origin: str, system: System) -> None:
+    defaults = {field.name: field.default for field in fields(system.hyperparameters)}
+    if parameter.name not in defaults:
+        raise ExperimentFileError(
+            f"{origin}: unknown hyperparameter {parameter.name!r} of system {system.name!r}; expected one of "
+            f"{sorted(defaults)}"
+        )
+    default = defaults[parameter.name]
+    origin = f"{origin}: parameter {parameter.name!r}"
+    if isinstance(default, StrEnum):
+        allowed = [member.value for member in type(default)]
+        if parameter.type is not ParameterType.CHOICE:
+            raise ExperimentFileError(
+                f"{origin}: type is {parameter.type.value!r}; expected 'choice' from {allowed}"
+            )
+        _check_choices(parameter, origin, lambda choice: choice in allowed, f"one of {allowed}")
+    elif isinstance(default, int):
+        if parameter.type is ParameterType.FLOAT:
+            raise ExperimentFileError(f"{origin}: type is 'float'; expected 'int' or a choice of integers")
+        _check_choices(parameter, origin, lambda choice: isinstance(choice, int), "an integer")
+    else:
+        _check_choices(parameter, origin, _is_number, "a number")
+
+
+def _check_choices(parameter: Parameter, origin: str, is_allowed: Any, expected: str) -> None:
+    for choice in parameter.choices:
+        if isinstance(choice, bool) or not is_allowed(choice):
+            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it, cut where it is long."""
+    return "missing" if value is None else f"{value!r:.80}"

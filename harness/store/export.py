@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.connection import one_sentence
-from harness.store.metadata import write_metadata
-from harness.store.queries import ResultsReader
+from harness.store.datasette import write_metadata
 from harness.store.records import PROBABILITY_COLUMNS
+from harness.store.store import ResultsReader
 
 Value = int | float | str | bool | None
 

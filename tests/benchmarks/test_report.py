@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.invented_search import NUM_EPOCHS, NUM_VALIDATION, fill_results
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.utterance_lengths import InventedCorpus, draw_lengths
 from harness.features.speech import SpeechSettings
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.job_process import usable_cores
+from harness.search.process import usable_cores
 from harness.store.records import TrialStatus
 from tests.search.searches import (
     SCORES_X,

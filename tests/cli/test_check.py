@@ -19,7 +19,7 @@ from harness.cli.check import check
 from harness.corpus.layout import MocapStream
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.search.lock import held, lock_path
-from harness.search.results_check import look_through
+from harness.search.repair import look_through
 from harness.store.schema import SCHEMA_VERSION
 from tests.cli.commands import command
 from tests.corpus.written import write_tiny_corpus

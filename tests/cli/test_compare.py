@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.records import ExperimentKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.commands import type_command
 from tests.report.searches import run_search
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.records import ExperimentKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.typed import put_commands
 from tests.store.experiments import an_experiment
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.commands import PROGRAM, command
 from tests.report.searches import run_search, score_test
 from tests.search.searches import environment

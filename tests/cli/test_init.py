@@ -10,7 +10,7 @@ from harness.cli.init import PATTERNS, init
 from harness.errors import HarnessError
 from harness.models.systems import SYSTEMS
 from harness.search.experiment_file import read_experiment_file
-from harness.search.space_file import read_search_space
+from harness.search.space import read_search_space
 
 REPOSITORY = Path(__file__).parents[2]
 

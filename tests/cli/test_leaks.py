@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
+from harness.wording import SYNTHETIC_SENTENCE
 from tests.cli.commands import WATCHED, type_command
 from tests.searched import run_small_search
 
@@ -73,7 +73,7 @@ def test_a_training_that_fails_is_told_and_has_exit_code_one(folder, tmp_path):
     copied = shutil.copytree(folder, tmp_path / "copied")
     program = WATCHED.replace(
         "\nsys.addaudithook",
-        "\nimport harness.leaks.trials as trials\n"
+        "\nimport harness.final.leaks as trials\n"
         "def fail(*arguments): raise MemoryError\n"
         "trials.train_once = fail\nsys.addaudithook",
     )

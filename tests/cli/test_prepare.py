@@ -8,7 +8,7 @@ import pytest
 from harness.cli.prepare import PROTOCOL_NAMES, VARIANTS
 from harness.features.speech import SPEECH_VARIANTS
 from harness.features.store import FeatureStore
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 from tests.cli.commands import type_command
 from tests.corpus.written import write_tiny_corpus
 

@@ -4,10 +4,10 @@ import signal
 
 import pytest
 
-from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
 from harness.search.lock import held
 from harness.store.records import ExperimentKind, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
+from harness.wording import SYNTHETIC_SENTENCE
 from tests.cli.commands import WATCHED, break_off, type_command
 from tests.searched import run_small_search
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.commands import command
 from tests.report.searches import run_search, score_test
 

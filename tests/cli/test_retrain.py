@@ -3,9 +3,9 @@ its own model."""
 
 import pytest
 
-from harness.saved_model import ModelRecord
+from harness.final.saved_model import ModelRecord
 from harness.store.records import ScoreKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.commands import WATCHED, type_command
 from tests.searched import SMALL_FUSION, run_small_search
 

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.cli.commands import PROGRAM, WATCHED, break_off, type_command
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from harness.cli.typed_command import typed_command
+from harness.cli.options import typed_command
 
 
 def test_what_was_typed_runs_again_whatever_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.corpus.annotations import Turn, read_annotations
 from harness.corpus.irregularities import Irregularity, IrregularityKind
+from harness.corpus.labels import Turn, read_annotations
 from harness.corpus.layout import CorpusLayout
 from harness.corpus.utterances import Emotion
 from harness.errors import CorpusError

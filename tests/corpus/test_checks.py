@@ -3,14 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.corpus.checks import (
+from harness.corpus.index import (
     PUBLISHED_COUNTS,
     PUBLISHED_TOTALS,
+    build_index,
     compare_counts,
     count_by_session,
     four_class,
 )
-from harness.corpus.index import build_index
 from harness.corpus.layout import CorpusLayout
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
 

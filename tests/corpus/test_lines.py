@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.corpus.irregularities import IrregularityKind
-from harness.corpus.lines import read_lines
+from harness.corpus.labels import read_lines
 from harness.errors import CorpusError
 from tests.corpus.written import write_file
 

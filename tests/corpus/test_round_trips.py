@@ -8,15 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.corpus.annotations import Turn, read_annotations
 from harness.corpus.audio import read_dialogue_left, read_recording
+from harness.corpus.labels import Turn, read_annotations, read_transcripts
 from harness.corpus.layout import CorpusLayout, MocapStream, path_in_corpus
 from harness.corpus.mocap import read_mocap
 from harness.corpus.synthetic import SyntheticSettings, plan_corpus
-from harness.corpus.synthetic.damage import Damage, encode_wav
-from harness.corpus.synthetic.language import encode_transcription_file
-from harness.corpus.synthetic.ratings import encode_label_file
-from harness.corpus.transcripts import read_transcripts
+from harness.corpus.synthetic.plan import Damage, encode_wav
+from harness.corpus.synthetic.text import encode_label_file, encode_transcription_file
 from harness.corpus.utterances import DIALOGUE_PATTERN, UTTERANCE_PATTERN, Emotion, parse_utterance_id
 from tests.corpus.written import COMPLETE, HEADER, mocap_bytes
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind
+from harness.corpus.labels import read_transcripts
 from harness.corpus.layout import CorpusLayout
-from harness.corpus.transcripts import read_transcripts
 from harness.errors import CorpusError
 from tests.corpus.written import COMPLETE, write_file
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.corpus.utterances import Emotion, Utterance
-from harness.features.gathered import Features
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
+from harness.features.store import Features
 
 SETTINGS = SpeechSettings(max_frames=4)
 

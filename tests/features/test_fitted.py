@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import FeatureError, HarnessError
 from harness.features.fitted import FittedFeatures, fit_features
-from harness.splits import PROTOCOLS, Vocabulary, read_protocol
+from harness.splits.protocol import PROTOCOLS, Vocabulary, read_protocol
 from tests.features.invented import SETTINGS, make_features, make_mocap, make_speech
 
 PAPER = PROTOCOLS["paper"]

@@ -3,8 +3,8 @@ import pytest
 
 from harness.corpus.utterances import Emotion
 from harness.errors import FeatureError
-from harness.features.gathered import Features
 from harness.features.speech import SHORT_TERM_COLUMNS
+from harness.features.store import Features
 from tests.features.invented import SETTINGS, make_features, make_mocap, make_speech, make_utterance
 
 

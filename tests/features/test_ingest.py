@@ -8,7 +8,7 @@ from harness.corpus.irregularities import IrregularityKind, count_by_kind
 from harness.corpus.layout import MocapStream
 from harness.features.ingest import read_features, window_motion
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, extract_speech
-from harness.splits import SpeechSource
+from harness.splits.protocol import SpeechSource
 from tests.corpus.written import (
     COMPLETE,
     MOCAP_RATE,

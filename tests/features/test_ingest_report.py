@@ -4,7 +4,7 @@ import pytest
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind
 from harness.errors import FeatureError
-from harness.features.ingest_report import IngestReport, count_utterances, write_irregularities
+from harness.features.report import IngestReport, count_utterances, write_irregularities
 from tests.features.invented import make_utterance
 
 

@@ -3,11 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.features.fitted import fit_features
-from harness.features.inputs import EncodedWords
+from harness.features.fitted import EncodedWords, fit_features
 from harness.features.speech import SHORT_TERM_COLUMNS
 from harness.features.text import Tokenizer
-from harness.splits import PROTOCOLS, Chroma, HeadAndHand, Lengths, ListenerMocap, MocapGaps, Scaling
+from harness.splits.protocol import PROTOCOLS, Chroma, HeadAndHand, Lengths, ListenerMocap, MocapGaps, Scaling
 from tests.features.invented import make_features, make_mocap, make_speech
 
 PAPER = PROTOCOLS["paper"]

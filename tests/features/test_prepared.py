@@ -11,10 +11,10 @@ from harness.corpus.irregularities import POLICIES, IrregularityKind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.errors import CorpusError, FeatureError
 from harness.features.manifest import Manifest
-from harness.features.prepared import prepare_corpus, prepared_dir_for
+from harness.features.prepare import prepare_corpus, prepared_dir_for
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, prepared_key
 from harness.features.store import FeatureStore
-from harness.splits import SpeechSource
+from harness.splits.protocol import SpeechSource
 from tests.corpus.written import COMPLETE, WITHOUT_MOCAP, label_bytes, mocap_bytes, mocap_values, write_file
 
 SETTINGS = SpeechSettings()
@@ -66,7 +66,7 @@ def test_the_folder_holds_what_the_manifest_says(tiny_corpus, prepared_dir):
 
 
 def test_two_processes_write_what_one_writes(tiny_corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.features.prepared.SMALL_BYTES", 0)
+    monkeypatch.setattr("harness.features.prepare.SMALL_BYTES", 0)
     for jobs in (1, 2):
         prepare_corpus(tiny_corpus.root, tmp_path / f"by {jobs}", SETTINGS, jobs=jobs)
     one, two = (Manifest.read(tmp_path / f"by {jobs}").sessions for jobs in (1, 2))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from harness.features import scaling
-from harness.features.scaling import MocapScaling, SpeechScaling
+from harness.features import fitted as scaling
+from harness.features.fitted import MocapScaling, SpeechScaling
 from tests.features.invented import make_features, make_mocap, make_speech
 
 

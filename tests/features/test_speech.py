@@ -22,7 +22,7 @@ from harness.features.speech import (
     short_term_library,
     speech_settings,
 )
-from harness.splits import PROTOCOLS, SpeechSource
+from harness.splits.protocol import PROTOCOLS, SpeechSource
 
 SHORT_TERM = SpeechSettings()
 DELTAS = SPEECH_VARIANTS["deltas"]

@@ -8,10 +8,10 @@ import pytest
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.manifest import Manifest
-from harness.features.prepared import prepare_corpus
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore, require_modalities
-from harness.splits import SpeechSource
+from harness.splits.protocol import SpeechSource
 from tests.corpus.written import write_tiny_corpus
 
 FIRST = [f"Ses01F_impro01_{turn}" for turn in ("F000", "M000", "M001")]

@@ -5,7 +5,7 @@ import pytest
 
 from harness.corpus.utterances import Emotion, Utterance
 from harness.errors import FeatureError
-from harness.features.utterance_list import read_utterances, utterance_from_json, utterance_to_json
+from harness.features.manifest import read_utterances, utterance_from_json, utterance_to_json
 
 UTTERANCE = Utterance(
     "Ses01F_impro01_F000", Emotion.SADNESS, 2.5, math.nan, 3.0, 0.5, math.nan, "hören", None, 12

@@ -9,8 +9,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from harness.errors import FeatureError
-from harness.features.text import Tokenizer
-from harness.features.word_vectors import embedding_matrix, read_word_vectors, train_word_vectors
+from harness.features.text import Tokenizer, embedding_matrix, read_word_vectors, train_word_vectors
 
 GLOVE = b"so 1 2 3\nwhat 4 5 6\nnow 7 8 9\n"
 WORDS = ("what", "so", "missing")
@@ -208,7 +207,7 @@ def test_a_broken_off_packed_file_is_rejected(tmp_path):
 
 TRAINING = """
 import hashlib
-from harness.features.word_vectors import train_word_vectors
+from harness.features.text import train_word_vectors
 transcripts = [f"word{i % 7} word{i % 5} word{i % 3} so what" for i in range(60)] + [None]
 vectors = train_word_vectors(transcripts, 16, seed=3)
 print(vectors.index_to_key, hashlib.sha256(vectors.vectors.tobytes()).hexdigest())

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.live import PatientConsole, PlainView
-from harness.search.trial_job import TrialJob
-from harness.search.trial_outcome import TrialOutcome
+from harness.search.display import PatientConsole, PlainView
+from harness.search.outcome import TrialJob, TrialOutcome
 from harness.search.view import SearchPlan
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from harness.search.corpus_choice import PreparedCorpus
+from harness.search.corpus import PreparedCorpus
+from harness.search.experiment import hash_identity, identity_of
 from harness.search.experiment_file import read_experiment_file
-from harness.search.identity import hash_identity, identity_of
 from tests.search.searches import SCORES_X, write_experiment
 
 SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]

@@ -8,11 +8,11 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.search.experiment_file import read_experiment_file
-from harness.search.known_keys import EXPERIMENT_KEYS
+from harness.search.keys import EXPERIMENT_KEYS
 from tests.search.searches import SCORES_X, write_experiment
 
 SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
-OUR_SCRIPT = "from harness.trial import main\n"
+OUR_SCRIPT = "from harness.training.trial import main\n"
 ORIGIN = "experiment file 'experiment.json'"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
-from harness.features.gathered import Features
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
+from harness.features.store import Features
 from harness.models.baselines import BASELINES, summarise_speech
 
 SETTINGS = SpeechSettings(max_frames=4)

@@ -8,7 +8,7 @@ from harness.errors import ExperimentFileError, UnknownNameError
 from harness.models.build import build_model, build_optimizer
 from harness.models.inputs import InputShapes
 from harness.models.systems import SYSTEMS, find_system, read_hyperparameters
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 
 NUM_WORDS = 40
 

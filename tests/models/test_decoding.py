@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.models import decoding
+from harness.models import decoder as decoding
 from harness.models.decoder import AttentionDecoder
 
 UNITS, COLUMNS = 6, 5

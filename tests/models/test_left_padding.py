@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from harness.final.saved_model import OWN_LAYERS
 from harness.models.build import build_model
-from harness.models.compiled import STEPS_COMPILED_FOR
 from harness.models.inputs import Branch, InputShapes, stacked_lstms, text_input
 from harness.models.layers import WordMask
-from harness.models.left_padding import SharedPadding
-from harness.models.recurrence import CompiledLSTM
+from harness.models.recurrence import STEPS_COMPILED_FOR, CompiledLSTM
 from harness.models.systems import SYSTEMS, read_hyperparameters
-from harness.saved_model import OWN_LAYERS
-from harness.splits import PROTOCOLS
+from harness.models.text import SharedPadding
+from harness.splits.protocol import PROTOCOLS
 
 NUM_IDS, MAX_WORDS = 12, STEPS_COMPILED_FOR + 5
 POINT = {"dropout": 0.0, "textlstm": 6, "textlstm2": 5, "dense": 8, "embedding_dimension": 4}

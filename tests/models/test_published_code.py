@@ -15,7 +15,7 @@ from benchmarks.plain_keras import (
 from harness.models.build import build_model
 from harness.models.inputs import InputShapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 
 SMALL = {
     "textlstm": 12,

@@ -8,7 +8,7 @@ from keras import layers
 
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
-from harness.training import STEPS_WORTH_COMPILING, Trainer
+from harness.training.loop import STEPS_WORTH_COMPILING, Trainer
 
 UNITS, COLUMNS = 6, 5
 

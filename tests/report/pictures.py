@@ -5,7 +5,7 @@ from typing import Any
 
 import vl_convert
 
-from harness.report.figures import PAPER, style
+from harness.report.chart_style import PAPER, style
 
 
 def draw_to_svg(chart: Any) -> str:

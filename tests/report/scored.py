@@ -2,7 +2,7 @@
 
 from harness.scoring.metrics import macro_f1, predicted_classes, unweighted_accuracy, weighted_accuracy
 from harness.store.records import Prediction, ScoreKind, TestScores
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.scored import answer_dialogues
 from tests.store.experiments import an_opening
 

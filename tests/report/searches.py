@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, read_findings
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import (
     EpochRecord,
     ExperimentStatus,
@@ -18,7 +18,7 @@ from harness.store.records import (
     TrialResult,
     TrialStatus,
 )
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_environment, an_experiment, an_opening
 
 SEARCH_SPACE = [

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.report.comparison import Comparison, Contender
-from harness.report.comparison_tables import (
+from harness.report.comparison import (
+    Comparison,
+    Contender,
     describe_comparability,
     tabulate_differences,
     tabulate_experiments,
@@ -16,7 +17,7 @@ from harness.report.comparison_tables import (
     to_json,
 )
 from harness.store.records import ScoreKind, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import (
     SEARCH_SPACE,
     begin_search,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from harness.report.confusion import draw_confusion
-from harness.report.figures import PAPER
+from harness.report.chart_style import PAPER
+from harness.report.charts import draw_confusion
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import findings_of
 

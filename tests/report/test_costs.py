@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.costs import draw_costs, draw_failures, list_attempts, tabulate_costs
-from harness.report.figures import PAPER
+from harness.report.chart_style import PAPER
+from harness.report.charts import draw_costs, draw_failures, list_attempts, tabulate_costs
 from harness.report.findings import Findings
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, run_trial
 

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.report.expected_best import (
+from harness.report.chart_style import PAPER
+from harness.report.charts import (
     describe_expected_best,
     draw_expected_best,
     expected_best_of,
     tabulate_expected_best,
 )
-from harness.report.figures import PAPER
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import begin_search, findings_of, run_search, run_trial, with_trials
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from harness.report.figures import PAGE, style
-from harness.report.history import draw_history
+from harness.report.chart_style import PAGE, style
+from harness.report.charts import draw_history
 from tests.report.searches import findings_of
 
 

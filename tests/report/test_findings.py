@@ -5,7 +5,7 @@ import pytest
 from harness.errors import StoreError
 from harness.report.findings import find_baseline
 from harness.store.records import ExperimentKind, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import (
     begin_search,
     begin_trial,

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import gallery, scatter
-from harness.report.figures import PAPER
+from harness.report import charts_space as scatter
+from harness.report import page as gallery
+from harness.report.chart_style import PAPER
 from harness.report.findings import Findings
-from harness.report.gallery import Figure, draw_figures
-from harness.store.results import ResultsStore
+from harness.report.page import Figure, draw_figures
+from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
 from tests.report.searches import begin_search, fail_trial, findings_of, run_search, with_trials
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.figures import FIGURE_HEIGHT, PAPER
-from harness.report.history import draw_history
-from harness.store.results import ResultsStore
+from harness.report.chart_style import FIGURE_HEIGHT, PAPER
+from harness.report.charts import draw_history
+from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import begin_search, fail_trial, findings_of, run_search
 

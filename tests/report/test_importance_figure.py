@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.report.figures import PAPER
+from harness.report.chart_style import PAPER
+from harness.report.charts_space import describe_importance, draw_importance, tabulate_importance
 from harness.report.importance import Importance, JointImportance, list_importances
-from harness.report.importance_figure import describe_importance, draw_importance, tabulate_importance
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import findings_of, with_trials
 

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from harness.corpus.utterances import CLASSES
-from harness.leak_splits import LeakSplit
-from harness.report.follow_ups import read_leaks
-from harness.report.leaks import describe_leaks, tabulate_leaks
+from harness.report.findings import read_leaks
+from harness.report.follow_ups import describe_leaks, tabulate_leaks
+from harness.splits.parts import LeakSplit
 from harness.store.records import ExperimentKind, Prediction, ScoreKind, TestScores, TrialResult, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, run_trial
 from tests.store.experiments import an_experiment, an_opening
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from harness.report.figures import PAPER
-from harness.report.learning_curves import draw_learning_curves
-from harness.store.results import ResultsStore
+from harness.report.chart_style import PAPER
+from harness.report.charts import draw_learning_curves
+from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import begin_search, begin_trial, findings_of, run_search
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import vl_convert
 
-from harness.report import library
+from harness.report import page as library
 
 
 @pytest.fixture(autouse=True)

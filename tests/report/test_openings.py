@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from harness.report.openings import tabulate_openings, tabulate_test_scores
+from harness.report.test_set import tabulate_openings, tabulate_test_scores
 from harness.store.records import ScoreKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
 from tests.report.searches import findings_of, run_search, score_test
 from tests.store.experiments import an_opening

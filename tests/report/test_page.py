@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.report.figures import PAPER
+from harness.report.chart_style import PAPER
 from harness.report.findings import Findings
-from harness.report.gallery import draw_figures
-from harness.report.page import render_page, write_figures, write_page
+from harness.report.page import draw_figures, render_page, write_figures, write_page
 from harness.store.records import (
     EpochRecord,
     ExperimentKind,
@@ -18,7 +17,7 @@ from harness.store.records import (
     TrialResult,
     TrialStatus,
 )
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.reading import PICTURES, Reader, specs_in
 from tests.report.scored import score_whole_opening
 from tests.report.searches import (

@@ -8,7 +8,7 @@ import pytest
 
 from harness.report.page import render_page
 from harness.store.records import TrialResult, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.reading import PICTURES, specs_in
 from tests.report.scored import score_whole_opening
 from tests.report.searches import begin_search, begin_trial, findings_of, validation_predictions

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import vl_convert
 
-from harness.report import parallel
-from harness.report.figures import PAPER
-from harness.report.parallel import Axis, build_axes, draw_parallel_coordinates, list_lines
-from harness.store.results import ResultsStore
+from harness.report import charts_space as parallel
+from harness.report.chart_style import PAPER
+from harness.report.charts_space import Axis, build_axes, draw_parallel_coordinates, list_lines
+from harness.store.store import ResultsStore
 from tests.report.searches import SEARCH_SPACE, begin_search, begin_trial, findings_of
 
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from harness.report.figures import PAGE, PAPER
-from harness.report.reliability import draw_reliability
-from harness.store.results import ResultsStore
+from harness.report.chart_style import PAGE, PAPER
+from harness.report.charts import draw_reliability
+from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
 from tests.report.searches import findings_of, run_search
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from harness.report.follow_ups import read_replication
-from harness.report.replication import describe_replication, tabulate_replication
+from harness.report.findings import read_replication
+from harness.report.follow_ups import describe_replication, tabulate_replication
 from harness.store.records import ExperimentKind, TrialResult, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, run_trial, validation_predictions
 from tests.store.experiments import an_experiment
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from harness.report import scatter
-from harness.report.figures import PAPER
-from harness.report.scatter import count_columns, draw_scatter, list_drawn, list_log_ticks, panel_width
+from harness.report import charts_space as scatter
+from harness.report.chart_style import PAPER
+from harness.report.charts_space import count_columns, draw_scatter, list_drawn, list_log_ticks, panel_width
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg
 from tests.report.searches import (
     SEARCH_SPACE,

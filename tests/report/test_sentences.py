@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.corpus.disclaimer import SYNTHETIC_SENTENCE
-from harness.report.sentences import (
+from harness.report.statements import (
     Statement,
     describe_openings,
     describe_progress,
@@ -11,7 +10,8 @@ from harness.report.sentences import (
     describe_search,
 )
 from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
+from harness.wording import SYNTHETIC_SENTENCE
 from tests.report.searches import (
     begin_search,
     begin_trial,

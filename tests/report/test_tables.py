@@ -12,7 +12,7 @@ from harness.report.tables import (
     tabulate_settings,
 )
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, run_trial
 
 

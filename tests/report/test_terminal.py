@@ -5,7 +5,7 @@ from rich.console import Console
 
 from harness.report.terminal import print_report
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
 from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, score_test
 

@@ -3,10 +3,9 @@ from pathlib import Path
 import pytest
 
 from harness.report.tables import Table
-from harness.report.test_session import tabulate_test_session
-from harness.report.test_statements import describe_test_session
+from harness.report.test_set import describe_test_session, tabulate_test_session
 from harness.store.records import ScoreKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, score, score_whole_opening
 from tests.report.searches import findings_of, run_search, score_test
 from tests.scored import answer_dialogues

@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from harness.scoring.expected_best import estimate_expected_best, weigh_order
+from harness.scoring.search import estimate_expected_best, weigh_order
 
 
 @pytest.mark.parametrize("target", ["max", "min"])

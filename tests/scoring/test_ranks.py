@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ShapeError
-from harness.scoring.ranks import mean_ranks, rank_correlation
+from harness.scoring.search import mean_ranks, rank_correlation
 
 
 def test_rank_correlation_is_spearmans_with_ties() -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.scoring.scored_opening import find_scored_opening, read_scored_opening
+from harness.scoring.assessment import find_scored_opening, read_scored_opening
 from harness.store.records import ScoreKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
 from tests.report.searches import run_search, score_test
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
-from harness.features.prepared import prepare_corpus, prepared_dir_for
+from harness.features.prepare import prepare_corpus, prepared_dir_for
 from harness.features.speech import SpeechSettings
 from tests.search.searches import end_started, environment
 

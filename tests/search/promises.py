@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.records import TrialRow
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import start_aup
 
 #: A search that walks over ``case``, each value once; its trial's script does what CASES says.

@@ -13,7 +13,7 @@ import pytest
 
 from harness.search.view import Ending
 from harness.store.records import TrialRow, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.promises import check_books, finish
 from tests.search.searches import (
     RECORDS_ITS_SCORE,

@@ -12,11 +12,10 @@ from typing import Any
 
 from harness.search.controller import run_search
 from harness.search.experiment_file import read_experiment_file
-from harness.search.trial_job import TrialJob
-from harness.search.trial_outcome import TrialOutcome
+from harness.search.outcome import TrialJob, TrialOutcome
 from harness.search.view import SearchPlan, SearchReport
 from harness.store.records import TrialRow
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,8 +39,8 @@ RECORDS_ITS_SCORE = """
 import json, os, signal, sys, time
 from pathlib import Path
 from harness.store.records import TrialResult
-from harness.store.results import ResultsStore
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 spec = TrialSpec.read(trial_spec_path(Path(sys.argv[1])))
 point = json.loads(Path(sys.argv[1]).read_text())
 def record(score):

@@ -14,7 +14,7 @@ from harness.errors import ExperimentFileError
 from harness.search.lock import AlreadyRunningError
 from harness.search.view import Ending
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import (
     RECORDS_ITS_SCORE,
     SCORES_X,

@@ -8,10 +8,10 @@ import pytest
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.store import FeatureStore
 from harness.models.systems import SYSTEMS
-from harness.search import corpus_choice
-from harness.search.corpus_choice import choose_corpus, prepare_chosen
+from harness.search import corpus as corpus_choice
+from harness.search.corpus import choose_corpus, prepare_chosen
 from harness.search.experiment_file import TrainingSettings
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 
 TRAINING = TrainingSettings(SYSTEMS["fusion"], PROTOCOLS["paper"], None, 30, None, None)
 

@@ -9,10 +9,10 @@ import pytest
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
 from harness.search.experiment_file import Resource, read_experiment_file
-from harness.search.experiment_keys import read_json_object
-from harness.search.running_jobs import JobLimits
+from harness.search.jobs import JobLimits
+from harness.search.keys import read_json_object
 
-OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.trial import main\n"
+OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.training.trial import main\n"
 FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"
 ORIGIN = "experiment file 'experiment.json'"
 SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]

@@ -1,6 +1,6 @@
 """What differs is named; what does not matter is no difference."""
 
-from harness.search.identity import describe_differences, hash_identity
+from harness.search.experiment import describe_differences, hash_identity
 
 
 def test_every_difference_is_named_with_both_values() -> None:

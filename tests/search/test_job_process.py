@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.job_process import (
+from harness.search.process import (
     THREAD_VARIABLES,
     EndedBy,
     JobProcess,

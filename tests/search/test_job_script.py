@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExperimentFileError
-from harness.search.job_script import find_script
+from harness.search.keys import find_script
 
 
 def write(path: Path, text: str, may_run: bool = False) -> Path:
@@ -43,7 +43,7 @@ def test_another_program_is_started_as_it_is(tmp_path: Path) -> None:
 
 
 def test_our_own_trial_is_told_from_a_foreign_script(tmp_path: Path) -> None:
-    write(tmp_path / "trial.py", "from harness.trial import main\n")
+    write(tmp_path / "trial.py", "from harness.training.trial import main\n")
     write(tmp_path / "foreign.py", "print()\n")
     assert find_script("trial.py", tmp_path).is_harness_trial
     assert not find_script("foreign.py", tmp_path).is_harness_trial

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import ExperimentFileError
-from harness.search.known_keys import check_keys, check_near_misses
+from harness.search.keys import check_keys, check_near_misses
 
 KNOWN = ("name", "n_samples", "n_parallel", "random_seed")
 ORIGIN = "experiment file 'e.json'"

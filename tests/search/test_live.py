@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.live import PatientConsole, PlainView
-from harness.search.trial_job import TrialJob
-from harness.search.trial_outcome import TrialOutcome
+from harness.search.display import PatientConsole, PlainView
+from harness.search.outcome import TrialJob, TrialOutcome
 from harness.search.view import SearchPlan, format_point
 from harness.store.records import TrialRow, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
 
@@ -94,7 +93,7 @@ def test_what_is_said_of_an_ended_trial_does_not_take_longer_the_more_trials_the
 ) -> None:
     """With 1000 trials at once, reading all of them at each end was nine tenths of the controller's work."""
     clock = 100.0
-    monkeypatch.setattr("harness.search.live.time.monotonic", lambda: clock)
+    monkeypatch.setattr("harness.search.display.time.monotonic", lambda: clock)
     looks = 0
 
     def look_slowly(store: ResultsStore, eid: int) -> list[TrialRow]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from harness.search.guardian import main as guard
-from harness.search.orphans import Guardian, end_left_behind, process_started_at
+from harness.search.jobs import Guardian, end_left_behind, process_started_at
 from harness.store.records import TrialRow
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import is_alive, wait_until
 from tests.store.experiments import an_experiment
 

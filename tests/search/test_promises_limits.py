@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.search.job_process import EndedBy, JobProcess, private_memory
+from harness.search.process import EndedBy, JobProcess, private_memory
 from harness.store.records import TrialStatus
 from tests.search.promises import check_books, run_aup, search_cases
 from tests.search.searches import (

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.promises import check_books, finish
 from tests.search.searches import SCORES_X, STARTED, environment, start_aup, trials_of, write_experiment
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.promises import check_books, finish, run_aup
 from tests.search.searches import (
     SCORES_X,

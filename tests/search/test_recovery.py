@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.search.auptimizer import DatabaseError, SearchConnector, explain
-from harness.search.experiment_record import experiment_folder
+from harness.search.experiment import experiment_folder
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import SCORES_X, search, start_aup, trials_of, write_experiment
 
 

@@ -9,13 +9,12 @@ import pytest
 
 from harness.errors import HarnessError, StoreError
 from harness.search.auptimizer import MAX_PARALLEL, SearchConnector
-from harness.search.experiment_record import experiment_folder
+from harness.search.experiment import experiment_folder
 from harness.search.lock import held, lock_path
-from harness.search.results_check import find_all, find_holders, hold_free, look_through, repair_all
-from harness.store.checks import ResultsInspector
-from harness.store.findings import Finding, FindingKind
+from harness.search.repair import find_all, find_holders, hold_free, look_through, repair_all
+from harness.store.integrity import Finding, FindingKind, ResultsInspector
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import (
     RECORDS_ITS_SCORE,
     SCORES_X,

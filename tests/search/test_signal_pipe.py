@@ -3,7 +3,7 @@
 import select
 import signal
 
-from harness.search.signal_pipe import SignalPipe
+from harness.search.interrupts import SignalPipe
 
 
 def is_ready(pipe: SignalPipe) -> bool:

@@ -6,8 +6,7 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
-from harness.search.space import ParameterType
-from harness.search.space_file import read_search_space
+from harness.search.space import ParameterType, read_search_space
 
 ORIGIN = "search space 'search_spaces/fusion.json'"
 DROPOUT = {"name": "dropout", "range": [0.0, 0.4], "type": "float"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.time_left import (
+from harness.search.view import (
     TrialTime,
     estimate_search,
     estimate_trial,
@@ -12,7 +12,7 @@ from harness.search.time_left import (
     seconds_between,
 )
 from harness.store.records import EpochRecord
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, begin_trial, fail_trial, run_trial
 
 

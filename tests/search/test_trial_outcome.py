@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.search.job_process import EndedBy, JobEnd
-from harness.search.trial_outcome import JobOutput, judge, read_output
+from harness.search.outcome import JobOutput, judge, read_output
+from harness.search.process import EndedBy, JobEnd
 from harness.store.records import TrialStatus
 
 

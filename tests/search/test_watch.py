@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.search.jobs import process_started_at
 from harness.search.lock import held, lock_path
-from harness.search.orphans import process_started_at
+from harness.search.snapshot import Watched, WatchState, watch_search
 from harness.search.view import sum_up
-from harness.search.watch import watch_search
-from harness.search.watched import Watched, WatchState
 from harness.store.connection import creation_lock_path
 from harness.store.records import ExperimentStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, begin_trial, run_search, run_trial
 from tests.search.searches import environment
 from tests.search.watched_searches import NAME, running_search
@@ -212,7 +211,7 @@ def test_rate_and_time_left_follow_what_this_controller_has_done(
                     stamps = [f"2999-01-01T{start}.000+00:00", f"2999-01-01T{end}.000+00:00", index]
                     database.execute("UPDATE trials SET started_at = ?, ended_at = ? WHERE trial_index = ?", stamps)
                 database.execute("UPDATE trials SET started_at = '2999-01-01T10:01:40.000+00:00' WHERE trial_index > 1")
-            monkeypatch.setattr("harness.search.watch.utc_now", lambda: "2999-01-01T10:02:00.000+00:00")
+            monkeypatch.setattr("harness.search.snapshot.utc_now", lambda: "2999-01-01T10:02:00.000+00:00")
             watched = watch_search(folder, None)
     assert watched.trials_per_hour == pytest.approx(60)
     assert watched.seconds_left == pytest.approx((5 * 60 + 2 * 40) / 2)
@@ -224,7 +223,7 @@ def test_before_an_end_the_epochs_tell_how_long_it_takes(folder: Path, monkeypat
         begin_trial(store, eid, 0, 3, num_epochs=10)
         with held(lock_path(folder, NAME), "it"):
             started_at = store.running_trials(eid)[0].started_at
-            monkeypatch.setattr("harness.search.watch.utc_now", lambda: started_at)
+            monkeypatch.setattr("harness.search.snapshot.utc_now", lambda: started_at)
             watched = watch_search(folder, None)
     assert watched.trials_per_hour is None
     assert watched.seconds_left == pytest.approx(3 * 20 * 1.5)

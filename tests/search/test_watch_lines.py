@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from harness.search.watch import watch_search
-from harness.search.watch_lines import describe_changes, describe_end
+from harness.search.display import describe_changes, describe_end
+from harness.search.snapshot import watch_search
 from harness.store.records import ExperimentStatus, TrialResult, TrialStatus, utc_now
 from tests.report.searches import begin_trial, fail_trial
 from tests.search.watched_searches import running_search

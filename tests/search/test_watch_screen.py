@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.search.watch import watch_search
-from harness.search.watch_screen import Canvas, draw
-from harness.search.watched import Watched, WatchState
+from harness.search.display import Canvas, draw
+from harness.search.snapshot import Watched, WatchState, watch_search
 from tests.search.watched_searches import running_search
 
 HINT = "q quits"

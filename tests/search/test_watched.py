@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.search.snapshot import watch_search
 from harness.search.view import Ending
-from harness.search.watch import watch_search
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import run_search
 from tests.search.watched_searches import running_search
 

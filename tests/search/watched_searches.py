@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.search.lock import held, lock_path
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, begin_trial, fail_trial, run_trial
 
 NAME = "fusion search"

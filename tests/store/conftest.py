@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from harness.errors import StoreError
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_result, an_environment, an_epoch, an_experiment
 
 #: How a store is opened on a folder of its own.

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.checks import ResultsInspector
-from harness.store.findings import Finding, FindingKind
+from harness.store.integrity import Finding, FindingKind, ResultsInspector
 from tests.store.whole import break_index, damage, write_table, write_whole_results
 
 TRIAL = "experiment 1 ('fusion search'), trial {}, attempt {}"

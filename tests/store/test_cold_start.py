@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import SCORES_X, end_started, environment, start_aup, write_experiment
 from tests.store.experiments import an_experiment
 from tests.store.whole import train

@@ -14,8 +14,8 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store import connection
-from harness.store.results import ResultsStore
 from harness.store.schema import SCHEMA_VERSION
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_epoch, an_experiment
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.contract import StoreContract
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.store.export import ColumnType, ExportedRows, ExportReader
 from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, fail_trial, run_search, run_trial, score_test
 from tests.store.experiments import an_experiment, an_opening
 

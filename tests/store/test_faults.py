@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.checks import ResultsInspector
-from harness.store.findings import FindingKind
+from harness.store.integrity import FindingKind, ResultsInspector
 from harness.store.records import TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.searches import (
     SCORES_X,
     end_started,
@@ -245,7 +244,7 @@ def test_a_database_that_was_moved_away_is_begun_anew(results_path: Path) -> Non
 def test_side_files_of_a_killed_writer_are_folded_in(results_path: Path) -> None:
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom tests.store.whole import write_whole_results\n"
-        "from harness.store.results import ResultsStore\npath = Path(sys.argv[1])\n"
+        "from harness.store.store import ResultsStore\npath = Path(sys.argv[1])\n"
         "kept = ResultsStore.open(path)\nkept.experiments()\nwrite_whole_results(path)\nos.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(results_path)], env=environment())

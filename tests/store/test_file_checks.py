@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.checks import ResultsInspector
-from harness.store.file_checks import find_left_files, find_missing_files
-from harness.store.findings import FindingKind
+from harness.store.integrity import FindingKind, ResultsInspector, find_left_files, find_missing_files
 from harness.store.records import FinalModel
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.whole import damage, write_whole_results
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.store.connection import connect
+from harness.store.datasette import COLUMNS, TABLES
 from harness.store.export import ExportReader
-from harness.store.metadata import COLUMNS, TABLES
-from harness.store.results import ResultsStore
-from harness.store.views import VIEWS
+from harness.store.schema import VIEWS
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 from tests.store.test_schema import write_version
 

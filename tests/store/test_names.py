@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.names import NamedExperiment, name_experiments
+from harness.store.connection import NamedExperiment, name_experiments
 from harness.store.records import ExperimentKind
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.records import ExperimentKind, FinalModel, ScoreKind, TestScores, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_prediction, an_experiment, an_opening
 
 CHOSEN, MAXIMUM = ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM

@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.records import ExperimentKind, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_prediction, a_result, an_environment, an_epoch, an_experiment
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.records import TrialStatus
-from harness.store.remote import TrialRecords
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore, TrialRecords
 from tests.store.experiments import a_prediction, a_result, an_environment, an_epoch, an_experiment
 
 

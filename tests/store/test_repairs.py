@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.checks import ResultsInspector
-from harness.store.findings import FindingKind
+from harness.store.integrity import REASONS, FindingKind, ResultsInspector, ResultsRepairer, back_up
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.repairs import REASONS, ResultsRepairer, back_up
 from tests.store.test_checks import DAMAGES, found_in
 from tests.store.whole import break_index, damage, write_table, write_whole_results
 

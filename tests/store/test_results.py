@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import StoreError, UnknownNameError
 from harness.store.records import ExperimentStatus, TrialStatus
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_result, an_environment, an_epoch, an_experiment
 
 SPAWN = multiprocessing.get_context("spawn")

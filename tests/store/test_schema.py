@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.database import Database
 from harness.store.records import ExperimentKind
-from harness.store.results import ResultsStore
-from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, Database
+from harness.store.store import ResultsStore
 from tests.search.searches import environment
 from tests.store.experiments import an_experiment
 
@@ -89,7 +88,7 @@ def test_an_upgrade_that_is_killed_halfway_is_done_again(results_path: Path, ver
     written = write_version(results_path, version)
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom harness.store import connection\n"
-        "from harness.store.results import ResultsStore\n"
+        "from harness.store.store import ResultsStore\n"
         "def die(database):\n    migrate(database)\n    os.kill(os.getpid(), 9)\n"
         "*before, migrate = connection.MIGRATIONS\nconnection.MIGRATIONS = (*before, die)\n"
         "ResultsStore.open(Path(sys.argv[1]))\n"

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.records import TrialRow
-from harness.store.results import ResultsStore
-from harness.store.scores import are_accuracies, best_of, rank_trials
+from harness.store.records import TrialRow, are_accuracies, best_of, rank_trials
+from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, fail_trial, run_trial
 
 

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
-from harness.store.results import ResultsStore
-from harness.store.views import VIEWS
+from harness.store.schema import VIEWS
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_result, an_epoch, an_experiment, an_opening
 
 

@@ -16,7 +16,7 @@ from harness.store.records import (
     TrialStatus,
     utc_now,
 )
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment, an_opening
 
 #: Of the three finished trials, by trial_id; the fourth crashed, and ran again as the fifth attempt.

@@ -6,10 +6,9 @@ import pytest
 
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.store import FeatureStore
-from harness.splits import Recordings
-from harness.store.results import ResultsStore
-from harness.tables.corpus import prepare_tables
-from harness.tables.experiments import TablesSettings
+from harness.splits.protocol import Recordings
+from harness.store.store import ResultsStore
+from harness.tables.plan import TablesSettings, prepare_tables
 
 
 @pytest.fixture(scope="session")

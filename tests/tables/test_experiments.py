@@ -3,16 +3,16 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.search.identity import hash_identity
-from harness.splits import PROTOCOLS, read_protocol
+from harness.search.experiment import hash_identity
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.store.records import ExperimentKind
-from harness.tables.experiments import (
+from harness.tables.plan import (
     TableExperiment,
+    TableSplit,
     check_settings,
     describe_experiment,
     identity_of,
 )
-from harness.tables.splits import TableSplit
 
 TEXT = TableExperiment("text2", PROTOCOLS["paper"], TableSplit.SESSIONS)
 OWN_VECTORS = TableExperiment("text3", PROTOCOLS["paper"], TableSplit.SESSIONS)

@@ -5,14 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
 from harness.scoring.statistics import Interval, mean_and_spread
-from harness.splits import Recordings
-from harness.tables.export import to_json
-from harness.tables.notes import describe_run, describe_table
-from harness.tables.plan import plan_rows
-from harness.tables.rows import Estimate, RowResult
-from harness.tables.splits import SPLIT_SENTENCES, TableSplit
+from harness.splits.protocol import Recordings
+from harness.tables.plan import SPLIT_SENTENCES, TableSplit, plan_rows
+from harness.tables.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
+from harness.tables.results import Estimate, RowResult, describe_run, describe_table, to_json
 
 
 def estimate(*accuracies, is_too_narrow=False):

@@ -2,11 +2,9 @@
 
 import pytest
 
-from harness.published import PUBLISHED
-from harness.splits import Recordings
-from harness.tables.experiments import known_names
-from harness.tables.plan import distinct_experiments, plan_rows
-from harness.tables.splits import TableSplit
+from harness.splits.protocol import Recordings
+from harness.tables.plan import TableSplit, distinct_experiments, known_names, plan_rows
+from harness.tables.published import PUBLISHED
 
 
 def test_the_papers_rows_come_first_in_its_order_and_the_baselines_after_them(settings):

@@ -6,8 +6,8 @@ import pytest
 from harness.scoring.breakdown import ALL, IMPROVISED, NOT_SEEN, SCRIPTED, SEEN
 from harness.scoring.metrics import predicted_classes, weighted_accuracy
 from harness.store.records import ScoreKind
-from harness.tables.rows import lacking_modalities
-from harness.tables.splits import TableSplit
+from harness.tables.plan import TableSplit
+from harness.tables.results import lacking_modalities
 from tests.tables.work import carry_out_rows, read_rows
 
 

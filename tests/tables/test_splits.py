@@ -4,9 +4,9 @@ import pytest
 
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError
-from harness.splits import PROTOCOLS, read_protocol
-from harness.tables.splits import TableSplit, make_parts, part_at_random, part_by_position
-from harness.trainings.parts import Parts
+from harness.splits.parts import Parts
+from harness.splits.protocol import PROTOCOLS, read_protocol
+from harness.tables.plan import TableSplit, make_parts, part_at_random, part_by_position
 
 COMPLETE = [f"utterance {number:04d}" for number in range(4936)]
 

@@ -5,13 +5,12 @@ import pytest
 import tensorflow as tf
 
 from harness.errors import FeatureError
-from harness.splits import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ScoreKind, TrialStatus
-from harness.tables.experiments import TableExperiment
-from harness.tables.splits import TableSplit, make_parts
-from harness.tables.training import train
-from harness.training import Diverged
-from harness.trainings.training import Watch, cause_of
+from harness.tables.plan import TableExperiment, TableSplit, make_parts
+from harness.tables.trainings import train
+from harness.training.loop import Diverged
+from harness.training.recipe import Watch, cause_of
 
 
 @pytest.fixture

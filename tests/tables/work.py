@@ -1,9 +1,9 @@
 """Carrying out small tables as the command does."""
 
 from harness.tables.plan import distinct_experiments, plan_rows
-from harness.tables.rows import TablesReader, lacking_modalities
-from harness.tables.trials import plan_experiments, record_tables_opening
-from harness.trainings.execution import Execution, carry_out
+from harness.tables.results import TablesReader, lacking_modalities
+from harness.tables.trainings import plan_experiments, record_tables_opening
+from harness.training.runner import Execution, carry_out
 
 
 class Recorder:

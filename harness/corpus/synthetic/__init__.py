@@ -4,11 +4,16 @@ Each modality carries a different part of the emotion: speech tells arousal, wor
 motion tells what is neither, so that none suffices alone and all together nearly do.
 """
 
-from harness.corpus.synthetic.marker import MARKER_NAME, NOTE, is_synthetic, read_settings
 from harness.corpus.synthetic.plan import CorpusPlan, plan_corpus
-from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.synthetic.size import CorpusSize, measure_plan
-from harness.corpus.synthetic.writer import write_synthetic
+from harness.corpus.synthetic.settings import (
+    MARKER_NAME,
+    NOTE,
+    Cue,
+    SyntheticSettings,
+    is_synthetic,
+    read_settings,
+)
+from harness.corpus.synthetic.writer import CorpusSize, measure_plan, write_synthetic
 
 __all__ = [
     "MARKER_NAME",

@@ -1,28 +1,239 @@
-"""What a synthetic corpus will hold: every dialogue and utterance, its times, and what it expresses."""
+"""What a synthetic corpus will hold: every dialogue and utterance, its times, and what it expresses.
+
+How many utterances of which emotion each session of the real corpus has, and of a smaller one.
+
+What is wrong with a synthetic corpus on purpose: the real one's irregularities, and damaged files.
+"""
 
 from __future__ import annotations
 
 import math
+import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from math import gcd
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.corpus.checks import PUBLISHED_COUNTS
-from harness.corpus.synthetic.damage import SECONDS_BEYOND, Damage, choose_damaged
+from harness.corpus.audio import SAMPLING_RATE
+from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.layout import MocapStream
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.synthetic.table import (
-    NUM_FOUR_CLASS,
-    NUM_MARKED,
-    SCRIPTED_COUNTS,
-    SESSIONS,
-    apportion,
-    count_classes,
-    count_others,
-    dialogue_ids,
-)
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SESSIONS = (1, 2, 3, 4, 5)
+
+#: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
+OTHER_COUNTS: Mapping[Emotion, int] = {
+    Emotion.UNDECIDED: 2507,
+    Emotion.FRUSTRATION: 1849,
+    Emotion.HAPPINESS: 595,
+    Emotion.SURPRISE: 107,
+    Emotion.FEAR: 40,
+    Emotion.OTHER: 3,
+    Emotion.DISGUST: 2,
+}
+
+#: Four-class utterances from scripted dialogues. Source: 2277 in all and 473 in Session 5, counted;
+#: the other 1804 are spread evenly over Sessions 1 to 4.
+SCRIPTED_COUNTS: Mapping[int, int] = {1: 446, 2: 426, 3: 478, 4: 454, 5: 473}
+
+#: Four-class utterances whose speaker wears the markers. Source: as above.
+NUM_MARKED = 2458
+
+NUM_FOUR_CLASS = sum(sum(counts.values()) for counts in PUBLISHED_COUNTS.values())
+
+
+def apportion(total: int, weights: Sequence[float]) -> list[int]:
+    """Part ``total`` into whole numbers in proportion to ``weights``, by largest remainder.
+
+    Args:
+        total: at least 0
+        weights: not negative, not all zero
+
+    Example:
+        >>> apportion(10, [1, 1, 2])
+        [3, 2, 5]
+    """
+    whole = sum(weights)
+    shares = [total * weight / whole for weight in weights]
+    counts = [int(share) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda place: (counts[place] - shares[place], place))
+    for place in by_remainder[: total - sum(counts)]:
+        counts[place] += 1
+    return counts
+
+
+def count_classes(scale: float) -> dict[int, dict[Emotion, int]]:
+    """Return utterances by session and class at ``scale``; at 1 exactly the published table.
+
+    Example:
+        >>> count_classes(1.0)[5][Emotion.SADNESS]
+        245
+        >>> sum(sum(counts.values()) for counts in count_classes(0.1).values())
+        494
+    """
+    cells = [PUBLISHED_COUNTS[session][emotion] for session in SESSIONS for emotion in CLASSES]
+    scaled = iter(apportion(round(NUM_FOUR_CLASS * scale), cells))
+    return {session: {emotion: next(scaled) for emotion in CLASSES} for session in SESSIONS}
+
+
+def count_others(scale: float) -> dict[int, dict[Emotion, int]]:
+    """Return utterances by session and label outside the four classes at ``scale``.
+
+    At 1 both the totals by session and the totals by label are the real corpus's; how a label
+    spreads over the sessions is not published, so it is in proportion to their sizes.
+
+    Example:
+        >>> others = count_others(1.0)
+        >>> sum(others[3].values()), sum(others[session][Emotion.FRUSTRATION] for session in others)
+        (1120, 1849)
+    """
+    by_session = [PUBLISHED_TOTALS[session] - sum(PUBLISHED_COUNTS[session].values()) for session in SESSIONS]
+    total = round(sum(by_session) * scale)
+    left = apportion(total, by_session)
+    by_label = apportion(total, list(OTHER_COUNTS.values()))
+    counts: dict[int, dict[Emotion, int]] = {session: {} for session in SESSIONS}
+    for emotion, count in zip(OTHER_COUNTS, by_label, strict=True):
+        # Proportional to what is left, so that no session overflows and the last label fits exactly.
+        given = apportion(count, left) if count else [0] * len(left)
+        for place, session in enumerate(SESSIONS):
+            counts[session][emotion] = given[place]
+            left[place] -= given[place]
+    return counts
+
+
+def dialogue_ids(session: int, scale: float) -> list[str]:
+    """Return the dialogues of a session at ``scale``, sorted; at 1 all of the real ones.
+
+    Both actors and both kinds are there at every scale, and the first script is in every session.
+    ``Ses05M_script01_1b`` is there at every scale.
+
+    Example:
+        >>> dialogue_ids(1, scale=0.1)
+        ['Ses01F_impro01', 'Ses01F_script01_1', 'Ses01M_impro01', 'Ses01M_script01_1']
+        >>> [len(dialogue_ids(session, scale=1.0)) for session in SESSIONS]
+        [28, 30, 32, 30, 31]
+    """
+    scripts = [f"script0{script}" for script in ("1_1", "1_2", "1_3", "2_1", "2_2", "3_1", "3_2")]
+    groups = []
+    for actor in "FM":
+        takes = [f"impro0{take}" for take in range(1, 8 if session == 1 else 9)]
+        if (session, actor) == (3, "M"):
+            takes = ["impro01", "impro02", "impro03", "impro04", "impro05a", "impro05b"]
+            takes += ["impro06", "impro07", "impro08a", "impro08b"]
+        groups += [[f"Ses0{session}{actor}_{take}" for take in group] for group in (takes, scripts)]
+    places = range(max(map(len, groups)))
+    interleaved = [group[place] for place in places for group in groups if place < len(group)]
+    extra = ["Ses05M_script01_1b"] if session == 5 else []
+    num_dialogues = max(4, round((len(interleaved) + len(extra)) * scale) - len(extra))
+    return sorted(interleaved[:num_dialogues] + extra)
+
+
+#: Hertz: a rate that some recordings have by accident.
+OTHER_SAMPLING_RATE = 22050
+
+#: Utterances that carry each kind of damage at scale 1; at every scale at least one does.
+NUM_DAMAGED_OF_A_KIND = 3
+
+#: Seconds by which an annotated end may lie beyond the recording.
+SECONDS_BEYOND = 1.5
+
+#: What macOS leaves beside a file: magic number, version, filler, no entries.
+APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x00" + b"\x00" * 56
+
+#: Dialogues whose motion was lost, and the streams that are missing.
+MISSING_MOCAP: Mapping[str, tuple[MocapStream, ...]] = {
+    "Ses05M_script01_1b": tuple(MocapStream),
+    "Ses02M_script03_2": (MocapStream.HAND,),
+}
+
+
+class Damage(StrEnum):
+    """What is wrong with one utterance."""
+
+    SHORT = "shorter than a window of 0.2 s"
+    TRUNCATED = "wav ends before its header says"
+    EMPTY = "wav has no byte"
+    STEREO = "wav has two channels"
+    OTHER_RATE = "wav has another sampling rate"
+    DUPLICATE_TURN = "turn stands twice in the label file"
+    NO_TRANSCRIPT = "no line in the transcript"
+    ONLY_TAG = "transcript is a tag alone"
+    COLON = "transcript has a colon"
+    NOT_UTF8 = "transcript has a byte that is not UTF-8"
+    BEYOND_RECORDING = "annotated end lies beyond the recording"
+
+
+def choose_damaged(
+    utterance_ids: Sequence[str], last_ids: Sequence[str], scale: float, generator: np.random.Generator
+) -> dict[str, Damage]:
+    """Choose the damaged utterances, whatever their emotion.
+
+    Args:
+        utterance_ids: those to choose from
+        last_ids: the last utterance of every dialogue, of which some end beyond the recording
+        scale: of the corpus
+        generator: decides
+
+    Returns:
+        by utterance id; no utterance has two kinds
+    """
+    count = max(1, round(NUM_DAMAGED_OF_A_KIND * scale))
+    last = generator.choice(np.array(last_ids), size=min(count, len(last_ids)), replace=False)
+    damaged = {str(utterance_id): Damage.BEYOND_RECORDING for utterance_id in last}
+    others = [utterance_id for utterance_id in utterance_ids if utterance_id not in set(last_ids)]
+    kinds = [kind for kind in Damage if kind is not Damage.BEYOND_RECORDING for _ in range(count)]
+    chosen = generator.choice(np.array(others), size=min(len(kinds), len(others)), replace=False)
+    return damaged | {str(utterance_id): kind for utterance_id, kind in zip(chosen, kinds, strict=False)}
+
+
+def encode_wav(samples: NDArray[np.int16], sampling_rate: int = SAMPLING_RATE) -> bytes:
+    """Return the bytes of a 16-bit wav file.
+
+    Args:
+        samples: int16 (num_samples,) or (num_samples, num_channels)
+        sampling_rate: hertz
+    """
+    num_channels = 1 if samples.ndim == 1 else samples.shape[1]
+    data = samples.astype("<i2").tobytes()
+    frame_bytes = 2 * num_channels
+    byte_rate = sampling_rate * frame_bytes
+    layout = struct.pack("<HHIIHH", 1, num_channels, sampling_rate, byte_rate, frame_bytes, 16)
+    head = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<I", 16) + layout
+    return head + b"data" + struct.pack("<I", len(data)) + data
+
+
+def encode_utterance_wav(samples: NDArray[np.int16], damage: Damage | None) -> bytes:
+    """Return the bytes of an utterance's wav file, damaged where it has to be.
+
+    Args:
+        samples: int16 (num_samples,), at 16 kHz
+        damage: None for a sound file
+    """
+    if damage is Damage.EMPTY:
+        return b""
+    if damage is Damage.STEREO:
+        return encode_wav(np.stack([samples, samples // 2], axis=1))
+    if damage is Damage.OTHER_RATE:
+        # Imported here, as everywhere in this package: it takes four times as long as all the rest of it.
+        from scipy.signal import resample_poly
+
+        divisor = gcd(OTHER_SAMPLING_RATE, SAMPLING_RATE)
+        up, down = OTHER_SAMPLING_RATE // divisor, SAMPLING_RATE // divisor
+        resampled = resample_poly(samples.astype(np.float64), up, down)
+        return encode_wav(np.clip(np.rint(resampled), -32768, 32767).astype(np.int16), OTHER_SAMPLING_RATE)
+    encoded = encode_wav(samples)
+    if damage is Damage.TRUNCATED:
+        return encoded[: 44 + (len(encoded) - 44) * 2 // 3 // 2 * 2]
+    return encoded
+
 
 #: The class whose expression an utterance of another label borrows; the rest borrow one by chance.
 LIKENESSES: Mapping[Emotion, Emotion] = {emotion: emotion for emotion in CLASSES} | {

@@ -1,4 +1,7 @@
-"""What a synthetic corpus depends on: its settings, and the random numbers that follow from them."""
+"""What a synthetic corpus depends on: its settings, and the random numbers that follow from them.
+
+The file in a synthetic corpus's root that says what it is.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.codec import check_types
 from harness.corpus.utterances import Seconds
-from harness.errors import CorpusError, unknown_name
-from harness.record_types import check_types
+from harness.errors import CorpusError, one_line, unknown_name
+from harness.files import read_json
+from harness.wording import SYNTHETIC_SENTENCE
 
 
 class Cue(StrEnum):
@@ -111,3 +117,52 @@ def _require_between(name: str, value: float, low: float, high: float) -> None:
             if high < 2**53
             else f"synthetic corpus: {name} is {value!r}; expected a whole number from 0 to 2**63 - 1"
         )
+
+
+#: Written last: a corpus without it is not complete.
+MARKER_NAME = "SYNTHETIC.json"
+
+#: There while a corpus is being written, and after a write that broke off.
+UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
+
+#: Raised whenever the same settings come to give other bytes.
+GENERATOR_VERSION = 1
+
+NOTE = SYNTHETIC_SENTENCE
+
+
+def is_synthetic(corpus_root: Path) -> bool:
+    """Return whether the corpus in ``corpus_root`` was made by this package, finished or not."""
+    return any((corpus_root / name).is_file() for name in (MARKER_NAME, UNFINISHED_NAME))
+
+
+def read_settings(corpus_root: Path) -> SyntheticSettings:
+    """Return the settings that a finished synthetic corpus was written with.
+
+    Raises:
+        CorpusError: it is not finished, not synthetic, or its marker file is damaged
+    """
+    path = corpus_root / MARKER_NAME
+    if not path.is_file():
+        found = "a write that broke off" if is_synthetic(corpus_root) else f"no {MARKER_NAME}"
+        raise CorpusError(f"corpus {str(corpus_root)!r}: found {found}; expected a finished synthetic corpus")
+    try:
+        return SyntheticSettings.from_json(read_json(path)["settings"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CorpusError(
+            f"corpus {str(corpus_root)!r}: its {MARKER_NAME} cannot be read ({one_line(error)}); expected the "
+            "settings that 'harness synth' wrote; write the corpus again into an empty folder"
+        ) from error
+
+
+def describe(settings: SyntheticSettings) -> dict[str, Any]:
+    """Return what the marker file of a corpus with ``settings`` says."""
+    return {"generator_version": GENERATOR_VERSION, "note": NOTE, "settings": settings.to_json()}
+
+
+def says_the_same(path: Path, settings: SyntheticSettings) -> bool:
+    """Return whether the marker file at ``path`` exists and is that of ``settings``."""
+    try:
+        return bool(read_json(path) == describe(settings))
+    except (OSError, ValueError):
+        return False

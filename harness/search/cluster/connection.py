@@ -17,7 +17,7 @@ from harness.search.cluster.batch_jobs import asking_again, job_class
 from harness.search.cluster.job_queues import cluster_class, configured_option, with_defaults
 from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.cluster.shared_folder import shared_folder
-from harness.search.job_process import usable_cores
+from harness.search.process import usable_cores
 
 #: Seconds in which a scheduler that is there answers. A choice.
 CONNECT_TIMEOUT: Seconds = 10.0

@@ -9,6 +9,7 @@ from typing import Any
 from harness.corpus.utterances import Seconds
 from harness.errors import WorkFailedError
 from harness.search.auptimizer import register_resource
+from harness.search.backend import SearchContext, TrialResourceManager
 from harness.search.cluster import endings
 from harness.search.cluster.flights import Flight, Flights
 from harness.search.cluster.job import run_job
@@ -31,11 +32,9 @@ from harness.search.cluster.ordering import OrderMaker
 from harness.search.cluster.plain import WireError, describe_error, from_plain, to_plain
 from harness.search.cluster.roster import Roster
 from harness.search.cluster.waiting import Waiting
-from harness.search.job_process import EndedBy, JobEnd
-from harness.search.resource_manager import SearchContext, TrialResourceManager
-from harness.search.trial_job import TrialJob
-from harness.search.trial_outcome import JobOutput
-from harness.store.remote import TrialRecords
+from harness.search.outcome import JobOutput, TrialJob
+from harness.search.process import EndedBy, JobEnd
+from harness.store.store import TrialRecords
 
 #: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
 _ALLOWED_LOSSES = 3

@@ -16,9 +16,8 @@ from weakref import WeakKeyDictionary
 
 from harness import __version__
 from harness.errors import FeatureError
-from harness.features.manifest import MANIFEST_NAME, Manifest
+from harness.features.manifest import MANIFEST_NAME, UTTERANCES_NAME, Manifest
 from harness.features.store import session_dir
-from harness.features.utterance_list import UTTERANCES_NAME
 from harness.files import hash_file
 from harness.search.cluster.order import Answer, Expectations, ExpectedFeatures, Verdict
 from harness.search.cluster.plain import from_plain, to_plain

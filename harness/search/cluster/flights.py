@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.search.cluster.order import JobStarted
-from harness.search.trial_job import TrialJob
+from harness.search.outcome import TrialJob
 
 
 @dataclass(eq=False)

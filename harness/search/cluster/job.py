@@ -21,15 +21,13 @@ from harness.files import write_json
 from harness.search.cluster.enlisting import FoundFeatures, features_of
 from harness.search.cluster.order import EVENTS, JobEpoch, JobOrder, JobReturn, JobStarted, ScriptOrder
 from harness.search.cluster.plain import from_plain, to_plain
-from harness.search.job_process import EndedBy, JobEnd, job_environment
-from harness.search.orphans import process_started_at
-from harness.search.running_jobs import JobLimits, RunningJob, RunningJobs
-from harness.search.trial_outcome import JobOutput
-from harness.splits import protocol_from_json
+from harness.search.jobs import JobLimits, RunningJob, RunningJobs, process_started_at
+from harness.search.outcome import JobOutput
+from harness.search.process import EndedBy, JobEnd, job_environment
+from harness.splits.protocol import protocol_from_json
 from harness.store.records import ExperimentRecord
-from harness.store.remote import TrialRecords
-from harness.store.results import ResultsStore
-from harness.trial_spec import TrialSpec, trial_spec_path
+from harness.store.store import ResultsStore, TrialRecords
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Seconds between two looks at a job. A choice: short beside a training, long beside a look.
 _INTERVAL: Seconds = 0.1

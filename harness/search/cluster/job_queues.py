@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from harness.search.experiment_keys import ExperimentKeys
-from harness.search.known_keys import check_keys
+from harness.search.keys import ExperimentKeys, check_keys
 
 #: Key of the experiment file -> dask-jobqueue's class.
 JOB_QUEUES: Mapping[str, str] = {

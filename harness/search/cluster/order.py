@@ -11,10 +11,10 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.search.cluster.plain import to_plain
-from harness.search.job_process import JobEnd
-from harness.search.trial_outcome import JobOutput
+from harness.search.outcome import JobOutput
+from harness.search.process import JobEnd
 from harness.store.records import EpochRecord
-from harness.store.remote import TrialRecords
+from harness.store.store import TrialRecords
 
 #: Dask worker resource of which a trial takes the one that each worker has: one trial at a time a worker.
 TRIAL_RESOURCE = "harness-trial"

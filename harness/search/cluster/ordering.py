@@ -9,15 +9,15 @@ from typing import Any
 
 from harness.features.manifest import MANIFEST_NAME, Manifest
 from harness.files import hash_file, read_json
+from harness.search.backend import SearchContext
 from harness.search.cluster.enlisting import installed_versions
 from harness.search.cluster.feature_sender import FeatureSender
 from harness.search.cluster.link import SchedulerLink
 from harness.search.cluster.order import Expectations, ExpectedFeatures, JobOrder, ScriptOrder, TrainingOrder
 from harness.search.cluster.plain import to_plain
+from harness.search.outcome import TrialJob
 from harness.search.proposer import trial_seed
-from harness.search.resource_manager import SearchContext
-from harness.search.trial_job import TrialJob
-from harness.splits import search_sessions
+from harness.splits.protocol import search_sessions
 from harness.store.records import ExperimentRecord
 
 #: The Dask resource whose workers let a trial see their graphics cards. Source: Dask's manual.

@@ -16,8 +16,7 @@ from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, one_line
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.cluster.job_queues import JOB_QUEUES, check_options
-from harness.search.experiment_keys import ExperimentKeys
-from harness.search.known_keys import check_keys
+from harness.search.keys import ExperimentKeys, check_keys
 
 #: What to type where Dask is not installed.
 INSTALL = "pip install 'harness-iemocap[cluster]'"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
-from harness.file_lock import NoLocksError
+from harness.files import NoLocksError
 from harness.search.lock import find_holder, held, read_holder
 
 _PREFIX = ".harness-"

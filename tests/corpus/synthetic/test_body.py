@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.synthetic.body import BODIES, NOSE_TIP
+from harness.corpus.synthetic.motion import BODIES, NOSE_TIP
 
 
 @pytest.mark.parametrize("stream", MocapStream)

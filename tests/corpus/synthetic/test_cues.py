@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.synthetic.language import compose_transcripts
 from harness.corpus.synthetic.motion import move, rows_of
 from harness.corpus.synthetic.plan import plan_corpus
 from harness.corpus.synthetic.settings import ALL_CUES, Cue, SyntheticSettings
+from harness.corpus.synthetic.text import compose_transcripts
 from harness.corpus.synthetic.writer import LETTERS, record_dialogue
 from harness.corpus.utterances import CLASSES
 

@@ -6,7 +6,7 @@ from scipy.io import wavfile
 
 from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import IrregularityKind
-from harness.corpus.synthetic.damage import Damage, choose_damaged, encode_utterance_wav, encode_wav
+from harness.corpus.synthetic.plan import Damage, choose_damaged, encode_utterance_wav, encode_wav
 
 SAMPLES = np.rint(12000 * np.sin(np.arange(8000) / 5)).astype(np.int16)
 

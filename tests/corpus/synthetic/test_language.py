@@ -3,8 +3,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from harness.corpus.synthetic.damage import Damage
-from harness.corpus.synthetic.language import (
+from harness.corpus.labels import read_transcripts
+from harness.corpus.synthetic.plan import Damage, plan_corpus
+from harness.corpus.synthetic.settings import Cue, SyntheticSettings
+from harness.corpus.synthetic.text import (
     CUE_WORDS,
     FAINT_WORDS,
     PHRASES,
@@ -12,9 +14,6 @@ from harness.corpus.synthetic.language import (
     compose_transcripts,
     encode_transcription_file,
 )
-from harness.corpus.synthetic.plan import plan_corpus
-from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.transcripts import read_transcripts
 
 SETTINGS = SyntheticSettings()
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from harness.corpus.synthetic.marker import MARKER_NAME, NOTE, UNFINISHED_NAME, is_synthetic, read_settings
+from harness.corpus.synthetic.settings import MARKER_NAME, NOTE, UNFINISHED_NAME, is_synthetic, read_settings
 from harness.errors import CorpusError
 from tests.corpus.synthetic.conftest import SMALL
 

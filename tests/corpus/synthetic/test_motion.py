@@ -3,8 +3,15 @@ import pytest
 
 from harness.corpus.layout import MocapStream
 from harness.corpus.mocap import read_mocap, rows_between
-from harness.corpus.synthetic.body import BODIES, NOSE_TIP
-from harness.corpus.synthetic.motion import LOST_SHARES, count_rows, encode_mocap_file, move, rows_of
+from harness.corpus.synthetic.motion import (
+    BODIES,
+    LOST_SHARES,
+    NOSE_TIP,
+    count_rows,
+    encode_mocap_file,
+    move,
+    rows_of,
+)
 from harness.corpus.synthetic.plan import plan_corpus
 from harness.corpus.synthetic.settings import ALL_CUES, Cue, SyntheticSettings
 

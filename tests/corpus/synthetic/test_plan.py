@@ -3,8 +3,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from harness.corpus.synthetic.damage import Damage
-from harness.corpus.synthetic.plan import FAINT_TELLS, MAIN_TELLS, SHORT_DAMAGE, annotated_end, plan_corpus
+from harness.corpus.synthetic.plan import (
+    FAINT_TELLS,
+    MAIN_TELLS,
+    SHORT_DAMAGE,
+    Damage,
+    annotated_end,
+    plan_corpus,
+)
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, parse_utterance_id
 

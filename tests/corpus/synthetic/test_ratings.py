@@ -1,9 +1,8 @@
-from harness.corpus.annotations import read_annotations
 from harness.corpus.irregularities import IrregularityKind
-from harness.corpus.synthetic.damage import Damage
-from harness.corpus.synthetic.plan import annotated_end, plan_corpus
-from harness.corpus.synthetic.ratings import encode_label_file
+from harness.corpus.labels import read_annotations
+from harness.corpus.synthetic.plan import Damage, annotated_end, plan_corpus
 from harness.corpus.synthetic.settings import SyntheticSettings
+from harness.corpus.synthetic.text import encode_label_file
 
 SETTINGS = SyntheticSettings()
 

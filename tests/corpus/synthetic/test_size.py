@@ -4,7 +4,7 @@ import pytest
 
 from harness.corpus.synthetic.plan import plan_corpus
 from harness.corpus.synthetic.settings import SyntheticSettings
-from harness.corpus.synthetic.size import CorpusSize, measure_plan, require_free_disk
+from harness.corpus.synthetic.writer import CorpusSize, measure_plan, require_free_disk
 from harness.errors import HarnessError
 
 Usage = namedtuple("Usage", "total used free")

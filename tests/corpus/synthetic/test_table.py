@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from harness.corpus.checks import PUBLISHED_COUNTS, PUBLISHED_TOTALS
-from harness.corpus.synthetic.table import (
+from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.synthetic.plan import (
     OTHER_COUNTS,
     SCRIPTED_COUNTS,
     SESSIONS,

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from harness.corpus.audio import read_dialogue_left, read_header, read_recording
-from harness.corpus.checks import compare_counts, four_class
-from harness.corpus.index import build_index
+from harness.corpus.index import build_index, compare_counts, four_class
 from harness.corpus.irregularities import IrregularityKind
 from harness.corpus.layout import CorpusLayout, MocapStream, find_root
 from harness.corpus.synthetic import MARKER_NAME, SyntheticSettings, plan_corpus, write_synthetic
-from harness.corpus.synthetic.marker import UNFINISHED_NAME
+from harness.corpus.synthetic.settings import UNFINISHED_NAME
 from harness.corpus.synthetic.writer import record_dialogue
 from harness.errors import CorpusError
 from tests.corpus.synthetic.conftest import SMALL

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.errors import WorkFailedError
+from harness.search.backend import SearchContext
 from harness.search.cluster.dask_manager import HarnessDaskManager
-from harness.search.resource_manager import SearchContext
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
 from tests.search.cluster.processes import DaskProcesses, end, on

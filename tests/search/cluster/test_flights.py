@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.search.cluster.flights import Flight, Flights
 from harness.search.cluster.order import JobStarted
-from harness.search.trial_job import TrialJob
+from harness.search.outcome import TrialJob
 
 
 def flights_of(num_trials: int) -> Flights:

@@ -12,9 +12,9 @@ from harness.search.cluster.enlisting import FoundFeatures
 from harness.search.cluster.job import Event, Workplace, carry_out
 from harness.search.cluster.order import JobEpoch, JobOrder, JobReturn, JobStarted, ScriptOrder, TrainingOrder
 from harness.search.cluster.plain import WireError, from_plain, to_plain
-from harness.search.job_process import EndedBy
-from harness.search.running_jobs import RunningJobs
-from harness.splits import read_protocol
+from harness.search.jobs import RunningJobs
+from harness.search.process import EndedBy
+from harness.splits.protocol import read_protocol
 from harness.store.records import ExperimentRecord
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
 from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive

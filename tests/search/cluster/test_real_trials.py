@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.store.results import ResultsStore
+from harness.store.store import ResultsStore
 from tests.search.cluster.processes import DaskProcesses
 from tests.search.promises import check_books, run_aup
 from tests.search.searches import REPOSITORY, trials_of, write_experiment

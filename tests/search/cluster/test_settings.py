@@ -17,9 +17,9 @@ from harness.search.cluster.settings import (
     JobQueue,
     TLSFiles,
 )
+from harness.search.experiment import identity_of
 from harness.search.experiment_file import read_experiment_file
-from harness.search.experiment_keys import SECRET_OPTIONS
-from harness.search.identity import identity_of
+from harness.search.keys import SECRET_OPTIONS
 from tests.search.searches import SCORES_X, search, write_experiment
 
 security = pytest.importorskip("distributed.security", reason="the extra 'cluster' is not installed")

@@ -1,0 +1,225 @@
+"""Label files: who said when what the raters heard.
+
+Transcript files: what was said in each turn.
+
+Lines of the corpus's text files, whatever their bytes and line ends.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
+from harness.corpus.layout import path_in_corpus
+from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
+from harness.errors import CorpusError
+
+
+def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]]:
+    """Read a label file or a transcript file.
+
+    Args:
+        path: the file
+        contents: what it should hold, for the error, e.g. ``"labels"``
+
+    Returns:
+        its lines without their ends; and what is wrong with its bytes
+
+    Raises:
+        CorpusError: there is no such file, it may not be read, or it is in UTF-16
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); expected {contents}"
+        ) from error
+    irregularities: list[Irregularity] = []
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CorpusError(
+            f"file {path_in_corpus(path)!r}, line 1: begins with the mark of UTF-16; expected {contents} in UTF-8"
+        )
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        detail = f"{data.count(bytes(1))} of them, the first in line {line}"
+        irregularities.append(irregularity_of(IrregularityKind.NUL_BYTES, path, detail))
+        data = data.replace(b"\0", b"")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        detail = f"line {line} holds the byte 0x{data[error.start]:02x}"
+        irregularities.append(irregularity_of(IrregularityKind.NOT_UTF8, path, detail))
+        text = data.decode("latin-1")
+    if "\r\n" in text:
+        num_lines = text.count("\r\n")
+        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, f"{num_lines} lines"))
+        text = text.replace("\r\n", "\n")
+    if "\r" in text and "\n" not in text:
+        detail = f"{text.count(chr(13))} lines, which end in CR alone"
+        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, detail))
+        text = text.replace("\r", "\n")
+    # Not splitlines: Latin-1's 0x85 would end a line there.
+    return text.split("\n"), irregularities
+
+
+_TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
+# At most so many digits: a number that becomes infinite is none.
+_NUMBER = r"\s*(-?[0-9]{1,15}(?:\.[0-9]{0,15})?)\s*"
+_TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]\s*")
+_RATINGS = re.compile(rf"\s*\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
+_UNLABELLED_TURN = re.compile(r"\[.*\]\s+(?P<id>Ses\w+XX\d)\b")
+
+_EXAMPLE = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]"
+
+#: How the lines begin that are no turns: the header, each rater's words (C-), and attributes (A-).
+_OTHER_LINES = ("%", "C-", "A-")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One labelled turn of a label file.
+
+    Attributes:
+        start, end: seconds from the beginning of the dialogue; NaN where unreadable
+        vad: valence, activation and dominance from 1 to 5; NaN where unreadable
+    """
+
+    utterance_id: str
+    start: Seconds
+    end: Seconds
+    emotion: Emotion
+    vad: tuple[float, float, float]
+
+
+def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
+    """Read the turns of one dialogue's label file.
+
+    Whatever line names an utterance and a label is a turn, even where its times or ratings
+    cannot be read: then these are NaN, and told.
+
+    Args:
+        path: the file, named by its dialogue
+
+    Returns:
+        the turns in the file's order, each id once; and what is wrong with the file
+
+    Raises:
+        CorpusError: there is no such file, it may not be read, or it has no turn
+    """
+    lines, irregularities = read_lines(path, contents="labels")
+    turns: dict[str, Turn] = {}
+    for number, line in enumerate(lines, start=1):
+        turn, problems = _parse_line(line, dialogue_id=path.stem)
+        if turn is not None and turn.utterance_id in turns:
+            first = turns[turn.utterance_id].emotion
+            problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} before")]
+        elif turn is not None:
+            turns[turn.utterance_id] = turn
+        utterance_id = _find_id(line) if problems else None
+        irregularities += [
+            irregularity_of(kind, path, f"line {number}: {detail}", utterance_id)
+            for kind, detail in problems
+        ]
+    if not turns:
+        raise CorpusError(
+            f"label file {path_in_corpus(path)!r}: found no turn of dialogue {path.stem!r} "
+            f"in {len(lines)} lines; expected lines like {_EXAMPLE!r}"
+        )
+    return list(turns.values()), irregularities
+
+
+Problems = list[tuple[IrregularityKind, str]]
+
+
+def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
+    match = None if line.startswith(_OTHER_LINES) else _TURN.search(line)
+    if match is None:
+        return None, _describe_other_line(line)
+    if match["dialogue"] != dialogue_id:
+        return None, [(IrregularityKind.TURN_OF_ANOTHER_DIALOGUE, f"found {match['id']}")]
+    try:
+        emotion = Emotion(match["emotion"])
+    except ValueError:
+        return None, [(IrregularityKind.UNKNOWN_EMOTION, f"found {match['emotion']!r}")]
+    problems: Problems = []
+    times = _TIMES.fullmatch(line, 0, match.start())
+    start, end = (float(times[1]), float(times[2])) if times else (math.nan, math.nan)
+    if times is None:
+        problems.append((IrregularityKind.UNREADABLE_TIMES, f"found {line[: match.start()].strip()!r}"))
+    elif start >= end:
+        problems.append((IrregularityKind.REVERSED_TIMES, f"from {start} s to {end} s"))
+    ratings = _RATINGS.fullmatch(match["rest"])
+    vad = (math.nan, math.nan, math.nan)
+    if ratings is None:
+        problems.append((IrregularityKind.UNREADABLE_RATINGS, f"found {match['rest'].strip()!r}"))
+    else:
+        vad = (float(ratings[1]), float(ratings[2]), float(ratings[3]))
+    second = UTTERANCE_PATTERN.search(match["rest"])
+    if second:
+        problems.append((IrregularityKind.UNREADABLE_LINE, f"{second[0]} stands on the line of {match['id']}"))
+    return Turn(match["id"], start, end, emotion, vad), problems
+
+
+def _describe_other_line(line: str) -> Problems:
+    if not line.strip() or line.startswith(_OTHER_LINES):
+        return []
+    unlabelled = _UNLABELLED_TURN.match(line)
+    if unlabelled:
+        return [(IrregularityKind.NOT_AN_UTTERANCE, f"found {unlabelled['id']}")]
+    return [(IrregularityKind.UNREADABLE_LINE, f"found {line.strip()[:40]!r}")]
+
+
+def _find_id(line: str) -> str | None:
+    match = UTTERANCE_PATTERN.search(line)
+    return match[0] if match else None
+
+
+_ID = re.compile(UTTERANCE_PATTERN.pattern + r"\b")
+
+# Only the first colon ends the id and its times: what was said may hold more of them.
+_REST = re.compile(r"\s*(?:\[[^\]]*\]\s*)?:(?P<text>.*)")
+
+
+def read_transcripts(path: Path) -> tuple[dict[str, str], list[Irregularity]]:
+    """Read what was said in one dialogue.
+
+    Tags such as ``[LAUGHTER]`` stay where they are.
+
+    Args:
+        path: the file, named by its dialogue
+
+    Returns:
+        the transcript of each utterance id, without space around it; and what is wrong with the file
+
+    Raises:
+        CorpusError: there is no such file, or it may not be read
+    """
+    lines, irregularities = read_lines(path, contents="transcripts")
+    transcripts: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name = _ID.match(line)
+        rest = _REST.fullmatch(line, name.end()) if name else None
+        problem: tuple[IrregularityKind, str] | None = None
+        if name is None:
+            problem = IrregularityKind.NOT_AN_UTTERANCE, f"begins with {line.split()[0][:30]!r}"
+        elif rest is None:
+            problem = IrregularityKind.UNREADABLE_LINE, "no colon after the id and its times"
+        elif name["dialogue"] != path.stem:
+            problem = IrregularityKind.TURN_OF_ANOTHER_DIALOGUE, f"found {name[0]}"
+        elif name[0] in transcripts:
+            problem = IrregularityKind.DUPLICATE_TRANSCRIPT, "its id stands on an earlier line"
+        else:
+            transcripts[name[0]] = rest["text"].strip()
+            if not transcripts[name[0]]:
+                problem = IrregularityKind.EMPTY_TRANSCRIPT, "nothing after the colon"
+        if problem is not None:
+            kind, detail = problem
+            utterance_id = name[0] if name else None
+            irregularities.append(irregularity_of(kind, path, f"line {number}: {detail}", utterance_id))
+    return transcripts, irregularities

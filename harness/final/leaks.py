@@ -1,0 +1,107 @@
+"""The best point of a search under splits that leak more or less, trained from equally many utterances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from harness.features.store import FeatureStore
+from harness.final.best_point import BestPoint
+from harness.final.follow_up import describe_follow_up, plan_training
+from harness.final.test_session import record_opening
+from harness.splits.parts import LeakParts, LeakSplit, Parts, draw_leak_parts, part_for_epochs
+from harness.splits.protocol import SESSIONS, search_sessions, select_recordings
+from harness.store.records import ExperimentKind
+from harness.store.store import ResultsStore
+from harness.training.recipe import Outcome, Watch, train_once, train_twice
+from harness.training.runner import PlannedExperiment
+
+
+@dataclass(frozen=True)
+class LeaksPlan:
+    """What `harness leaks` was asked for.
+
+    Attributes:
+        store: the features that the trial was trained on
+        num_seeds: draws of what is scored; each is trained with a seed of its own
+        opens_test: whether the test session is scored and, in part, trained on; whoever reads ``draws`` then
+            has recorded a ``TestOpening`` before
+    """
+
+    best: BestPoint
+    store: FeatureStore
+    num_seeds: int
+    opens_test: bool
+
+    @cached_property
+    def draws(self) -> dict[int, LeakParts]:
+        """What each seed, from 1, scores and trains on.
+
+        Raises:
+            FeatureError: the corpus is too small to be parted so
+        """
+        protocol = self.best.spec.protocol
+        searched = search_sessions(protocol)
+        sessions = SESSIONS if self.opens_test else searched
+        utterances = self.store.utterances(sessions)
+        names = select_recordings([utterance.utterance_id for utterance in utterances], protocol.recordings)
+        there = {utterance.name.session for utterance in utterances}
+        held = (protocol.test_session,) if self.opens_test else tuple(sorted(there & set(searched), reverse=True))
+        return {seed: draw_leak_parts(names, held, seed - 1) for seed in range(1, self.num_seeds + 1)}
+
+
+def record_leaks_opening(plan: LeaksPlan, results: ResultsStore, command: str) -> int:
+    """Record that the test session is about to be opened, and return the opening's id.
+
+    Args:
+        command: what the user typed
+    """
+    best = plan.best
+    seeds = range(1, plan.num_seeds + 1)
+    return record_opening(results, command, best.spec.protocol.name, best.experiment.corpus_hash, seeds)
+
+
+def plan_experiments(plan: LeaksPlan) -> list[PlannedExperiment]:
+    """Return one experiment for each split, the most leaking one first."""
+    return [_plan_one(plan, split) for split in LeakSplit]
+
+
+def _plan_one(plan: LeaksPlan, split: LeakSplit) -> PlannedExperiment:
+    def train_seed(seed: int, watch: Watch) -> Outcome:
+        return _train(plan, split, seed, watch)
+
+    title = f"{split.value} split" + (" (test session opened)" if plan.opens_test else "")
+    decides = {"split": split.value, "opens_test": plan.opens_test}
+    record = describe_follow_up(plan.best, ExperimentKind.LEAKS, f"leaks: {title}", plan.num_seeds, decides)
+    settings = {**json.loads(record.settings), "draws": _describe_draws(plan)}
+    return PlannedExperiment(
+        title=title,
+        record=replace(record, settings=json.dumps(settings, sort_keys=True)),
+        point=plan.best.trial.hyperparameters,
+        seeds={seed: seed for seed in plan.draws},
+        train=train_seed,
+    )
+
+
+def _describe_draws(plan: LeaksPlan) -> Mapping[str, Any]:
+    return {
+        str(seed): {
+            "speaker": parts.speaker,
+            "scripts": parts.scripts,
+            "num_train": parts.num_train,
+            "num_scored": len(parts.scored),
+        }
+        for seed, parts in plan.draws.items()
+    }
+
+
+def _train(plan: LeaksPlan, split: LeakSplit, seed: int, watch: Watch) -> Outcome:
+    """Score one draw: on validation as a search does, or in the test session as a final training does."""
+    training, parts = plan_training(plan.best, seed, watch), plan.draws[seed]
+    if not plan.opens_test:
+        return train_once(training, plan.store, Parts(tuple(sorted(parts.train[split])), parts.scored, ()))
+    train, validation = part_for_epochs(parts.train[split])
+    return train_twice(training, plan.store, Parts(train, validation, parts.scored), tells_maximum=False)

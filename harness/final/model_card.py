@@ -1,0 +1,245 @@
+"""The model card: what a saved model is and what it scored, for people who did not train it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.files import write_then_rename
+from harness.final.saved_model import ModelRecord, name_in_results
+from harness.report.findings import Replication, read_replication
+from harness.report.follow_ups import describe_replication
+from harness.report.statements import (
+    Statement,
+    describe_published,
+    describe_speakers,
+    describe_split,
+    percent,
+    plural,
+)
+from harness.report.tables import Table
+from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
+from harness.scoring.assessment import ScoredOpening, read_scored_opening
+from harness.splits.protocol import EpochChoice
+from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.store.store import ResultsStore
+from harness.wording import SYNTHETIC_SENTENCE
+
+FITTED_ON_TEST_SENTENCE = "The vocabulary knows the words of the test session, as the published code's does."
+
+LIMITS_OF_SYNTHETIC = """\
+For trying the package out, and nothing else. The corpus is made of tones, invented words and invented motion, in
+which this package planted what tells the four classes apart: nobody spoke, and nobody felt anything. The model knows
+nothing of people's voices, words or movements; what it scores says only that the code learns what was planted. Not
+for decisions about people."""
+
+LIMITS = """\
+For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
+scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
+The test set has the two speakers of one session. Expect other voices, languages, microphones and real feelings to
+score lower. Not for decisions about people."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the results folder knows of a model beside its own record.
+
+    Attributes:
+        trial_score: validation accuracy of the trial whose point it is, from 0 to 1; None where unknown
+        num_finished: trials that it was the best of
+        openings: every opening of the test session of this corpus, oldest first, by whatever command
+        model: folder of the model, from the results folder, by which its scores are known
+        scored: the latest opening that scored this very model, taken apart; None before there is one
+        replication: new seeds of the search's best trial, where that is this model's; None without any
+    """
+
+    trial_score: float | None
+    num_finished: int
+    openings: tuple[TestOpeningRow, ...]
+    model: str
+    scored: ScoredOpening | None
+    replication: Replication | None
+
+
+def write_model_card(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
+    """Write ``MODEL_CARD.md`` beside the models, with every opening of the test session so far."""
+    with write_then_rename(model_dir / "MODEL_CARD.md") as stream:
+        stream.write(describe_card(record, read_card_facts(model_dir, record, results)).encode("utf-8"))
+
+
+def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore) -> CardFacts:
+    """Read what the results folder knows of the model in ``model_dir``."""
+    model = name_in_results(model_dir)
+    finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
+    scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
+    openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
+    replication = read_replication(results, results.experiment(record.eid))
+    is_of_this = replication is not None and replication.best.trial_index == record.trial_index
+    return CardFacts(
+        trial_score=scores[0] if scores else None,
+        num_finished=len(finished),
+        openings=tuple(openings),
+        model=model,
+        scored=read_scored_opening(results, record.eid, model),
+        replication=replication if is_of_this else None,
+    )
+
+
+def describe_card(record: ModelRecord, facts: CardFacts) -> str:
+    """Return the card as Markdown."""
+    choices = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    parts = [
+        f"# {record.system}: an emotion classifier for acted, dyadic speech",
+        f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
+        record.variant or "",
+        _describe_training(record),
+        FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else "",
+        _describe_interface(record),
+        "## Who chose what",
+        _list_statements(_describe_choices(record, facts)),
+        "## Hyperparameters",
+        write_markdown(Table("", ("name", "value"), choices)),
+        "## Test session",
+        _describe_openings(record, facts.openings),
+        *_describe_scores(record, facts),
+        "## Use and limits",
+        LIMITS_OF_SYNTHETIC if record.is_synthetic else LIMITS,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _describe_training(record: ModelRecord) -> str:
+    seeds = ", ".join(str(seed) for seed in record.seeds)
+    return (
+        f"Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation\n"
+        f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, the number "
+        f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
+        "`harness predict` averages their probabilities."
+    )
+
+
+def _describe_interface(record: ModelRecord) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return (
+        f"- **Input:** {', '.join(record.modalities)}\n"
+        f"- **Output:** probabilities of {', '.join(record.classes)}, in this order\n"
+        f"- **Protocol:** `{record.protocol.name}` ({record.protocol.protocol_hash})\n"
+        f"- **Corpus:** content hash `{record.corpus_hash}`\n"
+        f"- **Made:** {record.created_at}, {versions}"
+    )
+
+
+def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
+    protocol = record.protocol.to_json()
+    session = f"Session {record.protocol.test_session} is the test set, and the search did not open it."
+    statements = [
+        Statement("Split", " ".join([*describe_split(protocol), session])),
+        *describe_speakers(protocol),
+    ]
+    if facts.trial_score is not None:
+        text = (
+            f"The point was the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
+            f"{percent(facts.trial_score)}."
+        )
+        if facts.num_finished > 1:
+            text += " The best of several is the luckiest of them too: this figure is optimistic."
+        statements.append(Statement("Hyperparameters", text))
+    if facts.replication is not None:
+        statements.append(describe_replication(facts.replication))
+    statements.append(
+        Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')}, in that trial.")
+    )
+    if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
+        text = (
+            "This protocol also reports the best epoch on the test set, as the published code does: such a score is "
+            "optimistic, and is labelled so."
+        )
+        statements.append(Statement("Test maximum", text, is_warning=True))
+    return statements
+
+
+def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
+    session = f"Session {record.protocol.test_session}"
+    if not openings:
+        return f"{session} of this corpus has not been opened from this results folder."
+    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
+    sentence = f"The test set of this corpus has been opened {times} from this results folder:"
+    return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
+
+
+def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
+    if facts.scored is None:
+        return [_describe_missing_scores(record, facts.openings)] if facts.openings else []
+    parts = [
+        "### What it scored",
+        _list_statements(describe_scores(facts.scored)),
+        write_markdown(_tabulate_seeds(record, facts)),
+    ]
+    tables = [table for table in tabulate_opening(facts.scored) if table.rows]
+    parts += [f"#### {table.title}\n\n{write_markdown(table)}" for table in tables]
+    if not record.is_synthetic:
+        published = describe_published()
+        parts += [f"### {published.heading}", published.text]
+    return parts
+
+
+def _describe_missing_scores(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
+    text = "No score of these models is on record."
+    is_unnamed = any(
+        score.model is None and score.kind is ScoreKind.VALIDATION_CHOSEN and score.seed in record.seeds
+        for opening in openings
+        for score in opening.scores
+        if opening.eid == record.eid
+    )
+    if is_unnamed:
+        text += (
+            " Older scores of these seeds are, which do not say whose they are: of these models or of others of the "
+            "same point. `harness report` shows them."
+        )
+    return text
+
+
+def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
+    rows = [
+        (
+            str(opening.opening_id),
+            str(score.seed),
+            str(score.kind),
+            str(score.epoch),
+            f"{100 * score.weighted_accuracy:.2f}",
+            f"{100 * score.unweighted_accuracy:.2f}",
+            f"{100 * score.macro_f1:.2f}",
+        )
+        for opening in facts.openings
+        for score in opening.scores
+        if opening.eid == record.eid and score.model == facts.model
+    ]
+    corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
+    columns = ("opening", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
+    note = f"Every score of these seeds on Session {record.protocol.test_session} of {corpus}, in per cent."
+    return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)
+
+
+def _list_statements(statements: Sequence[Statement]) -> str:
+    return "\n".join(f"- **{statement.heading}:** {statement.text}" for statement in statements)
+
+
+def write_markdown(table: Table) -> str:
+    """Write a table as Markdown, its note below it.
+
+    Example:
+        >>> print(write_markdown(Table("", ("a", "b"), (("x|y", "1"),), frozenset({"b"}), "Of two.")))
+        | a | b |
+        |---|---:|
+        | x\\|y | 1 |
+        <BLANKLINE>
+        Of two.
+    """
+    marks = ["---:" if column in table.numbers else "---" for column in table.columns]
+    lines = [_write_row(table.columns), f"|{'|'.join(marks)}|", *map(_write_row, table.rows)]
+    return "\n".join(lines) + (f"\n\n{table.note}" if table.note else "")
+
+
+def _write_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,0 +1,201 @@
+"""A final model on disk: one folder, one Keras file and what was fitted with it for each seed.
+
+    model.json              what it is; written last, so that a folder with it is whole
+    MODEL_CARD.md           the same for people
+    seed-1234/model.keras   the network, without its optimiser
+    seed-1234/fitted/       tokenizer, word vectors and scaling: JSON and .npy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from harness.codec import check_types
+from harness.corpus.utterances import CLASSES
+from harness.errors import ModelError, one_line, unknown_name
+from harness.features.fitted import FittedFeatures
+from harness.features.manifest import MODALITIES
+from harness.features.speech import SpeechSettings
+from harness.files import make_then_rename, read_json, write_json
+from harness.models.decoder import AttentionDecoder
+from harness.models.layers import (
+    AttentionPooling,
+    Columns,
+    DropoutRelu,
+    FlattenedDense,
+    LengthMask,
+    MaskedSteps,
+    WordMask,
+)
+from harness.models.recurrence import CompiledLSTM
+from harness.models.text import EachRow, SharedPadding
+from harness.splits.protocol import Protocol, protocol_from_json
+
+FORMAT_VERSION = 1
+
+#: What a saved network may consist of besides Keras's own layers.
+OWN_LAYERS = (
+    AttentionDecoder,
+    AttentionPooling,
+    Columns,
+    CompiledLSTM,
+    DropoutRelu,
+    EachRow,
+    FlattenedDense,
+    LengthMask,
+    MaskedSteps,
+    SharedPadding,
+    WordMask,
+)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What ``model.json`` says.
+
+    Attributes:
+        hyperparameters: the complete point, defaults included
+        num_epochs: epochs that each seed was trained for, as validation chose them
+        seeds: one saved network each
+        speech_settings: how frames were extracted; None for a system without speech
+        num_train_utterances: train and validation together
+        is_fitted_on_test: whether the vocabulary knows the test session's words, as the published code's does
+        variant: a sentence on how it came from other models; None for one trained from its beginning
+    """
+
+    system: str
+    hyperparameters: Mapping[str, Any]
+    protocol: Protocol
+    modalities: tuple[str, ...]
+    classes: tuple[str, ...]
+    num_epochs: int
+    seeds: tuple[int, ...]
+    speech_settings: Mapping[str, Any] | None
+    corpus_hash: str
+    is_synthetic: bool
+    num_train_utterances: int
+    is_fitted_on_test: bool
+    variant: str | None
+    eid: int
+    trial_index: int
+    versions: Mapping[str, str]
+    created_at: str
+
+    def write(self, model_dir: Path) -> None:
+        """Write ``model.json`` into ``model_dir``, whole or not at all."""
+        value = {**asdict(self), "protocol": self.protocol.to_json(), "format_version": FORMAT_VERSION}
+        write_json(model_dir / "model.json", value)
+
+    @classmethod
+    def read(cls, model_dir: Path) -> ModelRecord:
+        """Read ``model.json``.
+
+        Raises:
+            ModelError: the folder holds no whole model, or one of another format
+        """
+        path = model_dir / "model.json"
+        try:
+            value = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ModelError(
+                f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)})") from None
+        if not isinstance(value, dict):
+            raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
+        version = value.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise ModelError(
+                f"model file {str(path)!r}: format version {version!r}; expected {FORMAT_VERSION}; "
+                "train it again with `harness retrain-best`"
+            )
+        try:
+            record = cls(
+                **{
+                    **value,
+                    "protocol": protocol_from_json(value["protocol"]),
+                    "modalities": tuple(value["modalities"]),
+                    "classes": tuple(value["classes"]),
+                    "seeds": tuple(value["seeds"]),
+                }
+            )
+            check_types(record)
+            record._check_names()
+            return record
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
+
+    def _check_names(self) -> None:
+        if self.classes != CLASSES:
+            raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once, from 0 on")
+        for modality in self.modalities:
+            if modality not in MODALITIES:
+                raise unknown_name("modality", modality, MODALITIES)
+        if self.speech_settings is not None:
+            SpeechSettings.from_json(self.speech_settings)
+
+
+def name_in_results(model_dir: Path) -> str:
+    """Return a model's folder from the results folder, as the scores on the test set name it.
+
+    Example:
+        >>> name_in_results(Path("results/models/experiment-1-trial-4-0a1b2c3d"))
+        'models/experiment-1-trial-4-0a1b2c3d'
+    """
+    return f"{model_dir.parent.name}/{model_dir.name}"
+
+
+def seed_dir(model_dir: Path, seed: int) -> Path:
+    """Return the folder of one seed."""
+    return model_dir / f"seed-{seed}"
+
+
+def save_seed(model_dir: Path, seed: int, model: keras.Model, fitted: FittedFeatures) -> None:
+    """Save one seed's network and what was fitted with it; the network appears whole, and last."""
+    folder = seed_dir(model_dir, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted.save(folder / "fitted")
+    with make_then_rename(folder / "model.keras", ".keras") as partial:
+        model.save(partial, include_optimizer=False)
+
+
+def has_seed(model_dir: Path, seed: int) -> bool:
+    """Whether one seed has been trained and saved."""
+    return (seed_dir(model_dir, seed) / "model.keras").is_file()
+
+
+def saved_seeds(model_dir: Path, first: Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds that are saved whole: those of ``first`` in their order, then any others."""
+    found = [int(path.parent.name.removeprefix("seed-")) for path in model_dir.glob("seed-*/model.keras")]
+    return tuple([seed for seed in first if seed in found] + sorted(set(found) - set(first)))
+
+
+def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:
+    """Load one seed, in Keras's safe mode: no code of the file's own is run.
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    path = seed_dir(model_dir, seed) / "model.keras"
+    if not path.is_file():
+        raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
+    try:
+        model = keras.saving.load_model(
+            path,
+            custom_objects={f"harness>{layer.__name__}": layer for layer in OWN_LAYERS},
+            compile=False,
+            safe_mode=True,
+        )
+    # What Keras, zipfile and HDF5 raise for a damaged file is no closed list.
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
+    return model, FittedFeatures.load(path.parent / "fitted")

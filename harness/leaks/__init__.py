@@ -1,1 +1,0 @@
-"""What the parts of a split share, and how many points that buys."""

@@ -1,0 +1,210 @@
+"""What a reader must know before believing a number, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.report.findings import Findings
+from harness.scoring.statistics import wilson_interval
+from harness.splits.protocol import EpochChoice, Recordings, SplitRule, Vocabulary
+from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.wording import SYNTHETIC_SENTENCE
+
+CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
+
+#: Source: the paper, Table 5, and the logs that its authors published with their code.
+_PUBLISHED_RIGHT, _PUBLISHED_TEST_UTTERANCES = 780, 1098
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence or two under a heading of a few words.
+
+    Attributes:
+        is_warning: whether it takes something away from the numbers beside it
+    """
+
+    heading: str
+    text: str
+    is_warning: bool = False
+
+
+def percent(share: float) -> str:
+    """Write a share as per cent.
+
+    Example:
+        >>> percent(0.7104)
+        '71.0 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> plural(1, "trial"), plural(2, "trial")
+        ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def describe_progress(findings: Findings) -> str:
+    """Say how far the search is."""
+    experiment = findings.experiment
+    counts = [f"{findings.count(TrialStatus.FINISHED)} of {plural(experiment.num_samples, 'trial')} finished"]
+    running = findings.count(TrialStatus.RUNNING)
+    failed = len(findings.trials) - findings.count(TrialStatus.FINISHED) - running
+    if running:
+        counts.append(f"{running} running" if findings.is_running else f"{running} left behind unfinished")
+    if failed:
+        counts.append(f"{failed} failed")
+    state = "the search is still running" if findings.is_running else f"the search {experiment.status}"
+    if experiment.status == "interrupted":
+        state = "the search was interrupted"
+    return f"{', '.join(counts)}; {state}."
+
+
+def describe_search(findings: Findings) -> list[Statement]:
+    """Say what the validation scores are scores of, and what they share with training."""
+    experiment, protocol = findings.experiment, findings.protocol
+    statements = []
+    if experiment.is_synthetic:
+        statements.append(Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True))
+    if experiment.shortened:
+        statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
+    if experiment.protocol_name:
+        name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
+        sealed = (
+            f"Session {protocol.get('test_session', 5)} is the test set, and the search does not open it."
+        )
+        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), sealed])))
+    else:
+        text = "The search is a script of its own: what it trains and scores on is not known here."
+        statements.append(Statement("Protocol", text, is_warning=True))
+    statements += describe_speakers(protocol)
+    statements.append(_describe_epoch_choice(findings))
+    if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
+        text = "The vocabulary is fitted on what is scored too, as the published code does."
+        statements.append(Statement("Vocabulary", text, is_warning=True))
+    baseline = findings.baseline
+    if baseline is not None:
+        name = CLASS_NAMES.get(baseline.emotion, str(baseline.emotion))
+        statements.append(
+            Statement(
+                "Baseline",
+                f"Always answering '{name}', the largest class of the validation utterances, scores "
+                f"{percent(baseline.share)} ({baseline.num_utterances} of {len(findings.predictions)}).",
+            )
+        )
+    return statements
+
+
+def describe_split(protocol: dict[str, object]) -> list[str]:
+    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it."""
+    sentences = []
+    if protocol.get("recordings") == Recordings.IMPROVISED:
+        sentences.append("Only improvised dialogues are used.")
+    if protocol.get("recordings") == Recordings.SCRIPTED:
+        sentences.append("Only scripted dialogues are used.")
+    if protocol.get("split_rule") == SplitRule.LAST_SESSION:
+        sentences.append("The last session before the test session validates, and those before it train.")
+    if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
+        sentences.append(
+            "Of the other sessions' utterances, sorted by id, the first 78 % train and the last 22 % "
+            "validate (3000 and 838 of the complete corpus)."
+        )
+    return sentences
+
+
+def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
+    """Say whether training and validation share speakers; ``protocol`` as JSON has it."""
+    if protocol.get("split_rule") == SplitRule.LAST_SESSION:
+        return [Statement("Speakers", "No speaker of the validation utterances is heard in training.")]
+    if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
+        text = (
+            "Training and validation share speakers: the cut falls inside a session, and even inside a "
+            "dialogue. Validation accuracy therefore promises more than new speakers will give."
+        )
+        return [Statement("Speakers", text, is_warning=True)]
+    return []
+
+
+def _describe_epoch_choice(findings: Findings) -> Statement:
+    if not findings.scores_are_accuracies:
+        return Statement("Who chose the epoch", "Each trial's score is what its script says it is.")
+    num_finished = findings.count(TrialStatus.FINISHED)
+    text = (
+        "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
+        "validation accuracy."
+    )
+    if num_finished > 1:
+        text += (
+            f" The best score of {num_finished} trials is the luckiest of them too: expect the same point, "
+            "trained again with another seed, to score lower."
+        )
+    if findings.protocol.get("epoch_choice") == EpochChoice.TEST_MAXIMUM:
+        text += (
+            " In a final training, this protocol takes the best epoch on the test set, as the published code "
+            "does: such a score is optimistic, and is labelled so."
+        )
+        return Statement("Who chose the epoch", text, is_warning=True)
+    return Statement("Who chose the epoch", text)
+
+
+def describe_openings(findings: Findings) -> list[Statement]:
+    """Say how often the test set has been opened, when and by what, over all experiments of the folder."""
+    openings = findings.openings
+    if not openings:
+        text = "The test set has never been opened from this results folder."
+        return [Statement("Test set", text)]
+    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
+    text = f"The test set has been opened {times} from this results folder; every opening stays listed here."
+    statements = [Statement("Test set", text, is_warning=len(openings) > 1)]
+    statements += [
+        Statement(f"Opening {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
+        for opening in openings
+    ]
+    if any(opening.is_synthetic for opening in openings):
+        statements.append(Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True))
+    if any(score.kind is ScoreKind.TEST_MAXIMUM for opening in openings for score in opening.scores):
+        text = (
+            "A 'maximum over test epochs' was chosen by looking at the test set: it shows what the published "
+            "code reports, not what the model scores on new speakers."
+        )
+        statements.append(Statement("Optimistic scores", text, is_warning=True))
+    return statements
+
+
+def _describe_opening(opening: TestOpeningRow) -> str:
+    when = opening.opened_at[:19].replace("T", " ")
+    text = (
+        f"{when} UTC, by {opening.user} on {opening.host} with `{opening.command}`, protocol "
+        f"'{opening.protocol}', {plural(len(opening.seeds), 'seed')}"
+    )
+    text += f" (experiment {opening.eid})." if opening.eid is not None else "."
+    if opening.completed_at is None:
+        text += (
+            f" It ended before every seed was scored ({len({score.seed for score in opening.scores})} of "
+            f"{len(opening.seeds)}); it counts all the same."
+        )
+    return text
+
+
+def describe_published() -> Statement:
+    """Take the paper's number apart, so that nobody sets an honest one against it unlabelled.
+
+    Source:
+        The authors' published logs: 780 of 1098 at the best of 30 test epochs; those two runs end at 67.3
+        and 70.0 %.
+    """
+    low, high = wilson_interval(_PUBLISHED_RIGHT, _PUBLISHED_TEST_UTTERANCES)
+    return Statement(
+        "The published 71.04 %",
+        f"The paper's {100 * _PUBLISHED_RIGHT / _PUBLISHED_TEST_UTTERANCES:.2f} % is {_PUBLISHED_RIGHT} of "
+        f"{_PUBLISHED_TEST_UTTERANCES} test utterances at the best of thirty epochs, the test set itself "
+        f"having chosen the epoch (95 % Wilson interval {100 * low:.1f} to {100 * high:.1f} %). The two runs "
+        "behind it end at 67.3 % and 70.0 %. A score whose epoch validation chose is not to be set against "
+        "it without saying so.",
+        is_warning=True,
+    )

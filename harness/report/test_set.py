@@ -1,0 +1,431 @@
+"""What the latest opening of the test set tells of the experiment's model, part by part, as tables.
+
+Scores on the test set, each beside who chose its epoch and how sure it is.
+
+What must be known before the scores on the test set are believed, in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.corpus.utterances import CLASSES
+from harness.report.findings import Findings, find_baseline
+from harness.report.statements import CLASS_NAMES, Statement, percent, plural
+from harness.report.tables import (
+    TOO_NARROW,
+    UNDEFINED,
+    Table,
+    write_interval,
+    write_p_value,
+    write_share,
+    write_spread,
+)
+from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
+from harness.scoring.breakdown import Division, Group
+from harness.scoring.calibration import NUM_BINS, Calibration
+from harness.scoring.statistics import MIN_DIALOGUES, Interval, mean_and_spread
+from harness.store.records import ScoreKind, TestOpeningRow, TestScores
+from harness.wording import SYNTHETIC_SENTENCE
+
+#: Stands for a mean that an infinite value makes infinite.
+INFINITE = "infinite"
+
+
+def tabulate_test_session(findings: Findings) -> list[Table]:
+    """Take the scores of the opening apart that speaks for the experiment's model; no table before there is one."""
+    return [] if findings.scored_opening is None else tabulate_opening(findings.scored_opening)
+
+
+def tabulate_opening(scored: ScoredOpening) -> list[Table]:
+    """Take one opening's scores apart: each table says in its note whose numbers it holds."""
+    label, assessment = name_opening(scored), scored.assessment
+    return [
+        _tabulate_scores(assessment, label),
+        _tabulate_classes(assessment, label),
+        _tabulate_groups(assessment, label),
+        _tabulate_confusion(assessment, label),
+        _tabulate_comparisons(assessment, label),
+        _tabulate_calibration(assessment, label),
+        _tabulate_reliability(assessment, label),
+    ]
+
+
+def name_opening(scored: ScoredOpening) -> str:
+    """Say in one sentence whose numbers these are.
+
+    Without it no row of them may stand.
+    """
+    opening, assessment = scored.opening, scored.assessment
+    corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {opening.corpus_hash[:8]}"
+    return (
+        f"Opening {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
+        f"{plural(assessment.num_seeds, 'seed')}, {corpus}."
+    )
+
+
+def _explain(label: str, *sentences: str, intervals: Sequence[Interval] = ()) -> str:
+    too_narrow = [TOO_NARROW] if any(interval.is_too_narrow for interval in intervals) else []
+    return " ".join([label, *sentences, *too_narrow])
+
+
+def _tabulate_scores(assessment: Assessment, label: str) -> Table:
+    rows = []
+    for score in assessment.scores:
+        row = (
+            score.name,
+            write_share(score.spread.mean),
+            write_share(score.spread.deviation),
+            f"{write_share(min(score.values))} to {write_share(max(score.values))}",
+            write_interval(score.interval),
+            write_share(score.averaged),
+        )
+        rows.append(row)
+    columns = ("score, %", "mean", "deviation", "lowest to highest seed", "95 % interval", "seeds averaged")
+    note = _explain(
+        label,
+        "Mean and sample standard deviation over the seeds; the interval is of the mean, by bootstrap over "
+        f"{assessment.drawn}.",
+        "Seeds averaged: one answer from the mean of their probabilities, as `harness predict` gives it.",
+        intervals=[score.interval for score in assessment.scores],
+    )
+    return Table("Test set: scores", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _tabulate_classes(assessment: Assessment, label: str) -> Table:
+    seeds = assessment.num_seeds
+    rows = [
+        (
+            CLASS_NAMES[found.emotion],
+            str(found.num_utterances),
+            write_spread(found.precision, seeds),
+            write_spread(found.recall, seeds),
+            write_interval(found.recall_interval),
+            write_spread(found.f1, seeds),
+        )
+        for found in assessment.classes
+    ]
+    columns = ("class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %")
+    note = _explain(
+        label,
+        "The interval is of the recall.",
+        f"{UNDEFINED} where the class is never predicted, or does not occur.",
+        intervals=[found.recall_interval for found in assessment.classes],
+    )
+    return Table("Test set: by class", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _tabulate_groups(assessment: Assessment, label: str) -> Table:
+    seeds = assessment.num_seeds
+    rows = [
+        (
+            _name_group(score.group),
+            str(score.num_utterances),
+            write_spread(score.weighted_accuracy, seeds),
+            write_interval(interval),
+            write_spread(score.unweighted_accuracy, seeds),
+        )
+        for score, interval in assessment.groups
+    ]
+    columns = ("group", "utterances", "weighted, %", "95 % interval", "unweighted, %")
+    sentences = [
+        "Weighted and unweighted accuracy; the interval is of the weighted one. Transcripts are compared word for "
+        "word with those of training and validation."
+    ]
+    if assessment.num_without_words is None:
+        sentences.append("This opening did not record which transcripts training had seen.")
+    elif assessment.num_without_words:
+        sentences.append(
+            f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
+        )
+    note = _explain(label, *sentences, intervals=[interval for _, interval in assessment.groups])
+    return Table("Test set: by group", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _name_group(group: Group) -> str:
+    return f"speaker {group.name}" if group.division is Division.SPEAKER else group.name
+
+
+def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
+    rows = []
+    for emotion, counts in zip(CLASSES, assessment.confusion, strict=True):
+        total = counts.sum()
+        shares = [f" ({percent(count / total)})" if total else "" for count in counts]
+        cells = [f"{count:.1f}{share}" for count, share in zip(counts, shares, strict=True)]
+        rows.append((CLASS_NAMES[emotion], *cells))
+    columns = ("raters said", *(CLASS_NAMES[emotion] for emotion in CLASSES))
+    note = _explain(label, "Utterances, mean over the seeds, and their share of the row; columns: the model said.")
+    return Table("Test set: confusion", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
+    rows = []
+    for found in assessment.comparisons:
+        row = (
+            name_baseline(found.kind),
+            write_spread(found.weighted_accuracy, found.weighted_accuracy.num_values),
+            f"{100 * found.paired.difference:+.1f}",
+            _write_difference(found.paired.interval),
+            percent(found.paired.share_above),
+            f"{found.mcnemar.num_first_only} : {found.mcnemar.num_second_only}",
+            write_p_value(found.mcnemar.p_value),
+        )
+        rows.append(row)
+    columns = (
+        "baseline",
+        "weighted, %",
+        "model better by",
+        "95 % interval",
+        "above 0",
+        "alone right",
+        "McNemar p",
+    )
+    note = _explain(
+        label,
+        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same opening.",
+        "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
+        f"{assessment.drawn} and the share of its draws above 0.",
+        "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
+        "probabilities. McNemar's test on them is the exact binomial one, two-sided; it takes utterances for "
+        "independent, which those of a dialogue are not, so its p is too small. Not corrected for several comparisons.",
+        intervals=[found.paired.interval for found in assessment.comparisons],
+    )
+    return Table("Test set: against baselines", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _write_difference(interval: Interval) -> str:
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{low:+.1f} to {high:+.1f}" + ("*" if interval.is_too_narrow else "")
+
+
+def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
+    rows = []
+    of_seeds = assessment.seed_calibrations
+    if len(of_seeds) > 1:
+        rows.append(_calibration_row(f"one seed, mean of {len(of_seeds)}", of_seeds))
+    for found in assessment.calibrations:
+        name = found.name if len(of_seeds) == 1 or found.kind.is_baseline else f"{found.name}, seeds averaged"
+        rows.append(_calibration_row(name, [found.calibration]))
+    columns = ("probabilities of", "calibration error, %", "Brier score", "negative log likelihood")
+    sentences = [
+        f"Expected calibration error over {NUM_BINS} bins of equal width (Guo et al. 2017); Brier score as a sum over "
+        "the classes, from 0 to 2; mean negative log likelihood in nats. Lower is better in all three."
+    ]
+    if len(of_seeds) > 1 and (impossible_seeds := sum(found.num_impossible > 0 for found in of_seeds)):
+        count = plural(sum(found.num_impossible for found in of_seeds), "answer")
+        sentences.append(
+            f"Infinite: {impossible_seeds} of {len(of_seeds)} single seeds gave the probability 0 to what was true, in "
+            f"{count}."
+        )
+    impossible = [found for found in assessment.calibrations if found.calibration.num_impossible]
+    for found in impossible:
+        count = plural(found.calibration.num_impossible, "utterance")
+        sentences.append(f"Infinite: {found.name} gave the probability 0 to what was true of {count}.")
+    return Table("Test set: calibration", columns, tuple(rows), frozenset(columns[1:]), _explain(label, *sentences))
+
+
+def _calibration_row(name: str, calibrations: Sequence[Calibration]) -> tuple[str, ...]:
+    def mean_of(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    error = mean_of([found.expected_calibration_error for found in calibrations])
+    brier = mean_of([found.brier_score for found in calibrations])
+    likelihood = mean_of([found.mean_negative_log_likelihood for found in calibrations])
+    return name, write_share(error), f"{brier:.3f}", INFINITE if math.isinf(likelihood) else f"{likelihood:.3f}"
+
+
+def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
+    rows = [
+        (
+            f"{100 * found.low:.0f} to {100 * found.high:.0f}",
+            str(found.num_utterances),
+            write_share(found.mean_confidence),
+            write_share(found.accuracy),
+        )
+        for found in assessment.calibrations[0].calibration.bins
+        if found.num_utterances
+    ]
+    columns = ("confidence, %", "utterances", "mean confidence, %", "right, %")
+    which = "The confidence is the largest probability of an answer"
+    which += ", the seeds' probabilities averaged." if assessment.num_seeds > 1 else "."
+    note = _explain(label, which, "Bins without an utterance are left out.")
+    return Table("Test set: reliability", columns, tuple(rows), frozenset(columns), note)
+
+
+def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
+    """List openings of the test set: when, by what, of which corpus, and whether everything was scored."""
+    rows = [
+        (
+            str(opening.opening_id),
+            opening.opened_at[:19].replace("T", " "),
+            opening.command,
+            opening.protocol,
+            _name_corpus(opening),
+            "several" if opening.eid is None else str(opening.eid),
+            str(len(opening.seeds)),
+            "" if opening.completed_at is not None else "ended before every seed was scored; counts all the same",
+        )
+        for opening in openings
+    ]
+    columns = ("opening", "when (UTC)", "by", "protocol", "corpus", "experiment", "seeds", "remark")
+    numbers = frozenset({"opening", "seeds"})
+    return Table("Every opening of the test session", columns, tuple(rows), numbers, wide=frozenset({"by", "remark"}))
+
+
+def _name_corpus(opening: TestOpeningRow) -> str:
+    return "synthetic" if opening.is_synthetic else opening.corpus_hash[:8]
+
+
+def tabulate_test_scores(findings: Findings) -> Table:
+    """List the mean scores of every opening of the test set that was scored, over all experiments."""
+    rows = []
+    notes = []
+    for opening in findings.openings:
+        for kind in ScoreKind:
+            scores = [score for score in opening.scores if score.kind is kind]
+            if scores:
+                rows.append(_test_row(findings, opening, kind, scores))
+        constant = _describe_constant_answer(findings, opening)
+        if constant:
+            notes.append(constant)
+    if any("*" in cell for row in rows for cell in row):
+        notes.append(TOO_NARROW)
+    columns = (
+        "opening",
+        "corpus",
+        "epoch chosen by",
+        "seeds",
+        "weighted accuracy, %",
+        "unweighted accuracy, %",
+        "macro F1, %",
+    )
+    method = (
+        "Mean and sample standard deviation over seeds; in brackets a 95 % bootstrap interval over dialogues."
+    )
+    note = " ".join([method, *notes])
+    return Table("Scores on the test set", columns, tuple(rows), frozenset({"opening", "seeds"}), note=note)
+
+
+def _test_row(
+    findings: Findings, opening: TestOpeningRow, kind: ScoreKind, scores: Sequence[TestScores]
+) -> tuple[str, ...]:
+    chosen_by = {
+        ScoreKind.VALIDATION_CHOSEN: "validation",
+        ScoreKind.TEST_MAXIMUM: "test set, optimistic",
+        ScoreKind.FUSION_RETRAINED: "validation; without a modality, fusion layers retrained",
+        ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
+        ScoreKind.ZEROED: "validation; zeros in place of a modality",
+        ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
+        **{baseline: f"nobody; {baseline}" for baseline in ScoreKind if baseline.is_baseline},
+    }
+    intervals = findings.test_intervals.get((opening.opening_id, kind), (None, None, None))
+    return (
+        str(opening.opening_id),
+        _name_corpus(opening),
+        chosen_by[kind],
+        str(len(scores)),
+        _write_spread([score.weighted_accuracy for score in scores], intervals[0]),
+        _write_spread([score.unweighted_accuracy for score in scores], intervals[1]),
+        _write_spread([score.macro_f1 for score in scores], intervals[2]),
+    )
+
+
+def _write_spread(shares: Sequence[float], interval: Interval | None) -> str:
+    text = write_spread(mean_and_spread(shares), len(shares))
+    return text if interval is None else f"{text} [{write_interval(interval)}]"
+
+
+def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> str:
+    """Say what the constant answer scores, where no row does: the majority baseline is fitted before it is scored."""
+    if any(score.kind is ScoreKind.BASELINE_MAJORITY for score in opening.scores):
+        return ""
+    for kind in ScoreKind:
+        for predictions in findings.test_predictions.get((opening.opening_id, kind), []):
+            baseline = find_baseline(predictions)
+            if baseline is not None:
+                name = CLASS_NAMES[baseline.emotion]
+                return (
+                    f"Always answering '{name}', the largest class of what opening {opening.opening_id} scored, scores "
+                    f"{percent(baseline.share)}."
+                )
+    return ""
+
+
+def describe_test_session(findings: Findings) -> list[Statement]:
+    """Say what the opening scored that speaks for the experiment's model; nothing before there is one."""
+    return [] if findings.scored_opening is None else describe_scores(findings.scored_opening)
+
+
+def describe_scores(scored: ScoredOpening) -> list[Statement]:
+    """Say what one opening scored, how its numbers came about, and what they leave out."""
+    assessment = scored.assessment
+    synthetic = f" {SYNTHETIC_SENTENCE}" if scored.opening.is_synthetic else ""
+    when = scored.opening.opened_at[:19].replace("T", " ")
+    scores = [
+        Statement(
+            "What was scored",
+            f"{name_opening(scored)}{synthetic} Opened {when} UTC with `{scored.opening.command}`: "
+            f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}.",
+            is_warning=bool(scored.opening.is_synthetic),
+        ),
+        _describe_epoch_choice(scored),
+        _describe_intervals(scored),
+    ]
+    missing = _describe_missing_baselines(scored)
+    return [*scores, missing] if missing else scores
+
+
+def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
+    if scored.assessment.kind is ScoreKind.TEST_MAXIMUM:
+        sentences = ["The test set itself chose the epoch that it scores: such a score is optimistic."]
+    else:
+        sentences = ["Validation chose the number of epochs; the test set had no part in that choice."]
+    if scored.was_open_in_training:
+        sentences.append(
+            "The test session was open while these models trained: it scored their every epoch, for the maximum over "
+            "them, and what is fitted before training, such as a vocabulary, may know its utterances."
+        )
+    if scored.other_ids:
+        numbers = ", ".join(map(str, scored.other_ids))
+        others = f"opening {numbers}" if len(scored.other_ids) == 1 else f"openings {numbers}"
+        sentences.append(f"The test set has scored models of these seeds in {others} too.")
+    elif not scored.was_open_in_training:
+        sentences.append("It scored each of these models once.")
+    is_warning = scored.was_open_in_training or bool(scored.other_ids)
+    return Statement("Who chose the epoch", " ".join(sentences), is_warning)
+
+
+def _describe_intervals(scored: ScoredOpening) -> Statement:
+    assessment = scored.assessment
+    if assessment.num_dialogues < MIN_DIALOGUES:
+        return Statement(
+            "What the intervals mean",
+            f"With {plural(assessment.num_dialogues, 'dialogue')}, fewer than {MIN_DIALOGUES}, a bootstrap over "
+            "dialogues says little: utterances are drawn instead. Those of a dialogue resemble each other, so every "
+            "interval is too narrow.",
+            is_warning=True,
+        )
+    speakers = [score for score, _ in assessment.groups if score.group.division is Division.SPEAKER]
+    return Statement(
+        "What the intervals mean",
+        f"95 % percentile bootstrap, 10 000 draws of {assessment.num_dialogues} dialogues with replacement: how far "
+        f"the mean over the seeds would move with other dialogues of these {plural(len(speakers), 'speaker')}. How far "
+        "it would move with other speakers they cannot say. Where a group has fewer than "
+        f"{MIN_DIALOGUES} dialogues, its utterances are drawn, and a star says so.",
+    )
+
+
+def _describe_missing_baselines(scored: ScoredOpening) -> Statement | None:
+    known = {found.kind for found in scored.assessment.comparisons}
+    missing = [name_baseline(kind) for kind in ScoreKind if kind.is_baseline and kind not in known]
+    if not missing:
+        return None
+    if not known:
+        text = "This opening scored no baseline: nothing stands beside the model."
+        return Statement("Baselines", text, is_warning=True)
+    text = (
+        f"Not scored in this opening: {', '.join(missing)} (the corpus lacks what they read, or the command "
+        "ended before)."
+    )
+    return Statement("Baselines left out", text, is_warning=True)

@@ -1,0 +1,219 @@
+"""An experiment's row in results.db and its folder: found again by name and identity, or made.
+
+What makes two searches the same: everything that changes their outcome, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import ExperimentFileError
+from harness.files import write_json
+from harness.provenance import hash_word_vectors
+from harness.search.corpus import PreparedCorpus
+from harness.search.experiment_file import ExperimentSettings
+from harness.search.jobs import MARK_NAME
+from harness.store.records import ExperimentRecord, ExperimentRow
+from harness.store.store import ResultsStore
+
+
+def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -> dict[str, Any]:
+    """Return everything that changes an experiment's outcome, by the experiment file's keys.
+
+    How many trials, how many at once and when they are given up is no part of it: ``n_samples`` may be
+    raised, and the search goes on. Reads the whole file of word vectors, wherever it lies.
+    """
+    parts: dict[str, Any] = {
+        "script": settings.script.text,
+        "target": settings.target,
+        "proposer": settings.proposer,
+        "random_seed": settings.seed,
+    }
+    if settings.proposer == "hyperopt":
+        parts["engine"] = settings.file.get("engine", "tpe")
+    parts |= {f"parameter_config {entry['name']!r}": entry for entry in settings.searched}
+    # Drawn in the file's order.
+    parts["parameter_config order"] = [entry["name"] for entry in settings.searched]
+    if settings.training is not None and prepared is not None:
+        parts |= {
+            "system": settings.training.system.name,
+            "corpus": prepared.corpus_hash,
+            "max_epochs": prepared.max_epochs,
+            "patience": prepared.patience,
+            "speech_features": settings.training.speech_features,
+            "word_vectors": hash_word_vectors(settings.training.word_vectors),
+        }
+        choices = settings.training.protocol.to_json().items()
+        parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}
+    return parts
+
+
+def hash_identity(parts: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits over an identity."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say what differs between two identities.
+
+    Example:
+        >>> describe_differences({"random_seed": 1, "target": "max"}, {"random_seed": 2, "target": "max"})
+        'random_seed was 1 and is 2'
+    """
+    missing = "not there"
+    return ", ".join(
+        f"{key} was {_shown(before.get(key, missing))} and is {_shown(now.get(key, missing))}"
+        for key in [*before, *(key for key in now if key not in before)]
+        if before.get(key, missing) != now.get(key, missing)
+    )
+
+
+def _shown(value: object) -> str:
+    return value if value == "not there" else f"{json.dumps(value):.120}"
+
+
+_IDENTITY_NAME = "identity.json"
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """Where one experiment keeps its job files and Auptimizer's environment."""
+
+    path: Path
+
+    @property
+    def mark(self) -> str:
+        """``NAME=value`` by which the experiment's jobs are known on this machine, whoever started them."""
+        digest = hashlib.sha256(str(self.path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+        return f"{MARK_NAME}={digest[:24]}"
+
+    @property
+    def auptimizer_dir(self) -> Path:
+        """Auptimizer's own environment."""
+        return self.path / "aup"
+
+    @property
+    def job_dir(self) -> Path:
+        """Job files, trial files, and what the jobs printed."""
+        return self.path / "jobs"
+
+    @property
+    def identity_path(self) -> Path:
+        """What the experiment was begun with, for saying what differs."""
+        return self.path / _IDENTITY_NAME
+
+
+def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
+    """Return the folder of an experiment."""
+    return ExperimentFolder(results_dir / "experiments" / str(eid))
+
+
+def find_experiment(
+    store: ResultsStore, settings: ExperimentSettings, parts: Mapping[str, Any]
+) -> ExperimentRow | None:
+    """Return the experiment to go on with, None where none has that name.
+
+    Args:
+        parts: the identity that the experiment file has now
+
+    Raises:
+        ExperimentFileError: the experiments of that name were begun with something else
+    """
+    named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
+    same = [experiment for experiment in named if experiment.identity == hash_identity(parts)]
+    if same:
+        return same[-1]
+    if not named:
+        return None
+    latest = named[-1]
+    before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
+    differences = describe_differences(before, parts) if before else "its identity.json is gone"
+    raise ExperimentFileError(
+        f"experiment {settings.name!r} was begun as experiment {latest.eid} with something else: "
+        f"{differences}; change it back to go on, give it another name, or start anew beside the old one "
+        "with --fresh"
+    )
+
+
+def create_experiment(
+    store: ResultsStore,
+    settings: ExperimentSettings,
+    prepared: PreparedCorpus | None,
+    num_samples: int,
+    parts: Mapping[str, Any],
+) -> ExperimentRow:
+    """Record a new experiment of identity ``parts``, and make its folder."""
+    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_identity(parts)))
+    _write_identity(settings, eid, parts)
+    return store.experiment(eid)
+
+
+def resume_experiment(
+    store: ResultsStore,
+    settings: ExperimentSettings,
+    eid: int,
+    num_samples: int,
+    parts: Mapping[str, Any],
+) -> ExperimentRow:
+    """Record that an experiment of identity ``parts`` goes on, as the experiment file wants it now.
+
+    Args:
+        num_samples: trials to run in all; those that were begun before count even where it is fewer
+    """
+    begun = {trial.trial_index for trial in store.trials(eid)}
+    store.resume_experiment(eid, max(num_samples, len(begun)), _settings_text(settings))
+    # Whoever began it may have come no further than its row.
+    if not experiment_folder(settings.results_dir, eid).identity_path.exists():
+        _write_identity(settings, eid, parts)
+    return store.experiment(eid)
+
+
+def _write_identity(settings: ExperimentSettings, eid: int, parts: Mapping[str, Any]) -> None:
+    folder = experiment_folder(settings.results_dir, eid)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.identity_path, parts)
+
+
+def _settings_text(settings: ExperimentSettings) -> str:
+    return json.dumps(settings.file, sort_keys=True)
+
+
+def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
+    try:
+        value = json.loads(folder.identity_path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _describe(
+    settings: ExperimentSettings, prepared: PreparedCorpus | None, num_samples: int, identity: str
+) -> ExperimentRecord:
+    protocol = None if settings.training is None else settings.training.protocol
+    return ExperimentRecord(
+        name=settings.name,
+        identity=identity,
+        system="" if settings.training is None else settings.training.system.name,
+        protocol_name="" if protocol is None else protocol.name,
+        protocol_hash="" if protocol is None else protocol.protocol_hash,
+        protocol="{}" if protocol is None else json.dumps(protocol.to_json(), sort_keys=True),
+        corpus_hash="" if prepared is None else prepared.corpus_hash,
+        corpus_path="" if prepared is None else prepared.corpus_path,
+        is_synthetic=prepared is not None and prepared.is_synthetic,
+        seed=settings.seed,
+        num_samples=num_samples,
+        max_epochs=0 if prepared is None else prepared.max_epochs,
+        patience=None if prepared is None else prepared.patience,
+        target=settings.target,
+        script=settings.script.text,
+        search_space=json.dumps(settings.searched),
+        settings=_settings_text(settings),
+        shortened=None if prepared is None else prepared.shortened,
+        package_version=__version__,
+    )

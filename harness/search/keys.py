@@ -1,0 +1,362 @@
+"""The keys of a JSON file, read one by one, each with the sentence for what is wrong with it.
+
+Which keys an experiment file and a search space may have, and the sentence for any other.
+
+The script that a job runs: found once, then only ever an argument of its own in a list.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import ExperimentFileError, HarnessError, one_line
+
+#: Bytes of a script that are read to tell what it is.
+_NUM_BYTES_READ = 65536
+
+
+@dataclass(frozen=True)
+class JobScript:
+    """A script and how it is started.
+
+    Attributes:
+        command: what stands before the job file; no shell ever sees it
+        text: as the experiment file has it
+        is_harness_trial: whether it hands over to this package's own trial
+    """
+
+    path: Path
+    working_dir: Path
+    command: tuple[str, ...]
+    text: str
+    is_harness_trial: bool
+
+
+def find_script(text: str, working_dir: Path) -> JobScript:
+    """Find the script of an experiment; a Python script needs neither a run bit nor a ``python`` on PATH.
+
+    Args:
+        text: a path, spaces and all, or a path and arguments as a shell would read them
+        working_dir: where a relative path begins, and where jobs run
+
+    Raises:
+        ExperimentFileError: there is no such file, or it is no Python script and cannot be run
+    """
+    path, arguments = _split_arguments(text, working_dir)
+    with path.open("rb") as stream:
+        beginning = stream.read(_NUM_BYTES_READ)
+    first_line = beginning.split(b"\n", 1)[0]
+    is_python = b"python" in first_line if first_line.startswith(b"#!") else path.suffix == ".py"
+    if is_python:
+        command = [sys.executable, str(path), *arguments]
+    elif os.access(path, os.X_OK):
+        command = [str(path), *arguments]
+    else:
+        raise ExperimentFileError(
+            f"script '{text}': neither Python nor allowed to run; expected a Python script, or a file that "
+            "may be run (chmod u+x)"
+        )
+    is_ours = is_python and b"harness.training.trial" in beginning
+    return JobScript(path, working_dir, tuple(command), text, is_ours)
+
+
+def expand_home(text: str) -> Path:
+    """Return a path with ``~`` and ``~user`` as home folders; a name that only begins so is left alone."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def _split_arguments(text: str, working_dir: Path) -> tuple[Path, list[str]]:
+    whole = working_dir / expand_home(text)
+    # Not Path.is_file, which raises where a name is too long to be one.
+    if os.path.isfile(whole):
+        return whole, []
+    try:
+        first, *arguments = shlex.split(text)
+    except ValueError:
+        first, arguments = text, []
+    path = working_dir / expand_home(first)
+    if not os.path.isfile(path):
+        raise ExperimentFileError(f"script '{text:.300}': not found in '{working_dir}'; expected a file")
+    return path, arguments
+
+
+Value = TypeVar("Value")
+
+#: Options of a cluster with which scripts, commands and environments are made: not stored.
+SECRET_OPTIONS = (
+    *("job_script_prologue", "env_extra", "worker_extra_args", "extra", "job_extra_directives", "job_extra"),
+    *("submit_command_extra", "cancel_command_extra"),
+)
+
+_MISSING = object()
+_UNITS: Mapping[str, int] = {
+    **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
+}
+#: SQLite's largest.
+_LARGEST_NUMBER = 2**63 - 1
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def read_json_object(path: Path, origin: str) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Args:
+        origin: what to call the file in a message
+
+    Raises:
+        ExperimentFileError: not there, not JSON (with the line), not an object, a key given twice, or a
+            number or text that no other file can hold
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ExperimentFileError(f"{origin}: key {key!r} stands there twice; expected it once")
+        return dict(pairs)
+
+    def refuse(constant: str) -> Any:
+        raise ExperimentFileError(f"{origin}: found {constant:.80}; expected only finite numbers")
+
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else refuse(text)
+
+    try:
+        value = json.loads(
+            path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except OSError as error:
+        raise ExperimentFileError(
+            f"{origin}: cannot be read in '{path.parent}' ({error.strerror}); expected a JSON file"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ExperimentFileError(
+            f"{origin}: line {error.lineno}, column {error.colno}: {error.msg}; expected JSON"
+        ) from error
+    except UnicodeEncodeError as error:
+        found = error.object[error.start].encode("unicode_escape").decode("ascii")
+        raise ExperimentFileError(
+            f"{origin}: found {found}, a lone surrogate; expected whole letters (two such make one)"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ExperimentFileError):
+            raise
+        raise ExperimentFileError(f"{origin}: {error}; expected JSON in UTF-8") from error
+    if not isinstance(value, dict):
+        raise ExperimentFileError(f"{origin}: holds {value!r:.80}; expected one object {{...}}")
+    return value
+
+
+@dataclass(frozen=True)
+class ExperimentKeys:
+    """The values of one experiment file by key; a dotted key lies in a section.
+
+    Every method may raise ``ExperimentFileError``, which names the file, the key, what was found and
+    what is allowed.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def origin(self) -> str:
+        """What messages call the file."""
+        return f"experiment file '{self.path.name}'"
+
+    def error(self, key: str, found: str, expected: str) -> ExperimentFileError:
+        """Return the error for a key's value."""
+        return ExperimentFileError(f"{self.origin}: {key} {found}; expected {expected}")
+
+    def section(self, key: str) -> Mapping[str, Any]:
+        """Return an object inside the file, empty where it is missing; after a dot comes one inside it."""
+        section = self.values
+        names = key.split(".")
+        for number, name in enumerate(names, start=1):
+            section = section.get(name, {})
+            if not isinstance(section, dict):
+                raise self._wrong(".".join(names[:number]), section, "an object {...}")
+        return section
+
+    def required(self, key: str, expected: str) -> Any:
+        """Return a value that must be there."""
+        value = self._find(key)
+        if value is _MISSING:
+            raise self.error(key, "is missing", expected)
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text that is not empty."""
+        value = self._find(key, _MISSING if default is None else default)
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise self._wrong(key, value, "a text")
+        return value
+
+    def one_of(
+        self, key: str, allowed: list[str], folds_case: bool = False, default: str | None = None
+    ) -> str:
+        """Return a name of a closed list."""
+        value = self._find(key, _MISSING if default is None else default)
+        folded = value.lower() if folds_case and isinstance(value, str) else value
+        if not isinstance(folded, str) or folded not in allowed:
+            raise self._wrong(key, value, f"one of {allowed}")
+        return folded
+
+    def whole_number(self, key: str, low: int, high: int | None = None, default: int | None = None) -> int:
+        """Return a whole number between two bounds, both allowed."""
+        value = self._find(key, _MISSING if default is None else default)
+        if high is None and isinstance(value, int) and value > _LARGEST_NUMBER:
+            high = _LARGEST_NUMBER
+        if not isinstance(value, int) or isinstance(value, bool) or value < low or (high and value > high):
+            raise self._wrong(
+                key, value, f"a whole number from {low} " + (f"to {high}" if high is not None else "on")
+            )
+        return value
+
+    def true_or_false(self, key: str, default: bool) -> bool:
+        """Return a truth value."""
+        value = self._find(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def positive(self, key: str) -> float | None:
+        """Return a number above 0, None where there is none."""
+        value = self._find(key, None)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
+            raise self._wrong(key, value, "a number above 0")
+        return float(value)
+
+    def memory(self, key: str) -> int | None:
+        """Return a size in bytes, None where there is none."""
+        value = self._find(key, None)
+        if value is None:
+            return None
+        match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value))
+        unit = _UNITS.get(match[2].upper()) if match else None
+        size = 0.0 if match is None or unit is None else float(match[1]) * unit
+        if not 1 <= size <= _LARGEST_NUMBER:
+            raise self._wrong(key, value, 'bytes, or a text such as "4 GB"')
+        return int(size)
+
+    def path_of(self, key: str, default: Path | None = None) -> Path | None:
+        """Return a path, taken from the file's folder where it is relative; None where there is none."""
+        if self._find(key, None) is None:
+            return None if default is None else self.path.parent / default
+        return self.path.parent / expand_home(self.text(key))
+
+    def environment(self) -> dict[str, str]:
+        """Return ``runtime_args.env``: what is added to a job's environment."""
+        # Whatever stands here may be a secret: it is not shown.
+        arguments = self.values.get("runtime_args", {})
+        if not isinstance(arguments, dict):
+            raise self.error("runtime_args", "is something else", "an object with the key 'env'")
+        for key in arguments:
+            if key != "env":
+                raise self.error(f"runtime_args.{one_line(key)}", "is given", "no key but 'env'")
+        added = arguments.get("env", {})
+        if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
+            raise self.error("runtime_args.env", "is something else", "an object of texts by name")
+        for name in added:
+            if not name or "=" in name or "\0" in name + added[name]:
+                found = f"has the name {name!r}"
+                raise self.error("runtime_args.env", found, "names and texts that an environment can hold")
+        return added
+
+    def without_environment(self) -> dict[str, Any]:
+        """Return the whole file but for what may hold secrets: ``runtime_args``, and a cluster's scripts."""
+        kept = {key: value for key, value in self.values.items() if key != "runtime_args"}
+        if isinstance(kept.get("cluster"), dict):
+            kept["cluster"] = {
+                kind: {name: value for name, value in options.items() if name not in SECRET_OPTIONS}
+                if isinstance(options, dict)
+                else options
+                for kind, options in kept["cluster"].items()
+            }
+        return kept
+
+    def wrapped(self, key: str, read: Callable[[str], Value], value: str) -> Value:
+        """Return ``read(value)``, with the file and the key put before its error's message."""
+        try:
+            return read(value)
+        except HarnessError as error:
+            raise ExperimentFileError(f"{self.origin}: {key}: {error}") from error
+
+    def _find(self, key: str, default: Any = _MISSING) -> Any:
+        section, _, name = key.rpartition(".")
+        values = self.section(section) if section else self.values
+        return values.get(name, default)
+
+    def _wrong(self, key: str, value: object, expected: str) -> ExperimentFileError:
+        found = "is missing" if value is _MISSING else f"is {value!r:.80}"
+        return self.error(key, found, expected)
+
+
+#: What only this package's own trials read.
+TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features")
+EXPERIMENT_KEYS = (
+    *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
+    *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),
+    *("cwd", "system", "search_space", "timeout_seconds", "memory_limit", "max_failures", "cluster", *TRIAL_KEYS),
+)
+JOB_FAILURE_KEYS = ("ignore_fail", "job_retries")
+SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")
+#: ``interval`` and ``n`` are those of Auptimizer's proposer ``sequence``.
+PARAMETER_KEYS = ("name", "range", "type", "log", "step", "interval", "n")
+
+
+def check_keys(keys: Collection[str], known: Collection[str], origin: str) -> None:
+    """Refuse every key that nothing would read.
+
+    Raises:
+        ExperimentFileError: e.g. ``seed`` where ``random_seed`` is meant
+    """
+    for key in keys:
+        if key not in known:
+            near = _nearest(key, known)
+            expected = f"{near!r}, or another of {sorted(known)}" if near else f"one of {sorted(known)}"
+            raise ExperimentFileError(f"{origin}: unknown key {key!r}; expected {expected}")
+
+
+def check_near_misses(keys: Collection[str], known: Collection[str], origin: str) -> None:
+    """Refuse a key that is a misspelt known one; any other unknown key stays, as Auptimizer keeps it.
+
+    Raises:
+        ExperimentFileError: e.g. ``n_sample`` beside the known ``n_samples``
+    """
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+            if near:
+                raise ExperimentFileError(
+                    f"{origin}: unknown key {key!r}; expected {near[0]!r}, or a name unlike it"
+                )
+
+
+def _nearest(key: str, known: Collection[str]) -> str | None:
+    """Find the known key that is a misspelling of ``key``, or has it among its words.
+
+    Example:
+        >>> _nearest("seed", ["name", "random_seed"])
+        'random_seed'
+    """
+    misspelt = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    longer = [name for name in known if key in name.split("_")]
+    return next(iter([*misspelt, *longer]), None)

@@ -1,0 +1,213 @@
+"""What a trial came to, from how its job ended, what it recorded, and what it printed.
+
+One attempt at one trial, as a job.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import DIVERGED_EXIT_CODE, one_line
+from harness.search.process import EndedBy, JobEnd
+from harness.search.space import Point
+from harness.store.records import TrialStatus
+
+#: What stands before a score on a job's output. Source: Auptimizer's ``print_result``.
+SCORE_MARKER = b"#Auptimizer:"
+
+#: What is kept of a job's output, in bytes of its end.
+_TAIL_BYTES = 8000
+#: Of the last line, in a message.
+_LINE_LENGTH = 300
+#: What Python, NumPy, PyTorch and TensorFlow raise, in whichever module, when there is no memory left.
+_MEMORY_ERROR = re.compile(r"([\w.]+\.)?(MemoryError|_ArrayMemoryError|OutOfMemoryError|ResourceExhaustedError)\b")
+#: What a C++ or a Rust program prints before it aborts for want of memory.
+_ABORTS_FOR_MEMORY = ("std::bad_alloc", "memory allocation of ")
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """How one attempt at a trial ended.
+
+    Attributes:
+        score: finite; None unless finished
+        message: one sentence with the cause; None where it finished
+        last_output: the end of what the job printed
+    """
+
+    status: TrialStatus
+    score: float | None
+    message: str | None
+    exit_code: int | None
+    signal: int | None
+    last_output: str
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether another attempt may fare better: the cause lay outside the trial."""
+        return self.status in (TrialStatus.KILLED, TrialStatus.OUT_OF_MEMORY)
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """What a job printed.
+
+    Attributes:
+        tail: the end of it; bytes that are no UTF-8 are replaced
+        score_text: what followed the last score marker; None where there was none
+    """
+
+    tail: str
+    score_text: str | None
+
+    @property
+    def last_line(self) -> str:
+        """The last line with anything on it, without a score's; nothing in it moves a cursor or colours text."""
+        lines = [line for line in self._lines if line.strip()]
+        return lines[-1].strip()[:_LINE_LENGTH] if lines else ""
+
+    @property
+    def raised(self) -> str:
+        """The line with the exception of the last traceback, whatever came after it; else the last line."""
+        lines = self._lines
+        headers = [number for number, line in enumerate(lines) if line.endswith(_TRACEBACK)]
+        after = lines[headers[-1] + 1 :] if headers else []
+        return next((line for line in after if line and not line[0].isspace()), self.last_line)
+
+    @property
+    def _lines(self) -> list[str]:
+        marker = SCORE_MARKER.decode()
+        return [one_line(line) for line in self.tail.splitlines() if marker not in line]
+
+
+def read_output(path: Path) -> JobOutput:
+    """Read a job's output, however long, without holding it in memory."""
+    try:
+        with path.open("rb") as stream:
+            if not stream.seek(0, 2):
+                return JobOutput("", None)
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as output:
+                tail = output[-_TAIL_BYTES:].decode("utf-8", "replace")
+                found = output.rfind(SCORE_MARKER)
+                if found < 0:
+                    return JobOutput(tail, None)
+                begin = found + len(SCORE_MARKER)
+                text = output[begin : begin + _LINE_LENGTH].decode("utf-8", "replace")
+    except OSError as error:
+        return JobOutput(f"the output cannot be read: {error.strerror}", None)
+    return JobOutput(tail, (text.splitlines() or [""])[0].strip())
+
+
+def judge(
+    end: JobEnd, output: JobOutput, recorded_score: float | None, is_harness_trial: bool
+) -> TrialOutcome:
+    """Decide what a trial came to.
+
+    Args:
+        recorded_score: what the trial's own process wrote to results.db; None where it wrote nothing
+        is_harness_trial: whether the trial records its score; otherwise the last score line counts
+
+    Example:
+        >>> end = JobEnd(EndedBy.ITSELF, exit_code=1, signal=None)
+        >>> judge(end, JobOutput("MemoryError", None), None, is_harness_trial=True).status.value
+        'out of memory'
+    """
+    score, complaint = (recorded_score, "") if is_harness_trial else _read_score(output.score_text)
+    status, message = _judge_end(end, output, score, is_harness_trial)
+    if status is TrialStatus.FINISHED:
+        if score is None:
+            status, message = TrialStatus.CRASHED, complaint or _exited(end, output, None)
+        elif not math.isfinite(score):
+            status = TrialStatus.DIVERGED
+            message = f"the job's score is {score}; expected a finite number"
+    has_finished = status is TrialStatus.FINISHED
+    return TrialOutcome(
+        status,
+        score if has_finished else None,
+        None if has_finished else message,
+        end.exit_code,
+        end.signal,
+        output.tail,
+    )
+
+
+def _judge_end(
+    end: JobEnd, output: JobOutput, score: float | None, is_harness_trial: bool
+) -> tuple[TrialStatus, str]:
+    if end.ended_by is EndedBy.TIMEOUT:
+        message = f"the job took longer than timeout_seconds, {end.detail} s, and was ended"
+        return TrialStatus.TIMED_OUT, message
+    if end.ended_by is EndedBy.MEMORY_LIMIT:
+        return TrialStatus.OUT_OF_MEMORY, f"the job used {end.detail}, and was ended"
+    if end.ended_by is EndedBy.STOP:
+        return TrialStatus.STOPPED, "the search was ended while the job ran"
+    if end.ended_by is EndedBy.SYSTEM:
+        return TrialStatus.CRASHED, f"the job could not be started: {end.detail}"
+    if end.ended_by is EndedBy.MACHINE:
+        return TrialStatus.KILLED, f"the job was lost with its machine: {end.detail}"
+    if end.signal is not None:
+        if end.kernel_was_out_of_memory:
+            return TrialStatus.OUT_OF_MEMORY, "the system was out of memory, and killed the job"
+        name = _signal_name(end.signal)
+        if end.signal == signal.SIGABRT and any(words in output.tail for words in _ABORTS_FOR_MEMORY):
+            return TrialStatus.OUT_OF_MEMORY, f"the job died of {name}{_last_words(output)}"
+        if end.signal in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
+            return TrialStatus.CRASHED, f"the job died of {name}{_last_words(output)}"
+        return TrialStatus.KILLED, f"the job was killed by {name}{_last_words(output)}"
+    if end.exit_code == 0:
+        return TrialStatus.FINISHED, ""
+    if _MEMORY_ERROR.match(output.raised):
+        return TrialStatus.OUT_OF_MEMORY, _exited(end, output, score)
+    if is_harness_trial and end.exit_code == DIVERGED_EXIT_CODE:
+        return TrialStatus.DIVERGED, _exited(end, output, score)
+    return TrialStatus.CRASHED, _exited(end, output, score)
+
+
+def _read_score(text: str | None) -> tuple[float | None, str]:
+    """Read a score line; Auptimizer's may hold several numbers, of which the first is the score."""
+    if text is None:
+        return None, ""
+    try:
+        return float(text.split(",")[0]), ""
+    except ValueError:
+        return None, f"the job's last score is {text!r:.80}; expected a number after {SCORE_MARKER.decode()}"
+
+
+def _exited(end: JobEnd, output: JobOutput, score: float | None) -> str:
+    when = "before writing a result" if score is None else f"after writing the result {score:g}"
+    return f"the job exited with code {end.exit_code} {when}{_last_words(output)}"
+
+
+def _last_words(output: JobOutput) -> str:
+    return f"; its last line was: {output.last_line}" if output.last_line else "; it printed nothing"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What is known of a job before it starts.
+
+    Attributes:
+        jid: Auptimizer's id; an attempt that repeats another has the same
+        job_path: Auptimizer's job file, the script's one argument
+        output_path: where the job's output goes
+    """
+
+    trial_id: int
+    trial_index: int
+    jid: int
+    point: Point
+    job_path: Path
+    output_path: Path

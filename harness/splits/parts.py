@@ -1,0 +1,153 @@
+"""Splits that leak more or less into the same scored utterances, from the same number of training utterances.
+
+Each is stricter than the one before, so that the difference between two is what the stricter one takes away.
+
+What trains, what validates and what tests, as utterance ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from harness.corpus.utterances import TurnName, parse_utterance_id, script_of
+from harness.errors import FeatureError
+from harness.splits.protocol import NUM_HOLDOUT_UTTERANCES, NUM_TRAIN_UTTERANCES
+
+
+class LeakSplit(StrEnum):
+    """What training may share with what is scored, from everything to neither speaker nor script."""
+
+    RANDOM = "random"
+    SPEAKER = "speaker-disjoint"
+    SESSION = "session-disjoint"
+    SCRIPT = "script-disjoint"
+
+
+#: What training shares with the scored utterances under each split.
+SHARED = {
+    LeakSplit.RANDOM: "speaker, dialogue, session, script",
+    LeakSplit.SPEAKER: "dialogue (the partner's turns), session, script",
+    LeakSplit.SESSION: "script",
+    LeakSplit.SCRIPT: "neither speaker nor script, though the same words may occur",
+}
+
+#: What a split has over the next stricter one.
+BOUGHT_BY = {
+    LeakSplit.RANDOM: "the speaker's own turns",
+    LeakSplit.SPEAKER: "the partner's turns of the same dialogues",
+    LeakSplit.SESSION: "other speakers in the same scripts and scenarios",
+}
+
+
+@dataclass(frozen=True)
+class LeakParts:
+    """One draw's utterance ids: the same are scored under every split, and equally many train.
+
+    Attributes:
+        speaker: whose turns are scored
+        scripts: those whose turns are scored
+        scored: sorted
+        train: by split, in the order of the draw: sets overlap as far as the splits allow
+    """
+
+    speaker: str
+    scripts: tuple[str, ...]
+    scored: tuple[str, ...]
+    train: dict[LeakSplit, tuple[str, ...]]
+
+    @property
+    def num_train(self) -> int:
+        """Training utterances under each split."""
+        return len(self.train[LeakSplit.SCRIPT])
+
+
+def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], draw: int) -> LeakParts:
+    """Choose what is scored, and what may train under each split.
+
+    Scored are a random half of one speaker's turns in half of the scripts and scenarios; the other half may
+    train where everything is shared. The size of all training sets is that of the strictest one.
+
+    Args:
+        utterance_ids: of four-class utterances, in any order
+        held_sessions: the sessions whose speakers are scored, draw after draw, the speakers in turn
+        draw: from 0; the same gives the same
+
+    Raises:
+        FeatureError: nothing is left to score or to train on
+    """
+    session = held_sessions[draw % len(held_sessions)]
+    letter = "FM"[(draw // len(held_sessions) + draw % len(held_sessions)) % 2]
+    speaker = f"Ses{session:02d}{letter}"
+    generator = np.random.default_rng([0, draw])
+    names = [parse_utterance_id(utterance_id) for utterance_id in sorted(utterance_ids)]
+    spoken = [name for name in names if name.speaker == speaker]
+    scripts = _choose_half({name.dialogue_id for name in spoken}, generator)
+    turns = [name.utterance_id for name in spoken if script_of(name.dialogue_id) in scripts]
+    scored = frozenset(turns[place] for place in generator.permutation(len(turns))[: (len(turns) + 1) // 2])
+    shuffled = [names[place] for place in generator.permutation(len(names))]
+    pools = {
+        split: [name.utterance_id for name in shuffled if _may_train(split, name, speaker, scripts, scored)]
+        for split in LeakSplit
+    }
+    num_train = len(pools[LeakSplit.SCRIPT])
+    if not scored or not num_train:
+        raise FeatureError(
+            f"leaks: of {len(names)} utterances {len(scored)} of speaker {speaker!r} would be scored, and {num_train} "
+            "would train that share neither session nor script with them; expected at least one of each; use a corpus "
+            "of two scripts or more, in two sessions or more"
+        )
+    train = {split: tuple(pool[:num_train]) for split, pool in pools.items()}
+    return LeakParts(speaker, tuple(sorted(scripts)), tuple(sorted(scored)), train)
+
+
+def part_for_epochs(train: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Take from a shuffled training set what chooses the epoch, so that the test set does not.
+
+    Returns:
+        what trains and what validates, each sorted, in the paper's proportion of 3000 to 838
+    """
+    share = NUM_TRAIN_UTTERANCES / (NUM_TRAIN_UTTERANCES + NUM_HOLDOUT_UTTERANCES)
+    cut = round(len(train) * share)
+    return tuple(sorted(train[:cut])), tuple(sorted(train[cut:]))
+
+
+def _choose_half(dialogue_ids: set[str], generator: np.random.Generator) -> frozenset[str]:
+    """Choose every other script, of the written ones and of the scenarios alike."""
+    found = sorted({script_of(dialogue_id) for dialogue_id in dialogue_ids})
+    kinds = [[name for name in found if name.startswith("script") == is_written] for is_written in (True, False)]
+    shuffled = [kind[place] for kind in kinds for place in generator.permutation(len(kind))]
+    first = int(generator.integers(2)) if len(shuffled) > 1 else 0
+    return frozenset(shuffled[first::2])
+
+
+def _may_train(
+    split: LeakSplit, name: TurnName, speaker: str, scripts: frozenset[str], scored: frozenset[str]
+) -> bool:
+    if split is LeakSplit.RANDOM:
+        return name.utterance_id not in scored
+    if split is LeakSplit.SPEAKER:
+        return name.speaker != speaker
+    is_elsewhere = name.speaker[:-1] != speaker[:-1]
+    return is_elsewhere and (split is LeakSplit.SESSION or script_of(name.dialogue_id) not in scripts)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The utterance ids of one split, each part sorted.
+
+    Attributes:
+        validation: empty where the test set is the validation set too
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """What the model that is scored was trained on: train and validation."""
+        return tuple(sorted(self.train + self.validation))

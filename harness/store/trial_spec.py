@@ -1,0 +1,112 @@
+"""What a job must know besides its point: one JSON file beside Auptimizer's own job file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.codec import check_types
+from harness.errors import ExperimentFileError, one_line
+from harness.files import read_json, write_json
+from harness.splits.protocol import Protocol, protocol_from_json
+
+
+def trial_spec_path(job_path: Path) -> Path:
+    """Return where the spec of Auptimizer's job file ``job_path`` lies.
+
+    Example:
+        >>> trial_spec_path(Path("jobs/7.json")).name
+        '7.trial.json'
+    """
+    return job_path.with_name(f"{job_path.stem}.trial.json")
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that a trial depends on, but for its hyperparameters.
+
+    Attributes:
+        seed: decides every random choice of the trial
+        threads: processor threads that the trial may use
+        word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+    """
+
+    trial_id: int
+    eid: int
+    trial_index: int
+    seed: int
+    system: str
+    protocol: Protocol
+    prepared_dir: Path
+    results_db: Path
+    max_epochs: int
+    patience: int | None
+    threads: int
+    word_vectors: Path | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the spec as JSON, whole or not at all.
+
+        Paths inside the results folder are written from the spec's own place, so that the folder can be moved.
+        """
+        results_dir = self.results_db.absolute().parent
+
+        def portable(target: Path) -> str:
+            absolute = target.absolute()
+            if not absolute.is_relative_to(results_dir) or not path.absolute().is_relative_to(results_dir):
+                return str(absolute)
+            return os.path.relpath(absolute, path.absolute().parent)
+
+        write_json(
+            path,
+            {
+                **asdict(self),
+                "protocol": self.protocol.to_json(),
+                "prepared_dir": portable(self.prepared_dir),
+                "results_db": portable(self.results_db),
+                "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> TrialSpec:
+        """Read a spec.
+
+        Raises:
+            ExperimentFileError: the file is missing, or is not a trial's spec
+        """
+        try:
+            value = read_json(path)
+        except FileNotFoundError:
+            raise ExperimentFileError(
+                f"trial {path.name!r}: not found in {str(path.parent)!r}; expected the file that `aup` writes "
+                "beside each job; start trials with `aup experiment.json`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
+        try:
+            spec = _from_json(value, path.absolute().parent)
+            check_types(spec)
+            return spec
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
+
+
+def _from_json(value: Mapping[str, Any], folder: Path) -> TrialSpec:
+    vectors = value["word_vectors"]
+
+    def resolve(text: str) -> Path:
+        return Path(os.path.normpath(folder / text))
+
+    return TrialSpec(
+        **{
+            **value,
+            "protocol": protocol_from_json(value["protocol"]),
+            "prepared_dir": resolve(value["prepared_dir"]),
+            "results_db": resolve(value["results_db"]),
+            "word_vectors": None if vectors is None else resolve(vectors),
+        }
+    )

@@ -1,0 +1,116 @@
+"""The trainings of the tables, each row an experiment of its own.
+
+One row's training with one seed: the epoch is chosen on validation, and the test set is scored by the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.features.store import FeatureStore
+from harness.final.test_session import record_opening, score_predictions
+from harness.models.baselines import BASELINES
+from harness.models.systems import find_system, read_hyperparameters
+from harness.scoring.metrics import weighted_accuracy
+from harness.splits.parts import Parts
+from harness.store.records import ScoreKind, TrialResult
+from harness.store.store import ResultsStore
+from harness.tables.plan import (
+    CorpusFacts,
+    TableExperiment,
+    TablesSettings,
+    describe_experiment,
+    hyperparameters_of,
+    make_parts,
+)
+from harness.training.recipe import Outcome, Training, Watch, train_on_test_epochs, train_twice
+from harness.training.runner import PlannedExperiment
+from harness.training.trial import describe_predictions
+
+
+def train(
+    experiment: TableExperiment,
+    settings: TablesSettings,
+    seed: int,
+    watch: Watch,
+    store: FeatureStore,
+    parts: Parts,
+) -> Outcome:
+    """Train and score one row with one seed.
+
+    Raises:
+        Diverged: a loss became NaN or infinite
+        FeatureError: what the system reads cannot be used
+    """
+    if experiment.is_baseline:
+        return _train_baseline(experiment.name, seed, store, parts)
+    system = find_system(experiment.name)
+    training = Training(
+        system=system,
+        choices=read_hyperparameters(system, {}, experiment.protocol),
+        protocol=experiment.protocol,
+        seed=seed,
+        max_epochs=settings.max_epochs,
+        patience=settings.patience,
+        word_vectors=settings.word_vectors,
+        watch=watch,
+    )
+    if not parts.validation:
+        return train_on_test_epochs(training, store, parts)
+    return train_twice(training, store, parts, tells_maximum=True)
+
+
+def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
+    """Fit a baseline on train and score validation, then on train + validation and score the test set."""
+    began = time.monotonic()
+    baseline = BASELINES[name]
+    validation = store.load(parts.validation or parts.test)
+    probabilities = baseline.fit(store.load(parts.train), seed).probabilities(validation)
+    fitted = baseline.fit(store.load(parts.trained_on), seed)
+    test = store.load(parts.test)
+    score = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), 1)
+    result = TrialResult(
+        score=weighted_accuracy(validation.emotions, probabilities.argmax(axis=1)),
+        best_epoch=1,
+        num_epochs=1,
+        predictions=describe_predictions(validation, probabilities),
+        peak_memory_bytes=None,
+        duration_seconds=time.monotonic() - began,
+    )
+    return Outcome(result, (replace(score, epoch=None),))
+
+
+def record_tables_opening(
+    results: ResultsStore, settings: TablesSettings, corpus: CorpusFacts, command: str
+) -> int:
+    """Record that the test session is about to be opened, and return the opening's id.
+
+    Args:
+        command: what the user typed
+    """
+    return record_opening(results, command, settings.protocol, corpus.corpus_hash, settings.seeds)
+
+
+def plan_experiments(
+    settings: TablesSettings, corpus: CorpusFacts, store: FeatureStore, experiments: Sequence[TableExperiment]
+) -> list[PlannedExperiment]:
+    """Say how each experiment is trained; a trial's index is its seed."""
+    return [_plan_one(settings, corpus, store, experiment) for experiment in experiments]
+
+
+def _plan_one(
+    settings: TablesSettings, corpus: CorpusFacts, store: FeatureStore, experiment: TableExperiment
+) -> PlannedExperiment:
+    def train_seed(seed: int, watch: Watch) -> Outcome:
+        parts = make_parts(experiment.split, experiment.protocol, store)
+        return train(experiment, settings, seed, watch, store, parts)
+
+    return PlannedExperiment(
+        title=experiment.title,
+        record=describe_experiment(experiment, settings, corpus),
+        point=hyperparameters_of(experiment),
+        seeds={seed: seed for seed in settings.seeds},
+        train=train_seed,
+    )

@@ -1,0 +1,1 @@
+"""From hyperparameters and a split to a trained, scored model; a trial."""

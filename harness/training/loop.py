@@ -1,0 +1,289 @@
+"""Fitting a model: batches of like length, one traced step, every epoch validated."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.corpus.utterances import CLASSES
+from harness.errors import Diverged
+from harness.features.store import Features
+from harness.models.decoder import AttentionDecoder
+from harness.models.recurrence import CompiledLSTM
+from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
+from harness.store.records import EpochRecord
+
+#: Batches that are sorted by length together. More of them waste less on padding and mix less.
+BATCHES_SORTED_TOGETHER = 16
+
+#: Training steps from which compiling the recurrent loops costs less than it saves. It took up to 12 s in
+#: all, for the four lengths that occur: the first epoch against the others in `python -m benchmarks.trial`.
+STEPS_WORTH_COMPILING = 200
+
+#: Utterances scored at once: more than a training batch, for no gradient is kept.
+SCORED_TOGETHER = 256
+
+
+@dataclass(frozen=True)
+class History:
+    """What training left behind.
+
+    Attributes:
+        epochs: one record an epoch, in order
+        best_epoch: the first epoch of the highest validation accuracy, from 1
+        best_probabilities: float32 (num_validation, 4), of that epoch; the model holds its weights
+    """
+
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_probabilities: np.ndarray
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and Keras's generators."""
+    keras.utils.set_random_seed(seed % 2**32)
+
+
+def like_length_batches(
+    lengths: np.ndarray, batch_size: int, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield every row once an epoch, in random batches of utterances of like length.
+
+    Rows are shuffled, sorted by length within groups of ``BATCHES_SORTED_TOGETHER`` batches, cut
+    into batches, and the batches shuffled.
+
+    Args:
+        lengths: int64 (num_utterances,)
+        batch_size: rows a batch; the last of a group may have fewer
+
+    Yields:
+        int64 (rows,), indices into ``lengths``
+    """
+    order = generator.permutation(len(lengths))
+    group = batch_size * BATCHES_SORTED_TOGETHER
+    batches = []
+    for start in range(0, len(order), group):
+        rows = order[start : start + group]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    for number in generator.permutation(len(batches)):
+        yield batches[number]
+
+
+class ModelInputs(Protocol):
+    """What a model is trained and scored on: utterances, and batches of them."""
+
+    @property
+    def features(self) -> Features: ...
+
+    @property
+    def lengths(self) -> Mapping[str, np.ndarray]:
+        """Steps of each utterance by modality, int (num_utterances,)."""
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the model's inputs of some utterances by name, padded to the longest of them."""
+
+
+def num_steps(inputs: ModelInputs) -> np.ndarray:
+    """Steps that an utterance costs, frames and words together: int64 (num_utterances,); 0 for motion alone."""
+    steps = np.zeros(len(inputs.features), np.int64)
+    for lengths in inputs.lengths.values():
+        steps += lengths
+    return steps
+
+
+class Scorer:
+    """A model and the traced function that scores it."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
+        self._score = tf.function(
+            lambda inputs: model(inputs, training=False), input_signature=[self.signature], autograph=False
+        )
+
+    def feed(self, inputs: ModelInputs, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return of a batch what the model takes."""
+        batch = inputs.batch(rows)
+        return {name: batch[name] for name in self.signature}
+
+    def score(self, inputs: ModelInputs, batch_size: int = SCORED_TOGETHER) -> np.ndarray:
+        """Return the model's output for every utterance, without dropout.
+
+        Returns:
+            float32 (num_utterances, units): probabilities (num_utterances, 4) for a whole model
+        """
+        outputs = np.zeros((len(inputs.features), self.model.output.shape[-1]), np.float32)
+        order = np.argsort(num_steps(inputs), kind="stable")
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
+        return outputs
+
+
+class Trainer(Scorer):
+    """A model with its optimiser, and the traced functions that step and score it."""
+
+    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        super().__init__(model)
+        self.optimizer = optimizer
+        optimizer.build(model.trainable_variables)
+        self._step = tf.function(
+            self._train_step,
+            input_signature=[self.signature, tf.TensorSpec((None,), tf.int64)],
+            autograph=False,
+        )
+
+    def expect_steps(self, num_steps: int) -> None:
+        """Prepare for so many training steps; to be called before the first.
+
+        With a GPU that TensorFlow sees nothing is compiled: there, Keras has fused kernels.
+        """
+        is_compiled = num_steps >= STEPS_WORTH_COMPILING and not tf.config.list_logical_devices("GPU")
+        for layer in self.model.layers:
+            is_both = isinstance(layer, keras.layers.Bidirectional)
+            for part in (layer.forward_layer, layer.backward_layer) if is_both else (layer,):
+                if isinstance(part, AttentionDecoder | CompiledLSTM):
+                    part.is_compiled = is_compiled
+
+    def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            probabilities = self.model(inputs, training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(emotions, probabilities))
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss, probabilities
+
+    def train_epoch(
+        self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
+    ) -> tuple[float, np.ndarray]:
+        """Take one pass over the utterances.
+
+        Returns:
+            the mean loss, and float32 (num_utterances, 4): each utterance's probabilities when it
+            was trained on, with dropout, as Keras reports training accuracy
+
+        Raises:
+            Diverged: the loss became NaN or infinite
+        """
+        emotions = inputs.features.emotions
+        probabilities = np.zeros((len(emotions), len(CLASSES)), np.float32)
+        total = 0.0
+        for rows in like_length_batches(num_steps(inputs), batch_size, generator):
+            loss, outputs = self._step(self.feed(inputs, rows), emotions[rows])
+            probabilities[rows] = outputs.numpy()
+            total += float(loss) * len(rows)
+            if not math.isfinite(total):
+                raise Diverged(
+                    f"training diverged: the loss of a batch is {float(loss)}; expected a finite number; "
+                    "a lower learning rate may help"
+                )
+        return total / len(emotions), probabilities
+
+
+def mean_cross_entropy(probabilities: np.ndarray, emotions: np.ndarray) -> float:
+    """Mean negative logarithm of the right class's probability, cut off at Keras's 1e-7."""
+    right = probabilities[np.arange(len(emotions)), emotions]
+    return float(-np.log(np.clip(right, 1e-7, 1.0)).mean())
+
+
+def fit(
+    trainer: Trainer,
+    train: ModelInputs,
+    validation: ModelInputs,
+    *,
+    batch_size: int,
+    max_epochs: int,
+    patience: int | None,
+    seed: int,
+    on_epoch: Callable[[EpochRecord], None],
+) -> History:
+    """Train until ``max_epochs``, or until ``patience`` epochs brought no better validation accuracy.
+
+    The model ends with the weights of its best validation epoch.
+
+    Args:
+        patience: epochs to wait for a better one; None waits for ever
+        on_epoch: called with each epoch's record as soon as it is known
+
+    Raises:
+        Diverged: a loss became NaN or infinite
+    """
+    trainer.expect_steps(max_epochs * math.ceil(len(train.features) / batch_size))
+    generator = np.random.default_rng(seed)
+    epochs: list[EpochRecord] = []
+    best_epoch, best_weights, best_probabilities = 0, None, None
+    for number in range(1, max_epochs + 1):
+        began = time.perf_counter()
+        train_loss, train_probabilities = trainer.train_epoch(train, batch_size, generator)
+        probabilities = trainer.score(validation)
+        epoch = _describe(number, train_loss, train, train_probabilities, validation, probabilities, began)
+        epochs.append(epoch)
+        on_epoch(epoch)
+        if not best_epoch or epoch.validation_accuracy > epochs[best_epoch - 1].validation_accuracy:
+            best_epoch, best_probabilities = number, probabilities
+            best_weights = trainer.model.get_weights()
+        elif patience is not None and number - best_epoch >= patience:
+            break
+    if best_weights is None or best_probabilities is None:
+        raise ValueError(f"max_epochs is {max_epochs}; expected at least 1")
+    trainer.model.set_weights(best_weights)
+    return History(tuple(epochs), best_epoch, best_probabilities)
+
+
+def train_for(
+    trainer: Trainer,
+    train: ModelInputs,
+    *,
+    batch_size: int,
+    num_epochs: int,
+    seed: int,
+    on_epoch: Callable[[int], None] = lambda number: None,
+) -> None:
+    """Train for a number of epochs that was chosen beforehand.
+
+    Args:
+        on_epoch: called after each epoch with its number, from 1
+
+    Raises:
+        Diverged: a loss became NaN or infinite
+    """
+    trainer.expect_steps(num_epochs * math.ceil(len(train.features) / batch_size))
+    generator = np.random.default_rng(seed)
+    for number in range(1, num_epochs + 1):
+        trainer.train_epoch(train, batch_size, generator)
+        on_epoch(number)
+
+
+def _describe(
+    number: int,
+    train_loss: float,
+    train: ModelInputs,
+    train_probabilities: np.ndarray,
+    validation: ModelInputs,
+    probabilities: np.ndarray,
+    began: float,
+) -> EpochRecord:
+    validation_loss = mean_cross_entropy(probabilities, validation.features.emotions)
+    if not math.isfinite(validation_loss):
+        raise Diverged(
+            f"training diverged: the validation loss of epoch {number} is {validation_loss}; expected a finite number"
+        )
+    train_predicted, predicted = train_probabilities.argmax(axis=1), probabilities.argmax(axis=1)
+    return EpochRecord(
+        epoch=number,
+        train_loss=train_loss,
+        train_accuracy=weighted_accuracy(train.features.emotions, train_predicted),
+        train_unweighted_accuracy=unweighted_accuracy(train.features.emotions, train_predicted),
+        validation_loss=validation_loss,
+        validation_accuracy=weighted_accuracy(validation.features.emotions, predicted),
+        validation_unweighted_accuracy=unweighted_accuracy(validation.features.emotions, predicted),
+        seconds=time.perf_counter() - began,
+    )

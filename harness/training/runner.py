@@ -1,0 +1,264 @@
+"""Trainings one after the other in this process, each a trial in results.db; none that finished is repeated.
+
+Ctrl-C breaks a training off at once, and never a write to results.db.
+
+Who watches trainings.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Self
+
+from harness.errors import StoreError
+from harness.provenance import git_revision, package_versions
+from harness.store.records import (
+    EpochRecord,
+    ExperimentRecord,
+    ExperimentStatus,
+    Hyperparameter,
+    TrialEnvironment,
+    TrialRow,
+    TrialStatus,
+    utc_now,
+)
+from harness.store.store import ResultsStore
+from harness.training.recipe import Outcome, Watch, cause_of
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM raise ``KeyboardInterrupt`` where that is allowed, and wait for such a place elsewhere.
+
+    A context manager. Python delivers signals to the main thread, so in any other this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._is_allowed = False
+        self._is_pending = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, exception_type: type[BaseException] | None, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if exception_type is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what has been waiting.
+
+        Raises:
+            KeyboardInterrupt: a signal came where it was not allowed to raise
+        """
+        if self._is_pending:
+            self._is_pending = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let a signal raise inside the block."""
+        self._is_allowed = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._is_allowed = False
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let a signal wait for the block's end, inside a block where it may raise."""
+        self._is_allowed = False
+        try:
+            yield
+        finally:
+            self._is_allowed = True
+        self.check()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._is_allowed:
+            raise KeyboardInterrupt
+        self._is_pending = True
+
+
+class TrainingsView(typing.Protocol):
+    """What people see of the trainings."""
+
+    def begin(self, num_trainings: int, num_finished: int) -> None:
+        """Say how many trainings there are, and how many were finished before."""
+
+    def training(self, title: str, seed: int) -> None:
+        """Say that a training begins."""
+
+    def epoch(self, stage: str, epoch: int, max_epochs: int) -> None:
+        """Say that an epoch has ended."""
+
+    def ended(self, title: str, seed: int, sentence: str) -> None:
+        """Say what a training came to."""
+
+
+@dataclass(frozen=True)
+class PlannedExperiment:
+    """One point on one split, trained with several seeds: one experiment, found again by its identity.
+
+    Attributes:
+        title: how messages call it
+        seeds: by trial index
+        train: called with a trial index
+    """
+
+    title: str
+    record: ExperimentRecord
+    point: Mapping[str, Hyperparameter]
+    seeds: Mapping[int, int]
+    train: Callable[[int, Watch], Outcome]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What all trainings of one command share: where they are recorded, and who watches.
+
+    Attributes:
+        opening_id: the record that the test session was opened; None where it stays sealed
+        threads: of a training, for the record
+    """
+
+    results: ResultsStore
+    view: TrainingsView
+    threads: int
+    opening_id: int | None = None
+    interrupts: Interrupts = field(default_factory=Interrupts, init=False)
+
+
+def _find_attempts(results: ResultsStore, identity: str) -> dict[int, TrialRow]:
+    """Return the latest attempt at each trial index of the experiment of that identity; none where there is none."""
+    found = results.find_experiment(identity)
+    # Attempts come in order, so that the last of an index stays.
+    return {} if found is None else {trial.trial_index: trial for trial in results.trials(found.eid)}
+
+
+def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) -> int:
+    """Train what is not finished yet.
+
+    A training that fails is recorded with its cause, and the next begins.
+
+    Returns:
+        the number of trainings that failed
+
+    Raises:
+        StoreError: the results cannot be written
+        KeyboardInterrupt: broken off; the training at work is recorded as stopped
+    """
+    missing = [_missing_indices(execution, experiment) for experiment in experiments]
+    num_trainings = sum(len(experiment.seeds) for experiment in experiments)
+    execution.view.begin(num_trainings, num_trainings - sum(map(len, missing)))
+    with execution.interrupts:
+        pairs = zip(experiments, missing, strict=True)
+        return sum(_carry_out_one(execution, experiment, indices) for experiment, indices in pairs if indices)
+
+
+def _missing_indices(execution: Execution, experiment: PlannedExperiment) -> list[int]:
+    trials = _find_attempts(execution.results, experiment.record.identity)
+    for trial in trials.values():
+        if trial.status is TrialStatus.RUNNING:
+            # Whoever calls this holds the lock of this kind of experiment, so nobody is at work on it.
+            message = "its process ended before the training did"
+            execution.results.finish_trial(trial.trial_id, TrialStatus.KILLED, message=message)
+    finished = {index for index, trial in trials.items() if trial.status is TrialStatus.FINISHED}
+    return [index for index in experiment.seeds if index not in finished]
+
+
+def _carry_out_one(execution: Execution, experiment: PlannedExperiment, indices: Sequence[int]) -> int:
+    results, record = execution.results, experiment.record
+    known = results.find_experiment(record.identity)
+    if known is None:
+        eid = results.create_experiment(record)
+    else:
+        eid = known.eid
+        results.resume_experiment(eid, max(known.num_samples, record.num_samples), record.settings)
+    num_failed = 0
+    try:
+        for trial_index in indices:
+            execution.interrupts.check()
+            num_failed += not _train_one(execution, experiment, eid, trial_index)
+    except BaseException:
+        with suppress(StoreError):
+            results.update_experiment(eid, ExperimentStatus.INTERRUPTED, utc_now())
+        raise
+    status = ExperimentStatus.FAILED if num_failed else ExperimentStatus.FINISHED
+    results.update_experiment(eid, status, utc_now())
+    return num_failed
+
+
+def _train_one(execution: Execution, experiment: PlannedExperiment, eid: int, trial_index: int) -> bool:
+    """Train with one seed, and return whether it finished."""
+    results, seed = execution.results, experiment.seeds[trial_index]
+    trial_id = results.start_trial(eid, trial_index, seed, experiment.point)
+
+    def record_epoch(epoch: EpochRecord) -> None:
+        with execution.interrupts.held_back():
+            results.record_epoch(trial_id, epoch)
+
+    def show(stage: str, epoch: int) -> None:
+        execution.view.epoch(stage, epoch, experiment.record.max_epochs)
+
+    try:
+        results.record_job(trial_id, os.getpid(), platform.node())
+        results.record_environment(trial_id, _describe_environment(execution, experiment.record))
+        execution.view.training(experiment.title, seed)
+        with execution.interrupts.allowed():
+            outcome = experiment.train(trial_index, Watch(record_epoch, show))
+    except StoreError:
+        raise
+    except Exception as error:
+        status, message = cause_of(error)
+        results.finish_trial(trial_id, status, message=message)
+        execution.view.ended(experiment.title, seed, f"{status}: {message}")
+        return False
+    except BaseException:
+        results.finish_trial(trial_id, TrialStatus.STOPPED, message="broken off")
+        raise
+    _record(execution, trial_id, outcome)
+    execution.view.ended(experiment.title, seed, _describe(outcome))
+    return True
+
+
+def _record(execution: Execution, trial_id: int, outcome: Outcome) -> None:
+    execution.results.record_result(trial_id, outcome.result)
+    for scores in outcome.scores:
+        assert execution.opening_id is not None, "a score on the test set without an opening on record"
+        execution.results.record_trial_test_scores(trial_id, execution.opening_id, scores)
+    execution.results.finish_trial(trial_id, TrialStatus.FINISHED, score=outcome.result.score)
+
+
+def _describe(outcome: Outcome) -> str:
+    if not outcome.scores:
+        return f"{100 * outcome.result.score:.2f} % at epoch {outcome.result.best_epoch}, on validation"
+    scores = outcome.scores[0]
+    written = f"{100 * scores.weighted_accuracy:.2f} %"
+    return written if scores.epoch is None else f"{written} at epoch {scores.epoch}, {scores.kind}"
+
+
+def _describe_environment(execution: Execution, record: ExperimentRecord) -> TrialEnvironment:
+    return TrialEnvironment(
+        threads=execution.threads,
+        versions=package_versions(),
+        git_revision=git_revision(),
+        corpus_hash=record.corpus_hash,
+        protocol_hash=record.protocol_hash,
+        host=platform.node(),
+        pid=os.getpid(),
+    )

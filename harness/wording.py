@@ -1,0 +1,37 @@
+"""Durations and sizes as people say them, the same wherever one is told.
+
+What stands wherever a score on the synthetic corpus does.
+"""
+
+from __future__ import annotations
+
+
+def write_duration(seconds: float | None) -> str:
+    """Write seconds; empty where they are not known.
+
+    Example:
+        >>> write_duration(42.4), write_duration(200), write_duration(7380), write_duration(None)
+        ('42 s', '3 min 20 s', '2 h 3 min', '')
+    """
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def write_bytes(num_bytes: float | None) -> str:
+    """Write a size in the units of ``memory_limit``, a thousand to the next; empty where it is not known.
+
+    Example:
+        >>> write_bytes(13_240_000_000), write_bytes(85_300_000), write_bytes(None)
+        ('13.2 GB', '85 MB', '')
+    """
+    if num_bytes is None:
+        return ""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+
+
+SYNTHETIC_SENTENCE = "This corpus is synthetic: no score on it is a score on IEMOCAP."

@@ -1,0 +1,167 @@
+"""A missing or better modality: frozen branches keep their weights to the bit, and only fusion layers train."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pytest
+
+from harness.errors import ModelError
+from harness.final.modalities import (
+    Fitted,
+    compare_without,
+    kept_modalities,
+    predict,
+    predict_with_zeros,
+    retrain_fusion_layers,
+    train_whole,
+)
+from harness.final.saved_model import load_seed, save_seed
+from harness.models.fusion import cut_branch
+from harness.models.systems import SYSTEMS, System, read_hyperparameters
+from harness.scoring.metrics import weighted_accuracy
+from harness.splits.protocol import PROTOCOLS
+from harness.store.records import ScoreKind
+from tests.invented_features import invent_features
+
+SMALL = {"textlstm": 6, "speechlstm": 6, "finalfc": 12, "branch_dense": 10, "embedding_dimension": 8}
+
+
+@dataclass(frozen=True)
+class Spec:
+    protocol = PROTOCOLS["paper"]
+    word_vectors = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the functions read of a ``FinalTraining``: no search has to run for them."""
+
+    system: System
+    choices: object
+    num_epochs: int = 12
+    seeds: tuple = (3,)
+    spec: Spec = Spec()
+
+
+def make_training(system="speech_text", **values):
+    point = {"attention": "pooling", "adamlr": 0.01, "batch_size": 16, **SMALL, **values}
+    return Training(SYSTEMS[system], read_hyperparameters(SYSTEMS[system], point, PROTOCOLS["paper"]))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return invent_features(96)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    return invent_features(60, seed=9)
+
+
+@pytest.fixture(scope="module")
+def base(train):
+    return train_whole(make_training(), train, 3, ("text", "speech"))
+
+
+def share_right(probabilities, features):
+    return weighted_accuracy(features.emotions, probabilities.argmax(axis=1))
+
+
+def accuracy(model, features):
+    return share_right(predict(model, features), features)
+
+
+def branch_weights(model, modality):
+    return cut_branch(model, modality).get_weights()
+
+
+@pytest.mark.parametrize("kept", ["text", "speech"])
+def test_retraining_the_fusion_layers_changes_no_weight_of_a_branch(base, train, kept):
+    before = branch_weights(base.model, kept)
+    again = retrain_fusion_layers(make_training(), {kept: base}, train, 3)
+    inside = again.model.get_layer(f"{kept}_branch").get_weights()
+    assert len(inside) == len(before) > 0
+    for old, new, shared in zip(before, inside, branch_weights(base.model, kept), strict=True):
+        assert old.tobytes() == new.tobytes() == shared.tobytes()
+
+
+def test_the_model_without_a_modality_needs_only_what_is_left(base, train, scored):
+    again = retrain_fusion_layers(make_training(), {"speech": base}, train, 3)
+    assert sorted(tensor.name for tensor in again.model.inputs) == ["speech", "speech_lengths"]
+    assert again.fitted.tokenizer is None
+    assert accuracy(again, scored) > 0.5
+
+
+def test_the_joined_model_survives_its_file(base, train, scored, tmp_path):
+    again = retrain_fusion_layers(make_training(), {"speech": base}, train, 3)
+    save_seed(tmp_path, 3, again.model, again.fitted)
+    loaded = Fitted(*load_seed(tmp_path, 3))
+    assert accuracy(loaded, scored) == accuracy(again, scored)
+
+
+def test_a_branch_of_another_system_takes_its_place(base, train, scored):
+    system = SYSTEMS["speech2"]
+    values = {"speechlstm": 6, "speechlstm2": 5, "dense": 9, "optimizer": "adam", "learning_rate": 0.01}
+    other = Training(system, read_hyperparameters(system, values, PROTOCOLS["paper"]))
+    better = train_whole(other, train, 5, ("speech",))
+    joined = retrain_fusion_layers(make_training(), {"text": base, "speech": better}, train, 3)
+    assert joined.model.get_layer("speech_branch").output.shape == (None, 9)
+    assert accuracy(joined, scored) > 0.6
+
+
+def test_zeros_in_place_of_a_modality_leave_the_model_alone(base, scored):
+    before = accuracy(base, scored)
+    assert share_right(predict_with_zeros(base, scored, ["speech"]), scored) <= before
+    assert share_right(predict_with_zeros(base, scored, []), scored) == before
+    assert accuracy(base, scored) == before
+
+
+def test_three_ways_are_compared_with_the_same_seeds(base, train, scored):
+    variants, models = compare_without(make_training(), {3: base}, ["text"], train, scored)
+    assert [variant.kind for variant in variants] == [
+        ScoreKind.FUSION_RETRAINED,
+        ScoreKind.ALL_RETRAINED,
+        ScoreKind.ZEROED,
+    ]
+    assert all(list(variant.probabilities) == [3] for variant in variants)
+    assert 0 < variants[0].seconds[0] and variants[2].seconds == (0.0,)
+    assert isinstance(models[3].model, keras.Model)
+
+
+@pytest.mark.parametrize(
+    ("system", "without", "message"),
+    [
+        (
+            "speech4",
+            ["speech"],
+            "system 'speech4': has one branch and no fusion layers; expected 'fusion' or 'speech_text'",
+        ),
+        (
+            "speech_text",
+            ["mocap"],
+            "system 'speech_text': has no branch for 'mocap'; expected one of ['speech', 'text']",
+        ),
+        (
+            "speech_text",
+            ["speech", "text"],
+            "system 'speech_text': nothing stays without speech, text; expected at least one modality",
+        ),
+    ],
+    ids=["single", "absent", "nothing left"],
+)
+def test_what_cannot_be_left_out_gets_one_sentence(system, without, message):
+    known = SYSTEMS[system].hyperparameters.__dataclass_fields__
+    values = {key: value for key, value in SMALL.items() if key in known}
+    training = Training(SYSTEMS[system], read_hyperparameters(SYSTEMS[system], values, PROTOCOLS["paper"]))
+    with pytest.raises(ModelError) as caught:
+        kept_modalities(training, without)
+    assert str(caught.value) == message
+
+
+def test_a_frozen_branch_gives_what_it_gave_in_the_whole_model(base, scored):
+    branch = cut_branch(base.model, "text")
+    inputs = base.fitted.prepare(scored).batch(np.arange(4))
+    whole = keras.Model(base.model.inputs, base.model.get_layer("text_dense").output)
+    both = whole({tensor.name: inputs[tensor.name] for tensor in whole.inputs})
+    np.testing.assert_array_equal(branch({"text": inputs["text"]}).numpy(), both.numpy())
