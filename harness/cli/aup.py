@@ -40,17 +40,17 @@ def aup(experiment: Path, fresh: bool) -> int:
     """
     from harness.errors import WorkFailedError
     from harness.search.controller import run_search
-    from harness.search.display import open_view
+    from harness.search.display import SearchDisplay, open_console
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
     from harness.store.records import TrialStatus
 
     settings = read_experiment_file(experiment)
-    view = open_view(settings.path)
+    display = SearchDisplay(open_console(), settings.path)
     try:
-        report = run_search(settings, view, fresh)
+        report = run_search(settings, display, fresh)
     finally:
-        view.close()
+        display.close()
     if report.ending is Ending.TOO_MANY_FAILURES:
         num_failed = sum(report.num_by_status.values()) - report.num_by_status.get(TrialStatus.FINISHED, 0)
         raise WorkFailedError(
