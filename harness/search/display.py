@@ -35,11 +35,11 @@ from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.search.interrupts import SignalPipe
 from harness.search.lock import Holder
-from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, has_failed, read_search
+from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, SearchPlan, SearchReport
 from harness.store.records import ExperimentKind, TrialRow, TrialStatus, best_of, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
+from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
 #: How each kind of experiment is resumed.
 _COMMANDS = {
@@ -104,7 +104,7 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
         if trial.ended_at is not None and known.get(trial.trial_id) is None:
             changes.append((trial.ended_at, trial.trial_id, True, trial))
     lines, best = [], before.best
-    ended = {trial.trial_index for trial in before.trials if trial.score is not None or has_failed(trial)}
+    ended = {trial.trial_index for trial in before.trials if trial.score is not None or trial.status.is_failure}
     for _, _, has_ended, trial in sorted(changes, key=lambda change: change[:3]):
         if not has_ended:
             # Another attempt: what ended before was not the trial's end.
@@ -167,8 +167,8 @@ def describe_controller(snapshot: SearchSnapshot) -> str:
     controller = snapshot.controller
     if controller is None or controller.pid is None:
         return "A process that has only just begun is running it."
-    since = (controller.since or "")[:19].replace("T", " ")
-    return f"Process {controller.pid} on {one_line(str(controller.host))} has been running it since {since} UTC."
+    host, since = one_line(str(controller.host)), write_time(controller.since)
+    return f"Process {controller.pid} on {host} has been running it since {since} UTC."
 
 
 def describe_counts(snapshot: SearchSnapshot) -> str:

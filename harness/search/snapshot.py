@@ -33,6 +33,7 @@ from harness.store.records import (
     TrialStatus,
     are_accuracies,
     best_of,
+    last_attempts,
     utc_now,
 )
 from harness.store.schema import SCHEMA_VERSION
@@ -123,8 +124,7 @@ class SearchSnapshot:
     @cached_property
     def trials(self) -> tuple[TrialRow, ...]:
         """The last attempt of each trial, by trial index."""
-        last = {trial.trial_index: trial for trial in self.attempts}
-        return tuple(last[index] for index in sorted(last))
+        return tuple(last_attempts(self.attempts))
 
     @property
     def num_trials(self) -> int:
@@ -145,7 +145,7 @@ class SearchSnapshot:
     @property
     def num_failed(self) -> int:
         """Trials whose last attempt failed."""
-        return sum(has_failed(trial) for trial in self.trials)
+        return sum(trial.status.is_failure for trial in self.trials)
 
     @property
     def num_left(self) -> int:
@@ -155,7 +155,7 @@ class SearchSnapshot:
     @property
     def failures(self) -> tuple[TrialRow, ...]:
         """The latest failed attempts, latest first."""
-        failed = sorted(filter(has_failed, self.attempts), key=lambda trial: -trial.trial_id)
+        failed = sorted((trial for trial in self.attempts if trial.status.is_failure), key=lambda trial: -trial.trial_id)
         return tuple(failed[:_MAX_FAILURES])
 
     @property
@@ -227,11 +227,6 @@ def _best_json(trial: TrialRow) -> dict[str, Any]:
         "best_epoch": trial.best_epoch,
         "point": dict(trial.hyperparameters),
     }
-
-
-def has_failed(trial: TrialRow) -> bool:
-    """Whether an attempt has ended by a failure of its own."""
-    return trial.status not in (TrialStatus.FINISHED, TrialStatus.RUNNING, TrialStatus.STOPPED)
 
 
 def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
