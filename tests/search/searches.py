@@ -51,7 +51,7 @@ def record(score):
 
 
 class SilentView:
-    """Remembers what it is told."""
+    """Remembers the notes and the plan."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -65,12 +65,6 @@ class SilentView:
 
     def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
         self.plan = plan
-
-    def trial_started(self, trial: TrialJob) -> None:
-        pass
-
-    def trial_ended(self, trial: TrialJob, outcome: TrialOutcome) -> None:
-        pass
 
     def look(self) -> float | None:
         return None
