@@ -104,22 +104,21 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
         if trial.ended_at is not None and known.get(trial.trial_id) is None:
             changes.append((trial.ended_at, trial.trial_id, True, trial))
     lines, best = [], before.best
-    ended = {trial.trial_index for trial in before.trials if trial.score is not None or trial.status.is_failure}
+    # An attempt that another one has followed was not its trial's end.
+    last = {trial.trial_id for trial in now.trials if trial.score is not None or trial.status.is_failure}
+    num_ended = sum(trial.trial_id in last for trial in before.trials if trial.ended_at is not None)
     for _, _, has_ended, trial in sorted(changes, key=lambda change: change[:3]):
         if not has_ended:
-            # Another attempt: what ended before was not the trial's end.
-            ended.discard(trial.trial_index)
             if with_begins:
                 lines.append(f"trial {trial.trial_index} begins: {format_point(trial.hyperparameters)}")
             continue
-        if trial.status is not TrialStatus.STOPPED:
-            ended.add(trial.trial_index)
+        num_ended += trial.trial_id in last
         if trial.status is not TrialStatus.FINISHED:
             lines.append(describe_failure(trial))
             continue
         best = best_of([trial] if best is None else [best, trial], now.experiment.target)
         assert best is not None
-        num_to_go = max(0, now.num_trials - len(ended))
+        num_to_go = max(0, now.num_trials - num_ended)
         is_estimated = num_to_go and now.seconds_left is not None
         lines.append(
             f"trial {trial.trial_index} finished: {now.measure} {trial.score:.4f}; best so far {best.score:.4f} "
