@@ -1,15 +1,4 @@
-"""What a shell offers where a command wants an experiment or a system.
-
-The arguments and options that several commands share, so that they read alike wherever they stand.
-
-The bar on standard error that shows how many dialogues are done.
-
-What the user typed, as results.db keeps it with each opening of the test session.
-
-The trainings that a command carries out itself: a progress line, and one line for each that has ended.
-
-What the commands share that train the best point of a search again, each in experiments of its own.
-"""
+"""The parts that several commands share: arguments and options, their completion in a shell, progress, follow-ups."""
 
 from __future__ import annotations
 
@@ -91,27 +80,38 @@ class ExperimentName(StringParamType):
         return items or [CompletionItem(incomplete, type="dir")]
 
 
-class SystemNames(StringParamType):
+class SystemName(StringParamType):
+    """The name of a system."""
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the systems."""
+        return self._offer("", incomplete, given=())
+
+    @staticmethod
+    def _offer(before: str, begun: str, given: Sequence[str]) -> list[CompletionItem]:
+        from harness.models.systems import SYSTEMS
+
+        names = [name for name in SYSTEMS if name.startswith(begun) and name not in given]
+        return [CompletionItem(f"{before}{name}") for name in names]
+
+
+class SystemNames(SystemName):
     """Names of systems with commas between them, or of baselines, which the shell does not offer."""
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer what may stand after the last comma."""
-        from harness.models.systems import SYSTEMS
-
+        """Offer the systems that are not yet in the list."""
         before, comma, begun = incomplete.rpartition(",")
-        given = before.split(",")
-        return [
-            CompletionItem(f"{before}{comma}{name}")
-            for name in SYSTEMS
-            if name.startswith(begun) and name not in given
-        ]
+        return self._offer(f"{before}{comma}", begun, given=before.split(","))
 
 
 EXPERIMENT_NUMBER = ExperimentNumber(only_searches=False)
 SEARCH_NUMBER = ExperimentNumber(only_searches=True)
 EXPERIMENT_NAME = ExperimentName()
+SYSTEM_NAME = SystemName()
 SYSTEM_NAMES = SystemNames()
 
 
@@ -127,7 +127,7 @@ threads_option = click.option(
 
 
 def seeds_option(*, default: int, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option ``--seeds``, of whose number each command makes something else."""
+    """Return the option ``--seeds``; each command has its own default and help."""
     return click.option(
         "--seeds", "num_seeds", type=click.IntRange(min=1), default=default, show_default=True, help=help
     )
@@ -138,8 +138,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, and nothing elsewhere; it goes away at the end.
 
     Yields:
-        what is called with the dialogues that are done and those that there are; without any
-        there is no bar
+        a function of the number of dialogues done and of all; there is no bar while the latter is 0
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
