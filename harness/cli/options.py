@@ -31,7 +31,7 @@ def _results_of(context: click.Context) -> Path:
     return Path(context.params.get("results") or "results")
 
 
-def _offer(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
+def _offer_experiments(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
     from harness.store.connection import name_experiments
 
     return [
@@ -58,7 +58,7 @@ class ExperimentNumber(IntParamType):
         # click leaves what it has read of the line in args, where the option's value is what is missing.
         named = [Path(argument) for argument in context.args]
         results = next((path for path in named if (path / DATABASE).is_file()), _results_of(context))
-        return _offer(results, "", incomplete, only_searches=self._only_searches)
+        return _offer_experiments(results, "", incomplete, only_searches=self._only_searches)
 
 
 class ExperimentName(StringParamType):
@@ -76,7 +76,7 @@ class ExperimentName(StringParamType):
         if given[1:] and given[-1] == ":":
             # bash takes a colon for the end of a word.
             results = Path(given[-2])
-        items = _offer(results, f"{folder}{colon}", number, only_searches=True)
+        items = _offer_experiments(results, f"{folder}{colon}", number, only_searches=True)
         return items or [CompletionItem(incomplete, type="dir")]
 
 
@@ -155,19 +155,19 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def typed_command() -> str:
-    """Return the command line of this process, quoted so that it runs again as it stands."""
+    """Return the command line of this process, quoted so that it can be run again; each test evaluation keeps it."""
     return shlex.join(["harness", *sys.argv[1:]])
 
 
 @contextmanager
 def open_view() -> Iterator[TrainingsProgress]:
-    """Show the progress on standard error, so that standard output has the result alone."""
+    """Show the progress of trainings on standard error, so that standard output holds the result alone."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True, highlight=False)
-    # In a file the bar would be noise; the lines are there all the same.
+    # In a file the bar would be noise; the lines are printed there too.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield TrainingsProgress(progress)
 
@@ -185,7 +185,7 @@ class TrainingsProgress:
         self._progress.update(self._task, description=doing, completed=done, total=total)
 
     def name_corpus(self, *, is_synthetic: bool) -> None:
-        """Say before anything is trained that no score will be one on IEMOCAP, where the corpus is synthetic."""
+        """Say before the first training that no score will be one on IEMOCAP, if the corpus is synthetic."""
         from harness.wording import SYNTHETIC_SENTENCE
 
         if is_synthetic:
@@ -207,7 +207,7 @@ class TrainingsProgress:
         self._progress.update(self._task, description=f"{self._title}: epoch {epoch} of {max_epochs}, {stage}")
 
     def ended(self, title: str, seed: int, sentence: str) -> None:
-        """Print what a training came to."""
+        """Print the outcome of a training."""
         self._progress.advance(self._task)
         self._print(f"{title}, seed {seed}: {sentence}")
 
@@ -216,13 +216,13 @@ class TrainingsProgress:
 
 
 def require_all_finished(num_failed: int, where: str = "above and in results.db") -> None:
-    """Say that trainings failed, which makes the command exit with 1.
+    """Raise if trainings failed, so that the command exits with 1.
 
     Args:
-        where: the cause stands
+        where: the user finds the cause
 
     Raises:
-        WorkFailedError: some did
+        WorkFailedError: ``num_failed`` is not 0
     """
     if num_failed:
         trainings = "one training" if num_failed == 1 else f"{num_failed} trainings"
@@ -233,7 +233,7 @@ def require_all_finished(num_failed: int, where: str = "above and in results.db"
 
 @dataclass(frozen=True)
 class FollowUp:
-    """The best point of a search, where nobody else trains it again in the same way meanwhile."""
+    """The best trial of a search, to be trained again by this process alone."""
 
     store: ResultsStore
     best: BestPoint
@@ -241,10 +241,10 @@ class FollowUp:
     threads: int
 
     def train(self, experiments: Sequence[PlannedExperiment], opening_id: int | None = None) -> int:
-        """Train what is not finished yet, and return the number of trainings that failed.
+        """Run the trainings that are not finished yet, and return the number of those that failed.
 
         Args:
-            opening_id: the record that the test session was opened; None where it stays sealed
+            opening_id: the record of the test evaluation; None where the test session stays sealed
         """
         from harness.training.runner import Execution, carry_out
 
@@ -253,7 +253,7 @@ class FollowUp:
 
 @contextmanager
 def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> Iterator[FollowUp]:
-    """Start TensorFlow, find the best trial of a search and show how its trainings go.
+    """Start TensorFlow, find the best trial of a search, and show the progress of its trainings.
 
     Args:
         eid: the search; None for the latest

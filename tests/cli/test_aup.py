@@ -92,8 +92,8 @@ def test_too_many_failures_are_exit_code_1(folder: Path) -> None:
     assert code == 1
     assert (
         errors
-        == "error: experiment 'a search': 2 trials failed, and max_failures is 1; remove the cause, and start"
-        " anew with --fresh\n"
+        == "error: experiment 'a search': 2 trials failed, and max_failures is 1; fix the cause and"
+        " begin a new experiment with --fresh\n"
     )
     assert (
         lines[2]
