@@ -36,16 +36,16 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "harness.cli.retrain", "retrain_best", "Train the best trial again on train + validation."
     ),
     "replicate": LazyCommand(
-        "harness.cli.replicate", "replicate", "Train the best trial again with new seeds, to see how much of its score was luck."
+        "harness.cli.replicate", "replicate", "Train the best trial with new seeds, to measure luck."
     ),
-    "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best trial under other splits, to measure what each leak gains."),
+    "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best trial under other splits, to measure leaks."),
     "tables": LazyCommand(
-        "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its numbers beside ours."
+        "harness.cli.tables", "tables", "Train the paper's tables, and print its numbers beside ours."
     ),
     "compare": LazyCommand("harness.cli.compare", "compare", "Compare searches side by side."),
     "export": LazyCommand("harness.cli.export", "export", "Write trials, epochs or scores as CSV or Parquet."),
     "check": LazyCommand(
-        "harness.cli.check", "check", "Check a corpus for gaps, a split for leaks, or a results folder for contradictions."
+        "harness.cli.check", "check", "Check a corpus, a split or a results folder."
     ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
     "completion": LazyCommand("harness.cli.reference", "completion", "Print the script for completion in a shell."),
