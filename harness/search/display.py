@@ -186,7 +186,8 @@ def describe_rate(snapshot: SearchSnapshot) -> str:
     said = "No trial has ended yet"
     if rate is not None:
         said = f"{f'{rate:.0f}' if rate >= 100 else f'{rate:.3g}'} trials an hour"
-    return f"{said}." if snapshot.seconds_left is None else f"{said}, about {write_duration(snapshot.seconds_left)} left."
+    left = "" if snapshot.seconds_left is None else f", about {write_duration(snapshot.seconds_left)} left"
+    return f"{said}{left}."
 
 
 def describe_progress(snapshot: SearchSnapshot) -> str:

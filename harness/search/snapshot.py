@@ -155,8 +155,8 @@ class SearchSnapshot:
     @property
     def failures(self) -> tuple[TrialRow, ...]:
         """The latest failed attempts, latest first."""
-        failed = sorted((trial for trial in self.attempts if trial.status.is_failure), key=lambda trial: -trial.trial_id)
-        return tuple(failed[:_MAX_FAILURES])
+        failed = [trial for trial in self.attempts if trial.status.is_failure]
+        return tuple(sorted(failed, key=lambda trial: -trial.trial_id)[:_MAX_FAILURES])
 
     @property
     def scores(self) -> tuple[float, ...]:

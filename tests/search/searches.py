@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.search.controller import run_search
 from harness.search.experiment_file import read_experiment_file
-from harness.search.outcome import TrialJob, TrialOutcome
 from harness.search.view import SearchPlan, SearchReport
 from harness.store.records import TrialRow
 from harness.store.store import ResultsStore

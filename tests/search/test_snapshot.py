@@ -302,7 +302,11 @@ def test_where_nothing_is_known_nothing_is_foreseen(recorded: list[EpochRecord],
     ids=["nothing", "no epoch", "only a running one", "two at once", "the longest counts", "longer than usual"],
 )
 def test_what_is_left_is_shared_among_those_at_once(
-    took: list[float], running: list[tuple[float, float | None]], num_waiting: int, num_at_once: int, expected: float | None
+    took: list[float],
+    running: list[tuple[float, float | None]],
+    num_waiting: int,
+    num_at_once: int,
+    expected: float | None,
 ) -> None:
     assert estimate_search(took, running, num_waiting, num_at_once) == expected
 
