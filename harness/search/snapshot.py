@@ -32,7 +32,7 @@ from harness.search.view import (
     name_measure,
     seconds_between,
 )
-from harness.store.connection import creation_lock_path, read_version
+from harness.store.connection import is_current
 from harness.store.records import (
     EpochRecord,
     ExperimentRow,
@@ -44,8 +44,7 @@ from harness.store.records import (
     last_attempts,
     utc_now,
 )
-from harness.store.schema import SCHEMA_VERSION
-from harness.store.store import ResultsReader
+from harness.store.store import ResultsStore
 
 #: Version of what ``to_json`` returns: a new one wherever a name or its meaning changes.
 JSON_SCHEMA = 1
@@ -257,23 +256,14 @@ def watch_search(results_dir: Path, eid: int | None) -> Watched:
         eid: the experiment; None for the latest search
 
     Raises:
-        StoreError: results.db cannot be read, has no such experiment, is of an earlier version, or is written on
+        StoreError: results.db cannot be read, has no such experiment, is of another version, or is written on
             another machine
     """
     _refuse_other_machines(results_dir)
     path = results_dir / "results.db"
-    version = read_version(path)
-    if 0 < version < SCHEMA_VERSION and find_holder(creation_lock_path(path)) is None:
-        # Nobody is making it, step by step: what is still of an earlier version now was so before.
-        version = read_version(path)
-        if version < SCHEMA_VERSION:
-            raise StoreError(
-                f"results database '{path}': written by an earlier harness (schema {version}, this one's is "
-                f"{SCHEMA_VERSION}); watching changes nothing: let its search end, and run harness report once"
-            )
-    if version < SCHEMA_VERSION:
+    if not is_current(path):
         return _waiting(results_dir, _find_preparing(results_dir, ()))
-    with ResultsReader.open_readonly(path) as reader:
+    with ResultsStore.open_readonly(path) as reader:
         watched = _read(reader, results_dir, eid)
         if watched.state is WatchState.ABANDONED:
             # It may have ended between two of our looks; what is still so now has been so before.
@@ -293,7 +283,7 @@ def _refuse_other_machines(results_dir: Path) -> None:
             )
 
 
-def _read(reader: ResultsReader, results_dir: Path, eid: int | None) -> Watched:
+def _read(reader: ResultsStore, results_dir: Path, eid: int | None) -> Watched:
     holders = _find_holders(results_dir, reader.experiments())
     with reader.snapshot():
         chosen = max(holders, default=None) if eid is None else eid
