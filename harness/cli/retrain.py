@@ -165,13 +165,13 @@ def retrain_best(
 
     from harness.cli.options import typed_command
     from harness.final.retrain import plan_final_training
-    from harness.store.store import ResultsReader, ResultsStore
+    from harness.store.store import ResultsStore
 
     if without and replace:
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
     console = Console()
     database = results / "results.db"
-    ResultsReader.open_readonly(database).close()
+    ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
         # What others are made of is trained with the test session sealed, whatever the protocol.
         opens_test = test and not (without or replace)

@@ -10,7 +10,7 @@ from harness.features.store import FeatureStore, require_modalities
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.store.records import ExperimentKind, ExperimentRow, TrialRow
-from harness.store.store import ResultsReader
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: What trains the experiments that are no search.
@@ -60,7 +60,7 @@ class BestPoint:
         return store
 
 
-def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) -> BestPoint:
+def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -> BestPoint:
     """Find the best trial of a search.
 
     Args:

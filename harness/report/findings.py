@@ -38,7 +38,7 @@ from harness.store.records import (
     rank_trials,
     utc_now,
 )
-from harness.store.store import OpeningsStore, ResultsReader, ResultsStore
+from harness.store.store import ResultsStore
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Replication:
         return self.best_score - self.spread.mean
 
 
-def read_replication(store: ResultsReader, experiment: ExperimentRow) -> Replication | None:
+def read_replication(store: ResultsStore, experiment: ExperimentRow) -> Replication | None:
     """Read the latest replication of a search's best trial.
 
     Returns:
@@ -97,7 +97,7 @@ def known_score(trial: TrialRow) -> float:
 
 
 def _find_follow_ups(
-    store: ResultsReader, experiment: ExperimentRow, kind: ExperimentKind
+    store: ResultsStore, experiment: ExperimentRow, kind: ExperimentKind
 ) -> Iterator[tuple[ExperimentRow, dict[str, Any]]]:
     """Yield the experiments that trained a search's best point again, oldest first, each with its settings."""
     for found in store.experiments():
@@ -161,7 +161,7 @@ class Leaks:
     scores: tuple[LeakScore, ...]
 
 
-def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
+def read_leaks(store: ResultsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
     """Read what the best trial's point scored under each split.
 
     Args:
@@ -199,7 +199,7 @@ def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: b
 _Predictions = Mapping[int, tuple[Prediction, ...]]
 
 
-def _read_predictions(store: OpeningsStore, eid: int, opens_test: bool) -> dict[int, tuple[Prediction, ...]]:
+def _read_predictions(store: ResultsStore, eid: int, opens_test: bool) -> dict[int, tuple[Prediction, ...]]:
     return {
         trial.seed: (
             store.trial_test_scores(trial.trial_id)[ScoreKind.VALIDATION_CHOSEN].predictions

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.export import write_csv, write_parquet
-from harness.store.export import Column, ColumnType, ExportedRows, ExportReader, Rows
+from harness.store.export import Column, ColumnType, ExportedRows, Rows, read_rows
+from harness.store.store import ResultsStore
 from tests.search.searches import environment
 
 TYPES = (ColumnType.WHOLE_NUMBER, ColumnType.NUMBER, ColumnType.TEXT, ColumnType.TRUTH)
@@ -143,10 +144,10 @@ def test_without_pyarrow_one_sentence_says_what_to_install(searched: Path) -> No
 
 def test_a_search_is_the_same_in_both_formats(searched: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, the extra 'parquet', is not installed")
-    with ExportReader.open_readonly(searched) as reader:
-        text = to_csv(reader.read_rows(ExportedRows.TRIALS, [1]))
+    with ResultsStore.open_readonly(searched) as reader:
+        text = to_csv(read_rows(reader, ExportedRows.TRIALS, [1]))
         with (tmp_path / "a.parquet").open("wb") as stream:
-            write_parquet(stream, reader.read_rows(ExportedRows.TRIALS, [1]))
+            write_parquet(stream, read_rows(reader, ExportedRows.TRIALS, [1]))
     exact = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     for read, row in zip(csv.DictReader(io.StringIO(text, newline="")), exact, strict=True):
         known = {name: value for name, value in row.items() if value is not None}
