@@ -78,12 +78,9 @@ def _shown(value: object) -> str:
     return value if value == "not there" else f"{json.dumps(value):.120}"
 
 
-_IDENTITY_NAME = "identity.json"
-
-
 @dataclass(frozen=True)
 class ExperimentFolder:
-    """Where one experiment keeps its job files and Auptimizer's environment."""
+    """Where one experiment keeps its job files."""
 
     path: Path
 
@@ -94,11 +91,6 @@ class ExperimentFolder:
         return f"{MARK_NAME}={digest[:24]}"
 
     @property
-    def auptimizer_dir(self) -> Path:
-        """Auptimizer's own environment."""
-        return self.path / "aup"
-
-    @property
     def job_dir(self) -> Path:
         """Job files, trial files, and what the jobs printed."""
         return self.path / "jobs"
@@ -106,7 +98,7 @@ class ExperimentFolder:
     @property
     def identity_path(self) -> Path:
         """What the experiment was begun with, for saying what differs."""
-        return self.path / _IDENTITY_NAME
+        return self.path / "identity.json"
 
 
 def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:

@@ -1,27 +1,21 @@
-"""A whole results folder, looked through and repaired: who is at work, results.db, its files, Auptimizer's books."""
+"""A whole results folder, looked through and repaired: who is at work, results.db, its files."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.search.auptimizer import DatabaseError, SearchConnector, explain
-from harness.search.controller import account_for_running
 from harness.search.experiment import experiment_folder
-from harness.search.jobs import end_left_behind
+from harness.search.jobs import account_for_running, end_left_behind
 from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
-from harness.store.connection import is_damage, is_outdated, open_unwritten
+from harness.store.connection import is_outdated
 from harness.store.integrity import (
     ExperimentName,
     Finding,
     FindingKind,
-    JobRow,
     ResultsInspector,
     ResultsRepairer,
     back_up,
@@ -30,8 +24,6 @@ from harness.store.integrity import (
 )
 from harness.store.records import TrialStatus
 
-#: Auptimizer's database in an experiment's folder of that module.
-_BOOKS_NAME = "sqlite.db"
 _KEEPS_INDEX = (TrialStatus.RUNNING, TrialStatus.FINISHED)
 
 
@@ -106,7 +98,6 @@ def find_all(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding
     others = [each.eid for each in inspector.experiment_names() if each.eid not in eids]
     found = [
         *inspector.find_contradictions(eids),
-        *_find_open_books(inspector, eids),
         *find_left_files(results_dir, [experiment_folder(results_dir, eid).path for eid in others]),
         *find_missing_files(inspector),
     ]
@@ -162,20 +153,13 @@ def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None], h
                 _end_jobs(inspector, repairer, eids)
             for finding in found:
                 if finding.kind is found[0].kind:
-                    done = _repair(inspector, repairer, finding)
+                    done = _repair(repairer, finding)
                     num_repaired += done is not None
                     if done is not None:
                         tell(f"{finding.sentence}. Repaired: {done}.")
 
 
-def _repair(inspector: ResultsInspector, repairer: ResultsRepairer, finding: Finding) -> str | None:
-    if finding.kind in (FindingKind.OPEN_BOOKS, FindingKind.DAMAGED_BOOKS):
-        assert finding.path is not None
-        repairer.prepare_change()
-        try:
-            return _repair_books(inspector, finding)
-        except DatabaseError as error:
-            raise explain(finding.path.parent, error) from error
+def _repair(repairer: ResultsRepairer, finding: Finding) -> str | None:
     if finding.kind is FindingKind.LEFT_FILE:
         assert finding.path is not None
         repairer.prepare_change()
@@ -203,87 +187,3 @@ def _end_jobs(inspector: ResultsInspector, repairer: ResultsRepairer, eids: Coll
                 account_for_running(repairer, experiment.eid, mark)
             else:
                 end_left_behind(mark, running)
-
-
-def _find_open_books(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
-    """Find what Auptimizer's own databases hold open though nobody runs, and scores that results.db has otherwise.
-
-    Args:
-        eids: experiments to look at
-    """
-    found: list[Finding] = []
-    for experiment in inspector.experiment_names():
-        path = _books_path(inspector.path.parent, experiment.eid)
-        if experiment.is_search and experiment.eid in eids and path.is_file():
-            found += _find_in_books(path, experiment, inspector.jobs(experiment.eid))
-    return found
-
-
-def _repair_books(inspector: ResultsInspector, finding: Finding) -> str:
-    """Close an experiment's books as its trials ended, or move damaged ones out of the way."""
-    assert finding.path is not None and finding.row_id is not None
-    if finding.kind is FindingKind.DAMAGED_BOOKS:
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        moved = finding.path.with_name(f"{_BOOKS_NAME}.damaged-{moment}")
-        for suffix in ("-wal", "-shm"):
-            finding.path.with_name(_BOOKS_NAME + suffix).unlink(missing_ok=True)
-        os.replace(finding.path, moved)
-        return f"they were moved to '{moved}'; `aup` begins new ones, and results.db has all that matters"
-    jobs = inspector.jobs(finding.row_id)
-    open_jobs, wrong_jobs, _ = _compare(finding.path, jobs)
-    scores = {job.jid: job.score for job in jobs}
-    connector = SearchConnector(finding.path)
-    with closing(connector):
-        for jid in sorted({*open_jobs, *wrong_jobs}):
-            score = scores.get(jid)
-            connector.end_job_attempt(jid)
-            connector.end_job(jid, score, "FAILED" if score is None else "FINISHED")
-        connector.free_all_resources()
-    return "its jobs are closed as results.db says that they ended, and its resources are free"
-
-
-def _find_in_books(path: Path, experiment: ExperimentName, jobs: Sequence[JobRow]) -> Iterator[Finding]:
-    subject = f"Auptimizer's books of {experiment}"
-    try:
-        open_jobs, wrong_jobs, num_busy = _compare(path, jobs)
-    except DatabaseError as error:
-        if not is_damage(error):
-            raise StoreError(
-                f"Auptimizer's database '{path}': cannot be read ({error}); try again when nobody uses it"
-            ) from error
-        found, expected = f"'{path}' cannot be read ({error})", "a database of Auptimizer's"
-        yield Finding(FindingKind.DAMAGED_BOOKS, subject, found, expected, experiment.eid, path=path)
-        return
-    problems = []
-    if open_jobs:
-        problems.append(f"the jobs {open_jobs} are open")
-    if num_busy:
-        problems.append(f"{num_busy} of its resources are busy")
-    if wrong_jobs:
-        problems.append(f"the jobs {wrong_jobs} have other scores than in results.db")
-    if problems:
-        found, expected = ", ".join(problems), "none, for no process runs them"
-        yield Finding(FindingKind.OPEN_BOOKS, subject, found, expected, experiment.eid, path=path)
-
-
-def _compare(path: Path, jobs: Sequence[JobRow]) -> tuple[list[int], list[int], int]:
-    """Return the jobs (jid) that are open, those with another score than ``jobs``, and the busy resources."""
-    with closing(open_unwritten(path).conn) as connection:
-        # Auptimizer's own columns, as its ``setupdb`` makes them.
-        rows = connection.execute("SELECT jid, status, end_time, score FROM job ORDER BY jid").fetchall()
-        attempts = connection.execute("SELECT jid, end_time FROM job_attempt ORDER BY jid, num").fetchall()
-        ((num_busy,),) = connection.execute("SELECT count(*) FROM resource WHERE status = 'busy'").fetchall()
-    # Of a job's attempts the last one counts.
-    attempt_ends = dict(attempts)
-    open_jobs = [
-        jid
-        for jid, status, ended_at, _ in rows
-        if status == "RUNNING" or ended_at is None or attempt_ends.get(jid, ended_at) is None
-    ]
-    known = {job.jid: job.score for job in jobs if not job.is_running}
-    wrong = [jid for jid, _, _, score in rows if jid in known and jid not in open_jobs and score != known[jid]]
-    return open_jobs, wrong, num_busy
-
-
-def _books_path(results_dir: Path, eid: int) -> Path:
-    return experiment_folder(results_dir, eid).auptimizer_dir / _BOOKS_NAME

@@ -59,8 +59,6 @@ class FindingKind(StrEnum):
     WRONG_ENDING = "end of an experiment against its status"
     UNFINISHED_OPENING = "opening of the test set against its scores"
     WRONG_TEST_SCORE = "score on the test set against its predictions"
-    OPEN_BOOKS = "books that were left open"
-    DAMAGED_BOOKS = "damaged books"
     LEFT_FILE = "half-written file"
     MISSING_TRIAL_FILE = "missing file of a trial"
     MISSING_MODEL = "missing model"

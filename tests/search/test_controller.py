@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -63,20 +62,25 @@ def test_the_same_seed_proposes_the_same_points_however_many_run_at_once(folder:
     assert points_by_index(path) == one_at_once
 
 
-def test_auptimizers_own_database_agrees_with_ours(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X + "sys.exit('/2.json' in sys.argv[1])\n", max_failures=3)
+def test_a_resumed_search_gives_no_job_id_again(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
     search(path)
-    database = folder / "results" / "experiments" / "1" / "aup" / "sqlite.db"
-    with sqlite3.connect(database) as connection:
-        jobs = connection.execute("SELECT jid, status, score FROM job").fetchall()
-        busy = connection.execute("SELECT count(*) FROM resource WHERE status <> 'free'").fetchone()
-        status = connection.execute("SELECT status FROM experiment").fetchall()
-    expected = {
-        (trial.jid, "FINISHED" if trial.score is not None else "FAILED", trial.score)
-        for trial in trials_of(path)
-    }
-    assert set(jobs) == expected
-    assert (busy, status) == ((0,), [("FINISHED",)])
+    path = write_experiment(folder, SCORES_X, n_samples=5)
+    search(path)
+    assert sorted(trial.jid or 0 for trial in trials_of(path)) == [1, 2, 3, 4, 5]
+    jobs = folder / "results" / "experiments" / "1" / "jobs"
+    for trial in trials_of(path):
+        assert json.loads((jobs / f"{trial.jid}.json").read_text()) == trial.hyperparameters
+
+
+def test_results_db_is_the_only_database_on_disk(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    found = sorted(path.name for path in (folder / "results").rglob("*.db*"))
+    assert found == ["results.db", "results.db.lock"]
+    kept = sorted(path.name for path in (folder / "results" / "experiments" / "1").iterdir())
+    assert kept == ["identity.json", "jobs"]
+    assert not (folder / "env.ini").exists()
 
 
 def test_a_finished_search_runs_nothing_again_and_goes_on_with_more_samples(folder: Path) -> None:
@@ -314,15 +318,6 @@ def test_two_experiments_share_a_folder_and_hurt_nobody(folder: Path) -> None:
     controller.communicate(timeout=20)
     assert controller.returncode == 0
     assert {trial.status for eid in (1, 2) for trial in trials_of(path, eid)} == {TrialStatus.FINISHED}
-
-
-def test_a_lost_auptimizer_folder_is_no_loss(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    for file in (folder / "results" / "experiments" / "1" / "aup").iterdir():
-        file.unlink()
-    path = write_experiment(folder, SCORES_X, n_samples=5)
-    assert search(path).num_by_status == {TrialStatus.FINISHED: 5}
 
 
 def test_a_results_folder_that_cannot_be_written_gets_one_sentence(folder: Path) -> None:

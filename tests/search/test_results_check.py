@@ -1,15 +1,8 @@
 """Who is at work on a results folder, and what dead controllers left in it."""
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from harness.errors import HarnessError, StoreError
-from harness.search.auptimizer import MAX_PARALLEL, SearchConnector
-from harness.search.experiment import experiment_folder
 from harness.search.lock import held, lock_path
 from harness.search.repair import find_all, find_holders, hold_free, look_through, repair_all
 from harness.store.integrity import Finding, FindingKind, ResultsInspector
@@ -48,10 +41,6 @@ def repair(path: Path) -> list[str]:
             repair_all(results_dir / "results.db", eids, told.append)
             assert find_all(inspector, eids) == []
     return told
-
-
-def books_of(path: Path, eid: int = 1) -> Path:
-    return experiment_folder(path.parent / "results", eid).auptimizer_dir / "sqlite.db"
 
 
 def test_nothing_is_found_in_a_search_that_ended(folder: Path) -> None:
@@ -107,12 +96,7 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
         FindingKind.NOBODY_RUNS_TRIAL,
         FindingKind.NOBODY_RUNS_TRIAL,
         FindingKind.NOBODY_RUNS_EXPERIMENT,
-        FindingKind.OPEN_BOOKS,
     ]
-    assert found[-1].sentence == (
-        "Auptimizer's books of experiment 1 ('a search'): the jobs [1, 2] are open, 2 of its resources are busy; "
-        "expected none, for no process runs them"
-    )
     told = repair(path)
     assert told[0].startswith(f"A copy of the database as it was: '{path.parent}/results/results.before-repair-")
     assert told[1:] == [
@@ -123,8 +107,6 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
         ),
         "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is "
         "marked interrupted now; the command that began it goes on with it.",
-        f"{found[-1].sentence}. Repaired: its jobs are closed as results.db says that they ended, and its resources "
-        "are free.",
     ]
     (folder / "go").touch()
     assert search(path).num_by_status == {TrialStatus.FINISHED: 4}
@@ -158,75 +140,6 @@ def test_a_result_that_was_recorded_is_kept_by_a_repair(prepared_folder: Path, t
     repair(path)
     (trial,) = trials_of(path)
     assert (trial.status, trial.score) == (TrialStatus.FINISHED, 0.75)
-    with closing(SearchConnector(books_of(path))) as books:
-        ((score, status),) = books.cursor.execute("SELECT score, status FROM job").fetchall()
-    assert (score, status) == (0.75, "FINISHED")
-
-
-def test_books_with_another_score_are_found_and_repaired(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    damage(books_of(path), "UPDATE job SET score = 17 WHERE jid = 2", "UPDATE resource SET status = 'busy'")
-    (finding,) = look(path)[1]
-    expected = f"{MAX_PARALLEL + 1} of its resources are busy, the jobs [2] have other scores than in results.db"
-    assert finding.found == expected
-    assert len(repair(path)) == 2
-
-
-def test_a_job_that_no_trial_has_is_closed(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    damage(books_of(path), "INSERT INTO job (jid, eid, start_time, status) VALUES (9, 1, 0, 'RUNNING')")
-    (finding,) = look(path)[1]
-    assert finding.found == "the jobs [9] are open"
-    repair(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no database at all " * 50], ids=["empty", "text"])
-def test_damaged_books_are_moved_away_and_the_search_goes_on(folder: Path, content: bytes) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    before = trials_of(path)
-    books_of(path).write_bytes(content)
-    (finding,) = look(path)[1]
-    assert finding.kind is FindingKind.DAMAGED_BOOKS
-    assert finding.sentence.startswith(
-        f"Auptimizer's books of experiment 1 ('a search'): '{books_of(path)}' cannot be read ("
-    )
-    repair(path)
-    assert len(list(books_of(path).parent.glob("sqlite.db.damaged-*"))) == 1
-    path = write_experiment(folder, SCORES_X, n_samples=5)
-    assert search(path).num_by_status == {TrialStatus.FINISHED: 5}
-    assert trials_of(path)[:3] == before
-    assert look(path) == ({}, [])
-
-
-def test_books_that_somebody_locked_are_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_experiment(folder, SCORES_X, n_samples=1)
-    search(path)
-    damage(books_of(path), "PRAGMA journal_mode = DELETE")
-    monkeypatch.setattr("harness.store.connection.open_unwritten.__defaults__", (0.1,))
-    with closing(sqlite3.connect(books_of(path), isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError) as caught:
-            look(path)
-    assert str(caught.value) == (
-        f"Auptimizer's database '{books_of(path)}': cannot be read (database is locked); try again when nobody uses it"
-    )
-
-
-def test_books_that_refuse_the_repair_give_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_experiment(folder, SCORES_X, n_samples=1)
-    search(path)
-    damage(books_of(path), "UPDATE job SET score = 17")
-
-    def refuse(connector: SearchConnector, jid: int) -> None:
-        connector.cursor.execute("INSERT INTO nowhere VALUES (1)")
-
-    monkeypatch.setattr(SearchConnector, "end_job_attempt", refuse)
-    with pytest.raises(HarnessError) as caught:
-        repair(path)
-    assert str(caught.value).startswith(f"Auptimizer's own database in '{books_of(path).parent}': cannot be used (")
 
 
 def test_a_left_file_is_removed(folder: Path) -> None:

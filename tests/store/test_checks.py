@@ -183,7 +183,7 @@ def test_what_is_wrong_is_found_and_named(whole: Path, name: str) -> None:
 
 def test_every_kind_that_a_database_can_show_is_tested_here() -> None:
     of_files = {
-        FindingKind.OPEN_BOOKS, FindingKind.DAMAGED_BOOKS, FindingKind.LEFT_FILE, FindingKind.MISSING_TRIAL_FILE,
+        FindingKind.LEFT_FILE, FindingKind.MISSING_TRIAL_FILE,
         FindingKind.MISSING_MODEL,
     }  # fmt: skip
     of_the_file_itself = {FindingKind.DAMAGED_DATABASE, FindingKind.DAMAGED_INDEX}
