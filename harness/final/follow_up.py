@@ -8,9 +8,9 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from harness import __version__
+from harness.files import hash_json
 from harness.final.best_point import COMMANDS, BestPoint
 from harness.provenance import hash_word_vectors
-from harness.search.experiment import hash_identity
 from harness.store.records import ExperimentKind, ExperimentRecord, ExperimentRow, ExperimentStatus, utc_now
 from harness.training.recipe import Training, Watch
 
@@ -49,7 +49,7 @@ def describe_follow_up(
     return replace(
         _record_of(experiment),
         name=f"{title} of {best.title}",
-        identity=hash_identity(parts),
+        identity=hash_json(parts),
         seed=seed,
         num_samples=num_samples,
         target="max",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 from harness.corpus.utterances import CLASSES
 from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
+from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.model_card import write_model_card
 from harness.final.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
@@ -119,7 +119,7 @@ def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_o
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    return hash_json(decides, 8)
 
 
 def load_train_and_validation(training: FinalTraining, store: FeatureStore) -> Features:

@@ -34,6 +34,7 @@ from harness.store.records import (
     TrialRow,
     TrialStatus,
     are_accuracies,
+    last_attempts,
     rank_trials,
     utc_now,
 )
@@ -248,8 +249,6 @@ _COMMANDS = {
     ExperimentKind.REPLICATION: "harness replicate",
 }
 
-_NO_FAILURES = (TrialStatus.RUNNING, TrialStatus.FINISHED)
-
 
 @dataclass(frozen=True)
 class SearchedHyperparameter:
@@ -419,11 +418,10 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         openings = tuple(store.openings())
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
         with_and_without = [read_leaks(store, experiment, opens_test=opens_test) for opens_test in (False, True)]
-        failed = [trial for trial in attempts if trial.status not in _NO_FAILURES]
+        failed = [trial for trial in attempts if trial.status.is_failure]
         return Findings(
             experiment=experiment,
-            # Attempts come in order, so that the last of a trial index stays.
-            trials=tuple({trial.trial_index: trial for trial in attempts}.values()),
+            trials=tuple(last_attempts(attempts)),
             failures=tuple(sorted(failed, key=lambda trial: -trial.trial_id)),
             epochs=store.epochs_of(experiment.eid),
             best=best,

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 
 from harness import __version__
-from harness.corpus.layout import MocapStream
+from harness.corpus.layout import SESSIONS, MocapStream
 from harness.errors import FeatureError, HarnessError, unknown_name
 from harness.features.report import IngestReport
 from harness.features.store import FeatureStore
+from harness.files import hash_json
 from harness.models.baselines import BASELINES
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import SYSTEMS, System, read_hyperparameters
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import CORPUS_VARIABLE, Progress, prepare_chosen
-from harness.search.experiment import hash_identity
 from harness.search.experiment_file import TrainingSettings
 from harness.splits.parts import Parts
 from harness.splits.protocol import (
@@ -44,7 +44,7 @@ from harness.splits.protocol import (
     search_sessions,
     select_recordings,
 )
-from harness.store.records import ExperimentKind, ExperimentRecord, TrialRow
+from harness.store.records import ExperimentKind, ExperimentRecord, TrialRow, last_attempts
 from harness.store.store import ResultsStore
 from harness.tables.published import PUBLISHED, TITLES, PublishedRow
 
@@ -52,8 +52,6 @@ from harness.tables.published import PUBLISHED, TITLES, PublishedRow
 TEST_SHARE = 0.2
 #: One random split for all systems and seeds, so that their scores are of the same utterances.
 RANDOM_SPLIT_SEED = 0
-
-_ALL_SESSIONS = range(1, 6)
 
 
 class TableSplit(StrEnum):
@@ -90,7 +88,7 @@ def make_parts(split: TableSplit, protocol: Protocol, store: FeatureStore) -> Pa
         test = select_recordings(_ids(store, (protocol.test_session,)), protocol.recordings)
         parts = Parts(parted.train, parted.validation, tuple(test))
     else:
-        names = select_recordings(_ids(store, _ALL_SESSIONS), protocol.recordings)
+        names = select_recordings(_ids(store, SESSIONS), protocol.recordings)
         parts = part_at_random(names) if split is TableSplit.RANDOM else part_by_position(names)
     if not parts.train or not parts.test:
         raise FeatureError(
@@ -285,7 +283,7 @@ def describe_experiment(
     parts = identity_of(experiment, settings, corpus.corpus_hash)
     return ExperimentRecord(
         name=f"tables: {experiment.title}",
-        identity=hash_identity(parts),
+        identity=hash_json(parts),
         system=experiment.name,
         protocol_name=experiment.protocol.name,
         protocol_hash=experiment.protocol.protocol_hash,
@@ -311,11 +309,10 @@ def find_trials(
     results: ResultsStore, experiment: TableExperiment, settings: TablesSettings, corpus_hash: str
 ) -> dict[int, TrialRow]:
     """Return the latest attempt of each seed that was tried, by seed."""
-    found = results.find_experiment(hash_identity(identity_of(experiment, settings, corpus_hash)))
+    found = results.find_experiment(hash_json(identity_of(experiment, settings, corpus_hash)))
     if found is None:
         return {}
-    # Attempts come in order, so that the last of a seed stays.
-    return {trial.seed: trial for trial in results.trials(found.eid)}
+    return {trial.seed: trial for trial in last_attempts(results.trials(found.eid))}
 
 
 #: Baselines below the paper's rows of each table; those of Table 2 are of improvised recordings only.
@@ -330,7 +327,6 @@ BASELINES_OF_TABLES: Mapping[int, tuple[str, ...]] = {
 COMBINED_TABLE = 5
 #: Words of an utterance in the published code of the text systems; that of the combined one has 50.
 NOTEBOOK_MAX_WORDS = 500
-_SESSIONS = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
@@ -384,7 +380,7 @@ def _baseline_row(settings: TablesSettings, table: int, name: str) -> Row:
 def _experiments(
     settings: TablesSettings, table: int, name: str, recordings: Recordings
 ) -> tuple[TableExperiment, ...]:
-    sessions = _SESSIONS if settings.leaves_each_session_out else _SESSIONS[-1:]
+    sessions = SESSIONS if settings.leaves_each_session_out else SESSIONS[-1:]
     split = split_of(settings, table)
     choices: dict[str, Any] = {"base": settings.protocol, "recordings": recordings.value}
     if split is TableSplit.BY_POSITION and modalities_of(name) == ("text",) and name not in BASELINES:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
 from harness.report.tables import TOO_NARROW
@@ -39,8 +40,6 @@ from harness.tables.plan import (
 )
 from harness.tables.published import COMBINED_SENTENCE, COMBINED_SYSTEM, SINGLE_MODALITY_SENTENCE, TITLES
 from harness.wording import SYNTHETIC_SENTENCE
-
-_ALL_SESSIONS = range(1, 6)
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class TablesReader:
         ]
 
     def _is_seen(self, row: Row) -> dict[str, bool]:
-        transcripts = {found.utterance_id: found.transcript for found in self.store.utterances(_ALL_SESSIONS)}
+        transcripts = {found.utterance_id: found.transcript for found in self.store.utterances(SESSIONS)}
         is_seen: dict[str, bool] = {}
         for experiment in row.experiments:
             parts = make_parts(experiment.split, experiment.protocol, self.store)

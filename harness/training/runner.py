@@ -28,6 +28,7 @@ from harness.store.records import (
     TrialEnvironment,
     TrialRow,
     TrialStatus,
+    last_attempts,
     utc_now,
 )
 from harness.store.store import ResultsStore
@@ -146,8 +147,8 @@ class Execution:
 def _find_attempts(results: ResultsStore, identity: str) -> dict[int, TrialRow]:
     """Return the latest attempt at each trial index of the experiment of that identity; none where there is none."""
     found = results.find_experiment(identity)
-    # Attempts come in order, so that the last of an index stays.
-    return {} if found is None else {trial.trial_index: trial for trial in results.trials(found.eid)}
+    attempts = [] if found is None else results.trials(found.eid)
+    return {trial.trial_index: trial for trial in last_attempts(attempts)}
 
 
 def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) -> int:
