@@ -186,7 +186,7 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
 
     @property
     def has_failed(self) -> bool:
-        """Whether more trials have failed than may."""
+        """More trials have failed than may."""
         return self.num_failures > self.max_failures
 
     def run(self, interrupts: Interrupts) -> None:

@@ -1,6 +1,6 @@
 """An experiment's row in results.db and its folder: found again by name and identity, or made.
 
-What makes two searches the same: everything that changes their outcome, and nothing else.
+Two searches have the same identity where everything is the same that changes their outcome.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from harness.store.store import ResultsStore
 def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -> dict[str, Any]:
     """Return everything that changes an experiment's outcome, by the experiment file's keys.
 
-    How many trials, how many at once and when they are given up is no part of it: ``n_samples`` may be
-    raised, and the search goes on. Reads the whole file of word vectors, wherever it lies.
+    The number of trials, how many run at once and their limits are no part of it: ``n_samples`` may be raised,
+    and the search goes on. Reads the whole file of word vectors.
     """
     parts: dict[str, Any] = {
         "script": settings.script.text,
@@ -55,7 +55,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say what differs between two identities.
+    """Name the differences between two identities in a phrase.
 
     Example:
         >>> describe_differences({"random_seed": 1, "target": "max"}, {"random_seed": 2, "target": "max"})
@@ -87,12 +87,12 @@ class ExperimentFolder:
 
     @property
     def job_dir(self) -> Path:
-        """Job files, trial files, and what the jobs printed."""
+        """The folder of job files, trial files and the jobs' output."""
         return self.path / "jobs"
 
     @property
     def identity_path(self) -> Path:
-        """What the experiment was begun with, for saying what differs."""
+        """The file with the identity that the experiment was begun with, for messages on differences."""
         return self.path / "identity.json"
 
 
@@ -104,7 +104,7 @@ def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
 def find_experiment(
     store: ResultsStore, settings: ExperimentSettings, parts: Mapping[str, Any]
 ) -> ExperimentRow | None:
-    """Return the experiment to go on with, None where none has that name.
+    """Return the experiment to resume, None where none has that name.
 
     Args:
         parts: the identity that the experiment file has now
@@ -136,7 +136,7 @@ def create_experiment(
     parts: Mapping[str, Any],
 ) -> ExperimentRow:
     """Record a new experiment of identity ``parts``, and make its folder."""
-    eid = store.create_experiment(_describe(settings, prepared, num_samples(parts)))
+    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_json(parts)))
     _write_identity(settings, eid, parts)
     return store.experiment(eid)
 
@@ -148,7 +148,7 @@ def resume_experiment(
     num_samples: int,
     parts: Mapping[str, Any],
 ) -> ExperimentRow:
-    """Record that an experiment of identity ``parts`` goes on, as the experiment file wants it now.
+    """Record that an experiment of identity ``parts`` is resumed, as the experiment file has it now.
 
     Args:
         num_samples: trials to run in all; those that were begun before count even where it is fewer

@@ -102,7 +102,7 @@ class RunningJobs:
         return [job for job in self._jobs if job.end is not None or job.process.has_ended]
 
     def seconds_to_look(self) -> Seconds | None:
-        """How long no limit can be exceeded, unless a job ends; None for ever."""
+        """Return for how long no limit can be exceeded, unless a job ends; None for ever."""
         looks = []
         if self._limits.timeout_seconds is not None and self._jobs:
             oldest = min(job.process.began for job in self._jobs)
@@ -261,7 +261,7 @@ def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> int:
 
 
 def is_same_process(trial: TrialRow) -> bool:
-    """Whether the trial's job is a process of this machine, and its pid not that of a later one."""
+    """Return whether the trial's job is a process of this machine, and its pid not that of a later one."""
     if trial.host != platform.node():
         return False
     started_at = process_started_at(trial.pid) if trial.pid is not None else None

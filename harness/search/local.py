@@ -81,7 +81,7 @@ class HarnessLocalManager(TrialResourceManager):
         self._never_started.clear()
 
     def seconds_to_look(self) -> Seconds | None:
-        """How long no limit can be exceeded, unless a job ends."""
+        """Return for how long no limit can be exceeded, unless a job ends."""
         if self._never_started:
             return 0.0
         return self._jobs.seconds_to_look()
@@ -92,14 +92,14 @@ class HarnessLocalManager(TrialResourceManager):
         return super().finish(status)
 
     def _card_of(self, slot: int) -> dict[str, str]:
-        """Name the graphics card of a job; a job on processors sees none, as under Auptimizer."""
+        """Return the variable that names a job's graphics card; on processors it names none, as under Auptimizer."""
         if self.context.settings.resource is Resource.CPU:
             return {"CUDA_VISIBLE_DEVICES": ""}
         return {"CUDA_VISIBLE_DEVICES": self._cards[slot % len(self._cards)]} if self._cards else {}
 
 
 def _visible_cards() -> list[str]:
-    """Name the graphics cards that a job may be given; empty where nothing lists them."""
+    """Return the names of the graphics cards that a job may use; empty where nothing lists them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [card for card in chosen.split(",") if card]
