@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, help="SIGKILLs in searches of trivial trials  [default: 200]")
     parser.add_argument("--real", type=int, help="SIGKILLs in a search that trains  [default: 10]")
     parser.add_argument("--locks", action="store_true", help="another process locks the database")
-    parser.add_argument("--num-locks", type=int, default=6, help="locks of 10 s, in turn  [default: 6]")
+    parser.add_argument("--num-locks", type=int, default=6, help="locks of 10 s, one after the other  [default: 6]")
     parser.add_argument("--full-disk", action="store_true", help="the disk fills, and files reach a size limit")
     parser.add_argument("--parallel", type=int, help="trials at once  [default: 2, and 8 with --locks]")
     parser.add_argument("--seed", type=int, default=0, help="of the instants and the victims  [default: 0]")

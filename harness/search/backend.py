@@ -195,8 +195,8 @@ def _check_room(folder: Path, trial: TrialJob) -> None:
     except OSError as error:
         raise HarnessError(
             f"trial {trial.trial_index}: its job crashed, and the disk of '{folder}' takes no more "
-            f"({error.strerror}); what was recorded before is safe, and this trial runs again; free some space and "
-            "start again"
+            f"({error.strerror}); recorded trials are safe, and this trial runs again; free some space and run the "
+            "same command again"
         ) from error
     finally:
         probe.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
 
     Raises:
         AlreadyRunningError: another controller has the experiment
-        ExperimentFileError: the experiment of that name was begun with something else
+        ExperimentFileError: the experiment of that name was started with other settings
         StoreError: results.db cannot be used
         WorkFailedError: no trial can be started
         HarnessError: the results' folder cannot be written
@@ -92,8 +92,8 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"
         raise HarnessError(
-            f"results '{results_dir}': {error.strerror}{where}; what was recorded before is safe; expected a "
-            "folder that can be written, on a disk with room"
+            f"results '{results_dir}': {error.strerror}{where}; recorded trials are safe; expected a folder "
+            "that can be written, on a disk with room"
         ) from error
 
 

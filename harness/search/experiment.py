@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import ExperimentFileError
-from harness.files import hash_json, write_json
+from harness.files import hash_json, read_json, write_json
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
@@ -27,7 +27,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
     """Return everything that changes an experiment's outcome, by the experiment file's keys.
 
     The number of trials, how many run at once and their limits are no part of it: ``n_samples`` may be raised,
-    and the search goes on. Reads the whole file of word vectors.
+    and the search is resumed. Reads the whole file of word vectors.
     """
     parts: dict[str, Any] = {
         "script": settings.script.text,
@@ -110,7 +110,7 @@ def find_experiment(
         parts: the identity that the experiment file has now
 
     Raises:
-        ExperimentFileError: the experiments of that name were begun with something else
+        ExperimentFileError: the experiments of that name were started with other settings
     """
     named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
     same = [experiment for experiment in named if experiment.identity == hash_json(parts)]
@@ -122,8 +122,8 @@ def find_experiment(
     before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
     differences = describe_differences(before, parts) if before else "its identity.json is gone"
     raise ExperimentFileError(
-        f"experiment {settings.name!r} was begun as experiment {latest.eid} with something else: "
-        f"{differences}; change it back to go on, give it another name, or start anew beside the old one "
+        f"experiment {settings.name!r} was started as experiment {latest.eid} with other settings: "
+        f"{differences}; change it back to resume it, give it another name, or start a new one beside it "
         "with --fresh"
     )
 
@@ -173,7 +173,7 @@ def _settings_text(settings: ExperimentSettings) -> str:
 
 def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
     try:
-        value = json.loads(folder.identity_path.read_text("utf-8"))
+        value = read_json(folder.identity_path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

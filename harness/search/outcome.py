@@ -48,7 +48,7 @@ class TrialJob:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How one attempt at a trial ended.
+    """The end of one attempt at a trial.
 
     Attributes:
         score: finite; None unless finished

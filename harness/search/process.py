@@ -40,7 +40,7 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended.
+    """The end of a job, and its cause.
 
     Attributes:
         exit_code: None where a signal ended it, or nothing was started

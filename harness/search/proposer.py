@@ -19,7 +19,7 @@ from harness.store.records import TrialRow
 #: space comes to that.
 _MAX_DRAWS = 200
 
-#: The key of a proposal that says which trial it is; no hyperparameter may be called so.
+#: The key of a proposal with its trial's index; no hyperparameter may have this name.
 TRIAL_INDEX = "trial_index"
 #: What proposers and this package add to a point.
 _BOOKKEEPING = (TRIAL_INDEX, "tid")

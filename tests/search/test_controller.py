@@ -121,7 +121,7 @@ def test_a_changed_experiment_is_refused_with_what_differs(
         search(path)
     assert (
         str(caught.value)
-        == f"experiment 'a search' was begun as experiment 1 with something else: {difference}; change it"
+        == f"experiment 'a search' was started as experiment 1 with other settings: {difference}; change it"
         " back to go on, give it another name, or start anew beside the old one with --fresh"
     )
     assert search(path, fresh=True).experiment.eid == 2

@@ -42,9 +42,9 @@ def test_changed_bounds_are_refused_and_a_fresh_start_leaves_the_old_one_as_it_w
     code, lines, errors = run_aup(path)
     assert (code, lines) == (2, [])
     assert errors == (
-        "error: experiment 'a search' was begun as experiment 1 with something else: parameter_config 'x' was "
+        "error: experiment 'a search' was started as experiment 1 with other settings: parameter_config 'x' was "
         '{"name": "x", "range": [0.0, 1.0], "type": "float"} and is {"name": "x", "range": [0.0, 2.0], "type": '
-        '"float"}; change it back to go on, give it another name, or start anew beside the old one with --fresh\n'
+        '"float"}; change it back to resume it, give it another name, or start a new one beside it with --fresh\n'
     )
     check_database(folder)
     assert run_aup(path, "--fresh")[0] == 0
@@ -117,7 +117,7 @@ def test_a_changed_corpus_protocol_or_length_is_refused(tiny_corpus: Path, folde
 
     def check_refused(words: str, **changes: Any) -> None:
         code, _, errors = run_aup(write_experiment(folder, script, **{**OURS, **changes}))
-        begin = "error: experiment 'a search' was begun as experiment 1 with something else: "
+        begin = "error: experiment 'a search' was started as experiment 1 with other settings: "
         assert (code, errors[: len(begin + words)], errors.count("\n")) == (2, begin + words, 1)
         assert trials_of(path) == before
         check_database(folder)

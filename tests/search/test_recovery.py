@@ -42,8 +42,8 @@ def test_a_job_that_crashes_on_a_full_disk_is_run_again(folder: Path) -> None:
     _, errors = controller.communicate(timeout=20)
     jobs = folder / "results" / "experiments" / "1" / "jobs"
     assert errors == (
-        f"error: trial 0: its job crashed, and the disk of '{jobs}' takes no more (File too large); what was "
-        "recorded before is safe, and this trial runs again; free some space and start again\n"
+        f"error: trial 0: its job crashed, and the disk of '{jobs}' takes no more (File too large); "
+        "recorded trials are safe, and this trial runs again; free some space and run the same command again\n"
     )
     assert controller.returncode == 2
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.KILLED]
