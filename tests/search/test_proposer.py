@@ -143,7 +143,7 @@ def test_auptimizers_sequence_goes_on_where_it_was_left() -> None:
     assert proposals(resumed) == [whole[index] for index in (1, 3, 4, 5)]
 
 
-def test_hyperopt_is_told_what_was_really_tried() -> None:
+def test_hyperopt_learns_what_was_really_tried() -> None:
     pytest.importorskip("networkx")
     pytest.importorskip("future")
     inner = get_proposer("hyperopt")(config(FUSION, proposer="hyperopt"))
