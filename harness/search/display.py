@@ -416,7 +416,7 @@ def has_screen(console: Console) -> bool:
 _REFRESH: Seconds = 1.0
 #: The least of them where there are only lines.
 _LEAST_PAUSE: Seconds = 0.1
-#: A look is followed by a pause of so many times its duration: with 1000 running trials it takes a second.
+#: A look is followed by a pause of so many times its processor time: with 1000 running trials that is a second.
 _PAUSE = 20.0
 #: Shares of the corpus that are reported where there is no live line.
 _PROGRESS_STEPS = 4
@@ -480,11 +480,12 @@ class SearchDisplay:
         pause = self._next_look - time.monotonic()
         if pause > 0:
             return pause
-        began = time.monotonic()
+        # Processor time: on a busy machine a look takes long, and is no more work.
+        began = time.thread_time()
         self._show()
-        ended = time.monotonic()
-        self._next_look = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
-        return None if self._live is None else max(_REFRESH, self._next_look - ended)
+        pause = max(_LEAST_PAUSE, _PAUSE * (time.thread_time() - began))
+        self._next_look = time.monotonic() + pause
+        return None if self._live is None else max(_REFRESH, pause)
 
     def end(self, report: SearchReport) -> None:
         """Print the last changes, the best trial, and what to type next."""

@@ -225,6 +225,7 @@ def test_looks_take_a_bounded_share_of_the_controllers_time(folder: Path, monkey
     """With 1000 trials at once, reading all of them at each end was nine tenths of the controller's work."""
     clock = 100.0
     monkeypatch.setattr("harness.search.display.time.monotonic", lambda: clock)
+    monkeypatch.setattr("harness.search.display.time.thread_time", lambda: clock)
     display = display_to(io.StringIO(), folder)
     looks = 0
 
