@@ -415,7 +415,7 @@ def has_screen(console: Console) -> bool:
 #: Seconds between two looks of `aup` at its running trials on a terminal.
 _REFRESH: Seconds = 1.0
 #: The least of them where there are only lines.
-_LEAST_PAUSE: Seconds = 0.1
+_LEAST_PAUSE: Seconds = 0.25
 #: A look is followed by a pause of so many times its processor time: with 1000 running trials that is a second.
 _PAUSE = 20.0
 #: Shares of the corpus that are reported where there is no live line.
