@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.charts import describe_expected_best, expected_best_of
-from harness.report.charts_space import tabulate_importance
 from harness.report.findings import Findings, Leaks, Replication
 from harness.report.follow_ups import (
     describe_leaks,
@@ -17,9 +17,10 @@ from harness.report.follow_ups import (
     tabulate_leaks,
     tabulate_replication,
 )
-from harness.report.importance import list_importances
+from harness.report.importance import list_importances, tabulate_importance
 from harness.report.statements import (
     Statement,
+    describe_expected_best,
     describe_openings,
     describe_progress,
     describe_published,
@@ -33,7 +34,8 @@ from harness.report.tables import (
     tabulate_failures,
     tabulate_search_space,
 )
-from harness.report.test_set import describe_test_session, tabulate_test_scores, tabulate_test_session
+from harness.report.test_set import describe_scores, tabulate_opening, tabulate_test_scores
+from harness.scoring.assessment import ScoredOpening
 
 #: Failed attempts that are listed; the page lists more, and results.db all.
 MAX_FAILURES = 5
@@ -68,8 +70,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
         print_leaks(console, leaks)
     console.print()
     if findings.finished:
-        enough = describe_expected_best(findings, expected_best_of(findings))
-        print_statements(console, [Statement("Were there enough trials?", enough)])
+        print_statements(console, [Statement("Were there enough trials?", describe_expected_best(findings))])
         console.print()
     print_statements(console, describe_openings(findings))
     scores = tabulate_test_scores(findings)
@@ -79,9 +80,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
         print_statements(console, [describe_published()])
     if findings.scored_opening is not None:
         console.print()
-        print_statements(console, describe_test_session(findings))
-    for table in tabulate_test_session(findings):
-        print_table(console, table)
+        print_scored_opening(console, findings.scored_opening)
 
 
 def print_replication(console: Console, replication: Replication) -> None:
@@ -98,6 +97,13 @@ def print_leaks(console: Console, leaks: Leaks) -> None:
     print_statements(console, [describe_leaks(leaks)])
 
 
+def print_scored_opening(console: Console, scored: ScoredOpening) -> None:
+    """Print what one opening of the test set scored, part by part."""
+    print_statements(console, describe_scores(scored))
+    for table in tabulate_opening(scored):
+        print_table(console, table)
+
+
 def print_statements(console: Console, statements: Sequence[Statement]) -> None:
     """Print sentences under their headings, warnings in another colour."""
     for statement in statements:
@@ -107,17 +113,64 @@ def print_statements(console: Console, statements: Sequence[Statement]) -> None:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table with its note; nothing where it has no row."""
+    """Print a table with its note; nothing where it has no row.
+
+    Where the terminal is too narrow, intervals stand below their numbers, cells are folded between words, and at last
+    columns go below the others, each time beside the first one.
+    """
     if not table.rows:
         return
     console.print()
-    drawn = RichTable(title=table.title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.title_justify, drawn.title_style, drawn.header_style = "left", "bold", "dim"
-    for column in table.columns:
-        is_number = column in table.numbers
-        drawn.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
-    for number, row in enumerate(table.rows):
-        drawn.add_row(*(Text(cell) for cell in row), style="bold" if number == table.highlighted_row else "")
-    console.print(drawn)
+    if table.title:
+        console.print(Text(table.title, style="bold"))
+    columns = list(zip(table.columns, *table.rows, strict=True))
+    names = dict(enumerate(table.columns))
+    if sum(_widest(column, _LINES) + 1 for column in columns) - 1 > console.width:
+        columns = [
+            column if names[number] in table.wide else tuple(text.replace(" [", "\n[") for text in column)
+            for number, column in enumerate(columns)
+        ]
+    for place, part in enumerate(_divide(columns, console.width)):
+        drawn = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        chosen = [columns[number] for number in part]
+        for number, width in zip(part, _fit(chosen, console.width), strict=True):
+            justify: JustifyMethod = "right" if names[number] in table.numbers else "left"
+            drawn.add_column(Text(columns[number][0]), justify=justify, overflow="fold", width=width)
+        for number, row in enumerate(list(zip(*chosen, strict=True))[1:]):
+            drawn.add_row(*map(Text, row), style="bold" if number == table.highlighted_row else "")
+        if place:
+            console.print()
+        console.print(drawn)
     if table.note:
         console.print(Text(table.note, style="dim"))
+
+
+_LINES, _WORDS = re.compile(r"\n"), re.compile(r"\s")
+
+
+def _widest(texts: Sequence[str], separator: re.Pattern[str]) -> int:
+    """Return the room of the widest line, or word, of a column's texts."""
+    return max(cell_len(part) for text in texts for part in separator.split(text))
+
+
+def _divide(columns: Sequence[Sequence[str]], room: int) -> list[list[int]]:
+    """Put the columns' numbers into parts that fit without a word being cut, each with the first column."""
+    least = [_widest(column, _WORDS) for column in columns]
+    parts = [[0]]
+    for number in range(1, len(columns)):
+        if len(parts[-1]) > 1 and sum(least[known] + 1 for known in parts[-1]) + least[number] > room:
+            parts.append([0])
+        parts[-1].append(number)
+    return parts
+
+
+def _fit(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return each column's width: the widest are folded, between words if these fit."""
+    whole = [_widest(column, _LINES) for column in columns]
+    words = [_widest(column, _WORDS) for column in columns]
+    for least in (words, [1] * len(columns)):
+        for most in range(max(whole), 0, -1):
+            widths = [max(low, min(high, most)) for low, high in zip(least, whole, strict=True)]
+            if sum(widths) + len(widths) - 1 <= room:
+                return widths
+    return whole

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from harness.report.chart_style import PAPER
-from harness.report.charts import draw_costs, draw_failures, list_attempts, tabulate_costs
+from harness.report.charts import draw_costs, draw_failures
 from harness.report.findings import Findings
+from harness.report.tables import tabulate_costs
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
@@ -41,7 +42,7 @@ def test_every_attempt_counts_also_those_that_were_made_again(
     run_trial(store, eid, 0, 3, 0.5)
     begin_trial(store, eid, 1, 3)
     findings = findings_of(results_path)
-    assert [(trial.trial_index, trial.attempt) for trial in list_attempts(findings)] == [
+    assert [(trial.trial_index, trial.attempt) for trial in findings.attempts] == [
         (0, 1),
         (0, 2),
         (1, 1),
@@ -49,8 +50,7 @@ def test_every_attempt_counts_also_those_that_were_made_again(
     assert tabulate_costs(findings).note.startswith(
         "2 attempts took 1 min 35 s together, 0 s of it failed ones;"
     )
-    picture = draw_costs(findings, PAPER, 720)
-    assert picture is not None
+    picture = draw_costs(findings, PAPER)
     assert [row["status"] for row in rows_of(picture)] == ["crashed", "finished"]
 
 
@@ -66,8 +66,7 @@ def test_axes_name_their_unit(
     store: ResultsStore, results_path: Path, seconds: float, num_bytes: int | None, titles: list[str]
 ) -> None:
     run_search(store, num_trials=2)
-    picture = draw_costs(taking(findings_of(results_path), seconds, num_bytes), PAPER, 720)
-    assert picture is not None
+    picture = draw_costs(taking(findings_of(results_path), seconds, num_bytes), PAPER)
     panels = picture.to_dict()["concat"]
     assert [panel["layer"][0]["encoding"]["y"]["title"] for panel in panels] == titles
     assert rows_of(picture)[0]["took"] in ("10 s", "1 min 40 s", "2 h 0 min")
@@ -75,8 +74,7 @@ def test_axes_name_their_unit(
 
 def test_values_are_in_the_axis_unit(store: ResultsStore, results_path: Path) -> None:
     run_search(store, num_trials=1)
-    picture = draw_costs(taking(findings_of(results_path), 90, 10**9), PAPER, 720)
-    assert picture is not None
+    picture = draw_costs(taking(findings_of(results_path), 90, 10**9), PAPER)
     assert [(row["seconds"], row["bytes"]) for row in rows_of(picture)] == [(1.5, 1), (3, 1)]
     svg = draw_to_svg(picture)
     assert svg.count(f'stroke="{PAPER.warning}"') == 2 and svg.count(f'fill="{PAPER.quiet}"') == 2
@@ -85,7 +83,7 @@ def test_values_are_in_the_axis_unit(store: ResultsStore, results_path: Path) ->
 def test_search_without_an_ended_trial_costs_nothing_yet(store: ResultsStore, results_path: Path) -> None:
     begin_trial(store, begin_search(store), 0, 3)
     findings = findings_of(results_path)
-    assert draw_costs(findings, PAPER, 720) is None
+    assert draw_costs(findings, PAPER).chart is None
     assert tabulate_costs(findings).rows == () and tabulate_costs(findings).note == ""
 
 
@@ -93,12 +91,11 @@ def test_failures_are_counted_by_cause(store: ResultsStore, results_path: Path) 
     eid = begin_search(store)
     for trial_index, status in enumerate([TrialStatus.DIVERGED, TrialStatus.CRASHED, TrialStatus.CRASHED]):
         fail_trial(store, eid, trial_index, status)
-    picture = draw_failures(findings_of(results_path), PAPER, 400)
-    assert picture is not None
+    picture = draw_failures(findings_of(results_path), PAPER)
     assert [(row["cause"], row["attempts"]) for row in rows_of(picture)] == [("crashed", 2), ("diverged", 1)]
     assert draw_to_svg(picture).count(f'fill="{PAPER.warning}"') == 2
 
 
 def test_no_failures_are_not_drawn(store: ResultsStore, results_path: Path) -> None:
     run_trial(store, begin_search(store), 0, 1, 0.5)
-    assert draw_failures(findings_of(results_path), PAPER, 400) is None
+    assert draw_failures(findings_of(results_path), PAPER).chart is None

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from harness.report.chart_style import PAPER
-from harness.report.charts_space import describe_importance, draw_importance, tabulate_importance
-from harness.report.importance import Importance, JointImportance, list_importances
+from harness.report.charts_space import draw_importance
+from harness.report.importance import (
+    Importance,
+    JointImportance,
+    describe_importance,
+    list_importances,
+    tabulate_importance,
+)
 from tests.report.pictures import draw_to_svg, rows_of
 from tests.report.searches import findings_of, with_trials
 
@@ -97,20 +103,19 @@ def test_few_trials_are_said_to_be_few(searched: Path) -> None:
 
 def test_equal_scores_are_not_drawn(searched: Path) -> None:
     equal = replace(CLEAR, share=math.nan, low=math.nan, high=math.nan)
-    assert draw_importance([equal], PAPER, 400) is None
+    assert draw_importance(findings_of(searched), [equal], None, PAPER).chart is None
     assert describe_importance(findings_of(searched), [equal], None) == [
         "All finished trials have the same score: there is nothing to explain."
     ]
     assert tabulate_importance([equal]).rows == (("adamlr", "all scores are equal", "", "3", "30"),)
 
 
-def test_table_and_picture_have_every_share_with_its_interval() -> None:
+def test_table_and_picture_have_every_share_with_its_interval(searched: Path) -> None:
     assert tabulate_importance([CLEAR, UNCLEAR]).rows == (
         ("adamlr", "61.0 %", "40 to 82 %", "3", "30"),
         ("dropout", "4.0 %", "0 to 31 %", "3", "30"),
     )
-    picture = draw_importance([CLEAR, UNCLEAR], PAPER, 400)
-    assert picture is not None
+    picture = draw_importance(findings_of(searched), [CLEAR, UNCLEAR], None, PAPER)
     assert [(row["name"], row["low"], row["share"], row["high"]) for row in rows_of(picture)] == [
         ("adamlr", 0.4, 0.61, 0.82),
         ("dropout", 0.0, 0.04, 0.31),

@@ -237,7 +237,7 @@ def test_page_that_cannot_be_written_gives_one_sentence(searched: Path, tmp_path
 def test_same_pictures_are_written_as_svg_and_png(searched: Path, tmp_path: Path) -> None:
     findings = findings_of(searched)
     written = write_figures(tmp_path / "my figures", findings)
-    names = [figure.name for figure in draw_figures(findings, PAPER) if figure.picture is not None]
+    names = [figure.name for figure in draw_figures(findings, PAPER) if figure.chart is not None]
     assert sorted(names) == sorted(PICTURES)
     assert [path.name for path in written] == [
         f"{name}{suffix}" for name in names for suffix in (".svg", ".png")
@@ -309,7 +309,7 @@ def test_every_picture_has_its_numbers_in_a_table_of_the_page(store: ResultsStor
     html = render_page(findings_of(results_path))
     captions = re.findall(r'<caption class="unseen">(.*?)</caption>', html)
     for figure in draw_figures(findings_of(results_path), PAPER):
-        assert figure.picture is not None, figure.name
+        assert figure.chart is not None, figure.name
         if figure.name == "reliability":
             title = next(caption for caption in captions if "alibration" in caption or "onfidence" in caption)
         else:

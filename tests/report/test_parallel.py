@@ -13,8 +13,7 @@ from tests.report.searches import SEARCH_SPACE, begin_search, begin_trial, findi
 
 
 def spec_of(path: Path) -> dict[str, Any]:
-    chart = draw_parallel_coordinates(findings_of(path), PAPER, segment_width=80)
-    assert chart is not None
+    chart = draw_parallel_coordinates(findings_of(path), PAPER)
     spec: dict[str, Any] = chart.to_dict()
     return spec
 
@@ -91,4 +90,4 @@ def test_nothing_is_drawn_of_nothing(
     store: ResultsStore, results_path: Path, search_space: list[dict[str, Any]]
 ) -> None:
     begin_trial(store, begin_search(store, search_space=json.dumps(search_space)), 0, 3, num_epochs=1)
-    assert draw_parallel_coordinates(findings_of(results_path), PAPER, 80) is None
+    assert draw_parallel_coordinates(findings_of(results_path), PAPER).chart is None

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from harness.report import charts_space as scatter
-from harness.report.chart_style import PAPER
-from harness.report.charts_space import count_columns, draw_scatter, list_drawn, list_log_ticks, panel_width
+from harness.report.chart_style import PAPER, count_columns, panel_width
+from harness.report.charts_space import draw_scatter, list_drawn, list_log_ticks
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg
@@ -22,8 +22,7 @@ from tests.report.searches import (
 
 
 def spec_of(path: Path) -> dict[str, Any]:
-    picture = draw_scatter(findings_of(path), PAPER, 720)
-    assert picture is not None
+    picture = draw_scatter(findings_of(path), PAPER)
     return picture.to_dict()
 
 
@@ -42,7 +41,7 @@ def test_every_ended_trial_is_drawn_as_what_it_is(store: ResultsStore, results_p
     assert [row["shown"] for row in rows] == ["50.0 %", "58.3 %", "66.7 %", "75.0 %", "crashed"]
     assert rows[1]["x0"] == pytest.approx(0.0001 * 10 ** (0.1 + 0.8 / 3), rel=1e-4) and rows[1]["x1"] == 200
     assert round(rows[1]["x2"]) == 1 and abs(rows[1]["x2"] - 1) <= 0.25
-    svg = draw_to_svg(draw_scatter(findings_of(results_path), PAPER, 720))
+    svg = draw_to_svg(draw_scatter(findings_of(results_path), PAPER))
     assert svg.count(f'stroke="{PAPER.warning}"') == 3
     assert svg.count(f'fill="{PAPER.accent}"') == 3
     assert svg.count(f'fill="{PAPER.quiet}"') == 9
@@ -53,8 +52,7 @@ def test_medians_are_those_of_the_groups_that_the_importance_compares(searched: 
     findings = with_trials(
         findings_of(searched), SEARCH_SPACE[1:2], points, [0.01 * number for number in range(12)]
     )
-    picture = draw_scatter(findings, PAPER, 720)
-    assert picture is not None
+    picture = draw_scatter(findings, PAPER)
     lines = [layer for layer in picture.to_dict()["concat"][0]["layer"] if layer["mark"]["type"] == "rule"]
     assert [list(row.values()) for row in lines[0]["data"]["values"]] == [
         [150, 180, 0.015],
@@ -72,13 +70,13 @@ def test_failures_alone_are_drawn(store: ResultsStore, results_path: Path) -> No
     eid = begin_search(store)
     fail_trial(store, eid, 0)
     begin_trial(store, eid, 1, 3)
-    svg = draw_to_svg(draw_scatter(findings_of(results_path), PAPER, 720))
+    svg = draw_to_svg(draw_scatter(findings_of(results_path), PAPER))
     assert svg.count(f'stroke="{PAPER.warning}"') == 3 and f'fill="{PAPER.quiet}"' not in svg
 
 
 def test_nothing_is_drawn_before_a_trial_has_ended(store: ResultsStore, results_path: Path) -> None:
     begin_trial(store, begin_search(store), 0, 3)
-    assert draw_scatter(findings_of(results_path), PAPER, 720) is None
+    assert draw_scatter(findings_of(results_path), PAPER).chart is None
 
 
 def test_trial_without_a_hyperparameter_is_not_in_its_panel(store: ResultsStore, results_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_trial_without_a_hyperparameter_is_not_in_its_panel(store: ResultsStore,
     (row,) = spec_of(results_path)["datasets"]["points"]
     assert row["x1"] == 200 and "x0" not in row and "x2" not in row
     assert (
-        draw_to_svg(draw_scatter(findings_of(results_path), PAPER, 720)).count(f'fill="{PAPER.accent}"') == 1
+        draw_to_svg(draw_scatter(findings_of(results_path), PAPER)).count(f'fill="{PAPER.accent}"') == 1
     )
 
 
@@ -113,7 +111,7 @@ def test_hostile_names_are_drawn_as_they_are(store: ResultsStore, results_path: 
     trial_id = store.start_trial(eid, 0, 0, {name: name, name + "2": 1})
     store.finish_trial(trial_id, TrialStatus.FINISHED, score=0.5)
     assert (
-        draw_to_svg(draw_scatter(findings_of(results_path), PAPER, 720)).count(f'fill="{PAPER.accent}"') == 2
+        draw_to_svg(draw_scatter(findings_of(results_path), PAPER)).count(f'fill="{PAPER.accent}"') == 2
     )
 
 
