@@ -18,7 +18,7 @@ from harness.report.tables import TOO_NARROW, Table, write_value
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
 from harness.scoring.statistics import mean_and_spread
-from harness.store.records import ScoreKind, TestOpeningRow, TestScores, TrialRow
+from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
 
 #: Keys of an experiment file that are no settings, or that are shown apart.
@@ -53,11 +53,11 @@ class Contender:
 
     @property
     def has_known_corpus(self) -> bool:
-        """Whether its corpus is known, and so can be the same as another's."""
+        """True if its corpus is known, and so can be the same as another's."""
         return bool(self.findings.experiment.corpus_hash)
 
     def is_comparable_with(self, other: Contender) -> bool:
-        """Whether the scores of both are known to mean the same; what is not known is equal to nothing."""
+        """Return True if the scores of both are known to mean the same; an unknown corpus equals none."""
         return self.has_known_corpus and other.has_known_corpus and self.traits == other.traits
 
     @property
@@ -127,14 +127,14 @@ class Comparison:
 
     @property
     def is_comparable(self) -> bool | None:
-        """Whether all scores can be compared; None where nothing differs and a corpus is not known."""
+        """True if all scores can be compared; None where no trait differs and a corpus is not known."""
         if self.traits_that_differ:
             return False
         return None if self.of_unknown_corpus else True
 
     @property
     def has_synthetic(self) -> bool:
-        """Whether any of the experiments is on the synthetic corpus."""
+        """True if any of the experiments is on the synthetic corpus."""
         return any(contender.findings.experiment.is_synthetic for contender in self.contenders)
 
     def equal_number(self, contender: Contender) -> int:
@@ -370,7 +370,7 @@ def _write_difference(difference: Difference, value: float) -> str:
     return f"{100 * value:+.1f} points" if are_accuracies else f"{value:+.4g}"
 
 
-def tabulate_settings(comparison: Comparison) -> Table:
+def tabulate_settings_that_differ(comparison: Comparison) -> Table:
     """List what was set differently."""
     rows = [(name, *values) for name, values in comparison.settings_that_differ.items()]
     columns = ("what", *(contender.label for contender in comparison.contenders))

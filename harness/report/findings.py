@@ -116,7 +116,7 @@ def _find_follow_ups(
 
 @dataclass(frozen=True)
 class LeakGain:
-    """What one split scores above another, on the same utterances.
+    """The gain of one split over another, on the same utterances.
 
     Attributes:
         difference: over all utterances of all draws, from -1 to 1
@@ -131,7 +131,7 @@ class LeakGain:
 
 @dataclass(frozen=True)
 class LeakScore:
-    """What the best point scored under one split.
+    """The score of the best point under one split.
 
     Attributes:
         accuracy: of all scored utterances of all draws, from 0 to 1
@@ -336,17 +336,17 @@ class Findings:
 
     @property
     def is_running(self) -> bool:
-        """Whether the search has not ended."""
+        """True until the search has ended."""
         return self.experiment.status is ExperimentStatus.RUNNING
 
     @property
     def scores_are_accuracies(self) -> bool:
-        """Whether scores are validation accuracies, as those of the package's own trials are."""
+        """True if scores are validation accuracies, as those of the package's own trials are."""
         return are_accuracies(self.experiment)
 
     @property
     def is_synthetic_only(self) -> bool:
-        """Whether neither the experiment nor any opening of the test set concerns recordings of people."""
+        """True if neither the experiment nor any opening of the test set concerns recordings of people."""
         return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
 
     @property

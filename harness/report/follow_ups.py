@@ -41,7 +41,7 @@ def _judge(replication: Replication) -> str:
         text = f"The new seeds score {more}: no luck of its seed shows in the best score"
     # With one seed there is no interval, and whatever lies outside it is not known.
     if math.isnan(spread.low) or spread.low <= replication.best_score <= spread.high:
-        text += ", though so few seeds do not tell that from none" if luck > 0 else ", though so few seeds may hide it"
+        text += ", though with so few seeds it may be chance" if luck > 0 else ", though so few seeds may hide it"
     return (
         f"{text}. The choice among trials was made on these validation utterances, so that even the new seeds' mean "
         "may promise more than other utterances will give."
@@ -78,7 +78,7 @@ def describe_leaks(leaks: Leaks) -> Statement:
         f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
         f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
     )
-    text += "." if _is_sure(leaks, gained) else ", which these draws do not tell from none."
+    text += "." if _is_sure(leaks, gained) else ", which may be chance in these draws."
     text += f" {_describe_interval(leaks, gained)}"
     if leaks.opens_test:
         text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
@@ -120,7 +120,7 @@ def tabulate_leaks(leaks: Leaks) -> Table:
         for score in leaks.scores
     ]
     gains = ("above the strictest, points", "above the next, points")
-    columns = ("split", "training shares", "accuracy, %", "spread over draws", *gains, "bought by")
+    columns = ("split", "training shares", "right, %", "spread over draws", *gains, "bought by")
     note = (
         f"{_write_sizes(leaks)} training utterances under each split, cut to as many as the strictest leaves; accuracy "
         f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which have "

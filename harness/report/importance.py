@@ -52,13 +52,13 @@ class Importance:
 
     @property
     def has_interval(self) -> bool:
-        """Whether enough trials share a value to say how sure the share is."""
+        """True if enough trials share a value to say how sure the share is."""
         return not np.isnan(self.low)
 
 
 @dataclass(frozen=True)
 class JointImportance:
-    """What two hyperparameters explain only together.
+    """The share that two hyperparameters explain only together.
 
     Attributes:
         share: of the variation of the scores' ranks, from 0 to 1
@@ -71,7 +71,7 @@ class JointImportance:
 
     @property
     def is_seen(self) -> bool:
-        """Whether it is more than chance, and large enough to speak of."""
+        """True if it is more than chance, and large enough to speak of."""
         return self.p_value < 1 - CONFIDENCE and self.share >= _LEAST_JOINT_SHARE
 
 

@@ -175,7 +175,7 @@ def _describe_epoch_choice(findings: Findings) -> Statement:
 
 
 def describe_expected_best(findings: Findings) -> str:
-    """Say what the second half of the trials brought, and whether validation could tell."""
+    """Say what the second half of the trials brought, beside the error of a validation accuracy."""
     found, num_trials = findings.expected_best, len(findings.finished)
     if found is None:
         return f"From {MIN_TRIALS_OF_CURVE} finished trials on; {plural(num_trials, 'trial')} so far."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -10,6 +9,13 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.report.comparison import (
+    Comparison,
+    describe_comparability,
+    tabulate_differences,
+    tabulate_experiments,
+    tabulate_settings_that_differ,
+)
 from harness.report.findings import Findings, Leaks, Replication
 from harness.report.follow_ups import (
     describe_leaks,
@@ -36,6 +42,7 @@ from harness.report.tables import (
 )
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_test_scores
 from harness.scoring.assessment import ScoredOpening
+from harness.wording import SYNTHETIC_SENTENCE
 
 #: Failed attempts that are listed; the page lists more, and results.db all.
 MAX_FAILURES = 5
@@ -104,6 +111,19 @@ def print_scored_opening(console: Console, scored: ScoredOpening) -> None:
         print_table(console, table)
 
 
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print whether the searches can be compared, and the tables that set them side by side."""
+    verdict, *reasons = describe_comparability(comparison)
+    console.print(Text(verdict, style="bold" if comparison.is_comparable else "bold yellow"))
+    for reason in reasons:
+        console.print(Text(f"  {reason}"))
+    if comparison.has_synthetic:
+        console.print(Text(SYNTHETIC_SENTENCE, style="bold yellow"))
+    print_table(console, tabulate_experiments(comparison))
+    print_table(console, tabulate_differences(comparison))
+    print_table(console, tabulate_settings_that_differ(comparison))
+
+
 def print_statements(console: Console, statements: Sequence[Statement]) -> None:
     """Print sentences under their headings, warnings in another colour."""
     for statement in statements:
@@ -115,28 +135,29 @@ def print_statements(console: Console, statements: Sequence[Statement]) -> None:
 def print_table(console: Console, table: Table) -> None:
     """Print a table with its note; nothing where it has no row.
 
-    Where the terminal is too narrow, intervals stand below their numbers, cells are folded between words, and at last
-    columns go below the others, each time beside the first one.
+    Where the terminal is too narrow, intervals stand below their numbers, then cells are folded between words, and at
+    last columns go below the others, beside the first one again. Columns without a single text are left out.
     """
     if not table.rows:
         return
+    columns = [
+        _Column(name, texts, name in table.numbers)
+        for name, *texts in zip(table.columns, *table.rows, strict=True)
+        if any(texts)
+    ]
+    if sum(column.whole + 1 for column in columns) - 1 > console.width:
+        for column in columns:
+            if column.name not in table.wide:
+                column.break_before_intervals()
     console.print()
     if table.title:
         console.print(Text(table.title, style="bold"))
-    columns = list(zip(table.columns, *table.rows, strict=True))
-    names = dict(enumerate(table.columns))
-    if sum(_widest(column, _LINES) + 1 for column in columns) - 1 > console.width:
-        columns = [
-            column if names[number] in table.wide else tuple(text.replace(" [", "\n[") for text in column)
-            for number, column in enumerate(columns)
-        ]
     for place, part in enumerate(_divide(columns, console.width)):
         drawn = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        chosen = [columns[number] for number in part]
-        for number, width in zip(part, _fit(chosen, console.width), strict=True):
-            justify: JustifyMethod = "right" if names[number] in table.numbers else "left"
-            drawn.add_column(Text(columns[number][0]), justify=justify, overflow="fold", width=width)
-        for number, row in enumerate(list(zip(*chosen, strict=True))[1:]):
+        for column, width in zip(part, _fit(part, console.width), strict=True):
+            justify: JustifyMethod = "right" if column.is_number else "left"
+            drawn.add_column(Text(column.name), justify=justify, overflow="fold", width=width)
+        for number, row in enumerate(zip(*(column.texts for column in part), strict=True)):
             drawn.add_row(*map(Text, row), style="bold" if number == table.highlighted_row else "")
         if place:
             console.print()
@@ -145,30 +166,52 @@ def print_table(console: Console, table: Table) -> None:
         console.print(Text(table.note, style="dim"))
 
 
-_LINES, _WORDS = re.compile(r"\n"), re.compile(r"\s")
+class _Column:
+    """A column of a table, and the room that it needs."""
+
+    def __init__(self, name: str, texts: list[str], is_number: bool) -> None:
+        self.name, self.texts, self.is_number = name, texts, is_number
+
+    def break_before_intervals(self) -> None:
+        self.texts = [text.replace(" [", "\n[") for text in self.texts]
+
+    @property
+    def whole(self) -> int:
+        """Room of the name and of every line."""
+        return _widest([self.name, *self.texts], "\n")
+
+    @property
+    def words(self) -> int:
+        """Room of the longest word."""
+        return _widest([self.name, *self.texts], None)
+
+    @property
+    def solid(self) -> int:
+        """Room in which no word is cut, and no number parted from its deviation or interval."""
+        has_interval = any("\n[" in text for text in self.texts)
+        lines = _widest(self.texts, "\n" if self.is_number or has_interval else None)
+        return max(lines, _widest([self.name], None))
 
 
-def _widest(texts: Sequence[str], separator: re.Pattern[str]) -> int:
-    """Return the room of the widest line, or word, of a column's texts."""
-    return max(cell_len(part) for text in texts for part in separator.split(text))
+def _widest(texts: Sequence[str], separator: str | None) -> int:
+    return max((cell_len(part) for text in texts for part in text.split(separator)), default=0)
 
 
-def _divide(columns: Sequence[Sequence[str]], room: int) -> list[list[int]]:
-    """Put the columns' numbers into parts that fit without a word being cut, each with the first column."""
-    least = [_widest(column, _WORDS) for column in columns]
-    parts = [[0]]
-    for number in range(1, len(columns)):
-        if len(parts[-1]) > 1 and sum(least[known] + 1 for known in parts[-1]) + least[number] > room:
-            parts.append([0])
-        parts[-1].append(number)
+def _divide(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
+    """Put the columns into parts that fit without a word being cut, each with the first column."""
+    first, *others = columns
+    parts = [[first]]
+    for column in others:
+        if len(parts[-1]) > 1 and sum(known.words + 1 for known in parts[-1]) + column.words > room:
+            parts.append([first])
+        parts[-1].append(column)
     return parts
 
 
-def _fit(columns: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Return each column's width: the widest are folded, between words if these fit."""
-    whole = [_widest(column, _LINES) for column in columns]
-    words = [_widest(column, _WORDS) for column in columns]
-    for least in (words, [1] * len(columns)):
+def _fit(columns: Sequence[_Column], room: int) -> list[int]:
+    """Return the widths that fit into the room: the widest columns are folded first."""
+    whole = [column.whole for column in columns]
+    for least in ([column.solid for column in columns], [column.words for column in columns], [1] * len(columns)):
         for most in range(max(whole), 0, -1):
             widths = [max(low, min(high, most)) for low, high in zip(least, whole, strict=True)]
             if sum(widths) + len(widths) - 1 <= room:

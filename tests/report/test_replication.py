@@ -55,7 +55,7 @@ def test_what_new_seeds_lose_was_luck(store):
     assert statement.text == (
         "The search's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same point on the same "
         "split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). About 10.0 points "
-        f"of the best score were luck, though so few seeds do not tell that from none. {LAST}"
+        f"of the best score were luck, though with so few seeds it may be chance. {LAST}"
     )
     table = tabulate_replication(found)
     assert table.rows[0] == ("the search's best, trial 1", "1", "75.0", "4 of 4", "1 min 35 s")

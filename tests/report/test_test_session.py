@@ -4,6 +4,7 @@ import pytest
 
 from harness.report.tables import Table
 from harness.report.test_set import describe_scores, tabulate_opening
+from harness.scoring.assessment import ScoredOpening
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, score, score_whole_opening
@@ -14,10 +15,16 @@ from tests.store.experiments import an_opening
 LABEL = "Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
 
 
+def scored_in(path: Path) -> ScoredOpening:
+    scored = findings_of(path).scored_opening
+    assert scored is not None
+    return scored
+
+
 @pytest.fixture
 def tables(store: ResultsStore, results_path: Path) -> dict[str, Table]:
     score_whole_opening(store, run_search(store))
-    return {table.title: table for table in tabulate_opening(findings_of(results_path).scored_opening)}
+    return {table.title: table for table in tabulate_opening(scored_in(results_path))}
 
 
 def test_every_table_says_whose_numbers_it_holds(tables: dict[str, Table]) -> None:
@@ -108,11 +115,11 @@ def test_an_unscored_folder_has_no_scored_opening(store: ResultsStore, results_p
 
 def test_few_dialogues_are_starred_and_said(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store, is_synthetic=False), num_dialogues=5)
-    findings = findings_of(results_path)
-    scores, *_ = tabulate_opening(findings.scored_opening)
+    scored = scored_in(results_path)
+    scores, *_ = tabulate_opening(scored)
     assert scores.rows[0][4].endswith("*") and "* Fewer than 10 dialogues" in scores.note
     assert "corpus c0ffee." in scores.note
-    said = {statement.heading: statement for statement in describe_scores(findings.scored_opening)}
+    said = {statement.heading: statement for statement in describe_scores(scored)}
     assert said["What the intervals mean"].is_warning
     assert said["What the intervals mean"].text.startswith("With 5 dialogues, fewer than 10,")
 
@@ -121,7 +128,7 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
     store: ResultsStore, results_path: Path
 ) -> None:
     score_whole_opening(store, run_search(store))
-    said = {statement.heading: statement.text for statement in describe_scores(findings_of(results_path).scored_opening)}
+    said = {statement.heading: statement.text for statement in describe_scores(scored_in(results_path))}
     assert said["What was scored"].startswith(f"{LABEL} This corpus is synthetic")
     assert f"with `{COMMAND}`: 48 utterances of 12 dialogues." in said["What was scored"]
     assert said["Who chose the epoch"] == (
@@ -137,12 +144,12 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
 
 def test_an_optimistic_score_is_said_to_be_one(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store), kind=ScoreKind.TEST_MAXIMUM, baselines=())
-    findings = findings_of(results_path)
-    said = {statement.heading: statement for statement in describe_scores(findings.scored_opening)}
+    scored = scored_in(results_path)
+    said = {statement.heading: statement for statement in describe_scores(scored)}
     assert said["Who chose the epoch"].is_warning and "optimistic" in said["Who chose the epoch"].text
-    assert "maximum over test epochs (optimistic)" in tabulate_opening(findings.scored_opening)[0].note
+    assert "maximum over test epochs (optimistic)" in tabulate_opening(scored)[0].note
     assert said["Baselines"].text == "This opening scored no baseline: nothing stands beside the model."
-    (against,) = [table for table in tabulate_opening(findings.scored_opening) if table.title == "Test set: against baselines"]
+    (against,) = [table for table in tabulate_opening(scored) if table.title == "Test set: against baselines"]
     assert against.rows == ()
 
 
@@ -151,7 +158,7 @@ def test_a_test_session_that_was_open_in_training_is_said_to_have_been(
 ) -> None:
     eid = run_search(store)
     score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
-    (said,) = [each for each in describe_scores(findings_of(results_path).scored_opening) if each.heading.startswith("Who")]
+    (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
     assert said.is_warning and "it scored their every epoch" in said.text and "vocabulary" in said.text
     assert "once" not in said.text
 
@@ -160,7 +167,7 @@ def test_seeds_that_were_scored_before_are_said_to_have_been(store: ResultsStore
     eid = run_search(store)
     score_test(store, eid, model="models/a")
     score_test(store, eid, model="models/b")
-    (said,) = [each for each in describe_scores(findings_of(results_path).scored_opening) if each.heading.startswith("Who")]
+    (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
     assert said.is_warning and said.text.endswith("The test set has scored models of these seeds in opening 1 too.")
 
 
@@ -171,7 +178,7 @@ def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore
     for seed, confidence in ((1, 1.0), (2, 0.7)):
         predictions = answer_dialogues([[True, False]] * 12, confidence=confidence)
         store.record_test_scores(opening_id, score(seed, ScoreKind.VALIDATION_CHOSEN, predictions))
-    (table,) = [each for each in tabulate_opening(findings_of(results_path).scored_opening) if "calibration" in each.title]
+    (table,) = [each for each in tabulate_opening(scored_in(results_path)) if "calibration" in each.title]
     assert [row[-1] for row in table.rows] == ["infinite", "1.579"]
     assert "Infinite: 1 of 2 single seeds gave the probability 0 to what was true, in 12 answers." in table.note
 
