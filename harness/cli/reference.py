@@ -1,13 +1,10 @@
-"""The command reference: docs/commands.md, and the README's list of commands, from the commands' own help.
+"""The command reference docs/commands.md, made from the commands' own help, and `harness completion`.
 
-`python -m harness.cli.reference` writes both anew, in the repository that this package is run from.
-
-`harness completion`: what a shell needs to complete `harness` and `aup`.
+`python -m harness.cli.reference` writes docs/commands.md in the repository that this package is run from.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,22 +12,19 @@ import click
 
 from harness.cli.aup import aup
 from harness.cli.main import COMMANDS, harness
-from harness.errors import HarnessError
 from harness.files import write_then_rename
 
-README = "README.md"
 REFERENCE = Path("docs", "commands.md")
 BEGIN = "<!-- Written by `python -m harness.cli.reference` from the commands' help. -->"
-END = "<!-- End of what it writes. -->"
 
-#: Characters of a line of help, whatever the terminal of whoever writes the reference.
+#: Characters of a line of help, whatever the terminal in which the reference is written.
 _WIDTH = 100
 
 _AUP_SUMMARY = "Search for the best hyperparameters."
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Yield each command with what is typed for it, `aup` first, in the order of `harness --help`."""
+    """Yield each command with the words to type for it, `aup` first, in the order of `harness --help`."""
     yield "aup", aup
     with click.Context(harness, info_name="harness") as context:
         for name in harness.list_commands(context):
@@ -50,56 +44,23 @@ def write_reference() -> str:
     parts = [
         "# The commands",
         BEGIN,
-        "Every command answers `--help` with what stands here, and `harness completion` tells a shell of all of it. "
+        "This is the `--help` of every command; `harness completion` makes a shell complete all of it. "
         "Exit codes everywhere: 0 done, 1 the work failed, 2 the file, the arguments or the environment are wrong, "
         "130 interrupted.",
-        _write_list(""),
+        _write_list(),
     ]
     for typed, command in every_command():
         parts += [f"## {typed}", f"```text\n{help_of(typed, command)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def write_list_into(readme: str) -> str:
-    """Return the README with its list of commands written anew.
-
-    Raises:
-        HarnessError: the two lines between which it stands are not there
-    """
-    before, begin, rest = readme.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise HarnessError(
-            f"'{README}': holds no place for the list of commands; expected the lines {BEGIN!r} and {END!r}"
-        )
-    return f"{before}{begin}\n{_write_list(REFERENCE.as_posix())}\n\n{end}{after}"
-
-
-def _write_list(page: str) -> str:
+def _write_list() -> str:
     summaries = {"aup": _AUP_SUMMARY, **{f"harness {name}": entry.summary for name, entry in COMMANDS.items()}}
     rows = [
-        f"| [`{typed}`]({page}#{typed.replace(' ', '-')}) | {summary.rstrip('.')} |"
+        f"| [`{typed}`](#{typed.replace(' ', '-')}) | {summary.rstrip('.')} |"
         for typed, summary in summaries.items()
     ]
     return "\n".join(["| command | does |", "|---|---|", *rows])
-
-
-def main() -> None:
-    """Write both, whole or not at all."""
-    root = Path(__file__).parents[2]
-    try:
-        readme = write_list_into((root / README).read_text("utf-8"))
-    except (OSError, HarnessError) as error:
-        sys.exit(f"error: {error}")
-    (root / REFERENCE).parent.mkdir(exist_ok=True)
-    for path, text in ((root / README, readme), (root / REFERENCE, write_reference())):
-        with write_then_rename(path) as stream:
-            stream.write(text.encode("utf-8"))
-        print(f"Written: {path}")
-
-
-if __name__ == "__main__":
-    main()
 
 
 @click.command("completion")
@@ -117,11 +78,20 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from harness.cli.aup import aup
-    from harness.cli.main import harness
-
     script = get_completion_class(shell)
     assert script is not None, "click knows all shells that are offered"
     for command, program in ((harness, "harness"), (aup, "aup")):
         # As click itself names the variable by which a program is asked for completions.
         click.echo(script(command, {}, program, f"_{program.upper()}_COMPLETE").source())
+
+
+def main() -> None:
+    """Write docs/commands.md, whole or not at all."""
+    path = Path(__file__).parents[2] / REFERENCE
+    with write_then_rename(path) as stream:
+        stream.write(write_reference().encode("utf-8"))
+    print(f"Written: {path}")
+
+
+if __name__ == "__main__":
+    main()
