@@ -14,10 +14,10 @@ import numpy as np
 
 from harness.report.findings import Findings, trial_seconds
 from harness.report.statements import describe_progress, plural, write_score
-from harness.report.tables import TOO_NARROW, Table, write_value
+from harness.report.tables import Table, write_value
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
-from harness.scoring.statistics import mean_and_spread
+from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
 
@@ -334,7 +334,7 @@ def _test_scores(comparison: Comparison) -> list[tuple[str, ...]]:
         for opening, kind, scores in contender.test_scores:
             spread = mean_and_spread([score.weighted_accuracy for score in scores])
             deviation = f" ± {100 * spread.deviation:.1f}" if spread.num_values > 1 else ""
-            origin = f"{plural(len(scores), 'seed')}, opening {opening.opening_id}"
+            origin = f"{plural(len(scores), 'seed')}, evaluation {opening.opening_id}"
             origin += ", synthetic" if opening.is_synthetic else ""
             cells = rows.setdefault(f"test weighted accuracy, {kind}", [[] for _ in comparison.contenders])
             cells[number].append(f"{100 * spread.mean:.1f}{deviation} % ({origin})")

@@ -24,7 +24,6 @@ from harness.store.records import (
     ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
-    FinalModel,
     Prediction,
     ScoreKind,
     TestOpeningRow,
@@ -253,7 +252,7 @@ _NUMBER_TYPES = ("int", "float")
 #: Finished trials below which the best score to expect of them is not estimated.
 MIN_TRIALS_OF_CURVE = 3
 
-#: The command that trained an experiment that is no search, and reports it.
+#: What has trained an experiment that is no search, and reports it.
 _COMMANDS = {
     ExperimentKind.TABLES: "harness tables",
     ExperimentKind.LEAKS: "harness leaks",
@@ -317,7 +316,6 @@ class Findings:
     best: TrialRow | None
     predictions: tuple[Prediction, ...]
     environment: TrialEnvironment | None
-    final_models: tuple[FinalModel, ...]
     openings: tuple[TestOpeningRow, ...]
     test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
     test_utterances: Mapping[int, Mapping[str, bool | None]]
@@ -463,7 +461,6 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             best=best,
             predictions=() if best is None else tuple(store.validation_predictions(best.trial_id)),
             environment=None if described is None else store.environment(described.trial_id),
-            final_models=tuple(store.final_models(experiment.eid)),
             openings=openings,
             test_predictions=_read_test_predictions(store, openings),
             test_utterances={found.opening_id: store.test_utterances(found.opening_id) for found in openings},

@@ -205,10 +205,10 @@ def describe_openings(findings: Findings) -> list[Statement]:
     if not openings:
         return [Statement("Test set", "The test set has never been opened from this results folder.")]
     times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
-    text = f"The test set has been opened {times} from this results folder; every opening stays listed here."
+    text = f"The test set has been opened {times} from this results folder; every test evaluation stays listed here."
     statements = [Statement("Test set", text, is_warning=len(openings) > 1)]
     statements += [
-        Statement(f"Opening {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
+        Statement(f"Test evaluation {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
         for opening in openings
     ]
     if any(opening.is_synthetic for opening in openings):

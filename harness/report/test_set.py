@@ -9,7 +9,6 @@ from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, find_baseline
 from harness.report.statements import Statement, mark_synthetic, name_class, percent, plural
 from harness.report.tables import (
-    TOO_NARROW,
     UNDEFINED,
     Table,
     write_interval,
@@ -20,7 +19,7 @@ from harness.report.tables import (
 from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
 from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
-from harness.scoring.statistics import MIN_DIALOGUES, Interval, mean_and_spread
+from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import write_time
 
@@ -55,7 +54,7 @@ def name_opening(scored: ScoredOpening) -> str:
     opening, assessment = scored.opening, scored.assessment
     corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {_name_corpus(opening)}"
     return (
-        f"Opening {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
+        f"Test evaluation {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
         f"{plural(assessment.num_seeds, 'seed')}, {corpus}."
     )
 
@@ -129,7 +128,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
         "word with those of training and validation."
     ]
     if assessment.num_without_words is None:
-        sentences.append("This opening did not record which transcripts training had seen.")
+        sentences.append("This test evaluation did not record which transcripts training had seen.")
     elif assessment.num_without_words:
         sentences.append(
             f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
@@ -166,7 +165,7 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
     columns = ("baseline", "weighted, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
     note = _explain(
         label,
-        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same opening.",
+        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same test evaluation.",
         "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
         f"{assessment.drawn} and the share of its draws above 0.",
         "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
@@ -253,9 +252,9 @@ def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
         )
         for opening in openings
     ]
-    columns = ("opening", "when (UTC)", "by", "protocol", "corpus", "experiment", "seeds", "remark")
-    numbers = frozenset({"opening", "seeds"})
-    return Table("Every opening of the test session", columns, tuple(rows), numbers, wide=frozenset({"by", "remark"}))
+    columns = ("no.", "when (UTC)", "by", "protocol", "corpus", "experiment", "seeds", "remark")
+    numbers = frozenset({"no.", "seeds"})
+    return Table("Every test evaluation", columns, tuple(rows), numbers, wide=frozenset({"by", "remark"}))
 
 
 def _name_corpus(opening: TestOpeningRow) -> str:
@@ -274,10 +273,13 @@ def tabulate_test_scores(findings: Findings) -> Table:
     if any("*" in cell for row in rows for cell in row):
         notes.append(TOO_NARROW)
     accuracies = ("weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
-    columns = ("opening", "corpus", "epoch chosen by", "seeds", *accuracies)
-    method = "Mean and sample standard deviation over seeds; in brackets a 95 % bootstrap interval over dialogues."
+    columns = ("no.", "corpus", "epoch chosen by", "seeds", *accuracies)
+    method = (
+        "By number of the test evaluation: mean and sample standard deviation over seeds, in brackets a 95 % bootstrap "
+        "interval over dialogues."
+    )
     note = " ".join([method, *notes])
-    return Table("Scores on the test set", columns, tuple(rows), frozenset({"opening", "seeds"}), note)
+    return Table("Scores on the test set", columns, tuple(rows), frozenset({"no.", "seeds"}), note)
 
 
 def _test_row(
@@ -303,8 +305,8 @@ def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> li
     of_opening = (findings.test_predictions.get((opening.opening_id, kind), []) for kind in ScoreKind)
     baselines = (find_baseline(predictions) for seeds in of_opening for predictions in seeds)
     return [
-        f"Always answering '{name_class(baseline.emotion)}', the largest class of what opening {opening.opening_id} "
-        f"scored, scores {percent(baseline.share)}."
+        f"Always answering '{name_class(baseline.emotion)}', the largest class of what test evaluation "
+        f"{opening.opening_id} scored, scores {percent(baseline.share)}."
         for baseline in baselines
         if baseline is not None
     ][:1]
@@ -338,7 +340,7 @@ def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
         )
     if scored.other_ids:
         numbers = ", ".join(map(str, scored.other_ids))
-        others = f"opening {numbers}" if len(scored.other_ids) == 1 else f"openings {numbers}"
+        others = f"test evaluation {numbers}" if len(scored.other_ids) == 1 else f"test evaluations {numbers}"
         sentences.append(f"The test set has scored models of these seeds in {others} too.")
     elif not scored.was_open_in_training:
         sentences.append("It scored each of these models once.")
@@ -369,12 +371,12 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
     known = {found.kind for found in assessment.comparisons}
     missing = [name_baseline(kind) for kind in ScoreKind if kind.is_baseline and kind not in known]
     if not known:
-        text = "This opening scored no baseline: nothing stands beside the model."
+        text = "This test evaluation scored no baseline: nothing stands beside the model."
         return [Statement("Baselines", text, is_warning=True)]
     if not missing:
         return []
     text = (
-        f"Not scored in this opening: {', '.join(missing)} (the corpus lacks what they read, or the command "
+        f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks what they read, or the command "
         "ended before)."
     )
     return [Statement("Baselines left out", text, is_warning=True)]

@@ -16,8 +16,11 @@ from harness.store.records import Prediction
 #: Of every interval; sentences and headings say 95 %. A choice: what readers expect.
 CONFIDENCE = 0.95
 
-#: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and the report says so.
+#: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
 MIN_DIALOGUES = 10
+
+#: The meaning of a star beside an interval.
+TOO_NARROW = f"* Fewer than {MIN_DIALOGUES} dialogues: utterances are drawn instead, so this interval is too narrow."
 
 _CHUNK_OF_RESAMPLES = 1000
 

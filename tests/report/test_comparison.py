@@ -204,7 +204,7 @@ def test_every_test_score_says_who_chose_its_epoch_and_that_it_is_synthetic(
     score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
     comparison = compare(results_path, 1, 2)
     chosen, maximum = "validation-chosen epoch", "maximum over test epochs (optimistic)"
-    expected = ("65.0 ± 7.1 % (2 seeds, opening 1, synthetic)", "")
+    expected = ("65.0 ± 7.1 % (2 seeds, evaluation 1, synthetic)", "")
     assert row_of(comparison, f"test weighted accuracy, {chosen}") == expected
     assert row_of(comparison, f"test weighted accuracy, {maximum}") == expected
 

@@ -35,7 +35,7 @@ def test_report_says_what_must_be_known_and_every_opening(store: ResultsStore, r
         "Experiment 1: fusion search (system fusion), synthetic corpus",
         "Synthetic corpus: This corpus is synthetic",
         "Speakers: Training and validation share speakers",
-        "Opening 1: 2026-02-03 04:05:06 UTC",
+        "Test evaluation 1: 2026-02-03 04:05:06 UTC",
         "Scores on the test set",
         "Failures by cause",
     ):
@@ -64,7 +64,7 @@ def test_many_trials_are_told_by_importance_and_by_whether_they_were_enough(
 def test_what_was_scored_on_the_test_set_is_taken_apart(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store, num_trials=2))
     text = " ".join(printed(results_path, width=160).split())
-    for words in ("What was scored: Opening 1", "Test set: by class", "Test set: calibration"):
+    for words in ("What was scored: Test evaluation 1", "Test set: by class", "Test set: calibration"):
         assert words in text, words
 
 

@@ -1,3 +1,5 @@
+"""The look that all charts share."""
+
 from pathlib import Path
 
 from harness.report.chart_style import PAGE
