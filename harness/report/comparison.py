@@ -68,7 +68,7 @@ class Contender:
 
     @property
     def test_scores(self) -> list[tuple[TestOpeningRow, ScoreKind, list[TestScores]]]:
-        """The scores of its final models on the test set, by opening and by who chose the epoch."""
+        """The scores of its final models on the test set, by test evaluation and by who chose the epoch."""
         return [
             (opening, kind, scores)
             for opening in self.findings.openings
@@ -328,7 +328,7 @@ def _describe_contender(comparison: Comparison, contender: Contender) -> dict[st
 
 
 def _test_scores(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Write one line an opening for each experiment, a row for each way in which the epoch was chosen."""
+    """Write one line a test evaluation for each experiment, a row for each way in which the epoch was chosen."""
     rows: dict[str, list[list[str]]] = {}
     for number, contender in enumerate(comparison.contenders):
         for opening, kind, scores in contender.test_scores:

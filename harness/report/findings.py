@@ -292,7 +292,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Findings:
-    """One experiment, and every opening of the test set that its results folder has seen.
+    """One experiment, and every test evaluation of its results folder.
 
     Attributes:
         trials: the latest attempt at each trial index, in order
@@ -302,8 +302,8 @@ class Findings:
         predictions: its predictions on validation
         environment: what the best trial, or else the latest, ran in
         openings: of every experiment, oldest first
-        test_predictions: by opening and kind of score, one sequence a seed
-        test_utterances: by opening, of each utterance whether training had read its transcript; None where
+        test_predictions: by test evaluation and kind of score, one sequence a seed
+        test_utterances: by test evaluation, of each utterance whether training had read its transcript; None where
             no word was said
         replication: the best trial's point with new seeds; None before it was trained again
         leaks: the best trial's point under leaking splits: on validation, and with the test session open
@@ -344,7 +344,7 @@ class Findings:
 
     @property
     def is_synthetic_only(self) -> bool:
-        """True if neither the experiment nor any opening of the test set concerns recordings of people."""
+        """True if neither the experiment nor any test evaluation concerns recordings of people."""
         return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
 
     @property
@@ -380,7 +380,7 @@ class Findings:
 
     @cached_property
     def test_intervals(self) -> dict[tuple[int, ScoreKind], tuple[Interval, ...]]:
-        """Of each of ``METRICS``, in its order, by opening and kind of score."""
+        """Of each of ``METRICS``, in its order, by test evaluation and kind of score."""
         scored = self.scored_opening
         found = {}
         if scored is not None:
@@ -394,7 +394,7 @@ class Findings:
 
     @cached_property
     def scored_opening(self) -> ScoredOpening | None:
-        """The opening that speaks for the experiment's model, and what it scored; None before there is one."""
+        """The test evaluation that counts for the experiment's model, and its scores; None before there is one."""
         found = find_scored_opening(self.openings, self.experiment.eid)
         if found is None:
             return None

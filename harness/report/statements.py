@@ -200,7 +200,7 @@ def describe_expected_best(findings: Findings) -> str:
 
 
 def describe_openings(findings: Findings) -> list[Statement]:
-    """Say how often the test set has been opened, when and by what, over all experiments of the folder."""
+    """Say how often the test set has been scored, when and by what, over all experiments of the folder."""
     openings = findings.openings
     if not openings:
         return [Statement("Test set", "The test set has never been opened from this results folder.")]

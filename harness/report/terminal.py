@@ -105,7 +105,7 @@ def print_leaks(console: Console, leaks: Leaks) -> None:
 
 
 def print_scored_opening(console: Console, scored: ScoredOpening) -> None:
-    """Print what one opening of the test set scored, part by part."""
+    """Print the scores of a test evaluation, part by part."""
     print_statements(console, describe_scores(scored))
     for table in tabulate_opening(scored):
         print_table(console, table)

@@ -1,4 +1,4 @@
-"""Scores on the test set, in tables and words: those of one opening part by part, and those of every opening."""
+"""Scores on the test set, in tables and words: those of one test evaluation part by part, and those of all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHOSEN_BY = {
 
 
 def tabulate_opening(scored: ScoredOpening) -> list[Table]:
-    """List one opening's scores part by part; each table says in its note whose numbers it holds."""
+    """List the scores of a test evaluation part by part; each table says in its note whose numbers it holds."""
     label, assessment = name_opening(scored), scored.assessment
     return [
         _tabulate_scores(assessment, label),
@@ -238,7 +238,7 @@ def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
 
 
 def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
-    """List openings of the test set: when, by what, of which corpus, and whether everything was scored."""
+    """List test evaluations: when, by what, of which corpus, and whether everything was scored."""
     rows = [
         (
             str(opening.opening_id),
@@ -262,7 +262,7 @@ def _name_corpus(opening: TestOpeningRow) -> str:
 
 
 def tabulate_test_scores(findings: Findings) -> Table:
-    """List the mean scores of every opening of the test set that was scored, over all experiments."""
+    """List the mean scores of every test evaluation that was scored, over all experiments."""
     rows, notes = [], []
     for opening in findings.openings:
         for kind in ScoreKind:
@@ -313,7 +313,7 @@ def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> li
 
 
 def describe_scores(scored: ScoredOpening) -> list[Statement]:
-    """Say what one opening scored, how its numbers came about, and what they leave out."""
+    """Say what a test evaluation scored, how its numbers came about, and what they leave out."""
     opening, assessment = scored.opening, scored.assessment
     text = (
         f"{mark_synthetic(name_opening(scored), bool(opening.is_synthetic))} Opened {write_time(opening.opened_at)} "
