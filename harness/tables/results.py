@@ -17,10 +17,9 @@ import numpy as np
 from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
-from harness.report.tables import TOO_NARROW
 from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
-from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.scoring.statistics import TOO_NARROW, Interval, Spread, bootstrap_interval, mean_and_spread
 from harness.splits.protocol import Recordings, read_protocol
 from harness.store.records import Prediction, ScoreKind, TestScores, TrialStatus
 from harness.store.store import ResultsStore

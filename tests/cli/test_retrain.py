@@ -67,7 +67,7 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     assert of_model == {f"models/{models.name}"}
     assert {score.model for score in opening.scores if score.kind.is_baseline} == {None}
     assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
-    assert "Every opening of the test session" in words and "synthetic" in words
+    assert "Every test evaluation" in words and "synthetic" in words
 
 
 @pytest.mark.long
