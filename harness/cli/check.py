@@ -47,11 +47,10 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
 
 def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tuple[Path, FeatureStore, Protocol]:
     from harness.cli.options import progress_bar
+    from harness.features.speech import speech_settings
     from harness.features.store import FeatureStore
-    from harness.search.corpus import prepare_chosen
-    from harness.search.experiment_file import TrainingSettings
+    from harness.search.corpus import prepare_features
     from harness.splits.protocol import read_protocol
-    from harness.tables.plan import ANY_SYSTEM
 
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
@@ -61,9 +60,9 @@ def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tup
             return Path(store.manifest.corpus_path), store, its_protocol
         corpus = Path(FeatureStore.open(prepared_dir).manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
-    settings = TrainingSettings(ANY_SYSTEM, chosen, corpus, max_epochs=1, patience=None, word_vectors=None)
+    settings = speech_settings(chosen)
     with progress_bar("preparing features") as show:
-        prepared = prepare_chosen(settings, results_dir, lambda doing, done, total: show(done, total))
+        prepared = prepare_features(corpus, settings, results_dir, lambda doing, done, total: show(done, total))
     store = FeatureStore.open(prepared.prepared_dir)
     return Path(store.manifest.corpus_path), store, chosen
 

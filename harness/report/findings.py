@@ -241,13 +241,6 @@ def _accuracy(predictions: list[Prediction] | tuple[Prediction, ...]) -> float:
 #: Auptimizer's types of a hyperparameter that are numbers.
 _NUMBER_TYPES = ("int", "float")
 
-#: What has trained an experiment that is no search, and reports it.
-_COMMANDS = {
-    ExperimentKind.TABLES: "harness tables",
-    ExperimentKind.LEAKS: "harness leaks",
-    ExperimentKind.REPLICATION: "harness replicate",
-}
-
 _NO_FAILURES = (TrialStatus.RUNNING, TrialStatus.FINISHED)
 
 
@@ -442,8 +435,8 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
 def _require_search(experiment: ExperimentRow) -> None:
     if experiment.kind is not ExperimentKind.SEARCH:
         raise StoreError(
-            f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{_COMMANDS[experiment.kind]}`, each with "
-            f"its own split or seed; expected a search; `{_COMMANDS[experiment.kind]}` reports them"
+            f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{experiment.kind.command}`, each with "
+            f"its own split or seed; expected a search; `{experiment.kind.command}` reports them"
         )
 
 

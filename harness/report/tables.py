@@ -23,7 +23,7 @@ from harness.scoring.metrics import (
     unweighted_accuracy,
 )
 from harness.scoring.search import rank_correlation
-from harness.scoring.statistics import MIN_DIALOGUES, Interval, Spread
+from harness.scoring.statistics import Interval, Spread
 from harness.store.records import Hyperparameter, TrialRow, TrialStatus
 from harness.wording import write_bytes, write_duration
 
@@ -279,9 +279,6 @@ def tabulate_settings(findings: Findings) -> Table:
 
 #: Stands for a number that is not defined.
 UNDEFINED = "-"
-
-#: What the star beside an interval means.
-TOO_NARROW = f"* Fewer than {MIN_DIALOGUES} dialogues: utterances are drawn instead, so this interval is too narrow."
 
 
 def write_share(share: float) -> str:

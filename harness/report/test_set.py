@@ -14,7 +14,6 @@ from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, find_baseline
 from harness.report.statements import CLASS_NAMES, Statement, percent, plural
 from harness.report.tables import (
-    TOO_NARROW,
     UNDEFINED,
     Table,
     write_interval,
@@ -25,7 +24,7 @@ from harness.report.tables import (
 from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
 from harness.scoring.breakdown import Division, Group
 from harness.scoring.calibration import NUM_BINS, Calibration
-from harness.scoring.statistics import MIN_DIALOGUES, Interval, mean_and_spread
+from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import SYNTHETIC_SENTENCE
 

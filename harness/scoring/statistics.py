@@ -19,6 +19,9 @@ CONFIDENCE = 0.95
 #: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
 MIN_DIALOGUES = 10
 
+#: The meaning of a star beside an interval.
+TOO_NARROW = f"* Fewer than {MIN_DIALOGUES} dialogues: utterances are drawn instead, so this interval is too narrow."
+
 _CHUNK_OF_RESAMPLES = 1000
 
 #: Above this OpenBLAS multiplies with threads, which cost many times what they bring while a search has the cores.

@@ -316,14 +316,6 @@ def _format_threads(threads: int | None) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-_COMMANDS = {
-    ExperimentKind.SEARCH: "`aup` with its file",
-    ExperimentKind.TABLES: "`harness tables`",
-    ExperimentKind.LEAKS: "`harness leaks`",
-    ExperimentKind.REPLICATION: "`harness replicate`",
-}
-
-
 def describe_changes(before: Watched | None, now: Watched) -> list[str]:
     """Say what is new since the last look; at the first one, how things stand."""
     if now.experiment is None:
@@ -382,7 +374,9 @@ def describe_controller(watched: Watched) -> str:
     if watched.state is WatchState.ENDED:
         return f"The experiment has ended: {watched.experiment.status.value}."
     if watched.state is WatchState.ABANDONED:
-        return f"Nobody runs this experiment; {_COMMANDS[watched.experiment.kind]} goes on with it."
+        kind = watched.experiment.kind
+        its_file = " with its file" if kind is ExperimentKind.SEARCH else ""
+        return f"Nobody runs this experiment; `{kind.command}`{its_file} goes on with it."
     controller = watched.controller
     if controller is None or controller.pid is None:
         return "A process that has only just begun runs it."
