@@ -63,6 +63,11 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def hash_json(value: Any, num_digits: int = 16) -> str:
+    """SHA-256 of a value as JSON with sorted keys: its first hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:num_digits]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON with sorted keys, whole or not at all."""
     with write_then_rename(path) as stream:

@@ -22,6 +22,16 @@ def write_duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def write_time(moment: str | None) -> str:
+    """Write a time of results.db to the second; empty where it is not known.
+
+    Example:
+        >>> write_time("2026-10-07T09:15:02.123+00:00")
+        '2026-10-07 09:15:02'
+    """
+    return (moment or "")[:19].replace("T", " ")
+
+
 def write_bytes(num_bytes: float | None) -> str:
     """Write a size in the units of ``memory_limit``, a thousand to the next; empty where it is not known.
 

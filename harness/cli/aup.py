@@ -43,7 +43,6 @@ def aup(experiment: Path, fresh: bool) -> int:
     from harness.search.display import open_view
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
-    from harness.store.records import TrialStatus
 
     settings = read_experiment_file(experiment)
     view = open_view(settings.path)
@@ -52,7 +51,7 @@ def aup(experiment: Path, fresh: bool) -> int:
     finally:
         view.close()
     if report.ending is Ending.TOO_MANY_FAILURES:
-        num_failed = sum(report.num_by_status.values()) - report.num_by_status.get(TrialStatus.FINISHED, 0)
+        num_failed = sum(count for status, count in report.num_by_status.items() if status.is_failure)
         raise WorkFailedError(
             f"experiment {settings.name!r}: {num_failed} trials failed, and max_failures is "
             f"{report.max_failures}; remove the cause, and start anew with --fresh"

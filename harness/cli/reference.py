@@ -1,13 +1,10 @@
-"""The command reference: docs/commands.md, and the README's list of commands, from the commands' own help.
+"""The command reference, docs/commands.md, from the commands' own help; and `harness completion`.
 
-`python -m harness.cli.reference` writes both anew, in the repository that this package is run from.
-
-`harness completion`: what a shell needs to complete `harness` and `aup`.
+`python -m harness.cli.reference` writes it anew, in the repository that this package is run from.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +12,10 @@ import click
 
 from harness.cli.aup import aup
 from harness.cli.main import COMMANDS, harness
-from harness.errors import HarnessError
 from harness.files import write_then_rename
 
-README = "README.md"
 REFERENCE = Path("docs", "commands.md")
 BEGIN = "<!-- Written by `python -m harness.cli.reference` from the commands' help. -->"
-END = "<!-- End of what it writes. -->"
 
 #: Characters of a line of help, whatever the terminal of whoever writes the reference.
 _WIDTH = 100
@@ -53,49 +47,28 @@ def write_reference() -> str:
         "Every command answers `--help` with what stands here, and `harness completion` tells a shell of all of it. "
         "Exit codes everywhere: 0 done, 1 the work failed, 2 the file, the arguments or the environment are wrong, "
         "130 interrupted.",
-        _write_list(""),
+        _write_list(),
     ]
     for typed, command in every_command():
         parts += [f"## {typed}", f"```text\n{help_of(typed, command)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def write_list_into(readme: str) -> str:
-    """Return the README with its list of commands written anew.
-
-    Raises:
-        HarnessError: the two lines between which it stands are not there
-    """
-    before, begin, rest = readme.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise HarnessError(
-            f"'{README}': holds no place for the list of commands; expected the lines {BEGIN!r} and {END!r}"
-        )
-    return f"{before}{begin}\n{_write_list(REFERENCE.as_posix())}\n\n{end}{after}"
-
-
-def _write_list(page: str) -> str:
+def _write_list() -> str:
     summaries = {"aup": _AUP_SUMMARY, **{f"harness {name}": entry.summary for name, entry in COMMANDS.items()}}
     rows = [
-        f"| [`{typed}`]({page}#{typed.replace(' ', '-')}) | {summary.rstrip('.')} |"
+        f"| [`{typed}`](#{typed.replace(' ', '-')}) | {summary.rstrip('.')} |"
         for typed, summary in summaries.items()
     ]
     return "\n".join(["| command | does |", "|---|---|", *rows])
 
 
 def main() -> None:
-    """Write both, whole or not at all."""
-    root = Path(__file__).parents[2]
-    try:
-        readme = write_list_into((root / README).read_text("utf-8"))
-    except (OSError, HarnessError) as error:
-        sys.exit(f"error: {error}")
-    (root / REFERENCE).parent.mkdir(exist_ok=True)
-    for path, text in ((root / README, readme), (root / REFERENCE, write_reference())):
-        with write_then_rename(path) as stream:
-            stream.write(text.encode("utf-8"))
-        print(f"Written: {path}")
+    """Write docs/commands.md, whole or not at all."""
+    path = Path(__file__).parents[2] / REFERENCE
+    with write_then_rename(path) as stream:
+        stream.write(write_reference().encode("utf-8"))
+    print(f"Written: {path}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ RELEASE_NAME = "IEMOCAP_full_release"
 #: macOS keeps a file's extended attributes in one of this prefix beside it; it is never the file itself.
 MACOS_PREFIX = "._"
 
+#: The recording sessions, of two actors each.
+SESSIONS = (1, 2, 3, 4, 5)
 SESSION_PATTERN = re.compile(r"Session(?P<session>[1-5])")
 
 

@@ -35,7 +35,7 @@ from harness.corpus.irregularities import (
     irregularity_of,
     merge_irregularities,
 )
-from harness.corpus.layout import CorpusLayout, MocapStream, find_root
+from harness.corpus.layout import SESSIONS, CorpusLayout, MocapStream, find_root
 from harness.corpus.utterances import Utterance
 from harness.errors import FeatureError, one_line
 from harness.features.ingest import DialogueArrays, DialogueRecord, read_features
@@ -55,7 +55,7 @@ from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.report import IngestReport, count_utterances, write_irregularities
 from harness.features.speech import SpeechSettings, column_names, prepared_key
 from harness.features.store import session_dir
-from harness.files import read_npz, try_lock, wait_for_lock, write_then_rename
+from harness.files import hash_json, read_npz, try_lock, wait_for_lock, write_then_rename
 
 #: Counts up when the same files give other features or are told of in another way.
 INGEST_VERSION = 3
@@ -78,7 +78,7 @@ def part_key(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings) -
         "ingest_version": INGEST_VERSION,
         "pyAudioAnalysis": version("pyAudioAnalysis"),
     }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_json(inputs)
 
 
 def part_path(prepared_dir: Path, dialogue_id: str, key: str) -> Path:
@@ -312,7 +312,6 @@ __all__ = ["IngestReport", "Progress", "prepare_corpus", "prepared_dir_for", "pr
 #: Called with the dialogues that are done and those that there are in this run.
 Progress = Callable[[int, int], None]
 
-ALL_SESSIONS = range(1, 6)
 #: Files of this size in all are read before other processes have imported what they need: 2 s each.
 SMALL_BYTES = 256 * 2**20
 
@@ -428,7 +427,7 @@ def _hash_source(keys: Mapping[str, str], unlabelled: Sequence[Irregularity]) ->
         "unlabelled": [found.dialogue_id for found in unlabelled],
         "format": FORMAT_VERSION,
     }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return hash_json(inputs, 64)
 
 
 def _find_finished(prepared_dir: Path, source_hash: str) -> IngestReport | None:
@@ -540,7 +539,7 @@ def _assemble(
     settings: SpeechSettings,
     modalities: Sequence[str],
 ) -> dict[int, SessionRecord]:
-    for session in ALL_SESSIONS:
+    for session in SESSIONS:
         remove_session_files(prepared_dir, session)
     sessions = {}
     for session in layout.sessions():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from harness.codec import check_types
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
+from harness.files import hash_json
 from harness.splits.protocol import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
@@ -163,7 +163,7 @@ def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -
 
 def prepared_key(settings: SpeechSettings) -> str:
     """Return 8 hexadecimal digits over every setting, to name a folder of prepared features with."""
-    return hashlib.sha256(json.dumps(settings.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+    return hash_json(settings.to_json(), 8)
 
 
 def column_names(settings: SpeechSettings) -> tuple[str, ...]:

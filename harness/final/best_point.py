@@ -13,10 +13,10 @@ import numpy as np
 from harness import __version__
 from harness.errors import ModelError, WorkFailedError
 from harness.features.store import FeatureStore, require_modalities
+from harness.files import hash_json
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.provenance import hash_word_vectors
-from harness.search.experiment import hash_identity
 from harness.store.records import (
     ExperimentKind,
     ExperimentRecord,
@@ -169,7 +169,7 @@ def describe_follow_up(
     return replace(
         ExperimentRecord(**{each.name: getattr(experiment, each.name) for each in fields(ExperimentRecord)}),
         name=f"{title} of {best.title}",
-        identity=hash_identity(parts),
+        identity=hash_json(parts),
         seed=seed,
         num_samples=num_samples,
         target="max",

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
 from harness.final.best_point import BestPoint, describe_follow_up
 from harness.final.test_session import record_opening
 from harness.splits.parts import LeakParts, LeakSplit, Parts, draw_leak_parts, part_for_epochs
-from harness.splits.protocol import SESSIONS, search_sessions, select_recordings
+from harness.splits.protocol import search_sessions, select_recordings
 from harness.store.records import ExperimentKind
 from harness.store.store import ResultsStore
 from harness.training.recipe import Outcome, Watch, train_once, train_twice

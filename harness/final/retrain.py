@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
 from harness.features.store import Features, FeatureStore
+from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
 from harness.provenance import hash_word_vectors, package_versions
@@ -83,7 +83,7 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
     }
-    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    return hash_json(decides, 8)
 
 
 def train_final_models(

@@ -77,9 +77,8 @@ def draw_history(findings: Findings, palette: Palette, width: int | str) -> Pict
         interpolate="step-after", color=palette.accent, strokeWidth=2
     )
     points = scored.mark_circle(size=45 if len(rows) <= 200 else 14, color=palette.quiet, opacity=0.9)
-    failed = base.transform_filter(
-        f"datum.status !== '{TrialStatus.FINISHED}' && datum.status !== '{TrialStatus.RUNNING}'"
-    ).mark_point(
+    failures = [str(status) for status in TrialStatus if status.is_failure]
+    failed = base.transform_filter(alt.FieldOneOfPredicate(field="status", oneOf=failures)).mark_point(
         shape=CROSS,
         size=55 if len(rows) <= 200 else 25,
         filled=False,

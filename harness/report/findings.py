@@ -34,6 +34,7 @@ from harness.store.records import (
     TrialRow,
     TrialStatus,
     are_accuracies,
+    last_attempts,
     rank_trials,
     utc_now,
 )
@@ -241,8 +242,6 @@ def _accuracy(predictions: list[Prediction] | tuple[Prediction, ...]) -> float:
 #: Auptimizer's types of a hyperparameter that are numbers.
 _NUMBER_TYPES = ("int", "float")
 
-_NO_FAILURES = (TrialStatus.RUNNING, TrialStatus.FINISHED)
-
 
 @dataclass(frozen=True)
 class SearchedHyperparameter:
@@ -412,11 +411,10 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         openings = tuple(store.openings())
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
         with_and_without = [read_leaks(store, experiment, opens_test=opens_test) for opens_test in (False, True)]
-        failed = [trial for trial in attempts if trial.status not in _NO_FAILURES]
+        failed = [trial for trial in attempts if trial.status.is_failure]
         return Findings(
             experiment=experiment,
-            # Attempts come in order, so that the last of a trial index stays.
-            trials=tuple({trial.trial_index: trial for trial in attempts}.values()),
+            trials=tuple(last_attempts(attempts)),
             failures=tuple(sorted(failed, key=lambda trial: -trial.trial_id)),
             epochs=store.epochs_of(experiment.eid),
             best=best,

@@ -89,6 +89,7 @@ from harness.report.test_set import (
     tabulate_test_scores,
     tabulate_test_session,
 )
+from harness.wording import write_time
 
 
 @dataclass(frozen=True)
@@ -364,7 +365,7 @@ def render_page(findings: Findings) -> str:
         test_tables=tabulate_test_session(findings),
         published=None if findings.is_synthetic_only else describe_published(),
         settings=tabulate_settings(findings),
-        read_at=findings.read_at[:19].replace("T", " "),
+        read_at=write_time(findings.read_at),
         version=__version__,
         specs=_embed_json(specs),
         layout=_embed_json(_describe_layout()),

@@ -8,7 +8,7 @@ from harness.report.findings import Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import EpochChoice, Recordings, SplitRule, Vocabulary
 from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, write_time
 
 CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
@@ -54,11 +54,14 @@ def describe_progress(findings: Findings) -> str:
     experiment = findings.experiment
     counts = [f"{findings.count(TrialStatus.FINISHED)} of {plural(experiment.num_samples, 'trial')} finished"]
     running = findings.count(TrialStatus.RUNNING)
-    failed = len(findings.trials) - findings.count(TrialStatus.FINISHED) - running
+    failed = sum(trial.status.is_failure for trial in findings.trials)
+    stopped = findings.count(TrialStatus.STOPPED)
     if running:
         counts.append(f"{running} running" if findings.is_running else f"{running} left behind unfinished")
     if failed:
         counts.append(f"{failed} failed")
+    if stopped:
+        counts.append(f"{stopped} stopped")
     state = "the search is still running" if findings.is_running else f"the search {experiment.status}"
     if experiment.status == "interrupted":
         state = "the search was interrupted"
@@ -177,7 +180,7 @@ def describe_openings(findings: Findings) -> list[Statement]:
 
 
 def _describe_opening(opening: TestOpeningRow) -> str:
-    when = opening.opened_at[:19].replace("T", " ")
+    when = write_time(opening.opened_at)
     text = (
         f"{when} UTC, by {opening.user} on {opening.host} with `{opening.command}`, protocol "
         f"'{opening.protocol}', {plural(len(opening.seeds), 'seed')}"

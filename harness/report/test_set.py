@@ -26,7 +26,7 @@ from harness.scoring.breakdown import Division, Group
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, write_time
 
 #: Stands for a mean that an infinite value makes infinite.
 INFINITE = "infinite"
@@ -257,7 +257,7 @@ def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
     rows = [
         (
             str(opening.opening_id),
-            opening.opened_at[:19].replace("T", " "),
+            write_time(opening.opened_at),
             opening.command,
             opening.protocol,
             _name_corpus(opening),
@@ -360,7 +360,7 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     """Say what one opening scored, how its numbers came about, and what they leave out."""
     assessment = scored.assessment
     synthetic = f" {SYNTHETIC_SENTENCE}" if scored.opening.is_synthetic else ""
-    when = scored.opening.opened_at[:19].replace("T", " ")
+    when = write_time(scored.opening.opened_at)
     scores = [
         Statement(
             "What was scored",

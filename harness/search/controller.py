@@ -45,7 +45,14 @@ from harness.search.lock import held, lock_path
 from harness.search.outcome import read_output
 from harness.search.proposer import PastTrial, ResumableProposer, register_proposers
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
-from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
+from harness.store.records import (
+    ExperimentRow,
+    ExperimentStatus,
+    TrialRow,
+    TrialStatus,
+    last_attempts,
+    utc_now,
+)
 from harness.store.store import ResultsStore
 
 
@@ -180,10 +187,6 @@ def _auptimizer_config(settings: ExperimentSettings) -> Any:
     return BasicConfig(**config)
 
 
-#: How a trial can end whose cause lay outside it: it runs again when the search goes on.
-_INTERRUPTED = (TrialStatus.KILLED, TrialStatus.STOPPED)
-
-
 def account_for_running(
     store: ResultsStore, eid: int, mark: str, cause: str = "its controller was gone while the job ran"
 ) -> None:
@@ -248,12 +251,6 @@ def remove_half_written(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def last_attempts(trials: Iterable[TrialRow]) -> list[TrialRow]:
-    """Keep the last attempt of each trial index, by index."""
-    latest = {trial.trial_index: trial for trial in sorted(trials, key=lambda trial: trial.attempt)}
-    return [latest[index] for index in sorted(latest)]
-
-
 def past_trials(trials: Iterable[TrialRow]) -> list[PastTrial]:
     """Return what a proposer must know of the trials that there have been."""
     return [
@@ -261,7 +258,7 @@ def past_trials(trials: Iterable[TrialRow]) -> list[PastTrial]:
             trial.trial_index,
             trial.hyperparameters,
             trial.score,
-            has_ended=trial.status not in _INTERRUPTED,
+            has_ended=not trial.status.runs_again,
         )
         for trial in last_attempts(trials)
     ]

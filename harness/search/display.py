@@ -37,7 +37,7 @@ from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.search.interrupts import SignalPipe
 from harness.search.outcome import TrialJob, TrialOutcome
-from harness.search.snapshot import RunningTrial, Watched, WatchState, has_failed
+from harness.search.snapshot import RunningTrial, Watched, WatchState
 from harness.search.view import (
     Ending,
     SearchPlan,
@@ -53,7 +53,7 @@ from harness.search.view import (
 )
 from harness.store.records import ExperimentKind, TrialRow, TrialStatus, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
+from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
 #: Seconds between two looks at the running trials.
 _REFRESH: Seconds = 1.0
@@ -328,7 +328,7 @@ def describe_changes(before: Watched | None, now: Watched) -> list[str]:
     said += [describe_failure(trial) for trial in reversed(now.failures) if trial.trial_id not in known]
     stood = {trial.trial_index: (trial.attempt, trial.status) for trial in before.attempts}
     for trial in now.attempts:
-        if stood.get(trial.trial_index) == (trial.attempt, trial.status) or has_failed(trial):
+        if stood.get(trial.trial_index) == (trial.attempt, trial.status) or trial.status.is_failure:
             continue
         if trial.status is TrialStatus.RUNNING:
             said.append(f"trial {trial.trial_index} begins: {format_point(trial.hyperparameters)}")
@@ -380,7 +380,7 @@ def describe_controller(watched: Watched) -> str:
     controller = watched.controller
     if controller is None or controller.pid is None:
         return "A process that has only just begun runs it."
-    since = (controller.since or "")[:19].replace("T", " ")
+    since = write_time(controller.since)
     return f"Process {controller.pid} on {one_line(str(controller.host))} runs it since {since} UTC."
 
 

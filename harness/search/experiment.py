@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import ExperimentFileError
-from harness.files import write_json
+from harness.files import hash_json, write_json
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
@@ -52,11 +52,6 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
         choices = settings.training.protocol.to_json().items()
         parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}
     return parts
-
-
-def hash_identity(parts: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits over an identity."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -126,7 +121,7 @@ def find_experiment(
         ExperimentFileError: the experiments of that name were begun with something else
     """
     named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
-    same = [experiment for experiment in named if experiment.identity == hash_identity(parts)]
+    same = [experiment for experiment in named if experiment.identity == hash_json(parts)]
     if same:
         return same[-1]
     if not named:
@@ -149,7 +144,7 @@ def create_experiment(
     parts: Mapping[str, Any],
 ) -> ExperimentRow:
     """Record a new experiment of identity ``parts``, and make its folder."""
-    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_identity(parts)))
+    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_json(parts)))
     _write_identity(settings, eid, parts)
     return store.experiment(eid)
 

@@ -41,6 +41,7 @@ from harness.store.records import (
     TrialRow,
     TrialStatus,
     best_of,
+    last_attempts,
     utc_now,
 )
 from harness.store.schema import SCHEMA_VERSION
@@ -49,7 +50,6 @@ from harness.store.store import ResultsReader
 #: Version of what ``to_json`` returns: a new one wherever a name or its meaning changes.
 JSON_SCHEMA = 1
 
-_NO_FAILURES = (TrialStatus.FINISHED, TrialStatus.RUNNING, TrialStatus.STOPPED)
 _ENDINGS = {
     ExperimentStatus.FINISHED: Ending.DONE,
     ExperimentStatus.FAILED: Ending.TOO_MANY_FAILURES,
@@ -156,7 +156,7 @@ class Watched:
     @property
     def num_failed(self) -> int:
         """Trials whose last attempt failed."""
-        return sum(has_failed(trial) for trial in self.attempts)
+        return sum(trial.status.is_failure for trial in self.attempts)
 
     @property
     def num_left(self) -> int:
@@ -206,11 +206,6 @@ class Watched:
             "running": [asdict(trial) for trial in self.running],
             "failures": [_failure_json(trial) for trial in self.failures],
         }
-
-
-def has_failed(trial: TrialRow) -> bool:
-    """Whether an attempt has ended by a failure of its own."""
-    return trial.status not in _NO_FAILURES
 
 
 def _experiment_json(experiment: ExperimentRow) -> dict[str, Any]:
@@ -307,13 +302,12 @@ def _read(reader: ResultsReader, results_dir: Path, eid: int | None) -> Watched:
             return _waiting(results_dir, _find_preparing(results_dir, ()))
         attempts = reader.trials(experiment.eid)
         epochs = {trial.trial_id: reader.epochs(trial.trial_id) for trial in attempts if _runs(trial)}
-    last = {trial.trial_index: trial for trial in attempts}
-    failed = sorted(filter(has_failed, attempts), key=lambda trial: -trial.trial_id)
+    failed = sorted((trial for trial in attempts if trial.status.is_failure), key=lambda trial: -trial.trial_id)
     watched = Watched(
         results=str(results_dir),
         state=WatchState.ENDED,
         experiment=experiment,
-        attempts=tuple(last[index] for index in sorted(last)),
+        attempts=tuple(last_attempts(attempts)),
         best=best_of(attempts, experiment.target),
         failures=tuple(failed[:_MAX_FAILURES]),
     )

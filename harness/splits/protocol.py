@@ -6,21 +6,20 @@ careful practice make differently. Its hash stands beside every trial.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from harness.corpus.layout import SESSIONS
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
+from harness.files import hash_json
 
 #: Utterances of Sessions 1-4 that train during the search, and that are held out of it.
 #: Source: paper, section 3 (838 of 3838 validate).
 NUM_TRAIN_UTTERANCES, NUM_HOLDOUT_UTTERANCES = 3000, 838
 
-SESSIONS = (1, 2, 3, 4, 5)
 
 #: The test session of the paper: no search opens it.
 SEALED_SESSION = 5
@@ -139,7 +138,7 @@ class Protocol:
     def protocol_hash(self) -> str:
         """16 hexadecimal digits over every choice; the name is none."""
         choices = {key: choice for key, choice in self.to_json().items() if key != "name"}
-        return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_json(choices)
 
     @property
     def shares_speakers(self) -> bool:

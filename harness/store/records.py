@@ -55,6 +55,19 @@ class TrialStatus(StrEnum):
     KILLED = "killed"
     STOPPED = "stopped"
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the trial ended without a score for a cause of its own.
+
+        A stopped trial has not failed: the search was ended while it ran, and it is left to do.
+        """
+        return self not in (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.STOPPED)
+
+    @property
+    def runs_again(self) -> bool:
+        """Whether the trial runs again when its search is resumed: the cause of its end lay outside it."""
+        return self in (TrialStatus.KILLED, TrialStatus.STOPPED)
+
 
 #: What the kinds of baselines' scores begin with; the baseline's title follows.
 BASELINE_PREFIX = "baseline: "
@@ -319,6 +332,12 @@ def rank_trials(trials: Iterable[TrialRow], target: str) -> list[TrialRow]:
     sign = -1.0 if target == "max" else 1.0
     scored = [(trial.score, trial) for trial in trials if trial.score is not None]
     return [trial for _, trial in sorted(scored, key=lambda pair: (sign * pair[0], pair[1].trial_index))]
+
+
+def last_attempts(trials: Iterable[TrialRow]) -> list[TrialRow]:
+    """Keep the last attempt of each trial index, by index."""
+    latest = {trial.trial_index: trial for trial in sorted(trials, key=lambda trial: trial.attempt)}
+    return [latest[index] for index in sorted(latest)]
 
 
 def best_of(trials: Iterable[TrialRow], target: str) -> TrialRow | None:

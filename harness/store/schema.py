@@ -46,7 +46,8 @@ VIEWS: Mapping[str, str] = {
             num_samples AS num_planned, count(trial_id) AS num_attempts,
             coalesce(sum(trials_status = 'finished'), 0) AS num_finished,
             coalesce(sum(trials_status = 'running'), 0) AS num_running,
-            coalesce(sum(trials_status NOT IN ('finished', 'running')), 0) AS num_failed,
+            coalesce(sum(trials_status NOT IN ('finished', 'running', 'stopped')), 0) AS num_failed,
+            coalesce(sum(trials_status = 'stopped'), 0) AS num_stopped,
             shortened, created_at, ended_at
         FROM experiments LEFT JOIN
             (SELECT eid, trial_id, status AS trials_status, score FROM trials) USING (eid)
@@ -92,7 +93,7 @@ VIEWS: Mapping[str, str] = {
         SELECT eid, experiments.name AS experiment, trial_index, attempt, trials.status, message, exit_code, signal,
             started_at, trials.ended_at, last_output, trial_id
         FROM trials JOIN experiments USING (eid)
-        WHERE trials.status NOT IN ('running', 'finished')
+        WHERE trials.status NOT IN ('running', 'finished', 'stopped')
         ORDER BY trial_id DESC
     """,
     "validation_confusion": f"""

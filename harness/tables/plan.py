@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from harness import __version__
-from harness.corpus.layout import MocapStream
+from harness.corpus.layout import SESSIONS, MocapStream
 from harness.errors import FeatureError, HarnessError, unknown_name
 from harness.features.report import IngestReport
 from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
+from harness.files import hash_json
 from harness.models.baselines import BASELINES
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.provenance import hash_word_vectors
@@ -32,13 +33,11 @@ from harness.search.corpus import (
     prepare_features,
     shorten_training,
 )
-from harness.search.experiment import hash_identity
 from harness.splits.parts import Parts
 from harness.splits.protocol import (
     NUM_HOLDOUT_UTTERANCES,
     NUM_TRAIN_UTTERANCES,
     SEALED_SESSION,
-    SESSIONS,
     EpochChoice,
     Protocol,
     Recordings,
@@ -280,7 +279,7 @@ def describe_experiment(
     parts = identity_of(experiment, settings, corpus.corpus_hash)
     return ExperimentRecord(
         name=f"tables: {experiment.title}",
-        identity=hash_identity(parts),
+        identity=hash_json(parts),
         system=experiment.name,
         protocol_name=experiment.protocol.name,
         protocol_hash=experiment.protocol.protocol_hash,

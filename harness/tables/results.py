@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
+from harness.files import hash_json
 from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, bootstrap_interval, mean_and_spread
-from harness.search.experiment import hash_identity
-from harness.splits.protocol import SESSIONS, Recordings, read_protocol
-from harness.store.records import Prediction, ScoreKind, TestScores, TrialRow, TrialStatus
+from harness.splits.protocol import Recordings, read_protocol
+from harness.store.records import Prediction, ScoreKind, TestScores, TrialRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
 from harness.tables.plan import (
     COMBINED_TABLE,
@@ -109,9 +110,9 @@ class TablesReader:
     def _trials(self, experiment: TableExperiment) -> list[TrialRow]:
         """The latest attempt of each seed that was tried."""
         identity = identity_of(experiment, self.settings, self.corpus.corpus_hash)
-        found = self.results.find_experiment(hash_identity(identity))
-        # Attempts come in order, so that the last of a seed stays.
-        trials = {} if found is None else {trial.seed: trial for trial in self.results.trials(found.eid)}
+        found = self.results.find_experiment(hash_json(identity))
+        attempts = [] if found is None else self.results.trials(found.eid)
+        trials = {trial.seed: trial for trial in last_attempts(attempts)}
         return [trials[seed] for seed in self.settings.seeds if seed in trials]
 
     def _scores(self, experiment: TableExperiment) -> dict[int, dict[ScoreKind, TestScores]]:

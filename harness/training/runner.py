@@ -25,6 +25,7 @@ from harness.store.records import (
     ExperimentStatus,
     Hyperparameter,
     TrialStatus,
+    last_attempts,
     utc_now,
 )
 from harness.store.store import ResultsStore
@@ -162,14 +163,13 @@ def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) ->
 
 def _missing_indices(execution: Execution, experiment: PlannedExperiment) -> list[int]:
     found = execution.results.find_experiment(experiment.record.identity)
-    # Attempts come in order, so that the last of an index stays.
-    trials = {} if found is None else {trial.trial_index: trial for trial in execution.results.trials(found.eid)}
-    for trial in trials.values():
+    trials = [] if found is None else last_attempts(execution.results.trials(found.eid))
+    for trial in trials:
         if trial.status is TrialStatus.RUNNING:
             # The caller holds the lock of this kind of experiment, so no process is training it.
             message = "its process ended before the training did"
             execution.results.finish_trial(trial.trial_id, TrialStatus.KILLED, message=message)
-    finished = {index for index, trial in trials.items() if trial.status is TrialStatus.FINISHED}
+    finished = {trial.trial_index for trial in trials if trial.status is TrialStatus.FINISHED}
     return [index for index in experiment.seeds if index not in finished]
 
 

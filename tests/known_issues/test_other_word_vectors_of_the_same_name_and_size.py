@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from harness.files import hash_json
 from harness.search.corpus import PreparedCorpus
-from harness.search.experiment import hash_identity, identity_of
+from harness.search.experiment import identity_of
 from harness.search.experiment_file import read_experiment_file
 from tests.search.searches import SCORES_X, write_experiment
 
@@ -15,7 +16,7 @@ def identity_with(folder: Path, vectors: Path) -> str:
         folder, SCORES_X, system="text2", parameter_config=SPACE, word_vectors=str(vectors)
     )
     prepared = PreparedCorpus(folder, "c0ffee", "", False, 30, None, None)
-    return hash_identity(identity_of(read_experiment_file(path), prepared))
+    return hash_json(identity_of(read_experiment_file(path), prepared))
 
 
 def test_word_vectors_are_known_by_their_content(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What differs is named; what does not matter is no difference."""
 
-from harness.search.experiment import describe_differences, hash_identity
+from harness.files import hash_json
+from harness.search.experiment import describe_differences
 
 
 def test_every_difference_is_named_with_both_values() -> None:
@@ -14,5 +15,5 @@ def test_every_difference_is_named_with_both_values() -> None:
 
 
 def test_the_order_of_keys_is_no_difference() -> None:
-    assert hash_identity({"a": 1, "b": 2}) == hash_identity({"b": 2, "a": 1})
-    assert hash_identity({"a": 1, "b": 2}) != hash_identity({"a": 1, "b": 3})
+    assert hash_json({"a": 1, "b": 2}) == hash_json({"b": 2, "a": 1})
+    assert hash_json({"a": 1, "b": 2}) != hash_json({"a": 1, "b": 3})

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.search.experiment import hash_identity
+from harness.files import hash_json
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.store.records import ExperimentKind
 from harness.tables.plan import (
@@ -27,7 +27,7 @@ def vectors(tmp_path):
 
 
 def identity(experiment, settings, corpus_hash="c0ffee"):
-    return hash_identity(identity_of(experiment, settings, corpus_hash))
+    return hash_json(identity_of(experiment, settings, corpus_hash))
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,13 @@ import numpy as np
 
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
-from harness.corpus.layout import MocapStream
+from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SESSIONS = (1, 2, 3, 4, 5)
 
 #: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
 OTHER_COUNTS: Mapping[Emotion, int] = {
