@@ -41,6 +41,7 @@ from harness.store.records import TrialRow, TrialStatus, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
+
 def format_point(point: Mapping[str, Any]) -> str:
     """Show a trial's hyperparameters on one line.
 
