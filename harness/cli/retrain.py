@@ -206,13 +206,12 @@ def print_summary(console: Console, scored: ScoredOpening) -> None:
     for table in tables:
         print_table(console, table)
     is_too_narrow = any("*" in cell for table in tables for row in table.rows for cell in row)
-    console.print(
-        f"Intervals: bootstrap over {assessment.drawn}; of a class, of its recall. Better by: points of weighted "
-        f"accuracy.{f' {TOO_NARROW}' if is_too_narrow else ''}\nSeeds, groups, confusion, calibration and every test "
-        "evaluation: `harness retrain-best --details`, or the model card.",
-        style="dim",
-        highlight=False,
-    )
+    sentences = [
+        f"Intervals: bootstrap over {assessment.drawn}; a class's is of its recall.",
+        *([TOO_NARROW] if is_too_narrow else []),
+        "Everything else: `harness retrain-best --details`, or the model card.",
+    ]
+    console.print("\n".join(sentences), style="dim", highlight=False)
 
 
 def keep_columns(table: Table, *columns: str) -> Table:
