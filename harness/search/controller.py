@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from harness.errors import HarnessError
 from harness.search.auptimizer import DatabaseError, explain, open_environment
-from harness.search.corpus_choice import PreparedCorpus, prepare_chosen
+from harness.search.corpus_choice import PreparedCorpus, prepare_chosen, shorten_search
 from harness.search.experiment_file import ExperimentSettings
 from harness.search.experiment_loop import SearchExperiment, count_trials
 from harness.search.experiment_record import (
@@ -66,6 +66,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
             prepared = None
             if settings.training is not None:
                 prepared = prepare_chosen(settings.training, results_dir, view.progress)
+                settings, prepared = shorten_search(settings, prepared)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
             with Interrupts() as interrupts, ResultsStore.open(results_dir / "results.db") as store:
                 experiment = _open(settings, prepared, store, view, fresh)

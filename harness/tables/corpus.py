@@ -13,6 +13,10 @@ from harness.search.experiment_file import TrainingSettings
 from harness.splits import read_protocol
 from harness.tables.experiments import CorpusFacts, TablesSettings
 
+#: What the tables without a corpus are cut to, so that a first look at them takes minutes.
+QUICK_START_MAX_EPOCHS = 8
+QUICK_START_PATIENCE = 3
+
 #: The rows are of many systems: what each of them reads is asked row by row.
 ANY_SYSTEM = System("tables", "Tables 1 to 5", (), Hyperparameters, "every row", "4 and 5")
 
@@ -42,13 +46,16 @@ def prepare_tables(
     )
     prepared = prepare_chosen(training, results_dir, progress)
     shortened = None
-    if prepared.shortened is not None:
+    if not prepared.corpus_path:
+        max_epochs = min(settings.max_epochs, QUICK_START_MAX_EPOCHS)
+        patience = min(settings.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
         shortened = (
             "No corpus is named, so this is a quick start on a synthetic one, with at most "
-            f"{prepared.max_epochs} epochs instead of {settings.max_epochs} and patience {prepared.patience}; name a "
+            f"{max_epochs} epochs instead of {settings.max_epochs} and patience {patience}; name a "
             f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
             "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
         )
+        settings = replace(settings, max_epochs=max_epochs, patience=patience)
     facts = CorpusFacts(
         prepared_dir=prepared.prepared_dir,
         corpus_hash=prepared.corpus_hash,
@@ -57,4 +64,4 @@ def prepare_tables(
         shortened=shortened,
         differences=IngestReport.read(prepared.prepared_dir).differences,
     )
-    return replace(settings, max_epochs=prepared.max_epochs, patience=prepared.patience), facts
+    return settings, facts
