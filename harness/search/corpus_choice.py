@@ -111,7 +111,8 @@ def shorten_search(
     The batch size becomes a hyperparameter with one value, so that it stands in every trial's record and
     whatever is trained of a trial's hyperparameters later has it too.
     """
-    if prepared.corpus_path or settings.training is None:
+    training = settings.training
+    if prepared.corpus_path or training is None:
         return settings, prepared
     cuts = []
     max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
@@ -124,7 +125,7 @@ def shorten_search(
             space=SearchSpace((*settings.space.parameters, batch_size)),
             parameter_config=(*settings.parameter_config, batch_size.to_json()),
         )
-        default = settings.training.system.hyperparameters.batch_size
+        default = training.system.hyperparameters.batch_size
         cuts.append(f"batch_size from {default} to {QUICK_START_BATCH_SIZE}")
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one"
