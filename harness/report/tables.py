@@ -76,9 +76,9 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
     """List the best finished trials with their points.
 
     Args:
-        is_brief: leave out what a terminal of 80 columns has no room for
+        is_brief: leave out what a terminal of 80 columns has no room for, the only choice of a hyperparameter too
     """
-    names = [searched.name for searched in findings.search_space]
+    names = [one.name for one in findings.search_space if not (is_brief and len(one.choices) == 1)]
     score = "accuracy" if findings.scores_are_accuracies else "score"
     rows = []
     for place, trial in enumerate(findings.finished[:num_trials], start=1):
