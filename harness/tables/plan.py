@@ -31,7 +31,6 @@ from harness.search.corpus import (
     CorpusFeatures,
     Progress,
     prepare_features,
-    shorten_training,
 )
 from harness.splits.parts import Parts
 from harness.splits.protocol import (
@@ -131,6 +130,11 @@ def part_at_random(utterance_ids: Sequence[str]) -> Parts:
 
 def _ids(store: FeatureStore, sessions: Sequence[int]) -> list[str]:
     return [utterance.utterance_id for utterance in store.utterances(sessions)]
+
+
+#: The limits of tables without a corpus, so that a first look at them takes minutes.
+QUICK_START_MAX_EPOCHS = 8
+QUICK_START_PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -408,7 +412,8 @@ def prepare_tables(
     )
     if features.corpus_path:
         return settings, facts
-    max_epochs, patience = shorten_training(settings.max_epochs, settings.patience)
+    max_epochs = min(settings.max_epochs, QUICK_START_MAX_EPOCHS)
+    patience = min(settings.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one, with at most "
         f"{max_epochs} epochs instead of {settings.max_epochs} and patience {patience}; name a "
