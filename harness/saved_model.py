@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from harness.codec import check_types
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
@@ -33,7 +34,6 @@ from harness.models.layers import (
 )
 from harness.models.left_padding import EachRow, SharedPadding
 from harness.models.recurrence import CompiledLSTM
-from harness.record_types import check_types
 from harness.splits import Protocol, protocol_from_json
 
 FORMAT_VERSION = 1

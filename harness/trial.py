@@ -20,8 +20,8 @@ from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.provenance import git_revision, package_versions, peak_memory_bytes
 from harness.splits import Split, make_split, search_sessions
+from harness.store.recorder import open_recorder
 from harness.store.records import EpochRecord, Prediction, TrialEnvironment, TrialResult
-from harness.store.results import ResultsStore
 from harness.training import History, Trainer, fit, seed_everything
 from harness.trial_spec import TrialSpec
 
@@ -99,7 +99,7 @@ def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple
 
 
 def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
-    """Run the trial of one point, writing to ``results.db`` as it goes.
+    """Run the trial of one point, recording as it goes.
 
     Returns:
         the score: the best validation epoch's accuracy, from 0 to 1
@@ -107,7 +107,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     began = time.monotonic()
     system = find_system(spec.system)
     choices = read_hyperparameters(system, values, spec.protocol)
-    with ResultsStore.open(spec.results_db) as results:
+    with open_recorder(spec.results_db) as results:
         results.record_environment(spec.trial_id, _describe_environment(spec))
         trained, validation = run_trial(
             spec, system, choices, on_epoch=lambda epoch: results.record_epoch(spec.trial_id, epoch)

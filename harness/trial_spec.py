@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.codec import check_types
 from harness.errors import ExperimentFileError, one_line
 from harness.files import read_json, write_json
-from harness.record_types import check_types
 from harness.splits import Protocol, protocol_from_json
 
 
@@ -30,6 +30,7 @@ class TrialSpec:
 
     Attributes:
         seed: decides every random choice of the trial
+        results_db: where the trial records; a pipe where a worker of a cluster reads what it records
         threads: processor threads that the trial may use
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
     """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from harness.files import read_json, read_npy, read_npz, write_json
-from harness.record_types import check_types
+from harness.codec import check_types
 
 NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"])
 

@@ -11,7 +11,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 
 #: The line: a module imports what stands before it, or in its own place.
 LINE = [
-    {"errors", "file_lock", "files", "quantities", "record_types", "tensorflow_start", "__init__"},
+    {"errors", "file_lock", "files", "quantities", "codec", "tensorflow_start", "__init__"},
     {"corpus"},
     {"splits", "leak_splits"},
     {"features"},

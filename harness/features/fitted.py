@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from harness.codec import check_types
 from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.gathered import Features, Rows
 from harness.features.inputs import Batch, EncodedWords, Inputs
@@ -21,7 +22,6 @@ from harness.features.scaling import ColumnScaling, MocapScaling, SpeechScaling
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.text import Tokenizer
 from harness.files import read_json, read_npy, write_json, write_then_rename
-from harness.record_types import check_types
 from harness.splits import Protocol, Vocabulary, protocol_from_json
 
 __all__ = ["FittedFeatures", "MocapScaling", "SpeechScaling", "fit_features"]

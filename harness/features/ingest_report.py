@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.codec import check_types
 from harness.corpus.checks import compare_counts, count_by_session
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
@@ -16,7 +17,6 @@ from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import MODALITIES
 from harness.files import read_json, write_json, write_then_rename
-from harness.record_types import check_types
 
 REPORT_NAME = "ingest.json"
 IRREGULARITIES_NAME = "irregularities.csv"

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.codec import check_types
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings, column_names
 from harness.files import read_json, write_json
-from harness.record_types import check_types
 
 MODALITIES = ("speech", "text", "mocap")
 MANIFEST_NAME = "manifest.json"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.codec import check_types
 from harness.corpus.irregularities import Irregularity, IrregularityKind
 from harness.corpus.layout import CorpusLayout
 from harness.errors import FeatureError, one_line
@@ -22,7 +23,6 @@ from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings
 from harness.features.utterance_list import utterance_from_json, utterance_to_json
 from harness.files import read_npz, write_then_rename
-from harness.record_types import check_types
 
 #: Counts up when the same files give other features or are told of in another way.
 INGEST_VERSION = 3

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.codec import check_types
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
-from harness.record_types import check_types
 from harness.splits import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]

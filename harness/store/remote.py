@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.store.database import Database
@@ -19,11 +19,13 @@ class TrialRecords:
         environment: None where it came to its end before that
         epochs: from the first, in order
         result: None where it did not train to its end
+        execution: tells one execution of the trial from another; None where nothing was executed
     """
 
     environment: TrialEnvironment | None
     epochs: tuple[EpochRecord, ...]
     result: TrialResult | None
+    execution: str | None = None
 
 
 class RemoteTrialsStore(OpeningsStore):
@@ -36,8 +38,8 @@ class RemoteTrialsStore(OpeningsStore):
     def record_live_epoch(self, trial_id: int, execution: str, epoch: EpochRecord) -> None:
         """Record one epoch of a trial that runs elsewhere, as word of it comes.
 
-        Word may come twice. A trial whose machine was lost begins again: the epochs of the execution before
-        give way to those of the new one. The disk is not waited for: all epochs come once more with the end.
+        An epoch may come twice. A trial whose machine was lost begins again: its new epochs replace those of
+        the execution before. The disk is not waited for: the trial's end is committed after them.
 
         Args:
             execution: tells one execution of the trial from another
@@ -55,27 +57,25 @@ class RemoteTrialsStore(OpeningsStore):
             insert_epoch(database, trial_id, epoch)
         self._executions[trial_id] = execution
 
-    def trial_records(self, trial_id: int) -> TrialRecords:
-        """Return all that a trial's own process has recorded in this database so far."""
-        with self.snapshot():
-            rows = self._query("SELECT * FROM trial_results WHERE trial_id = ?", [trial_id])
-            result = None
-            for row in rows:
-                known = {field.name: row[field.name] for field in fields(TrialResult) if field.name in row}
-                result = TrialResult(**known, predictions=tuple(self.validation_predictions(trial_id)))
-            return TrialRecords(self.environment(trial_id), tuple(self.epochs(trial_id)), result)
 
+def insert_records(
+    database: Database, trial_id: int, records: TrialRecords, has_live_epochs: bool
+) -> None:
+    """Insert all of a trial's records, in the caller's transaction.
 
-def insert_records(database: Database, trial_id: int, records: TrialRecords) -> None:
-    """Insert all of a trial's records in place of its live epochs, in the caller's transaction.
+    Args:
+        has_live_epochs: whether live epochs are of the same execution: they stay, and the others are replaced
 
     Raises:
         StoreError: the result's score is not finite
     """
-    database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
+    if not has_live_epochs:
+        database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
+    recorded = {epoch for (epoch,) in database.execute("SELECT epoch FROM epochs WHERE trial_id = ?", [trial_id])}
     if records.environment is not None:
         insert_environment(database, trial_id, records.environment)
     for epoch in records.epochs:
-        insert_epoch(database, trial_id, epoch)
+        if epoch.epoch not in recorded:
+            insert_epoch(database, trial_id, epoch)
     if records.result is not None:
         insert_result(database, trial_id, records.result)

@@ -228,8 +228,8 @@ class ResultsStore(RemoteTrialsStore):
             status: any but ``RUNNING``
             score: finite; for ``FINISHED`` only
             last_output: its last 4000 characters are kept
-            records: of a trial that ran elsewhere, all that its own process recorded there; they are
-                recorded with its end or not at all, in place of its live epochs
+            records: of a trial that ran elsewhere, all that its own process recorded there; what is not there
+                as live epochs of the same execution is recorded with its end, whole or not at all
 
         Raises:
             StoreError: the trial has ended already, or score and status contradict each other
@@ -243,7 +243,8 @@ class ResultsStore(RemoteTrialsStore):
             check_finite(trial_id, score)
         with self.writing_for(trial_id) as database:
             if records is not None:
-                insert_records(database, trial_id, records)
+                is_live = self._executions.get(trial_id) == records.execution
+                insert_records(database, trial_id, records, has_live_epochs=is_live)
             database.execute(
                 "UPDATE trials SET status = ?, score = ?, message = ?, exit_code = ?, signal = ?, "
                 "last_output = ?, ended_at = ? WHERE trial_id = ?",

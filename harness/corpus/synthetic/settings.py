@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.codec import check_types
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError, unknown_name
-from harness.record_types import check_types
 
 
 class Cue(StrEnum):

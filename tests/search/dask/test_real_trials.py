@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.store.results import ResultsStore
-from tests.search.cluster.processes import DaskProcesses
+from tests.search.dask.processes import DaskProcesses
 from tests.search.promises import check_books, run_aup
 from tests.search.searches import REPOSITORY, trials_of, write_experiment
 
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 #: A worker that cannot see the controller's files, as far as the features go.
 BLIND = """
-from harness.search.cluster import enlisting
-enlisting._is_whole = lambda prepared_dir, expected: False
+from harness.features import copies
+copies._has_features = lambda expected: False
 """
 
 

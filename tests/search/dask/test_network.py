@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.search.view import Ending
-from tests.search.cluster.processes import IMPATIENT, DaskProcesses
+from tests.search.dask.processes import IMPATIENT, DaskProcesses
 from tests.search.promises import check_books, finish
 from tests.search.searches import (
     SCORES_X,

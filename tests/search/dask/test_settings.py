@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import ExperimentFileError
-from harness.search.cluster import settings as cluster_settings
-from harness.search.cluster.settings import (
+from harness.search.dask import settings as cluster_settings
+from harness.search.dask.settings import (
     DEFAULT_PATIENCE,
     QUEUE_PATIENCE,
     ClusterSettings,

@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import WorkFailedError
 from harness.search.view import Ending
-from tests.search.cluster.processes import DaskProcesses
+from tests.search.dask.processes import DaskProcesses
 from tests.search.promises import check_books, run_aup
 from tests.search.searches import REPOSITORY, SCORES_X, search, trials_of, wait_until, write_experiment
 
@@ -75,8 +75,8 @@ def test_who_has_the_certificate_takes_part_and_nobody_else(
     assert [trial.attempt for trial in trials_of(path)] == [1] * 3
     check_books(folder)
 
-    monkeypatch.setattr("harness.search.cluster.link.CONNECT_TIMEOUT", 2.0)
-    refused = "its Dask scheduler cannot be reached .*; expected one as the key cluster of the experiment file says"
+    monkeypatch.setattr("harness.search.dask.client.CONNECT_TIMEOUT", 2.0)
+    refused = "its Dask scheduler cannot be reached .*; expected one at the address in the key cluster of the experiment file"
     path = write_experiment(tmp_path / "without", SCORES_X, **on(dask, None, dask.address.replace("tls", "tcp")))
     with pytest.raises(WorkFailedError, match=refused):
         search(path)

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster.dask_manager import HarnessDaskManager
+from harness.search.dask.backend import HarnessDaskManager, PendingTrial
+from harness.search.dask.client import Task
 from harness.search.resource_manager import SearchContext
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
-from tests.search.cluster.processes import DaskProcesses, end, on
+from tests.search.dask.processes import DaskProcesses, end, on
 from tests.search.promises import check_books, finish
 from tests.search.resource_manager_contract import DROPOUT
 from tests.search.searches import (
@@ -238,7 +239,7 @@ def test_a_slow_worker_keeps_no_trial_from_the_others(folder: Path, dask: DaskPr
 def test_a_scheduler_that_is_not_there_is_one_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("harness.search.cluster.link.CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr("harness.search.dask.client.CONNECT_TIMEOUT", 1.0)
     nowhere = DaskProcesses(tmp_path)
     path = write_experiment(folder, SCORES_X, **on(nowhere))
     with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one as the key"):
@@ -257,8 +258,8 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
 
     def end_it() -> None:
         wait_until(lambda: num_running(path) == 1)
-        monkeypatch.setattr("harness.search.cluster.waiting._TOLD_AFTER", 1.0)
-        managers[0]._waiting._patience = 8.0
+        monkeypatch.setattr("harness.search.dask.backend._NOTE_AFTER", 1.0)
+        managers[0]._patience._seconds = 8.0
         assert dask.scheduler is not None
         end(dask.scheduler)
 
@@ -277,14 +278,13 @@ def test_a_result_that_comes_twice_is_discarded_and_counted(
     folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dask.start_worker()
-    take = HarnessDaskManager._take_return
+    end_task = HarnessDaskManager._end_task
 
-    def take_twice(self: HarnessDaskManager, key: str, value: object) -> None:
-        take(self, key, value)
-        take(self, key, value)
-        take(self, key.replace("trial", "enlist"), value)
+    def end_twice(self: HarnessDaskManager, pending: PendingTrial, task: Task) -> None:
+        end_task(self, pending, task)
+        end_task(self, pending, task)
 
-    monkeypatch.setattr(HarnessDaskManager, "_take_return", take_twice)
+    monkeypatch.setattr(HarnessDaskManager, "_end_task", end_twice)
     path = write_experiment(folder, SCORES_X, **on(dask))
     view = SilentView()
     assert search(path, view=view).ending is Ending.DONE
@@ -295,11 +295,12 @@ def test_a_result_that_comes_twice_is_discarded_and_counted(
 #: Features must be sent to such a worker, and it takes its time.
 BLIND_AND_SLOW = """
 import time
-from harness.search.cluster import enlisting, feature_store
-enlisting._is_whole = lambda prepared_dir, expected: False
+from harness.features import copies
+from harness.search.dask import worker
+copies._has_features = lambda expected: False
 # Dask may read this file twice.
-write_piece = vars(feature_store).setdefault("quick", feature_store.write_piece)
-feature_store.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
+write_piece = vars(worker).setdefault("quick", worker.write_piece)
+worker.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -15,16 +16,36 @@ from typing import Any
 from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, one_line
 from harness.search.auptimizer import MAX_PARALLEL
-from harness.search.cluster.job_queues import JOB_QUEUES, check_options
 from harness.search.experiment_keys import ExperimentKeys
 from harness.search.known_keys import check_keys
 
 #: What to type where Dask is not installed.
 INSTALL = "pip install 'harness-iemocap[cluster]'"
-#: A choice: a scheduler's machine takes minutes to start again.
+#: Our default: a scheduler's machine takes minutes to start again.
 DEFAULT_PATIENCE: Seconds = 300.0
-#: A choice: in a batch system's queue a job may wait for a day.
+#: Our default: in a batch system's queue a job may wait for a day.
 QUEUE_PATIENCE: Seconds = 86400.0
+#: Key of the experiment file -> dask-jobqueue's class.
+JOB_QUEUES: Mapping[str, str] = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "htcondor": "HTCondorCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+}
+#: Options of dask-jobqueue to which this package adds, by their newer name and their older, and their empty values.
+EXTENDED_OPTIONS: Mapping[tuple[str, ...], Any] = {
+    ("worker_extra_args", "extra"): [],
+    ("job_script_prologue", "env_extra"): [],
+    ("scheduler_options",): {},
+}
+#: Options that this package sets itself, or that no JSON file can hold.
+_RESERVED_OPTIONS = (
+    *("self", "loop", "security", "n_workers", "asynchronous", "config_name", "scheduler", "name", "job_cls"),
+    *("scheduler_cls", "protocol", "silence_logs", "dashboard_address"),
+)
 
 _COMMON_KEYS = ("resources", "tls", "patience_seconds")
 _KINDS = ("scheduler", "local", *JOB_QUEUES)
@@ -47,8 +68,8 @@ class JobQueue:
 
     Attributes:
         kind: a name of ``JOB_QUEUES``
-        num_jobs: jobs to ask the batch system for; None for as many as trials run at once
-        options: of dask-jobqueue's class, as it takes them
+        num_jobs: jobs to submit; None for as many as trials run at once
+        options: keyword arguments of dask-jobqueue's class
     """
 
     kind: str
@@ -60,14 +81,14 @@ class JobQueue:
 class ClusterSettings:
     """A Dask cluster: one that runs already, one made of processes here, or one made by a batch system.
 
-    Exactly one of ``scheduler``, ``num_local`` and ``job_queue`` is not None. Nothing here changes what a
-    trial comes to.
+    Exactly one of ``scheduler``, ``num_local`` and ``job_queue`` is not None. Nothing here changes a trial's
+    result.
 
     Attributes:
         scheduler: an address, ``tcp://host:8786`` or ``tls://host:8786``
         num_local: worker processes to start on this machine
         resources: Dask worker resources that each trial takes, by name
-        patience_seconds: how long to go on without any worker that may run a trial
+        patience_seconds: how long a search goes on without any worker that may run a trial
     """
 
     scheduler: str | None = None
@@ -125,8 +146,15 @@ def read_cluster(keys: ExperimentKeys, is_wanted: bool) -> ClusterSettings | Non
                 f"here and on every worker: {INSTALL}"
             )
     if settings.job_queue is not None:
-        check_options(keys, kind, settings.job_queue.options)
+        _check_options(keys, kind, settings.job_queue.options)
     return settings
+
+
+def cluster_class(kind: str) -> Any:
+    """Return dask-jobqueue's class of a batch system."""
+    import dask_jobqueue
+
+    return getattr(dask_jobqueue, JOB_QUEUES[kind])
 
 
 def _read_address(keys: ExperimentKeys, tls: TLSFiles | None) -> str:
@@ -190,3 +218,25 @@ def _read_job_queue(keys: ExperimentKeys, kind: str) -> JobQueue:
     if "processes" in options:
         keys.whole_number(f"cluster.{kind}.processes", 1, MAX_PARALLEL)
     return JobQueue(kind, num_jobs, options)
+
+
+def _check_options(keys: ExperimentKeys, kind: str, options: Mapping[str, Any]) -> None:
+    """Refuse an option that nothing would read, or to which nothing can be added."""
+    check_keys(options, _known_options(kind), f"{keys.origin}: cluster.{kind}")
+    for names, empty in EXTENDED_OPTIONS.items():
+        for name in names:
+            if options.get(name) is not None and not isinstance(options[name], type(empty)):
+                # The value may hold a secret, so the message does not show it.
+                expected = "a list of texts" if isinstance(empty, list) else "an object {...}"
+                raise keys.error(f"cluster.{kind}.{name}", "is something else", expected)
+
+
+def _known_options(kind: str) -> list[str]:
+    """Return the options that a batch system's class and its parents take."""
+    found: set[str] = set()
+    cluster = cluster_class(kind)
+    for one in {*cluster.__mro__, *cluster.job_cls.__mro__}:
+        if one.__module__.startswith("dask_jobqueue"):
+            parameters = inspect.signature(one.__init__).parameters.values()
+            found |= {one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+    return sorted(found - set(_RESERVED_OPTIONS))

@@ -14,13 +14,11 @@ import psutil
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.cluster.batch_jobs import asking_again, job_class
-from harness.search.cluster.connection import open_scheduler, security_of
-from harness.search.cluster.job_queues import with_defaults
-from harness.search.cluster.settings import ClusterSettings, JobQueue, TLSFiles
+from harness.search.dask.cluster import extended_options, job_class, open_scheduler, resubmit_ended, security_of
+from harness.search.dask.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
-from tests.search.cluster.processes import (
+from tests.search.dask.processes import (
     end,
     is_of_this_machine_alone,
     listened_at,
@@ -124,8 +122,8 @@ def queue_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A batch system whose jobs are processes here."""
     pytest.importorskip("dask_jobqueue")
     made = shell_cluster()
-    for module in ("job_queues", "connection"):
-        monkeypatch.setattr(f"harness.search.cluster.{module}.cluster_class", lambda kind: made)
+    for module in ("settings", "cluster"):
+        monkeypatch.setattr(f"harness.search.dask.{module}.cluster_class", lambda kind: made)
     yield
     for job in made.job_cls.started:
         end(job)
@@ -232,9 +230,9 @@ def test_dasks_own_configuration_is_kept(folder: Path, monkeypatch: pytest.Monke
     configured = {"worker-extra-args": ["--lifetime", "1h"], "job-script-prologue": ["module load one"]}
     with dask.config.set({f"jobqueue.local.{name}": value for name, value in configured.items()}):
         *_, prologue, command = asyncio.run(script()).splitlines()
-        assert with_defaults("slurm", {"job_script_prologue": []})["job_script_prologue"] == []
+        assert extended_options("slurm", {"job_script_prologue": []})["job_script_prologue"] == []
         older = {"job_script_prologue": [], "env_extra": ["module load x"]}
-        assert with_defaults("slurm", older)["job_script_prologue"] == ["module load x"]
+        assert extended_options("slurm", older)["job_script_prologue"] == ["module load x"]
     assert prologue == "module load one"
     assert " --lifetime 1h " in command
 
@@ -262,13 +260,13 @@ def test_a_refusal_is_told_before_any_job_was_taken_and_asked_again_later(tmp_pa
                 raise RuntimeError("no\nmore jobs")
 
     complaints: list[str] = []
-    made = job_class(Job, tmp_path, lambda error: complaints.append(str(error)))
+    made = job_class(Job, tmp_path, complaints.append)
     for taken in (False, True, False):
         job = made(job_script_prologue=["module load one"])
         job.is_taken = taken
         with nullcontext() if taken else pytest.raises(RuntimeError):
             asyncio.run(job.start())
-        assert (tmp_path / job.word).exists() is not taken
+        assert (tmp_path / job.end_file).exists() is not taken
     assert complaints == ["it refused a job: no\\nmore jobs"]
 
 
@@ -279,8 +277,8 @@ def test_refusals_end_nothing_as_long_as_another_job_waits_in_the_queue(
         job_id: str | None = None
         refusal: str | None = None
 
-        def __init__(self, name: str, word: str) -> None:
-            self.name, self.word = name, word
+        def __init__(self, name: str, end_file: str) -> None:
+            self.name, self.end_file = name, end_file
 
         async def close(self) -> None:
             refuse_next(self.name)
@@ -289,20 +287,21 @@ def test_refusals_end_nothing_as_long_as_another_job_waits_in_the_queue(
         refused.append(name)
         job = workers[name] = Job(name, f"ended-{len(refused)}")
         job.refusal = "too many jobs"
-        (tmp_path / job.word).touch()
+        (tmp_path / job.end_file).touch()
 
     async def look() -> None:
-        async with asking_again(cluster, tmp_path, lambda error: complaints.append(str(error))):
-            while len(refused) < 10:
-                await asyncio.sleep(0.02)
-            assert complaints == [] and set(refused) == {"1"}
-            (tmp_path / workers["0"].word).touch()
-            while not complaints:
-                await asyncio.sleep(0.02)
+        resubmitting = asyncio.ensure_future(resubmit_ended(cluster, tmp_path, complaints.append))
+        while len(refused) < 10:
+            await asyncio.sleep(0.02)
+        assert complaints == [] and set(refused) == {"1"}
+        (tmp_path / workers["0"].end_file).touch()
+        while not complaints:
+            await asyncio.sleep(0.02)
+        resubmitting.cancel()
 
     be_quick(monkeypatch)
-    monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.02)
-    monkeypatch.setattr("harness.search.cluster.batch_jobs._MAX_DOUBLINGS", 0)
+    monkeypatch.setattr("harness.search.dask.cluster._INTERVAL", 0.02)
+    monkeypatch.setattr("harness.search.dask.cluster._MAX_DOUBLINGS", 0)
     refused: list[str] = []
     complaints: list[str] = []
     workers = {"0": Job("0", "ended-queued")}
@@ -327,8 +326,8 @@ def be_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     import dask
     import distributed  # noqa: F401
 
-    monkeypatch.setattr("harness.search.cluster.batch_jobs._INTERVAL", 0.1)
-    monkeypatch.setattr("harness.search.cluster.batch_jobs._PAUSE", 0.1)
+    monkeypatch.setattr("harness.search.dask.cluster._INTERVAL", 0.1)
+    monkeypatch.setattr("harness.search.dask.cluster._PAUSE", 0.1)
     monkeypatch.setitem(dask.config.config["distributed"]["deploy"], "lost-worker-timeout", "100ms")
 
 

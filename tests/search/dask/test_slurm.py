@@ -11,7 +11,7 @@ import pytest
 
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
-from tests.search.cluster.processes import (
+from tests.search.dask.processes import (
     is_of_this_machine_alone,
     listened_at,
     speaks_tls_alone,

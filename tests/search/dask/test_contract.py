@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.search.cluster.processes import DaskProcesses
+from tests.search.dask.processes import DaskProcesses
 from tests.search.resource_manager_contract import ResourceManagerContract
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import WorkFailedError
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
-from tests.search.cluster.processes import DaskProcesses, end, on
+from tests.search.dask.processes import DaskProcesses, end, on
 from tests.search.searches import SCORES_X, SilentView, search, trials_of, wait_until, write_experiment
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -92,7 +92,7 @@ def test_a_worker_that_is_busy_is_waited_for_and_told_of(
 ) -> None:
     from distributed import Client
 
-    monkeypatch.setattr("harness.search.cluster.roster._BUSY_SECONDS", 1.0)
+    monkeypatch.setattr("harness.search.dask.workers._BUSY_SECONDS", 1.0)
     dask.start_worker()
     cluster = {"scheduler": dask.address, "patience_seconds": 2}
     path = write_experiment(folder, SCORES_X, **on(dask, cluster=cluster))
@@ -104,4 +104,4 @@ def test_a_worker_that_is_busy_is_waited_for_and_told_of(
         wait_until(lambda: others.key in {key for keys in client.processing().values() for key in keys})
         assert search(path, view=view).ending is Ending.DONE
     (note,) = view.notes
-    assert note.endswith("as one does that is busy with other tasks; it gets trials when it has.")
+    assert note.endswith("probably because it is busy with other tasks; it gets trials once it answers.")

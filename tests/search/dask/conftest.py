@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.cluster.processes import IMPATIENT, DaskProcesses
+from tests.search.dask.processes import IMPATIENT, DaskProcesses
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from harness.search.cluster.shared_folder import shared_folder
+from harness.search.dask.cluster import shared_folder
 from tests.search.searches import environment, kill, wait_until
 
 HOLDS_ONE = """
 import sys, time
 from pathlib import Path
-from harness.search.cluster.shared_folder import shared_folder
+from harness.search.dask.cluster import shared_folder
 with shared_folder(Path(sys.argv[1])) as folder:
     (folder / "key.pem").touch()
     print(folder, flush=True)

@@ -1,0 +1,413 @@
+"""Trials as tasks of a Dask cluster: one trial a worker, and only the controller records."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from harness.codec import CodecError, from_plain, to_plain
+from harness.corpus.utterances import Seconds
+from harness.errors import WorkFailedError
+from harness.features.copies import ExpectedFeatures
+from harness.files import read_json
+from harness.search.auptimizer import register_resource
+from harness.search.dask.client import DaskClient, Handlers, Task, TaskLost
+from harness.search.dask.messages import (
+    EVENTS,
+    Expectations,
+    JobEpoch,
+    JobReturn,
+    JobStarted,
+    Script,
+    TaskMessage,
+    describe_error,
+)
+from harness.search.dask.worker import installed_versions, run_trial_task
+from harness.search.dask.workers import Workers
+from harness.search.experiment_file import ExperimentSettings
+from harness.search.job_process import EndedBy, JobEnd
+from harness.search.resource_manager import SearchContext, TrialResourceManager
+from harness.search.trial_job import TrialJob
+from harness.search.trial_outcome import JobOutput
+from harness.splits import search_sessions
+from harness.store.remote import TrialRecords
+from harness.trial_spec import TrialSpec, trial_spec_path
+
+#: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
+_ALLOWED_LOSSES = 3
+#: Seconds in which a cancelled job reports how it ended. Our default: its worker looks ten times a second.
+_REPORT_TIMEOUT: Seconds = 5.0
+#: Seconds after which a note says that the search waits. Our default.
+_NOTE_AFTER: Seconds = 60.0
+#: Seconds in which workers find a scheduler that has come back. Our default.
+_REJOINING: Seconds = 30.0
+#: The Dask resource whose workers let a trial see their graphics cards. Source: Dask's manual.
+_CARDS = "GPU"
+_RESUME = "recorded trials are safe: fix the cause and run the same command again"
+
+
+@dataclass(eq=False)
+class PendingTrial:
+    """An attempt at a trial that has no outcome yet.
+
+    Attributes:
+        task: its Dask task; None while it waits for a worker
+        executions: of that attempt, the latest last: Dask runs a task again whose worker it has lost
+        cancelled_at: on the monotonic clock; None while it is wanted
+        num_losses: workers that were lost while they had it
+    """
+
+    trial: TrialJob
+    task: Task | None = None
+    executions: list[str] = field(default_factory=list)
+    cancelled_at: Seconds | None = None
+    num_losses: int = 0
+
+
+class HarnessDaskManager(TrialResourceManager):
+    """Auptimizer's resource manager for a Dask cluster.
+
+    Dask's thread only fills the client's queue; everything else happens in ``collect``, in the controller's own.
+    """
+
+    def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(connector, n_parallel, *args, **kwargs)
+        self._pending: dict[int, PendingTrial] = {}
+        self._waiting: deque[PendingTrial] = deque()
+        self._num_discarded = 0
+        self._is_ending = False
+        self._client: DaskClient | None = None
+
+    def equip(self, context: SearchContext) -> None:
+        """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
+        super().equip(context)
+        settings = context.settings.cluster
+        assert settings is not None
+        handlers = Handlers(
+            disconnected=self._lose_scheduler,
+            workers_seen=self._see_workers,
+            worker_left=self._lose_worker,
+            event=self._take_event,
+            failed=lambda cause: self._fail(describe_no_scheduler(context.settings, cause)),
+            refused=lambda cause: self._fail(f"its batch system gives it no workers: {cause}; {_RESUME}"),
+        )
+        # A scheduler may serve several searches, and earlier controllers of this one.
+        self._topic = f"harness-{uuid.uuid4().hex[:12]}"
+        self._client = DaskClient(settings, context.settings.num_parallel, self._topic, handlers, context.wake)
+        self._expectations = expect_of_workers(context)
+        self._script = read_script(context.settings)
+        self._workers = Workers(self._client, self._expectations, context.view.note)
+        self._patience = Patience(context.settings, settings.patience_seconds, context.view.note)
+        self._client.open()
+
+    def launch(self, trial: TrialJob) -> None:
+        """Have a job run as soon as a worker is free for it."""
+        pending = PendingTrial(trial)
+        self._pending[trial.trial_id] = pending
+        self._waiting.append(pending)
+        self._submit_waiting()
+
+    def collect(self) -> None:
+        """Act on everything that Dask has reported, and report every job that has ended.
+
+        Raises:
+            WorkFailedError: for longer than the patience no worker may run a trial, or the scheduler is gone
+        """
+        if self._client is None:
+            return
+        self._client.handle()
+        self._complete_cancelled()
+        self._submit_waiting()
+        self._patience.check(self._workers.seconds_without if self._pending else 0.0, self._workers.complaints)
+
+    def end_all(self) -> None:
+        """Cancel every job; each is reported once its worker has said how it ended."""
+        self._is_ending = True
+        wanted = [pending for pending in self._pending.values() if pending.cancelled_at is None]
+        for pending in wanted:
+            pending.cancelled_at = time.monotonic()
+        if self._client is not None:
+            self._client.cancel([pending.task for pending in wanted if pending.task is not None])
+
+    def abandon(self) -> None:
+        """End every job without a record."""
+        self._pending.clear()
+        self._waiting.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Leave the scheduler, which ends whatever still runs there for this controller."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def seconds_to_look(self) -> Seconds | None:
+        """How long nothing needs a look unless Dask reports something."""
+        if self._is_ending:
+            return 0.1
+        return None if self._workers.accepted else 1.0
+
+    def finish(self, status: str = "FINISHED") -> Any:
+        """Leave the scheduler, and close Auptimizer's job table."""
+        if self._num_discarded:
+            self.context.view.note(
+                f"{self._num_discarded} results came for trials that had ended already, and were discarded."
+            )
+        self.close()
+        return super().finish(status)
+
+    def _see_workers(self, addresses: frozenset[str]) -> None:
+        self._patience.find_scheduler()
+        had_some = bool(self._workers.accepted)
+        self._workers.see(addresses)
+        if had_some and not self._workers.accepted:
+            self._resubmit_all()
+
+    def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
+        had_some = bool(self._workers.accepted)
+        self._workers.remove(address)
+        for pending in self._pending.values():
+            pending.num_losses += pending.task is not None and pending.task.key in lost_keys
+        if had_some and not self._workers.accepted:
+            self._resubmit_all()
+
+    def _lose_scheduler(self) -> None:
+        self._patience.lose_scheduler()
+        self._workers.clear()
+        for pending in list(self._pending.values()):
+            self._requeue(pending)
+
+    def _fail(self, cause: str) -> None:
+        raise WorkFailedError(f"experiment {self.context.settings.name!r}: {cause}")
+
+    def _take_event(self, event: Mapping[str, Any]) -> None:
+        """Record what a running job logs, if its execution is the latest of a pending trial."""
+        try:
+            ((kind, value),) = event.items()
+            said = from_plain(EVENTS[kind], value)
+        except (KeyError, ValueError):
+            # Another program's: anybody may log to any topic.
+            return
+        pending = self._pending.get(said.trial_id)
+        if pending is None:
+            return
+        if isinstance(said, JobStarted):
+            self._record_start(pending, said)
+        elif said.execution not in pending.executions[-1:]:
+            self._num_discarded += isinstance(said, JobReturn) and said.end.ended_by is not EndedBy.STOP
+        elif isinstance(said, JobEpoch):
+            self.context.store.record_live_epoch(said.trial_id, said.execution, said.epoch)
+        elif pending.cancelled_at is not None:
+            self._complete(pending, said.end, said.output, said.records)
+
+    def _record_start(self, pending: PendingTrial, started: JobStarted) -> None:
+        """Record a new execution, which supersedes those before."""
+        if started.execution not in pending.executions:
+            pending.executions.append(started.execution)
+            self.context.store.record_job(
+                started.trial_id, started.pid, started.host, started.process_started_at, str(pending.trial.job_path)
+            )
+
+    def _end_task(self, pending: PendingTrial, task: Task) -> None:
+        """Take a task's result; the task may have been replaced by another."""
+        if pending.task is not task:
+            self._num_discarded += task.error is None
+        elif task.error is None:
+            self._take_return(pending, task.value)
+        elif not isinstance(task.error, TaskLost):
+            self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, describe_error(task.error)))
+        elif pending.cancelled_at is None:
+            # Lost with its scheduler, most likely.
+            self._requeue(pending)
+        elif not pending.executions:
+            self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+
+    def _take_return(self, pending: PendingTrial, value: object) -> None:
+        try:
+            returned = from_plain(JobReturn, value)
+        except CodecError as error:
+            detail = f"its worker returned something else: {error}"
+            self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
+            return
+        if returned.started is not None:
+            self._record_start(pending, returned.started)
+        if returned.end.ended_by is EndedBy.STOP and pending.cancelled_at is None:
+            # Its worker was asked to leave, and stopped the trial for that.
+            self._requeue(pending)
+        else:
+            self._complete(pending, returned.end, returned.output, returned.records)
+
+    def _requeue(self, pending: PendingTrial) -> None:
+        """Let a submitted trial wait again, first in the line: its task is gone."""
+        if pending.task is not None:
+            pending.task = None
+            self._waiting.appendleft(pending)
+
+    def _resubmit_all(self) -> None:
+        """Cancel and requeue every submitted trial, for the last accepted worker is gone.
+
+        Dask would keep the tasks for the next worker that connects with their resources, but not for one that is
+        connected and accepted later.
+        """
+        submitted = [pending for pending in self._pending.values() if pending.cancelled_at is None and pending.task]
+        if self._client is not None:
+            self._client.cancel([pending.task for pending in submitted if pending.task is not None])
+        for pending in submitted:
+            self._requeue(pending)
+            if pending.num_losses > _ALLOWED_LOSSES:
+                detail = f"{pending.num_losses} workers were lost while they ran it"
+                self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
+
+    def _complete_cancelled(self) -> None:
+        """Complete cancelled trials that have not started, or whose workers have not reported their ends in time."""
+        now = time.monotonic()
+        for pending in list(self._pending.values()) if self._is_ending else ():
+            if pending.cancelled_at is not None:
+                has_started = pending.task is not None and pending.executions
+                if not has_started or now - pending.cancelled_at > _REPORT_TIMEOUT:
+                    self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+
+    def _complete(
+        self,
+        pending: PendingTrial,
+        end: JobEnd,
+        output: JobOutput = JobOutput("", None),
+        records: TrialRecords = TrialRecords(None, (), None),
+    ) -> None:
+        del self._pending[pending.trial.trial_id]
+        if pending.task is None:
+            self._waiting.remove(pending)
+        pending.task = None
+        pending.trial.output_path.write_text(output.tail, "utf-8")
+        self.report(pending.trial, end, output, records)
+
+    def _submit_waiting(self) -> None:
+        """Submit no more trials than there are accepted workers, so that none is bound to a worker too early."""
+        while self._waiting and len(self._pending) - len(self._waiting) < len(self._workers.accepted):
+            if self._client is None or self._is_ending:
+                return
+            pending = self._waiting.popleft()
+            pending.task = self._client.submit(
+                run_trial_task,
+                to_plain(self._message_for(pending.trial)),
+                on_end=partial(self._end_task, pending),
+                resources=self._expectations.taken,
+            )
+
+    def _message_for(self, trial: TrialJob) -> TaskMessage:
+        settings = self.context.settings
+        has_spec = settings.training is not None
+        return TaskMessage(
+            trial_id=trial.trial_id,
+            jid=trial.jid,
+            values=read_json(trial.job_path),
+            script=self._script,
+            environment=dict(settings.job_environment),
+            mark=self.context.folder.mark,
+            sees_cards=_CARDS in self._expectations.resources,
+            timeout_seconds=settings.limits.timeout_seconds,
+            memory_bytes=settings.limits.memory_bytes,
+            digest=self._expectations.digest,
+            topic=self._topic,
+            spec=TrialSpec.read(trial_spec_path(trial.job_path)) if has_spec else None,
+        )
+
+
+def expect_of_workers(context: SearchContext) -> Expectations:
+    """Return what a worker must have to run the trials of a search."""
+    settings, training, prepared = context.settings, context.settings.training, context.prepared
+    assert settings.cluster is not None
+    features = None
+    if training is not None and prepared is not None:
+        sessions = search_sessions(training.protocol)
+        features = ExpectedFeatures.describe(prepared.prepared_dir, sessions, training.word_vectors)
+    versions = installed_versions(with_training=training is not None)
+    return Expectations(versions, dict(settings.cluster.resources), features)
+
+
+def read_script(settings: ExperimentSettings) -> Script:
+    """Read the script of an experiment, to be sent with every trial."""
+    script = settings.script
+    is_python = script.command[0] == sys.executable
+    return Script(
+        path=str(script.path),
+        working_dir=str(script.working_dir),
+        arguments=tuple(script.command[2 if is_python else 1 :]),
+        is_python=is_python,
+        content=script.path.read_bytes(),
+    )
+
+
+class Patience:
+    """Limits how long a search waits for a worker or its scheduler; at first the scheduler has yet to answer."""
+
+    def __init__(self, settings: ExperimentSettings, seconds: Seconds, note: Callable[[str], None]) -> None:
+        self._settings, self._seconds, self._note = settings, seconds, note
+        self._disconnected_at: float | None = time.monotonic()
+        self._connected_at = -math.inf
+        self._has_noted = False
+
+    def lose_scheduler(self) -> None:
+        """Note that the scheduler is gone, or still is."""
+        if self._disconnected_at is None:
+            self._disconnected_at = time.monotonic()
+
+    def find_scheduler(self) -> None:
+        """Note that the scheduler answers."""
+        if self._disconnected_at is not None:
+            self._disconnected_at, self._connected_at = None, time.monotonic()
+
+    def check(self, waited: Seconds, complaints: Mapping[str, str]) -> None:
+        """Write a note about a long wait for a worker, and end the search after a longer one.
+
+        Args:
+            complaints: the reason for each refusal of a worker, by address
+
+        Raises:
+            WorkFailedError: the wait is longer than the patience
+        """
+        now, limit = time.monotonic(), self._seconds
+        lacks_scheduler = self._disconnected_at is not None and now - self._disconnected_at >= waited
+        if waited > limit and now - self._connected_at > min(_REJOINING, limit):
+            refused = "; ".join(f"worker {address} was refused: {why}" for address, why in complaints.items())
+            cause = (
+                f"for {limit:g} s there was no worker that may run a trial ({refused or 'the scheduler has none'}); "
+                "recorded trials are safe: start such a worker and run the same command again"
+            )
+            if lacks_scheduler:
+                cause = describe_no_scheduler(self._settings, f"it has not answered for {limit:g} s")
+            raise WorkFailedError(f"experiment {self._settings.name!r}: {cause}")
+        if waited > _NOTE_AFTER and not self._has_noted:
+            hours, rest = divmod(round(limit), 3600)
+            longest = f"{hours} h" if hours and not rest else f"{limit:g} s"
+            if lacks_scheduler:
+                text = f"For {waited:.0f} s the scheduler has not answered; the search waits {longest} for it."
+            else:
+                text = f"For {waited:.0f} s no worker could run a trial; the search waits {longest} for one."
+            self._note(text)
+        self._has_noted = waited > _NOTE_AFTER
+
+
+def describe_no_scheduler(settings: ExperimentSettings, cause: str) -> str:
+    """Describe a scheduler that is gone, or was never there."""
+    cluster = settings.cluster
+    if cluster is not None and cluster.scheduler is None:
+        return f"its Dask cluster could not be started, or was lost ({cause}); {_RESUME}"
+    has_tls = cluster is not None and cluster.tls is not None
+    certificates = ", with certificates of the same authority" if has_tls else ""
+    return (
+        f"its Dask scheduler cannot be reached ({cause}); expected one at the address in the key cluster of the "
+        f"experiment file{certificates}; {_RESUME}"
+    )
+
+
+def register_dask() -> None:
+    """Let ``"resource": "dask"`` mean a Dask cluster."""
+    register_resource("dask", HarnessDaskManager)

@@ -1,0 +1,287 @@
+"""The workers of a cluster as the controller knows them: checked, sent the features, accepted or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from harness import __version__
+from harness.codec import CodecError, from_plain, to_plain
+from harness.corpus.utterances import Seconds
+from harness.features.copies import ExpectedFeatures, Piece, manifest_of_copy, pieces_of
+from harness.search.dask.client import DaskClient, Task, TaskLost
+from harness.search.dask.messages import CheckResult, Expectations, describe_error
+from harness.search.dask.worker import check_worker, keep_features, keep_piece
+
+#: Seconds after which a note says that a worker has not answered. Our default: a free worker answers in one.
+_BUSY_SECONDS: Seconds = 30.0
+#: Workers lost at one stage, one after the other, after which the next at that stage does not count as promising.
+_ALLOWED_LOSSES = 3
+#: Times that the features are sent to a worker: it may fail because the one that it fetches a piece from is lost.
+_NUM_SENDINGS = 3
+#: Pieces sent at once: they bound the memory that a worker needs for them. Our default.
+_NUM_PIECES = 3
+
+
+class Standing(Enum):
+    """How far a worker has come; it passes the first three until it is accepted."""
+
+    CHECKING = auto()
+    SENDING_FEATURES = auto()
+    CHECKING_FEATURES = auto()
+    ACCEPTED = auto()
+    REFUSED = auto()
+
+
+_STAGES = (Standing.CHECKING, Standing.SENDING_FEATURES, Standing.CHECKING_FEATURES)
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker that is there.
+
+    Attributes:
+        check: the task of its latest check
+        number: of that check, counted over all workers
+        checked_at: when that check was submitted, on the monotonic clock
+        num_sendings: times that the features were sent to it
+        failure: of the latest sending; None where it went well
+        is_noted: whether a note has said that it does not answer
+    """
+
+    address: str
+    check: Task | None = None
+    number: int = 0
+    checked_at: Seconds = 0.0
+    standing: Standing = Standing.CHECKING
+    num_sendings: int = 0
+    failure: str | None = None
+    is_noted: bool = False
+
+
+class Workers:
+    """Decides which workers may run trials; used in the controller's own thread.
+
+    Attributes:
+        accepted: the addresses of those that may run trials now
+        complaints: the reason for each refusal, by address
+    """
+
+    def __init__(self, client: DaskClient, expectations: Expectations, note: Callable[[str], None]) -> None:
+        self._client, self._expectations, self._note = client, expectations, note
+        self._workers: dict[str, _Worker] = {}
+        self._sending: Task | None = None
+        self._num_checks = 0
+        self._num_lost: Counter[Standing] = Counter()
+        self._num_checks_at_loss = 0
+        self._last_promising = time.monotonic()
+        self.accepted: set[str] = set()
+        self.complaints: dict[str, str] = {}
+
+    @property
+    def seconds_without(self) -> Seconds:
+        """How long no worker has been there that may run a trial, or is likely to be accepted."""
+        self._touch()
+        return time.monotonic() - self._last_promising
+
+    def see(self, addresses: frozenset[str]) -> None:
+        """Compare the known workers with those that there are now; new ones are checked."""
+        for address in set(self._workers) - addresses:
+            self.remove(address)
+        for address in sorted(addresses - set(self._workers)):
+            self._workers[address] = _Worker(address)
+            self._check(self._workers[address], Standing.CHECKING)
+        self._send_features()
+        now = time.monotonic()
+        for worker in self._workers.values():
+            is_checking = worker.standing in (Standing.CHECKING, Standing.CHECKING_FEATURES)
+            if is_checking and not worker.is_noted and now - worker.checked_at > _BUSY_SECONDS:
+                worker.is_noted = True
+                self._note(
+                    f"Worker {worker.address} has not answered for {_BUSY_SECONDS:g} s, probably because it is busy "
+                    "with other tasks; it gets trials once it answers."
+                )
+
+    def remove(self, address: str) -> None:
+        """Forget a worker that has left, and count the loss; another with its address is checked anew."""
+        worker = self._workers.get(address)
+        self._drop(address)
+        # Workers that were there together when one was lost count once.
+        if worker is not None and worker.standing in _STAGES and worker.number > self._num_checks_at_loss:
+            self._num_lost[worker.standing] += 1
+            self._num_checks_at_loss = self._num_checks
+
+    def clear(self) -> None:
+        """Forget every worker: the scheduler is gone. That counts as nobody's loss."""
+        self._sending = None
+        for address in list(self._workers):
+            self._drop(address)
+
+    def _check(self, worker: _Worker, standing: Standing) -> None:
+        self._num_checks += 1
+        worker.standing, worker.number = standing, self._num_checks
+        worker.checked_at, worker.is_noted = time.monotonic(), False
+
+        def take(task: Task) -> None:
+            if self._workers.get(worker.address) is worker and worker.check is task:
+                self._take_check(worker, task)
+
+        expectations = to_plain(self._expectations)
+        worker.check = self._client.submit(check_worker, expectations, on_end=take, worker=worker.address)
+
+    def _take_check(self, worker: _Worker, task: Task) -> None:
+        if isinstance(task.error, TaskLost):
+            # With its scheduler, most likely. The worker is checked again as soon as it is seen again.
+            self._drop(worker.address)
+            return
+        try:
+            if task.error is not None:
+                raise task.error
+            result = from_plain(CheckResult, task.value)
+        except CodecError as error:
+            self._refuse(worker, f"its answer is not one of this version ({error})")
+        except BaseException as error:
+            self._refuse(worker, f"it could not answer ({describe_error(error)})")
+        else:
+            if result.differences:
+                self._refuse(worker, "; ".join(result.differences))
+            elif result.needs_features and worker.num_sendings >= _NUM_SENDINGS:
+                self._refuse(worker, f"the features could not be sent to it ({worker.failure})")
+            elif result.needs_features:
+                # Sent with the next look, to all that need them by then.
+                worker.standing = Standing.SENDING_FEATURES
+                self._reset_losses(Standing.CHECKING)
+            else:
+                worker.standing = Standing.ACCEPTED
+                self.accepted.add(worker.address)
+                self._reset_losses(*_STAGES)
+
+    def _send_features(self) -> None:
+        """Send the features to every worker that needs them, unless a sending is still running."""
+        features = self._expectations.features
+        receivers = [worker for worker in self._workers.values() if worker.standing is Standing.SENDING_FEATURES]
+        if self._sending is not None or features is None or not receivers:
+            return
+        for worker in receivers:
+            worker.num_sendings += 1
+        addresses = [worker.address for worker in receivers]
+
+        def take(task: Task) -> None:
+            if task is not self._sending:
+                return
+            self._sending = None
+            for worker in receivers:
+                if self._workers.get(worker.address) is worker:
+                    failures = task.value or dict.fromkeys(addresses, describe_error(task.error or TaskLost()))
+                    worker.failure = failures[worker.address]
+                    self._check(worker, Standing.CHECKING_FEATURES)
+
+        self._sending = self._client.perform(lambda dask: send_features(dask, features, addresses), take)
+
+    def _refuse(self, worker: _Worker, complaint: str) -> None:
+        self._touch()
+        worker.standing = Standing.REFUSED
+        self.complaints[worker.address] = complaint
+        expected = f"expected harness-iemocap {__version__} and all else as here"
+        self._note(f"Worker {worker.address} gets no trials: {complaint}; {expected}.")
+
+    def _drop(self, address: str) -> None:
+        self._touch()
+        worker = self._workers.pop(address, None)
+        self.accepted.discard(address)
+        self.complaints.pop(address, None)
+        if worker is not None and worker.check is not None:
+            self._client.cancel([worker.check])
+
+    def _reset_losses(self, *stages: Standing) -> None:
+        for stage in stages:
+            del self._num_lost[stage]
+
+    def _may_become_ready(self, worker: _Worker) -> bool:
+        """Whether a worker is likely to be accepted: few were lost one after the other at the stages before it."""
+        if worker.standing not in _STAGES:
+            return False
+        return all(
+            self._num_lost[stage] <= _ALLOWED_LOSSES for stage in _STAGES[_STAGES.index(worker.standing) :]
+        )
+
+    def _touch(self) -> None:
+        if self.accepted or any(map(self._may_become_ready, self._workers.values())):
+            self._last_promising = time.monotonic()
+
+
+async def send_features(
+    dask: Any, expected: ExpectedFeatures, addresses: Collection[str]
+) -> dict[str, str | None]:
+    """Send the sessions that a search may open, and no other, to some workers.
+
+    Each piece of a file leaves this machine once: one worker gets it, and the others fetch it from there.
+
+    Args:
+        dask: Dask's own client
+
+    Returns:
+        the error of each worker by its address, None where there was none
+    """
+    failures: dict[str, str | None] = dict.fromkeys(addresses)
+    message = to_plain(expected)
+    slots = asyncio.Semaphore(_NUM_PIECES)
+
+    def reached() -> list[str]:
+        return [address for address, failure in failures.items() if failure is None]
+
+    async def run_on_each(function: Any, *arguments: Any) -> None:
+        placed = {"allow_other_workers": False, "pure": False, "priority": 1}
+        futures = {
+            address: dask.submit(function, message, *arguments, workers=[address], **placed) for address in reached()
+        }
+        waits = {asyncio.ensure_future(_error_of(future)): address for address, future in futures.items()}
+        while waits:
+            done, _ = await asyncio.wait(waits, timeout=1.0)
+            for wait in done:
+                address = waits.pop(wait)
+                failures[address] = wait.result() or failures[address]
+            there = await dask.scheduler.ncores() if waits else ()
+            for wait, address in list(waits.items()):
+                if address not in there:
+                    # Its task would wait for that very worker for ever.
+                    wait.cancel()
+                    failures[waits.pop(wait)] = "it has left"
+                    with suppress(Exception):
+                        await dask.cancel([futures[address]], force=True)
+
+    async def send_piece(number: int, piece: Piece) -> None:
+        async with slots:
+            receivers = reached()
+            if not receivers:
+                return
+            content = await asyncio.to_thread(piece.read)
+            holder = receivers[number % len(receivers)]
+            try:
+                (held,) = await dask.scatter([content], workers=[holder], hash=False)
+            except Exception as error:  # the holder is lost, or the scheduler
+                failures.update(dict.fromkeys(receivers, describe_error(error)))
+                return
+            await run_on_each(keep_piece, piece.name, piece.offset, held)
+
+    await asyncio.gather(*(send_piece(number, piece) for number, piece in enumerate(pieces_of(expected))))
+    await run_on_each(keep_features, manifest_of_copy(expected))
+    return failures
+
+
+async def _error_of(future: Any) -> str | None:
+    from concurrent.futures import CancelledError
+
+    try:
+        await future
+    except CancelledError:
+        return "a piece was lost on the way"
+    except Exception as error:
+        return describe_error(error)
+    return None
