@@ -1,66 +1,217 @@
-"""Attempts at trials between their beginning and their end."""
+"""Attempts at trials between their start and their outcome, without a cluster."""
 
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from harness.search.cluster.flights import Flight, Flights
-from harness.search.cluster.order import JobStarted
+import pytest
+
+from harness.codec import to_plain
+from harness.search.dask.backend import HarnessDaskManager, PendingTrial
+from harness.search.dask.client import Task, TaskLost
+from harness.search.dask.messages import JobEpoch, JobReturn, JobStarted
+from harness.search.job_process import EndedBy, JobEnd
 from harness.search.trial_job import TrialJob
+from harness.search.trial_outcome import JobOutput
+from harness.store.records import EpochRecord
+from harness.store.remote import TrialRecords
+from tests.store.experiments import an_epoch
 
 
-def flights_of(num_trials: int) -> Flights:
-    flights = Flights()
-    for index in range(num_trials):
-        flights.begin(TrialJob(index + 1, index, index + 1, {}, Path("1.json"), Path("1.0.out")))
-    return flights
+class FakeClient:
+    """Remembers what it is asked for."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.cancelled: list[Task] = []
+
+    def submit(
+        self, function: Any, *arguments: Any, on_end: Callable[[Task], None], resources: Mapping[str, float]
+    ) -> Task:
+        self.tasks.append(Task(f"task {len(self.tasks)}", on_end))
+        return self.tasks[-1]
+
+    def cancel(self, tasks: Collection[Task]) -> None:
+        self.cancelled.extend(tasks)
+
+    def handle(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
-def ask_next(flights: Flights, key: str) -> Flight:
-    flight = flights.next_waiting()
-    assert flight is not None
-    flights.ask(flight, key)
-    return flight
+class Backend(HarnessDaskManager):
+    """Two accepted workers, which never answer by themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None, 2)
+        self.folder = folder
+        self.ends: list[tuple[int, EndedBy, str]] = []
+        self.epochs: list[tuple[int, str, int]] = []
+        self.executions: list[int] = []
+        self.client = self._client = FakeClient()  # type: ignore[assignment]
+        self._topic = "t"
+        self._expectations: Any = SimpleNamespace(taken={})
+        self._patience: Any = SimpleNamespace(
+            check=lambda *given: None, lose_scheduler=lambda: None, find_scheduler=lambda: None
+        )
+        self.accepted = {"a", "b"}
+        self._workers: Any = SimpleNamespace(
+            accepted=self.accepted,
+            complaints={},
+            seconds_without=0.0,
+            clear=self.accepted.clear,
+            remove=self.accepted.discard,
+        )
+
+        def record_live_epoch(trial_id: int, execution: str, epoch: EpochRecord) -> None:
+            self.epochs.append((trial_id, execution, epoch.epoch))
+
+        store = SimpleNamespace(
+            record_live_epoch=record_live_epoch, record_job=lambda *given: self.executions.append(given[1])
+        )
+        self.context: Any = SimpleNamespace(store=store)
+
+    def _message_for(self, trial: TrialJob) -> Any:
+        return trial
+
+    def report(self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None) -> None:
+        self.ends.append((trial.trial_id, end.ended_by, end.detail))
+
+    def launch_some(self, number: int) -> list[PendingTrial]:
+        for index in range(number):
+            output = self.folder / f"{index}.out"
+            self.launch(TrialJob(index + 1, index, index + 1, {}, Path("1.json"), output))
+        return list(self._pending.values())
+
+    def log(self, event: Any) -> None:
+        self._take_event({type(event).__name__: to_plain(event)})
 
 
-def test_what_is_taken_back_waits_first_in_the_line_and_its_old_key_is_nobodys() -> None:
-    flights = flights_of(3)
-    first = ask_next(flights, "a")
-    flights.take_back(first)
-    assert (flights.of_key("a"), flights.num_asked, len(flights)) == (None, 0, 3)
-    assert ask_next(flights, "b") is first
-    assert ask_next(flights, "c").trial.trial_index == 1
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return Backend(tmp_path)
 
 
-def test_what_was_called_off_does_not_wait() -> None:
-    flights = flights_of(2)
-    for flight in flights:
-        if flight.trial.trial_index == 0:
-            flight.called_off = 1.0
-    assert ask_next(flights, "a").trial.trial_index == 1
-    assert flights.next_waiting() is None
+def end(task: Task, value: Any = None, error: BaseException | None = None) -> None:
+    task.value, task.error = value, error
+    task.on_end(task)
 
 
-def test_a_loss_counts_for_what_was_lost_alone() -> None:
-    flights = flights_of(2)
-    first, second = ask_next(flights, "a"), ask_next(flights, "b")
-    flights.count_losses(["a", "another search's"])
-    flights.take_back(first)
-    flights.count_losses(["a"])
-    assert (first.num_losses, second.num_losses) == (1, 0)
+def a_return(trial_id: int, execution: str, ended_by: EndedBy = EndedBy.ITSELF) -> JobReturn:
+    started = JobStarted(trial_id, execution, "host", 100 + trial_id, None)
+    job_end = JobEnd(ended_by, 0, None)
+    return JobReturn(trial_id, execution, started, job_end, JobOutput("", None), TrialRecords(None, (), None))
 
 
-def test_a_flight_that_landed_is_nowhere_whether_it_was_asked_for_or_not() -> None:
-    flights = flights_of(2)
-    asked = ask_next(flights, "a")
-    for flight in flights:
-        flights.land(flight)
-    assert (len(flights), flights.num_asked, flights.next_waiting()) == (0, 0, None)
-    assert flights.of_trial(asked.trial.trial_id) is None
+def test_no_more_trials_are_submitted_than_there_are_workers(backend: Backend) -> None:
+    backend.launch_some(3)
+    assert len(backend.client.tasks) == 2
+    end(backend.client.tasks[0], to_plain(a_return(1, "x")))
+    backend.collect()
+    assert len(backend.client.tasks) == 3
 
 
-def test_only_the_latest_execution_is_heard() -> None:
-    flight = ask_next(flights_of(1), "a")
-    assert not flight.is_heard("first")
-    assert flight.begins(JobStarted(1, "first", "host", 1, None))
-    assert not flight.begins(JobStarted(1, "first", "host", 1, None))
-    assert flight.begins(JobStarted(1, "second", "host", 2, None))
-    assert (flight.is_heard("first"), flight.is_heard("second")) == (False, True)
+def test_a_trial_whose_scheduler_is_gone_waits_first_in_the_line_and_its_old_task_does_not_count(
+    backend: Backend,
+) -> None:
+    first, second, third = backend.launch_some(3)
+    old = backend.client.tasks[0]
+    end(old, error=TaskLost())
+    backend.collect()
+    assert first.task is backend.client.tasks[2] and third.task is None
+    end(old, to_plain(a_return(1, "x")))
+    assert backend.ends == [] and backend._num_discarded == 1
+    backend._lose_scheduler()
+    assert (first.task, second.task, backend.accepted) == (None, None, set())
+    backend.accepted.add("c")
+    backend.collect()
+    assert third.task is None and len(backend.client.tasks) == 4
+
+
+def test_a_result_of_a_trial_that_has_ended_is_discarded_and_counted(backend: Backend) -> None:
+    backend.launch_some(1)
+    (task,) = backend.client.tasks
+    for _ in range(2):
+        end(task, to_plain(a_return(1, "x")))
+    assert backend.ends == [(1, EndedBy.ITSELF, "")]
+    assert backend._num_discarded == 1
+
+
+def test_only_the_latest_execution_counts(backend: Backend) -> None:
+    backend.launch_some(1)
+    backend.log(JobEpoch(1, "first", an_epoch(1)))
+    for execution in ("first", "second", "first"):
+        backend.log(JobStarted(1, execution, "host", len(execution), None))
+    backend.log(JobEpoch(1, "first", an_epoch(2)))
+    backend.log(JobEpoch(1, "second", an_epoch(1)))
+    assert backend.executions == [5, 6]
+    assert backend.epochs == [(1, "second", 1)]
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"JobEpoch": {}}, {"Other": {"trial_id": 1}}, {"JobStarted": 3}, {"action": "x", "worker": "y"}]
+)
+def test_events_of_other_programs_are_ignored(backend: Backend, event: dict[str, Any]) -> None:
+    backend.launch_some(1)
+    backend._take_event(event)
+    assert backend.executions == [] and backend.ends == []
+
+
+def test_a_worker_that_was_asked_to_leave_gives_its_trial_back(backend: Backend) -> None:
+    (pending,) = backend.launch_some(1)
+    end(backend.client.tasks[0], to_plain(a_return(1, "x", EndedBy.STOP)))
+    assert backend.ends == [] and pending.task is None
+    backend.collect()
+    assert pending.task is backend.client.tasks[1]
+
+
+def test_with_the_last_accepted_worker_every_trial_is_submitted_again_and_losses_count_for_what_was_lost(
+    backend: Backend,
+) -> None:
+    first, second = backend.launch_some(2)
+    for loss in range(4):
+        assert first.task is not None
+        backend._lose_worker("a", [first.task.key, "another search's"])
+        backend._lose_worker("b", [])
+        assert len(backend.client.cancelled) == 2 * loss + 2
+        backend.accepted.update("ab")
+        backend.collect()
+    assert (first.num_losses, second.num_losses) == (4, 0)
+    assert backend.ends == [(1, EndedBy.MACHINE, "4 workers were lost while they ran it")]
+
+
+def test_a_cancelled_trial_that_has_not_started_ends_at_once_and_another_with_its_workers_report(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, silent, waiting = backend.launch_some(3)
+    for pending in (started, silent):
+        backend.log(JobStarted(pending.trial.trial_id, "x", "host", 1, None))
+    backend.end_all()
+    assert backend.client.cancelled == backend.client.tasks
+    backend.collect()
+    assert backend.ends == [(3, EndedBy.STOP, "")]
+    end(backend.client.tasks[0], error=TaskLost())
+    backend.log(a_return(1, "x"))
+    assert backend.ends[1:] == [(1, EndedBy.ITSELF, "")]
+    monkeypatch.setattr("harness.search.dask.backend._REPORT_TIMEOUT", -1.0)
+    backend.collect()
+    assert backend.ends[2:] == [(2, EndedBy.STOP, "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "detail"),
+    [
+        ({"end": 1}, None, "its worker returned something else: JobReturn is ['end']; expected the fields"),
+        (None, OSError("disk full"), "OSError: disk full"),
+    ],
+)
+def test_a_task_that_fails_on_its_worker_is_a_loss_of_the_machine(
+    backend: Backend, value: Any, error: BaseException | None, detail: str
+) -> None:
+    backend.launch_some(1)
+    end(backend.client.tasks[0], value, error)
+    ((trial_id, ended_by, found),) = backend.ends
+    assert (trial_id, ended_by) == (1, EndedBy.MACHINE) and found.startswith(detail)

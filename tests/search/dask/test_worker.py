@@ -1,34 +1,32 @@
-"""One order on a worker: a real subprocess with its records in the worker's own folder."""
+"""One task on a worker: a real subprocess whose records come through a pipe."""
 
 import json
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.search.cluster.enlisting import FoundFeatures
-from harness.search.cluster.job import Event, Workplace, carry_out
-from harness.search.cluster.order import JobEpoch, JobOrder, JobReturn, JobStarted, ScriptOrder, TrainingOrder
-from harness.search.cluster.plain import WireError, from_plain, to_plain
+from harness.codec import CodecError, from_plain, to_plain
+from harness.features.copies import ExpectedFeatures, FoundFeatures
+from harness.search.dask.messages import Expectations, JobEpoch, JobReturn, JobStarted, Script, TaskMessage
+from harness.search.dask.worker import Event, Workplace, differing_versions, installed_versions, run_trial
 from harness.search.job_process import EndedBy
 from harness.search.running_jobs import RunningJobs
 from harness.splits import read_protocol
-from harness.store.records import ExperimentRecord
+from harness.trial_spec import TrialSpec
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
 from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive
-from tests.store.experiments import an_experiment
 
 
-def an_order(text: str = "", **changes: Any) -> JobOrder:
-    """An order whose script, ``text``, and working folder are not on this machine."""
-    order = JobOrder(
+def a_task(text: str = "", **changes: Any) -> TaskMessage:
+    """A task whose script, ``text``, and working folder are not on this machine."""
+    task = TaskMessage(
         trial_id=17,
-        trial_index=3,
         jid=4,
         values={"x": 0.25},
-        script=ScriptOrder("/no/such/folder/trial.py", "/no/such/folder", (), True, text.encode()),
+        script=Script("/no/such/folder/trial.py", "/no/such/folder", (), True, text.encode()),
         environment={},
         mark="HARNESS_EXPERIMENT=test",
         sees_cards=False,
@@ -36,87 +34,84 @@ def an_order(text: str = "", **changes: Any) -> JobOrder:
         memory_bytes=None,
         digest="0",
         topic="t",
-        training=None,
+        spec=None,
     )
-    return replace(order, **changes)
+    return replace(task, **changes)
 
 
 def a_workplace(folder: Path, **changes: Any) -> tuple[Workplace, list[Event]]:
-    told: list[Event] = []
+    events: list[Event] = []
     folder.mkdir()
-    workplace = Workplace(folder, threads=3, features=None, is_wanted=lambda: True, tell=told.append)
-    return replace(workplace, **changes), told
+    workplace = Workplace(folder, threads=3, features=None, is_wanted=lambda: True, log=events.append)
+    return replace(workplace, **changes), events
 
 
 def test_a_script_that_is_not_here_is_brought_along(folder: Path) -> None:
-    workplace, told = a_workplace(folder / "job")
-    returned = carry_out(an_order(SCORES_X), workplace)
+    workplace, events = a_workplace(folder / "job")
+    returned = run_trial(a_task(SCORES_X), workplace)
     assert (returned.end.exit_code, returned.output.score_text) == (0, "0.25")
-    assert returned.started is not None and told == [returned.started]
+    assert returned.started is not None and events == [returned.started]
     assert (returned.trial_id, returned.started.trial_id) == (17, 17)
 
 
 def test_the_same_script_here_is_run_in_its_place(folder: Path) -> None:
     path = folder / "trial.py"
     path.write_text("import os, sys\nprint(sys.argv[0], os.getcwd(), *sys.argv[1:-1], sep='|')\n")
-    script = ScriptOrder(str(path), str(folder), ("--twice", "a b"), True, path.read_bytes())
+    script = Script(str(path), str(folder), ("--twice", "a b"), True, path.read_bytes())
     workplace, _ = a_workplace(folder / "job")
-    returned = carry_out(an_order(script=script), workplace)
+    returned = run_trial(a_task(script=script), workplace)
     assert returned.output.tail == f"{path}|{folder}|--twice|a b\n"
     other = replace(script, content=b"print('another')\n")
     workplace, _ = a_workplace(folder / "another job")
-    assert carry_out(an_order(script=other), workplace).output.tail == "another\n"
+    assert run_trial(a_task(script=other), workplace).output.tail == "another\n"
 
 
-def test_a_job_has_the_threads_of_its_worker_and_what_the_order_adds(folder: Path) -> None:
+def test_a_job_has_the_threads_of_its_worker_and_what_the_message_adds(folder: Path) -> None:
     script = "import os\nprint(*(os.environ.get(n) for n in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'TOKEN')))\n"
     workplace, _ = a_workplace(folder / "job")
-    assert carry_out(an_order(script, environment={"TOKEN": "t"}), workplace).output.tail == "3  t\n"
+    assert run_trial(a_task(script, environment={"TOKEN": "t"}), workplace).output.tail == "3  t\n"
 
 
-def test_a_job_that_nobody_wants_any_more_is_ended_and_its_last_words_are_told(folder: Path) -> None:
+def test_a_job_that_is_no_longer_wanted_is_ended_and_its_end_is_logged(folder: Path) -> None:
     began = time.monotonic()
-    workplace, told = a_workplace(folder / "job", is_wanted=lambda: time.monotonic() < began + 1.0)
-    returned = carry_out(an_order("import time\nprint('words', flush=True)\ntime.sleep(60)\n"), workplace)
+    workplace, events = a_workplace(folder / "job", is_wanted=lambda: time.monotonic() < began + 1.0)
+    returned = run_trial(a_task("import time\nprint('words', flush=True)\ntime.sleep(60)\n"), workplace)
     assert time.monotonic() - began < 10
     assert (returned.end.ended_by, returned.output.tail) == (EndedBy.STOP, "words\n")
-    assert [type(event) for event in told] == [JobStarted, JobReturn]
-    assert told[-1] == returned
+    assert [type(event) for event in events] == [JobStarted, JobReturn]
+    assert events[-1] == returned
     assert returned.started is not None and not is_alive(returned.started.pid)
 
 
-def test_an_end_that_comes_while_the_job_is_called_off_is_told(
+def test_an_end_that_comes_while_the_job_is_cancelled_is_logged(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring_home = RunningJobs.bring_home
-    monkeypatch.setattr(RunningJobs, "bring_home", lambda *given: (called_off.append(1), bring_home(*given))[1])
-    called_off: list[int] = []
-    workplace, told = a_workplace(folder / "job", is_wanted=lambda: not called_off)
-    returned = carry_out(an_order(SCORES_X), workplace)
+    monkeypatch.setattr(RunningJobs, "bring_home", lambda *given: (cancelled.append(1), bring_home(*given))[1])
+    cancelled: list[int] = []
+    workplace, events = a_workplace(folder / "job", is_wanted=lambda: not cancelled)
+    returned = run_trial(a_task(SCORES_X), workplace)
     assert (returned.end.exit_code, returned.output.score_text) == (0, "0.25")
-    assert told[-1] == returned
+    assert events[-1] == returned
 
 
-def test_our_own_trials_records_come_home_as_plain_values(prepared_folder: Path) -> None:
+def test_our_own_trials_records_come_back_as_plain_values(prepared_folder: Path) -> None:
     (prepared_dir,) = (prepared_folder / "results" / "prepared").iterdir()
-    experiment = an_experiment()
-    training = TrainingOrder(
-        experiment={field.name: to_plain(getattr(experiment, field.name)) for field in fields(ExperimentRecord)},
-        seed=11,
-        system="mocap1",
-        protocol=read_protocol("paper").to_json(),
-        max_epochs=2,
-        patience=None,
-    )
+    elsewhere = Path("/no/such/folder")
+    protocol = read_protocol("paper")
+    spec = TrialSpec(17, 1, 3, 11, "mocap1", protocol, elsewhere, elsewhere / "results.db", 2, None, 64)
     script = RECORDS_ITS_SCORE.format(work="assert (spec.seed, spec.threads) == (11, 3)\n" + RECORDS_EVERYTHING)
-    workplace, told = a_workplace(prepared_folder / "job", features=FoundFeatures(prepared_dir, None))
-    order = an_order(script, training=training, values={"dropout": 0.5, "job_id": 4})
-    order = from_plain(JobOrder, to_plain(order))
-    returned = carry_out(order, workplace)
+    workplace, events = a_workplace(prepared_folder / "job", features=FoundFeatures(prepared_dir, None))
+    task = a_task(script, spec=spec, values={"dropout": 0.5, "job_id": 4})
+    task = from_plain(TaskMessage, to_plain(task))
+    assert task.spec == spec
+    returned = run_trial(task, workplace)
     assert (returned.end.exit_code, returned.output.tail) == (0, "")
     assert returned.records.environment is not None and returned.records.result is not None
+    assert returned.records.execution == returned.execution
     assert [epoch.epoch for epoch in returned.records.epochs] == [1, 2]
-    assert {event.epoch.epoch for event in told if isinstance(event, JobEpoch)} <= {1, 2}
+    assert {event.epoch.epoch for event in events if isinstance(event, JobEpoch)} <= {1, 2}
+    assert not list((prepared_folder / "job").glob("*.db"))
     plain = to_plain(returned)
     again = from_plain(JobReturn, plain)
     assert to_plain(again)["records"]["result"] == plain["records"]["result"]
@@ -124,9 +119,41 @@ def test_our_own_trials_records_come_home_as_plain_values(prepared_folder: Path)
     assert json.dumps({key: value for key, value in plain.items() if key != "output"})
 
 
+def test_a_job_that_writes_no_records_to_its_pipe_is_ended(prepared_folder: Path) -> None:
+    script = "import os, pathlib, time\npathlib.Path('records').write_text('?\\n')\ntime.sleep(60)\n"
+    workplace, events = a_workplace(prepared_folder / "job")
+    message = a_task(script)
+    message = replace(message, script=replace(message.script, working_dir=str(workplace.folder)))
+    with pytest.raises(ValueError):
+        run_trial(message, workplace)
+    (started,) = events
+    assert isinstance(started, JobStarted) and not is_alive(started.pid)
+
+
 def test_a_return_that_is_none_is_refused_with_what_differs(folder: Path) -> None:
     workplace, _ = a_workplace(folder / "job")
-    plain = to_plain(carry_out(an_order(SCORES_X), workplace))
+    plain = to_plain(run_trial(a_task(SCORES_X), workplace))
     plain["end"]["exit_code"] = "0"
-    with pytest.raises(WireError, match="JobReturn.end.exit_code is '0'; expected int"):
+    with pytest.raises(CodecError, match="JobReturn.end.exit_code is '0'; expected int"):
         from_plain(JobReturn, plain)
+
+
+def test_versions_that_change_no_score_of_a_foreign_script_are_not_compared() -> None:
+    assert sorted(installed_versions(with_training=False)) == ["harness", "python"]
+    assert sorted(installed_versions(with_training=True)) == ["harness", "keras", "numpy", "python", "tensorflow"]
+    here = installed_versions(with_training=True)
+    assert differing_versions(here) == ()
+    assert differing_versions({**here, "numpy": "1.0"}) == (f"numpy is {here['numpy']} there and 1.0 here",)
+
+
+def test_workers_are_known_by_all_that_was_compared() -> None:
+    expected = ExpectedFeatures("/prepared", "h", "c", (1,), None, None)
+    versions = installed_versions(with_training=True)
+    known = Expectations(versions, {"GPU": 1.0}, expected)
+    others = [
+        Expectations({**versions, "numpy": "1"}, {"GPU": 1.0}, expected),
+        Expectations(versions, {}, expected),
+        Expectations(versions, {"GPU": 1.0}, replace(expected, manifest_hash="0")),
+    ]
+    assert len({one.digest for one in [known, *others]}) == 4
+    assert known.taken == {"GPU": 1.0, "harness-trial": 1, f"harness-{known.digest}": 1}
