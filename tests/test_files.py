@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness.files import read_json, read_npy, read_npz, write_json
 from harness.codec import check_types
+from harness.files import read_json, read_npy, read_npz, write_json
 
 NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"])
 

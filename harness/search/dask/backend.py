@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,13 +24,11 @@ from harness.search.dask.messages import (
     JobEpoch,
     JobReturn,
     JobStarted,
-    Script,
     TaskMessage,
     describe_error,
 )
 from harness.search.dask.worker import installed_versions, run_trial_task
-from harness.search.dask.workers import Workers
-from harness.search.experiment_file import ExperimentSettings
+from harness.search.dask.workers import RESUME, Workers, no_scheduler
 from harness.search.job_process import EndedBy, JobEnd
 from harness.search.resource_manager import SearchContext, TrialResourceManager
 from harness.search.trial_job import TrialJob
@@ -44,13 +41,8 @@ from harness.trial_spec import TrialSpec, trial_spec_path
 _ALLOWED_LOSSES = 3
 #: Seconds in which a cancelled job reports how it ended. Our default: its worker looks ten times a second.
 _REPORT_TIMEOUT: Seconds = 5.0
-#: Seconds after which a note says that the search waits. Our default.
-_NOTE_AFTER: Seconds = 60.0
-#: Seconds in which workers find a scheduler that has come back. Our default.
-_REJOINING: Seconds = 30.0
 #: The Dask resource whose workers let a trial see their graphics cards. Source: Dask's manual.
 _CARDS = "GPU"
-_RESUME = "recorded trials are safe: fix the cause and run the same command again"
 
 
 @dataclass(eq=False)
@@ -95,16 +87,17 @@ class HarnessDaskManager(TrialResourceManager):
             workers_seen=self._see_workers,
             worker_left=self._lose_worker,
             event=self._take_event,
-            failed=lambda cause: self._fail(describe_no_scheduler(context.settings, cause)),
-            refused=lambda cause: self._fail(f"its batch system gives it no workers: {cause}; {_RESUME}"),
+            failed=self._fail,
+            refused=self._fail_without_jobs,
         )
         # A scheduler may serve several searches, and earlier controllers of this one.
-        self._topic = f"harness-{uuid.uuid4().hex[:12]}"
-        self._client = DaskClient(settings, context.settings.num_parallel, self._topic, handlers, context.wake)
+        topic = f"harness-{uuid.uuid4().hex[:12]}"
         self._expectations = expect_of_workers(context)
-        self._script = read_script(context.settings)
-        self._workers = Workers(self._client, self._expectations, context.view.note)
-        self._patience = Patience(context.settings, settings.patience_seconds, context.view.note)
+        self._template = message_template(context, self._expectations, topic)
+        self._client = DaskClient(settings, context.settings.num_parallel, topic, handlers, context.wake)
+        self._workers = Workers(
+            self._client, self._expectations, context.settings, settings.patience_seconds, context.view.note
+        )
         self._client.open()
 
     def launch(self, trial: TrialJob) -> None:
@@ -125,7 +118,8 @@ class HarnessDaskManager(TrialResourceManager):
         self._client.handle()
         self._complete_cancelled()
         self._submit_waiting()
-        self._patience.check(self._workers.seconds_without if self._pending else 0.0, self._workers.complaints)
+        if self._pending:
+            self._workers.check_patience()
 
     def end_all(self) -> None:
         """Cancel every job; each is reported once its worker has said how it ended."""
@@ -164,7 +158,6 @@ class HarnessDaskManager(TrialResourceManager):
         return super().finish(status)
 
     def _see_workers(self, addresses: frozenset[str]) -> None:
-        self._patience.find_scheduler()
         had_some = bool(self._workers.accepted)
         self._workers.see(addresses)
         if had_some and not self._workers.accepted:
@@ -179,20 +172,22 @@ class HarnessDaskManager(TrialResourceManager):
             self._resubmit_all()
 
     def _lose_scheduler(self) -> None:
-        self._patience.lose_scheduler()
         self._workers.clear()
         for pending in list(self._pending.values()):
             self._requeue(pending)
 
     def _fail(self, cause: str) -> None:
-        raise WorkFailedError(f"experiment {self.context.settings.name!r}: {cause}")
+        raise no_scheduler(self.context.settings, cause)
+
+    def _fail_without_jobs(self, cause: str) -> None:
+        name = self.context.settings.name
+        raise WorkFailedError(f"experiment {name!r}: its batch system gives it no workers: {cause}; {RESUME}")
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         """Record what a running job logs, if its execution is the latest of a pending trial."""
         try:
-            ((kind, value),) = event.items()
-            said = from_plain(EVENTS[kind], value)
-        except (KeyError, ValueError):
+            said = from_plain(EVENTS[event["event"]], event["content"])
+        except (KeyError, CodecError):
             # Another program's: anybody may log to any topic.
             return
         pending = self._pending.get(said.trial_id)
@@ -302,22 +297,10 @@ class HarnessDaskManager(TrialResourceManager):
             )
 
     def _message_for(self, trial: TrialJob) -> TaskMessage:
-        settings = self.context.settings
-        has_spec = settings.training is not None
-        return TaskMessage(
-            trial_id=trial.trial_id,
-            jid=trial.jid,
-            values=read_json(trial.job_path),
-            script=self._script,
-            environment=dict(settings.job_environment),
-            mark=self.context.folder.mark,
-            sees_cards=_CARDS in self._expectations.resources,
-            timeout_seconds=settings.limits.timeout_seconds,
-            memory_bytes=settings.limits.memory_bytes,
-            digest=self._expectations.digest,
-            topic=self._topic,
-            spec=TrialSpec.read(trial_spec_path(trial.job_path)) if has_spec else None,
-        )
+        values, spec = read_json(trial.job_path), None
+        if self._expectations.features is not None:
+            spec = TrialSpec.read(trial_spec_path(trial.job_path))
+        return replace(self._template, trial_id=trial.trial_id, jid=trial.jid, values=values, spec=spec)
 
 
 def expect_of_workers(context: SearchContext) -> Expectations:
@@ -332,79 +315,27 @@ def expect_of_workers(context: SearchContext) -> Expectations:
     return Expectations(versions, dict(settings.cluster.resources), features)
 
 
-def read_script(settings: ExperimentSettings) -> Script:
-    """Read the script of an experiment, to be sent with every trial."""
-    script = settings.script
+def message_template(context: SearchContext, expectations: Expectations, topic: str) -> TaskMessage:
+    """Return the part of a task message that all trials of a search share."""
+    settings, script = context.settings, context.settings.script
     is_python = script.command[0] == sys.executable
-    return Script(
-        path=str(script.path),
-        working_dir=str(script.working_dir),
-        arguments=tuple(script.command[2 if is_python else 1 :]),
+    return TaskMessage(
+        trial_id=0,
+        jid=0,
+        values={},
+        spec=None,
+        script=str(script.path),
+        script_content=script.path.read_bytes(),
         is_python=is_python,
-        content=script.path.read_bytes(),
-    )
-
-
-class Patience:
-    """Limits how long a search waits for a worker or its scheduler; at first the scheduler has yet to answer."""
-
-    def __init__(self, settings: ExperimentSettings, seconds: Seconds, note: Callable[[str], None]) -> None:
-        self._settings, self._seconds, self._note = settings, seconds, note
-        self._disconnected_at: float | None = time.monotonic()
-        self._connected_at = -math.inf
-        self._has_noted = False
-
-    def lose_scheduler(self) -> None:
-        """Note that the scheduler is gone, or still is."""
-        if self._disconnected_at is None:
-            self._disconnected_at = time.monotonic()
-
-    def find_scheduler(self) -> None:
-        """Note that the scheduler answers."""
-        if self._disconnected_at is not None:
-            self._disconnected_at, self._connected_at = None, time.monotonic()
-
-    def check(self, waited: Seconds, complaints: Mapping[str, str]) -> None:
-        """Write a note about a long wait for a worker, and end the search after a longer one.
-
-        Args:
-            complaints: the reason for each refusal of a worker, by address
-
-        Raises:
-            WorkFailedError: the wait is longer than the patience
-        """
-        now, limit = time.monotonic(), self._seconds
-        lacks_scheduler = self._disconnected_at is not None and now - self._disconnected_at >= waited
-        if waited > limit and now - self._connected_at > min(_REJOINING, limit):
-            refused = "; ".join(f"worker {address} was refused: {why}" for address, why in complaints.items())
-            cause = (
-                f"for {limit:g} s there was no worker that may run a trial ({refused or 'the scheduler has none'}); "
-                "recorded trials are safe: start such a worker and run the same command again"
-            )
-            if lacks_scheduler:
-                cause = describe_no_scheduler(self._settings, f"it has not answered for {limit:g} s")
-            raise WorkFailedError(f"experiment {self._settings.name!r}: {cause}")
-        if waited > _NOTE_AFTER and not self._has_noted:
-            hours, rest = divmod(round(limit), 3600)
-            longest = f"{hours} h" if hours and not rest else f"{limit:g} s"
-            if lacks_scheduler:
-                text = f"For {waited:.0f} s the scheduler has not answered; the search waits {longest} for it."
-            else:
-                text = f"For {waited:.0f} s no worker could run a trial; the search waits {longest} for one."
-            self._note(text)
-        self._has_noted = waited > _NOTE_AFTER
-
-
-def describe_no_scheduler(settings: ExperimentSettings, cause: str) -> str:
-    """Describe a scheduler that is gone, or was never there."""
-    cluster = settings.cluster
-    if cluster is not None and cluster.scheduler is None:
-        return f"its Dask cluster could not be started, or was lost ({cause}); {_RESUME}"
-    has_tls = cluster is not None and cluster.tls is not None
-    certificates = ", with certificates of the same authority" if has_tls else ""
-    return (
-        f"its Dask scheduler cannot be reached ({cause}); expected one at the address in the key cluster of the "
-        f"experiment file{certificates}; {_RESUME}"
+        arguments=tuple(script.command[2 if is_python else 1 :]),
+        working_dir=str(script.working_dir),
+        environment=dict(settings.job_environment),
+        mark=context.folder.mark,
+        sees_cards=_CARDS in expectations.resources,
+        timeout_seconds=settings.limits.timeout_seconds,
+        memory_bytes=settings.limits.memory_bytes,
+        digest=expectations.digest,
+        topic=topic,
     )
 
 

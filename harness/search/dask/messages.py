@@ -19,7 +19,7 @@ from harness.store.records import EpochRecord
 from harness.store.remote import TrialRecords
 from harness.trial_spec import TrialSpec
 
-#: A Dask worker resource. Each checked worker has one of it and a trial takes one: one trial at a time a worker.
+#: A Dask worker resource. Each accepted worker has one of it and a trial takes one: one trial at a time a worker.
 TRIAL_RESOURCE = "harness-trial"
 
 
@@ -44,36 +44,16 @@ class Expectations:
 
     @property
     def taken(self) -> dict[str, float]:
-        """The Dask worker resources that a trial takes; only a worker that passed the check has all of them."""
+        """The Dask worker resources that a trial takes; only accepted workers have all of them."""
         return {**self.resources, TRIAL_RESOURCE: 1, f"harness-{self.digest}": 1}
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A worker's answer to the expectations: it is accepted unless it needs features, or something differs.
-
-    Attributes:
-        differences: one phrase for each thing that differs
-    """
+    """A worker's answer to the expectations: it is accepted unless it needs features, or something differs."""
 
     needs_features: bool = False
     differences: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Script:
-    """The script that a job runs.
-
-    Attributes:
-        path, working_dir: the controller's paths
-        content: written beside the job where the worker has no such file at ``path``
-    """
-
-    path: str
-    working_dir: str
-    arguments: tuple[str, ...]
-    is_python: bool
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -82,18 +62,25 @@ class TaskMessage:
 
     Attributes:
         values: the content of Auptimizer's job file
+        spec: with the controller's paths and threads; None for a script that does not use this package
+        script, working_dir: the controller's paths
+        script_content: written beside the job where the worker has no such file at ``script``
         environment: added to the job's; may hold secrets, and is stored nowhere
         mark: ``NAME=value`` in the environment of every job of the experiment
         sees_cards: whether the job sees the graphics cards that its worker sees
-        digest: of the expectations that its worker met
+        digest: of the expectations that its worker meets
         topic: of the Dask events that the worker logs while the job runs
-        spec: with the controller's paths and threads; None for a script that does not use this package
     """
 
     trial_id: int
     jid: int
     values: Mapping[str, Any]
-    script: Script
+    spec: TrialSpec | None
+    script: str
+    script_content: bytes
+    is_python: bool
+    arguments: tuple[str, ...]
+    working_dir: str
     environment: Mapping[str, str]
     mark: str
     sees_cards: bool
@@ -101,7 +88,6 @@ class TaskMessage:
     memory_bytes: int | None
     digest: str
     topic: str
-    spec: TrialSpec | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ class JobStarted:
     """A job has started.
 
     Attributes:
-        execution: identifies one execution of a task, since Dask may run the task again on another worker
+        execution: identifies one execution of a task, which Dask may run again on another worker
         pid: of the job on ``host``, and of its process group
         process_started_at: seconds since the epoch of Unix
     """
@@ -132,11 +118,7 @@ class JobEpoch:
 
 @dataclass(frozen=True)
 class JobReturn:
-    """A job has ended.
-
-    Attributes:
-        started: None where the system could not start it
-    """
+    """A job has ended; ``started`` is None where the system could not start it."""
 
     trial_id: int
     execution: str
@@ -146,10 +128,9 @@ class JobReturn:
     records: TrialRecords
 
 
-#: What a worker logs while a job runs, by the one key of the Dask event.
-EVENTS: Mapping[str, type[JobStarted | JobEpoch | JobReturn]] = {
-    event.__name__: event for event in (JobStarted, JobEpoch, JobReturn)
-}
+Event = JobStarted | JobEpoch | JobReturn
+#: The types of the Dask events that a worker logs while a job runs, by name.
+EVENTS: Mapping[str, type[Event]] = {event.__name__: event for event in (JobStarted, JobEpoch, JobReturn)}
 
 
 def describe_error(error: BaseException) -> str:

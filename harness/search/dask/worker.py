@@ -14,8 +14,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,11 +36,11 @@ from harness.features.copies import (
 from harness.files import write_json
 from harness.search.dask.messages import (
     CheckResult,
+    Event,
     Expectations,
     JobEpoch,
     JobReturn,
     JobStarted,
-    Script,
     TaskMessage,
 )
 from harness.search.job_process import EndedBy, JobEnd, job_environment
@@ -48,7 +48,6 @@ from harness.search.orphans import process_started_at
 from harness.search.running_jobs import JobLimits, RunningJobs
 from harness.search.trial_outcome import JobOutput
 from harness.store.recorder import RecordsPipe
-from harness.store.remote import TrialRecords
 from harness.trial_spec import trial_spec_path
 
 #: Packages whose version must be the controller's, besides this one and Python: they change scores.
@@ -59,9 +58,6 @@ _INTERVAL: Seconds = 0.1
 _WANTED_STATES = ("executing", "long-running", "resumed")
 #: States of a worker in which it continues its tasks.
 _WORKING = ("init", "running", "paused")
-
-Event = JobStarted | JobEpoch | JobReturn
-
 
 #: Worker -> digest of expectations -> the features found; of one process, which may hold several workers.
 _FOUND: WeakKeyDictionary[Any, dict[str, FoundFeatures | None]] = WeakKeyDictionary()
@@ -167,25 +163,6 @@ def keep_features(expected: Mapping[str, Any], manifest: Mapping[str, Any]) -> N
     finish_copy(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), manifest)
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """What a worker provides for one job.
-
-    Attributes:
-        folder: empty, on the worker's own disk
-        threads: processor threads of the job
-        features: None for a script that does not use this package
-        is_wanted: called repeatedly; the job is ended once it returns False
-        log: called with each event while the job runs
-    """
-
-    folder: Path
-    threads: int
-    features: FoundFeatures | None
-    is_wanted: Callable[[], bool]
-    log: Callable[[Event], None]
-
-
 def run_trial_task(message: Mapping[str, Any]) -> dict[str, Any]:
     """Run the trial of a ``TaskMessage`` in a process of its own, and return a ``JobReturn``; a Dask task."""
     from distributed import get_worker
@@ -198,96 +175,84 @@ def run_trial_task(message: Mapping[str, Any]) -> dict[str, Any]:
         state = worker.state.tasks.get(key)
         return state is not None and state.state in _WANTED_STATES and worker.status.name in _WORKING
 
+    def log(event: Event) -> None:
+        worker.log_event(task.topic, {"event": type(event).__name__, "content": to_plain(event)})
+
+    features = None if task.spec is None else _FOUND[worker][task.digest]
     with TemporaryDirectory(
         prefix="harness-trial-", dir=worker.local_directory, ignore_cleanup_errors=True
     ) as folder:
-        workplace = Workplace(
-            folder=Path(folder),
-            threads=worker.state.nthreads,
-            features=None if task.spec is None else _FOUND[worker][task.digest],
-            is_wanted=is_wanted,
-            log=lambda event: worker.log_event(task.topic, {type(event).__name__: to_plain(event)}),
-        )
-        returned: dict[str, Any] = to_plain(run_trial(task, workplace))
-    return returned
+        returned = run_trial(task, Path(folder), worker.state.nthreads, features, is_wanted, log)
+    plain: dict[str, Any] = to_plain(returned)
+    return plain
 
 
-def run_trial(task: TaskMessage, workplace: Workplace) -> JobReturn:
+def run_trial(
+    task: TaskMessage,
+    folder: Path,
+    threads: int,
+    features: FoundFeatures | None,
+    is_wanted: Callable[[], bool],
+    log: Callable[[Event], None],
+) -> JobReturn:
     """Run a job until it ends, exceeds a limit, or is no longer wanted.
 
+    Args:
+        folder: empty, on the worker's own disk
+        is_wanted: called repeatedly; the job is ended once it returns False
+        log: called with each event while the job runs
+
     Raises:
-        OSError: the worker's disk does not take the job's files
+        OSError: the disk does not take the job's files
         ValueError: the job has written something else than records to its pipe
     """
     execution = uuid.uuid4().hex
-    job_path = workplace.folder / f"{task.jid}.json"
+    job_path, pipe_path = folder / f"{task.jid}.json", folder / "records"
     write_json(job_path, dict(task.values))
+    if task.spec is not None and features is not None:
+        spec = replace(task.spec, results_db=pipe_path, threads=threads, prepared_dir=features.prepared_dir)
+        replace(spec, word_vectors=features.word_vectors).write(trial_spec_path(job_path))
     # Before the guardian starts: what cannot be written ends here.
-    command, working_dir = _place_script(task.script, workplace.folder)
+    command, working_dir = _place_script(task, folder)
     with ExitStack() as stack:
-        pipe = _open_pipe(task, workplace, job_path, execution, stack)
+        pipe = stack.enter_context(closing(RecordsPipe(pipe_path, execution)))
         jobs = RunningJobs(JobLimits(task.timeout_seconds, task.memory_bytes, retries=0))
         stack.callback(jobs.abandon)
-        environment = job_environment(
-            (task.mark, jobs.mark),
-            workplace.threads,
-            {**({} if task.sees_cards else {"CUDA_VISIBLE_DEVICES": ""}), **task.environment},
-        )
-        output_path = workplace.folder / f"{task.jid}.out"
+        cards = {} if task.sees_cards else {"CUDA_VISIBLE_DEVICES": ""}
+        environment = job_environment((task.mark, jobs.mark), threads, {**cards, **task.environment})
         try:
-            job = jobs.start([*command, str(job_path)], working_dir, environment, output_path)
+            job = jobs.start([*command, str(job_path)], working_dir, environment, folder / f"{task.jid}.out")
         except OSError as error:
-            end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script.path})")
-            nothing = TrialRecords(None, (), None, execution)
-            return JobReturn(task.trial_id, execution, None, end, JobOutput("", None), nothing)
+            end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script})")
+            return JobReturn(task.trial_id, execution, None, end, JobOutput("", None), pipe.records)
         pid = job.process.group
         started = JobStarted(task.trial_id, execution, platform.node(), pid, process_started_at(pid))
-        workplace.log(started)
+        log(started)
         while not jobs.ended():
-            if not workplace.is_wanted():
+            if not is_wanted():
                 job.end_for(EndedBy.STOP)
                 break
             for epoch in pipe.read():
-                workplace.log(JobEpoch(task.trial_id, execution, epoch))
+                log(JobEpoch(task.trial_id, execution, epoch))
             time.sleep(_INTERVAL)
         end, output = jobs.bring_home(job)
         pipe.read()
         returned = JobReturn(task.trial_id, execution, started, end, output, pipe.records)
-        if not workplace.is_wanted():
+        if not is_wanted():
             # Dask drops what a cancelled task returns.
-            workplace.log(returned)
+            log(returned)
         return returned
 
 
-def _open_pipe(
-    task: TaskMessage, workplace: Workplace, job_path: Path, execution: str, stack: ExitStack
-) -> RecordsPipe:
-    """Open the pipe through which the trial records, and write the trial's spec with this worker's paths."""
-    path = workplace.folder / "records"
-    pipe = RecordsPipe(path, execution)
-    stack.callback(pipe.close)
-    if task.spec is not None and workplace.features is not None:
-        spec = replace(
-            task.spec,
-            prepared_dir=workplace.features.prepared_dir,
-            word_vectors=workplace.features.word_vectors,
-            results_db=path,
-            threads=workplace.threads,
-        )
-        spec.write(trial_spec_path(job_path))
-    return pipe
-
-
-def _place_script(script: Script, folder: Path) -> tuple[list[str], Path]:
+def _place_script(task: TaskMessage, folder: Path) -> tuple[list[str], Path]:
     """Return the command and the folder that a job runs in; a script that is not here is written beside the job."""
-    path = Path(script.path)
-    if not _holds(path, script.content):
+    path, working_dir = Path(task.script), Path(task.working_dir)
+    if not _holds(path, task.script_content):
         path = folder / "script" / path.name
         path.parent.mkdir()
-        path.write_bytes(script.content)
+        path.write_bytes(task.script_content)
         path.chmod(0o700)
-    working_dir = Path(script.working_dir)
-    command = [*([sys.executable] if script.is_python else []), str(path), *script.arguments]
+    command = [*([sys.executable] if task.is_python else []), str(path), *task.arguments]
     return command, working_dir if os.path.isdir(working_dir) else path.parent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -14,19 +15,27 @@ from typing import Any
 from harness import __version__
 from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
+from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures, Piece, manifest_of_copy, pieces_of
 from harness.search.dask.client import DaskClient, Task, TaskLost
 from harness.search.dask.messages import CheckResult, Expectations, describe_error
 from harness.search.dask.worker import check_worker, keep_features, keep_piece
+from harness.search.experiment_file import ExperimentSettings
 
 #: Seconds after which a note says that a worker has not answered. Our default: a free worker answers in one.
 _BUSY_SECONDS: Seconds = 30.0
+#: Seconds after which a note says that the search waits. Our default.
+_NOTE_AFTER: Seconds = 60.0
+#: Seconds in which workers find a scheduler that has come back. Our default.
+_REJOINING: Seconds = 30.0
 #: Workers lost at one stage, one after the other, after which the next at that stage does not count as promising.
 _ALLOWED_LOSSES = 3
 #: Times that the features are sent to a worker: it may fail because the one that it fetches a piece from is lost.
 _NUM_SENDINGS = 3
 #: Pieces sent at once: they bound the memory that a worker needs for them. Our default.
 _NUM_PIECES = 3
+#: The end of a message about what ended a search.
+RESUME = "recorded trials are safe: fix the cause and run the same command again"
 
 
 class Standing(Enum):
@@ -73,14 +82,26 @@ class Workers:
         complaints: the reason for each refusal, by address
     """
 
-    def __init__(self, client: DaskClient, expectations: Expectations, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: DaskClient,
+        expectations: Expectations,
+        settings: ExperimentSettings,
+        patience: Seconds,
+        note: Callable[[str], None],
+    ) -> None:
         self._client, self._expectations, self._note = client, expectations, note
+        self._settings, self._patience = settings, patience
         self._workers: dict[str, _Worker] = {}
         self._sending: Task | None = None
         self._num_checks = 0
         self._num_lost: Counter[Standing] = Counter()
         self._num_checks_at_loss = 0
         self._last_promising = time.monotonic()
+        # At first the scheduler has yet to answer.
+        self._disconnected_at: float | None = time.monotonic()
+        self._connected_at = -math.inf
+        self._has_noted_wait = False
         self.accepted: set[str] = set()
         self.complaints: dict[str, str] = {}
 
@@ -91,14 +112,16 @@ class Workers:
         return time.monotonic() - self._last_promising
 
     def see(self, addresses: frozenset[str]) -> None:
-        """Compare the known workers with those that there are now; new ones are checked."""
+        """Compare the known workers with those that the scheduler has now; new ones are checked."""
+        now = time.monotonic()
+        if self._disconnected_at is not None:
+            self._disconnected_at, self._connected_at = None, now
         for address in set(self._workers) - addresses:
             self.remove(address)
         for address in sorted(addresses - set(self._workers)):
             self._workers[address] = _Worker(address)
             self._check(self._workers[address], Standing.CHECKING)
         self._send_features()
-        now = time.monotonic()
         for worker in self._workers.values():
             is_checking = worker.standing in (Standing.CHECKING, Standing.CHECKING_FEATURES)
             if is_checking and not worker.is_noted and now - worker.checked_at > _BUSY_SECONDS:
@@ -120,8 +143,37 @@ class Workers:
     def clear(self) -> None:
         """Forget every worker: the scheduler is gone. That counts as nobody's loss."""
         self._sending = None
+        if self._disconnected_at is None:
+            self._disconnected_at = time.monotonic()
         for address in list(self._workers):
             self._drop(address)
+
+    def check_patience(self) -> None:
+        """Write a note about a long wait for a worker or for the scheduler, and end the search after a longer one.
+
+        Raises:
+            WorkFailedError: the wait is longer than the patience
+        """
+        waited, now, limit = self.seconds_without, time.monotonic(), self._patience
+        lacks_scheduler = self._disconnected_at is not None and now - self._disconnected_at >= waited
+        if waited > limit and now - self._connected_at > min(_REJOINING, limit):
+            if lacks_scheduler:
+                raise no_scheduler(self._settings, f"it has not answered for {limit:g} s")
+            refused = "; ".join(f"worker {address} was refused: {why}" for address, why in self.complaints.items())
+            raise WorkFailedError(
+                f"experiment {self._settings.name!r}: for {limit:g} s there was no worker that may run a trial "
+                f"({refused or 'the scheduler has none'}); recorded trials are safe: start such a worker and run the "
+                "same command again"
+            )
+        if waited > _NOTE_AFTER and not self._has_noted_wait:
+            hours, rest = divmod(round(limit), 3600)
+            longest = f"{hours} h" if hours and not rest else f"{limit:g} s"
+            if lacks_scheduler:
+                text = f"For {waited:.0f} s the scheduler has not answered; the search waits {longest} for it."
+            else:
+                text = f"For {waited:.0f} s no worker could run a trial; the search waits {longest} for one."
+            self._note(text)
+        self._has_noted_wait = waited > _NOTE_AFTER
 
     def _check(self, worker: _Worker, standing: Standing) -> None:
         self._num_checks += 1
@@ -214,6 +266,20 @@ class Workers:
     def _touch(self) -> None:
         if self.accepted or any(map(self._may_become_ready, self._workers.values())):
             self._last_promising = time.monotonic()
+
+
+def no_scheduler(settings: ExperimentSettings, cause: str) -> WorkFailedError:
+    """Return the error for a scheduler that is gone, or was never there."""
+    cluster = settings.cluster
+    if cluster is not None and cluster.scheduler is None:
+        said = f"its Dask cluster could not be started, or was lost ({cause})"
+    else:
+        certificates = "" if cluster is None or cluster.tls is None else ", with certificates of the same authority"
+        said = (
+            f"its Dask scheduler cannot be reached ({cause}); expected one at the address in the key cluster of the "
+            f"experiment file{certificates}"
+        )
+    return WorkFailedError(f"experiment {settings.name!r}: {said}; {RESUME}")
 
 
 async def send_features(

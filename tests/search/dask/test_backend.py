@@ -52,16 +52,11 @@ class Backend(HarnessDaskManager):
         self.epochs: list[tuple[int, str, int]] = []
         self.executions: list[int] = []
         self.client = self._client = FakeClient()  # type: ignore[assignment]
-        self._topic = "t"
         self._expectations: Any = SimpleNamespace(taken={})
-        self._patience: Any = SimpleNamespace(
-            check=lambda *given: None, lose_scheduler=lambda: None, find_scheduler=lambda: None
-        )
         self.accepted = {"a", "b"}
         self._workers: Any = SimpleNamespace(
             accepted=self.accepted,
-            complaints={},
-            seconds_without=0.0,
+            check_patience=lambda: None,
             clear=self.accepted.clear,
             remove=self.accepted.discard,
         )
@@ -87,7 +82,8 @@ class Backend(HarnessDaskManager):
         return list(self._pending.values())
 
     def log(self, event: Any) -> None:
-        self._take_event({type(event).__name__: to_plain(event)})
+        # The scheduler adds the worker.
+        self._take_event({"event": type(event).__name__, "content": to_plain(event), "worker": "tcp://a"})
 
 
 @pytest.fixture
@@ -152,7 +148,14 @@ def test_only_the_latest_execution_counts(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [{}, {"JobEpoch": {}}, {"Other": {"trial_id": 1}}, {"JobStarted": 3}, {"action": "x", "worker": "y"}]
+    "event",
+    [
+        {},
+        {"action": "x", "worker": "y"},
+        {"event": "JobEpoch", "content": {}},
+        {"event": "Other", "content": {"trial_id": 1}},
+        {"event": "JobStarted"},
+    ],
 )
 def test_events_of_other_programs_are_ignored(backend: Backend, event: dict[str, Any]) -> None:
     backend.launch_some(1)

@@ -14,7 +14,13 @@ import psutil
 import pytest
 
 from harness.errors import WorkFailedError
-from harness.search.dask.cluster import extended_options, job_class, open_scheduler, resubmit_ended, security_of
+from harness.search.dask.cluster import (
+    extended_options,
+    job_class,
+    open_scheduler,
+    resubmit_ended,
+    security_of,
+)
 from harness.search.dask.settings import ClusterSettings, JobQueue, TLSFiles
 from harness.search.view import Ending
 from harness.store.records import TrialStatus

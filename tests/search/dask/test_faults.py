@@ -258,8 +258,8 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
 
     def end_it() -> None:
         wait_until(lambda: num_running(path) == 1)
-        monkeypatch.setattr("harness.search.dask.backend._NOTE_AFTER", 1.0)
-        managers[0]._patience._seconds = 8.0
+        monkeypatch.setattr("harness.search.dask.workers._NOTE_AFTER", 1.0)
+        managers[0]._workers._patience = 8.0
         assert dask.scheduler is not None
         end(dask.scheduler)
 

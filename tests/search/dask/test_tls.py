@@ -76,7 +76,9 @@ def test_who_has_the_certificate_takes_part_and_nobody_else(
     check_books(folder)
 
     monkeypatch.setattr("harness.search.dask.client.CONNECT_TIMEOUT", 2.0)
-    refused = "its Dask scheduler cannot be reached .*; expected one at the address in the key cluster of the experiment file"
+    refused = (
+        "its Dask scheduler cannot be reached .*; expected one at the address in the key cluster of the experiment file"
+    )
     path = write_experiment(tmp_path / "without", SCORES_X, **on(dask, None, dask.address.replace("tls", "tcp")))
     with pytest.raises(WorkFailedError, match=refused):
         search(path)

@@ -1,15 +1,19 @@
 """Which workers are checked, which may become ready, and which are sent the features."""
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.codec import to_plain
+from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures
 from harness.search.dask.client import Task, TaskLost
 from harness.search.dask.messages import CheckResult, Expectations
 from harness.search.dask.workers import Workers
+from harness.search.experiment_file import read_experiment_file
+from tests.search.searches import SCORES_X, write_experiment
 
 FEATURES = ExpectedFeatures("/prepared", "h", "c", (1,), None, None)
 A = frozenset(["a"])
@@ -56,8 +60,9 @@ def notes() -> list[str]:
 
 
 @pytest.fixture
-def workers(client: Any, notes: list[str]) -> Workers:
-    return Workers(client, Expectations({}, {}, FEATURES), notes.append)
+def workers(client: Any, notes: list[str], folder: Path) -> Workers:
+    settings = read_experiment_file(write_experiment(folder, SCORES_X))
+    return Workers(client, Expectations({}, {}, FEATURES), settings, 300.0, notes.append)
 
 
 def seconds_without(workers: Workers, monkeypatch: pytest.MonkeyPatch, seconds: float = 100.0) -> float:
@@ -207,3 +212,79 @@ def test_an_answer_of_another_version_is_a_refusal(workers: Workers, client: Fak
     workers.see(frozenset("ab"))
     end(client.checks[-1], error=ModuleNotFoundError("No module named 'harness'"))
     assert workers.complaints["b"] == "it could not answer (ModuleNotFoundError: No module named 'harness')"
+
+
+SCHEDULER_IS_GONE = r"its Dask scheduler cannot be reached \(it has not answered for 300 s\)"
+NO_WORKER = r"for 300 s there was no worker that may run a trial \(the scheduler has none\)"
+
+
+class Clock:
+    """A clock that is turned by hand; the search looks at its workers with every turn."""
+
+    def __init__(self, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._workers, self._now = workers, workers._last_promising
+        workers._disconnected_at = self._now
+        monkeypatch.setattr("harness.search.dask.workers.time.monotonic", lambda: self._now)
+
+    def turn(self, seconds: float) -> None:
+        self._now += seconds
+        self._workers.check_patience()
+
+
+@pytest.fixture
+def clock(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(workers, monkeypatch)
+
+
+def test_a_wait_for_a_worker_is_noted_once_and_has_an_end(workers: Workers, clock: Clock, notes: list[str]) -> None:
+    workers.see(frozenset())
+    for _ in range(10):
+        clock.turn(29)
+    assert notes == ["For 87 s no worker could run a trial; the search waits 300 s for one."]
+    with pytest.raises(WorkFailedError, match=NO_WORKER):
+        clock.turn(29)
+
+
+def test_a_later_wait_is_noted_again(workers: Workers, client: FakeClient, clock: Clock, notes: list[str]) -> None:
+    for _ in range(2):
+        workers.see(frozenset())
+        clock.turn(61)
+        workers.see(A)
+        client.answer(ACCEPTED)
+        clock.turn(1)
+    assert len(notes) == 2
+
+
+def test_a_scheduler_that_stays_away_is_named_as_the_reason(workers: Workers, clock: Clock, notes: list[str]) -> None:
+    for _ in range(10):
+        clock.turn(29)
+        workers.clear()
+    assert notes == ["For 87 s the scheduler has not answered; the search waits 300 s for it."]
+    with pytest.raises(WorkFailedError, match=SCHEDULER_IS_GONE):
+        clock.turn(29)
+
+
+def test_a_connection_that_was_only_just_lost_is_not_named_as_the_reason(workers: Workers, clock: Clock) -> None:
+    workers.see(frozenset())
+    clock.turn(299)
+    workers.clear()
+    with pytest.raises(WorkFailedError, match=NO_WORKER):
+        clock.turn(2)
+
+
+def test_workers_have_a_moment_to_find_a_scheduler_that_came_back_late(workers: Workers, clock: Clock) -> None:
+    clock.turn(299)
+    workers.see(frozenset())
+    clock.turn(29)
+    with pytest.raises(WorkFailedError, match=NO_WORKER):
+        clock.turn(2)
+
+
+def test_a_refused_worker_is_in_the_sentence_that_ends_the_search(
+    workers: Workers, client: FakeClient, clock: Clock
+) -> None:
+    workers.see(A)
+    client.answer(CheckResult(differences=("harness is 0.0.1 there and 0.1.0 here",)))
+    refused = "worker a was refused: harness is 0.0.1 there and 0.1.0 here"
+    with pytest.raises(WorkFailedError, match=rf"may run a trial \({refused}\); recorded trials are safe: start such"):
+        clock.turn(301)
