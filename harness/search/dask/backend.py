@@ -83,8 +83,8 @@ class HarnessDaskManager(TrialResourceManager):
         settings = context.settings.cluster
         assert settings is not None
         handlers = Handlers(
-            disconnected=self._lose_scheduler,
-            workers_seen=self._see_workers,
+            disconnected=lambda: self._workers.clear(),
+            workers_seen=lambda addresses: self._workers.see(addresses),
             worker_left=self._lose_worker,
             event=self._take_event,
             failed=self._fail,
@@ -96,7 +96,12 @@ class HarnessDaskManager(TrialResourceManager):
         self._template = message_template(context, self._expectations, topic)
         self._client = DaskClient(settings, context.settings.num_parallel, topic, handlers, context.wake)
         self._workers = Workers(
-            self._client, self._expectations, context.settings, settings.patience_seconds, context.view.note
+            self._client,
+            self._expectations,
+            context.settings,
+            settings.patience_seconds,
+            context.view.note,
+            on_none_left=self._resubmit_all,
         )
         self._client.open()
 
@@ -157,24 +162,10 @@ class HarnessDaskManager(TrialResourceManager):
         self.close()
         return super().finish(status)
 
-    def _see_workers(self, addresses: frozenset[str]) -> None:
-        had_some = bool(self._workers.accepted)
-        self._workers.see(addresses)
-        if had_some and not self._workers.accepted:
-            self._resubmit_all()
-
     def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
-        had_some = bool(self._workers.accepted)
-        self._workers.remove(address)
         for pending in self._pending.values():
             pending.num_losses += pending.task is not None and pending.task.key in lost_keys
-        if had_some and not self._workers.accepted:
-            self._resubmit_all()
-
-    def _lose_scheduler(self) -> None:
-        self._workers.clear()
-        for pending in list(self._pending.values()):
-            self._requeue(pending)
+        self._workers.remove(address)
 
     def _fail(self, cause: str) -> None:
         raise no_scheduler(self.context.settings, cause)
@@ -246,10 +237,10 @@ class HarnessDaskManager(TrialResourceManager):
             self._waiting.appendleft(pending)
 
     def _resubmit_all(self) -> None:
-        """Cancel and requeue every submitted trial, for the last accepted worker is gone.
+        """Cancel and requeue every submitted trial: the last accepted worker is gone, or the scheduler.
 
-        Dask would keep the tasks for the next worker that connects with their resources, but not for one that is
-        connected and accepted later.
+        Dask would keep the tasks for a worker that connects with their resources, but not for one that is accepted
+        after it has connected.
         """
         submitted = [pending for pending in self._pending.values() if pending.cancelled_at is None and pending.task]
         if self._client is not None:

@@ -25,14 +25,8 @@ from weakref import WeakKeyDictionary
 from harness import __version__
 from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import Seconds
-from harness.features.copies import (
-    ExpectedFeatures,
-    FoundFeatures,
-    describe_differences,
-    find_features,
-    finish_copy,
-    write_piece,
-)
+from harness.features import copies
+from harness.features.copies import ExpectedFeatures, FoundFeatures
 from harness.files import write_json
 from harness.search.dask.messages import (
     CheckResult,
@@ -134,8 +128,8 @@ def _check_resources_and_features(worker: Any, expected: Expectations) -> CheckR
     )
     found = None
     if expected.features is not None:
-        differences += describe_differences(expected.features)
-        found = find_features(expected.features, _store_of(worker))
+        differences += copies.describe_differences(expected.features)
+        found = copies.find_features(expected.features, _store_of(worker))
     if differences:
         return CheckResult(differences=differences)
     if expected.features is not None and found is None:
@@ -153,14 +147,14 @@ def keep_piece(expected: Mapping[str, Any], name: str, offset: int, content: byt
     """Write a piece of a file that was sent; a Dask task."""
     from distributed import get_worker
 
-    write_piece(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), name, offset, content)
+    copies.write_piece(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), name, offset, content)
 
 
 def keep_features(expected: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
     """Check what was sent by its hashes, and let ``check_worker`` find it; a Dask task."""
     from distributed import get_worker
 
-    finish_copy(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), manifest)
+    copies.finish_copy(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), manifest)
 
 
 def run_trial_task(message: Mapping[str, Any]) -> dict[str, Any]:

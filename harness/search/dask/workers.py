@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -77,6 +77,10 @@ class _Worker:
 class Workers:
     """Decides which workers may run trials; used in the controller's own thread.
 
+    Args:
+        patience: seconds for which the search goes on without any worker that may run a trial
+        on_none_left: called when the last accepted worker is gone
+
     Attributes:
         accepted: the addresses of those that may run trials now
         complaints: the reason for each refusal, by address
@@ -89,8 +93,10 @@ class Workers:
         settings: ExperimentSettings,
         patience: Seconds,
         note: Callable[[str], None],
+        on_none_left: Callable[[], None],
     ) -> None:
         self._client, self._expectations, self._note = client, expectations, note
+        self._on_none_left = on_none_left
         self._settings, self._patience = settings, patience
         self._workers: dict[str, _Worker] = {}
         self._sending: Task | None = None
@@ -246,10 +252,13 @@ class Workers:
     def _drop(self, address: str) -> None:
         self._touch()
         worker = self._workers.pop(address, None)
-        self.accepted.discard(address)
         self.complaints.pop(address, None)
         if worker is not None and worker.check is not None:
             self._client.cancel([worker.check])
+        if address in self.accepted:
+            self.accepted.discard(address)
+            if not self.accepted:
+                self._on_none_left()
 
     def _reset_losses(self, *stages: Standing) -> None:
         for stage in stages:
@@ -282,9 +291,7 @@ def no_scheduler(settings: ExperimentSettings, cause: str) -> WorkFailedError:
     return WorkFailedError(f"experiment {settings.name!r}: {said}; {RESUME}")
 
 
-async def send_features(
-    dask: Any, expected: ExpectedFeatures, addresses: Collection[str]
-) -> dict[str, str | None]:
+async def send_features(dask: Any, expected: ExpectedFeatures, addresses: Collection[str]) -> dict[str, str | None]:
     """Send the sessions that a search may open, and no other, to some workers.
 
     Each piece of a file leaves this machine once: one worker gets it, and the others fetch it from there.
@@ -296,31 +303,23 @@ async def send_features(
         the error of each worker by its address, None where there was none
     """
     failures: dict[str, str | None] = dict.fromkeys(addresses)
-    message = to_plain(expected)
+    running: dict[str, tuple[str, Any]] = {}
     slots = asyncio.Semaphore(_NUM_PIECES)
 
     def reached() -> list[str]:
         return [address for address, failure in failures.items() if failure is None]
 
-    async def run_on_each(function: Any, *arguments: Any) -> None:
-        placed = {"allow_other_workers": False, "pure": False, "priority": 1}
-        futures = {
-            address: dask.submit(function, message, *arguments, workers=[address], **placed) for address in reached()
-        }
-        waits = {asyncio.ensure_future(_error_of(future)): address for address, future in futures.items()}
-        while waits:
-            done, _ = await asyncio.wait(waits, timeout=1.0)
-            for wait in done:
-                address = waits.pop(wait)
-                failures[address] = wait.result() or failures[address]
-            there = await dask.scheduler.ncores() if waits else ()
-            for wait, address in list(waits.items()):
-                if address not in there:
-                    # Its task would wait for that very worker for ever.
-                    wait.cancel()
-                    failures[waits.pop(wait)] = "it has left"
-                    with suppress(Exception):
-                        await dask.cancel([futures[address]], force=True)
+    async def run_on(address: str, function: Any, *arguments: Any) -> None:
+        placed = {"workers": [address], "allow_other_workers": False, "priority": 1}
+        future = dask.submit(function, to_plain(expected), *arguments, pure=False, **placed)
+        running[future.key] = address, future
+        try:
+            await future
+        except CancelledError:
+            failures[address] = "a piece was lost on the way, or the worker itself"
+        except Exception as error:
+            failures[address] = describe_error(error)
+        del running[future.key]
 
     async def send_piece(number: int, piece: Piece) -> None:
         async with slots:
@@ -328,26 +327,30 @@ async def send_features(
             if not receivers:
                 return
             content = await asyncio.to_thread(piece.read)
-            holder = receivers[number % len(receivers)]
             try:
+                holder = receivers[number % len(receivers)]
                 (held,) = await dask.scatter([content], workers=[holder], hash=False)
             except Exception as error:  # the holder is lost, or the scheduler
                 failures.update(dict.fromkeys(receivers, describe_error(error)))
                 return
-            await run_on_each(keep_piece, piece.name, piece.offset, held)
+            await asyncio.gather(
+                *(run_on(address, keep_piece, piece.name, piece.offset, held) for address in receivers)
+            )
 
-    await asyncio.gather(*(send_piece(number, piece) for number, piece in enumerate(pieces_of(expected))))
-    await run_on_each(keep_features, manifest_of_copy(expected))
-    return failures
+    async def cancel_lost() -> None:
+        # A task waits for its own worker for ever.
+        while True:
+            await asyncio.sleep(1.0)
+            there = await dask.scheduler.ncores()
+            lost = [future for address, future in running.values() if address not in there]
+            if lost:
+                await dask.cancel(lost, force=True)
 
-
-async def _error_of(future: Any) -> str | None:
-    from concurrent.futures import CancelledError
-
+    cancelling = asyncio.ensure_future(cancel_lost())
     try:
-        await future
-    except CancelledError:
-        return "a piece was lost on the way"
-    except Exception as error:
-        return describe_error(error)
-    return None
+        await asyncio.gather(*(send_piece(number, piece) for number, piece in enumerate(pieces_of(expected))))
+        manifest = manifest_of_copy(expected)
+        await asyncio.gather(*(run_on(address, keep_features, manifest) for address in reached()))
+    finally:
+        cancelling.cancel()
+    return failures

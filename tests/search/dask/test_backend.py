@@ -54,12 +54,13 @@ class Backend(HarnessDaskManager):
         self.client = self._client = FakeClient()  # type: ignore[assignment]
         self._expectations: Any = SimpleNamespace(taken={})
         self.accepted = {"a", "b"}
-        self._workers: Any = SimpleNamespace(
-            accepted=self.accepted,
-            check_patience=lambda: None,
-            clear=self.accepted.clear,
-            remove=self.accepted.discard,
-        )
+
+        def remove(address: str) -> None:
+            self.accepted.discard(address)
+            if not self.accepted:
+                self._resubmit_all()
+
+        self._workers: Any = SimpleNamespace(accepted=self.accepted, check_patience=lambda: None, remove=remove)
 
         def record_live_epoch(trial_id: int, execution: str, epoch: EpochRecord) -> None:
             self.epochs.append((trial_id, execution, epoch.epoch))
@@ -120,8 +121,9 @@ def test_a_trial_whose_scheduler_is_gone_waits_first_in_the_line_and_its_old_tas
     assert first.task is backend.client.tasks[2] and third.task is None
     end(old, to_plain(a_return(1, "x")))
     assert backend.ends == [] and backend._num_discarded == 1
-    backend._lose_scheduler()
-    assert (first.task, second.task, backend.accepted) == (None, None, set())
+    for address in "ab":
+        backend._lose_worker(address, [])
+    assert (first.task, second.task) == (None, None)
     backend.accepted.add("c")
     backend.collect()
     assert third.task is None and len(backend.client.tasks) == 4

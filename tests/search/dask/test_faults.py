@@ -242,7 +242,7 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(
     monkeypatch.setattr("harness.search.dask.client.CONNECT_TIMEOUT", 1.0)
     nowhere = DaskProcesses(tmp_path)
     path = write_experiment(folder, SCORES_X, **on(nowhere))
-    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one as the key"):
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one at the address"):
         search(path)
 
 
@@ -296,11 +296,10 @@ def test_a_result_that_comes_twice_is_discarded_and_counted(
 BLIND_AND_SLOW = """
 import time
 from harness.features import copies
-from harness.search.dask import worker
 copies._has_features = lambda expected: False
 # Dask may read this file twice.
-write_piece = vars(worker).setdefault("quick", worker.write_piece)
-worker.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
+write_piece = vars(copies).setdefault("quick", copies.write_piece)
+copies.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
 """
 
 

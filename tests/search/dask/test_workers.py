@@ -62,7 +62,9 @@ def notes() -> list[str]:
 @pytest.fixture
 def workers(client: Any, notes: list[str], folder: Path) -> Workers:
     settings = read_experiment_file(write_experiment(folder, SCORES_X))
-    return Workers(client, Expectations({}, {}, FEATURES), settings, 300.0, notes.append)
+    return Workers(
+        client, Expectations({}, {}, FEATURES), settings, 300.0, notes.append, lambda: notes.append("none left")
+    )
 
 
 def seconds_without(workers: Workers, monkeypatch: pytest.MonkeyPatch, seconds: float = 100.0) -> float:
@@ -116,6 +118,19 @@ def test_the_answer_of_a_worker_that_has_left_is_ignored(workers: Workers, clien
     assert workers.accepted == set()
     client.answer(ACCEPTED, 1)
     assert workers.accepted == {"a"}
+
+
+def test_only_the_loss_of_the_last_accepted_worker_is_reported(
+    workers: Workers, client: FakeClient, notes: list[str]
+) -> None:
+    workers.see(frozenset("abc"))
+    client.answer(ACCEPTED, 0)
+    client.answer(ACCEPTED, 1)
+    workers.remove("c")
+    workers.see(frozenset("b"))
+    assert notes == []
+    workers.clear()
+    assert notes == ["none left"]
 
 
 def test_workers_that_are_lost_together_are_one_loss(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +267,7 @@ def test_a_later_wait_is_noted_again(workers: Workers, client: FakeClient, clock
         workers.see(A)
         client.answer(ACCEPTED)
         clock.turn(1)
-    assert len(notes) == 2
+    assert len([note for note in notes if note.startswith("For ")]) == 2
 
 
 def test_a_scheduler_that_stays_away_is_named_as_the_reason(workers: Workers, clock: Clock, notes: list[str]) -> None:
