@@ -15,7 +15,6 @@ from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
 from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures
-from harness.files import read_json
 from harness.search.auptimizer import register_resource
 from harness.search.dask.client import DaskClient, Handlers, Task, TaskLost
 from harness.search.dask.messages import (
@@ -288,10 +287,10 @@ class HarnessDaskManager(TrialResourceManager):
             )
 
     def _message_for(self, trial: TrialJob) -> TaskMessage:
-        values, spec = read_json(trial.job_path), None
+        job_file, spec = trial.job_path.read_text("utf-8"), None
         if self._expectations.features is not None:
             spec = TrialSpec.read(trial_spec_path(trial.job_path))
-        return replace(self._template, trial_id=trial.trial_id, jid=trial.jid, values=values, spec=spec)
+        return replace(self._template, trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
 
 
 def expect_of_workers(context: SearchContext) -> Expectations:
@@ -313,7 +312,7 @@ def message_template(context: SearchContext, expectations: Expectations, topic: 
     return TaskMessage(
         trial_id=0,
         jid=0,
-        values={},
+        job_file="",
         spec=None,
         script=str(script.path),
         script_content=script.path.read_bytes(),

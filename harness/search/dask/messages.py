@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness import __version__
 from harness.codec import to_plain
@@ -61,7 +60,7 @@ class TaskMessage:
     """Everything that a worker needs for one attempt at one trial.
 
     Attributes:
-        values: the content of Auptimizer's job file
+        job_file: the text of Auptimizer's job file
         spec: with the controller's paths and threads; None for a script that does not use this package
         script, working_dir: the controller's paths
         script_content: written beside the job where the worker has no such file at ``script``
@@ -74,7 +73,7 @@ class TaskMessage:
 
     trial_id: int
     jid: int
-    values: Mapping[str, Any]
+    job_file: str
     spec: TrialSpec | None
     script: str
     script_content: bytes

@@ -27,7 +27,6 @@ from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import Seconds
 from harness.features import copies
 from harness.features.copies import ExpectedFeatures, FoundFeatures
-from harness.files import write_json
 from harness.search.dask.messages import (
     CheckResult,
     Event,
@@ -202,7 +201,7 @@ def run_trial(
     """
     execution = uuid.uuid4().hex
     job_path, pipe_path = folder / f"{task.jid}.json", folder / "records"
-    write_json(job_path, dict(task.values))
+    job_path.write_text(task.job_file, "utf-8")
     if task.spec is not None and features is not None:
         spec = replace(task.spec, results_db=pipe_path, threads=threads, prepared_dir=features.prepared_dir)
         replace(spec, word_vectors=features.word_vectors).write(trial_spec_path(job_path))

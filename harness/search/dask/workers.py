@@ -198,27 +198,26 @@ class Workers:
             # With its scheduler, most likely. The worker is checked again as soon as it is seen again.
             self._drop(worker.address)
             return
+        if task.error is not None:
+            self._refuse(worker, f"it could not answer ({describe_error(task.error)})")
+            return
         try:
-            if task.error is not None:
-                raise task.error
             result = from_plain(CheckResult, task.value)
         except CodecError as error:
             self._refuse(worker, f"its answer is not one of this version ({error})")
-        except BaseException as error:
-            self._refuse(worker, f"it could not answer ({describe_error(error)})")
+            return
+        if result.differences:
+            self._refuse(worker, "; ".join(result.differences))
+        elif result.needs_features and worker.num_sendings >= _NUM_SENDINGS:
+            self._refuse(worker, f"the features could not be sent to it ({worker.failure})")
+        elif result.needs_features:
+            # They are sent at the next look, to all workers that need them by then.
+            worker.standing = Standing.SENDING_FEATURES
+            del self._num_lost[Standing.CHECKING]
         else:
-            if result.differences:
-                self._refuse(worker, "; ".join(result.differences))
-            elif result.needs_features and worker.num_sendings >= _NUM_SENDINGS:
-                self._refuse(worker, f"the features could not be sent to it ({worker.failure})")
-            elif result.needs_features:
-                # Sent with the next look, to all that need them by then.
-                worker.standing = Standing.SENDING_FEATURES
-                self._reset_losses(Standing.CHECKING)
-            else:
-                worker.standing = Standing.ACCEPTED
-                self.accepted.add(worker.address)
-                self._reset_losses(*_STAGES)
+            worker.standing = Standing.ACCEPTED
+            self.accepted.add(worker.address)
+            self._num_lost.clear()
 
     def _send_features(self) -> None:
         """Send the features to every worker that needs them, unless a sending is still running."""
@@ -260,17 +259,10 @@ class Workers:
             if not self.accepted:
                 self._on_none_left()
 
-    def _reset_losses(self, *stages: Standing) -> None:
-        for stage in stages:
-            del self._num_lost[stage]
-
     def _may_become_ready(self, worker: _Worker) -> bool:
         """Whether a worker is likely to be accepted: few were lost one after the other at the stages before it."""
-        if worker.standing not in _STAGES:
-            return False
-        return all(
-            self._num_lost[stage] <= _ALLOWED_LOSSES for stage in _STAGES[_STAGES.index(worker.standing) :]
-        )
+        ahead = _STAGES[_STAGES.index(worker.standing) :] if worker.standing in _STAGES else ()
+        return bool(ahead) and all(self._num_lost[stage] <= _ALLOWED_LOSSES for stage in ahead)
 
     def _touch(self) -> None:
         if self.accepted or any(map(self._may_become_ready, self._workers.values())):

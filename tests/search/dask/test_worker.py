@@ -25,7 +25,7 @@ def a_task(text: str = "", **changes: Any) -> TaskMessage:
     task = TaskMessage(
         trial_id=17,
         jid=4,
-        values={"x": 0.25},
+        job_file='{"x": 0.25}',
         script="/no/such/folder/trial.py",
         script_content=text.encode(),
         is_python=True,
@@ -102,7 +102,7 @@ def test_our_own_trials_records_come_back_as_plain_values(prepared_folder: Path)
     protocol = read_protocol("paper")
     spec = TrialSpec(17, 1, 3, 11, "mocap1", protocol, elsewhere, elsewhere / "results.db", 2, None, 64)
     script = RECORDS_ITS_SCORE.format(work="assert (spec.seed, spec.threads) == (11, 3)\n" + RECORDS_EVERYTHING)
-    task = a_task(script, spec=spec, values={"dropout": 0.5, "job_id": 4})
+    task = a_task(script, spec=spec, job_file='{"dropout": 0.5, "job_id": 4}')
     task = from_plain(TaskMessage, to_plain(task))
     assert task.spec == spec
     returned, events = run(task, prepared_folder / "job", features=FoundFeatures(prepared_dir, None))
