@@ -29,15 +29,15 @@ QUIET = {
 AT_ONCE = 50
 
 
-def end_at_once(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Stand in for ``run_job``: a job that began, printed a score, and ended."""
-    from harness.search.cluster.order import JobReturn, JobStarted
-    from harness.search.cluster.plain import to_plain
+def end_at_once(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Stand in for ``run_trial_task``: a job that began, printed a score, and ended."""
+    from harness.codec import to_plain
+    from harness.search.dask.messages import JobReturn, JobStarted
     from harness.search.outcome import JobOutput
     from harness.search.process import EndedBy, JobEnd
     from harness.store.records import TrialRecords
 
-    trial_id, execution = order["trial_id"], uuid.uuid4().hex
+    trial_id, execution = message["trial_id"], uuid.uuid4().hex
     returned: dict[str, Any] = to_plain(
         JobReturn(
             trial_id=trial_id,
@@ -45,7 +45,7 @@ def end_at_once(order: Mapping[str, Any]) -> dict[str, Any]:
             started=JobStarted(trial_id, execution, "simulated", 1, 0.0),
             end=JobEnd(EndedBy.ITSELF, 0, None),
             output=JobOutput("#Auptimizer:0.5\n", "0.5"),
-            records=TrialRecords(None, (), None),
+            records=TrialRecords(None, (), None, execution),
         )
     )
     return returned
@@ -71,11 +71,11 @@ async def serve(num_workers: int, port: int, folder: str) -> None:
 
 
 def main() -> None:
-    import harness.search.cluster.job
+    import harness.search.dask.worker
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    # Orders name the function; what it is, is found here.
-    harness.search.cluster.job.run_job = end_at_once
+    # A task names the function; the worker imports it from this process.
+    harness.search.dask.worker.run_trial_task = end_at_once
     with dask.config.set(QUIET), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), folder))
 

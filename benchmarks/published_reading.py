@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy.io import wavfile
 
+from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.layout import CorpusLayout
 from harness.corpus.utterances import Utterance
 from harness.features.mocap import MOCAP_COLUMNS, NUM_WINDOWS
-from harness.features.speech import SAMPLING_RATE, SpeechSettings, short_term_library
+from harness.features.speech import SpeechSettings, short_term_library
 
 
 def extract_as_published(

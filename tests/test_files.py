@@ -4,7 +4,6 @@ import io
 import json
 import pickle
 import zipfile
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness.codec import check_types
 from harness.files import read_json, read_npy, read_npz, write_json
 
 NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"])
@@ -127,32 +125,3 @@ def test_what_is_no_json_is_one_kind_of_error(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError):
         read_json(path)
-
-
-@dataclass
-class Record:
-    count: int = 1
-    share: float = 0.5
-    name: str | None = None
-    ids: tuple[int, ...] = ()
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        (Record(True), "count is True; expected int"),
-        (Record(1.0), "count is 1.0; expected int"),
-        (Record(2**63), "count is 9223372036854775808; expected int"),
-        (Record(share="x"), "share is 'x'; expected float"),
-        (Record(share=float("nan")), "share is nan; expected float"),
-        (Record(name=3), "name is 3; expected str | None"),
-        (Record(ids=[1]), "ids is [1]; expected tuple[int, ...]"),
-        (Record(ids=(1, None)), "ids is (1, None); expected tuple[int, ...]"),
-    ],
-    ids=lambda value: str(value),
-)
-def test_a_field_of_another_type_is_named(record, message):
-    check_types(Record(3, 1, "x", (1, 2)))
-    with pytest.raises(TypeError) as caught:
-        check_types(record)
-    assert str(caught.value) == message

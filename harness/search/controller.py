@@ -67,9 +67,9 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
     register_resources()
     if settings.cluster is not None:
         # Imports Dask, which only a cluster needs.
-        from harness.search.cluster.dask_manager import register_cluster
+        from harness.search.dask.backend import register_dask
 
-        register_cluster()
+        register_dask()
     results_dir = settings.results_dir
     try:
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):

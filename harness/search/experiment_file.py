@@ -13,7 +13,7 @@ from harness.errors import ExperimentFileError, HarnessError
 from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
 from harness.models.systems import System, find_system
 from harness.search.auptimizer import MAX_PARALLEL
-from harness.search.cluster.settings import ClusterSettings, read_cluster
+from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
 from harness.search.keys import (
     EXPERIMENT_KEYS,

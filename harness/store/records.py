@@ -215,11 +215,13 @@ class TrialRecords:
         environment: None where the trial ended before that
         epochs: from the first, in order
         result: None where it did not train to its end
+        execution: distinguishes one execution of the trial from another; None where nothing was executed
     """
 
     environment: TrialEnvironment | None
     epochs: tuple[EpochRecord, ...]
     result: TrialResult | None
+    execution: str | None = None
 
 
 @dataclass(frozen=True)

@@ -366,8 +366,8 @@ class ResultsStore:
             status: any but ``RUNNING``
             score: finite; for ``FINISHED`` only
             last_output: its last 4000 characters are kept
-            records: of a trial that ran elsewhere, everything that its own process recorded there; they are
-                recorded with its end or not at all, in place of its live epochs
+            records: of a trial that ran elsewhere, everything that its own process recorded there; the part that is
+                not there as live epochs of the same execution is recorded with its end, whole or not at all
 
         Raises:
             StoreError: the trial has ended already, or score and status contradict each other
@@ -378,7 +378,7 @@ class ResultsStore:
                 "'finished' and none with any other end"
             )
         if score is not None:
-            _check_finite(trial_id, score)
+            check_finite(trial_id, score)
         with self._writing_for(trial_id) as database:
             if records is not None:
                 self._insert_records(trial_id, records)
@@ -462,7 +462,7 @@ class ResultsStore:
         """Record one epoch of a trial that runs on another machine, as its message arrives.
 
         A message may arrive twice. A trial whose machine was lost begins again: the epochs of its first execution
-        are replaced by those of the new one. The disk is not waited for: all epochs come once more with the end.
+        are replaced by those of the new one. The disk is not waited for: the trial's end is committed after them.
 
         Args:
             execution: distinguishes one execution of the trial from another
@@ -486,29 +486,22 @@ class ResultsStore:
         insert(self.database, "epochs", {"trial_id": trial_id, **asdict(epoch), "recorded_at": utc_now()})
 
     def _insert_result(self, trial_id: int, result: TrialResult) -> None:
-        _check_finite(trial_id, result.score)
+        check_finite(trial_id, result.score)
         row = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "predictions"}
         insert(self.database, "trial_results", {"trial_id": trial_id, **row, "recorded_at": utc_now()})
         insert_predictions(self.database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
 
     def _insert_records(self, trial_id: int, records: TrialRecords) -> None:
-        self.database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
+        if self._executions.get(trial_id) != records.execution:
+            self.database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
+        recorded = {row["epoch"] for row in self.query("SELECT epoch FROM epochs WHERE trial_id = ?", [trial_id])}
         if records.environment is not None:
             self._insert_environment(trial_id, records.environment)
         for epoch in records.epochs:
-            self._insert_epoch(trial_id, epoch)
+            if epoch.epoch not in recorded:
+                self._insert_epoch(trial_id, epoch)
         if records.result is not None:
             self._insert_result(trial_id, records.result)
-
-    def trial_records(self, trial_id: int) -> TrialRecords:
-        """Return everything that a trial's own process has recorded in this database so far."""
-        with self.snapshot():
-            rows = self.query("SELECT * FROM trial_results WHERE trial_id = ?", [trial_id])
-            result = None
-            for row in rows:
-                known = {field.name: row[field.name] for field in fields(TrialResult) if field.name in row}
-                result = TrialResult(**known, predictions=tuple(self.validation_predictions(trial_id)))
-            return TrialRecords(self.environment(trial_id), tuple(self.epochs(trial_id)), result)
 
     def environment(self, trial_id: int) -> TrialEnvironment | None:
         """Return the environment of a trial; None where its process has recorded none."""
@@ -695,7 +688,7 @@ def _measured(scores: TestScores) -> dict[str, Any]:
     }
 
 
-def _check_finite(trial_id: int, score: float) -> None:
+def check_finite(trial_id: int, score: float) -> None:
     if not math.isfinite(score):
         raise StoreError(f"trial {trial_id}: score {score}; expected a finite number")
 

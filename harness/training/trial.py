@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
-    """Run the trial of the hyperparameters ``values``, and write to ``results.db`` while it runs.
+    """Run the trial of the hyperparameters ``values``, and record it while it runs.
 
     Returns:
         the score: the best validation epoch's accuracy, from 0 to 1
@@ -63,13 +63,13 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     from harness.features.store import FeatureStore, require_modalities
     from harness.models.systems import find_system, read_hyperparameters
     from harness.provenance import peak_memory_bytes
-    from harness.store.store import ResultsStore
+    from harness.store.recorder import open_recorder
     from harness.training.recipe import Watch, describe_environment, open_parts, recipe_of, train_once
 
     began = time.monotonic()
     system = find_system(spec.system)
     recipe = recipe_of(spec, system, read_hyperparameters(system, values, spec.protocol))
-    with ResultsStore.open(spec.results_db) as results:
+    with open_recorder(spec.results_db) as results:
         store = FeatureStore.open(spec.prepared_dir)
         environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash)
         results.record_environment(spec.trial_id, environment)

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 from pyAudioAnalysis import ShortTermFeatures
 
-from harness.corpus.audio import read_recording
+from harness.corpus.audio import SAMPLING_RATE, read_recording
 from harness.errors import FeatureError, HarnessError, ShapeError
 from harness.features.speech import (
     CHROMA_COLUMNS,
     NUM_MEL_BANDS,
-    SAMPLING_RATE,
     SHORT_TERM_COLUMNS,
     SPEECH_VARIANTS,
     SpeechKind,

@@ -48,7 +48,7 @@ RECORDS_EVERYTHING = """
 from harness.corpus.utterances import CLASSES
 from harness.store.records import EpochRecord, Prediction, TrialEnvironment
 numbers = (1.2, 0.4, float("nan"), 1.3, 0.5, 0.45, 2.5)
-with ResultsStore.open(spec.results_db) as results:
+with open_recorder(spec.results_db) as results:
     results.record_environment(
         spec.trial_id,
         TrialEnvironment(spec.threads, {"python": "3"}, None, "c", spec.protocol.protocol_hash, "h", os.getpid()),

@@ -37,13 +37,13 @@ print("#Auptimizer:%r" % point["x"])
 RECORDS_ITS_SCORE = """
 import json, os, signal, sys, time
 from pathlib import Path
+from harness.store.recorder import open_recorder
 from harness.store.records import TrialResult
-from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 spec = TrialSpec.read(trial_spec_path(Path(sys.argv[1])))
 point = json.loads(Path(sys.argv[1]).read_text())
 def record(score):
-    with ResultsStore.open(spec.results_db) as results:
+    with open_recorder(spec.results_db) as results:
         results.record_result(spec.trial_id, TrialResult(score, 1, 1, (), None, 0.1))
 {work}
 """

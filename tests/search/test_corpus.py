@@ -1,17 +1,16 @@
 """The corpus that a search reads, and the limits of a search without one."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.store import FeatureStore
 from harness.models.systems import SYSTEMS
 from harness.search import corpus as corpus_choice
-from harness.search.controller import count_trials
 from harness.search.corpus import (
     QUICK_START_BATCH_SIZE,
     QUICK_START_MAX_EPOCHS,
@@ -24,7 +23,6 @@ from harness.search.experiment_file import TrainingSettings, read_experiment_fil
 from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits.protocol import PROTOCOLS
-from harness.store.trial_spec import TrialSpec
 from tests.search.searches import RECORDS_ITS_SCORE, REPOSITORY, search, trials_of, write_experiment
 
 TRAINING = TrainingSettings(SYSTEMS["fusion"], PROTOCOLS["paper"], None, 30, None, None)
@@ -102,8 +100,9 @@ def test_the_cut_leaves_the_other_hyperparameters_as_they_are() -> None:
 
 
 def test_a_grid_has_as_many_points_with_the_cut() -> None:
-    grid = replace(FIRST_SEARCH, proposer="sequence", num_samples=None)
-    assert count_trials(shorten_search(grid, prepared_of(""))[0]) == count_trials(grid)
+    layers = Parameter("layers", ParameterType.INT, 1, 3)
+    grid = replace(FIRST_SEARCH, space=SearchSpace((layers,)))
+    assert shorten_search(grid, prepared_of(""))[0].space.num_points == 3
 
 
 def test_what_was_cut_is_on_record_with_the_search_and_each_trial(
@@ -140,7 +139,7 @@ def test_a_shorter_search_that_chooses_its_batches_stays_as_it_is() -> None:
 @pytest.mark.timeout(900)
 def test_the_lowest_learning_rate_of_the_first_search_leaves_the_largest_class(folder: Path) -> None:
     from harness.models.systems import read_hyperparameters
-    from harness.training.trial import run_trial
+    from harness.training.recipe import Recipe, Watch, open_parts, train_once
 
     training = FIRST_SEARCH.training
     assert training is not None and FIRST_SEARCH.num_samples is not None
@@ -148,17 +147,19 @@ def test_the_lowest_learning_rate_of_the_first_search_leaves_the_largest_class(f
     settings, prepared = shorten_search(FIRST_SEARCH, chosen)
     points = RandomPoints(settings.space, settings.seed)
     index = min(range(FIRST_SEARCH.num_samples), key=lambda index: points.point(index)["adamlr"])
-    spec = TrialSpec(
-        *(1, 1, index, trial_seed(settings.seed, index), "fusion", training.protocol, prepared.prepared_dir),
-        *(Path("unused"), prepared.max_epochs, prepared.patience, 2),
+    recipe = Recipe(
+        training.system,
+        read_hyperparameters(training.system, points.point(index), training.protocol),
+        training.protocol,
+        seed=trial_seed(settings.seed, index),
+        max_epochs=prepared.max_epochs,
+        patience=prepared.patience,
+        word_vectors=None,
     )
-    system = training.system
-    trained, validation = run_trial(
-        spec, system, read_hyperparameters(system, points.point(index), training.protocol)
-    )
-    largest_class = np.bincount(validation.emotions).max() / len(validation.emotions)
-    best = trained.history.epochs[trained.history.best_epoch - 1]
-    assert best.validation_accuracy > largest_class + 0.1
+    store = FeatureStore.open(prepared.prepared_dir)
+    result = train_once(recipe, store, open_parts(training.protocol, store), Watch()).result
+    emotions = Counter(prediction.emotion for prediction in result.predictions)
+    assert result.score > max(emotions.values()) / emotions.total() + 0.1
 
 
 def test_a_system_that_needs_what_the_corpus_lacks_is_refused(

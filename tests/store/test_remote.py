@@ -1,4 +1,4 @@
-"""Records of trials that ran elsewhere: live ones give way, and the end brings all of them or none."""
+"""Records of trials that ran elsewhere: each epoch is stored once, and the end brings what is missing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -43,21 +43,37 @@ def test_an_execution_that_begins_again_takes_the_place_of_the_one_before(
     assert epochs_of(store, trial_id) == [(1, 0.75)]
 
 
-def test_the_end_brings_every_record_in_place_of_the_live_epochs(store: ResultsStore, trial_id: int) -> None:
-    store.record_live_epoch(trial_id, "first", an_epoch(7, 0.25))
+def test_the_end_keeps_the_live_epochs_and_brings_what_is_missing(store: ResultsStore, trial_id: int) -> None:
+    store.record_live_epoch(trial_id, "first", an_epoch(1, 0.5))
+    (live,) = rows_of(store)
     result = replace(a_result(0.625), predictions=(a_prediction(),), embedding_source="trained")
-    records = TrialRecords(an_environment(), (an_epoch(1, 0.5), an_epoch(2, 0.625)), result)
+    records = TrialRecords(an_environment(), (an_epoch(1, 0.5), an_epoch(2, 0.625)), result, "first")
     store.finish_trial(trial_id, TrialStatus.FINISHED, 0.625, records=records)
-    assert store.trial_records(trial_id) == records
-    assert store.trial(trial_id).score == 0.625
+    assert store.environment(trial_id) == records.environment
+    assert epochs_of(store, trial_id) == [(1, 0.5), (2, 0.625)]
+    assert rows_of(store)[0] == live
+    assert store.validation_predictions(trial_id) == [a_prediction()]
+    trial = store.trial(trial_id)
+    assert (trial.score, trial.result_score, trial.num_epochs) == (0.625, 0.625, 2)
     with pytest.raises(StoreError, match="has ended"):
         store.record_live_epoch(trial_id, "first", an_epoch(3))
 
 
-def test_a_trial_that_failed_elsewhere_keeps_what_there_is(store: ResultsStore, trial_id: int) -> None:
-    records = TrialRecords(None, (an_epoch(1),), None)
+def rows_of(store: ResultsStore) -> list[tuple[int, str]]:
+    with sqlite3.connect(store.path) as database:
+        return database.execute("SELECT epoch, recorded_at FROM epochs ORDER BY epoch").fetchall()
+
+
+@pytest.mark.parametrize("execution", ["second", None], ids=["of a later execution", "of none"])
+def test_live_epochs_of_another_execution_are_replaced_at_the_end(
+    store: ResultsStore, trial_id: int, execution: str | None
+) -> None:
+    for epoch in (1, 2, 7):
+        store.record_live_epoch(trial_id, "first", an_epoch(epoch, 0.25))
+    epochs = () if execution is None else (an_epoch(1, 0.5),)
+    records = TrialRecords(None, epochs, None, execution)
     store.finish_trial(trial_id, TrialStatus.KILLED, message="lost", records=records)
-    assert store.trial_records(trial_id) == records
+    assert epochs_of(store, trial_id) == [(epoch.epoch, 0.5) for epoch in epochs]
 
 
 def test_records_that_cannot_be_stored_leave_the_trial_as_it_was(store: ResultsStore, trial_id: int) -> None:

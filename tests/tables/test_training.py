@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.errors import FeatureError
+from harness.errors import Diverged, FeatureError
 from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.plan import TableExperiment, TableSplit, make_parts
 from harness.tables.trainings import train
-from harness.training.loop import Diverged
 from harness.training.recipe import Watch
 from harness.training.runner import cause_of
 

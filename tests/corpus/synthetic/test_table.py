@@ -3,10 +3,10 @@ from collections import Counter
 import pytest
 
 from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.layout import SESSIONS
 from harness.corpus.synthetic.plan import (
     OTHER_COUNTS,
     SCRIPTED_COUNTS,
-    SESSIONS,
     apportion,
     count_classes,
     count_others,

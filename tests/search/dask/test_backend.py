@@ -1,0 +1,220 @@
+"""Attempts at trials between their start and their outcome, without a cluster."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.codec import to_plain
+from harness.search.dask.backend import HarnessDaskManager, PendingTrial
+from harness.search.dask.client import Task, TaskLost
+from harness.search.dask.messages import JobEpoch, JobReturn, JobStarted
+from harness.search.outcome import JobOutput, TrialJob
+from harness.search.process import EndedBy, JobEnd
+from harness.store.records import EpochRecord, TrialRecords
+from tests.store.experiments import an_epoch
+
+
+class FakeClient:
+    """Remembers what it is asked for."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.cancelled: list[Task] = []
+
+    def submit(
+        self, function: Any, *arguments: Any, on_end: Callable[[Task], None], resources: Mapping[str, float]
+    ) -> Task:
+        self.tasks.append(Task(f"task {len(self.tasks)}", on_end))
+        return self.tasks[-1]
+
+    def cancel(self, tasks: Collection[Task]) -> None:
+        self.cancelled.extend(tasks)
+
+    def handle(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Backend(HarnessDaskManager):
+    """Two accepted workers, which never answer by themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None, 2)
+        self.folder = folder
+        self.ends: list[tuple[int, EndedBy, str]] = []
+        self.epochs: list[tuple[int, str, int]] = []
+        self.executions: list[int] = []
+        self.client = self._client = FakeClient()  # type: ignore[assignment]
+        self._expectations: Any = SimpleNamespace(taken={})
+        self.accepted = {"a", "b"}
+
+        def remove(address: str) -> None:
+            self.accepted.discard(address)
+            if not self.accepted:
+                self._resubmit_all()
+
+        self._workers: Any = SimpleNamespace(accepted=self.accepted, check_patience=lambda: None, remove=remove)
+
+        def record_live_epoch(trial_id: int, execution: str, epoch: EpochRecord) -> None:
+            self.epochs.append((trial_id, execution, epoch.epoch))
+
+        store = SimpleNamespace(
+            record_live_epoch=record_live_epoch, record_job=lambda *given: self.executions.append(given[1])
+        )
+        self.context: Any = SimpleNamespace(store=store)
+
+    def _message_for(self, trial: TrialJob) -> Any:
+        return trial
+
+    def report(self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None) -> None:
+        self.ends.append((trial.trial_id, end.ended_by, end.detail))
+
+    def launch_some(self, number: int) -> list[PendingTrial]:
+        for index in range(number):
+            output = self.folder / f"{index}.out"
+            self.launch(TrialJob(index + 1, index, index + 1, {}, Path("1.json"), output))
+        return list(self._pending.values())
+
+    def log(self, event: Any) -> None:
+        # The scheduler adds the worker.
+        self._take_event({"event": type(event).__name__, "content": to_plain(event), "worker": "tcp://a"})
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return Backend(tmp_path)
+
+
+def end(task: Task, value: Any = None, error: BaseException | None = None) -> None:
+    task.value, task.error = value, error
+    task.on_end(task)
+
+
+def a_return(trial_id: int, execution: str, ended_by: EndedBy = EndedBy.ITSELF) -> JobReturn:
+    started = JobStarted(trial_id, execution, "host", 100 + trial_id, None)
+    job_end = JobEnd(ended_by, 0, None)
+    return JobReturn(trial_id, execution, started, job_end, JobOutput("", None), TrialRecords(None, (), None))
+
+
+def test_no_more_trials_are_submitted_than_there_are_workers(backend: Backend) -> None:
+    backend.launch_some(3)
+    assert len(backend.client.tasks) == 2
+    end(backend.client.tasks[0], to_plain(a_return(1, "x")))
+    backend.collect()
+    assert len(backend.client.tasks) == 3
+
+
+def test_a_trial_whose_scheduler_is_gone_waits_first_in_the_line_and_its_old_task_does_not_count(
+    backend: Backend,
+) -> None:
+    first, second, third = backend.launch_some(3)
+    old = backend.client.tasks[0]
+    end(old, error=TaskLost())
+    backend.collect()
+    assert first.task is backend.client.tasks[2] and third.task is None
+    end(old, to_plain(a_return(1, "x")))
+    assert backend.ends == [] and backend._num_discarded == 1
+    for address in "ab":
+        backend._lose_worker(address, [])
+    assert (first.task, second.task) == (None, None)
+    backend.accepted.add("c")
+    backend.collect()
+    assert third.task is None and len(backend.client.tasks) == 4
+
+
+def test_a_result_of_a_trial_that_has_ended_is_discarded_and_counted(backend: Backend) -> None:
+    backend.launch_some(1)
+    (task,) = backend.client.tasks
+    for _ in range(2):
+        end(task, to_plain(a_return(1, "x")))
+    assert backend.ends == [(1, EndedBy.ITSELF, "")]
+    assert backend._num_discarded == 1
+
+
+def test_only_the_latest_execution_counts(backend: Backend) -> None:
+    backend.launch_some(1)
+    backend.log(JobEpoch(1, "first", an_epoch(1)))
+    for execution in ("first", "second", "first"):
+        backend.log(JobStarted(1, execution, "host", len(execution), None))
+    backend.log(JobEpoch(1, "first", an_epoch(2)))
+    backend.log(JobEpoch(1, "second", an_epoch(1)))
+    assert backend.executions == [5, 6]
+    assert backend.epochs == [(1, "second", 1)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"action": "x", "worker": "y"},
+        {"event": "JobEpoch", "content": {}},
+        {"event": "Other", "content": {"trial_id": 1}},
+        {"event": "JobStarted"},
+    ],
+)
+def test_events_of_other_programs_are_ignored(backend: Backend, event: dict[str, Any]) -> None:
+    backend.launch_some(1)
+    backend._take_event(event)
+    assert backend.executions == [] and backend.ends == []
+
+
+def test_a_worker_that_was_asked_to_leave_gives_its_trial_back(backend: Backend) -> None:
+    (pending,) = backend.launch_some(1)
+    end(backend.client.tasks[0], to_plain(a_return(1, "x", EndedBy.STOP)))
+    assert backend.ends == [] and pending.task is None
+    backend.collect()
+    assert pending.task is backend.client.tasks[1]
+
+
+def test_with_the_last_accepted_worker_every_trial_is_submitted_again_and_losses_count_for_what_was_lost(
+    backend: Backend,
+) -> None:
+    first, second = backend.launch_some(2)
+    for loss in range(4):
+        assert first.task is not None
+        backend._lose_worker("a", [first.task.key, "another search's"])
+        backend._lose_worker("b", [])
+        assert len(backend.client.cancelled) == 2 * loss + 2
+        backend.accepted.update("ab")
+        backend.collect()
+    assert (first.num_losses, second.num_losses) == (4, 0)
+    assert backend.ends == [(1, EndedBy.MACHINE, "4 workers were lost while they ran it")]
+
+
+def test_a_cancelled_trial_that_has_not_started_ends_at_once_and_another_with_its_workers_report(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, silent, waiting = backend.launch_some(3)
+    for pending in (started, silent):
+        backend.log(JobStarted(pending.trial.trial_id, "x", "host", 1, None))
+    backend.end_all()
+    assert backend.client.cancelled == backend.client.tasks
+    backend.collect()
+    assert backend.ends == [(3, EndedBy.STOP, "")]
+    end(backend.client.tasks[0], error=TaskLost())
+    backend.log(a_return(1, "x"))
+    assert backend.ends[1:] == [(1, EndedBy.ITSELF, "")]
+    monkeypatch.setattr("harness.search.dask.backend._REPORT_TIMEOUT", -1.0)
+    backend.collect()
+    assert backend.ends[2:] == [(2, EndedBy.STOP, "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "detail"),
+    [
+        ({"end": 1}, None, "its worker returned something else: JobReturn is ['end']; expected the fields"),
+        (None, OSError("disk full"), "OSError: disk full"),
+    ],
+)
+def test_a_task_that_fails_on_its_worker_is_a_loss_of_the_machine(
+    backend: Backend, value: Any, error: BaseException | None, detail: str
+) -> None:
+    backend.launch_some(1)
+    end(backend.client.tasks[0], value, error)
+    ((trial_id, ended_by, found),) = backend.ends
+    assert (trial_id, ended_by) == (1, EndedBy.MACHINE) and found.startswith(detail)

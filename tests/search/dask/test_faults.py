@@ -1,0 +1,322 @@
+"""What happens to clusters: nothing is lost, and each trial index is recorded once."""
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import WorkFailedError
+from harness.search.backend import SearchContext
+from harness.search.dask.backend import HarnessDaskManager, PendingTrial
+from harness.search.dask.client import Task
+from harness.search.view import Ending
+from harness.store.records import TrialStatus
+from tests.search.dask.processes import DaskProcesses, end, on
+from tests.search.promises import check_database, finish
+from tests.search.resource_manager_contract import DROPOUT
+from tests.search.searches import (
+    RECORDS_ITS_SCORE,
+    SCORES_X,
+    SilentView,
+    is_alive,
+    num_running,
+    search,
+    start_aup,
+    trials_of,
+    wait_until,
+    write_experiment,
+)
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+
+#: The first two trials wait for "go"; each start is written down.
+FIRST_TWO_WAIT = """
+import json, os, sys, time
+from pathlib import Path
+point = json.load(open(sys.argv[1]))
+with open("starts", "a") as stream:
+    print(os.getpid(), file=stream)
+while int(Path(sys.argv[1]).stem) <= 2 and not os.path.exists("go"):
+    time.sleep(0.02)
+print("#Auptimizer:%r" % point["x"])
+"""
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> list[Any]:
+    """What the search comes to on one machine, where nothing happens."""
+    path = write_experiment(tmp_path / "undisturbed", SCORES_X, n_samples=6)
+    search(path)
+    return outcomes_of(path)
+
+
+def outcomes_of(path: Path) -> list[Any]:
+    return [
+        (trial.trial_index, trial.attempt, trial.seed, trial.hyperparameters, trial.status, trial.score)
+        for trial in trials_of(path)
+    ]
+
+
+def pids_of(path: Path) -> list[int]:
+    return [trial.pid for trial in trials_of(path) if trial.pid is not None]
+
+
+def worker_of(dask: DaskProcesses, pid: int) -> Any:
+    """The worker process whose job is ``pid``."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return next(worker for worker in dask.workers if worker.pid == parent)
+
+
+def test_a_killed_worker_takes_no_trial_with_it(folder: Path, dask: DaskProcesses, undisturbed: list[Any]) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    pid = pids_of(path)[0]
+    os.kill(worker_of(dask, pid).pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), seconds=5)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_database(folder)
+
+
+def test_a_worker_that_its_nanny_starts_again_is_asked_again(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    dask.start_worker("--nanny")
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 1)
+    (pid,) = pids_of(path)
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert parent != dask.workers[0].pid
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), seconds=5)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_trial_that_takes_its_workers_with_it_counts_as_killed(
+    folder: Path, dask: DaskProcesses, num_workers: int
+) -> None:
+    script = """
+import json, os, sys, time
+point = json.load(open(sys.argv[1]))
+if point["x"] > 0.5:
+    time.sleep(0.5)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)
+print("#Auptimizer:%r" % point["x"])
+"""
+    for _ in range(num_workers):
+        dask.start_worker("--nanny")
+    path = write_experiment(folder, script, **on(dask, n_samples=2))
+    assert search(path).ending is Ending.DONE
+    killed, finished = trials_of(path)
+    assert (killed.hyperparameters["x"] > 0.5, finished.hyperparameters["x"] > 0.5) == (True, False)
+    assert (killed.status, finished.status) == (TrialStatus.KILLED, TrialStatus.FINISHED)
+    assert killed.message is not None and killed.message.startswith("the job was lost with its machine: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
+def test_a_scheduler_that_starts_again_gets_the_trials_again(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any], number: int
+) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    assert dask.scheduler is not None
+    os.kill(dask.scheduler.pid, number)
+    wait_until(lambda: not any(map(is_alive, before)), seconds=10)
+    end(dask.scheduler)
+    dask.start_scheduler()
+    for _ in range(2):
+        dask.start_worker()
+    # Three processes import Dask before that, on cores that other tests may have.
+    wait_until(lambda: len(set(pids_of(path)) - set(before)) == 2, seconds=45)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_database(folder)
+
+
+def test_a_connection_that_dask_mends_by_itself_is_known_to_be_another(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    from distributed import Client
+
+    def start_anew(dask_scheduler: Any) -> None:
+        # For a client, it is another that has come at once.
+        for name, stream in dask_scheduler.client_comms.items():
+            if name != us:
+                stream.comm.abort()
+                for topic in list(dask_scheduler.get_events()):
+                    dask_scheduler.unsubscribe_topic(topic, name)
+
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    with Client(dask.address, set_as_default=False) as client:
+        us = client.id
+        client.run_on_scheduler(start_anew)
+    # What the jobs tell is heard again, and not only their results.
+    wait_until(lambda: len(set(pids_of(path)) - set(before)) == 2)
+    assert not any(map(is_alive, before))
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_database(folder)
+
+
+@pytest.mark.long
+def test_a_worker_that_was_away_for_longer_than_the_scheduler_waits_spoils_nothing(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    pid = pids_of(path)[0]
+    away = worker_of(dask, pid)
+    os.kill(away.pid, signal.SIGSTOP)
+    (folder / "go").touch()
+    wait_until(lambda: trials_of(path)[0].pid != pid, seconds=30)
+    os.kill(away.pid, signal.SIGCONT)
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    wait_until(lambda: away.poll() is not None)
+    check_database(folder)
+
+
+def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(
+    folder: Path, dask: DaskProcesses, undisturbed: list[Any]
+) -> None:
+    from distributed import Client
+
+    for _ in range(2):
+        dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    process = start_aup(path)
+    wait_until(lambda: num_running(path) == 2)
+    before = pids_of(path)
+    with Client(dask.address, set_as_default=False) as client:
+        client.retire_workers([next(iter(client.nthreads()))])
+    wait_until(lambda: sum(map(is_alive, before)) == 1)
+    (folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert outcomes_of(path) == undisturbed
+    check_database(folder)
+
+
+def test_a_slow_worker_keeps_no_trial_from_the_others(folder: Path, dask: DaskProcesses) -> None:
+    script = SCORES_X + "import os, time\ntime.sleep(float(os.environ.get('SLOWLY', 0)))\n"
+    dask.start_worker(SLOWLY="4")
+    dask.start_worker()
+    path = write_experiment(folder, script, **on(dask, n_samples=10))
+    began = time.monotonic()
+    assert search(path).ending is Ending.DONE
+    assert time.monotonic() - began < 12
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 10
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("harness.search.dask.client.CONNECT_TIMEOUT", 1.0)
+    nowhere = DaskProcesses(tmp_path)
+    path = write_experiment(folder, SCORES_X, **on(nowhere))
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .*; expected one at the address"):
+        search(path)
+
+
+def test_a_scheduler_that_does_not_come_back_is_told_as_that(
+    folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managers: list[HarnessDaskManager] = []
+    equip = HarnessDaskManager.equip
+
+    def remember(self: HarnessDaskManager, context: SearchContext) -> None:
+        managers.append(self)
+        equip(self, context)
+
+    def end_it() -> None:
+        wait_until(lambda: num_running(path) == 1)
+        monkeypatch.setattr("harness.search.dask.workers._NOTE_AFTER", 1.0)
+        managers[0]._workers._patience = 8.0
+        assert dask.scheduler is not None
+        end(dask.scheduler)
+
+    monkeypatch.setattr(HarnessDaskManager, "equip", remember)
+    dask.start_worker()
+    path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
+    view = SilentView()
+    threading.Thread(target=end_it).start()
+    with pytest.raises(WorkFailedError, match="its Dask scheduler cannot be reached .it has not answered for 8 s.;"):
+        search(path, view=view)
+    (note,) = view.notes
+    assert re.fullmatch(r"For \d s the scheduler has not answered; the search waits 8 s for it\.", note)
+
+
+def test_a_result_that_comes_twice_is_discarded_and_counted(
+    folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask.start_worker()
+    end_task = HarnessDaskManager._end_task
+
+    def end_twice(self: HarnessDaskManager, pending: PendingTrial, task: Task) -> None:
+        end_task(self, pending, task)
+        end_task(self, pending, task)
+
+    monkeypatch.setattr(HarnessDaskManager, "_end_task", end_twice)
+    path = write_experiment(folder, SCORES_X, **on(dask))
+    view = SilentView()
+    assert search(path, view=view).ending is Ending.DONE
+    assert view.notes == ["6 results came for trials that had ended already, and were discarded."]
+    assert [trial.attempt for trial in trials_of(path)] == [1] * 6
+
+
+#: Features must be sent to such a worker, and it takes its time.
+BLIND_AND_SLOW = """
+import time
+from harness.features import copies
+copies._has_features = lambda expected: False
+# Dask may read this file twice.
+write_piece = vars(copies).setdefault("quick", copies.write_piece)
+copies.write_piece = lambda *arguments: (time.sleep(0.3), write_piece(*arguments))
+"""
+
+
+@pytest.mark.long
+def test_a_worker_that_is_lost_while_features_are_sent_spoils_nothing_for_the_others(
+    prepared_folder: Path, tiny_corpus: Path, dask: DaskProcesses
+) -> None:
+    preload = dask.folder / "blind and slow.py"
+    preload.write_text(BLIND_AND_SLOW)
+    for _ in range(2):
+        dask.start_worker("--preload", str(preload))
+    script = RECORDS_ITS_SCORE.format(work="record(0.75)")
+    ours = {"system": "mocap1", "corpus": str(tiny_corpus), "parameter_config": DROPOUT, "n_samples": 3}
+    process = start_aup(write_experiment(prepared_folder, script, **on(dask, **ours)))
+    wait_until(lambda: len(list(dask.folder.rglob("utterances.jsonl"))) > 2)
+    os.kill(dask.workers[0].pid, signal.SIGKILL)
+    assert finish(process)[::2] == (0, "")
+    trials = trials_of(prepared_folder / "experiment.json")
+    assert [(trial.status, trial.score) for trial in trials] == [(TrialStatus.FINISHED, 0.75)] * 3
+    assert not list(dask.folder.rglob("Session5"))
