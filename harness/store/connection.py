@@ -82,11 +82,6 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
         ) from error
 
 
-def creation_lock_path(path: Path) -> Path:
-    """Return the lock that is held while the database at ``path`` is made or brought up to date."""
-    return path.with_name(f"{path.name}.lock")
-
-
 @contextmanager
 def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     """Let one process at a time create or migrate; the system frees the lock of a process that dies.
@@ -94,7 +89,7 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     Yields:
         the lock's file descriptor
     """
-    lock_path = creation_lock_path(path)
+    lock_path = path.with_name(f"{path.name}.lock")
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         deadline = time.monotonic() + patience
@@ -159,7 +154,7 @@ def _migrate(database: Database) -> None:
 
 
 def _has_current_schema(path: Path, database: Database) -> bool:
-    """Whether every migration has been applied; False for an empty file.
+    """Return True where every migration has been applied, False for an empty file.
 
     Raises:
         StoreError: another program's database, or the schema of another version of harness
@@ -191,7 +186,7 @@ def _has_current_schema(path: Path, database: Database) -> bool:
 
 
 def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
-    """Whether there is a database that opening would not change; nothing is written.
+    """Return True where there is a database with this version's schema; nothing is written.
 
     Returns:
         False where there is none, or one that another process is making
