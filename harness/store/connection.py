@@ -13,7 +13,7 @@ from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.files import try_lock
 from harness.store.datasette import write_metadata
-from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database, migration_names
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
 BUSY_TIMEOUT: Seconds = 30.0
@@ -175,14 +175,14 @@ def _has_current_schema(path: Path, database: Database) -> bool:
             f"results database '{path}': written by an unreleased harness (schema {version}); expected one of this "
             "version; move its folder away and run the search again"
         )
-    known = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
-    unknown = [migration.name for migration in MIGRATIONS.applied(database) if migration.name not in known]
+    known, applied = migration_names(), [migration.name for migration in MIGRATIONS.applied(database)]
+    unknown = [name for name in applied if name not in known]
     if unknown:
         raise StoreError(
             f"results database '{path}': written by a newer harness (schema {unknown[-1]!r}; this one reads up to "
             f"{known[-1]!r}); upgrade harness"
         )
-    return not MIGRATIONS.pending(database)
+    return set(applied) >= set(known)
 
 
 def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
