@@ -118,7 +118,7 @@ def _chosen(store: ResultsStore, eids: tuple[int, ...], is_whole: bool) -> list[
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:
     from harness.files import write_then_rename
-    from harness.report.export import write_csv, write_parquet
+    from harness.report.flat_files import write_csv, write_parquet
 
     write = write_csv if is_csv else write_parquet
     if path == _STANDARD_OUTPUT:

@@ -165,7 +165,7 @@ class SearchSnapshot:
 
     @property
     def measure(self) -> str:
-        """What the scores are."""
+        """The name of the scores."""
         assert self.experiment is not None
         return "validation accuracy" if are_accuracies(self.experiment) else "score"
 

@@ -57,9 +57,9 @@ class HarnessDaskManager(TrialResourceManager):
         self._is_ending = False
         self._link: SchedulerLink | None = None
 
-    def equip(self, context: SearchContext) -> None:
-        """Give what Auptimizer's interface has no place for; begins to connect to the scheduler."""
-        super().equip(context)
+    def bind(self, context: SearchContext) -> None:
+        """Attach the search context, and begin to connect to the scheduler."""
+        super().bind(context)
         settings = context.settings.cluster
         assert settings is not None
         self._waiting = Waiting(context.settings, settings.patience_seconds, context.view.note)

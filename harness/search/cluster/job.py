@@ -120,7 +120,7 @@ def carry_out(order: JobOrder, workplace: Workplace) -> JobReturn:
             started = JobStarted(order.trial_id, execution, platform.node(), pid, process_started_at(pid))
             workplace.tell(started)
             _follow(job, jobs, workplace, lambda: records.tell_new(execution, order.trial_id))
-            end, output = jobs.bring_home(job)
+            end, output = jobs.reap(job)
             returned = JobReturn(order.trial_id, execution, started, end, output, records.all())
             if not workplace.is_wanted():
                 # Dask drops what a cancelled task returns.

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.export import write_csv, write_parquet
+from harness.report.flat_files import write_csv, write_parquet
 from harness.store.export import Column, ColumnType, ExportedRows, Rows, read_rows
 from harness.store.store import ResultsStore
 from tests.search.searches import environment
@@ -129,7 +129,7 @@ def test_rows_are_written_as_they_are_read() -> None:
 
 def test_without_pyarrow_one_sentence_says_what_to_install(searched: Path) -> None:
     program = (
-        "import io, sys\nsys.modules['pyarrow'] = None\nfrom harness.report.export import write_parquet\n"
+        "import io, sys\nsys.modules['pyarrow'] = None\nfrom harness.report.flat_files import write_parquet\n"
         "from harness.store.export import Rows\nfrom harness.errors import HarnessError\n"
         "try:\n    write_parquet(io.BytesIO(), Rows((), iter(())))\nexcept HarnessError as error:\n    print(error)"
     )
