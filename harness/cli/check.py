@@ -181,7 +181,7 @@ _LOOKED_AT = {
     "experiments": "experiments",
     "trials": "attempts at trials",
     "epochs": "epochs",
-    "test_openings": "openings of the test set",
+    "test_openings": "test evaluations",
 }
 
 
@@ -250,7 +250,7 @@ def check(
         raise click.UsageError("--repair puts right what a results folder contradicts; expected --results DIR too")
     is_right = corpus is None or _check_corpus(corpus)
     if results is not None:
-        with _in_one_sentence(results):
+        with _translate_error(results):
             is_right = (_repair_results(results) if repair else _check_results(results)) and is_right
     return 0 if is_right else 1
 
@@ -301,7 +301,7 @@ def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool
 
 
 @contextmanager
-def _in_one_sentence(results_dir: Path) -> Iterator[None]:
+def _translate_error(results_dir: Path) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

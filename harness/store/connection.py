@@ -13,7 +13,7 @@ from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.files import try_lock
 from harness.store.datasette import write_metadata
-from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database, migration_names
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
 BUSY_TIMEOUT: Seconds = 30.0
@@ -82,11 +82,6 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
         ) from error
 
 
-def creation_lock_path(path: Path) -> Path:
-    """Return the lock that is held while the database at ``path`` is made or brought up to date."""
-    return path.with_name(f"{path.name}.lock")
-
-
 @contextmanager
 def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     """Let one process at a time create or migrate; the system frees the lock of a process that dies.
@@ -94,7 +89,7 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     Yields:
         the lock's file descriptor
     """
-    lock_path = creation_lock_path(path)
+    lock_path = path.with_name(f"{path.name}.lock")
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         deadline = time.monotonic() + patience
@@ -159,7 +154,7 @@ def _migrate(database: Database) -> None:
 
 
 def _has_current_schema(path: Path, database: Database) -> bool:
-    """Whether every migration has been applied; False for an empty file.
+    """Return True where every migration has been applied, False for an empty file.
 
     Raises:
         StoreError: another program's database, or the schema of another version of harness
@@ -180,18 +175,18 @@ def _has_current_schema(path: Path, database: Database) -> bool:
             f"results database '{path}': written by an unreleased harness (schema {version}); expected one of this "
             "version; move its folder away and run the search again"
         )
-    known = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
-    unknown = [migration.name for migration in MIGRATIONS.applied(database) if migration.name not in known]
+    known, applied = migration_names(), [migration.name for migration in MIGRATIONS.applied(database)]
+    unknown = [name for name in applied if name not in known]
     if unknown:
         raise StoreError(
             f"results database '{path}': written by a newer harness (schema {unknown[-1]!r}; this one reads up to "
             f"{known[-1]!r}); upgrade harness"
         )
-    return not MIGRATIONS.pending(database)
+    return set(applied) >= set(known)
 
 
 def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
-    """Whether there is a database that opening would not change; nothing is written.
+    """Return True where there is a database with this version's schema; nothing is written.
 
     Returns:
         False where there is none, or one that another process is making

@@ -32,7 +32,7 @@ _NO_RANKING = (
 
 @dataclass(frozen=True)
 class TableDescription:
-    """What is said of a table or view, in plain text.
+    """The description of a table or view, in plain text.
 
     Attributes:
         facets: columns whose values are counted, each a link to the rows that have it
@@ -71,8 +71,8 @@ TABLES: Mapping[str, TableDescription] = {
         "Validation confusion", "What each trial took each class of the validation utterances for.",
     ),
     "test_results": TableDescription(
-        "Test results", "Every opening of the test set, latest first, and what the final models scored; an opening of "
-        "`tables` or `leaks` has its scores in trial_test_results.", ("kind", "is_synthetic"),
+        "Test results", "Every test evaluation, latest first, and what the final models scored; one of `tables` or "
+        "`leaks` has its scores in trial_test_results.", ("kind", "is_synthetic"),
     ),
     "trial_test_results": TableDescription(
         "Test results of tables and leaks", "What single trainings of `tables` and `leaks` scored on the test set.",
@@ -102,14 +102,14 @@ TABLES: Mapping[str, TableDescription] = {
         "Final models", "Trained on train + validation with the best trial's point."
     ),
     "test_openings": TableDescription(
-        "Openings of the test set", "Each recorded before the test session's files are touched; none is ever removed.",
+        "Test evaluations", "Each recorded before the test session's files are touched; none is ever removed.",
     ),
     "test_scores": TableDescription("Test scores, as recorded", "Of final models.", is_hidden=True),
     "test_predictions": TableDescription(
         "Test predictions", "Of final models, one row an utterance.", ("kind", "emotion", "predicted")
     ),
     "test_utterances": TableDescription(
-        "Test utterances", "What each opening knows of the utterances that it scored.", is_hidden=True
+        "Test utterances", "The utterances that each test evaluation scored.", is_hidden=True
     ),
     "trial_test_scores": TableDescription(
         "Test scores of tables and leaks, as recorded", "Of single trainings.", is_hidden=True
@@ -129,7 +129,7 @@ COLUMNS: Mapping[str, str] = {
     "corpus_hash": "SHA-256 over the corpus's files; empty for a script of its own.",
     "kind": "What the experiment's trials are for: search, tables, leaks or replication.",
     "purpose": "What the experiment's trials are for: search, tables, leaks or replication.",
-    "command": "What opened the test set.",
+    "command": "The command of the test evaluation.",
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
     "protocol_hash": "Hash over every choice of the protocol.",
@@ -177,9 +177,9 @@ COLUMNS: Mapping[str, str] = {
     "last_output": "The last that the job printed.",
     "embedding_source": "Where the word vectors came from; empty for a system without text.",
     "jid": "Auptimizer's own number of the job.",
-    "opening_id": "Number of the opening of the test set.",
+    "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",
-    "seeds": "Of the trainings that the opening scores, as JSON.",
+    "seeds": "Of the trainings that the test evaluation scores, as JSON.",
     "is_transcript_seen": "1 where training has the same words; empty without a transcript.",
 }
 #: What a column holds in one table or view, where its name means something else there.

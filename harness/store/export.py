@@ -19,7 +19,7 @@ HYPERPARAMETER_PREFIX = "hyperparameter_"
 
 
 class ExportedRows(StrEnum):
-    """What a row of an export is."""
+    """The things that a row of an export can be."""
 
     TRIALS = "trials"
     EPOCHS = "epochs"
@@ -28,7 +28,7 @@ class ExportedRows(StrEnum):
 
 
 class ColumnType(Enum):
-    """What every value of a column is, where there is one."""
+    """The type of every value of a column, where there is one."""
 
     WHOLE_NUMBER = "int64"
     NUMBER = "float64"
@@ -71,7 +71,7 @@ _TRIAL = {
     "trials.attempt": _WHOLE,
     "trials.seed": _WHOLE,
 }
-# What a job printed, where it ran and who ran it are nobody else's business: they stay in results.db.
+# What a job printed, where it ran and who ran it are private: they stay in results.db.
 _END_OF_TRIAL = {
     "trials.status": _TEXT,
     "experiments.target": _TEXT,
@@ -142,7 +142,7 @@ _TABLES: Mapping[ExportedRows, str] = {
         validation_predictions JOIN trials USING (trial_id) JOIN experiments USING (eid)
         WHERE experiments.eid IN ({eids}) ORDER BY experiments.eid, trial_index, attempt, utterance_id
     """,
-    # Of final models, by their opening's experiment, and of trials that were scored in one go.
+    # Of final models, by the experiment of their test evaluation, and of trials that were scored in one go.
     ExportedRows.TEST_SCORES: """
         (
             SELECT eid, NULL AS trial_id, opening_id, test_scores.seed, kind, epoch, weighted_accuracy,

@@ -26,7 +26,7 @@ class ExperimentStatus(StrEnum):
 
 
 class ExperimentKind(StrEnum):
-    """What an experiment's trials are for; only a search has a best trial that is trained again."""
+    """The purpose of an experiment's trials; only a search has a best trial that is trained again."""
 
     SEARCH = "search"
     TABLES = "tables"
@@ -41,7 +41,7 @@ class ExperimentKind(StrEnum):
 
 
 class TrialStatus(StrEnum):
-    """How a trial stands; all but ``RUNNING`` are final."""
+    """The status of a trial; all but ``RUNNING`` are final."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -71,7 +71,7 @@ BASELINE_PREFIX = "baseline: "
 
 
 class ScoreKind(StrEnum):
-    """What was scored on the test set, and who chose its epoch; a baseline has none."""
+    """The model that was scored on the test set, and who chose its epoch; a baseline has none."""
 
     VALIDATION_CHOSEN = "validation-chosen epoch"
     TEST_MAXIMUM = "maximum over test epochs (optimistic)"
@@ -86,7 +86,7 @@ class ScoreKind(StrEnum):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is what every reader asks for first, and not the model."""
+        """True for a baseline that the model is compared with."""
         return self.value.startswith(BASELINE_PREFIX)
 
 
@@ -129,7 +129,7 @@ class ExperimentRecord:
 
     @property
     def is_search(self) -> bool:
-        """Whether a controller runs its trials as jobs, and it has a best trial and a report of its own."""
+        """True where a controller runs the trials as jobs; only then is there a best trial and a report."""
         return self.kind is ExperimentKind.SEARCH
 
 
@@ -143,7 +143,7 @@ class ExperimentRow(ExperimentRecord):
 
 @dataclass(frozen=True)
 class TrialEnvironment:
-    """What a trial ran in, written by its own process before it trains.
+    """The environment of a trial, written by its own process before it trains.
 
     Attributes:
         versions: of each package and of Python, by name
@@ -189,7 +189,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial that trained to its end hands over.
+    """The result of a trial that trained to its end.
 
     Attributes:
         score: finite; the best validation accuracy for the package's own trials
@@ -281,7 +281,7 @@ class FinalModel:
 
 @dataclass(frozen=True)
 class TestOpening:
-    """That the test session is about to be opened: recorded before its files are touched."""
+    """A test evaluation that is about to begin: recorded before the files of the test session are touched."""
 
     __test__: ClassVar[bool] = False
 
@@ -319,7 +319,7 @@ class TestScores:
 
 @dataclass(frozen=True, kw_only=True)
 class TestOpeningRow(TestOpening):
-    """An opening as the database holds it.
+    """A test evaluation as the database holds it.
 
     Attributes:
         completed_at: None where the command ended before every seed was scored
@@ -338,7 +338,7 @@ PROBABILITY_COLUMNS = tuple(f"probability_{emotion}" for emotion in CLASSES)
 
 
 def are_accuracies(experiment: ExperimentRecord) -> bool:
-    """Whether the scores are validation accuracies; those of a script of its own are what it says they are."""
+    """Return True where the scores are validation accuracies; a user's own script may score anything."""
     return bool(experiment.system) and experiment.target == "max"
 
 

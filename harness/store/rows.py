@@ -87,7 +87,7 @@ def insert_hyperparameters(
 
 
 def _is_storable(value: Hyperparameter) -> bool:
-    """Whether SQLite takes a value as it is: numbers of at most 64 bits, and text that is valid Unicode."""
+    """Return True where SQLite takes a value as it is: numbers of at most 64 bits, and valid Unicode."""
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     if isinstance(value, str):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 
 _HIDES_PANDAS = "pandas" not in sys.modules
 if _HIDES_PANDAS:
@@ -337,6 +338,12 @@ def create_schema(database: Database) -> None:
     for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET, _TRIALS_ON_THE_TEST_SET):
         database.executescript(statements)
     create_views(database)
+
+
+@cache
+def migration_names() -> tuple[str, ...]:
+    """Return the name of every migration, in order."""
+    return tuple(migration.name for migration in MIGRATIONS.pending(Database(memory=True)))
 
 
 def create_views(database: Database) -> None:

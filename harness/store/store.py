@@ -68,7 +68,7 @@ MAX_LAST_OUTPUT = 4000
 
 
 class Durability(Enum):
-    """What a transaction survives, as the value of SQLite's ``synchronous`` in WAL mode."""
+    """The failures that a transaction survives, as the value of SQLite's ``synchronous`` in WAL mode."""
 
     POWER_LOSS = "FULL"
     #: The end of every process; a power loss too, once a later transaction of ``POWER_LOSS`` is committed.
@@ -560,12 +560,12 @@ class ResultsStore:
             opening = self._opening(opening_id)
             if scores.seed not in opening.seeds:
                 raise StoreError(
-                    f"test opening {opening_id}: scored seed {scores.seed}; expected one of "
+                    f"test evaluation {opening_id}: scored seed {scores.seed}; expected one of "
                     f"{list(opening.seeds)}"
                 )
             if any((known.seed, known.kind) == (scores.seed, scores.kind) for known in opening.scores):
                 raise StoreError(
-                    f"test opening {opening_id}: seed {scores.seed} ({scores.kind}) has its score already; a "
+                    f"test evaluation {opening_id}: seed {scores.seed} ({scores.kind}) has its score already; a "
                     "score on the test set is never replaced"
                 )
             key = {"opening_id": opening_id, "seed": scores.seed, "kind": scores.kind.value}
@@ -587,7 +587,7 @@ class ResultsStore:
         with self.writing() as database:
             self._opening(opening_id)
             if self.query("SELECT 1 FROM test_utterances WHERE opening_id = ? LIMIT 1", [opening_id]):
-                raise StoreError(f"test opening {opening_id}: its utterances are recorded already; expected none")
+                raise StoreError(f"test evaluation {opening_id}: its utterances are recorded already; expected none")
             database.conn.executemany(
                 "INSERT INTO test_utterances (opening_id, utterance_id, is_transcript_seen) VALUES (?, ?, ?)",
                 [(opening_id, name, seen) for name, seen in sorted(is_seen.items())],
@@ -655,7 +655,7 @@ class ResultsStore:
         openings = self._openings("WHERE opening_id = ?", [opening_id])
         if not openings:
             raise StoreError(
-                f"test opening {opening_id}: not in '{self.path}'; expected one that record_opening returned"
+                f"test evaluation {opening_id}: not in '{self.path}'; expected one that record_opening returned"
             )
         return openings[0]
 

@@ -1,4 +1,4 @@
-"""What a job must know besides its point: one JSON file beside Auptimizer's own job file."""
+"""The settings of a trial besides its hyperparameters: one JSON file beside Auptimizer's own job file."""
 
 from __future__ import annotations
 

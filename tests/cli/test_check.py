@@ -23,7 +23,7 @@ from tests.corpus.written import write_tiny_corpus
 from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
-LOOKED_AT = "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 openings of the test set.\n"
+LOOKED_AT = "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations.\n"
 
 
 def harness(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:

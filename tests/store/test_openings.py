@@ -54,7 +54,7 @@ def test_score_on_the_test_set_is_never_replaced(store: ResultsStore) -> None:
     with pytest.raises(StoreError) as caught:
         store.record_test_scores(opening_id, scores(1))
     assert str(caught.value) == (
-        "test opening 1: seed 1 (validation-chosen epoch) has its score already; a score on the test set is "
+        "test evaluation 1: seed 1 (validation-chosen epoch) has its score already; a score on the test set is "
         "never replaced"
     )
 
@@ -63,7 +63,7 @@ def test_seed_that_the_opening_did_not_name_is_refused(store: ResultsStore) -> N
     opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
     with pytest.raises(StoreError) as caught:
         store.record_test_scores(opening_id, scores(3))
-    assert str(caught.value) == "test opening 1: scored seed 3; expected one of [1, 2]"
+    assert str(caught.value) == "test evaluation 1: scored seed 3; expected one of [1, 2]"
 
 
 def test_scores_of_an_unknown_opening_are_refused(store: ResultsStore, results_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_scores_of_an_unknown_opening_are_refused(store: ResultsStore, results_p
         store.record_test_scores(4, scores(1))
     assert (
         str(caught.value)
-        == f"test opening 4: not in '{results_path}'; expected one that record_opening returned"
+        == f"test evaluation 4: not in '{results_path}'; expected one that record_opening returned"
     )
 
 
@@ -107,11 +107,11 @@ def test_transcripts_seen_are_recorded_once(store: ResultsStore) -> None:
     store.record_test_utterances(opening_id, {"Ses05F_impro01_F000": True})
     with pytest.raises(StoreError) as caught:
         store.record_test_utterances(opening_id, {"Ses05F_impro01_F001": True})
-    assert str(caught.value) == "test opening 1: its utterances are recorded already; expected none"
+    assert str(caught.value) == "test evaluation 1: its utterances are recorded already; expected none"
 
 
 def test_utterances_of_an_unknown_opening_are_refused(store: ResultsStore) -> None:
-    with pytest.raises(StoreError, match="^test opening 4: not in "):
+    with pytest.raises(StoreError, match="^test evaluation 4: not in "):
         store.record_test_utterances(4, {"Ses05F_impro01_F000": True})
 
 
