@@ -24,8 +24,8 @@ from harness.search.outcome import JobOutput, TrialJob, TrialOutcome, judge
 from harness.search.process import JobEnd, usable_cores
 from harness.search.proposer import TRIAL_INDEX, point_of, trial_seed
 from harness.search.view import SearchView
-from harness.store.records import TrialStatus
-from harness.store.store import ResultsStore, TrialRecords
+from harness.store.records import TrialRecords, TrialStatus
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Auptimizer's ``Experiment.update``: takes a score and a job's id.

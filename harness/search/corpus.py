@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.corpus.layout import find_root
 from harness.errors import ExperimentFileError
-from harness.features.speech import speech_settings
+from harness.features.speech import SpeechSettings, speech_settings
 from harness.search.experiment_file import TrainingSettings
 from harness.search.keys import expand_home
 
@@ -27,31 +27,40 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class PreparedCorpus:
-    """A corpus whose features are on disk, and how long trials may train on it.
+class CorpusFeatures:
+    """A corpus whose features are on disk.
 
     Attributes:
-        corpus_path: as it was given; empty where none was
-        shortened: a sentence on the cuts of a quick start, or None
+        corpus_path: as it was given; empty for the synthetic corpus that is made where none is named
     """
 
     prepared_dir: Path
     corpus_hash: str
     corpus_path: str
     is_synthetic: bool
+
+
+@dataclass(frozen=True)
+class PreparedCorpus(CorpusFeatures):
+    """A corpus whose features are on disk, and how long trials may train on it.
+
+    Attributes:
+        shortened: a sentence that says what was cut for a quick start, or None
+    """
+
     max_epochs: int
     patience: int | None
     shortened: str | None
 
 
-def choose_corpus(training: TrainingSettings, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the corpus that the experiment file names, or else the environment; None for neither.
+def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the corpus that the experiment file or an option names, or else the environment; None for neither.
 
     Raises:
         ExperimentFileError: it is no folder
     """
-    if training.corpus is not None:
-        corpus, source = training.corpus, "corpus"
+    if named is not None:
+        corpus, source = named, "corpus"
     elif environment.get(CORPUS_VARIABLE):
         corpus, source = expand_home(environment[CORPUS_VARIABLE]).absolute(), CORPUS_VARIABLE
     else:
@@ -77,35 +86,56 @@ def prepare_chosen(
         FeatureError: it lacks a modality that the system needs
     """
     # Slow to import, and not needed for a foreign script.
-    from harness.corpus.synthetic import is_synthetic
-    from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.store import FeatureStore, require_modalities
 
-    corpus = choose_corpus(training, environment)
-    root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     settings = speech_settings(training.protocol, training.speech_features)
+    features = prepare_features(training.corpus, settings, results_dir, progress, environment)
+    system = training.system
+    require_modalities(FeatureStore.open(features.prepared_dir), system.name, system.modalities, system.streams)
+    prepared = PreparedCorpus(
+        **vars(features), max_epochs=training.max_epochs, patience=training.patience, shortened=None
+    )
+    return prepared if features.corpus_path else _shorten(prepared)
+
+
+def prepare_features(
+    named: Path | None,
+    settings: SpeechSettings,
+    results_dir: Path,
+    progress: Progress = lambda doing, done, total: None,
+    environment: Mapping[str, str] = os.environ,
+) -> CorpusFeatures:
+    """Prepare the features of the corpus that is named, or else of the synthetic one, whatever will read them.
+
+    Raises:
+        ExperimentFileError: the corpus that is named does not exist
+        CorpusError: it is no corpus
+    """
+    from harness.corpus.synthetic import is_synthetic
+    from harness.features.prepare import prepare_corpus, prepared_dir_for
+
+    corpus = choose_corpus(named, environment)
+    root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     prepared_dir = prepared_dir_for(results_dir, root, settings)
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)
     )
-    system = training.system
-    require_modalities(FeatureStore.open(prepared_dir), system.name, system.modalities, system.streams)
-    prepared = PreparedCorpus(
+    return CorpusFeatures(
         prepared_dir=prepared_dir,
         corpus_hash=report.corpus_hash,
         corpus_path="" if corpus is None else str(corpus),
         is_synthetic=is_synthetic(find_root(root).root),
-        max_epochs=training.max_epochs,
-        patience=training.patience,
-        shortened=None,
     )
-    return prepared if corpus is not None else _shorten(prepared)
+
+
+def shorten_training(max_epochs: int, patience: int | None) -> tuple[int, int]:
+    """Return the most epochs and the patience of a quick start."""
+    return min(max_epochs, QUICK_START_MAX_EPOCHS), min(patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
 
 
 def _shorten(prepared: PreparedCorpus) -> PreparedCorpus:
-    """Cut the trials to what a quick start may take, with a sentence on the cuts."""
-    max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
-    patience = min(prepared.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
+    """Cut what takes longer than a quick start may, and say what was cut."""
+    max_epochs, patience = shorten_training(prepared.max_epochs, prepared.patience)
     cuts = []
     if max_epochs < prepared.max_epochs:
         cuts.append(f"max_epochs from {prepared.max_epochs} to {max_epochs}")

@@ -1,34 +1,30 @@
-"""A whole results folder, looked through and repaired: who is at work, results.db, its files."""
+"""A whole results folder, checked and repaired: who holds its experiments, results.db, and its files."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 from harness.search.experiment import experiment_folder
 from harness.search.jobs import account_for_running, end_left_behind
 from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
-from harness.store.connection import is_outdated
 from harness.store.integrity import (
-    ExperimentName,
     Finding,
     FindingKind,
-    ResultsInspector,
-    ResultsRepairer,
     back_up,
+    find_contradictions,
+    find_damage,
     find_left_files,
     find_missing_files,
+    in_order,
 )
-from harness.store.records import TrialStatus
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialStatus, utc_now
+from harness.store.store import ResultsStore
 
-_KEEPS_INDEX = (TrialStatus.RUNNING, TrialStatus.FINISHED)
 
-
-def find_holders(results_dir: Path, experiments: Sequence[ExperimentName]) -> dict[int, str]:
-    """Return the experiments that somebody is at work on, by eid, and a sentence on who; changes nothing."""
+def find_holders(results_dir: Path, experiments: Sequence[ExperimentRow]) -> dict[int, str]:
+    """Return the experiments that a process runs, by eid, and a sentence about it; changes nothing."""
     holders: dict[int, str] = {}
     for path, what, eids in _locks(results_dir, experiments):
         if find_holder(path) is not None:
@@ -44,8 +40,8 @@ def find_holders(results_dir: Path, experiments: Sequence[ExperimentName]) -> di
 
 
 @contextmanager
-def hold_free(results_dir: Path, experiments: Sequence[ExperimentName]) -> Iterator[dict[int, str]]:
-    """Keep every controller off the experiments that nobody is at work on.
+def hold_free(results_dir: Path, experiments: Sequence[ExperimentRow]) -> Iterator[dict[int, str]]:
+    """Keep every controller off the experiments that no process runs.
 
     Yields:
         the others, as from ``find_holders``
@@ -60,7 +56,7 @@ def hold_free(results_dir: Path, experiments: Sequence[ExperimentName]) -> Itera
         yield holders
 
 
-def _locks(results_dir: Path, experiments: Sequence[ExperimentName]) -> list[tuple[Path, str, list[int]]]:
+def _locks(results_dir: Path, experiments: Sequence[ExperimentRow]) -> list[tuple[Path, str, list[int]]]:
     """Return every lock with what it is of, and the experiments that it keeps."""
     eids: dict[tuple[Path, str], list[int]] = {}
     for experiment in experiments:
@@ -72,65 +68,50 @@ def _locks(results_dir: Path, experiments: Sequence[ExperimentName]) -> list[tup
     return [(path, what, kept) for (path, what), kept in eids.items()]
 
 
-def look_through(inspector: ResultsInspector) -> tuple[dict[int, str], list[Finding]]:
-    """Return who is at work, as from ``find_holders``, and what is wrong with everything else; changes nothing."""
-    results_dir = inspector.path.parent
+def look_through(store: ResultsStore) -> tuple[dict[int, str], list[Finding]]:
+    """Return who runs what, as from ``find_holders``, and what is wrong with everything else; changes nothing."""
+    results_dir = store.path.parent
     while True:
-        experiments = inspector.experiment_names()
+        experiments = store.experiments()
         holders = find_holders(results_dir, experiments)
-        found = find_all(inspector, [each.eid for each in experiments if each.eid not in holders])
-        # Somebody who began meanwhile has changed what was looked at.
+        found = find_all(store, [each.eid for each in experiments if each.eid not in holders])
+        # A process that began meanwhile has changed what was looked at.
         if find_holders(results_dir, experiments).keys() == holders.keys():
             return holders, found
 
 
-def find_all(inspector: ResultsInspector, eids: Collection[int]) -> list[Finding]:
+def find_all(store: ResultsStore, eids: Collection[int]) -> list[Finding]:
     """Return everything that contradicts something else in a results folder, in the order of the kinds.
 
     Args:
         eids: experiments to look at
     """
-    damage = inspector.find_damage()
+    damage = find_damage(store)
     if damage:
         # Whatever else a damaged file says means nothing.
         return damage
-    results_dir = inspector.path.parent
-    others = [each.eid for each in inspector.experiment_names() if each.eid not in eids]
-    found = [
-        *inspector.find_contradictions(eids),
-        *find_left_files(results_dir, [experiment_folder(results_dir, eid).path for eid in others]),
-        *find_missing_files(inspector),
-    ]
-    order = list(FindingKind)
-    return sorted(found, key=lambda finding: order.index(finding.kind))
+    results_dir = store.path.parent
+    others = [each.eid for each in store.experiments() if each.eid not in eids]
+    held_folders = [experiment_folder(results_dir, eid).path for eid in others]
+    return in_order(
+        [
+            *find_contradictions(store, eids),
+            *find_left_files(results_dir, held_folders),
+            *find_missing_files(store),
+        ]
+    )
 
 
-def copy_outdated(path: Path, tell: Callable[[str], None]) -> bool:
-    """Copy a database of an earlier version, and tell of it, before anything brings it up to date; else do nothing.
-
-    Returns:
-        whether there is a copy now
-    """
-    outdated = is_outdated(path)
-    if outdated:
-        _copy(path, tell)
-    return outdated
+_REPAIRED = (FindingKind.UNFINISHED_TRIAL, FindingKind.UNFINISHED_EXPERIMENT, FindingKind.LEFT_FILE)
 
 
-def _copy(path: Path, tell: Callable[[str], None]) -> None:
-    tell(f"A copy of the database as it was: '{back_up(path)}'.")
-
-
-def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None], has_copy: bool = False) -> int:
+def repair_all(store: ResultsStore, eids: Collection[int], tell: Callable[[str], None]) -> int:
     """Repair what the trials' own records decide; a copy of the database is made before the first repair.
 
-    One kind is repaired after the other, with a new look after each, for one repair may settle another.
-
     Args:
-        path: of results.db
+        store: open for writing
         eids: experiments to look at, each of which the caller holds
         tell: called with a sentence for the copy, and one for each thing that was repaired
-        has_copy: whether ``copy_outdated`` has made one
 
     Returns:
         the number of things that were repaired
@@ -139,51 +120,42 @@ def repair_all(path: Path, eids: Collection[int], tell: Callable[[str], None], h
         HarnessError: the copy or a repair could not be written
         OSError: a file beside the database could not be
     """
-    num_repaired = 0
-    tried: set[FindingKind] = set()
-    with ResultsInspector.open_readonly(path) as inspector, ResultsRepairer.open(path) as repairer:
-        if not has_copy:
-            repairer.on_first_change = partial(_copy, path, tell)
-        while True:
-            found = [finding for finding in find_all(inspector, eids) if finding.kind not in tried]
-            if not found:
-                return num_repaired
-            tried.add(found[0].kind)
-            if found[0].kind is FindingKind.NOBODY_RUNS_TRIAL:
-                _end_jobs(inspector, repairer, eids)
-            for finding in found:
-                if finding.kind is found[0].kind:
-                    done = _repair(repairer, finding)
-                    num_repaired += done is not None
-                    if done is not None:
-                        tell(f"{finding.sentence}. Repaired: {done}.")
+    found = [finding for finding in find_all(store, eids) if finding.kind in _REPAIRED]
+    if found:
+        tell(f"A copy of the database as it was: '{back_up(store.path)}'.")
+        _end_trials(store, eids)
+    for finding in found:
+        tell(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
+    return len(found)
 
 
-def _repair(repairer: ResultsRepairer, finding: Finding) -> str | None:
+def _end_trials(store: ResultsStore, eids: Collection[int]) -> None:
+    """End what dead controllers' jobs have left on this machine, and record how the trials ended."""
+    for experiment in store.experiments():
+        if experiment.eid in eids:
+            mark = experiment_folder(store.path.parent, experiment.eid).mark
+            if experiment.is_search:
+                account_for_running(store, experiment.eid, mark)
+                continue
+            running = store.running_trials(experiment.eid)
+            end_left_behind(mark, running)
+            # What a training of `tables` leaves on the test set may not be whole: it is trained again.
+            cause = "its process was gone while the trial ran"
+            for trial in running:
+                store.finish_trial(trial.trial_id, TrialStatus.KILLED, message=cause)
+
+
+def _repair(store: ResultsStore, finding: Finding) -> str:
+    """Repair one thing, after ``_end_trials``, and return what was done, in words."""
     if finding.kind is FindingKind.LEFT_FILE:
         assert finding.path is not None
-        repairer.prepare_change()
         finding.path.unlink(missing_ok=True)
         return "it was removed"
-    return repairer.repair(finding)
-
-
-def _end_jobs(inspector: ResultsInspector, repairer: ResultsRepairer, eids: Collection[int]) -> None:
-    """End what dead controllers' jobs have left on this machine, and say how the trials of a search ended."""
-    for experiment in inspector.experiment_names():
-        if experiment.eid in eids:
-            mark = experiment_folder(inspector.path.parent, experiment.eid).mark
-            try:
-                running = repairer.running_trials(experiment.eid)
-                begun = Counter(
-                    trial.trial_index for trial in repairer.trials(experiment.eid) if trial.status in _KEEPS_INDEX
-                )
-            except ValueError:
-                # A point or status that cannot be read, which is told of elsewhere; the mark finds the jobs too.
-                end_left_behind(mark, [])
-                continue
-            # Of two attempts at one trial only one may come to have finished: those are left to the repairer.
-            if experiment.is_search and max(begun.values(), default=0) <= 1:
-                account_for_running(repairer, experiment.eid, mark)
-            else:
-                end_left_behind(mark, running)
+    assert finding.row_id is not None
+    if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
+        status = ExperimentStatus.INTERRUPTED
+        store.update_experiment(finding.row_id, status, utc_now())
+        return f"it is marked {status} now; the command that began it goes on with it"
+    trial = store.trial(finding.row_id)
+    cause = "the result was recorded" if trial.status is TrialStatus.FINISHED else trial.message
+    return f"it is marked {trial.status} now: {cause}"

@@ -17,16 +17,15 @@ TRAINING = TrainingSettings(SYSTEMS["fusion"], PROTOCOLS["paper"], None, 30, Non
 
 
 def test_the_experiment_file_goes_before_the_environment(folder: Path, tmp_path: Path) -> None:
-    named = replace(TRAINING, corpus=folder)
-    assert choose_corpus(named, {"HARNESS_CORPUS": str(tmp_path)}) == folder
-    assert choose_corpus(TRAINING, {"HARNESS_CORPUS": str(tmp_path)}) == tmp_path
-    assert choose_corpus(TRAINING, {"HARNESS_CORPUS": ""}) is None
-    assert choose_corpus(TRAINING, {}) is None
+    assert choose_corpus(folder, {"HARNESS_CORPUS": str(tmp_path)}) == folder
+    assert choose_corpus(None, {"HARNESS_CORPUS": str(tmp_path)}) == tmp_path
+    assert choose_corpus(None, {"HARNESS_CORPUS": ""}) is None
+    assert choose_corpus(None, {}) is None
 
 
 def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(ExperimentFileError) as caught:
-        choose_corpus(TRAINING, {"HARNESS_CORPUS": str(folder / "nowhere")})
+        choose_corpus(None, {"HARNESS_CORPUS": str(folder / "nowhere")})
     assert (
         str(caught.value)
         == f"HARNESS_CORPUS is '{folder}/nowhere', no folder; expected the folder IEMOCAP_full_release, or"

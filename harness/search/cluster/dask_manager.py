@@ -34,7 +34,7 @@ from harness.search.cluster.roster import Roster
 from harness.search.cluster.waiting import Waiting
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
-from harness.store.store import TrialRecords
+from harness.store.records import TrialRecords
 
 #: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
 _ALLOWED_LOSSES = 3
