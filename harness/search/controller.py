@@ -172,10 +172,7 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
 
     def __init__(self, context: SearchContext, job_table: JobTable, history: Sequence[TrialRow]) -> None:
         settings = context.settings
-        super().__init__(
-            _auptimizer_config(settings), username=USERNAME, connector=job_table, auppath=""
-        )
-        self.resource_manager.bind(context)
+        super().__init__(_auptimizer_config(settings), username=USERNAME, connector=job_table, auppath="")
         self.proposer: ResumableProposer = ResumableProposer(self.proposer, history)
         # A failed trial never ends the search by itself: max_failures does.
         self.fail_safe = True
@@ -184,6 +181,8 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
         self.max_failures = half if settings.max_failures is None else settings.max_failures
         self.num_failures = sum(past.status.is_failure and not past.status.runs_again for past in history)
         self.is_stopping = False
+        # Last: it starts what only ``abandon`` and ``finish`` end.
+        self.resource_manager.bind(context)
 
     @property
     def has_failed(self) -> bool:

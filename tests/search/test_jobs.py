@@ -61,6 +61,7 @@ def test_a_guardian_that_is_let_go_ends_nothing(sleeper: Any) -> None:
     guardian = Guardian()
     guardian.watch(sleeper.pid)
     guardian.close()
+    guardian.close()
     assert not has_ended(sleeper)
 
 

@@ -1,4 +1,4 @@
-"""A search that is broken off at any instant closes its books, says so, and goes on where it was."""
+"""A search that is interrupted at any instant closes its database, reports that, and is resumed where it was."""
 
 import json
 import os
