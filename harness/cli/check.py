@@ -1,12 +1,9 @@
-"""`harness check`: what a corpus lacks, what a split's parts share, and what a results folder contradicts.
-
-`harness check --leaks`: which corpus and protocol, and what is printed.
-"""
+"""`harness check`: the gaps of a corpus, the leaks of a split, and the contradictions of a results folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *, as_json: bool) -> bool:
-    """Print what train, validation and test share, and return whether nothing is that the protocol keeps apart.
+    """Print everything that train, validation and test share, and return whether the protocol's promises hold.
 
     Args:
         corpus: None for that of the latest search in ``results_dir``, or else as for `harness tables`
@@ -48,11 +45,10 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
 
 def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tuple[Path, FeatureStore, Protocol]:
     from harness.cli.options import progress_bar
+    from harness.features.speech import speech_settings
     from harness.features.store import FeatureStore
-    from harness.search.corpus import prepare_chosen
-    from harness.search.experiment_file import TrainingSettings
+    from harness.search.corpus import prepare_features
     from harness.splits.protocol import read_protocol
-    from harness.tables.plan import ANY_SYSTEM
 
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
@@ -62,9 +58,9 @@ def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tup
             return Path(store.manifest.corpus_path), store, its_protocol
         corpus = Path(FeatureStore.open(prepared_dir).manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
-    settings = TrainingSettings(ANY_SYSTEM, chosen, corpus, max_epochs=1, patience=None, word_vectors=None)
+    settings = speech_settings(chosen)
     with progress_bar("preparing features") as show:
-        prepared = prepare_chosen(settings, results_dir, lambda doing, done, total: show(done, total))
+        prepared = prepare_features(corpus, settings, results_dir, lambda doing, done, total: show(done, total))
     store = FeatureStore.open(prepared.prepared_dir)
     return Path(store.manifest.corpus_path), store, chosen
 
@@ -87,7 +83,7 @@ def _find_searched(results_dir: Path) -> tuple[Path, Protocol] | None:
 
 
 def to_json(report: LeakReport) -> dict[str, Any]:
-    """Return everything that was found, as plain values."""
+    """Return the whole report as plain values."""
     from harness.final.leak_check import FEWEST_WORDS, NEAR_DUPLICATE_SHARE, promises
 
     overlaps = [
@@ -101,9 +97,6 @@ def to_json(report: LeakReport) -> dict[str, Any]:
         "num_utterances": dict(report.sizes),
         "overlaps": overlaps,
         "near_duplicate": {"word_set_overlap": NEAR_DUPLICATE_SHARE, "fewest_different_words": FEWEST_WORDS},
-        "fitted": [
-            {**asdict(check), "is_leaking": check.is_leaking, "can_tell": check.can_tell} for check in report.fitted
-        ],
         "vocabularies": [asdict(check) for check in report.vocabularies],
         "broken_promises": list(report.broken),
     }
@@ -120,7 +113,7 @@ def _print(report: LeakReport) -> None:
     sizes = ", ".join(f"{part} {size}" for part, size in report.sizes.items())
     click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
     console = Console(highlight=False)
-    for table in (_overlap_table(report), _fitted_table(report), _vocabulary_table(report)):
+    for table in (_overlap_table(report), _vocabulary_table(report)):
         print_table(console, table)
     click.echo()
     click.echo(
@@ -157,55 +150,27 @@ def _overlap_table(report: LeakReport) -> Table:
     return Table("What the parts share", columns, tuple(rows), frozenset({"shared", "affected"}), note)
 
 
-def _fitted_table(report: LeakReport) -> Table:
-    from harness.report.tables import Table
-
-    rows = []
-    for check in report.fitted:
-        verdict = "of training alone" if check.can_tell else "cannot be told: validation would change nothing"
-        rows.append(
-            (
-                check.statistics.value,
-                f"{check.distance:.1e}",
-                f"{check.distance_of_both:.1e}",
-                "BROKEN" if check.is_leaking else verdict,
-            )
-        )
-    note = (
-        "Fitted by the code that trials run, and computed anew from training alone, scaling in another way than "
-        "trials do, word vectors in the same: how far the worst number is off, and how far it would be with "
-        "validation in it. Scaling in deviations of its column."
-    )
-    columns = ("fitted", "off by", "with validation", "verdict")
-    return Table("What is fitted", columns, tuple(rows), frozenset({"off by", "with validation"}), note)
-
-
 def _vocabulary_table(report: LeakReport) -> Table:
     from harness.final.leak_check import declares_vocabulary
     from harness.report.tables import Table
 
-    rows: Sequence[tuple[str, ...]] = [
+    verdict = "a leak, the protocol's declared choice" if declares_vocabulary(report.protocol) else "BROKEN"
+    rows = tuple(
         (
             check.stage,
             str(check.num_words),
             str(len(check.leaked)),
             f"{check.num_utterances} of {check.num_scored}",
-            _judge_words(bool(check.leaked), declares_vocabulary(report.protocol)),
+            verdict if check.leaked else "none",
         )
         for check in report.vocabularies
-    ]
+    )
     note = (
-        "Words that the fitted vocabulary knows although what it was trained on lacks them, and the scored utterances "
-        "that say one: validation in the search, the test session in the final training."
+        "Leaked: words that the vocabulary has from scored utterances alone. Affected: scored utterances that say one "
+        "of them, of validation in the search, of the test session in the final training."
     )
     columns = ("vocabulary of", "words", "leaked", "affected", "verdict")
-    return Table("Vocabulary", columns, tuple(rows), frozenset({"words", "leaked", "affected"}), note)
-
-
-def _judge_words(is_leaking: bool, is_declared: bool) -> str:
-    if not is_leaking:
-        return "none"
-    return "a leak, the protocol's declared choice" if is_declared else "BROKEN"
+    return Table("Vocabulary", columns, rows, frozenset({"words", "leaked", "affected"}), note)
 
 
 #: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.
@@ -240,15 +205,15 @@ _LOOKED_AT = {
     "--leaks",
     is_flag=True,
     help=(
-        "Tell instead what train, validation and test share: speakers, dialogues, scripts, transcripts, vocabulary; "
-        "and what scaling is fitted on. Without a CORPUS, of the latest search in --results, or of the corpus that "
-        "HARNESS_CORPUS names, or of a synthetic one. Features are prepared where they are not yet."
+        "Show instead everything that train, validation and test share: speakers, dialogues, scripts, transcripts, "
+        "vocabulary. Without a CORPUS, of the latest search in --results, or of the corpus that HARNESS_CORPUS names, "
+        "or of a synthetic one. Features are prepared where they are not yet."
     ),
 )
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "published-code", "strict"]),
-    help="With --leaks: what is promised to be kept apart, and how the corpus is parted.  "
+    help="With --leaks: named choices of the split and of what it promises to keep apart.  "
     "[default: the latest search's, or else paper]",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --leaks: one JSON object in place of the tables.")
@@ -260,9 +225,9 @@ def check(
     Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
     An experiment that is running is named, and left alone.
 
-    With --leaks, what a protocol promises to keep apart is looked for in each part. The test session stays sealed:
-    its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the four
-    classes; its prepared features never.
+    With --leaks, everything that a protocol promises to keep apart is looked for in each part. The test session stays
+    sealed: its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the
+    four classes; its prepared features never.
 
     \b
     Example:

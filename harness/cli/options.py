@@ -278,7 +278,6 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
         ModelError: there is no search, the experiment is none, or its trials were not of this package
         StoreError: there are no results, no such experiment, or another process is at this work
     """
-    from harness.final.best_point import find_best_point
     from harness.search.lock import held
     from harness.store.store import ResultsStore
     from harness.training.tensorflow import start_tensorflow
@@ -286,6 +285,9 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
     database = results / "results.db"
     ResultsStore.open_readonly(database).close()
     start_tensorflow(threads)
+    # Imported here: it imports TensorFlow, which has to be started before.
+    from harness.final.best_point import find_best_point
+
     lock_path, what = results / f"{name}.lock", f"{name} in {str(results)!r}"
     with open_view() as view, held(lock_path, what), ResultsStore.open(database) as store:
         best = find_best_point(store, results, eid)

@@ -252,13 +252,6 @@ _NUMBER_TYPES = ("int", "float")
 #: Finished trials below which the best score to expect of them is not estimated.
 MIN_TRIALS_OF_CURVE = 3
 
-#: What has trained an experiment that is no search, and reports it.
-_COMMANDS = {
-    ExperimentKind.TABLES: "harness tables",
-    ExperimentKind.LEAKS: "harness leaks",
-    ExperimentKind.REPLICATION: "harness replicate",
-}
-
 
 @dataclass(frozen=True)
 class SearchedHyperparameter:
@@ -473,8 +466,8 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
 def _require_search(experiment: ExperimentRow) -> None:
     if experiment.kind is not ExperimentKind.SEARCH:
         raise StoreError(
-            f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{_COMMANDS[experiment.kind]}`, each with "
-            f"its own split or seed; expected a search; `{_COMMANDS[experiment.kind]}` reports them"
+            f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{experiment.kind.command}`, each with "
+            f"its own split or seed; expected a search; `{experiment.kind.command}` reports them"
         )
 
 

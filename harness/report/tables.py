@@ -61,7 +61,7 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
     """List the best finished trials with their points.
 
     Args:
-        is_brief: leave out what a terminal of 80 columns has no room for
+        is_brief: leave out what a terminal of 80 columns has no room for, and hyperparameters with one choice
     """
     score = "accuracy" if findings.scores_are_accuracies else "score"
     rows = []
@@ -76,7 +76,8 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
             "peak memory": write_bytes(trial.peak_memory_bytes),
         }
         if is_brief:
-            del row["place"], row["peak memory"]
+            single = {searched.name for searched in findings.search_space if len(searched.choices) == 1}
+            row = {column: text for column, text in row.items() if column not in {"place", "peak memory", *single}}
         rows.append(row)
     columns = tuple(rows[0]) if rows else ()
     return Table(

@@ -18,7 +18,7 @@ from harness.search.auptimizer import (
     get_proposer,
 )
 from harness.search.backend import NO_SCORE, SearchContext, TrialResourceManager
-from harness.search.corpus import PreparedCorpus, prepare_chosen
+from harness.search.corpus import PreparedCorpus, prepare_chosen, shorten_search
 from harness.search.experiment import (
     create_experiment,
     experiment_folder,
@@ -76,6 +76,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
             prepared = None
             if settings.training is not None:
                 prepared = prepare_chosen(settings.training, results_dir, view.progress)
+                settings, prepared = shorten_search(settings, prepared)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
             with Interrupts() as interrupts, ResultsStore.open(results_dir / "results.db") as store:
                 experiment = _begin_or_resume(settings, prepared, store, view, fresh)

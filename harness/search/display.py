@@ -37,17 +37,9 @@ from harness.search.interrupts import SignalPipe
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, SearchPlan, SearchReport
-from harness.store.records import ExperimentKind, TrialRow, TrialStatus, best_of, utc_now
+from harness.store.records import TrialRow, TrialStatus, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
-
-#: How each kind of experiment is resumed.
-_COMMANDS = {
-    ExperimentKind.SEARCH: "aup EXPERIMENT.json",
-    ExperimentKind.TABLES: "harness tables",
-    ExperimentKind.LEAKS: "harness leaks",
-    ExperimentKind.REPLICATION: "harness replicate",
-}
 
 
 def format_hyperparameters(point: Mapping[str, Any]) -> str:
@@ -162,7 +154,7 @@ def describe_controller(snapshot: SearchSnapshot) -> str:
     if snapshot.state is SearchState.ENDED:
         return f"The experiment has ended: {snapshot.experiment.status.value}."
     if snapshot.state is SearchState.ABANDONED:
-        return f"No process is running this experiment. Resume with: {_COMMANDS[snapshot.experiment.kind]}"
+        return f"No process is running this experiment. Resume with: {snapshot.experiment.kind.command}"
     controller = snapshot.controller
     if controller is None or controller.pid is None:
         return "A process that has only just begun is running it."

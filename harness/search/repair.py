@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness.search.jobs import account_for_running, end_left_behind
 from harness.search.experiment import experiment_folder
+from harness.search.jobs import account_for_running, end_left_behind
 from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
 from harness.store.integrity import (
     Finding,

@@ -33,6 +33,12 @@ class ExperimentKind(StrEnum):
     LEAKS = "leaks"
     REPLICATION = "replication"
 
+    @property
+    def command(self) -> str:
+        """The command that carries out the trials, and goes on with them."""
+        commands = {ExperimentKind.SEARCH: "aup EXPERIMENT.json", ExperimentKind.REPLICATION: "harness replicate"}
+        return commands.get(self, f"harness {self.value}")
+
 
 class TrialStatus(StrEnum):
     """How a trial stands; all but ``RUNNING`` are final."""
