@@ -70,8 +70,8 @@ def export(
     """Write what the folder RESULTS of a search holds as a flat table, for programs that read one.
 
     A number with a unit says so in its heading; accuracies and scores are shares from 0 to 1, and the column
-    is_synthetic tells scores that are none on IEMOCAP. Of what a job printed only the last line is there, in
-    the message of one that failed; where it ran is left out. In CSV a text that a spreadsheet would take for
+    is_synthetic marks those that are not scores on IEMOCAP. Of a job's output only the last line is there, in
+    the message of a job that failed; the machine is left out. In CSV, a text that a spreadsheet would take for
     a formula gets an apostrophe before it; Parquet is exact.
 
     \b
@@ -98,7 +98,7 @@ def export(
             experiments = _chosen(store, eids, is_whole)
             rows = read_rows(store, ExportedRows(what), [experiment.eid for experiment in experiments])
             num_rows = _write(path, rows, is_csv=csv_path is not None)
-            _tell(path, num_rows, what, experiments)
+            _report(path, num_rows, what, experiments)
 
 
 def _chosen(store: ResultsStore, eids: tuple[int, ...], is_whole: bool) -> list[ExperimentRow]:
@@ -132,7 +132,7 @@ def _write(path: Path, rows: Rows, is_csv: bool) -> int:
         return write(stream, rows)
 
 
-def _tell(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
+def _report(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
     """Say on standard error what was written, so that standard output holds the table alone."""
     from harness.report.statements import plural
     from harness.wording import SYNTHETIC_SENTENCE

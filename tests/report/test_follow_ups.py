@@ -195,12 +195,12 @@ def test_what_new_seeds_lose_was_luck(store):
     statement = describe_replication(found)
     assert statement.is_warning
     assert statement.text == (
-        "The search_of's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same point on the same "
+        "The search's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same point on the same "
         "split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). About 10.0 points "
         f"of the best score were luck, though with so few seeds it may be chance. {LAST}"
     )
     table = tabulate_replication(found)
-    assert table.rows[0] == ("the search_of's best, trial 1", "1", "75.0", "4 of 4", "1 min 35 s")
+    assert table.rows[0] == ("the search's best, trial 1", "1", "75.0", "4 of 4", "1 min 35 s")
     assert table.rows[1] == ("new seed 1", "100", "70.0", "3 of 0", "1 min 1 s")
     assert [row[0] for row in table.rows[1:]] == ["new seed 1", "new seed 2", "new seed 4", "mean of 3 new seeds"]
     assert table.rows[-1][2] == "65.0" and table.highlighted_row == 0
@@ -241,7 +241,7 @@ def test_how_sure_that_is(store, scores, sentence, is_warning):
     replicate(store, experiment.eid, 0, scores)
     statement = describe_replication(read_replication(store, experiment))
     assert statement.text.endswith(f" {sentence}{LAST}") and statement.is_warning is is_warning
-    assert statement.text.startswith("The search_of's only trial, trial 0, scored 75.0 % ")
+    assert statement.text.startswith("The search's only trial, trial 0, scored 75.0 % ")
 
 
 def test_a_synthetic_corpus_is_named(store):
