@@ -1,4 +1,4 @@
-"""Whether a record that was read from a file has the types that its fields say."""
+"""Dataclass records as plain values and back, checked field by field."""
 
 from __future__ import annotations
 
@@ -6,13 +6,66 @@ import math
 import types
 import typing
 from collections.abc import Hashable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import lru_cache
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from harness.errors import HarnessError
+
+Record = TypeVar("Record")
+
+
+class CodecError(HarnessError, ValueError):
+    """A value does not have the type that its record expects."""
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a record into dicts, lists, texts, bytes, numbers and truth values.
+
+    Example:
+        >>> to_plain({"path": Path("a/b"), "sizes": (1, 2)})
+        {'path': 'a/b', 'sizes': [1, 2]}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    return value
+
+
+def from_plain(record_type: type[Record], value: Any) -> Record:
+    """Read a record of dataclass ``record_type`` from what ``to_plain`` returned; floats may be NaN.
+
+    Raises:
+        CodecError: one sentence names the first field that differs, however deep
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Place:
+        ...     row: int
+        ...     names: tuple[str, ...]
+        >>> from_plain(Place, {"row": 2, "names": ["a"]})
+        Place(row=2, names=('a',))
+        >>> from_plain(Place, {"row": 2, "names": ["a", None]})
+        Traceback (most recent call last):
+            ...
+        harness.codec.CodecError: Place.names[1] is None; expected str
+    """
+    read: Record = _read(record_type, value, record_type.__name__, converts=True)
+    return read
 
 
 def check_types(record: Any) -> None:
-    """Compare every field of a dataclass with its annotation, to the inside of tuples and mappings.
+    """Compare every field of a dataclass with its annotation, including the items of tuples and mappings.
 
     An int counts as a float, a truth value as neither. An int has at most 64 bits, and a float is finite:
     no writer of this package writes others.
@@ -32,33 +85,91 @@ def check_types(record: Any) -> None:
     """
     for name, hint in _hints(cast(Hashable, type(record))).items():
         value = getattr(record, name)
-        if not _fits(value, hint):
-            expected = hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
-            raise TypeError(f"{name} is {value!r:.80}; expected {expected}")
+        try:
+            _read(hint, value, name, converts=False)
+        except CodecError:
+            raise TypeError(f"{name} is {value!r:.80}; expected {_name_of(hint)}") from None
 
 
-@lru_cache(maxsize=32)
+def _read(hint: Any, value: Any, where: str, converts: bool) -> Any:
+    """Return ``value`` as ``hint`` says.
+
+    Args:
+        converts: whether plain values become tuples, enums, paths and records; if not, they must be that already,
+            and floats must be finite
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(arguments, value, where, converts)
+    if origin is tuple:
+        if isinstance(value, list | tuple if converts else tuple):
+            return tuple(_read(arguments[0], one, f"{where}[{row}]", converts) for row, one in enumerate(value))
+    elif origin is Mapping:
+        if isinstance(value, Mapping):
+            return {
+                _read(arguments[0], key, f"{where} key", converts): _read(
+                    arguments[1], one, f"{where}[{key!r:.80}]", converts
+                )
+                for key, one in value.items()
+            }
+    elif isinstance(value, bool):
+        if hint is bool:
+            return value
+    elif isinstance(value, int) and hint in (int, float):
+        if -(2**63) <= value < 2**63:
+            return hint(value)
+    elif isinstance(value, float):
+        if hint is float and (converts or math.isfinite(value)):
+            return value
+    elif isinstance(value, origin or hint):
+        return value
+    elif converts:
+        return _convert(hint, value, where)
+    raise _wrong(where, value, _name_of(hint))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        hints = _hints(cast(Hashable, hint))
+        if not isinstance(value, dict) or set(value) != set(hints):
+            found = sorted(value) if isinstance(value, dict) else value
+            raise _wrong(where, found, f"the fields {sorted(hints)}")
+        return hint(**{name: _read(one, value[name], f"{where}.{name}", True) for name, one in hints.items()})
+    if isinstance(value, str) and hint is Path:
+        return Path(value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        try:
+            return hint(value)
+        except ValueError:
+            raise _wrong(where, value, f"one of {[member.value for member in hint]}") from None
+    raise _wrong(where, value, _name_of(hint))
+
+
+def _read_union(hints: tuple[Any, ...], value: Any, where: str, converts: bool) -> Any:
+    if value is None and type(None) in hints:
+        return None
+    known = [hint for hint in hints if hint is not type(None)]
+    if int in known and isinstance(value, int) and not isinstance(value, bool):
+        known = [int]
+    for hint in known[:-1]:
+        try:
+            return _read(hint, value, where, converts)
+        except CodecError:
+            continue
+    return _read(known[-1], value, where, converts)
+
+
+@lru_cache(maxsize=64)
 def _hints(record_type: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(record_type)
     return {field.name: hints[field.name] for field in fields(record_type)}
 
 
-def _fits(value: object, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in arguments)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(
-            _fits(key, arguments[0]) and _fits(one, arguments[1]) for key, one in value.items()
-        )
-    if isinstance(value, bool):
-        return hint is bool
-    if isinstance(value, int):
-        return hint in (int, float) and -(2**63) <= value < 2**63
-    if isinstance(value, float):
-        return hint is float and math.isfinite(value)
-    return isinstance(value, origin or hint)
+def _name_of(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
+
+
+def _wrong(where: str, value: object, expected: str) -> CodecError:
+    return CodecError(f"{where} is {value!r:.80}; expected {expected}")

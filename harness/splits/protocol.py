@@ -7,10 +7,11 @@ careful practice make differently. Its hash stands beside every trial.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
+from harness.codec import from_plain, to_plain
 from harness.corpus.layout import SESSIONS
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
@@ -147,7 +148,7 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """Every choice by name, as plain values."""
-        return {key: value.value if isinstance(value, StrEnum) else value for key, value in asdict(self).items()}
+        return cast(dict[str, Any], to_plain(self))
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -207,10 +208,7 @@ def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
         >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
         True
     """
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise ExperimentFileError(f"protocol: found {value!r:.80}; expected an object with 'name' and every choice")
-    choices = {key: choice for key, choice in value.items() if key != "name"}
-    return replace(read_protocol({"base": "paper", **choices}), name=value["name"])
+    return from_plain(Protocol, value)
 
 
 def _read_choice(key: str, choice: object, default: object) -> Any:
