@@ -1,4 +1,4 @@
-"""`aup`: the search. Auptimizer installs no such command; this one stands around its experiment loop."""
+"""`aup`: the search. Auptimizer installs no such command; this one runs its experiment loop."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from harness.cli.main import INTERRUPTED_EXIT_CODE, run
     "--fresh",
     is_flag=True,
     help=(
-        "A new experiment beside the old one of that name, which stays as it is; without it an unchanged "
-        "experiment goes on where it was left.  [default: go on]"
+        "Begin a new experiment beside the old one of that name, which is kept; without it an unchanged experiment "
+        "is resumed.  [default: resume]"
     ),
 )
 @click.version_option(__version__, prog_name="aup")
 def aup(experiment: Path, fresh: bool) -> int:
-    """Search for the best hyperparameters, as EXPERIMENT, a JSON file, says.
+    """Search for the best hyperparameters, as the JSON file EXPERIMENT describes.
 
-    Results go to the folder `results` beside the file. The corpus is prepared first where that has not
-    been done; with none named there or in HARNESS_CORPUS, a synthetic one is made. Ctrl-C lets the running
-    trials finish, a second one ends them; the same command goes on later.
+    Results go to the folder `results` beside the file. The corpus is prepared first if necessary; if none is
+    named there or in HARNESS_CORPUS, a synthetic one is made. Ctrl-C lets the running trials finish, a second
+    Ctrl-C ends them; the same command resumes the search later.
 
     \b
     Example:
@@ -40,21 +40,21 @@ def aup(experiment: Path, fresh: bool) -> int:
     """
     from harness.errors import WorkFailedError
     from harness.search.controller import run_search
-    from harness.search.display import open_view
+    from harness.search.display import SearchDisplay, open_console
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
 
     settings = read_experiment_file(experiment)
-    view = open_view(settings.path)
+    display = SearchDisplay(open_console(), settings.path)
     try:
-        report = run_search(settings, view, fresh)
+        report = run_search(settings, display, fresh)
     finally:
-        view.close()
+        display.close()
     if report.ending is Ending.TOO_MANY_FAILURES:
         num_failed = sum(count for status, count in report.num_by_status.items() if status.is_failure)
         raise WorkFailedError(
             f"experiment {settings.name!r}: {num_failed} trials failed, and max_failures is "
-            f"{report.max_failures}; remove the cause, and start anew with --fresh"
+            f"{report.max_failures}; fix the cause and begin a new experiment with --fresh"
         )
     return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0
 
@@ -63,13 +63,13 @@ def main() -> None:
     """The entry point of the `aup` command."""
     # Before NumPy is imported: the controller needs none of its threads, and one a core would idle.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Until the search begins, and handles it itself: preparing a corpus can be broken off too.
+    # Until the search begins and handles it itself: preparing a corpus can be interrupted too.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = run(aup, "aup")
-    except KeyboardInterrupt:  # once more, while the first was being answered
+    except KeyboardInterrupt:  # a second one, while the first was being handled
         code = INTERRUPTED_EXIT_CODE
-    # All is written down: who keeps pressing Ctrl-C gets the exit code, and no traceback.
+    # Everything is recorded: pressing Ctrl-C again gets the exit code, and no traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(code)

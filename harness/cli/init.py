@@ -1,4 +1,4 @@
-"""`harness init`: a new experiment's files, for a package that was installed without its repository."""
+"""`harness init`: the files of a new experiment, for a package that was installed without its repository."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-#: What an experiment consists of.
+#: The files of an experiment.
 PATTERNS = ("experiment.json", "jobs/*.py", "search_spaces/*.json")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
-    """Write experiment.json, jobs/ and search_spaces/ into DIR, made where there is none.
+    """Write experiment.json, jobs/ and search_spaces/ into the folder DIR, which is made if it does not exist.
 
-    Nothing that is there already is written over.
+    Files that are there already are never overwritten.
 
     \b
     Example:

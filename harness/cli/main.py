@@ -1,4 +1,4 @@
-"""`harness`: the list of commands, none of which is imported before it is called."""
+"""`harness`: the list of commands; each module is imported when its command is called."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERRUPTED_EXIT_CODE = 130
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """Where a command is, and its line in `harness --help`."""
+    """The place of a command, and its line in `harness --help`."""
 
     module: str
     function: str
@@ -29,31 +29,31 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "init": LazyCommand("harness.cli.init", "init", "Write a new experiment's files into a folder."),
     "synth": LazyCommand("harness.cli.synth", "synth", "Write the synthetic corpus into a folder."),
     "prepare": LazyCommand("harness.cli.prepare", "prepare", "Read a corpus and prepare its features."),
-    "systems": LazyCommand("harness.cli.systems", "systems", "List the systems and what each searches."),
-    "watch": LazyCommand("harness.cli.watch", "watch", "Show a running search as it goes."),
-    "report": LazyCommand("harness.cli.report", "report", "Show what a search found, and write its page."),
+    "systems": LazyCommand("harness.cli.systems", "systems", "List the systems, or show one with its search space."),
+    "watch": LazyCommand("harness.cli.watch", "watch", "Show a running search."),
+    "report": LazyCommand("harness.cli.report", "report", "Show the results of a search, and write its page."),
     "retrain-best": LazyCommand(
-        "harness.cli.retrain", "retrain_best", "Train the best trial's point on train + validation."
+        "harness.cli.retrain", "retrain_best", "Train the best trial again on train + validation."
     ),
     "replicate": LazyCommand(
-        "harness.cli.replicate", "replicate", "Train the best point with new seeds: how much of its score was luck."
+        "harness.cli.replicate", "replicate", "Train the best trial with new seeds, to measure luck."
     ),
-    "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best point under other splits: what each leak buys."),
+    "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best trial under other splits, to measure leaks."),
     "tables": LazyCommand(
-        "harness.cli.tables", "tables", "Train the paper's Tables 1 to 5, and print its figures beside ours."
+        "harness.cli.tables", "tables", "Train the paper's tables, and print its numbers beside ours."
     ),
-    "compare": LazyCommand("harness.cli.compare", "compare", "Set searches side by side."),
+    "compare": LazyCommand("harness.cli.compare", "compare", "Compare searches side by side."),
     "export": LazyCommand("harness.cli.export", "export", "Write trials, epochs or scores as CSV or Parquet."),
     "check": LazyCommand(
-        "harness.cli.check", "check", "Tell what a corpus lacks, a split shares, or a results folder contradicts."
+        "harness.cli.check", "check", "Check a corpus, a split or a results folder."
     ),
     "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
-    "completion": LazyCommand("harness.cli.reference", "completion", "Print what a shell completes commands with."),
+    "completion": LazyCommand("harness.cli.reference", "completion", "Print the script for completion in a shell."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called, or its own help is asked for."""
+    """A group that imports a command's module when the command is called, or its own help is shown."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 def harness() -> None:
     """Find, train and honestly score multimodal emotion classifiers on IEMOCAP.
 
-    The search itself is `aup experiment.json`. With no corpus named it makes and uses a synthetic one.
+    The search itself is `aup experiment.json`. If no corpus is named, it makes and uses a synthetic one.
 
     \b
     Example:

@@ -1,15 +1,4 @@
-"""What a shell offers where a command wants an experiment or a system.
-
-The arguments and options that several commands share, so that they read alike wherever they stand.
-
-The bar on standard error that shows how many dialogues are done.
-
-What the user typed, as results.db keeps it with each opening of the test session.
-
-The trainings that a command carries out itself: a progress line, and one line for each that has ended.
-
-What the commands share that train the best point of a search again, each in experiments of its own.
-"""
+"""The parts that several commands share: arguments and options, their completion in a shell, progress, follow-ups."""
 
 from __future__ import annotations
 
@@ -42,7 +31,7 @@ def _results_of(context: click.Context) -> Path:
     return Path(context.params.get("results") or "results")
 
 
-def _offer(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
+def _offer_experiments(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
     from harness.store.connection import name_experiments
 
     return [
@@ -69,7 +58,7 @@ class ExperimentNumber(IntParamType):
         # click leaves what it has read of the line in args, where the option's value is what is missing.
         named = [Path(argument) for argument in context.args]
         results = next((path for path in named if (path / DATABASE).is_file()), _results_of(context))
-        return _offer(results, "", incomplete, only_searches=self._only_searches)
+        return _offer_experiments(results, "", incomplete, only_searches=self._only_searches)
 
 
 class ExperimentName(StringParamType):
@@ -87,31 +76,42 @@ class ExperimentName(StringParamType):
         if given[1:] and given[-1] == ":":
             # bash takes a colon for the end of a word.
             results = Path(given[-2])
-        items = _offer(results, f"{folder}{colon}", number, only_searches=True)
+        items = _offer_experiments(results, f"{folder}{colon}", number, only_searches=True)
         return items or [CompletionItem(incomplete, type="dir")]
 
 
-class SystemNames(StringParamType):
+class SystemName(StringParamType):
+    """The name of a system."""
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the systems."""
+        return self._offer("", incomplete, given=())
+
+    @staticmethod
+    def _offer(before: str, begun: str, given: Sequence[str]) -> list[CompletionItem]:
+        from harness.models.systems import SYSTEMS
+
+        names = [name for name in SYSTEMS if name.startswith(begun) and name not in given]
+        return [CompletionItem(f"{before}{name}") for name in names]
+
+
+class SystemNames(SystemName):
     """Names of systems with commas between them, or of baselines, which the shell does not offer."""
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer what may stand after the last comma."""
-        from harness.models.systems import SYSTEMS
-
+        """Offer the systems that are not yet in the list."""
         before, comma, begun = incomplete.rpartition(",")
-        given = before.split(",")
-        return [
-            CompletionItem(f"{before}{comma}{name}")
-            for name in SYSTEMS
-            if name.startswith(begun) and name not in given
-        ]
+        return self._offer(f"{before}{comma}", begun, given=before.split(","))
 
 
 EXPERIMENT_NUMBER = ExperimentNumber(only_searches=False)
 SEARCH_NUMBER = ExperimentNumber(only_searches=True)
 EXPERIMENT_NAME = ExperimentName()
+SYSTEM_NAME = SystemName()
 SYSTEM_NAMES = SystemNames()
 
 
@@ -127,7 +127,7 @@ threads_option = click.option(
 
 
 def seeds_option(*, default: int, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option ``--seeds``, of whose number each command makes something else."""
+    """Return the option ``--seeds``; each command has its own default and help."""
     return click.option(
         "--seeds", "num_seeds", type=click.IntRange(min=1), default=default, show_default=True, help=help
     )
@@ -138,8 +138,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, and nothing elsewhere; it goes away at the end.
 
     Yields:
-        what is called with the dialogues that are done and those that there are; without any
-        there is no bar
+        a function of the number of dialogues done and of all; there is no bar while the latter is 0
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -156,19 +155,19 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def typed_command() -> str:
-    """Return the command line of this process, quoted so that it runs again as it stands."""
+    """Return the command line of this process, quoted so that it can be run again; each test evaluation keeps it."""
     return shlex.join(["harness", *sys.argv[1:]])
 
 
 @contextmanager
 def open_view() -> Iterator[TrainingsProgress]:
-    """Show the progress on standard error, so that standard output has the result alone."""
+    """Show the progress of trainings on standard error, so that standard output holds the result alone."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True, highlight=False)
-    # In a file the bar would be noise; the lines are there all the same.
+    # In a file the bar would be noise; the lines are printed there too.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield TrainingsProgress(progress)
 
@@ -186,7 +185,7 @@ class TrainingsProgress:
         self._progress.update(self._task, description=doing, completed=done, total=total)
 
     def name_corpus(self, *, is_synthetic: bool) -> None:
-        """Say before anything is trained that no score will be one on IEMOCAP, where the corpus is synthetic."""
+        """Say before the first training that no score will be one on IEMOCAP, if the corpus is synthetic."""
         from harness.wording import SYNTHETIC_SENTENCE
 
         if is_synthetic:
@@ -208,7 +207,7 @@ class TrainingsProgress:
         self._progress.update(self._task, description=f"{self._title}: epoch {epoch} of {max_epochs}, {stage}")
 
     def ended(self, title: str, seed: int, sentence: str) -> None:
-        """Print what a training came to."""
+        """Print the outcome of a training."""
         self._progress.advance(self._task)
         self._print(f"{title}, seed {seed}: {sentence}")
 
@@ -217,13 +216,13 @@ class TrainingsProgress:
 
 
 def require_all_finished(num_failed: int, where: str = "above and in results.db") -> None:
-    """Say that trainings failed, which makes the command exit with 1.
+    """Raise if trainings failed, so that the command exits with 1.
 
     Args:
-        where: the cause stands
+        where: the user finds the cause
 
     Raises:
-        WorkFailedError: some did
+        WorkFailedError: ``num_failed`` is not 0
     """
     if num_failed:
         trainings = "one training" if num_failed == 1 else f"{num_failed} trainings"
@@ -234,7 +233,7 @@ def require_all_finished(num_failed: int, where: str = "above and in results.db"
 
 @dataclass(frozen=True)
 class FollowUp:
-    """The best point of a search, where nobody else trains it again in the same way meanwhile."""
+    """The best trial of a search, to be trained again by this process alone."""
 
     store: ResultsStore
     best: BestPoint
@@ -242,10 +241,10 @@ class FollowUp:
     threads: int
 
     def train(self, experiments: Sequence[PlannedExperiment], opening_id: int | None = None) -> int:
-        """Train what is not finished yet, and return the number of trainings that failed.
+        """Run the trainings that are not finished yet, and return the number of those that failed.
 
         Args:
-            opening_id: the record that the test session was opened; None where it stays sealed
+            opening_id: the record of the test evaluation; None where the test session stays sealed
         """
         from harness.training.runner import Execution, carry_out
 
@@ -254,7 +253,7 @@ class FollowUp:
 
 @contextmanager
 def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> Iterator[FollowUp]:
-    """Start TensorFlow, find the best trial of a search and show how its trainings go.
+    """Start TensorFlow, find the best trial of a search, and show the progress of its trainings.
 
     Args:
         eid: the search; None for the latest

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.errors import FeatureError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 #: The names stand here too, so that the help needs no import of the features.
 VARIANTS = ("short-term", "deltas", "mel", "short-windows")
 PROTOCOL_NAMES = ("paper", "published-code", "strict")
-#: Counts that differ are told one by one up to this many; beyond it the table alone tells them.
+#: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
 
 
@@ -35,7 +37,7 @@ MAX_SENTENCES = 10
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Dialogues read at once, each by its own process; changes the time alone.  [default: one a core]",
+    help="Dialogues read at once, each by its own process; only the time changes.  [default: one a core]",
 )
 @click.option(
     "--protocol",
@@ -52,10 +54,10 @@ MAX_SENTENCES = 10
     help="Numbers that describe a window of sound; each choice has its own folder.",
 )
 def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str) -> None:
-    """Read the corpus in the folder CORPUS, prepare its features, and tell what is irregular in it.
+    """Read the corpus in the folder CORPUS, prepare its features, and list its irregularities.
 
     CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only the
-    dialogues that are new or changed; one that was broken off goes on.
+    dialogues that are new or changed, and completes one that was interrupted.
 
     \b
     Example:
@@ -68,7 +70,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.corpus.synthetic.settings import NOTE, is_synthetic
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
-    from harness.splits.protocol import PROTOCOLS
+    from harness.splits.protocol import PROTOCOLS, SpeechSource
 
     console = Console()
     layout = find_root(corpus)
@@ -78,12 +80,16 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
     with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
-    _print_report(console, report, PROTOCOLS[protocol])
+    _print_counts(console, report)
+    _print_modalities(console, report, is_cut=PROTOCOLS[protocol].speech_source is SpeechSource.DIALOGUE_LEFT)
+    _print_split(console, report, PROTOCOLS[protocol])
+    _print_irregularities(console, report)
+    num_kept = report.num_dialogues - report.num_read
+    console.print(f"{report.num_read} dialogues were read, {num_kept} had been read before.")
+    console.print(f"The prepared features are in {report.prepared_dir}", soft_wrap=True, markup=False)
 
 
-def _print_report(console: Console, report: IngestReport, protocol: Protocol) -> None:
-    from harness.splits.protocol import SpeechSource
-
+def _print_counts(console: Console, report: IngestReport) -> None:
     if report.is_complete:
         console.print("The corpus is complete: every count by session and class is the published one.")
     else:
@@ -92,28 +98,17 @@ def _print_report(console: Console, report: IngestReport, protocol: Protocol) ->
             for sentence in report.differences:
                 console.print(f"  {sentence}", soft_wrap=True, highlight=False)
     console.print(_count_table(report))
-    _print_modalities(console, report, is_cut=protocol.speech_source is SpeechSource.DIALOGUE_LEFT)
-    _print_split(console, report, protocol)
-    if report.irregularities:
-        console.print(_irregularity_table(report))
-        console.print("Every one with its ids:", soft_wrap=True)
-        console.print(str(report.irregularities_path), soft_wrap=True, highlight=False, markup=False)
-    else:
-        console.print("Nothing irregular was found.")
-    num_kept = report.num_dialogues - report.num_read
-    console.print(f"{report.num_read} dialogues were read, {num_kept} had been read before.")
-    console.print(f"The prepared features are in {report.prepared_dir}", soft_wrap=True, markup=False)
 
 
 def _count_table(report: IngestReport) -> Table:
     from rich.table import Table
 
     from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
-    from harness.corpus.utterances import CLASSES
     from harness.features.report import ALL_LABELS
 
     table = Table("session", title="Utterances (found/published where they differ)", title_justify="left")
-    for name in (*(emotion.value for emotion in CLASSES), "all four", ALL_LABELS):
+    classes = [emotion.value for emotion in PUBLISHED_COUNTS[1]]
+    for name in (*classes, "all four", ALL_LABELS):
         table.add_column(name, justify="right")
     found_sums: Counter[str] = Counter()
     published_sums: Counter[str] = Counter()
@@ -121,7 +116,7 @@ def _count_table(report: IngestReport) -> Table:
         published = {emotion.value: count for emotion, count in PUBLISHED_COUNTS[session].items()}
         published |= {"all four": sum(published.values()), ALL_LABELS: PUBLISHED_TOTALS[session]}
         counts = report.counts.get(session, dict.fromkeys(published, 0))
-        found = {**counts, "all four": sum(counts[emotion] for emotion in CLASSES)}
+        found = {**counts, "all four": sum(counts[emotion] for emotion in classes)}
         table.add_row(str(session), *_cells(found, published))
         found_sums.update(found)
         published_sums.update(published)
@@ -139,10 +134,8 @@ def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
 
 def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
     from harness.corpus.layout import MocapStream
-    from harness.features.manifest import MODALITIES
 
-    for modality in MODALITIES:
-        num_present = report.num_present[modality]
+    for modality, num_present in report.num_present.items():
         if num_present:
             console.print(
                 f"{modality}: {num_present} of {report.num_four_class} four-class utterances have it."
@@ -160,7 +153,6 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
 
 
 def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> None:
-    from harness.errors import FeatureError
     from harness.features.store import FeatureStore
     from harness.splits.protocol import make_split, search_sessions, select_recordings
 
@@ -177,14 +169,19 @@ def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> 
     console.print(f"Under protocol {protocol.name}: {counts} (Session {split.test_session}).", soft_wrap=True)
 
 
-def _irregularity_table(report: IngestReport) -> Table:
+def _print_irregularities(console: Console, report: IngestReport) -> None:
     from rich.table import Table
 
     from harness.corpus.irregularities import POLICIES
 
+    if not report.irregularities:
+        console.print("Nothing irregular was found.")
+        return
     table = Table("irregularity", title="Irregularities", title_justify="left")
     table.add_column("count", justify="right")
     table.add_column("what is done")
     for kind, count in report.irregularities.items():
         table.add_row(kind.value, str(count), POLICIES[kind])
-    return table
+    console.print(table)
+    console.print("Every one with its ids:", soft_wrap=True)
+    console.print(str(report.irregularities_path), soft_wrap=True, highlight=False, markup=False)

@@ -1,6 +1,6 @@
-"""The command reference, docs/commands.md, from the commands' own help; and `harness completion`.
+"""The command reference docs/commands.md, made from the commands' own help, and `harness completion`.
 
-`python -m harness.cli.reference` writes it anew, in the repository that this package is run from.
+`python -m harness.cli.reference` writes docs/commands.md in the repository that this package is run from.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from harness.files import write_then_rename
 REFERENCE = Path("docs", "commands.md")
 BEGIN = "<!-- Written by `python -m harness.cli.reference` from the commands' help. -->"
 
-#: Characters of a line of help, whatever the terminal of whoever writes the reference.
+#: Characters of a line of help, whatever the terminal in which the reference is written.
 _WIDTH = 100
 
 _AUP_SUMMARY = "Search for the best hyperparameters."
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Yield each command with what is typed for it, `aup` first, in the order of `harness --help`."""
+    """Yield each command with the words to type for it, `aup` first, in the order of `harness --help`."""
     yield "aup", aup
     with click.Context(harness, info_name="harness") as context:
         for name in harness.list_commands(context):
@@ -44,7 +44,7 @@ def write_reference() -> str:
     parts = [
         "# The commands",
         BEGIN,
-        "Every command answers `--help` with what stands here, and `harness completion` tells a shell of all of it. "
+        "This is the `--help` of every command; `harness completion` makes a shell complete all of it. "
         "Exit codes everywhere: 0 done, 1 the work failed, 2 the file, the arguments or the environment are wrong, "
         "130 interrupted.",
         _write_list(),
@@ -63,19 +63,6 @@ def _write_list() -> str:
     return "\n".join(["| command | does |", "|---|---|", *rows])
 
 
-def main() -> None:
-    """Write docs/commands.md, whole or not at all."""
-    path = Path(__file__).parents[2] / REFERENCE
-    with write_then_rename(path) as stream:
-        stream.write(write_reference().encode("utf-8"))
-    print(f"Written: {path}")
-
-
-
-if __name__ == "__main__":
-    main()
-
-
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
@@ -91,11 +78,20 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from harness.cli.aup import aup
-    from harness.cli.main import harness
-
     script = get_completion_class(shell)
     assert script is not None, "click knows all shells that are offered"
     for command, program in ((harness, "harness"), (aup, "aup")):
         # As click itself names the variable by which a program is asked for completions.
         click.echo(script(command, {}, program, f"_{program.upper()}_COMPLETE").source())
+
+
+def main() -> None:
+    """Write docs/commands.md, whole or not at all."""
+    path = Path(__file__).parents[2] / REFERENCE
+    with write_then_rename(path) as stream:
+        stream.write(write_reference().encode("utf-8"))
+    print(f"Written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ NO_CUES = "none"
     metavar="NAMES",
     default=ALL_CUES,
     show_default=True,
-    help="What depends on the emotion, names with commas between, or none; the rest tells nothing of it.",
+    help="Cues that depend on the emotion, with commas between, or none; the others carry no information.",
 )
 @click.option(
     "--seconds-per-utterance",
@@ -55,7 +55,7 @@ NO_CUES = "none"
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Dialogues written at once, each by its own process; changes the time alone.  [default: one a core]",
+    help="Dialogues written at once, each by its own process; only the time changes.  [default: one a core]",
 )
 def synth(
     folder: Path,
@@ -70,7 +70,7 @@ def synth(
     """Write a synthetic corpus into the folder DIR, in the layout of IEMOCAP_full_release.
 
     DIR is new or empty, or holds what an earlier call with the same options began or finished. The size is
-    told, and the free disk checked, before anything is written. No score on it is a score on IEMOCAP.
+    printed and the free disk space checked before anything is written. No score on it is a score on IEMOCAP.
 
     \b
     Example:

@@ -1,32 +1,99 @@
-"""`harness systems`: the systems by name."""
+"""`harness systems`: the systems by name, and one system with its hyperparameters and its search space."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.options import SYSTEM_NAME
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.models.systems import System
+    from harness.search.space import Parameter
+
 
 @click.command()
-def systems() -> None:
-    """List the systems: what each reads, and the hyperparameters that can be set or searched.
+@click.argument("name", type=SYSTEM_NAME, required=False)
+def systems(name: str | None) -> None:
+    """List the systems, or show the system NAME with its hyperparameters, their defaults and its search space.
 
-    A system is named in experiment.json as `"system": "fusion"`; its search space is
-    `search_spaces/<system>.json`.
+    experiment.json names a system as `"system": "fusion"` and its search space as
+    `"search_space": "search_spaces/fusion.json"`. A hyperparameter that is not searched keeps its default.
 
     \b
     Example:
       harness systems
+      harness systems fusion
     """
     from rich.console import Console
+
+    from harness.models.systems import SYSTEMS, find_system
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if name is None:
+        _print_list(console, SYSTEMS)
+    else:
+        _print_system(console, find_system(name))
+
+
+def _print_list(console: Console, known: Mapping[str, System]) -> None:
+    table = _open_table("system", "in the paper", "reads", "what it is")
+    for system in known.values():
+        table.add_row(system.name, system.published_name, ", ".join(system.modalities), system.description)
+    console.print(table)
+    console.print("One system's hyperparameters and search space:  harness systems NAME", soft_wrap=True)
+
+
+def _print_system(console: Console, system: System) -> None:
+    from harness.search.keys import read_json_object
+    from harness.search.space import read_search_space
+
+    path = _find_search_space(system)
+    origin = f"search space '{path}'"
+    space = read_search_space(read_json_object(path, origin).get("parameter_config"), origin, system)
+    searched = {parameter.name: parameter for parameter in space.parameters}
+    console.print(f"{system.name} ({system.published_name} in the paper, section {system.section})", style="bold")
+    console.print(f"Reads {', '.join(system.modalities)}. It is: {system.description}.", soft_wrap=True)
+    table = _open_table("hyperparameter", "default", "searched", *(["published code"] if system.published_code else []))
+    for field in fields(system.hyperparameters):
+        row = [field.name, str(field.default), _describe_range(searched.get(field.name))]
+        table.add_row(*row, *([str(system.published_code.get(field.name, ""))] if system.published_code else []))
+    console.print(table)
+    console.print(f"Searched, as in {path}", soft_wrap=True)
+    if system.published_code:
+        console.print("Published code: the default under a protocol with the published code's layers", soft_wrap=True)
+
+
+def _open_table(*titles: str) -> Table:
+    from rich import box
     from rich.table import Table
 
-    from harness.models.systems import SYSTEMS
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in titles:
+        # A name is never cut: it is what one types.
+        table.add_column(title, overflow="fold")
+    return table
 
-    table = Table("system", "in the paper", "reads", "what it is", "hyperparameters and their defaults")
-    for system in SYSTEMS.values():
-        choices = ", ".join(f"{field.name} {field.default}" for field in fields(system.hyperparameters))
-        table.add_row(
-            system.name, system.published_name, ", ".join(system.modalities), system.description, choices
-        )
-    Console().print(table)
+
+def _find_search_space(system: System) -> Path:
+    """Return the search space's file in this folder, or else the one that `harness init` would copy."""
+    from harness.cli.init import find_project_files
+
+    path = Path("search_spaces", f"{system.name}.json")
+    return path if path.is_file() else find_project_files() / path
+
+
+def _describe_range(parameter: Parameter | None) -> str:
+    if parameter is None:
+        return ""
+    if parameter.choices:
+        return " or ".join(map(str, parameter.choices))
+    step = "" if parameter.step is None else f", step {parameter.step:g}"
+    return f"{parameter.low:g} to {parameter.high:g}{', log scale' if parameter.is_log else ''}{step}"

@@ -125,7 +125,6 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             write_json(job_path, {**point, "job_id": job.jid})
             spec.write(trial_spec_path(job_path))
         self._callbacks[job.jid] = call_back_func
-        context.view.trial_started(trial)
         self.launch(trial)
 
     def report(
@@ -160,7 +159,6 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             records,
         )
         self.outcomes[trial.jid] = outcome
-        context.view.trial_ended(trial, outcome)
         score = outcome.score if outcome.status is TrialStatus.FINISHED else None
         self._callbacks.pop(trial.jid)(NO_SCORE if score is None else score, trial.jid)
 

@@ -1,10 +1,7 @@
-"""A search as people see it: a live table on a terminal, plain lines anywhere else.
+"""A search on the user's screen, the same for `aup` and `harness watch`.
 
-A watched search in plain lines: what has changed between two looks, and how it ended.
-
-A watched search drawn on a screen of any size.
-
-A terminal's other screen, its keys one at a time, and its changes of size; given back however it ends.
+Lines for what has changed between two snapshots, a drawing of one snapshot for a terminal of any size, the display of
+`aup`, and the full screen of `harness watch`.
 """
 
 from __future__ import annotations
@@ -12,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import platform
 import select
 import shlex
 import signal
@@ -20,8 +18,9 @@ import termios
 import textwrap
 import time
 import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -30,403 +29,188 @@ from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.search.interrupts import SignalPipe
-from harness.search.outcome import TrialJob, TrialOutcome
-from harness.search.snapshot import RunningTrial, Watched, WatchState
-from harness.search.view import (
-    Ending,
-    SearchPlan,
-    SearchReport,
-    TrialTime,
-    estimate_search,
-    estimate_trial,
-    format_point,
-    list_durations,
-    name_measure,
-    seconds_between,
-    sum_up,
-)
-from harness.store.records import ExperimentKind, TrialRow, TrialStatus, utc_now
+from harness.search.lock import Holder
+from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
+from harness.search.view import Ending, SearchPlan, SearchReport
+from harness.store.records import ExperimentKind, TrialRow, TrialStatus, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
-#: Seconds between two looks at the running trials.
-_REFRESH: Seconds = 1.0
-#: Shares of the corpus that are reported where there is no live line.
-_PROGRESS_STEPS = 4
-#: Times as long as it takes to look at every running trial, nobody looks again: 1000 of them are a second's work.
-_PAUSE = 20.0
-
-
-class PatientConsole(Console):
-    """A console that goes quiet when nobody reads it any more; rich's own would end the program."""
-
-    def on_broken_pipe(self) -> None:
-        """Print nothing from here on."""
-        self.quiet = True
-
-
-def open_view(experiment_path: Path) -> PlainView:
-    """Return the view that suits standard output: live on a terminal, lines in a file or a pipe."""
-    if sys.stdout is None:  # closed by whoever started this
-        return PlainView(PatientConsole(quiet=True, file=sys.stderr), experiment_path)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A hyperparameter or a folder may have letters that the terminal's encoding lacks.
-        with suppress(OSError):  # it is closed
-            sys.stdout.reconfigure(errors="backslashreplace")
-    console = PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
-    view = LiveView if console.is_terminal and not console.is_dumb_terminal else PlainView
-    return view(console, experiment_path)
-
-
-class _Pace:
-    """Keeps what grows with the running trials from taking more than a small share of the controller's time."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it may be done again."""
-        return time.monotonic() >= self._next
-
-    @contextmanager
-    def doing(self) -> Iterator[None]:
-        """Measure what is done in the block."""
-        began = time.monotonic()
-        yield
-        ended = time.monotonic()
-        self._next = ended + _PAUSE * (ended - began)
-
-
-class PlainView:
-    """One line for each thing that happens."""
-
-    def __init__(self, console: Console, experiment_path: Path) -> None:
-        self._console = console
-        self._experiment_path = experiment_path
-        self._steps_shown: dict[str, int] = {}
-        self._best: tuple[float, int] | None = None
-        self._began: dict[int, float] = {}
-        self._pace = _Pace()
-        self._seconds_left: Seconds | None = None
-
-    def note(self, sentence: str) -> None:
-        """Print a sentence."""
-        self._print(sentence)
-
-    def progress(self, doing: str, done: int, total: int) -> None:
-        """Print a line at each quarter."""
-        step = _PROGRESS_STEPS * done // max(total, 1)
-        if self._steps_shown.get(doing) != step:
-            self._steps_shown[doing] = step
-            self._print(f"{doing}: {done} of {total} dialogues")
-
-    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
-        """Say what is about to be done."""
-        self._plan, self._store = plan, store
-        self._ended: set[int] = set()
-        self._took = list_durations(store.trials(plan.experiment.eid))
-        experiment = plan.experiment
-        of = ""
-        if experiment.system:
-            of = f" of system {experiment.system} under protocol {experiment.protocol_name}"
-        self._print(
-            f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
-            f"{plan.num_parallel} at once with {_format_threads(plan.threads)} each."
-        )
-        if experiment.shortened:
-            self._print(experiment.shortened)
-        if plan.num_done or plan.num_interrupted:
-            num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
-            self._print(
-                f"Going on where it was left: {plan.num_done} trials have ended, {plan.num_interrupted} were "
-                f"interrupted and run again, {num_new} are new."
-            )
-        best = store.best_trial(experiment.eid)
-        if best is not None and best.score is not None:
-            self._best = (best.score, best.trial_index)
-
-    def trial_started(self, trial: TrialJob) -> None:
-        """Print the trial's point."""
-        self._begin_trial(trial)
-        self._print(f"trial {trial.trial_index} begins: {format_point(trial.point)}")
-
-    def trial_ended(self, trial: TrialJob, outcome: TrialOutcome) -> None:
-        """Print what the trial came to, and the best so far."""
-        if outcome.status is not TrialStatus.STOPPED:
-            self._ended.add(trial.trial_index)
-        began = self._began.pop(trial.trial_id, None)
-        if began is not None and outcome.status is TrialStatus.FINISHED:
-            self._took.append(time.monotonic() - began)
-        if outcome.score is None:
-            self._print(f"trial {trial.trial_index} {outcome.status.value}: {outcome.message}")
-            return
-        scored = (outcome.score, trial.trial_index)
-        if self._best is None or self._rank(scored) > self._rank(self._best):
-            self._best = scored
-        measured = f"{name_measure(self._plan.experiment)} {outcome.score:.4f}"
-        self._print(
-            f"trial {trial.trial_index} finished: {measured}; best so far {self._best[0]:.4f} (trial {self._best[1]}); "
-            f"{self._time_left()}"
-        )
-
-    def look(self) -> Seconds | None:
-        """Nothing changes between two ends of jobs."""
-        return None
-
-    def end(self, report: SearchReport) -> None:
-        """Print the best trial, what went wrong, and what to type next."""
-        for sentence in sum_up(report):
-            self._print(sentence)
-        aup = f"aup {shlex.quote(os.path.relpath(self._experiment_path))}"
-        if report.ending is Ending.INTERRUPTED:
-            self._print(f"Interrupted. To go on:  {aup}")
-        elif report.best is not None:
-            results = os.path.relpath(self._experiment_path.parent / "results")
-            self._print("Next:")
-            self._print(f"  harness report {shlex.quote(results)}")
-            if report.experiment.system:
-                named = "" if results == "results" else f" {shlex.quote(results)}"
-                self._print(f"  harness retrain-best --test{named}")
-
-    def close(self) -> None:
-        """Give back what the terminal lent."""
-
-    def _begin_trial(self, trial: TrialJob) -> None:
-        # Another attempt: what ended before was not the trial's end.
-        self._ended.discard(trial.trial_index)
-        self._began[trial.trial_id] = time.monotonic()
-
-    def _rank(self, scored: tuple[float, int]) -> tuple[float, int]:
-        """Order (score, trial index) by what the target calls better; of equals the first trial."""
-        score, index = scored
-        return (score if self._plan.experiment.target == "max" else -score, -index)
-
-    def _time_left(self) -> str:
-        """Tell how long the search will go on, as `harness watch` does."""
-        num_left = self._plan.num_trials - self._plan.num_done - len(self._ended)
-        if self._pace.is_due:
-            with self._pace.doing():
-                self._seconds_left = self._estimate(num_left)
-        if num_left <= 0 or self._seconds_left is None:
-            return f"{max(num_left, 0)} to go"
-        return f"{num_left} to go, about {write_duration(self._seconds_left)}"
-
-    def _estimate(self, num_left: int) -> Seconds | None:
-        running = [
-            TrialTime(seconds_between(trial.started_at, utc_now()), self._trial_seconds_left(trial))
-            for trial in self._store.running_trials(self._plan.experiment.eid)
-        ]
-        return estimate_search(self._took, running, max(0, num_left - len(running)), self._plan.num_parallel)
-
-    def _trial_seconds_left(self, trial: TrialRow) -> Seconds | None:
-        max_epochs = self._plan.experiment.max_epochs or None
-        return estimate_trial(self._store.epochs(trial.trial_id), max_epochs)
-
-    def _print(self, text: str) -> None:
-        try:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-        except OSError:
-            # Whatever has become of the output, the search goes on.
-            self._console.quiet = True
-
-
-class LiveView(PlainView):
-    """Lines for what has ended, and below them a table of what runs."""
-
-    def __init__(self, console: Console, experiment_path: Path) -> None:
-        super().__init__(console, experiment_path)
-        self._live: Live | None = None
-        self._table_pace = _Pace()
-
-    def progress(self, doing: str, done: int, total: int) -> None:
-        """Keep one line up to date."""
-        end = "\n" if done >= total else "\r"
-        try:
-            self._console.print(f"{doing}: {done} of {total} dialogues", end=end, highlight=False)
-        except OSError:
-            self._console.quiet = True
-
-    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
-        """Say what is about to be done, and begin the table."""
-        super().begin(plan, store)
-        # Refreshed by look(): rich's own refreshing would be a thread more.
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
-
-    def trial_started(self, trial: TrialJob) -> None:
-        """Leave it to the table to show the trial."""
-        self._begin_trial(trial)
-
-    def look(self) -> Seconds | None:
-        """Show the running trials as their records stand."""
-        if self._live is not None and self._table_pace.is_due:
-            with self._table_pace.doing():
-                running = self._store.running_trials(self._plan.experiment.eid)
-                try:
-                    self._live.update(self._table(running), refresh=True)
-                except OSError:
-                    self._console.quiet = True
-        return _REFRESH
-
-    def end(self, report: SearchReport) -> None:
-        """Take the table away, and sum up."""
-        self.close()
-        super().end(report)
-
-    def close(self) -> None:
-        """Take the table away, and give the terminal its cursor back."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _table(self, running: list[TrialRow]) -> Table:
-        best = "none yet" if self._best is None else f"{self._best[0]:.4f} (trial {self._best[1]})"
-        table = Table(caption=f"best so far {best}; {self._time_left()}", caption_justify="left")
-        for title in ("trial", "point", "epoch", f"best {name_measure(self._plan.experiment)}", "time left"):
-            table.add_column(title)
-        max_epochs = self._plan.experiment.max_epochs
-        for trial in running:
-            accuracy = trial.best_validation_accuracy
-            table.add_row(
-                str(trial.trial_index),
-                format_point(trial.hyperparameters),
-                f"{trial.num_epochs} of {max_epochs}" if max_epochs else "",
-                "" if accuracy is None else f"{accuracy:.4f}",
-                "" if (left := self._trial_seconds_left(trial)) is None else f"at most {write_duration(left)}",
-            )
-        return table
-
-
-def _format_threads(threads: int | None) -> str:
-    if threads is None:
-        return "its worker's threads"
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
+#: How each kind of experiment is resumed.
 _COMMANDS = {
-    ExperimentKind.SEARCH: "`aup` with its file",
-    ExperimentKind.TABLES: "`harness tables`",
-    ExperimentKind.LEAKS: "`harness leaks`",
-    ExperimentKind.REPLICATION: "`harness replicate`",
+    ExperimentKind.SEARCH: "aup EXPERIMENT.json",
+    ExperimentKind.TABLES: "harness tables",
+    ExperimentKind.LEAKS: "harness leaks",
+    ExperimentKind.REPLICATION: "harness replicate",
 }
 
 
-def describe_changes(before: Watched | None, now: Watched) -> list[str]:
-    """Say what is new since the last look; at the first one, how things stand."""
+def format_point(point: Mapping[str, Any]) -> str:
+    """Show a trial's hyperparameters on one line.
+
+    Example:
+        >>> format_point({"textlstm": 238, "dropout": 0.1533766075303111})
+        'textlstm=238, dropout=0.1534'
+    """
+    return ", ".join(
+        f"{one_line(name)}={value:.4g}" if isinstance(value, float) else one_line(f"{name}={value}")
+        for name, value in point.items()
+    )
+
+
+def sum_up(snapshot: SearchSnapshot) -> list[str]:
+    """Say how many trials ended how, and which one is best; what a dead controller left running has not ended."""
+    is_abandoned = snapshot.state is SearchState.ABANDONED
+    statuses = [trial.status for trial in snapshot.trials]
+    counts = Counter(status for status in statuses if not (is_abandoned and status is TrialStatus.RUNNING))
+    listed = ", ".join(f"{counts[status]} {status.value}" for status in sorted(counts)) or "none started"
+    lines = [f"{counts.total()} of {snapshot.num_trials} trials: {listed}."]
+    if snapshot.best is not None:
+        lines.append(
+            f"Best trial {snapshot.best.trial_index}: {snapshot.measure} {snapshot.best.score:.4f} at "
+            f"{format_point(snapshot.best.hyperparameters)}"
+        )
+    return lines
+
+
+def describe_changes(before: SearchSnapshot | None, now: SearchSnapshot, with_begins: bool = True) -> list[str]:
+    """Describe what has changed since an earlier snapshot, a line a change; at first, how things stand.
+
+    Args:
+        with_begins: also a line for each trial that has begun
+    """
     if now.experiment is None:
         return [] if before is not None and before.message == now.message else [now.message or ""]
     if before is None or before.experiment is None:
         return _describe_standing(now)
-    controllers = [None if each.controller is None else each.controller.pid for each in (before, now)]
-    said = [] if controllers[0] == controllers[1] else [describe_controller(now)]
-    known = {trial.trial_id for trial in before.failures}
-    said += [describe_failure(trial) for trial in reversed(now.failures) if trial.trial_id not in known]
-    stood = {trial.trial_index: (trial.attempt, trial.status) for trial in before.attempts}
+    pids = [None if each.controller is None else each.controller.pid for each in (before, now)]
+    is_resumed = pids[0] != pids[1] and now.state is SearchState.RUNNING
+    return [*([describe_controller(now)] if is_resumed else []), *_describe_trials(before, now, with_begins)]
+
+
+def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: bool) -> list[str]:
+    """Describe each attempt that has begun or ended, in order of time, each as it was at that time."""
+    assert now.experiment is not None
+    known = {trial.trial_id: trial.ended_at for trial in before.attempts}
+    changes: list[tuple[str, int, bool, TrialRow]] = []
     for trial in now.attempts:
-        if stood.get(trial.trial_index) == (trial.attempt, trial.status) or trial.status.is_failure:
+        if trial.trial_id not in known:
+            changes.append((trial.started_at, trial.trial_id, False, trial))
+        if trial.ended_at is not None and known.get(trial.trial_id) is None:
+            changes.append((trial.ended_at, trial.trial_id, True, trial))
+    lines, best = [], before.best
+    # An attempt that another one has followed was not its trial's end.
+    last = {trial.trial_id for trial in now.trials if trial.score is not None or trial.status.is_failure}
+    num_ended = sum(trial.trial_id in last for trial in before.trials if trial.ended_at is not None)
+    for _, _, has_ended, trial in sorted(changes, key=lambda change: change[:3]):
+        if not has_ended:
+            if with_begins:
+                lines.append(f"trial {trial.trial_index} begins: {format_point(trial.hyperparameters)}")
             continue
-        if trial.status is TrialStatus.RUNNING:
-            said.append(f"trial {trial.trial_index} begins: {format_point(trial.hyperparameters)}")
-        elif trial.status is TrialStatus.FINISHED:
-            measure = f"{name_measure(now.experiment)} {trial.score:.4f}"
-            said.append(f"trial {trial.trial_index} finished: {measure}; {describe_counts(now)} {describe_rate(now)}")
-        else:
-            said.append(f"trial {trial.trial_index} {trial.status.value}")
-    return [line.rstrip() for line in said]
+        num_ended += trial.trial_id in last
+        if trial.status is not TrialStatus.FINISHED:
+            lines.append(describe_failure(trial))
+            continue
+        best = best_of([trial] if best is None else [best, trial], now.experiment.target)
+        assert best is not None
+        num_to_go = max(0, now.num_trials - num_ended)
+        is_estimated = num_to_go and now.seconds_left is not None
+        lines.append(
+            f"trial {trial.trial_index} finished: {now.measure} {trial.score:.4f}; best so far {best.score:.4f} "
+            f"(trial {best.trial_index}); {num_to_go} to go"
+            + (f", about {write_duration(now.seconds_left)}" if is_estimated else "")
+        )
+    return lines
 
 
-def _describe_standing(watched: Watched) -> list[str]:
-    """Say what is being watched, and how it stands."""
-    said = describe_heading(watched)
-    if watched.state is WatchState.RUNNING:
-        said += [describe_controller(watched), f"{describe_counts(watched)} {describe_rate(watched)}"]
-        said += [] if watched.best is None else [describe_best(watched)]
-    return said
+def _describe_standing(snapshot: SearchSnapshot) -> list[str]:
+    """Name the search, and say how it stands."""
+    lines = describe_heading(snapshot)
+    if snapshot.state is SearchState.RUNNING:
+        lines += [describe_controller(snapshot), describe_progress(snapshot)]
+        lines += [] if snapshot.best is None else [describe_best(snapshot)]
+    return lines
 
 
-def describe_heading(watched: Watched) -> list[str]:
-    """Name the experiment, and say where its scores are none on IEMOCAP."""
-    assert watched.experiment is not None
-    return [describe_experiment(watched), *([SYNTHETIC_SENTENCE] if watched.experiment.is_synthetic else [])]
+def describe_heading(snapshot: SearchSnapshot) -> list[str]:
+    """Name the experiment, and say where its scores are not scores on IEMOCAP."""
+    assert snapshot.experiment is not None
+    return [describe_experiment(snapshot), *([SYNTHETIC_SENTENCE] if snapshot.experiment.is_synthetic else [])]
 
 
-def describe_end(watched: Watched) -> list[str]:
-    """Sum up a search that has ended, or that nobody runs any more."""
-    return [*sum_up(watched.report()), describe_controller(watched)]
+def describe_end(snapshot: SearchSnapshot) -> list[str]:
+    """Sum up a search that has ended, or that no process runs any more."""
+    return [*sum_up(snapshot), describe_controller(snapshot)]
 
 
-def describe_experiment(watched: Watched) -> str:
-    """Name the experiment, what it trains and under which protocol."""
-    assert watched.experiment is not None
-    experiment = watched.experiment
-    said = f"Experiment {experiment.eid}, {one_line(repr(experiment.name))}"
-    return f"{said}: system {experiment.system}, protocol {experiment.protocol_name}" if experiment.system else said
+def describe_experiment(snapshot: SearchSnapshot) -> str:
+    """Name the experiment, its system and its protocol."""
+    assert snapshot.experiment is not None
+    experiment = snapshot.experiment
+    named = f"Experiment {experiment.eid}, {one_line(repr(experiment.name))}"
+    return f"{named}: system {experiment.system}, protocol {experiment.protocol_name}" if experiment.system else named
 
 
-def describe_controller(watched: Watched) -> str:
-    """Say who runs the experiment, or that nobody does."""
-    assert watched.experiment is not None
-    if watched.state is WatchState.ENDED:
-        return f"The experiment has ended: {watched.experiment.status.value}."
-    if watched.state is WatchState.ABANDONED:
-        return f"Nobody runs this experiment; {_COMMANDS[watched.experiment.kind]} goes on with it."
-    controller = watched.controller
+def describe_controller(snapshot: SearchSnapshot) -> str:
+    """Say which process runs the experiment, or that none does."""
+    assert snapshot.experiment is not None
+    if snapshot.state is SearchState.ENDED:
+        return f"The experiment has ended: {snapshot.experiment.status.value}."
+    if snapshot.state is SearchState.ABANDONED:
+        return f"No process is running this experiment. Resume with: {_COMMANDS[snapshot.experiment.kind]}"
+    controller = snapshot.controller
     if controller is None or controller.pid is None:
-        return "A process that has only just begun runs it."
-    since = write_time(controller.since)
-    return f"Process {controller.pid} on {one_line(str(controller.host))} runs it since {since} UTC."
+        return "A process that has only just begun is running it."
+    host, since = one_line(str(controller.host)), write_time(controller.since)
+    return f"Process {controller.pid} on {host} has been running it since {since} UTC."
 
 
-def describe_counts(watched: Watched) -> str:
+def describe_counts(snapshot: SearchSnapshot) -> str:
     """Say how many trials are finished, running, failed and left."""
-    counts = {"finished": watched.num_finished, "running": watched.num_running, "failed": watched.num_failed}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items())
-    return f"{watched.num_trials} trials: {told}, {watched.num_left} left."
+    return (
+        f"{snapshot.num_trials} trials: {snapshot.num_finished} finished, {snapshot.num_running} running, "
+        f"{snapshot.num_failed} failed, {snapshot.num_left} left."
+    )
 
 
-def describe_rate(watched: Watched) -> str:
-    """Say how fast it goes, and for how long it will; empty where nobody runs it."""
-    if watched.state is not WatchState.RUNNING:
+def describe_rate(snapshot: SearchSnapshot) -> str:
+    """Say how many trials end an hour, and how long the search still takes; empty where no process runs it."""
+    if snapshot.state is not SearchState.RUNNING:
         return ""
-    rate = watched.trials_per_hour
-    said = "No trial has ended yet" if rate is None else f"{_format_rate(rate)} trials an hour"
-    return f"{said}." if watched.seconds_left is None else f"{said}, about {write_duration(watched.seconds_left)} left."
+    rate = snapshot.trials_per_hour
+    said = "No trial has ended yet"
+    if rate is not None:
+        said = f"{f'{rate:.0f}' if rate >= 100 else f'{rate:.3g}'} trials an hour"
+    left = "" if snapshot.seconds_left is None else f", about {write_duration(snapshot.seconds_left)} left"
+    return f"{said}{left}."
 
 
-def describe_best(watched: Watched) -> str:
+def describe_progress(snapshot: SearchSnapshot) -> str:
+    """Say how many trials are where, and how fast they end."""
+    return f"{describe_counts(snapshot)} {describe_rate(snapshot)}".rstrip()
+
+
+def describe_best(snapshot: SearchSnapshot) -> str:
     """Name the best trial so far, and its score."""
-    assert watched.experiment is not None and watched.best is not None
-    best = watched.best
-    epoch = f", epoch {best.best_epoch}" if best.best_epoch else ""
-    return f"Best {name_measure(watched.experiment)} {best.score:.4f} (trial {best.trial_index}{epoch})"
+    assert snapshot.best is not None
+    epoch = f", epoch {snapshot.best.best_epoch}" if snapshot.best.best_epoch else ""
+    return f"Best {snapshot.measure} {snapshot.best.score:.4f} (trial {snapshot.best.trial_index}{epoch})"
 
 
 def describe_failure(trial: TrialRow) -> str:
-    """Say of a trial how it failed."""
+    """Say how a trial failed."""
     return f"trial {trial.trial_index} {trial.status.value}: {one_line(trial.message or 'no cause is recorded')}"
-
-
-def _format_rate(rate: float) -> str:
-    return f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 #: Heights of a curve, lowest first.
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*%#"
-#: What is drawn of a bar: done, failed, running, left.
+#: Letters of a bar: done, failed, running, left.
 _BAR = ("█", "▒", "▓", "░")
 _ASCII_BAR = ("#", "x", "=", ".")
 #: Of a curve in the table, in cells: enough for a shape, and as many as the default of epochs.
@@ -435,7 +219,7 @@ _CURVE_WIDTHS = (6, 30)
 
 @dataclass(frozen=True)
 class Canvas:
-    """What there is to draw on.
+    """The room for a drawing.
 
     Attributes:
         width, height: in cells
@@ -446,6 +230,12 @@ class Canvas:
     height: int
     is_ascii: bool = False
 
+    @classmethod
+    def of(cls, console: Console, height: int | None = None) -> Canvas:
+        """Return a console's whole screen, or so many of its lines."""
+        is_ascii = not console.encoding.lower().startswith("utf")
+        return cls(console.width, console.height if height is None else height, is_ascii)
+
 
 @dataclass(frozen=True)
 class _Column:
@@ -453,74 +243,76 @@ class _Column:
 
     title: str
     rank: int
-    cells: tuple[str, ...]
+    cells: Sequence[str]
 
     @property
     def width(self) -> int:
         return max(len(cell) for cell in (self.title, *self.cells))
 
 
-def draw(watched: Watched, canvas: Canvas, hint: str = "") -> list[Text]:
+def draw(snapshot: SearchSnapshot, canvas: Canvas, hint: str = "") -> list[Text]:
     """Draw everything that has room, the most important first.
 
     Args:
-        hint: what the last line says of the keys
+        hint: the last line, about the keys
 
     Returns:
         at most ``canvas.height`` lines of at most ``canvas.width`` cells
     """
-    above = _draw_head(watched, canvas)
+    if snapshot.experiment is None:
+        head = _fold(snapshot.message or "", canvas)
+    else:
+        head = _fold(describe_experiment(snapshot), canvas, "bold")
+        if snapshot.experiment.is_synthetic:
+            head += _fold(SYNTHETIC_SENTENCE, canvas, "yellow")
+        process = describe_controller(snapshot)
+        if snapshot.controller is not None and snapshot.controller.memory_bytes is not None:
+            process = f"{process.removesuffix('.')}, {write_bytes(snapshot.controller.memory_bytes)}."
+        head += _fold(process, canvas, "" if snapshot.state is SearchState.RUNNING else "bold red")
+        head += [Text(), *_draw_standing(snapshot, canvas)]
+    return _fit(head, snapshot, canvas, snapshot.failures, hint)
+
+
+def draw_below_lines(snapshot: SearchSnapshot, canvas: Canvas) -> list[Text]:
+    """Draw what stands below lines that name the search and every failure: as ``draw``, without those."""
+    return _fit([Text(), *_draw_standing(snapshot, canvas)], snapshot, canvas, (), "")
+
+
+def _fit(
+    head: list[Text], snapshot: SearchSnapshot, canvas: Canvas, failed: Sequence[TrialRow], hint: str
+) -> list[Text]:
     below = [Text(hint, style="dim")] if hint else []
-    room = canvas.height - len(above) - len(below)
-    # Why something failed is worth more than the running points: its title and its latest line have their room.
-    trials = _draw_trials(watched.running, canvas, room - (2 if watched.failures else 0))
-    failures = _draw_failures(watched.failures, canvas, room - len(trials))
-    lines = [*above, *trials, *failures][: canvas.height - len(below)] + below
+    room = canvas.height - len(head) - len(below)
+    # A cause of failure is worth more than the running points: its title and its latest line have their room.
+    trials = _draw_trials(snapshot.running, canvas, room - (2 if failed else 0))
+    failures = [Text("Latest failures", style="dim")] if failed and room - len(trials) > 1 else []
+    failures += [Text(f"  {describe_failure(trial)}", style="red") for trial in failed]
+    lines = [*head, *trials, *failures][: canvas.height - len(below)] + below
     for line in lines:
         line.truncate(canvas.width, overflow="ellipsis")
     return lines
 
 
-def _draw_head(watched: Watched, canvas: Canvas) -> list[Text]:
-    if watched.experiment is None:
-        return _fold(watched.message or "", canvas)
-    lines = _fold(describe_experiment(watched), canvas, "bold")
-    if watched.experiment.is_synthetic:
-        lines += _fold(SYNTHETIC_SENTENCE, canvas, "yellow")
-    lines += _fold(_describe_process(watched), canvas, "" if watched.state is WatchState.RUNNING else "bold red")
-    lines += [Text(), _draw_bar(watched, canvas), *_fold(describe_counts(watched), canvas)]
-    lines += [*_fold(describe_rate(watched), canvas), Text()]
-    if watched.best is not None:
-        lines += _fold(describe_best(watched), canvas, "bold green")
-        lines.append(Text(f"  {format_point(watched.best.hyperparameters)}", style="green"))
-        if len(watched.scores) > 1:
-            lines.append(Text(f"Scores  {_draw_curve(watched.scores, canvas.width - 8, canvas)}", style="cyan"))
+def _draw_standing(snapshot: SearchSnapshot, canvas: Canvas) -> list[Text]:
+    lines = [_draw_bar(snapshot, canvas), *_fold(describe_counts(snapshot), canvas)]
+    lines += [*_fold(describe_rate(snapshot), canvas), Text()]
+    if snapshot.best is not None:
+        lines += _fold(describe_best(snapshot), canvas, "bold green")
+        lines.append(Text(f"  {format_point(snapshot.best.hyperparameters)}", style="green"))
+        if len(snapshot.scores) > 1:
+            lines.append(Text(f"Scores  {_draw_curve(snapshot.scores, canvas.width - 8, canvas)}", style="cyan"))
         lines.append(Text())
     return lines
 
 
-def _describe_process(watched: Watched) -> str:
-    said = describe_controller(watched)
-    controller = watched.controller
-    if controller is None or controller.memory_bytes is None:
-        return said
-    return f"{said.removesuffix('.')}, {write_bytes(controller.memory_bytes)}."
-
-
-def _draw_bar(watched: Watched, canvas: Canvas) -> Text:
-    done, failed, runs, left = _ASCII_BAR if canvas.is_ascii else _BAR
-    parts = [
-        (done, watched.num_finished, "green"),
-        (failed, watched.num_failed, "red"),
-        (runs, watched.num_running, "cyan"),
-        (left, watched.num_left, "dim"),
-    ]
-    bar, num_drawn, num_told = Text(), 0, 0
-    for letter, count, style in parts:
-        num_told += count
-        end = round(canvas.width * num_told / max(1, watched.num_trials))
-        bar.append(letter * (end - num_drawn), style=style)
-        num_drawn = end
+def _draw_bar(snapshot: SearchSnapshot, canvas: Canvas) -> Text:
+    counts = (snapshot.num_finished, snapshot.num_failed, snapshot.num_running, snapshot.num_left)
+    letters = _ASCII_BAR if canvas.is_ascii else _BAR
+    bar, num_counted = Text(), 0
+    for letter, count, style in zip(letters, counts, ("green", "red", "cyan", "dim"), strict=True):
+        num_counted += count
+        end = round(canvas.width * num_counted / max(1, snapshot.num_trials))
+        bar.append(letter * (end - len(bar)), style=style)
     return bar
 
 
@@ -538,23 +330,21 @@ def _draw_trials(running: Sequence[RunningTrial], canvas: Canvas, room: int) -> 
         if has_points:
             lines.append(Text(f"  {format_point(trial.point)}", style="dim"))
     if num_shown < len(running):
-        lines.append(Text(f"and {len(running) - len(shown)} running trials more", style="dim"))
+        lines.append(Text(f"and {len(running) - len(shown)} more running trials", style="dim"))
     return [*lines, Text()]
 
 
 def _choose_columns(trials: Sequence[RunningTrial], canvas: Canvas) -> list[_Column]:
-    def column(title: str, rank: int, cells: Sequence[str]) -> _Column:
-        return _Column(title, rank, tuple(cells))
-
+    unknown = "-" if canvas.is_ascii else "—"
     columns = [
-        column("trial", 0, [str(trial.trial_index) for trial in trials]),
-        column("epoch", 1, [_of_max(trial) for trial in trials]),
-        column("now", 4, [_share(trial.validation_accuracy) for trial in trials]),
-        column("best", 2, [_share(trial.best_validation_accuracy) for trial in trials]),
-        column("s/epoch", 6, [_epoch_seconds(trial) for trial in trials]),
-        column("left", 3, [_left(trial) for trial in trials]),
-        column("for", 7, [write_duration(trial.seconds_so_far) for trial in trials]),
-        column("memory", 5, [_memory(trial.memory_bytes, canvas) for trial in trials]),
+        _Column("trial", 0, [str(trial.trial_index) for trial in trials]),
+        _Column("epoch", 1, [_write_epoch(trial) for trial in trials]),
+        _Column("now", 4, [_write_number(trial.validation_accuracy, ".4f") for trial in trials]),
+        _Column("best", 2, [_write_number(trial.best_validation_accuracy, ".4f") for trial in trials]),
+        _Column("s/epoch", 6, [_write_number(trial.seconds_per_epoch, ".3g") for trial in trials]),
+        _Column("left", 3, [write_duration(trial.seconds_left) for trial in trials]),
+        _Column("for", 7, [write_duration(trial.seconds_so_far) for trial in trials]),
+        _Column("memory", 5, [write_bytes(trial.memory_bytes) or unknown for trial in trials]),
     ]
     columns = [each for each in columns if any(each.cells)]
     while sum(each.width + 2 for each in columns) - 2 > canvas.width and len(columns) > 1:
@@ -563,7 +353,7 @@ def _choose_columns(trials: Sequence[RunningTrial], canvas: Canvas) -> list[_Col
     if room >= _CURVE_WIDTHS[0] and any(trial.num_epochs for trial in trials):
         width = min(room, _CURVE_WIDTHS[1])
         curves = [_draw_curve(trial.validation_accuracies, width, canvas).ljust(width) for trial in trials]
-        columns.append(column("validation accuracy" if width >= 19 else "accuracy"[:width], 8, curves))
+        columns.append(_Column("validation accuracy" if width >= 19 else "accuracy"[:width], 8, curves))
     return columns
 
 
@@ -574,50 +364,171 @@ def _join(columns: Sequence[_Column], cells: Sequence[str]) -> str:
     )
 
 
-def _draw_failures(failures: Sequence[TrialRow], canvas: Canvas, room: int) -> list[Text]:
-    if not failures or room < 1:
-        return []
-    lines = [Text("Latest failures", style="dim")] if room > 1 else []
-    return [*lines, *(Text(f"  {describe_failure(trial)}", style="red") for trial in failures)][:room]
+def _write_epoch(trial: RunningTrial) -> str:
+    if trial.max_epochs is None:
+        return str(trial.num_epochs) if trial.num_epochs else ""
+    return f"{trial.num_epochs}/{trial.max_epochs}"
+
+
+def _write_number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _draw_curve(values: Sequence[float | None], width: int, canvas: Canvas) -> str:
     """Draw the latest values as bars between their lowest and their highest; what is no number is a gap."""
     blocks = _ASCII_BLOCKS if canvas.is_ascii else _BLOCKS
-    shown = values[-max(1, width) :]
-    known = [value for value in shown if value is not None and math.isfinite(value)]
+    shown = [None if value is None or not math.isfinite(value) else value for value in values[-max(1, width) :]]
+    known = [value for value in shown if value is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
     scale = (len(blocks) - 1) / (high - low) if high > low else 0.0
-    return "".join(
-        " " if value is None or not math.isfinite(value) else blocks[round((value - low) * scale)] for value in shown
-    )
+    return "".join(" " if value is None else blocks[round((value - low) * scale)] for value in shown)
 
 
 def _fold(text: str, canvas: Canvas, style: str = "") -> list[Text]:
     return [Text(line, style=style) for line in textwrap.wrap(text, max(1, canvas.width))]
 
 
-def _of_max(trial: RunningTrial) -> str:
-    if trial.max_epochs is None:
-        return str(trial.num_epochs) if trial.num_epochs else ""
-    return f"{trial.num_epochs}/{trial.max_epochs}"
+class PatientConsole(Console):
+    """A console that goes quiet when nobody reads it any more; rich's own would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def open_console() -> PatientConsole:
+    """Return a console on standard output, a quiet one where whoever started this process has closed it."""
+    if sys.stdout is None:
+        return PatientConsole(quiet=True, file=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A hyperparameter or a folder may have letters that the terminal's encoding lacks.
+        with suppress(OSError):  # it is closed
+            sys.stdout.reconfigure(errors="backslashreplace")
+    return PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
 
 
-def _epoch_seconds(trial: RunningTrial) -> str:
-    return "" if trial.seconds_per_epoch is None else f"{trial.seconds_per_epoch:.3g}"
+def has_screen(console: Console) -> bool:
+    """Whether a console can move its cursor."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
-def _left(trial: RunningTrial) -> str:
-    return write_duration(trial.seconds_left)
+#: Seconds between two looks of `aup` at its running trials on a terminal.
+_REFRESH: Seconds = 1.0
+#: The least of them where there are only lines.
+_LEAST_PAUSE: Seconds = 0.1
+#: A look is followed by a pause of so many times its duration: with 1000 running trials it takes a second.
+_PAUSE = 20.0
+#: Shares of the corpus that are reported where there is no live line.
+_PROGRESS_STEPS = 4
 
 
-def _memory(memory_bytes: int | None, canvas: Canvas) -> str:
-    unknown = "-" if canvas.is_ascii else "—"
-    return unknown if memory_bytes is None else write_bytes(memory_bytes)
+class SearchDisplay:
+    """The display of `aup`, a ``SearchView``: lines for what happens, and on a terminal the running trials below."""
+
+    def __init__(self, console: Console, experiment_path: Path) -> None:
+        self._console = console
+        self._experiment_path = experiment_path
+        self._steps_shown: dict[str, int] = {}
+        self._live: Live | None = None
+        self._next_look = 0.0
+
+    def note(self, sentence: str) -> None:
+        """Print a sentence."""
+        self._print(sentence)
+
+    def progress(self, doing: str, done: int, total: int) -> None:
+        """Keep one line up to date on a terminal; elsewhere print a line at each quarter."""
+        line = f"{doing}: {done} of {total} dialogues"
+        step = _PROGRESS_STEPS * done // max(total, 1)
+        if has_screen(self._console):
+            self._print(line, end="\n" if done >= total else "\r")
+        elif self._steps_shown.get(doing) != step:
+            self._steps_shown[doing] = step
+            self._print(line)
+
+    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
+        """Print the plan, and begin the drawing below."""
+        experiment = plan.experiment
+        of = f" of system {experiment.system} under protocol {experiment.protocol_name}" if experiment.system else ""
+        threads = "its worker's threads" if plan.threads is None else f"{plan.threads} threads"
+        if plan.threads == 1:
+            threads = "1 thread"
+        self._print(
+            f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
+            f"{plan.num_parallel} at once with {threads} each."
+        )
+        if experiment.shortened:
+            self._print(experiment.shortened)
+        if plan.num_done or plan.num_interrupted:
+            num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
+            self._print(
+                f"Resuming: {plan.num_done} trials have ended, {plan.num_interrupted} were interrupted and run again, "
+                f"{num_new} are new."
+            )
+        self._store, self._eid = store, experiment.eid
+        self._holder = Holder(os.getpid(), platform.node(), utc_now())
+        self._snapshot = self._read()
+        if has_screen(self._console):
+            # Refreshed by look(): rich's own refreshing would be a thread more.
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._live.start()
+
+    def look(self) -> Seconds | None:
+        """Print what has changed and draw the running trials, unless the last look was just now."""
+        pause = self._next_look - time.monotonic()
+        if pause > 0:
+            return pause
+        began = time.monotonic()
+        self._show()
+        ended = time.monotonic()
+        self._next_look = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
+        return None if self._live is None else max(_REFRESH, self._next_look - ended)
+
+    def end(self, report: SearchReport) -> None:
+        """Print the last changes, the best trial, and what to type next."""
+        self._show()
+        self.close()
+        for line in sum_up(self._snapshot):
+            self._print(line)
+        if report.ending is Ending.INTERRUPTED:
+            self._print(f"Interrupted. Resume with:  aup {shlex.quote(os.path.relpath(self._experiment_path))}")
+        elif report.best is not None:
+            results = os.path.relpath(self._experiment_path.parent / "results")
+            self._print("Next:")
+            self._print(f"  harness report {shlex.quote(results)}")
+            if report.experiment.system:
+                named = "" if results == "results" else f" {shlex.quote(results)}"
+                self._print(f"  harness retrain-best --test{named}")
+
+    def close(self) -> None:
+        """Take the drawing away, and give the terminal its cursor back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _show(self) -> None:
+        before, self._snapshot = self._snapshot, self._read()
+        for line in describe_changes(before, self._snapshot, with_begins=self._live is None):
+            self._print(line)
+        if self._live is not None:
+            lines = draw_below_lines(self._snapshot, Canvas.of(self._console, self._console.height - 1))
+            try:
+                self._live.update(Group(*lines), refresh=True)
+            except OSError:
+                self._console.quiet = True
+
+    def _read(self) -> SearchSnapshot:
+        results_dir = self._experiment_path.parent / "results"
+        return read_search(self._store, results_dir, self._eid, self._holder, measure_memory=self._live is not None)
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        try:
+            self._console.print(text, end=end, highlight=False, markup=False, soft_wrap=True)
+        except OSError:
+            # Whatever has become of the output, the search goes on.
+            self._console.quiet = True
 
 
 class Wake(Enum):
@@ -629,9 +540,10 @@ class Wake(Enum):
 
 
 class FullScreen:
-    """A context manager, of the main thread only: Python delivers signals there.
+    """The terminal's other screen and its keys one at a time; given back however the block ends.
 
-    Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, so that the terminal is given back first.
+    Of the main thread only, where Python delivers signals: Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, so
+    that the terminal is given back first.
     """
 
     def __init__(self, console: Console) -> None:
@@ -655,7 +567,7 @@ class FullScreen:
         self._signals.close()
 
     def show(self, lines: Sequence[Text]) -> None:
-        """Put lines in the place of what is there."""
+        """Replace all lines of the screen."""
         assert self._live is not None
         self._live.update(Group(*lines), refresh=True)
 
@@ -695,7 +607,7 @@ class FullScreen:
             self._keys = None
 
     def _stop(self) -> None:
-        """Stop as Ctrl-Z asks for, with the terminal as it was; take it again when told to go on."""
+        """Stop this process, as Ctrl-Z asks for, with the terminal as it was; take it again on SIGCONT."""
         self._give()
         os.kill(os.getpid(), signal.SIGSTOP)
         self._take()

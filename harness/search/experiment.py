@@ -144,7 +144,7 @@ def create_experiment(
     parts: Mapping[str, Any],
 ) -> ExperimentRow:
     """Record a new experiment of identity ``parts``, and make its folder."""
-    eid = store.create_experiment(_describe(settings, prepared, num_samples(parts)))
+    eid = store.create_experiment(_describe(settings, prepared, num_samples, hash_json(parts)))
     _write_identity(settings, eid, parts)
     return store.experiment(eid)
 

@@ -1,9 +1,9 @@
-"""experiment.json becomes a frozen record here, and nowhere else."""
+"""From the path of an experiment file to one frozen, checked record, in one pass."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,6 @@ from harness.search.keys import (
     ExperimentKeys,
     JobScript,
     check_keys,
-    check_near_misses,
     find_script,
     read_json_object,
 )
@@ -51,7 +50,7 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a trial of this package's own is told besides its point.
+    """The settings of this package's own trials, besides their hyperparameters.
 
     Attributes:
         corpus: as it was given; None where the file names none
@@ -118,30 +117,24 @@ class ExperimentSettings:
 
 
 def read_experiment_file(path: Path) -> ExperimentSettings:
-    """Read and check an experiment file; what it names relatively lies beside it.
+    """Read and check an experiment file; a relative path in it begins at its folder.
 
     Raises:
-        ExperimentFileError: one sentence that names the key, what was found and what is allowed
+        ExperimentFileError: one sentence that names the key, the value found and the values allowed
     """
     path = path.absolute()
     keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"))
-    _refuse_unsupported(keys)
-    # What nothing reads is said first: a misspelt key would else be reported as missing.
-    check = check_keys if "system" in keys.values else check_near_misses
-    check(keys.values, EXPERIMENT_KEYS, keys.origin)
-
+    _refuse_unread_keys(keys)
     name = keys.text("name")
     resource = Resource(keys.one_of("resource", [kind.value for kind in Resource]))
     cluster = read_cluster(keys, is_wanted=resource is Resource.DASK)
-    script = _read_script(keys)
-    system = _read_system(keys, script)
-    training = None
-    if system is not None:
-        _check_for_own_trials(keys)
-        training = _read_training(keys, system)
+    working_dir = keys.path_of("workingdir") or path.parent
+    if not os.path.isdir(working_dir):
+        raise keys.error("workingdir", f"is '{str(working_dir):.300}'", "a folder that exists")
+    script = keys.read("script", lambda text: find_script(text, working_dir), names_key=False)
+    training = _read_training(keys, script)
     space, entries = _read_space(keys, training)
     proposer = _read_proposer(keys, space, entries)
-    limits, max_failures = _read_limits(keys)
     return ExperimentSettings(
         path=path,
         name=name,
@@ -154,8 +147,8 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", 1, MAX_TRIALS),
         seed=keys.whole_number("random_seed", low=0, default=0),
         num_parallel=keys.whole_number("n_parallel", 1, MAX_PARALLEL, 1 if cluster is None else cluster.num_workers),
-        limits=limits,
-        max_failures=max_failures,
+        limits=JobLimits(keys.positive("timeout_seconds"), keys.memory("memory_limit"), _read_retries(keys)),
+        max_failures=_read_max_failures(keys),
         training=training,
         job_environment=keys.environment(),
         file=keys.without_environment(),
@@ -163,16 +156,25 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     )
 
 
-def _refuse_unsupported(keys: ExperimentKeys) -> None:
+def _refuse_unread_keys(keys: ExperimentKeys) -> None:
+    """Refuse keys that nothing reads; comes first, as a misspelt key would else be reported as missing."""
     if "compression" in keys.values:
         raise keys.error("compression", "is given", "no such key: models are searched here, not compressed")
     for key in _FOREIGN_RESOURCE_ARGS:
         if keys.section("resource_args").get(key):
             raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run to their own end")
+    check_keys(keys.values, EXPERIMENT_KEYS, keys.origin, allows_others="system" not in keys.values)
 
 
-def _check_for_own_trials(keys: ExperimentKeys) -> None:
-    """Refuse what Auptimizer would keep or allow, and this package's own trials make no sense of."""
+def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings | None:
+    """Read the settings of this package's own trials; None for a script that knows nothing of this package."""
+    if "system" not in keys.values and not script.is_harness_trial:
+        for key in TRIAL_KEYS:
+            if key in keys.values:
+                found = f"is given, and script '{script.path.name}' is not harness's own"
+                raise keys.error(key, found, "a system beside it")
+        return None
+    system = keys.read("system", find_system, default="fusion")
     check_keys(keys.values, EXPERIMENT_KEYS, keys.origin)
     check_keys(keys.section("job_failure"), JOB_FAILURE_KEYS, f"{keys.origin}: job_failure")
     for key in keys.section("resource_args"):
@@ -180,94 +182,6 @@ def _check_for_own_trials(keys: ExperimentKeys) -> None:
             raise keys.error(f"resource_args.{key}", "is given", "no such key: nothing reads it")
     if keys.values.get("target") == "min":
         raise keys.error("target", "is 'min'", "'max': the score of harness's own trials is an accuracy")
-
-
-def _read_script(keys: ExperimentKeys) -> JobScript:
-    working_dir = keys.path_of("workingdir", default=Path("."))
-    assert working_dir is not None
-    if not os.path.isdir(working_dir):
-        raise keys.error("workingdir", f"is '{str(working_dir):.300}'", "a folder that exists")
-    try:
-        return find_script(keys.text("script"), working_dir)
-    except ExperimentFileError as error:
-        raise ExperimentFileError(f"{keys.origin}: {error}") from error
-
-
-def _read_system(keys: ExperimentKeys, script: JobScript) -> System | None:
-    if "system" not in keys.values and not script.is_harness_trial:
-        for key in TRIAL_KEYS:
-            if key in keys.values:
-                found = f"is given, and script '{script.path.name}' is not harness's own"
-                raise keys.error(key, found, "a system beside it")
-        return None
-    return keys.wrapped("system", find_system, keys.text("system", default="fusion"))
-
-
-def _read_space(
-    keys: ExperimentKeys, training: TrainingSettings | None
-) -> tuple[SearchSpace, tuple[Mapping[str, Any], ...]]:
-    system = None if training is None else training.system
-    check = check_near_misses if system is None else check_keys
-    if keys.values.get("search_space") is None:
-        expected = "a list of hyperparameters, or a search_space in its place"
-        entries = keys.required("parameter_config", expected)
-        origin = keys.origin
-    elif "parameter_config" in keys.values:
-        raise keys.error("search_space", "is given beside parameter_config", "one of the two")
-    else:
-        path = keys.path_of("search_space")
-        assert path is not None
-        if path.parent == keys.path.parent and not os.path.exists(path):
-            path = path.parent / "search_spaces" / path.name
-        origin = f"search space '{keys.values['search_space']}'"
-        held = read_json_object(path, origin)
-        check(held, SEARCH_SPACE_KEYS, origin)
-        named = held.get("system")
-        if named is not None and named != (None if system is None else system.name):
-            found = "has none" if system is None else f"is of system {system.name!r}"
-            raise ExperimentFileError(
-                f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"
-            )
-        entries = held.get("parameter_config")
-    space = read_search_space(entries, origin, system)
-    if training is not None:
-        check_extremes(space, origin, training.system, training.protocol)
-    return space, tuple(dict(entry) for entry in entries)
-
-
-def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: tuple[Mapping[str, Any], ...]) -> str:
-    proposer = keys.one_of("proposer", list(PROPOSERS), folds_case=True)
-    keys.wrapped("proposer", check_installed, proposer)
-    for parameter in space.parameters:
-        if proposer != "random" and (parameter.is_log or parameter.step is not None):
-            key = "log" if parameter.is_log else "step"
-            instead = "; for a grid use interval or n" if proposer == "sequence" else ""
-            raise ExperimentFileError(
-                f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} "
-                f"does not know; expected it with 'random' only{instead}"
-            )
-    if proposer == "sequence":
-        for parameter, entry in zip(space.parameters, entries, strict=True):
-            check_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")
-    return proposer
-
-
-def _read_limits(keys: ExperimentKeys) -> tuple[JobLimits, int | None]:
-    failure = keys.section("job_failure")
-    retries = DEFAULT_JOB_RETRIES if failure else 0
-    if "job_retries" in failure:
-        retries = keys.whole_number("job_failure.job_retries", low=0)
-    max_failures = None
-    if "max_failures" in keys.values:
-        max_failures = keys.whole_number("max_failures", low=0)
-    elif failure and not keys.true_or_false("job_failure.ignore_fail", default=False):
-        # Auptimizer's meaning: the first failed job ends the experiment.
-        max_failures = 0
-    limits = JobLimits(keys.positive("timeout_seconds"), keys.memory("memory_limit"), retries)
-    return limits, max_failures
-
-
-def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
     vectors = keys.path_of("word_vectors")
     if vectors is not None and not os.path.isfile(vectors):
         raise keys.error("word_vectors", f"is '{vectors}'", "a GloVe or word2vec text file")
@@ -290,3 +204,62 @@ def _read_training(keys: ExperimentKeys, system: System) -> TrainingSettings:
         word_vectors=vectors,
         speech_features=keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=DEFAULT_SPEECH_VARIANT),
     )
+
+
+def _read_space(
+    keys: ExperimentKeys, training: TrainingSettings | None
+) -> tuple[SearchSpace, tuple[Mapping[str, Any], ...]]:
+    """Read the search space, from this file or the one it names; also return its entries as they stand there."""
+    system = None if training is None else training.system
+    path = keys.path_of("search_space")
+    if path is None:
+        origin = keys.origin
+        entries = keys.required("parameter_config", "a list of hyperparameters, or a search_space in its place")
+    elif "parameter_config" in keys.values:
+        raise keys.error("search_space", "is given beside parameter_config", "one of the two")
+    else:
+        if path.parent == keys.path.parent and not os.path.exists(path):
+            path = path.parent / "search_spaces" / path.name
+        origin = f"search space '{keys.values['search_space']}'"
+        held = read_json_object(path, origin)
+        check_keys(held, SEARCH_SPACE_KEYS, origin, allows_others=system is None)
+        named = held.get("system")
+        if named is not None and named != (None if system is None else system.name):
+            found = "has none" if system is None else f"is of system {system.name!r}"
+            raise ExperimentFileError(
+                f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"
+            )
+        entries = held.get("parameter_config")
+    space = read_search_space(entries, origin, system)
+    if training is not None:
+        check_extremes(space, origin, training.system, training.protocol)
+    return space, tuple(dict(entry) for entry in entries)
+
+
+def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[Mapping[str, Any]]) -> str:
+    proposer = keys.one_of("proposer", list(PROPOSERS), folds_case=True)
+    keys.read("proposer", lambda text: check_installed(proposer))
+    for parameter, entry in zip(space.parameters, entries, strict=True):
+        if proposer != "random" and (parameter.is_log or parameter.step is not None):
+            key = "log" if parameter.is_log else "step"
+            instead = "; for a grid use interval or n" if proposer == "sequence" else ""
+            raise ExperimentFileError(
+                f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} "
+                f"does not know; expected it with 'random' only{instead}"
+            )
+        if proposer == "sequence":
+            check_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")
+    return proposer
+
+
+def _read_retries(keys: ExperimentKeys) -> int:
+    default = DEFAULT_JOB_RETRIES if keys.section("job_failure") else 0
+    return keys.whole_number("job_failure.job_retries", low=0, default=default)
+
+
+def _read_max_failures(keys: ExperimentKeys) -> int | None:
+    if "max_failures" in keys.values:
+        return keys.whole_number("max_failures", low=0)
+    # Auptimizer's meaning: the first failed job ends the experiment.
+    is_strict = keys.section("job_failure") and not keys.true_or_false("job_failure.ignore_fail", default=False)
+    return 0 if is_strict else None

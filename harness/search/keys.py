@@ -1,8 +1,6 @@
-"""The keys of a JSON file, read one by one, each with the sentence for what is wrong with it.
+"""The keys of an experiment file, read one by one; each wrong value or unknown key gets one sentence.
 
-Which keys an experiment file and a search space may have, and the sentence for any other.
-
-The script that a job runs: found once, then only ever an argument of its own in a list.
+Includes the key ``script``: the file that a job runs, and how it is started.
 """
 
 from __future__ import annotations
@@ -256,11 +254,9 @@ class ExperimentKeys:
             raise self._wrong(key, value, 'bytes, or a text such as "4 GB"')
         return int(size)
 
-    def path_of(self, key: str, default: Path | None = None) -> Path | None:
+    def path_of(self, key: str) -> Path | None:
         """Return a path, taken from the file's folder where it is relative; None where there is none."""
-        if self._find(key, None) is None:
-            return None if default is None else self.path.parent / default
-        return self.path.parent / expand_home(self.text(key))
+        return None if self._find(key, None) is None else self.path.parent / expand_home(self.text(key))
 
     def environment(self) -> dict[str, str]:
         """Return ``runtime_args.env``: what is added to a job's environment."""
@@ -292,12 +288,15 @@ class ExperimentKeys:
             }
         return kept
 
-    def wrapped(self, key: str, read: Callable[[str], Value], value: str) -> Value:
-        """Return ``read(value)``, with the file and the key put before its error's message."""
+    def read(
+        self, key: str, read: Callable[[str], Value], default: str | None = None, names_key: bool = True
+    ) -> Value:
+        """Return what ``read`` makes of a text; its error's message gets the file, and the key, put before it."""
+        text = self.text(key, default)
         try:
-            return read(value)
+            return read(text)
         except HarnessError as error:
-            raise ExperimentFileError(f"{self.origin}: {key}: {error}") from error
+            raise ExperimentFileError(f"{self.origin}: {f'{key}: ' if names_key else ''}{error}") from error
 
     def _find(self, key: str, default: Any = _MISSING) -> Any:
         section, _, name = key.rpartition(".")
@@ -322,41 +321,25 @@ SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")
 PARAMETER_KEYS = ("name", "range", "type", "log", "step", "interval", "n")
 
 
-def check_keys(keys: Collection[str], known: Collection[str], origin: str) -> None:
+def check_keys(keys: Collection[str], known: Collection[str], origin: str, allows_others: bool = False) -> None:
     """Refuse every key that nothing would read.
 
-    Raises:
-        ExperimentFileError: e.g. ``seed`` where ``random_seed`` is meant
-    """
-    for key in keys:
-        if key not in known:
-            near = _nearest(key, known)
-            expected = f"{near!r}, or another of {sorted(known)}" if near else f"one of {sorted(known)}"
-            raise ExperimentFileError(f"{origin}: unknown key {key!r}; expected {expected}")
-
-
-def check_near_misses(keys: Collection[str], known: Collection[str], origin: str) -> None:
-    """Refuse a key that is a misspelt known one; any other unknown key stays, as Auptimizer keeps it.
+    Args:
+        allows_others: refuse misspelt known keys only; any other unknown key stays, as Auptimizer keeps it
 
     Raises:
-        ExperimentFileError: e.g. ``n_sample`` beside the known ``n_samples``
+        ExperimentFileError: e.g. ``n_sample`` where ``n_samples`` is meant, or ``seed`` where ``random_seed`` is
     """
     for key in keys:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-            if near:
-                raise ExperimentFileError(
-                    f"{origin}: unknown key {key!r}; expected {near[0]!r}, or a name unlike it"
-                )
-
-
-def _nearest(key: str, known: Collection[str]) -> str | None:
-    """Find the known key that is a misspelling of ``key``, or has it among its words.
-
-    Example:
-        >>> _nearest("seed", ["name", "random_seed"])
-        'random_seed'
-    """
-    misspelt = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    longer = [name for name in known if key in name.split("_")]
-    return next(iter([*misspelt, *longer]), None)
+        if key in known:
+            continue
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.8 if allows_others else 0.7)
+        if allows_others:
+            if not near:
+                continue
+            expected = f"{near[0]!r}, or a name unlike it"
+        else:
+            # A misspelling, or a name that has the key among its words.
+            near += [name for name in known if key in name.split("_")]
+            expected = f"{near[0]!r}, or another of {sorted(known)}" if near else f"one of {sorted(known)}"
+        raise ExperimentFileError(f"{origin}: unknown key {key!r}; expected {expected}")

@@ -1,16 +1,18 @@
-"""Looking at a running search: results.db in a moment, its lock, and the processes of this machine.
+"""One moment of a search, read from results.db: a running search of this process or of another one, or an ended one.
 
-What there is to see of a running search, and the same as JSON.
+Includes the estimate of the time that is left, and the same snapshot as JSON for scripts.
 """
 
 from __future__ import annotations
 
 import math
 import platform
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+import statistics
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,6 @@ from harness.errors import StoreError
 from harness.search.jobs import is_same_process
 from harness.search.lock import Holder, find_holder, lock_path, read_holder
 from harness.search.process import private_memory, process_memory
-from harness.search.view import (
-    Ending,
-    SearchReport,
-    TrialTime,
-    estimate_search,
-    estimate_trial,
-    list_durations,
-    measure_epoch,
-    name_measure,
-    seconds_between,
-)
 from harness.store.connection import creation_lock_path, read_version
 from harness.store.records import (
     EpochRecord,
@@ -40,6 +31,7 @@ from harness.store.records import (
     Hyperparameter,
     TrialRow,
     TrialStatus,
+    are_accuracies,
     best_of,
     last_attempts,
     utc_now,
@@ -49,18 +41,12 @@ from harness.store.store import ResultsReader
 
 #: Version of what ``to_json`` returns: a new one wherever a name or its meaning changes.
 JSON_SCHEMA = 1
-
-_ENDINGS = {
-    ExperimentStatus.FINISHED: Ending.DONE,
-    ExperimentStatus.FAILED: Ending.TOO_MANY_FAILURES,
-    ExperimentStatus.INTERRUPTED: Ending.INTERRUPTED,
-    # Nobody runs it any more, and nobody has said so.
-    ExperimentStatus.RUNNING: Ending.INTERRUPTED,
-}
+#: Failed attempts of a snapshot, latest first.
+_MAX_FAILURES = 5
 
 
-class WatchState(StrEnum):
-    """Whether there is something to watch."""
+class SearchState(StrEnum):
+    """How a search stands."""
 
     WAITING = "waiting"  # no search has begun, or one is preparing its corpus
     RUNNING = "running"
@@ -74,7 +60,7 @@ class Controller:
 
     Attributes:
         pid, host, since: None where it has only just begun
-        memory_bytes: private; None on another machine
+        memory_bytes: private; None on another machine, or where it was not measured
     """
 
     pid: int | None
@@ -91,12 +77,12 @@ class RunningTrial:
         validation_accuracies: of its epochs so far, from 0 to 1; None for one that is no number
         seconds_per_epoch: the median, so that the first epoch's compilation does not count
         seconds_left: at most, as an early end cannot be foreseen; None before the first epoch
-        memory_bytes: private, of its whole process group; None on another machine
+        memory_bytes: private, of its whole process group; None on another machine, or where it was not measured
     """
 
     trial_index: int
     attempt: int
-    point: Mapping[str, Hyperparameter]
+    point: dict[str, Hyperparameter]
     pid: int | None
     host: str | None
     started_at: str
@@ -112,20 +98,19 @@ class RunningTrial:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What there is to see of a search.
+class SearchSnapshot:
+    """One moment of a search.
 
     Attributes:
-        message: what there is to wait for; None once a search has begun
-        attempts: the last one at each trial, by trial index
-        running: none of them where nobody runs the experiment
-        failures: the latest failed attempts, latest first
+        message: the reason for waiting; None once a search has begun
+        attempts: every attempt of every trial, by trial index and attempt
+        running: empty where no process runs the experiment
         trials_per_hour: ended by this controller; None before the first end
         seconds_left: for the whole search, if trials keep taking as long; None before there is a measure
     """
 
     results: str
-    state: WatchState
+    state: SearchState
     read_at: str = field(default_factory=utc_now)
     message: str | None = None
     experiment: ExperimentRow | None = None
@@ -133,65 +118,67 @@ class Watched:
     attempts: tuple[TrialRow, ...] = ()
     running: tuple[RunningTrial, ...] = ()
     best: TrialRow | None = None
-    failures: tuple[TrialRow, ...] = ()
     trials_per_hour: float | None = None
     seconds_left: Seconds | None = None
+
+    @cached_property
+    def trials(self) -> tuple[TrialRow, ...]:
+        """The last attempt of each trial, by trial index."""
+        return tuple(last_attempts(self.attempts))
 
     @property
     def num_trials(self) -> int:
         """Trials in all."""
-        return max(len(self.attempts), self.experiment.num_samples if self.experiment else 0)
+        return max(len(self.trials), self.experiment.num_samples if self.experiment else 0)
 
     @property
     def num_finished(self) -> int:
         """Trials that have a score."""
-        return sum(trial.status is TrialStatus.FINISHED for trial in self.attempts)
+        return sum(trial.status is TrialStatus.FINISHED for trial in self.trials)
 
     @property
     def num_running(self) -> int:
-        """Trials that run; what a dead controller has left counts among those that are left to do."""
-        is_abandoned = self.state is WatchState.ABANDONED
-        return 0 if is_abandoned else sum(trial.status is TrialStatus.RUNNING for trial in self.attempts)
+        """Running trials; what a dead controller has left counts among those that are left to do."""
+        is_abandoned = self.state is SearchState.ABANDONED
+        return 0 if is_abandoned else sum(trial.status is TrialStatus.RUNNING for trial in self.trials)
 
     @property
     def num_failed(self) -> int:
         """Trials whose last attempt failed."""
-        return sum(trial.status.is_failure for trial in self.attempts)
+        return sum(trial.status.is_failure for trial in self.trials)
 
     @property
     def num_left(self) -> int:
-        """Trials that have not begun, or run again when the search goes on."""
+        """Trials that have not begun, or run again when the search is resumed."""
         return self.num_trials - self.num_finished - self.num_running - self.num_failed
+
+    @property
+    def failures(self) -> tuple[TrialRow, ...]:
+        """The latest failed attempts, latest first."""
+        failed = [trial for trial in self.attempts if trial.status.is_failure]
+        return tuple(sorted(failed, key=lambda trial: -trial.trial_id)[:_MAX_FAILURES])
 
     @property
     def scores(self) -> tuple[float, ...]:
         """The finished trials' scores, in the order in which they ended."""
-        finished = [trial for trial in self.attempts if trial.score is not None]
-        return tuple(trial.score or 0.0 for trial in sorted(finished, key=lambda trial: trial.ended_at or ""))
+        finished = sorted(self.trials, key=lambda trial: trial.ended_at or "")
+        return tuple(trial.score for trial in finished if trial.score is not None)
 
-    def report(self) -> SearchReport:
-        """Return the search's end as `aup` sums it up; only where there is an experiment.
-
-        What a dead controller left running has not ended, and is not counted.
-        """
+    @property
+    def measure(self) -> str:
+        """What the scores are."""
         assert self.experiment is not None
-        statuses = Counter(
-            trial.status
-            for trial in self.attempts
-            if self.state is not WatchState.ABANDONED or trial.status is not TrialStatus.RUNNING
-        )
-        ending = _ENDINGS[self.experiment.status]
-        return SearchReport(self.experiment, ending, self.num_trials, statuses, self.best, max_failures=0)
+        return "validation accuracy" if are_accuracies(self.experiment) else "score"
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values; ``docs/watch.md`` says what each name means."""
+        """Return everything as plain values; ``docs/watch.md`` explains each name."""
         return {
             "schema": JSON_SCHEMA,
             "results": self.results,
             "read_at": self.read_at,
             "state": self.state.value,
             "message": self.message,
-            "experiment": None if self.experiment is None else _experiment_json(self.experiment),
+            "experiment": None if self.experiment is None else self._experiment_json(self.experiment),
             "controller": None if self.controller is None else asdict(self.controller),
             "trials": {
                 "total": self.num_trials,
@@ -204,25 +191,33 @@ class Watched:
             "seconds_left": self.seconds_left,
             "best": None if self.best is None else _best_json(self.best),
             "running": [asdict(trial) for trial in self.running],
-            "failures": [_failure_json(trial) for trial in self.failures],
+            "failures": [
+                {
+                    "trial_index": trial.trial_index,
+                    "attempt": trial.attempt,
+                    "status": trial.status.value,
+                    "message": trial.message,
+                    "ended_at": trial.ended_at,
+                }
+                for trial in self.failures
+            ],
         }
 
-
-def _experiment_json(experiment: ExperimentRow) -> dict[str, Any]:
-    return {
-        "eid": experiment.eid,
-        "name": experiment.name,
-        "kind": experiment.kind.value,
-        "system": experiment.system,
-        "protocol": experiment.protocol_name,
-        "is_synthetic": experiment.is_synthetic,
-        "shortened": experiment.shortened,
-        "status": experiment.status.value,
-        "target": experiment.target,
-        "measure": name_measure(experiment),
-        "created_at": experiment.created_at,
-        "ended_at": experiment.ended_at,
-    }
+    def _experiment_json(self, experiment: ExperimentRow) -> dict[str, Any]:
+        return {
+            "eid": experiment.eid,
+            "name": experiment.name,
+            "kind": experiment.kind.value,
+            "system": experiment.system,
+            "protocol": experiment.protocol_name,
+            "is_synthetic": experiment.is_synthetic,
+            "shortened": experiment.shortened,
+            "status": experiment.status.value,
+            "target": experiment.target,
+            "measure": self.measure,
+            "created_at": experiment.created_at,
+            "ended_at": experiment.ended_at,
+        }
 
 
 def _best_json(trial: TrialRow) -> dict[str, Any]:
@@ -234,27 +229,13 @@ def _best_json(trial: TrialRow) -> dict[str, Any]:
     }
 
 
-def _failure_json(trial: TrialRow) -> dict[str, Any]:
-    return {
-        "trial_index": trial.trial_index,
-        "attempt": trial.attempt,
-        "status": trial.status.value,
-        "message": trial.message,
-        "ended_at": trial.ended_at,
-    }
-
-
-#: Failed attempts that are told of, latest first.
-_MAX_FAILURES = 5
-
-
-def watch_search(results_dir: Path, eid: int | None) -> Watched:
-    """Look at a search once, and change no result: no lock is kept, no transaction stays open.
+def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
+    """Take a snapshot of any search, and change no result: no lock is kept, no transaction stays open.
 
     Where a killed process left its log behind, SQLite folds it into results.db as it closes.
 
     Args:
-        eid: the experiment; None for the latest search
+        eid: the experiment; None for the running one, or else the latest
 
     Raises:
         StoreError: results.db cannot be read, has no such experiment, is of an earlier version, or is written on
@@ -264,7 +245,7 @@ def watch_search(results_dir: Path, eid: int | None) -> Watched:
     path = results_dir / "results.db"
     version = read_version(path)
     if 0 < version < SCHEMA_VERSION and find_holder(creation_lock_path(path)) is None:
-        # Nobody is making it, step by step: what is still of an earlier version now was so before.
+        # No process is making it step by step, so an earlier version now was one before.
         version = read_version(path)
         if version < SCHEMA_VERSION:
             raise StoreError(
@@ -274,11 +255,72 @@ def watch_search(results_dir: Path, eid: int | None) -> Watched:
     if version < SCHEMA_VERSION:
         return _waiting(results_dir, _find_preparing(results_dir, ()))
     with ResultsReader.open_readonly(path) as reader:
-        watched = _read(reader, results_dir, eid)
-        if watched.state is WatchState.ABANDONED:
-            # It may have ended between two of our looks; what is still so now has been so before.
-            watched = _read(reader, results_dir, eid)
-    return watched
+        snapshot = _watch(reader, results_dir, eid)
+        # The search may have ended between reading its row and its lock: a second look decides.
+        return snapshot if snapshot.state is not SearchState.ABANDONED else _watch(reader, results_dir, eid)
+
+
+def read_search(
+    reader: ResultsReader, results_dir: Path, eid: int, holder: Holder | None, measure_memory: bool = True
+) -> SearchSnapshot:
+    """Read one experiment as it stands.
+
+    Args:
+        holder: the process that runs it; None where none does
+        measure_memory: of the controller and the running trials, which walks over all processes of this machine
+    """
+    with reader.snapshot():
+        experiment = reader.experiment(eid)
+        attempts = reader.trials(eid)
+        is_running = experiment.status is ExperimentStatus.RUNNING and holder is not None
+        running = [trial for trial in attempts if is_running and trial.status is TrialStatus.RUNNING]
+        epochs = [reader.epochs(trial.trial_id) for trial in running]
+    state = SearchState.ENDED if experiment.status is not ExperimentStatus.RUNNING else SearchState.ABANDONED
+    snapshot = SearchSnapshot(
+        results=str(results_dir),
+        state=SearchState.RUNNING if is_running else state,
+        experiment=experiment,
+        attempts=tuple(attempts),
+        best=best_of(attempts, experiment.target),
+    )
+    if holder is None or not is_running:
+        return snapshot
+    here = [trial.pid for trial in running if measure_memory and trial.pid is not None and is_same_process(trial)]
+    memory = private_memory(here) if here else {}
+    described = tuple(
+        _describe_trial(trial, experiment.max_epochs or None, recorded, memory.get(trial.pid or 0))
+        for trial, recorded in zip(running, epochs, strict=True)
+    )
+    finished = [trial for trial in snapshot.trials if trial.status is TrialStatus.FINISHED and trial.ended_at]
+    return replace(
+        snapshot,
+        controller=_describe_controller(holder, measure_memory),
+        running=described,
+        trials_per_hour=_measure_rate(attempts, holder.since),
+        seconds_left=estimate_search(
+            [seconds_between(trial.started_at, trial.ended_at or "") for trial in finished],
+            [(trial.seconds_so_far, trial.seconds_left) for trial in described],
+            num_waiting=snapshot.num_left,
+            num_at_once=len(described),
+        ),
+    )
+
+
+def _watch(reader: ResultsReader, results_dir: Path, eid: int | None) -> SearchSnapshot:
+    running = [each for each in reader.experiments() if each.status is ExperimentStatus.RUNNING]
+    locks = {each.eid: lock_path(results_dir, each.name, each.kind) for each in running}
+    holders = {number: holder for number, path in locks.items() if (holder := find_holder(path)) is not None}
+    chosen = max(holders, default=None) if eid is None else eid
+    if chosen is None:
+        latest = reader.latest_experiment()
+        if latest is None:
+            return _waiting(results_dir, _find_preparing(results_dir, ()))
+        chosen = latest.eid
+    snapshot = read_search(reader, results_dir, chosen, holders.get(chosen))
+    if eid is None and snapshot.state is SearchState.ENDED:
+        preparing = _find_preparing(results_dir, [locks[number] for number in holders])
+        return snapshot if preparing is None else _waiting(results_dir, preparing)
+    return snapshot
 
 
 def _refuse_other_machines(results_dir: Path) -> None:
@@ -289,69 +331,22 @@ def _refuse_other_machines(results_dir: Path) -> None:
             raise StoreError(
                 f"results folder '{results_dir}': process {holder.pid} on {holder.host} took it at {holder.since}, and "
                 f"its database can be read on that machine alone; run harness watch on {holder.host}, or, where that "
-                "process was killed, go on with the search first"
+                "process was killed, resume the search first"
             )
 
 
-def _read(reader: ResultsReader, results_dir: Path, eid: int | None) -> Watched:
-    holders = _find_holders(results_dir, reader.experiments())
-    with reader.snapshot():
-        chosen = max(holders, default=None) if eid is None else eid
-        experiment = reader.latest_experiment() if chosen is None else reader.experiment(chosen)
-        if experiment is None:
-            return _waiting(results_dir, _find_preparing(results_dir, ()))
-        attempts = reader.trials(experiment.eid)
-        epochs = {trial.trial_id: reader.epochs(trial.trial_id) for trial in attempts if _runs(trial)}
-    failed = sorted((trial for trial in attempts if trial.status.is_failure), key=lambda trial: -trial.trial_id)
-    watched = Watched(
-        results=str(results_dir),
-        state=WatchState.ENDED,
-        experiment=experiment,
-        attempts=tuple(last_attempts(attempts)),
-        best=best_of(attempts, experiment.target),
-        failures=tuple(failed[:_MAX_FAILURES]),
-    )
-    if experiment.status is not ExperimentStatus.RUNNING:
-        preparing = _find_preparing(results_dir, holders.values()) if eid is None else None
-        return watched if preparing is None else _waiting(results_dir, preparing)
-    holder = find_holder(lock_path(results_dir, experiment.name, experiment.kind))
-    if holder is None:
-        return replace(watched, state=WatchState.ABANDONED)
-    running = _describe_running(experiment, [trial for trial in attempts if _runs(trial)], epochs)
-    return replace(
-        watched,
-        state=WatchState.RUNNING,
-        controller=_describe_controller(holder),
-        running=running,
-        trials_per_hour=_measure_rate(attempts, holder.since),
-        seconds_left=estimate_search(
-            list_durations(watched.attempts),
-            [TrialTime(trial.seconds_so_far, trial.seconds_left) for trial in running],
-            num_waiting=replace(watched, state=WatchState.RUNNING).num_left,
-            num_at_once=len(running),
-        ),
-    )
-
-
-def _waiting(results_dir: Path, holder: Holder | None) -> Watched:
+def _waiting(results_dir: Path, holder: Holder | None) -> SearchSnapshot:
     message = f"No search has begun in '{results_dir}' yet."
     controller = None
     if holder is not None:
-        controller = _describe_controller(holder)
+        controller = _describe_controller(holder, measure_memory=True)
         who = "A process" if holder.pid is None else f"Process {holder.pid} on {holder.host}"
         message = f"{who} prepares a search in '{results_dir}'."
-    return Watched(str(results_dir), WatchState.WAITING, message=message, controller=controller)
-
-
-def _find_holders(results_dir: Path, experiments: Sequence[ExperimentRow]) -> dict[int, Path]:
-    """Find the running experiments that a living process holds: their locks by eid."""
-    running = [experiment for experiment in experiments if experiment.status is ExperimentStatus.RUNNING]
-    locks = {experiment.eid: lock_path(results_dir, experiment.name, experiment.kind) for experiment in running}
-    return {eid: path for eid, path in locks.items() if find_holder(path) is not None}
+    return SearchSnapshot(str(results_dir), SearchState.WAITING, message=message, controller=controller)
 
 
 def _find_preparing(results_dir: Path, at_work: Collection[Path]) -> Holder | None:
-    """Find a controller that has taken its lock and has not yet begun with its experiment.
+    """Find a controller that has taken its lock and has not yet begun its experiment.
 
     Args:
         at_work: locks of the experiments that run already
@@ -362,39 +357,26 @@ def _find_preparing(results_dir: Path, at_work: Collection[Path]) -> Holder | No
     return None
 
 
-def _describe_controller(holder: Holder) -> Controller:
+def _describe_controller(holder: Holder, measure_memory: bool) -> Controller:
     memory_bytes = None
-    if holder.pid is not None and holder.host == platform.node():
+    if measure_memory and holder.pid is not None and holder.host == platform.node():
         try:
             memory_bytes = process_memory(psutil.Process(holder.pid))
-        except (psutil.Error, OSError):
+        except (psutil.Error, OSError):  # it has just ended
             memory_bytes = None
     return Controller(holder.pid, holder.host, holder.since, memory_bytes)
-
-
-def _runs(trial: TrialRow) -> bool:
-    return trial.status is TrialStatus.RUNNING
-
-
-def _describe_running(
-    experiment: ExperimentRow, trials: Sequence[TrialRow], epochs: Mapping[int, Sequence[EpochRecord]]
-) -> tuple[RunningTrial, ...]:
-    here = [trial.pid for trial in trials if trial.pid is not None and is_same_process(trial)]
-    used = private_memory(here) if here else {}
-    return tuple(
-        _describe_trial(trial, experiment.max_epochs or None, epochs[trial.trial_id], used.get(trial.pid or 0))
-        for trial in trials
-    )
 
 
 def _describe_trial(
     trial: TrialRow, max_epochs: int | None, epochs: Sequence[EpochRecord], memory_bytes: int | None
 ) -> RunningTrial:
-    accuracies = tuple(_number(epoch.validation_accuracy) for epoch in epochs)
+    accuracies = tuple(
+        epoch.validation_accuracy if math.isfinite(epoch.validation_accuracy) else None for epoch in epochs
+    )
     return RunningTrial(
         trial_index=trial.trial_index,
         attempt=trial.attempt,
-        point=trial.hyperparameters,
+        point=dict(trial.hyperparameters),
         pid=trial.pid,
         host=trial.host,
         started_at=trial.started_at,
@@ -421,5 +403,50 @@ def _measure_rate(attempts: Sequence[TrialRow], since: str | None) -> float | No
     return len(ended) / seconds * 3600 if seconds > 0 else None
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def measure_epoch(epochs: Sequence[EpochRecord]) -> Seconds | None:
+    """Return the median epoch's time, so that the first one's compilation does not count; None before any."""
+    durations = [epoch.seconds for epoch in epochs if math.isfinite(epoch.seconds)]
+    return statistics.median(durations) if durations else None
+
+
+def estimate_trial(epochs: Sequence[EpochRecord], max_epochs: int | None) -> Seconds | None:
+    """Estimate the longest that a trial still takes, as an early end cannot be foreseen; None where nothing is known.
+
+    Args:
+        epochs: those that it has done
+        max_epochs: None where there is no such number
+    """
+    each = measure_epoch(epochs)
+    return None if each is None or max_epochs is None else each * max(0, max_epochs - len(epochs))
+
+
+def estimate_search(
+    took: Sequence[Seconds], running: Sequence[tuple[Seconds, Seconds | None]], num_waiting: int, num_at_once: int
+) -> Seconds | None:
+    """Share what is left among as many trials at once; each takes as long as the finished ones took.
+
+    Args:
+        took: by each finished trial; where there is none, the running ones are all that is known
+        running: seconds so far of each running trial, and seconds left at most, None before its first epoch
+        num_waiting: trials that have not begun
+
+    Example:
+        >>> estimate_search([60.0], [(20.0, 30.0)], num_waiting=3, num_at_once=2)
+        110.0
+    """
+    foreseen = [so_far + left for so_far, left in running if left is not None]
+    if not (took or foreseen):
+        return None
+    usual = statistics.fmean(took or foreseen)
+    each_left = [usual - so_far if usual > so_far else left or 0.0 for so_far, left in running]
+    return max([*each_left, (usual * num_waiting + sum(each_left)) / max(1, num_at_once)])
+
+
+def seconds_between(start: str, end: str) -> Seconds:
+    """Return the seconds between two times as results.db has them; 0 where a clock was set back between."""
+    return max(0.0, (_parse_time(end) - _parse_time(start)).total_seconds())
+
+
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""What is searched, and between which bounds: Auptimizer's ``parameter_config`` as records.
+"""A search space: Auptimizer's ``parameter_config`` as records, and the points drawn from it.
 
-Reading a search space, inline or from a file: every mistake gets a sentence before a trial starts.
+Reading one refuses every mistake with one sentence, before a trial starts.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.models.systems import LARGEST, System, read_hyperparameters
-from harness.search.keys import PARAMETER_KEYS, check_keys, check_near_misses
+from harness.search.keys import PARAMETER_KEYS, check_keys
 from harness.splits.protocol import Protocol
 
 #: A point's values by hyperparameter, plain values.
@@ -195,10 +195,9 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
             f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
             '{"name": ..., "range": ..., "type": ...}'
         )
-    check = check_near_misses if system is None else check_keys
     parameters: list[Parameter] = []
     for number, entry in enumerate(entries, start=1):
-        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin, check)
+        parameter = _read_parameter(entry, f"{origin}: parameter {number}", origin, allows_others=system is None)
         for earlier in parameters:
             # results.db has a column for each, and SQLite's columns know no upper and lower case.
             if earlier.name.lower() == parameter.name.lower():
@@ -246,9 +245,7 @@ def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> N
         )
 
 
-def _read_parameter(
-    entry: object, numbered: str, origin: str, check: Callable[[Collection[str], Collection[str], str], None]
-) -> Parameter:
+def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bool) -> Parameter:
     if not isinstance(entry, Mapping):
         raise ExperimentFileError(f'{numbered} is {_shown(entry)}; expected {{"name": ..., "range": ...}}')
     name = entry.get("name")
@@ -259,7 +256,7 @@ def _read_parameter(
             f"{numbered}: name {name!r} is kept for the search itself; expected any but {sorted(_RESERVED)}"
         )
     origin = f"{origin}: parameter {name!r}"
-    check(entry.keys(), PARAMETER_KEYS, origin)
+    check_keys(entry.keys(), PARAMETER_KEYS, origin, allows_others)
     allowed = [kind.value for kind in ParameterType]
     # Auptimizer's default.
     kind = entry.get("type", ParameterType.INT.value)
@@ -337,7 +334,9 @@ def _check_against_system(parameter: Parameter, origin: str, system: System) -> 
         _check_choices(parameter, origin, _is_number, "a number")
 
 
-def _check_choices(parameter: Parameter, origin: str, is_allowed: Any, expected: str) -> None:
+def _check_choices(
+    parameter: Parameter, origin: str, is_allowed: Callable[[Any], bool], expected: str
+) -> None:
     for choice in parameter.choices:
         if isinstance(choice, bool) or not is_allowed(choice):
             raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")

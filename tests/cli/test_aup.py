@@ -92,8 +92,8 @@ def test_too_many_failures_are_exit_code_1(folder: Path) -> None:
     assert code == 1
     assert (
         errors
-        == "error: experiment 'a search': 2 trials failed, and max_failures is 1; remove the cause, and start"
-        " anew with --fresh\n"
+        == "error: experiment 'a search': 2 trials failed, and max_failures is 1; fix the cause and"
+        " begin a new experiment with --fresh\n"
     )
     assert (
         lines[2]
@@ -111,7 +111,7 @@ def test_ctrl_c_once_lets_the_running_trials_finish(folder: Path) -> None:
     (folder / "go").touch()
     code, lines, errors = finish(process)
     assert (code, errors) == (130, "")
-    assert lines[-1] == "Interrupted. To go on:  aup experiment.json"
+    assert lines[-1] == "Interrupted. Resume with:  aup experiment.json"
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 2
     assert finish(start_aup(path))[0] == 0
     assert [trial.trial_index for trial in trials_of(path)] == [0, 1, 2, 3, 4]
@@ -135,7 +135,7 @@ def test_ctrl_c_twice_ends_the_running_trials(folder: Path) -> None:
     assert code == 0
     assert (
         lines[1]
-        == "Going on where it was left: 0 trials have ended, 2 were interrupted and run again, 3 are new."
+        == "Resuming: 0 trials have ended, 2 were interrupted and run again, 3 are new."
     )
 
 
@@ -201,8 +201,9 @@ def test_a_terminal_gets_a_live_table(folder: Path) -> None:
     reader.join()
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"trial +┃ point +┃ epoch ┃ best score ┃ time left", text)
-    assert re.search(r"│ 0 +│ x=0\.\d+", text)
+    assert "2 trials: 0 finished, 2 running, 0 failed, 0 left." in text
+    assert re.search(r"trial +for +memory", text)
+    assert re.search(r"\n +0 +\d+ s +\d+ MB\s+x=0\.\d+", text)
     assert "2 of 2 trials: 2 finished." in text
 
 

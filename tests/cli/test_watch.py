@@ -69,7 +69,7 @@ def run_watch(folder: Path, *options: str) -> tuple[int, str, str]:
 def test_q_leaves_the_search_and_gives_the_terminal_back(running: Path) -> None:
     with Terminal(running, "watch") as terminal:
         terminal.wait_for(TAKES_SCREEN)
-        screen = terminal.wait_for("q quits; the search goes on")
+        screen = terminal.wait_for("q quits; the search continues")
         assert terminal.modes != terminal.modes_before
         terminal.type("q")
         code, last = terminal.end()
@@ -95,9 +95,9 @@ def test_a_signal_ends_it_with_the_terminal_given_back(running: Path, number: si
 
 def test_another_size_is_drawn_at_once(running: Path) -> None:
     with Terminal(running, "watch", "--interval", "60") as terminal:
-        assert "s/epoch" in terminal.wait_for("q quits; the search goes on")
+        assert "s/epoch" in terminal.wait_for("q quits; the search continues")
         terminal.resize(40, 30)
-        screen = terminal.wait_for("q quits; the search goes on", seconds=10)
+        screen = terminal.wait_for("q quits; the search continues", seconds=10)
         terminal.type("q")
         assert terminal.end()[0] == 0
     assert "best  left" in screen and "s/epoch" not in screen
@@ -179,7 +179,7 @@ def test_a_search_whose_controller_is_killed_is_told_as_run_by_nobody(folder: Pa
         kill(aup)
         printed, errors = watched.communicate(timeout=30)
     assert (watched.returncode, errors) == (1, "")
-    assert printed.splitlines()[-1] == "Nobody runs this experiment; `aup` with its file goes on with it."
+    assert printed.splitlines()[-1] == "No process is running this experiment. Resume with: aup EXPERIMENT.json"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.search.controller import run_search
 from harness.search.experiment_file import read_experiment_file
-from harness.search.outcome import TrialJob, TrialOutcome
 from harness.search.view import SearchPlan, SearchReport
 from harness.store.records import TrialRow
 from harness.store.store import ResultsStore
@@ -51,7 +50,7 @@ def record(score):
 
 
 class SilentView:
-    """Remembers what it is told."""
+    """Remembers the notes and the plan."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -65,12 +64,6 @@ class SilentView:
 
     def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
         self.plan = plan
-
-    def trial_started(self, trial: TrialJob) -> None:
-        pass
-
-    def trial_ended(self, trial: TrialJob, outcome: TrialOutcome) -> None:
-        pass
 
     def look(self) -> float | None:
         return None

@@ -69,8 +69,9 @@ def test_two_hundred_trials_four_at_once_need_no_more_threads(folder: Path) -> N
     most = []
 
     class CountingView(SilentView):
-        def trial_ended(self, trial: Any, outcome: Any) -> None:
+        def look(self) -> float | None:
             most.append(threading.active_count())
+            return None
 
     report = search(path, view=CountingView())
     assert report.num_by_status == {TrialStatus.FINISHED: 200}

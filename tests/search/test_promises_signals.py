@@ -208,7 +208,7 @@ def test_what_is_printed_of_an_interruption_can_be_typed(folder: Path) -> None:
     process.terminate()
     code, lines, _ = finish(process)
     assert code == 130
-    prefix = "Interrupted. To go on:  "
+    prefix = "Interrupted. Resume with:  "
     assert lines[-1].startswith(prefix + "aup ")
     command, argument = shlex.split(lines[-1][len(prefix) :])
     assert (command, (folder.parent / argument).samefile(path)) == ("aup", True)

@@ -1,5 +1,7 @@
-"""What a look at a search finds, and that it leaves the search alone."""
+"""Snapshots of searches in every state, their JSON, and the estimate of the time that is left."""
 
+import json
+import math
 import os
 import platform
 import re
@@ -9,23 +11,34 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.errors import StoreError
+from harness.search.display import sum_up
 from harness.search.jobs import process_started_at
 from harness.search.lock import held, lock_path
-from harness.search.snapshot import Watched, WatchState, watch_search
-from harness.search.view import sum_up
+from harness.search.snapshot import (
+    SearchSnapshot,
+    SearchState,
+    estimate_search,
+    estimate_trial,
+    measure_epoch,
+    seconds_between,
+    watch_search,
+)
 from harness.store.connection import creation_lock_path
-from harness.store.records import ExperimentStatus
+from harness.store.records import EpochRecord, ExperimentStatus
 from harness.store.store import ResultsStore
-from tests.report.searches import begin_search, begin_trial, run_search, run_trial
+from tests.report.searches import begin_search, begin_trial, fail_trial, run_search, run_trial
 from tests.search.searches import environment
 from tests.search.watched_searches import NAME, running_search
 
+GUIDE = Path(__file__).parents[2] / "docs" / "watch.md"
 
-def counts(watched: Watched) -> tuple[int, int, int, int]:
+
+def counts(watched: SearchSnapshot) -> tuple[int, int, int, int]:
     return watched.num_finished, watched.num_running, watched.num_failed, watched.num_left
 
 
@@ -34,7 +47,7 @@ def test_before_a_search_there_is_something_to_wait_for(folder: Path, is_empty: 
     if is_empty:
         (folder / "results.db").touch()
     watched = watch_search(folder, None)
-    assert (watched.state, watched.experiment) == (WatchState.WAITING, None)
+    assert (watched.state, watched.experiment) == (SearchState.WAITING, None)
     assert watched.message == f"No search has begun in '{folder}' yet."
     assert not is_empty or (folder / "results.db").stat().st_size == 0
 
@@ -46,7 +59,7 @@ def test_a_controller_that_prepares_its_corpus_is_waited_for(folder: Path, has_e
             run_search(store, 2, name="an earlier one")
     with held(lock_path(folder, NAME), "it"):
         watched = watch_search(folder, None)
-    assert watched.state is WatchState.WAITING
+    assert watched.state is SearchState.WAITING
     assert watched.message == f"Process {os.getpid()} on {platform.node()} prepares a search in '{folder}'."
     assert watched.controller is not None and (watched.controller.memory_bytes or 0) > 1_000_000
 
@@ -54,7 +67,7 @@ def test_a_controller_that_prepares_its_corpus_is_waited_for(folder: Path, has_e
 def test_a_running_search_is_told_trial_by_trial(folder: Path) -> None:
     with running_search(folder):
         watched = watch_search(folder, None)
-    assert watched.state is WatchState.RUNNING
+    assert watched.state is SearchState.RUNNING
     assert counts(watched) == (2, 2, 1, 5)
     assert watched.best is not None and (watched.best.trial_index, watched.best.score) == (0, 0.75)
     assert watched.scores == (0.75, 0.5)
@@ -97,10 +110,10 @@ def test_a_search_whose_controller_is_gone_is_abandoned_and_its_trials_are_left_
     with running_search(folder):
         pass
     watched = watch_search(folder, None)
-    assert watched.state is WatchState.ABANDONED
+    assert watched.state is SearchState.ABANDONED
     assert counts(watched) == (2, 0, 1, 7)
     assert (watched.running, watched.controller, watched.seconds_left) == ((), None, None)
-    assert sum_up(watched.report())[0] == "3 of 10 trials: 1 diverged, 2 finished."
+    assert sum_up(watched)[0] == "3 of 10 trials: 1 diverged, 2 finished."
 
 
 def test_watching_what_a_killed_search_has_left_changes_no_result(folder: Path) -> None:
@@ -112,7 +125,7 @@ def test_watching_what_a_killed_search_has_left_changes_no_result(folder: Path) 
     done = subprocess.run([sys.executable, "-c", killed, str(folder)], env=environment(), check=False)
     assert done.returncode == -9 and (folder / "results.db-wal").stat().st_size > 0
     copy = shutil.copytree(folder, folder.with_name("copy"))
-    assert watch_search(folder, None).state is WatchState.ABANDONED
+    assert watch_search(folder, None).state is SearchState.ABANDONED
     dumps = []
     for path in (folder / "results.db", copy / "results.db"):
         with closing(sqlite3.connect(path)) as database:
@@ -125,7 +138,7 @@ def test_a_search_that_has_ended_is_told_as_ended(folder: Path) -> None:
     with ResultsStore.open(folder / "results.db") as store:
         run_search(store, 3)
     watched = watch_search(folder, None)
-    assert (watched.state, counts(watched)) == (WatchState.ENDED, (3, 0, 1, 0))
+    assert (watched.state, counts(watched)) == (SearchState.ENDED, (3, 0, 1, 0))
 
 
 def test_the_running_search_comes_before_one_that_was_begun_later(folder: Path) -> None:
@@ -134,7 +147,7 @@ def test_the_running_search_comes_before_one_that_was_begun_later(folder: Path) 
         watched = watch_search(folder, None)
         later = watch_search(folder, 2)
     assert watched.experiment is not None and watched.experiment.eid == 1
-    assert later.experiment is not None and (later.experiment.eid, later.state) == (2, WatchState.ENDED)
+    assert later.experiment is not None and (later.experiment.eid, later.state) == (2, SearchState.ENDED)
 
 
 def test_an_unknown_experiment_is_refused(folder: Path) -> None:
@@ -166,7 +179,7 @@ def test_a_database_that_is_being_made_is_waited_for(folder: Path) -> None:
     with sqlite3.connect(folder / "results.db") as database:
         database.execute("PRAGMA user_version = 2")
     with held(creation_lock_path(folder / "results.db"), "its maker"):
-        assert watch_search(folder, None).state is WatchState.WAITING
+        assert watch_search(folder, None).state is SearchState.WAITING
 
 
 def test_a_search_on_another_machine_is_not_touched(folder: Path) -> None:
@@ -177,7 +190,7 @@ def test_a_search_on_another_machine_is_not_touched(folder: Path) -> None:
             watch_search(folder, None)
     pattern = (
         r"results folder '.*': process \d+ on node17 took it at .*, and its database can be read on that machine "
-        r"alone; run harness watch on node17, or, where that process was killed, go on with the search first"
+        r"alone; run harness watch on node17, or, where that process was killed, resume the search first"
     )
     assert re.fullmatch(pattern, str(caught.value))
 
@@ -227,3 +240,90 @@ def test_before_an_end_the_epochs_tell_how_long_it_takes(folder: Path, monkeypat
             watched = watch_search(folder, None)
     assert watched.trials_per_hour is None
     assert watched.seconds_left == pytest.approx(3 * 20 * 1.5)
+
+
+def names(value: Any, prefix: str = "") -> set[str]:
+    """Every name in a JSON object, as ``running[].pid``; a point's own names are the user's."""
+    if isinstance(value, list):
+        return set().union(*(names(item, f"{prefix}[]") for item in value))
+    if not isinstance(value, dict) or prefix.endswith("point"):
+        return {prefix}
+    return set().union(*(names(item, f"{prefix}.{name}".lstrip(".")) for name, item in value.items()))
+
+
+def test_what_scripts_read_is_plain_json(folder: Path) -> None:
+    with running_search(folder):
+        found = json.loads(json.dumps(watch_search(folder, None).to_json(), allow_nan=False))
+    assert found["trials"] == {"total": 10, "finished": 2, "running": 2, "failed": 1, "left": 5}
+    assert found["best"] == {
+        "trial_index": 0,
+        "score": 0.75,
+        "best_epoch": 4,
+        "point": {"adamlr": 0.000125893, "textlstm": 150, "attention": "decoder"},
+    }
+    assert found["experiment"]["measure"] == "validation accuracy"
+    assert [trial["num_epochs"] for trial in found["running"]] == [3, 4]
+    assert found["failures"][0]["status"] == "diverged"
+
+
+def test_every_name_that_scripts_read_is_in_the_guide(folder: Path) -> None:
+    with running_search(folder):
+        found = names(json.loads(json.dumps(watch_search(folder, None).to_json())))
+    text = GUIDE.read_text("utf-8")
+    assert {name for name in found if f"| `{name}` |" not in text} == set()
+
+
+def epochs(*seconds: float) -> list[EpochRecord]:
+    return [EpochRecord(number, 1.0, 0.5, 0.5, 1.0, 0.5, 0.5, took) for number, took in enumerate(seconds, start=1)]
+
+
+def test_the_first_epochs_compilation_does_not_count() -> None:
+    assert measure_epoch(epochs(20.0, 2.0, 2.0)) == 2.0
+    assert estimate_trial(epochs(20.0, 2.0, 2.0), 30) == 54.0
+
+
+@pytest.mark.parametrize(
+    ("recorded", "max_epochs"), [([], 30), (epochs(math.nan), 30), (epochs(2.0), None)]
+)
+def test_where_nothing_is_known_nothing_is_foreseen(recorded: list[EpochRecord], max_epochs: int | None) -> None:
+    assert estimate_trial(recorded, max_epochs) is None
+
+
+@pytest.mark.parametrize(
+    ("took", "running", "num_waiting", "num_at_once", "expected"),
+    [
+        ([], [], 3, 2, None),
+        ([], [(10.0, None)], 3, 2, None),
+        ([], [(10.0, 50.0)], 1, 1, 110.0),
+        ([60.0, 80.0], [], 4, 2, 140.0),
+        ([60.0], [(20.0, 5.0), (0.0, None)], 0, 2, 60.0),
+        ([60.0], [(90.0, 30.0)], 0, 1, 30.0),
+    ],
+    ids=["nothing", "no epoch", "only a running one", "two at once", "the longest counts", "longer than usual"],
+)
+def test_what_is_left_is_shared_among_those_at_once(
+    took: list[float],
+    running: list[tuple[float, float | None]],
+    num_waiting: int,
+    num_at_once: int,
+    expected: float | None,
+) -> None:
+    assert estimate_search(took, running, num_waiting, num_at_once) == expected
+
+
+def test_only_finished_trials_say_how_long_one_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    took: list[float] = []
+    monkeypatch.setattr("harness.search.snapshot.estimate_search", lambda seconds, *rest, **more: took.extend(seconds))
+    with ResultsStore.open(folder / "results.db") as store:
+        eid = begin_search(store, num_samples=3, name=NAME)
+        run_trial(store, eid, 0, 3, 0.5)
+        fail_trial(store, eid, 1)
+        begin_trial(store, eid, 2, 3)
+        with held(lock_path(folder, NAME), "it"):
+            watch_search(folder, None)
+    assert len(took) == 1
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_time() -> None:
+    assert seconds_between("2026-01-01T00:01:00.000+00:00", "2026-01-01T00:00:00.000+00:00") == 0.0
+    assert seconds_between("2026-01-01T00:01:00.000+00:00", "2026-01-01T00:01:30") == 30.0
