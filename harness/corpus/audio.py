@@ -88,7 +88,7 @@ class RecordingHeader:
 
     @property
     def duration(self) -> Seconds:
-        """Length in seconds of what is there."""
+        """Length in seconds of the samples that are there."""
         return self.num_samples / self.sampling_rate
 
 

@@ -30,8 +30,8 @@ from harness.errors import CorpusError
 #: The shortest recording that gives a speech frame. Source: paper, section 4.1 (0.2 s windows).
 SHORTEST_WINDOW: Seconds = 0.2
 
-#: How much shorter than its labelled time a recording may be: one hop of the speech features,
-#: below which no frame is lost for sure.
+#: A recording may be this much shorter than its labelled time: one hop of the speech features, which
+#: costs no frame.
 DURATION_TOLERANCE: Seconds = 0.1
 
 #: Times have four decimals.

@@ -1,7 +1,7 @@
 """The irregularities of a corpus by kind, and the policy for each kind.
 
 A reader returns what it could read together with its irregularities; it raises only where the
-file is not the thing that its place says it is. No policy takes an utterance of the four
+file is not of the kind that belongs in its place. No policy takes an utterance of the four
 classes out of the index: what it lacks is marked.
 """
 

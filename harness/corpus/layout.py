@@ -1,4 +1,4 @@
-"""Where the corpus keeps its files: the only module that knows."""
+"""The layout of a corpus on disk; no other module knows where a file lies."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ _MOCAP_FOLDERS = {
 class CorpusLayout:
     """Every path of a corpus, from ids.
 
-    A path is built from the id alone and never guessed from what lies there, so that a
-    missing file of one take is never answered by the file of another.
+    A path follows from the id alone, never from the files that exist, so that a missing file of
+    one take is never replaced by the file of another.
 
     Attributes:
         root: the folder that holds ``Session1`` to ``Session5``, or some of them
@@ -87,7 +87,7 @@ class CorpusLayout:
         return self._dialogue_dir(dialogue_id) / "EmoEvaluation" / f"{dialogue_id}.txt"
 
     def transcript_path(self, dialogue_id: str) -> Path:
-        """The file with what was said."""
+        """The transcript file."""
         return self._dialogue_dir(dialogue_id) / "transcriptions" / f"{dialogue_id}.txt"
 
     def dialogue_wav_path(self, dialogue_id: str) -> Path:

@@ -39,7 +39,7 @@ UTTERANCE_PATTERN = re.compile(DIALOGUE_PATTERN.pattern + r"_(?P<turn>[FM])(?P<n
 
 @dataclass(frozen=True)
 class TurnName:
-    """What an utterance id says of its utterance."""
+    """The parts of an utterance id."""
 
     utterance_id: str
     dialogue_id: str
@@ -123,7 +123,7 @@ class Utterance:
 
     @property
     def name(self) -> TurnName:
-        """What the id says."""
+        """The parts of the id."""
         return parse_utterance_id(self.utterance_id)
 
     @property

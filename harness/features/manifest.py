@@ -1,4 +1,4 @@
-"""What a folder of prepared features holds: its ``manifest.json``, and each session's ``utterances.jsonl``."""
+"""The records of a folder of prepared features: ``manifest.json``, and each session's ``utterances.jsonl``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ArrayRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What the files of one session hold.
+    """The contents of one session's files.
 
     Attributes:
         num_utterances: of every label: the lines of ``utterances.jsonl``
@@ -57,17 +57,17 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that one needs to know before any array is opened.
+    """The description of prepared features, read before any array is opened.
 
     Attributes:
-        corpus_path: as it was given; says nothing of the content
+        corpus_path: as it was given; another path may hold the same corpus
         corpus_hash: SHA-256 over every source file's place and content
         modalities: those of which the corpus has anything at all
         mocap_streams: those of which a four-class utterance has any number at all, in the order of the columns
-        versions: of what computed the features, by name
+        versions: of the software that computed the features, by name
         sessions: by number
-        source_hash: over the sizes and times of the source files and all else that changes the features:
-            what a second run compares first
+        source_hash: over the sizes and times of the source files and all else that changes the features;
+            a second run compares it first
     """
 
     corpus_path: str
@@ -149,7 +149,7 @@ def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
 
 
 def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
-    """Read what ``utterance_to_json`` wrote.
+    """Read the utterance that ``utterance_to_json`` wrote.
 
     Raises:
         KeyError, TypeError, ValueError: it is no utterance's record

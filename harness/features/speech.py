@@ -22,7 +22,7 @@ from harness.splits.protocol import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
 
-#: The order in which pyAudioAnalysis 0.3.14 returns them. Source: paper, section 3 (8 + 13 + 13).
+#: In the order of pyAudioAnalysis 0.3.14. Source: paper, section 3 (8 + 13 + 13).
 SHORT_TERM_COLUMNS = (
     "zcr",
     "energy",
@@ -39,7 +39,7 @@ SHORT_TERM_COLUMNS = (
 MFCC_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("mfcc_"))
 CHROMA_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("chroma_"))
 
-#: As many bands as the library's own filters for the MFCC have, so that the two inputs compare.
+#: As many bands as the library's own filters for the MFCC have, so that the two inputs can be compared.
 NUM_MEL_BANDS = 40
 #: Added to a band's power before the logarithm: the library's own floor under its logarithms.
 LOG_FLOOR = float(np.finfo(np.float64).eps)
@@ -50,7 +50,7 @@ MAX_FRAMES = 72_000
 
 
 class SpeechKind(StrEnum):
-    """What stands in a frame."""
+    """The kinds of numbers in a frame."""
 
     SHORT_TERM = "short-term"  # the 34 of pyAudioAnalysis
     DELTAS = "deltas"  # the 34, the 13 deltas of the MFCC, their 13 double deltas: 60

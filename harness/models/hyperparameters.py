@@ -171,7 +171,7 @@ class FusionHyperparameters(Hyperparameters):
 
     Attributes:
         textlstm: units of both text LSTMs
-        speechlstm: units of the speech LSTM and of what attends to it
+        speechlstm: units of the speech LSTM and of its attention
         finalfc: units of the layer before the softmax
         adamlr: learning rate
         branch_dense: units of each branch's last, linear layer

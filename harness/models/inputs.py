@@ -1,4 +1,4 @@
-"""What goes into a model: Keras inputs with their masks, and how wide they are."""
+"""The inputs of a model: Keras inputs with their masks, their widths, and the LSTMs that read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.splits.protocol import MocapOrder
 
 @dataclass(frozen=True)
 class InputShapes:
-    """What the inputs look like.
+    """The widths of the inputs, and their form.
 
     Attributes:
         speech_frames, speech_columns: most frames of an utterance, and its features (100, 34)

@@ -12,9 +12,8 @@ from harness.models.hyperparameters import (
     Face1Hyperparameters,
     FusionHyperparameters,
     Hyperparameters,
-    MotionConvolutionHyperparameters,
-    MotionDenseHyperparameters,
     MotionLstmHyperparameters,
+    SingleHyperparameters,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, mocap_steps, stacked_lstms
 from harness.models.layers import DropoutRelu
@@ -37,9 +36,7 @@ def build_motion_lstm(hyperparameters: MotionLstmHyperparameters, shapes: InputS
     return replace(branch, output=output, mask=None)
 
 
-def build_motion_dense(
-    hyperparameters: MotionDenseHyperparameters, shapes: InputShapes, streams: Streams
-) -> Branch:
+def build_motion_dense(hyperparameters: SingleHyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Head_Model2 (200, 6) and Hand_Model2 (200, 18): all windows flattened -> Dense 256 relu."""
     branch = mocap_input(shapes, streams)
     flat = layers.Dropout(hyperparameters.dropout, name="mocap_dropout")(layers.Flatten()(branch.output))
@@ -54,9 +51,7 @@ def build_face1(hyperparameters: Face1Hyperparameters, shapes: InputShapes, stre
     return replace(branch, output=output, mask=None)
 
 
-def build_mocap1(
-    hyperparameters: MotionConvolutionHyperparameters, shapes: InputShapes, streams: Streams
-) -> Branch:
+def build_mocap1(hyperparameters: SingleHyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Face_Model2 (200, 165) and Mocap_Model1 (200, 189): five convolutions -> Dense 256 relu."""
     branch = mocap_input(shapes, streams)
     flat = convolve(branch.output, hyperparameters)

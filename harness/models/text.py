@@ -25,7 +25,6 @@ from harness.models.hyperparameters import (
 from harness.models.inputs import Branch, InputShapes, lstm, stacked_lstms, text_input, word_table
 from harness.models.layers import FlattenedDense, MaskedSteps
 
-
 #: Convolutions of Text_Model1, each with half the filters of the one before: 256, 128, 64, 32.
 NUM_CONVOLUTIONS = 4
 
