@@ -36,7 +36,7 @@ OPENING = 1.5
 #: Of the killed controllers, one in so many is not followed by another before all that came from it has ended.
 WATCHES_EVERY = 3
 #: A script of this package's own trials.
-REAL_SCRIPT = "import sys\nfrom harness.training.trial_process import main\nsys.exit(main(sys.argv))\n"
+REAL_SCRIPT = "import sys\nfrom harness.training.trial import main\nsys.exit(main(sys.argv))\n"
 #: What a real trial searches: little, of the quickest system.
 REAL_SPACE = [
     {"name": "dense", "range": [8, 16], "type": "int"},

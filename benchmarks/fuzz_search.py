@@ -81,7 +81,7 @@ def _job_seeds(folder: Path) -> list[bytes]:
 def _load_job() -> Check:
     from harness.models.systems import SYSTEMS, read_hyperparameters
     from harness.splits.protocol import PROTOCOLS
-    from harness.training.trial_process import read_job
+    from harness.training.trial import read_job
 
     def check(path: Path) -> None:
         read_hyperparameters(SYSTEMS["fusion"], read_job(path), PROTOCOLS["paper"])

@@ -83,25 +83,25 @@ def watch_training(clock: Clock, trainer_class: Any, times_path: str) -> None:
 
 def main(job_path: str, times_path: str) -> int:
     clock = Clock(float(os.environ[ASKED_FOR]))
-    from harness.training import trial_process
+    from harness.training import trial
 
-    start = trial_process.start_tensorflow
+    start = trial.start_tensorflow
 
     def start_tensorflow(threads: int) -> None:
         clock.end_part("our light imports, reading the job")
         start(threads)
         clock.end_part("importing TensorFlow")
-        from harness.training import trial
+        from harness.training import recipe
 
         clock.end_part("our other imports, Keras")
-        trial.run_trial = clock.around(trial.run_trial, before="results.db, versions, git revision")
-        trial.seed_everything = clock.around(trial.seed_everything, before="opening features")
-        trial.fit_features = clock.around(trial.fit_features, after="fitting vocabulary, vectors, scalers")
-        trial.build_model = clock.around(trial.build_model, after="building the model")
-        watch_training(clock, trial.Trainer, times_path)
+        recipe.train_once = clock.around(recipe.train_once, before="results.db, versions, git revision")
+        recipe.seed_everything = clock.around(recipe.seed_everything, before="opening features")
+        recipe.fit_features = clock.around(recipe.fit_features, after="fitting vocabulary, vectors, scalers")
+        recipe.build_model = clock.around(recipe.build_model, after="building the model")
+        watch_training(clock, recipe.Trainer, times_path)
 
-    trial_process.start_tensorflow = start_tensorflow
-    return trial_process.main(["trial.py", job_path])
+    trial.start_tensorflow = start_tensorflow
+    return trial.main(["trial.py", job_path])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 import sys
 
-from harness.training.trial_process import main
+from harness.training.trial import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -15,8 +15,7 @@ from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
 from harness.splits.protocol import PROTOCOLS
 from harness.store.trial_spec import TrialSpec
-from harness.training.loop import Scorer
-from harness.training.trial import run_trial
+from harness.training.recipe import open_parts, recipe_of, train_validated
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -45,12 +44,14 @@ def score_test(prepared_dir, name, max_epochs):
         patience=6,
         threads=2,
     )
-    test = open_test_session(FeatureStore.open(prepared_dir), spec.protocol)
+    store = FeatureStore.open(prepared_dir)
+    parts, test = open_parts(spec.protocol, store), open_test_session(store, spec.protocol)
     accuracies = []
     for seed in SEEDS:
-        choices = read_hyperparameters(SYSTEMS[name], POINTS[name], spec.protocol)
-        trained, _ = run_trial(replace(spec, seed=seed), SYSTEMS[name], choices)
-        probabilities = Scorer(trained.model).score(trained.fitted.prepare(test))
+        hyperparameters = read_hyperparameters(SYSTEMS[name], POINTS[name], spec.protocol)
+        recipe = recipe_of(replace(spec, seed=seed), SYSTEMS[name], hyperparameters)
+        trained, _ = train_validated(recipe, store.load(parts.train), store.load(parts.validation))
+        probabilities = trained.predict(test)
         accuracies.append(weighted_accuracy(test.emotions, probabilities.argmax(axis=1)))
     majority = np.bincount(test.emotions).max() / len(test.emotions)
     return float(np.mean(accuracies)), float(majority)

@@ -20,9 +20,9 @@ LINE = [
     {"scoring"},
     {"training"},
     {"search"},
-    {"report"},
     {"final"},
     {"tables"},
+    {"report"},
     {"cli"},
 ]
 PLACE = {name: place for place, names in enumerate(LINE) for name in names}

@@ -20,7 +20,7 @@ from harness.search.keys import read_json_object
 from harness.search.space import read_search_space, space_from_json
 from harness.splits.protocol import PROTOCOLS, protocol_from_json
 from harness.store.trial_spec import TrialSpec
-from harness.training.trial_process import read_job
+from harness.training.trial import read_job
 from tests.features.test_manifest import MANIFEST
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

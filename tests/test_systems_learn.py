@@ -14,8 +14,7 @@ from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
 from harness.splits.protocol import PROTOCOLS
 from harness.store.trial_spec import TrialSpec
-from harness.training.loop import Scorer
-from harness.training.trial import run_trial
+from harness.training.recipe import open_parts, recipe_of, train_validated
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -62,9 +61,11 @@ def score_test(prepared_dir, name):
     known = system.hyperparameters.__dataclass_fields__
     values = {key: value for key, value in SMALL.items() if key in known}
     spec = TrialSpec(1, 1, 0, 1, name, protocol, prepared_dir, Path("unused"), 10, 4, 2)
-    trained, _ = run_trial(spec, system, read_hyperparameters(system, values, protocol))
-    test = open_test_session(FeatureStore.open(prepared_dir), protocol)
-    probabilities = Scorer(trained.model).score(trained.fitted.prepare(test))
+    store = FeatureStore.open(prepared_dir)
+    parts, test = open_parts(protocol, store), open_test_session(store, protocol)
+    recipe = recipe_of(spec, system, read_hyperparameters(system, values, protocol))
+    trained, _ = train_validated(recipe, store.load(parts.train), store.load(parts.validation))
+    probabilities = trained.predict(test)
     majority = np.bincount(test.emotions).max() / len(test.emotions)
     return weighted_accuracy(test.emotions, probabilities.argmax(axis=1)), majority
 

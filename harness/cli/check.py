@@ -1,12 +1,9 @@
-"""`harness check`: what a corpus lacks, what a split's parts share, and what a results folder contradicts.
-
-`harness check --leaks`: which corpus and protocol, and what is printed.
-"""
+"""`harness check`: the gaps of a corpus, the leaks of a split, and the contradictions of a results folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,11 +20,12 @@ if TYPE_CHECKING:
     from harness.final.leak_check import LeakReport
     from harness.report.tables import Table
     from harness.splits.protocol import Protocol
-    from harness.store.integrity import Finding, ResultsInspector
+    from harness.store.integrity import Finding
+    from harness.store.store import ResultsStore
 
 
 def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *, as_json: bool) -> bool:
-    """Print what train, validation and test share, and return whether nothing is that the protocol keeps apart.
+    """Print everything that train, validation and test share, and return whether the protocol's promises hold.
 
     Args:
         corpus: None for that of the latest search in ``results_dir``, or else as for `harness tables`
@@ -47,11 +45,10 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
 
 def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tuple[Path, FeatureStore, Protocol]:
     from harness.cli.options import progress_bar
+    from harness.features.speech import speech_settings
     from harness.features.store import FeatureStore
-    from harness.search.corpus import prepare_chosen
-    from harness.search.experiment_file import TrainingSettings
+    from harness.search.corpus import prepare_features
     from harness.splits.protocol import read_protocol
-    from harness.tables.plan import ANY_SYSTEM
 
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
@@ -61,21 +58,21 @@ def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tup
             return Path(store.manifest.corpus_path), store, its_protocol
         corpus = Path(FeatureStore.open(prepared_dir).manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
-    settings = TrainingSettings(ANY_SYSTEM, chosen, corpus, max_epochs=1, patience=None, word_vectors=None)
+    settings = speech_settings(chosen)
     with progress_bar("preparing features") as show:
-        prepared = prepare_chosen(settings, results_dir, lambda doing, done, total: show(done, total))
+        prepared = prepare_features(corpus, settings, results_dir, lambda doing, done, total: show(done, total))
     store = FeatureStore.open(prepared.prepared_dir)
     return Path(store.manifest.corpus_path), store, chosen
 
 
 def _find_searched(results_dir: Path) -> tuple[Path, Protocol] | None:
     """Return the features and the protocol of the latest search; None where there is no search of this package's."""
-    from harness.store.store import ResultsReader
+    from harness.store.store import ResultsStore
     from harness.store.trial_spec import TrialSpec, trial_spec_path
 
     if not (results_dir / "results.db").exists():
         return None
-    with ResultsReader.open_readonly(results_dir / "results.db") as results:
+    with ResultsStore.open_readonly(results_dir / "results.db") as results:
         experiment = results.latest_experiment()
         trials = [] if experiment is None or not experiment.system else results.trials(experiment.eid)
     for trial in trials:
@@ -86,7 +83,7 @@ def _find_searched(results_dir: Path) -> tuple[Path, Protocol] | None:
 
 
 def to_json(report: LeakReport) -> dict[str, Any]:
-    """Return everything that was found, as plain values."""
+    """Return the whole report as plain values."""
     from harness.final.leak_check import FEWEST_WORDS, NEAR_DUPLICATE_SHARE, promises
 
     overlaps = [
@@ -100,9 +97,6 @@ def to_json(report: LeakReport) -> dict[str, Any]:
         "num_utterances": dict(report.sizes),
         "overlaps": overlaps,
         "near_duplicate": {"word_set_overlap": NEAR_DUPLICATE_SHARE, "fewest_different_words": FEWEST_WORDS},
-        "fitted": [
-            {**asdict(check), "is_leaking": check.is_leaking, "can_tell": check.can_tell} for check in report.fitted
-        ],
         "vocabularies": [asdict(check) for check in report.vocabularies],
         "broken_promises": list(report.broken),
     }
@@ -119,7 +113,7 @@ def _print(report: LeakReport) -> None:
     sizes = ", ".join(f"{part} {size}" for part, size in report.sizes.items())
     click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
     console = Console(highlight=False)
-    for table in (_overlap_table(report), _fitted_table(report), _vocabulary_table(report)):
+    for table in (_overlap_table(report), _vocabulary_table(report)):
         print_table(console, table)
     click.echo()
     click.echo(
@@ -156,55 +150,27 @@ def _overlap_table(report: LeakReport) -> Table:
     return Table("What the parts share", columns, tuple(rows), frozenset({"shared", "affected"}), note)
 
 
-def _fitted_table(report: LeakReport) -> Table:
-    from harness.report.tables import Table
-
-    rows = []
-    for check in report.fitted:
-        verdict = "of training alone" if check.can_tell else "cannot be told: validation would change nothing"
-        rows.append(
-            (
-                check.statistics.value,
-                f"{check.distance:.1e}",
-                f"{check.distance_of_both:.1e}",
-                "BROKEN" if check.is_leaking else verdict,
-            )
-        )
-    note = (
-        "Fitted by the code that trials run, and computed anew from training alone, scaling in another way than "
-        "trials do, word vectors in the same: how far the worst number is off, and how far it would be with "
-        "validation in it. Scaling in deviations of its column."
-    )
-    columns = ("fitted", "off by", "with validation", "verdict")
-    return Table("What is fitted", columns, tuple(rows), frozenset({"off by", "with validation"}), note)
-
-
 def _vocabulary_table(report: LeakReport) -> Table:
     from harness.final.leak_check import declares_vocabulary
     from harness.report.tables import Table
 
-    rows: Sequence[tuple[str, ...]] = [
+    verdict = "a leak, the protocol's declared choice" if declares_vocabulary(report.protocol) else "BROKEN"
+    rows = tuple(
         (
             check.stage,
             str(check.num_words),
             str(len(check.leaked)),
             f"{check.num_utterances} of {check.num_scored}",
-            _judge_words(bool(check.leaked), declares_vocabulary(report.protocol)),
+            verdict if check.leaked else "none",
         )
         for check in report.vocabularies
-    ]
+    )
     note = (
-        "Words that the fitted vocabulary knows although what it was trained on lacks them, and the scored utterances "
-        "that say one: validation in the search, the test session in the final training."
+        "Leaked: words that the vocabulary has from scored utterances alone. Affected: scored utterances that say one "
+        "of them, of validation in the search, of the test session in the final training."
     )
     columns = ("vocabulary of", "words", "leaked", "affected", "verdict")
-    return Table("Vocabulary", columns, tuple(rows), frozenset({"words", "leaked", "affected"}), note)
-
-
-def _judge_words(is_leaking: bool, is_declared: bool) -> str:
-    if not is_leaking:
-        return "none"
-    return "a leak, the protocol's declared choice" if is_declared else "BROKEN"
+    return Table("Vocabulary", columns, rows, frozenset({"words", "leaked", "affected"}), note)
 
 
 #: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.
@@ -225,29 +191,29 @@ _LOOKED_AT = {
     "--results",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Results folder to look through: its database, the files it names, and Auptimizer's own books.",
+    help="Results folder to look through: its database, and the files that it names.",
 )
 @click.option(
     "--repair",
     is_flag=True,
     help=(
-        "With --results: what the trials' own records decide is put right, after a copy of the database is made. "
-        "Without it nothing is changed, but for bringing a database of an earlier version up to date."
+        "With --results: trials and experiments that no process runs are ended as their own records say, and "
+        "half-written files are removed, after a copy of the database is made. Without it nothing is changed."
     ),
 )
 @click.option(
     "--leaks",
     is_flag=True,
     help=(
-        "Tell instead what train, validation and test share: speakers, dialogues, scripts, transcripts, vocabulary; "
-        "and what scaling is fitted on. Without a CORPUS, of the latest search in --results, or of the corpus that "
-        "HARNESS_CORPUS names, or of a synthetic one. Features are prepared where they are not yet."
+        "Show instead everything that train, validation and test share: speakers, dialogues, scripts, transcripts, "
+        "vocabulary. Without a CORPUS, of the latest search in --results, or of the corpus that HARNESS_CORPUS names, "
+        "or of a synthetic one. Features are prepared where they are not yet."
     ),
 )
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "published-code", "strict"]),
-    help="With --leaks: what is promised to be kept apart, and how the corpus is parted.  "
+    help="With --leaks: named choices of the split and of what it promises to keep apart.  "
     "[default: the latest search's, or else paper]",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --leaks: one JSON object in place of the tables.")
@@ -259,9 +225,9 @@ def check(
     Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
     An experiment that is running is named, and left alone.
 
-    With --leaks, what a protocol promises to keep apart is looked for in each part. The test session stays sealed:
-    its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the four
-    classes; its prepared features never.
+    With --leaks, everything that a protocol promises to keep apart is looked for in each part. The test session stays
+    sealed: its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the
+    four classes; its prepared features never.
 
     \b
     Example:
@@ -353,36 +319,36 @@ def _in_one_sentence(results_dir: Path) -> Iterator[None]:
 def _check_results(results_dir: Path) -> bool:
     """Print what a results folder contradicts, and return whether that is nothing."""
     from harness.search.repair import look_through
-    from harness.store.integrity import ResultsInspector
+    from harness.store.store import ResultsStore
 
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        holders, found = look_through(inspector)
+    with ResultsStore.open_readonly(results_dir / "results.db") as store:
+        holders, found = look_through(store)
         _print_left_alone(holders)
         for finding in found:
             click.echo(f"{finding.sentence}.")
-        _print_looked_at(inspector, found)
+        _print_looked_at(store, found)
     click.echo(f"Found {len(found)}." if found else "Nothing contradicts anything else.")
     return not found
 
 
 def _repair_results(results_dir: Path) -> bool:
     """Repair what can be repaired, say what was and what was not, and return whether nothing is left."""
-    from harness.search.repair import copy_outdated, find_all, hold_free, repair_all
-    from harness.store.integrity import REASONS, ResultsInspector
+    from harness.search.repair import find_all, hold_free, repair_all
+    from harness.store.integrity import REASONS
+    from harness.store.store import ResultsStore
 
     path = results_dir / "results.db"
-    has_copy = copy_outdated(path, click.echo)
-    with ResultsInspector.open_readonly(path) as inspector:
-        experiments = inspector.experiment_names()
-        with hold_free(results_dir, experiments) as holders:
-            _print_left_alone(holders)
-            eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
-            num_repaired = repair_all(path, eids, click.echo, has_copy)
-            left = find_all(inspector, eids)
+    with ResultsStore.open_readonly(path) as store:
+        experiments = store.experiments()
+    with hold_free(results_dir, experiments) as holders, ResultsStore.open(path) as store:
+        _print_left_alone(holders)
+        eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
+        num_repaired = repair_all(store, eids, click.echo)
+        left = find_all(store, eids)
         for finding in left:
             reason = REASONS.get(finding.kind, "it is there again after its repair")
             click.echo(f"{finding.sentence}. Not repaired: {reason}.")
-        _print_looked_at(inspector, left)
+        _print_looked_at(store, left)
     click.echo(f"Repaired {num_repaired}, left {len(left)}." if num_repaired or left else "Nothing to repair.")
     return not left
 
@@ -392,7 +358,9 @@ def _print_left_alone(holders: Mapping[int, str]) -> None:
         click.echo(f"Experiment {eid} is left alone: {sentence}.")
 
 
-def _print_looked_at(inspector: ResultsInspector, found: Collection[Finding]) -> None:
-    if not any(finding.kind.is_damage for finding in found):
-        counts = [f"{inspector.num_rows(table)} {what}" for table, what in _LOOKED_AT.items()]
+def _print_looked_at(store: ResultsStore, found: Collection[Finding]) -> None:
+    from harness.store.integrity import FindingKind, count_rows
+
+    if not any(finding.kind is FindingKind.DAMAGED_DATABASE for finding in found):
+        counts = [f"{count_rows(store, table)} {what}" for table, what in _LOOKED_AT.items()]
         click.echo(f"Looked at {', '.join(counts)}.")

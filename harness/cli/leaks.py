@@ -16,7 +16,7 @@ from harness.cli.options import results_argument, search_option, seeds_option, t
     "--test",
     "opens_test",
     is_flag=True,
-    help="Score turns of the test session, on the rest of which the leaking splits train. Each opening of it is "
+    help="Score turns of the test session, on the rest of which the leaking splits train. Each test evaluation is "
     "recorded, and reported for ever.  [default: the search's sessions alone]",
 )
 @seeds_option(

@@ -1,32 +1,45 @@
-"""The best trial of a search as a point that can be trained again."""
+"""The best trial of a search, and experiments of their own that train its hyperparameters again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from harness import __version__
 from harness.errors import ModelError, WorkFailedError
 from harness.features.store import FeatureStore, require_modalities
+from harness.files import hash_json
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
-from harness.store.records import ExperimentKind, ExperimentRow, TrialRow
-from harness.store.store import ResultsReader
+from harness.provenance import hash_word_vectors
+from harness.store.records import (
+    ExperimentKind,
+    ExperimentRecord,
+    ExperimentRow,
+    ExperimentStatus,
+    TrialRow,
+    utc_now,
+)
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
+from harness.training.recipe import Recipe, recipe_of
 
-#: What trains the experiments that are no search.
-COMMANDS = {
-    ExperimentKind.TABLES: "tables",
-    ExperimentKind.LEAKS: "leaks",
-    ExperimentKind.REPLICATION: "replicate",
-}
+#: Beginnings of the seeds of final trainings and of replications in a trial's stream of seeds: far from the seeds of
+#: the trial's attempts, and from each other.
+FINAL_SEEDS, REPLICATION_SEEDS = 1_000_000, 2_000_000
 
 
 @dataclass(frozen=True)
 class BestPoint:
-    """The best trial, and what its training depended on.
+    """The best trial, and everything that its training depended on.
 
     Attributes:
-        choices: the trial's point, completed with the system's defaults
+        hyperparameters: the trial's, completed with the system's defaults
         num_epochs: the epoch that validation chose in the trial
     """
 
@@ -34,20 +47,34 @@ class BestPoint:
     trial: TrialRow
     spec: TrialSpec
     system: System
-    choices: Hyperparameters
+    hyperparameters: Hyperparameters
     num_epochs: int
 
     @property
     def title(self) -> str:
-        """How messages call it."""
-        return f"trial {self.trial.trial_index} of experiment {self.experiment.eid}"
+        """Its name in messages."""
+        return _name_trial(self.trial, self.experiment)
+
+    def recipe(self, seed: int) -> Recipe:
+        """Return the recipe of the trial, with another seed."""
+        return replace(recipe_of(self.spec, self.system, self.hyperparameters), seed=seed)
+
+    def new_seeds(self, num_seeds: int, beginning: int = FINAL_SEEDS) -> tuple[int, ...]:
+        """Return seeds that no trial has: always the same for this trial, and fewer are the first of more.
+
+        Args:
+            beginning: of the seeds in the trial's stream of seeds
+        """
+        stream = [self.experiment.seed, self.trial.trial_index]
+        generators = [np.random.default_rng([*stream, beginning + number]) for number in range(num_seeds)]
+        return tuple(int(generator.integers(2**31)) for generator in generators)
 
     def open_features(self) -> FeatureStore:
         """Open the prepared features that the trial was trained on; only their manifest is read.
 
         Raises:
             ModelError: they are now of another corpus
-            FeatureError: they are damaged, or lack what the system needs
+            FeatureError: they are damaged, or lack a modality that the system reads
         """
         store = FeatureStore.open(self.spec.prepared_dir)
         if store.corpus_hash != self.experiment.corpus_hash:
@@ -60,7 +87,7 @@ class BestPoint:
         return store
 
 
-def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) -> BestPoint:
+def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -> BestPoint:
     """Find the best trial of a search.
 
     Args:
@@ -79,8 +106,8 @@ def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) 
     name = f"experiment {experiment.eid} ({experiment.name!r})"
     if experiment.kind is not ExperimentKind.SEARCH:
         raise ModelError(
-            f"{name}: holds trainings of `harness {COMMANDS[experiment.kind]}`; expected a search, whose best trial "
-            "can be trained again; name one with --experiment, or leave that out for the latest"
+            f"{name}: holds trainings of `{experiment.kind.command}`; expected a search, whose best trial can be "
+            "trained again; name one with --experiment, or leave that out for the latest"
         )
     trial = results.best_trial(experiment.eid)
     if trial is None:
@@ -88,17 +115,69 @@ def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) 
             f"{name}: no trial has finished, so there is no best one; "
             "run `aup experiment.json` until one has"
         )
-    its_name = f"trial {trial.trial_index} of experiment {experiment.eid}"
     if trial.job_path is None:
         raise ModelError(
-            f"{its_name}: no file of its job is on record, so what it was trained on is not known; expected a trial "
-            "that `aup` started"
+            f"{_name_trial(trial, experiment)}: no file of its job is on record, so what it was trained on is not "
+            "known; expected a trial that `aup` started"
         )
     if trial.best_epoch is None:
         raise ModelError(
-            f"{its_name}: recorded no epoch, so it cannot be trained again; expected a trial of jobs/trial.py"
+            f"{_name_trial(trial, experiment)}: recorded no epoch, so it cannot be trained again; expected a trial of "
+            "jobs/trial.py"
         )
     spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
     system = find_system(spec.system)
-    choices = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
-    return BestPoint(experiment, trial, spec, system, choices, trial.best_epoch)
+    hyperparameters = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
+    return BestPoint(experiment, trial, spec, system, hyperparameters, trial.best_epoch)
+
+
+def _name_trial(trial: TrialRow, experiment: ExperimentRow) -> str:
+    return f"trial {trial.trial_index} of experiment {experiment.eid}"
+
+
+def describe_follow_up(
+    best: BestPoint,
+    kind: ExperimentKind,
+    title: str,
+    num_samples: int,
+    decides: Mapping[str, Any],
+    seed: int = 0,
+) -> ExperimentRecord:
+    """Return the row of an experiment that trains the best hyperparameters of a search again.
+
+    Args:
+        title: stands before the trial's name, e.g. ``"replication"``
+        decides: everything that changes the outcome besides the hyperparameters; together they are the
+            experiment's identity, and stand in its settings
+        seed: from which the trainings' seeds follow; 0 where they follow from none
+    """
+    experiment, spec = best.experiment, best.spec
+    parts = {
+        "kind": kind.value,
+        "version": __version__,
+        "searched_eid": experiment.eid,
+        "searched_trial": best.trial.trial_index,
+        "system": spec.system,
+        "hyperparameters": asdict(best.hyperparameters),
+        "corpus": experiment.corpus_hash,
+        **{f"protocol {key}": choice for key, choice in spec.protocol.to_json().items() if key != "name"},
+        "max_epochs": spec.max_epochs,
+        "patience": spec.patience,
+        "word_vectors": hash_word_vectors(spec.word_vectors),
+        **decides,
+    }
+    return replace(
+        ExperimentRecord(**{each.name: getattr(experiment, each.name) for each in fields(ExperimentRecord)}),
+        name=f"{title} of {best.title}",
+        identity=hash_json(parts),
+        seed=seed,
+        num_samples=num_samples,
+        target="max",
+        script=kind.command,
+        search_space="[]",
+        settings=json.dumps(parts, sort_keys=True),
+        package_version=__version__,
+        created_at=utc_now(),
+        status=ExperimentStatus.RUNNING,
+        kind=kind,
+    )

@@ -1,4 +1,4 @@
-"""The best point of a search under splits that leak more or less, trained from equally many utterances."""
+"""The best hyperparameters of a search under splits that leak more or less, trained on equally many utterances."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
-from harness.final.best_point import BestPoint
-from harness.final.follow_up import describe_follow_up, plan_training
+from harness.final.best_point import BestPoint, describe_follow_up
 from harness.final.test_session import record_opening
 from harness.splits.parts import LeakParts, LeakSplit, Parts, draw_leak_parts, part_for_epochs
-from harness.splits.protocol import SESSIONS, search_sessions, select_recordings
+from harness.splits.protocol import search_sessions, select_recordings
 from harness.store.records import ExperimentKind
 from harness.store.store import ResultsStore
 from harness.training.recipe import Outcome, Watch, train_once, train_twice
@@ -22,13 +22,13 @@ from harness.training.runner import PlannedExperiment
 
 @dataclass(frozen=True)
 class LeaksPlan:
-    """What `harness leaks` was asked for.
+    """The trainings that `harness leaks` carries out.
 
     Attributes:
         store: the features that the trial was trained on
-        num_seeds: draws of what is scored; each is trained with a seed of its own
-        opens_test: whether the test session is scored and, in part, trained on; whoever reads ``draws`` then
-            has recorded a ``TestOpening`` before
+        num_seeds: draws of the scored utterances; each is trained with a seed of its own
+        opens_test: whether the test session is scored and, in part, trained on. Then record a ``TestOpening``
+            before you read ``draws``
     """
 
     best: BestPoint
@@ -38,10 +38,10 @@ class LeaksPlan:
 
     @cached_property
     def draws(self) -> dict[int, LeakParts]:
-        """What each seed, from 1, scores and trains on.
+        """The utterances that each seed, from 1, scores and trains on.
 
         Raises:
-            FeatureError: the corpus is too small to be parted so
+            FeatureError: the corpus is too small for these splits
         """
         protocol = self.best.spec.protocol
         searched = search_sessions(protocol)
@@ -54,10 +54,10 @@ class LeaksPlan:
 
 
 def record_leaks_opening(plan: LeaksPlan, results: ResultsStore, command: str) -> int:
-    """Record that the test session is about to be opened, and return the opening's id.
+    """Record a test evaluation before the test session is opened, and return its id.
 
     Args:
-        command: what the user typed
+        command: as the user typed it
     """
     best = plan.best
     seeds = range(1, plan.num_seeds + 1)
@@ -80,7 +80,7 @@ def _plan_one(plan: LeaksPlan, split: LeakSplit) -> PlannedExperiment:
     return PlannedExperiment(
         title=title,
         record=replace(record, settings=json.dumps(settings, sort_keys=True)),
-        point=plan.best.trial.hyperparameters,
+        hyperparameters=plan.best.trial.hyperparameters,
         seeds={seed: seed for seed in plan.draws},
         train=train_seed,
     )
@@ -100,8 +100,8 @@ def _describe_draws(plan: LeaksPlan) -> Mapping[str, Any]:
 
 def _train(plan: LeaksPlan, split: LeakSplit, seed: int, watch: Watch) -> Outcome:
     """Score one draw: on validation as a search does, or in the test session as a final training does."""
-    training, parts = plan_training(plan.best, seed, watch), plan.draws[seed]
+    recipe, parts = plan.best.recipe(seed), plan.draws[seed]
     if not plan.opens_test:
-        return train_once(training, plan.store, Parts(tuple(sorted(parts.train[split])), parts.scored, ()))
+        return train_once(recipe, plan.store, Parts(tuple(sorted(parts.train[split])), parts.scored, ()), watch)
     train, validation = part_for_epochs(parts.train[split])
-    return train_twice(training, plan.store, Parts(train, validation, parts.scored), tells_maximum=False)
+    return train_twice(recipe, plan.store, Parts(train, validation, parts.scored), watch, finds_maximum=False)

@@ -1,4 +1,4 @@
-"""What one does with a saved model: the emotion of one recording, its words, its motion."""
+"""The emotion of one recording, its words and its motion, by a saved model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
 from harness.final.saved_model import ModelRecord, load_seed
-from harness.training.loop import Scorer
 
 #: How each modality is given on the command line.
 OPTIONS = {"speech": "a recording as WAV", "text": "the words as --text", "mocap": "a motion file as --mocap"}
@@ -28,11 +27,11 @@ OPTIONS = {"speech": "a recording as WAV", "text": "the words as --text", "mocap
 
 @dataclass(frozen=True)
 class Recorded:
-    """One utterance as a user has it; None for what is not there.
+    """One utterance as a user gives it; None for a missing input.
 
     Attributes:
         mocap_path: the face file of the corpus's layout; hand and head lie in the folders beside it
-        start, end: seconds, which part of the motion files is the utterance
+        start, end: seconds, the utterance's part of the motion files
     """
 
     wav_path: Path | None = None
@@ -44,11 +43,11 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model makes of one utterance.
+    """The answer of a model for one utterance.
 
     Attributes:
         probabilities: of each class, from 0 to 1, in the order of the model's outputs
-        irregularities: what is wrong with the files that the model took, in the order in which they were read
+        irregularities: of the files that the model read, in the order of reading
     """
 
     probabilities: Mapping[Emotion, float]
@@ -74,15 +73,14 @@ def predict(model_dir: Path, recorded: Recorded) -> Classification:
     features, irregularities = read_recorded(record, recorded)
     probabilities = []
     for seed in record.seeds:
-        model, fitted = load_seed(model_dir, seed)
-        probabilities.append(Scorer(model).score(fitted.prepare(features))[0])
+        probabilities.append(load_seed(model_dir, seed).predict(features)[0])
     mean = np.mean(probabilities, axis=0)
     named = {Emotion(name): float(value) for name, value in zip(record.classes, mean, strict=True)}
     return Classification(named, irregularities)
 
 
 def read_recorded(record: ModelRecord, recorded: Recorded) -> tuple[Features, tuple[Irregularity, ...]]:
-    """Read what a model takes of one utterance, and what is wrong with it.
+    """Read the inputs of a model for one utterance, and the irregularities of their files.
 
     Raises:
         ModelError, CorpusError, ShapeError: as ``predict``
@@ -99,7 +97,7 @@ def read_recorded(record: ModelRecord, recorded: Recorded) -> tuple[Features, tu
     if "mocap" in record.modalities and recorded.mocap_path is not None:
         windows, num_rows = _read_windows(recorded, recorded.mocap_path, found)
         arrays |= {"mocap": windows[None], "mocap_rows": np.array([num_rows], np.int64)}
-    # The id is only a place in the arrays: it says nothing of the recording.
+    # Features need an id; this one says nothing about the recording.
     utterance = Utterance(
         utterance_id="Ses01F_impro01_F000",
         emotion=Emotion.UNDECIDED,

@@ -1,4 +1,4 @@
-"""The best trial's point, trained again on train + validation, and saved."""
+"""The final training: the best hyperparameters trained again on train + validation, one saved model for each seed."""
 
 from __future__ import annotations
 
@@ -8,37 +8,28 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
-from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
-from harness.final.model_card import write_model_card
 from harness.final.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
-from harness.models.build import build_model, build_optimizer, input_shapes
-from harness.models.hyperparameters import Hyperparameters
 from harness.provenance import hash_word_vectors, package_versions
-from harness.splits.protocol import EpochChoice, make_split, search_sessions
+from harness.splits.protocol import EpochChoice, search_sessions
 from harness.store.records import FinalModel, utc_now
 from harness.store.store import ResultsStore
-from harness.store.trial_spec import TrialSpec
-from harness.training.loop import Trainer, seed_everything, train_for
-
-#: Where the seeds of final trainings begin in a trial's stream of seeds, far from those of its attempts.
-FINAL_SEED_STREAM = 1_000_000
+from harness.training.recipe import TrainedModel, open_parts, train_for_epochs
 
 
 @dataclass(frozen=True)
 class FinalTraining(BestPoint):
-    """The best point trained on train + validation, or about to be.
+    """The best hyperparameters and how they are trained on train + validation.
 
     Attributes:
-        model_dir: the folder of the saved models; its name ends in a hash of all that decides them
-        test_chooses_epoch: whether the test session is open while the models train, to be scored after every epoch,
-            as the published code does: what is fitted before training then knows it, and one score is its maximum
+        model_dir: the folder of the saved models; its name ends in a hash of everything that decides them
+        test_chooses_epoch: whether the test session is open while the models train and is scored after every epoch,
+            as the published code does: vocabularies then know its words, and one score is its maximum
     """
 
     seeds: tuple[int, ...]
@@ -46,37 +37,16 @@ class FinalTraining(BestPoint):
     test_chooses_epoch: bool
 
 
-def final_seeds(
-    experiment_seed: int, trial_index: int, num_seeds: int, stream: int = FINAL_SEED_STREAM
-) -> tuple[int, ...]:
-    """Return the seeds of the final trainings: others than any trial's, the same for the same trial.
-
-    Args:
-        stream: where they begin in the trial's stream of seeds
-
-    Example:
-        >>> final_seeds(1, 4, 2) == final_seeds(1, 4, 5)[:2]
-        True
-    """
-    return tuple(
-        int(np.random.default_rng([experiment_seed, trial_index, stream + number]).integers(2**31))
-        for number in range(num_seeds)
-    )
-
-
 def plan_final_training(
     results: ResultsStore, results_dir: Path, eid: int | None, num_seeds: int, *, opens_test: bool = False
 ) -> FinalTraining:
-    """Find the best trial and say what its final training will be.
+    """Find the best trial and plan its final training; nothing is trained or written.
 
     Args:
         eid: the experiment; None for the latest
-        num_seeds: trainings; those of fewer seeds are the first of those of more
-        opens_test: whether the test session may be open while the models train, where the protocol has it so;
-            a model that was fitted with it open has a folder of its own
-
-    Returns:
-        the plan; nothing is trained or written
+        num_seeds: trainings; the seeds of fewer are the first of those of more
+        opens_test: whether the test session may be open while the models train, if the protocol says so. Models
+            that were fitted with it open have a folder of their own
 
     Raises:
         WorkFailedError: no trial has finished
@@ -85,27 +55,21 @@ def plan_final_training(
         StoreError: there is no such experiment
     """
     best = find_best_point(results, results_dir, eid)
-    experiment, trial, spec = best.experiment, best.trial, best.spec
-    test_chooses_epoch = opens_test and spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
-    identity = _identity(spec, best.choices, best.num_epochs, test_chooses_epoch)
+    test_chooses_epoch = opens_test and best.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    name = f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{_identity(best, test_chooses_epoch)}"
     return FinalTraining(
-        experiment=experiment,
-        trial=trial,
-        spec=spec,
-        system=best.system,
-        choices=best.choices,
-        num_epochs=best.num_epochs,
-        seeds=final_seeds(experiment.seed, trial.trial_index, num_seeds),
-        model_dir=results_dir / "models" / f"experiment-{experiment.eid}-trial-{trial.trial_index}-{identity}",
+        **vars(best),
+        seeds=best.new_seeds(num_seeds),
+        model_dir=results_dir / "models" / name,
         test_chooses_epoch=test_chooses_epoch,
     )
 
 
-def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_on_test: bool) -> str:
-    manifest = FeatureStore.open(spec.prepared_dir).manifest
+def _identity(best: BestPoint, fits_on_test: bool) -> str:
+    spec, manifest = best.spec, FeatureStore.open(best.spec.prepared_dir).manifest
     decides = {
         "system": spec.system,
-        "hyperparameters": asdict(choices),
+        "hyperparameters": asdict(best.hyperparameters),
         "protocol": spec.protocol.protocol_hash,
         "corpus": manifest.corpus_hash,
         "features": [
@@ -115,23 +79,11 @@ def _identity(spec: TrialSpec, choices: Hyperparameters, num_epochs: int, fits_o
             for _, array in sorted(manifest.sessions[session].arrays.items())
         ],
         "word_vectors": hash_word_vectors(spec.word_vectors),
-        "num_epochs": num_epochs,
+        "num_epochs": best.num_epochs,
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
     }
     return hash_json(decides, 8)
-
-
-def load_train_and_validation(training: FinalTraining, store: FeatureStore) -> Features:
-    """Load the utterances of both parts of the split, by id; the test session's files are not touched.
-
-    Raises:
-        FeatureError: a part is empty, or a file is damaged
-    """
-    protocol = training.spec.protocol
-    utterances = store.utterances(search_sessions(protocol))
-    split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
-    return store.load(tuple(sorted(split.train + split.validation)))
 
 
 def train_final_models(
@@ -139,33 +91,43 @@ def train_final_models(
     results: ResultsStore,
     test: Features | None = None,
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
-) -> dict[int, list[np.ndarray]]:
+) -> dict[int, dict[int, np.ndarray]]:
     """Train one model a seed on train + validation, and save each as it is after ``num_epochs``.
 
-    A seed that was trained before is not trained again, but with ``test``.
+    A seed that was trained before is not trained again, except with ``test``.
 
     Args:
-        test: the opened test set, where ``training.test_chooses_epoch``, and there alone: then every seed
-            trains on to ``max_epochs``, and each epoch is scored on it
+        test: the opened test set, if and only if ``training.test_chooses_epoch``: then every seed trains on to
+            ``max_epochs``, and the test set is scored after each epoch
         on_epoch: called with the seed and the number of each epoch that has ended
 
     Returns:
-        with ``test``, the test probabilities, float32 (num_test, 4), of every epoch by seed; without, empty
+        with ``test``, the test probabilities, float32 (num_test, 4), by seed and epoch; without, empty
 
     Raises:
         ModelError: the features are of another corpus, or the folder's record cannot be read
-        FeatureError: they are damaged, or lack what the system needs
+        FeatureError: they are damaged, or lack a modality that the system reads
         StoreError: the results cannot be written
     """
     assert (test is not None) is training.test_chooses_epoch, "the folder's name says whether the test set was open"
     store = training.open_features()
-    features = load_train_and_validation(training, store)
-    test_epochs: dict[int, list[np.ndarray]] = {}
+    features = store.load(open_parts(training.spec.protocol, store).trained_on)
+    num_epochs = training.num_epochs if test is None else training.spec.max_epochs
+    test_epochs: dict[int, dict[int, np.ndarray]] = {}
     for seed in training.seeds:
         if test is None and has_seed(training.model_dir, seed):
             continue
         began = time.monotonic()
-        of_epochs = _train_seed(training, seed, features, test, on_epoch)
+
+        def finish_epoch(number: int, trained: TrainedModel, seed: int = seed) -> None:
+            if number == training.num_epochs:
+                save_seed(training.model_dir, seed, trained)
+            on_epoch(seed, number)
+
+        scored = () if test is None else range(1, num_epochs + 1)
+        _, of_epochs = train_for_epochs(
+            training.recipe(seed), features, num_epochs, test=test, scored_epochs=scored, on_epoch=finish_epoch
+        )
         if test is not None:
             test_epochs[seed] = of_epochs
         results.record_final_training(
@@ -179,75 +141,30 @@ def train_final_models(
             )
         )
     record = describe_model(training, store, len(features), is_fitted_on_test=test is not None)
-    keep_record(training.model_dir, record, results)
+    keep_record(training.model_dir, record)
     return test_epochs
 
 
-def keep_record(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
-    """Write ``model.json`` and the card for this call's seeds, and for earlier ones of the very same making.
+def keep_record(model_dir: Path, record: ModelRecord) -> None:
+    """Write ``model.json`` for this call's seeds, and for earlier ones that were made in exactly the same way.
 
     Raises:
         ModelError: an earlier record there cannot be read
-        StoreError: the results cannot be read
     """
     seeds = saved_seeds(model_dir, record.seeds)
     before = ModelRecord.read(model_dir) if (model_dir / "model.json").exists() else None
     if before is not None and _is_same_making(before, record):
         record = replace(record, created_at=before.created_at)
     elif before is not None:
-        # Nothing says how seeds beside these were made.
+        # No record says how the other seeds were made.
         seeds = tuple(seed for seed in seeds if seed in record.seeds)
-    record = replace(record, seeds=seeds)
-    record.write(model_dir)
-    write_model_card(model_dir, record, results)
+    replace(record, seeds=seeds).write(model_dir)
 
 
 def _is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
     """Whether two records differ in their seeds and dates at most, as their files spell the values."""
     same = replace(record, seeds=before.seeds, created_at=before.created_at)
     return json.dumps(asdict(same), sort_keys=True) == json.dumps(asdict(before), sort_keys=True)
-
-
-def _train_seed(
-    training: FinalTraining,
-    seed: int,
-    features: Features,
-    test: Features | None,
-    on_epoch: Callable[[int, int], None],
-) -> list[np.ndarray]:
-    protocol, choices = training.spec.protocol, training.choices
-    keras.backend.clear_session()
-    seed_everything(seed)
-    fitted = fit_features(
-        features,
-        training.system.modalities,
-        protocol,
-        training.spec.word_vectors,
-        getattr(choices, "embedding_dimension", None),
-        seed,
-        vocabulary_extra=test,
-    )
-    model = build_model(training.system, choices, input_shapes(fitted, protocol))
-    trainer = Trainer(model, build_optimizer(choices))
-    test_inputs = None if test is None else fitted.prepare(test)
-    test_epochs: list[np.ndarray] = []
-
-    def finish_epoch(number: int) -> None:
-        if number == training.num_epochs:
-            save_seed(training.model_dir, seed, model, fitted)
-        if test_inputs is not None:
-            test_epochs.append(trainer.score(test_inputs))
-        on_epoch(seed, number)
-
-    train_for(
-        trainer,
-        fitted.prepare(features),
-        batch_size=choices.batch_size,
-        num_epochs=training.num_epochs if test is None else training.spec.max_epochs,
-        seed=seed,
-        on_epoch=finish_epoch,
-    )
-    return test_epochs
 
 
 def describe_model(
@@ -258,11 +175,11 @@ def describe_model(
     is_fitted_on_test: bool = False,
     variant: str | None = None,
 ) -> ModelRecord:
-    """Return what ``model.json`` will say of the models of one final training."""
+    """Return the record of one final training's models."""
     has_speech = "speech" in training.system.modalities
     return ModelRecord(
         system=training.system.name,
-        hyperparameters=asdict(training.choices),
+        hyperparameters=asdict(training.hyperparameters),
         protocol=training.spec.protocol,
         modalities=training.system.modalities,
         classes=CLASSES,

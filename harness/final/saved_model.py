@@ -1,7 +1,7 @@
 """A final model on disk: one folder, one Keras file and what was fitted with it for each seed.
 
-    model.json              what it is; written last, so that a folder with it is whole
-    MODEL_CARD.md           the same for people
+    model.json              its record; written last, so that a folder with it is whole
+    MODEL_CARD.md           its description for people, which the command writes
     seed-1234/model.keras   the network, without its optimiser
     seed-1234/fitted/       tokenizer, word vectors and scaling: JSON and .npy
 """
@@ -35,10 +35,11 @@ from harness.models.layers import (
 from harness.models.recurrence import CompiledLSTM
 from harness.models.text import EachRow, SharedPadding
 from harness.splits.protocol import Protocol, protocol_from_json
+from harness.training.recipe import TrainedModel
 
 FORMAT_VERSION = 1
 
-#: What a saved network may consist of besides Keras's own layers.
+#: Layers that a saved network may have besides Keras's own.
 OWN_LAYERS = (
     AttentionDecoder,
     AttentionPooling,
@@ -56,7 +57,7 @@ OWN_LAYERS = (
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What ``model.json`` says.
+    """The content of ``model.json``.
 
     Attributes:
         hyperparameters: the complete point, defaults included
@@ -144,7 +145,7 @@ class ModelRecord:
 
 
 def name_in_results(model_dir: Path) -> str:
-    """Return a model's folder from the results folder, as the scores on the test set name it.
+    """Return the path of a model's folder inside the results folder, by which test scores name the model.
 
     Example:
         >>> name_in_results(Path("results/models/experiment-1-trial-4-0a1b2c3d"))
@@ -158,13 +159,13 @@ def seed_dir(model_dir: Path, seed: int) -> Path:
     return model_dir / f"seed-{seed}"
 
 
-def save_seed(model_dir: Path, seed: int, model: keras.Model, fitted: FittedFeatures) -> None:
+def save_seed(model_dir: Path, seed: int, trained: TrainedModel) -> None:
     """Save one seed's network and what was fitted with it; the network appears whole, and last."""
     folder = seed_dir(model_dir, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    fitted.save(folder / "fitted")
+    trained.fitted.save(folder / "fitted")
     with make_then_rename(folder / "model.keras", ".keras") as partial:
-        model.save(partial, include_optimizer=False)
+        trained.model.save(partial, include_optimizer=False)
 
 
 def has_seed(model_dir: Path, seed: int) -> bool:
@@ -178,8 +179,8 @@ def saved_seeds(model_dir: Path, first: Sequence[int]) -> tuple[int, ...]:
     return tuple([seed for seed in first if seed in found] + sorted(set(found) - set(first)))
 
 
-def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:
-    """Load one seed, in Keras's safe mode: no code of the file's own is run.
+def load_seed(model_dir: Path, seed: int) -> TrainedModel:
+    """Load one seed, in Keras's safe mode: no code in the file is run.
 
     Raises:
         ModelError: a file is missing or damaged
@@ -194,8 +195,8 @@ def load_seed(model_dir: Path, seed: int) -> tuple[keras.Model, FittedFeatures]:
             compile=False,
             safe_mode=True,
         )
-    # What Keras, zipfile and HDF5 raise for a damaged file is no closed list.
+    # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
     except Exception as error:
         reason = one_line(error) or type(error).__name__
         raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
-    return model, FittedFeatures.load(path.parent / "fitted")
+    return TrainedModel(model, FittedFeatures.load(path.parent / "fitted"))

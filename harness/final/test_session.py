@@ -1,7 +1,6 @@
-"""Opening the test session: recorded before its files are touched, then each model is scored once.
+"""Test evaluations: each is on record before the test session's files are opened, and scores each model once.
 
-Beside the model stand the baselines that every reader asks for first, fitted on the same utterances and
-scored in the same opening.
+The baselines that every reader asks for are fitted on the same utterances and scored in the same evaluation.
 """
 
 from __future__ import annotations
@@ -10,57 +9,21 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from harness.errors import FeatureError
 from harness.features.store import Features, FeatureStore
-from harness.final.retrain import (
-    FinalTraining,
-    keep_record,
-    load_train_and_validation,
-    train_final_models,
-)
-from harness.final.saved_model import ModelRecord, load_seed, name_in_results
+from harness.final.retrain import FinalTraining, train_final_models
+from harness.final.saved_model import has_seed, load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
-from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.protocol import Protocol, select_recordings
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
-from harness.training.loop import Scorer
-from harness.training.trial import describe_predictions
-
-
-@dataclass(frozen=True)
-class FinalBaselines:
-    """The baselines as they are fitted on train + validation.
-
-    Attributes:
-        fitted: by the kind of their scores and the seed; one seed where the seed changes nothing
-        left_out: a sentence for each that could not be fitted
-    """
-
-    fitted: dict[tuple[ScoreKind, int], FittedBaseline]
-    left_out: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SessionScores:
-    """What one opening scored.
-
-    Attributes:
-        scores: the model's, a score for each seed with its predictions; the optimistic ones after the
-            honest ones, and those of the baselines last
-        left_out: a sentence for each baseline that could not be fitted
-    """
-
-    scores: tuple[TestScores, ...]
-    left_out: tuple[str, ...]
+from harness.training.recipe import best_test_epoch, open_parts, score_predictions
 
 
 def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
-    """Load the test utterances, by id. Whoever calls this has recorded a ``TestOpening`` before.
+    """Load the test utterances, by id. Record a ``TestOpening`` before you call this.
 
     Raises:
         FeatureError: a file is missing or damaged
@@ -78,15 +41,15 @@ def record_opening(
     seeds: Sequence[int],
     eid: int | None = None,
 ) -> int:
-    """Record that the test session is about to be opened, and return the opening's id.
+    """Record a test evaluation before the test session is opened, and return its id.
 
     Args:
-        command: what the user typed
+        command: as the user typed it
         seeds: that will be scored
-        eid: the experiment whose best point is scored; None where there are several
+        eid: the experiment whose best hyperparameters are scored; None where there are several
 
     Raises:
-        StoreError: it cannot be recorded, and so nothing may be opened
+        StoreError: it cannot be recorded, so nothing may be opened
     """
     return results.record_opening(
         TestOpening(
@@ -101,19 +64,36 @@ def record_opening(
     )
 
 
-def record_final_opening(
-    training: FinalTraining, results: ResultsStore, store: FeatureStore, command: str
-) -> int:
-    """Record that a final training is about to open the test session, and return the opening's id.
+def open_for_scoring(
+    training: FinalTraining, results: ResultsStore, store: FeatureStore, trained_on: Features, command: str
+) -> tuple[int, Features]:
+    """Record the test evaluation of a final training, open the test session, and record the transcripts seen.
 
     Args:
-        command: what the user typed
+        trained_on: train and validation utterances
+        command: as the user typed it
+
+    Returns:
+        the id of the test evaluation, and the test utterances
 
     Raises:
-        StoreError: it cannot be recorded, and so nothing may be opened
+        FeatureError: a file of the test session is missing or damaged
+        StoreError: the evaluation cannot be recorded, so nothing was opened
     """
-    protocol, eid = training.spec.protocol.name, training.experiment.eid
-    return record_opening(results, command, protocol, store.corpus_hash, training.seeds, eid)
+    protocol, eid = training.spec.protocol, training.experiment.eid
+    opening_id = record_opening(results, command, protocol.name, store.corpus_hash, training.seeds, eid)
+    test = open_test_session(store, protocol)
+    record_transcripts_seen(results, opening_id, trained_on, test)
+    return opening_id, test
+
+
+def record_transcripts_seen(
+    results: ResultsStore, opening_id: int, trained_on: Features, test: Features
+) -> None:
+    """Record of each test utterance whether its transcript stands, word for word, among those trained on."""
+    transcripts = dict(zip(test.utterance_ids, test.transcripts, strict=True))
+    is_seen = find_seen(transcripts, trained_on.transcripts)
+    results.record_test_utterances(opening_id, {name: is_seen.get(name) for name in transcripts})
 
 
 def score_test_session(
@@ -121,57 +101,64 @@ def score_test_session(
     results: ResultsStore,
     command: str,
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
-    tell: Callable[[str], None] = lambda doing: None,
-) -> SessionScores:
-    """Train what is not trained yet, open the test session, and score each seed and the baselines once.
+    show: Callable[[str], None] = lambda doing: None,
+) -> tuple[str, ...]:
+    """Open the test session, score each seed's model and the baselines once, and record every score.
 
-    Under ``EpochChoice.TEST_MAXIMUM`` the models are trained with the test session open, scored
-    after every epoch, and the best test epoch is reported too, labelled optimistic.
+    Under ``EpochChoice.TEST_MAXIMUM`` the models are trained here, with the test session open and scored after
+    every epoch, and the best test epoch is recorded too, labelled optimistic. Otherwise train them before.
 
     Args:
-        command: what the user typed, for the record
+        command: as the user typed it, for the record
         on_epoch: called with the seed and the number of each epoch that has ended
-        tell: called with what is being done
+        show: called with a description of each step
 
     Returns:
-        what was scored, all of it recorded
+        a sentence for each baseline that could not be fitted
 
     Raises:
         ModelError: the features are of another corpus, or a saved model is damaged
-        FeatureError: they are damaged, or lack what the system needs
+        FeatureError: they are damaged, or lack a modality that the system reads
         StoreError: the results cannot be written
     """
-    protocol = training.spec.protocol
-    # Whatever is wrong with them shows before an opening is on record.
+    # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
     test_chooses = training.test_chooses_epoch
-    if not test_chooses:
-        train_final_models(training, results, on_epoch=on_epoch)
-    trained_on = load_train_and_validation(training, store)
-    tell("fitting the baselines")
+    assert test_chooses or all(has_seed(training.model_dir, seed) for seed in training.seeds), "not trained yet"
+    trained_on = store.load(open_parts(training.spec.protocol, store).trained_on)
+    show("fitting the baselines")
     baselines = fit_baselines(store, trained_on, training.seeds)
-    opening_id = record_final_opening(training, results, store, command)
-    test = open_test_session(store, protocol)
-    record_transcripts_seen(results, opening_id, trained_on, test)
+    opening_id, test = open_for_scoring(training, results, store, trained_on, command)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
-    of_model = []
+    model = name_in_results(training.model_dir)
+    of_model: list[TestScores] = []
     for seed in training.seeds:
-        model, fitted = load_seed(training.model_dir, seed)
-        probabilities = Scorer(model).score(fitted.prepare(test))
+        probabilities = load_seed(training.model_dir, seed).predict(test)
         of_model.append(
             score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, probabilities, training.num_epochs)
         )
     of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
-    folder = name_in_results(training.model_dir)
-    scores = [replace(score, model=folder) for score in of_model]
+    scores = [replace(score, model=model) for score in of_model]
     scores += [
         score_predictions(seed, kind, test, baseline.probabilities(test), epoch=None)
         for (kind, seed), baseline in baselines.fitted.items()
     ]
     for score in scores:
         results.record_test_scores(opening_id, score)
-    keep_record(training.model_dir, ModelRecord.read(training.model_dir), results)
-    return SessionScores(tuple(scores), baselines.left_out)
+    return baselines.left_out
+
+
+@dataclass(frozen=True)
+class FinalBaselines:
+    """The baselines, fitted on train + validation.
+
+    Attributes:
+        fitted: by the kind of their scores and the seed; one seed where the seed changes nothing
+        left_out: a sentence for each that could not be fitted
+    """
+
+    fitted: dict[tuple[ScoreKind, int], FittedBaseline]
+    left_out: tuple[str, ...]
 
 
 def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
@@ -179,7 +166,7 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
 
     Args:
         trained_on: train and validation utterances, as the model is trained on
-        seeds: of the final trainings; a baseline that draws nothing is fitted with the first alone
+        seeds: of the final trainings; a baseline without random choices is fitted with the first alone
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
@@ -208,35 +195,3 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
 def kind_of(baseline: Baseline) -> ScoreKind:
     """Return the kind of a baseline's scores."""
     return ScoreKind(BASELINE_PREFIX + baseline.title)
-
-
-def record_transcripts_seen(
-    results: ResultsStore, opening_id: int, trained_on: Features, test: Features
-) -> None:
-    """Record of each test utterance whether its transcript stands, word for word, among those trained on."""
-    transcripts = dict(zip(test.utterance_ids, test.transcripts, strict=True))
-    is_seen = find_seen(transcripts, trained_on.transcripts)
-    results.record_test_utterances(opening_id, {name: is_seen.get(name) for name in transcripts})
-
-
-def best_test_epoch(seed: int, test: Features, epochs: list[np.ndarray]) -> TestScores:
-    """Score the epoch that scores best on the test set, as the published code does: optimistic."""
-    accuracies = [weighted_accuracy(test.emotions, epoch.argmax(axis=1)) for epoch in epochs]
-    best = int(np.argmax(accuracies))
-    return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best + 1)
-
-
-def score_predictions(
-    seed: int, kind: ScoreKind, test: Features, probabilities: np.ndarray, epoch: int | None
-) -> TestScores:
-    """Score probabilities, floating (num_test, 4), of the model as it was after ``epoch``; a baseline has none."""
-    predicted = probabilities.argmax(axis=1)
-    return TestScores(
-        seed=seed,
-        kind=kind,
-        weighted_accuracy=weighted_accuracy(test.emotions, predicted),
-        unweighted_accuracy=unweighted_accuracy(test.emotions, predicted),
-        macro_f1=macro_f1(test.emotions, predicted),
-        predictions=describe_predictions(test, probabilities),
-        epoch=epoch,
-    )

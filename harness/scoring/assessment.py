@@ -1,7 +1,4 @@
-"""Everything that is said of what one opening of the test set scored.
-
-Which opening of the test set speaks for an experiment's model, and all that it scored.
-"""
+"""The assessment of a model by its latest test evaluation: scores, intervals, classes, groups and baselines."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ from harness.scoring.statistics import (
     mean_and_spread,
 )
 from harness.store.records import BASELINE_PREFIX, Prediction, ScoreKind, TestOpeningRow, TestScores
-from harness.store.store import OpeningsStore
+from harness.store.store import ResultsStore
 
 #: One sequence for each seed, all of the same utterances.
 Seeds = Sequence[Sequence[Prediction]]
@@ -75,7 +72,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """What one class scored, over the seeds for which each number is defined; NaN where it is for none.
+    """The scores of one class, over the seeds for which each number is defined; NaN where it is for none.
 
     Attributes:
         precision: undefined for a seed that never predicts the class
@@ -108,7 +105,7 @@ class BaselineComparison:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """How calibrated one set of probabilities is, and whose they are: the model's or a baseline's."""
+    """The calibration of one set of probabilities, and whose they are: the model's or a baseline's."""
 
     kind: ScoreKind
     calibration: Calibration
@@ -121,7 +118,7 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the model scored, part by part.
+    """The scores of the model, broken down.
 
     Attributes:
         kind: who chose the epoch that was scored
@@ -129,8 +126,8 @@ class Assessment:
         confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
         calibrations: of the averaged probabilities first, then of each baseline
         seed_calibrations: of each seed
-        num_without_words: utterances of which it cannot be said whether their transcript was seen; None
-            where the opening did not record it
+        num_without_words: utterances without a transcript that could have been seen; None where the evaluation did
+            not record which were
     """
 
     kind: ScoreKind
@@ -148,18 +145,18 @@ class Assessment:
 
     @property
     def drawn(self) -> str:
-        """What the bootstrap draws of the whole test set: ``"dialogues"`` or ``"utterances"``."""
+        """The units that the bootstrap draws from the test set: ``"dialogues"`` or ``"utterances"``."""
         return self.scores[0].interval.drawn
 
 
 def assess(
     kind: ScoreKind, predictions: Mapping[ScoreKind, Seeds], is_seen: Mapping[str, bool | None]
 ) -> Assessment:
-    """Work out everything that is said of one opening's scores.
+    """Assess the model by the predictions of one test evaluation.
 
     Args:
         kind: of the model's scores, a key of ``predictions``
-        predictions: of that opening, baselines among them
+        predictions: of that evaluation, those of the baselines among them
         is_seen: as ``test_utterances`` of the store returns it
 
     Raises:
@@ -261,11 +258,11 @@ def _spread(values: np.ndarray) -> Spread:
 
 @dataclass(frozen=True)
 class FoundOpening:
-    """The opening that speaks for a model.
+    """The test evaluation by which a model is assessed.
 
     Attributes:
         kind: who chose the epoch that was scored there
-        other_ids: of the experiment's other openings that scored a model of one of these seeds, oldest first
+        other_ids: of the experiment's other evaluations that scored a model of one of these seeds, oldest first
     """
 
     opening: TestOpeningRow
@@ -275,7 +272,7 @@ class FoundOpening:
 
 @dataclass(frozen=True)
 class ScoredOpening:
-    """One opening of the test set, and what the model scored in it.
+    """One test evaluation, and the assessment of the model by it.
 
     Attributes:
         other_ids: as those of ``FoundOpening``
@@ -294,9 +291,9 @@ class ScoredOpening:
 def find_scored_opening(
     openings: Sequence[TestOpeningRow], eid: int, model: str | None = None
 ) -> FoundOpening | None:
-    """Find the latest opening that scored an experiment's model, and who chose the epoch scored there.
+    """Find the latest test evaluation of an experiment's model, and who chose the epoch scored there.
 
-    An opening that scored the model as validation left it goes before later ones of its variants.
+    An evaluation of the model itself goes before later ones of its variants.
 
     Args:
         openings: oldest first
@@ -329,18 +326,18 @@ def assess_opening(
     predictions: Mapping[ScoreKind, Seeds],
     is_seen: Mapping[str, bool | None],
 ) -> ScoredOpening | None:
-    """Work out what the model scored in an opening; None where no prediction of it is on record.
+    """Assess the model by a test evaluation; None where no prediction of it is on record.
 
     Args:
-        predictions, is_seen: of that opening
+        predictions, is_seen: of that evaluation
     """
     if found is None or not predictions.get(found.kind):
         return None
     return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen), found.other_ids)
 
 
-def read_scored_opening(results: OpeningsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
-    """Read the opening that speaks for an experiment's model, and work out what it scored.
+def read_scored_opening(results: ResultsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
+    """Read the latest test evaluation of an experiment's model, and assess the model by it.
 
     Args:
         model: as ``find_scored_opening``

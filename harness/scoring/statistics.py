@@ -1,4 +1,4 @@
-"""How sure one can be of a score: spread over seeds, and intervals over what was scored."""
+"""The uncertainty of a score: its spread over seeds, and bootstrap intervals over what was scored."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ CONFIDENCE = 0.95
 
 #: Below this many dialogues a bootstrap over them says little; utterances are drawn instead, and it is said.
 MIN_DIALOGUES = 10
+
+#: The meaning of a star beside an interval.
+TOO_NARROW = f"* Fewer than {MIN_DIALOGUES} dialogues: utterances are drawn instead, so this interval is too narrow."
 
 _CHUNK_OF_RESAMPLES = 1000
 
@@ -114,7 +117,7 @@ def wilson_interval(num_right: int, num_utterances: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Units:
-    """What a bootstrap draws with replacement.
+    """The units that a bootstrap draws with replacement.
 
     Attributes:
         counts: int64 (num_units, num_seeds, 4, 4), rows what the raters said
@@ -126,7 +129,7 @@ class Units:
 
     @property
     def is_too_narrow(self) -> bool:
-        """Whether utterances are drawn although those of one dialogue resemble each other."""
+        """True if utterances are drawn although those of one dialogue resemble each other."""
         return self.drawn == "utterances"
 
 

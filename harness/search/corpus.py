@@ -1,4 +1,4 @@
-"""Which corpus a search reads, and its features on disk before the first trial."""
+"""The corpus that a search reads, with its features on disk before the first trial."""
 
 from __future__ import annotations
 
@@ -9,49 +9,60 @@ from pathlib import Path
 
 from harness.corpus.layout import find_root
 from harness.errors import ExperimentFileError
-from harness.features.speech import speech_settings
-from harness.search.experiment_file import TrainingSettings
+from harness.features.speech import SpeechSettings, speech_settings
+from harness.search.experiment_file import ExperimentSettings, TrainingSettings
 from harness.search.keys import expand_home
+from harness.search.space import Parameter, ParameterType, SearchSpace
 
 #: Names the corpus where the experiment file does not.
 CORPUS_VARIABLE = "HARNESS_CORPUS"
 
 #: What a search without a corpus is cut to, so that a first run on two cores ends within a quarter of an
-#: hour. A choice: on the synthetic corpus a model learns what it can within a few epochs.
+#: hour and its trials learn. In batches of 64, an epoch of the small corpus is 5 training steps, and a model at
+#: the lower learning rates of ``search_spaces/fusion.json`` needs some 70 to leave the largest class.
 QUICK_START_SCALE = 0.1
-QUICK_START_MAX_EPOCHS = 8
-QUICK_START_PATIENCE = 3
+QUICK_START_MAX_EPOCHS = 4
+QUICK_START_BATCH_SIZE = 8
 
-#: Called with what is being done, how much of it is done, and how much there is.
+#: Called with the name of a piece of work, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class PreparedCorpus:
-    """A corpus whose features are on disk, and how long trials may train on it.
+class CorpusFeatures:
+    """A corpus whose features are on disk.
 
     Attributes:
-        corpus_path: as it was given; empty where none was
-        shortened: a sentence that says what was cut for a quick start, or None
+        corpus_path: as it was given; empty for the synthetic corpus that is made where none is named
     """
 
     prepared_dir: Path
     corpus_hash: str
     corpus_path: str
     is_synthetic: bool
+
+
+@dataclass(frozen=True)
+class PreparedCorpus(CorpusFeatures):
+    """A corpus whose features are on disk, and how long trials may train on it.
+
+    Attributes:
+        shortened: a sentence that says what was cut for a quick start, or None
+    """
+
     max_epochs: int
     patience: int | None
     shortened: str | None
 
 
-def choose_corpus(training: TrainingSettings, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the corpus that the experiment file names, or else the environment; None for neither.
+def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the corpus that the experiment file or an option names, or else the environment; None for neither.
 
     Raises:
-        ExperimentFileError: what is named is no folder
+        ExperimentFileError: it is no folder
     """
-    if training.corpus is not None:
-        corpus, source = training.corpus, "corpus"
+    if named is not None:
+        corpus, source = named, "corpus"
     elif environment.get(CORPUS_VARIABLE):
         corpus, source = expand_home(environment[CORPUS_VARIABLE]).absolute(), CORPUS_VARIABLE
     else:
@@ -69,54 +80,85 @@ def prepare_chosen(
     progress: Progress = lambda doing, done, total: None,
     environment: Mapping[str, str] = os.environ,
 ) -> PreparedCorpus:
-    """Prepare the chosen corpus's features; without one, make the synthetic corpus and shorten the trials.
+    """Prepare the chosen corpus's features; without one, make the synthetic corpus.
+
+    Raises:
+        ExperimentFileError: the named corpus does not exist
+        CorpusError: it is no corpus
+        FeatureError: it lacks a modality that the system needs
+    """
+    # Slow to import, and not needed for a foreign script.
+    from harness.features.store import FeatureStore, require_modalities
+
+    settings = speech_settings(training.protocol, training.speech_features)
+    features = prepare_features(training.corpus, settings, results_dir, progress, environment)
+    system = training.system
+    require_modalities(FeatureStore.open(features.prepared_dir), system.name, system.modalities, system.streams)
+    return PreparedCorpus(
+        **vars(features), max_epochs=training.max_epochs, patience=training.patience, shortened=None
+    )
+
+
+def prepare_features(
+    named: Path | None,
+    settings: SpeechSettings,
+    results_dir: Path,
+    progress: Progress = lambda doing, done, total: None,
+    environment: Mapping[str, str] = os.environ,
+) -> CorpusFeatures:
+    """Prepare the features of the corpus that is named, or else of the synthetic one, whatever will read them.
 
     Raises:
         ExperimentFileError: the corpus that is named does not exist
         CorpusError: it is no corpus
-        FeatureError: it lacks what the system needs
     """
-    # Slow to import, and not needed for a foreign script.
     from harness.corpus.synthetic import is_synthetic
     from harness.features.prepare import prepare_corpus, prepared_dir_for
-    from harness.features.store import FeatureStore, require_modalities
 
-    corpus = choose_corpus(training, environment)
+    corpus = choose_corpus(named, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
-    settings = speech_settings(training.protocol, training.speech_features)
     prepared_dir = prepared_dir_for(results_dir, root, settings)
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)
     )
-    system = training.system
-    require_modalities(FeatureStore.open(prepared_dir), system.name, system.modalities, system.streams)
-    prepared = PreparedCorpus(
+    return CorpusFeatures(
         prepared_dir=prepared_dir,
         corpus_hash=report.corpus_hash,
         corpus_path="" if corpus is None else str(corpus),
         is_synthetic=is_synthetic(find_root(root).root),
-        max_epochs=training.max_epochs,
-        patience=training.patience,
-        shortened=None,
     )
-    return prepared if corpus is not None else _shorten(prepared)
 
 
-def _shorten(prepared: PreparedCorpus) -> PreparedCorpus:
-    """Cut what takes longer than a quick start may, and say what was cut."""
-    max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
-    patience = min(prepared.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
+def shorten_search(
+    settings: ExperimentSettings, prepared: PreparedCorpus
+) -> tuple[ExperimentSettings, PreparedCorpus]:
+    """Cut a search without a corpus to a quick start, and say what was cut; one with a corpus stays as it is.
+
+    The batch size becomes a hyperparameter with one value, so that it stands in every trial's record and
+    whatever is trained of a trial's hyperparameters later has it too.
+    """
+    training = settings.training
+    if prepared.corpus_path or training is None:
+        return settings, prepared
     cuts = []
+    max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
     if max_epochs < prepared.max_epochs:
         cuts.append(f"max_epochs from {prepared.max_epochs} to {max_epochs}")
-    if patience != prepared.patience:
-        cuts.append(f"patience from {prepared.patience or 'none'} to {patience}")
+    if all(parameter.name != "batch_size" for parameter in settings.space.parameters):
+        batch_size = Parameter("batch_size", ParameterType.CHOICE, choices=(QUICK_START_BATCH_SIZE,))
+        settings = replace(
+            settings,
+            space=SearchSpace((*settings.space.parameters, batch_size)),
+            parameter_config=(*settings.parameter_config, batch_size.to_json()),
+        )
+        default = training.system.hyperparameters.batch_size
+        cuts.append(f"batch_size from {default} to {QUICK_START_BATCH_SIZE}")
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one"
         + (f", cut short: {', '.join(cuts)}" if cuts else "")
         + f"; name a corpus in the experiment file or in {CORPUS_VARIABLE} for the whole search."
     )
-    return replace(prepared, max_epochs=max_epochs, patience=patience, shortened=shortened)
+    return settings, replace(prepared, max_epochs=max_epochs, shortened=shortened)
 
 
 def _write_synthetic(results_dir: Path, progress: Progress) -> Path:

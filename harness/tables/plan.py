@@ -1,12 +1,8 @@
-"""One system on one split is one experiment in results.db, found again by what decides its outcome.
+"""The plan of the tables: their corpus, their rows, and the experiment and the split behind each row.
 
-The rows of the tables, and the experiments behind them. No TensorFlow here.
-
-The corpus of the tables: the one that is named, or the synthetic one with a quick start's epochs.
-
-How a row's utterances come apart into training, validation and test.
-
-Here alone stand splits that train on part of Session 5, as the paper and its code do for single modalities.
+One system on one split is one experiment in results.db, found again by everything that decides its outcome. Only
+this file has splits that train on part of Session 5, as the paper and its code do for single modalities. No
+TensorFlow here.
 """
 
 from __future__ import annotations
@@ -24,18 +20,23 @@ from harness import __version__
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.errors import FeatureError, HarnessError, unknown_name
 from harness.features.report import IngestReport
+from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
 from harness.files import hash_json
 from harness.models.baselines import BASELINES
-from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import SYSTEMS, System, read_hyperparameters
+from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.provenance import hash_word_vectors
-from harness.search.corpus import CORPUS_VARIABLE, Progress, prepare_chosen
-from harness.search.experiment_file import TrainingSettings
+from harness.search.corpus import (
+    CORPUS_VARIABLE,
+    CorpusFeatures,
+    Progress,
+    prepare_features,
+)
 from harness.splits.parts import Parts
 from harness.splits.protocol import (
     NUM_HOLDOUT_UTTERANCES,
     NUM_TRAIN_UTTERANCES,
+    SEALED_SESSION,
     EpochChoice,
     Protocol,
     Recordings,
@@ -44,8 +45,7 @@ from harness.splits.protocol import (
     search_sessions,
     select_recordings,
 )
-from harness.store.records import ExperimentKind, ExperimentRecord, TrialRow, last_attempts
-from harness.store.store import ResultsStore
+from harness.store.records import ExperimentKind, ExperimentRecord
 from harness.tables.published import PUBLISHED, TITLES, PublishedRow
 
 #: Share of the utterances that test. Source: paper, section 3 (random), and its code (by position).
@@ -55,14 +55,14 @@ RANDOM_SPLIT_SEED = 0
 
 
 class TableSplit(StrEnum):
-    """Who is in the test set of a row."""
+    """The rule for the test set of a row."""
 
     SESSIONS = "sessions"  # the protocol's: one whole session, of two speakers whom training never hears
     RANDOM = "random"  # a random 20 % of all utterances, as the paper's text says of single modalities
     BY_POSITION = "by-position"  # the last 20 % by id, as the published code does for single modalities
 
 
-#: What one must know of a score on such a split.
+#: What a reader must know about a score on such a split.
 SPLIT_SENTENCES = {
     TableSplit.RANDOM: (
         "Split 'random': a random 20 % of all five sessions' utterances test, as the paper's text says of single "
@@ -77,7 +77,7 @@ SPLIT_SENTENCES = {
 
 
 def make_parts(split: TableSplit, protocol: Protocol, store: FeatureStore) -> Parts:
-    """Part the corpus. Whoever calls this has recorded a ``TestOpening`` before: it lists the test utterances.
+    """Split the corpus. Record a ``TestOpening`` before you call this: it lists the test utterances.
 
     Raises:
         FeatureError: a part is empty
@@ -132,9 +132,14 @@ def _ids(store: FeatureStore, sessions: Sequence[int]) -> list[str]:
     return [utterance.utterance_id for utterance in store.utterances(sessions)]
 
 
+#: The limits of tables without a corpus, so that a first look at them takes minutes.
+QUICK_START_MAX_EPOCHS = 8
+QUICK_START_PATIENCE = 3
+
+
 @dataclass(frozen=True)
 class TablesSettings:
-    """What `harness tables` was asked for.
+    """The settings of `harness tables`.
 
     Attributes:
         names: systems and baselines
@@ -158,19 +163,14 @@ class TablesSettings:
 
 
 @dataclass(frozen=True)
-class CorpusFacts:
-    """What the tables say of the corpus.
+class CorpusFacts(CorpusFeatures):
+    """The corpus of the tables.
 
     Attributes:
-        corpus_path: as it was given; empty for the synthetic one that is made
         shortened: a sentence that says what was cut for a quick start, or None
         differences: one sentence for each count that differs from the complete release's
     """
 
-    prepared_dir: Path
-    corpus_hash: str
-    corpus_path: str
-    is_synthetic: bool
     shortened: str | None
     differences: Sequence[str] = ()
 
@@ -195,19 +195,19 @@ class TableExperiment:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it reads."""
+        """The modalities that it reads."""
         return modalities_of(self.name)
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         of = "" if self.protocol.recordings is Recordings.ALL else f", {self.protocol.recordings} only"
         tests = f", Session {self.protocol.test_session}" if self.split is TableSplit.SESSIONS else ""
         return f"{self.name}{of}{tests}"
 
 
 def known_names() -> tuple[str, ...]:
-    """Return all that a row can be of: the systems, then the baselines."""
+    """Return the names that a row can have: the systems, then the baselines."""
     return (*SYSTEMS, *BASELINES)
 
 
@@ -217,12 +217,12 @@ def streams_of(name: str) -> tuple[MocapStream, ...]:
 
 
 def modalities_of(name: str) -> tuple[str, ...]:
-    """Return what a system or a baseline reads."""
+    """Return the modalities that a system or a baseline reads."""
     return BASELINES[name].modalities if name in BASELINES else SYSTEMS[name].modalities
 
 
 def check_settings(settings: TablesSettings) -> None:
-    """Refuse what contradicts itself.
+    """Refuse settings that contradict each other.
 
     Raises:
         UnknownNameError: no such system, baseline or protocol
@@ -247,7 +247,7 @@ def check_settings(settings: TablesSettings) -> None:
 
 
 def identity_of(experiment: TableExperiment, settings: TablesSettings, corpus_hash: str) -> dict[str, Any]:
-    """Return everything that changes what an experiment's trials score, but for their seed."""
+    """Return everything that changes the scores of an experiment's trials, except their seed."""
     parts: dict[str, Any] = {
         "kind": ExperimentKind.TABLES.value,
         "version": __version__,
@@ -270,7 +270,7 @@ def identity_of(experiment: TableExperiment, settings: TablesSettings, corpus_ha
 
 
 def hyperparameters_of(experiment: TableExperiment) -> dict[str, Any]:
-    """Return the point that is trained, the paper's own; a baseline has none."""
+    """Return the hyperparameters, the paper's own; a baseline has none."""
     if experiment.is_baseline:
         return {}
     return asdict(read_hyperparameters(SYSTEMS[experiment.name], {}, experiment.protocol))
@@ -305,16 +305,6 @@ def describe_experiment(
     )
 
 
-def find_trials(
-    results: ResultsStore, experiment: TableExperiment, settings: TablesSettings, corpus_hash: str
-) -> dict[int, TrialRow]:
-    """Return the latest attempt of each seed that was tried, by seed."""
-    found = results.find_experiment(hash_json(identity_of(experiment, settings, corpus_hash)))
-    if found is None:
-        return {}
-    return {trial.seed: trial for trial in last_attempts(results.trials(found.eid))}
-
-
 #: Baselines below the paper's rows of each table; those of Table 2 are of improvised recordings only.
 BASELINES_OF_TABLES: Mapping[int, tuple[str, ...]] = {
     1: ("majority", "speech_forest"),
@@ -346,14 +336,14 @@ class Row:
 
 
 def plan_rows(settings: TablesSettings) -> tuple[Row, ...]:
-    """Return the rows in the paper's order; tables without a row that was asked for are left out."""
+    """Return the rows in the paper's order, without tables none of whose systems is chosen."""
     rows: list[Row] = []
     for table in TITLES:
         of_table = [_published_row(settings, row) for row in PUBLISHED if row.table == table]
         of_table += [_baseline_row(settings, table, name) for name in BASELINES_OF_TABLES[table]]
-        asked = [row for row in of_table if row.name is None or row.name in settings.names]
-        if any(row.experiments for row in asked):
-            rows += asked
+        chosen = [row for row in of_table if row.name is None or row.name in settings.names]
+        if any(row.experiments for row in chosen):
+            rows += chosen
     return tuple(rows)
 
 
@@ -380,7 +370,7 @@ def _baseline_row(settings: TablesSettings, table: int, name: str) -> Row:
 def _experiments(
     settings: TablesSettings, table: int, name: str, recordings: Recordings
 ) -> tuple[TableExperiment, ...]:
-    sessions = SESSIONS if settings.leaves_each_session_out else SESSIONS[-1:]
+    sessions = SESSIONS if settings.leaves_each_session_out else (SEALED_SESSION,)
     split = split_of(settings, table)
     choices: dict[str, Any] = {"base": settings.protocol, "recordings": recordings.value}
     if split is TableSplit.BY_POSITION and modalities_of(name) == ("text",) and name not in BASELINES:
@@ -392,7 +382,7 @@ def _experiments(
 
 
 def split_of(settings: TablesSettings, table: int) -> TableSplit:
-    """Return the split of a table's rows: what was asked for, but always by session for the combined systems."""
+    """Return the split of a table's rows: the chosen one, but always by session for the combined systems."""
     if table == COMBINED_TABLE or settings.leaves_each_session_out:
         return TableSplit.SESSIONS
     if settings.split is not None:
@@ -401,17 +391,13 @@ def split_of(settings: TablesSettings, table: int) -> TableSplit:
     return TableSplit.BY_POSITION if test_chooses else TableSplit.SESSIONS
 
 
-#: The rows are of many systems: what each of them reads is asked row by row.
-ANY_SYSTEM = System("tables", "Tables 1 to 5", (), Hyperparameters, "every row", "4 and 5")
-
-
 def prepare_tables(
-    settings: TablesSettings, corpus: Path | None, results_dir: Path, progress: Progress
+    settings: TablesSettings, named: Path | None, results_dir: Path, progress: Progress
 ) -> tuple[TablesSettings, CorpusFacts]:
     """Prepare the features of the corpus as `aup` does, and return what will be trained on them.
 
     Args:
-        corpus: None for what the environment names, or else the synthetic corpus
+        named: the corpus; None for the one that the environment names, or else the synthetic corpus
 
     Returns:
         the settings, with fewer epochs where no corpus is named, and the corpus
@@ -420,29 +406,18 @@ def prepare_tables(
         ExperimentFileError: the corpus that is named does not exist
         CorpusError: it is no corpus
     """
-    training = TrainingSettings(
-        system=ANY_SYSTEM,
-        protocol=read_protocol(settings.protocol),
-        corpus=corpus,
-        max_epochs=settings.max_epochs,
-        patience=settings.patience,
-        word_vectors=settings.word_vectors,
-    )
-    prepared = prepare_chosen(training, results_dir, progress)
-    shortened = None
-    if prepared.shortened is not None:
-        shortened = (
-            "No corpus is named, so this is a quick start on a synthetic one, with at most "
-            f"{prepared.max_epochs} epochs instead of {settings.max_epochs} and patience {prepared.patience}; name a "
-            f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
-            "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
-        )
+    features = prepare_features(named, speech_settings(read_protocol(settings.protocol)), results_dir, progress)
     facts = CorpusFacts(
-        prepared_dir=prepared.prepared_dir,
-        corpus_hash=prepared.corpus_hash,
-        corpus_path=prepared.corpus_path,
-        is_synthetic=prepared.is_synthetic,
-        shortened=shortened,
-        differences=IngestReport.read(prepared.prepared_dir).differences,
+        **vars(features), shortened=None, differences=IngestReport.read(features.prepared_dir).differences
     )
-    return replace(settings, max_epochs=prepared.max_epochs, patience=prepared.patience), facts
+    if features.corpus_path:
+        return settings, facts
+    max_epochs = min(settings.max_epochs, QUICK_START_MAX_EPOCHS)
+    patience = min(settings.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
+    shortened = (
+        "No corpus is named, so this is a quick start on a synthetic one, with at most "
+        f"{max_epochs} epochs instead of {settings.max_epochs} and patience {patience}; name a "
+        f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
+        "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
+    )
+    return replace(settings, max_epochs=max_epochs, patience=patience), replace(facts, shortened=shortened)

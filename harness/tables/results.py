@@ -1,9 +1,4 @@
-"""What the trials of each row came to: means, spreads, intervals, and text scores apart.
-
-What must be read beside the numbers of each table.
-
-The tables as plain values.
-"""
+"""The results of each row from its trials, the notes beside each table, and the tables as plain values."""
 
 from __future__ import annotations
 
@@ -17,12 +12,12 @@ import numpy as np
 from harness.corpus.layout import SESSIONS
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
-from harness.report.tables import TOO_NARROW
+from harness.files import hash_json
 from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
-from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.scoring.statistics import TOO_NARROW, Interval, Spread, bootstrap_interval, mean_and_spread
 from harness.splits.protocol import Recordings, read_protocol
-from harness.store.records import Prediction, ScoreKind, TestScores, TrialStatus
+from harness.store.records import Prediction, ScoreKind, TestScores, TrialRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
 from harness.tables.plan import (
     COMBINED_TABLE,
@@ -32,7 +27,7 @@ from harness.tables.plan import (
     TableExperiment,
     TableSplit,
     TablesSettings,
-    find_trials,
+    identity_of,
     make_parts,
     modalities_of,
     split_of,
@@ -61,7 +56,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class RowResult:
-    """What stands in one row.
+    """The results in one row.
 
     Attributes:
         chosen: validation chose the epoch; None where nothing finished, or no validation set is apart
@@ -83,7 +78,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class TablesReader:
-    """Reads rows from stored trials. Whoever makes one has recorded a ``TestOpening`` before."""
+    """Reads rows from stored trials. Record a ``TestOpening`` before you make one."""
 
     settings: TablesSettings
     corpus: CorpusFacts
@@ -91,7 +86,7 @@ class TablesReader:
     results: ResultsStore
 
     def read(self, row: Row) -> RowResult:
-        """Return what the trials of a row came to."""
+        """Return the results of a row's trials."""
         if row.name is None:
             return RowResult(row)
         lacking = lacking_modalities(self.store, row.name)
@@ -112,20 +107,25 @@ class TablesReader:
             num_without_input=self._count_without_input(row) if of_text else None,
         )
 
+    def _trials(self, experiment: TableExperiment) -> list[TrialRow]:
+        """The latest attempt of each seed that was tried."""
+        identity = identity_of(experiment, self.settings, self.corpus.corpus_hash)
+        found = self.results.find_experiment(hash_json(identity))
+        attempts = [] if found is None else self.results.trials(found.eid)
+        trials = {trial.seed: trial for trial in last_attempts(attempts)}
+        return [trials[seed] for seed in self.settings.seeds if seed in trials]
+
     def _scores(self, experiment: TableExperiment) -> dict[int, dict[ScoreKind, TestScores]]:
-        trials = find_trials(self.results, experiment, self.settings, self.corpus.corpus_hash)
         return {
-            seed: self.results.trial_test_scores(trials[seed].trial_id)
-            for seed in self.settings.seeds
-            if seed in trials and trials[seed].status is TrialStatus.FINISHED
+            trial.seed: self.results.trial_test_scores(trial.trial_id)
+            for trial in self._trials(experiment)
+            if trial.status is TrialStatus.FINISHED
         }
 
     def _failures(self, experiment: TableExperiment) -> list[str]:
-        trials = find_trials(self.results, experiment, self.settings, self.corpus.corpus_hash)
-        found = [trials[seed] for seed in self.settings.seeds if seed in trials]
         return [
             f"{experiment.title}, seed {trial.seed}: {trial.status}: {trial.message}"
-            for trial in found
+            for trial in self._trials(experiment)
             if trial.status not in (TrialStatus.RUNNING, TrialStatus.FINISHED)
         ]
 
@@ -155,7 +155,7 @@ class TablesReader:
 
 
 def lacking_modalities(store: FeatureStore, name: str) -> tuple[str, ...]:
-    """Return what a system or baseline reads and the corpus has nothing of."""
+    """Return the modalities and motion streams that a system or baseline reads and the corpus does not have."""
     lacking = [modality for modality in modalities_of(name) if modality not in store.modalities]
     if "mocap" not in lacking:
         lacking += [f"{stream} motion" for stream in streams_of(name) if stream not in store.manifest.mocap_streams]
@@ -192,7 +192,7 @@ def _estimate(pooled: _Pooled) -> Estimate | None:
 
 
 def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
-    """Say of all tables what was trained on what."""
+    """Describe the protocol, the trainings and the corpus of all tables."""
     protocol = read_protocol(settings.protocol)
     seeds = "one seed" if len(settings.seeds) == 1 else f"{len(settings.seeds)} seeds"
     recordings = "" if settings.recordings is Recordings.ALL else f", {settings.recordings} recordings only"
@@ -217,7 +217,7 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
 
 
 def describe_table(settings: TablesSettings, table: int, results: Sequence[RowResult]) -> list[str]:
-    """Say of one table how its columns came about, and what is missing in it."""
+    """Describe how the columns of one table came about, and what is missing in it."""
     split = split_of(settings, table)
     sentences = []
     if table != COMBINED_TABLE:

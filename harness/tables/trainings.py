@@ -1,7 +1,4 @@
-"""The trainings of the tables, each row an experiment of its own.
-
-One row's training with one seed: the epoch is chosen on validation, and the test set is scored by the way.
-"""
+"""The trainings of the tables: each row is an experiment of its own, trained and scored once with each seed."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.features.store import FeatureStore
-from harness.final.test_session import record_opening, score_predictions
+from harness.final.test_session import record_opening
 from harness.models.baselines import BASELINES
 from harness.models.systems import find_system, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
@@ -25,9 +22,16 @@ from harness.tables.plan import (
     hyperparameters_of,
     make_parts,
 )
-from harness.training.recipe import Outcome, Training, Watch, train_on_test_epochs, train_twice
+from harness.training.recipe import (
+    Outcome,
+    Recipe,
+    Watch,
+    describe_predictions,
+    score_predictions,
+    train_on_test_epochs,
+    train_twice,
+)
 from harness.training.runner import PlannedExperiment
-from harness.training.trial import describe_predictions
 
 
 def train(
@@ -42,24 +46,23 @@ def train(
 
     Raises:
         Diverged: a loss became NaN or infinite
-        FeatureError: what the system reads cannot be used
+        FeatureError: the features that the system reads cannot be used
     """
     if experiment.is_baseline:
         return _train_baseline(experiment.name, seed, store, parts)
     system = find_system(experiment.name)
-    training = Training(
+    recipe = Recipe(
         system=system,
-        choices=read_hyperparameters(system, {}, experiment.protocol),
+        hyperparameters=read_hyperparameters(system, {}, experiment.protocol),
         protocol=experiment.protocol,
         seed=seed,
         max_epochs=settings.max_epochs,
         patience=settings.patience,
         word_vectors=settings.word_vectors,
-        watch=watch,
     )
     if not parts.validation:
-        return train_on_test_epochs(training, store, parts)
-    return train_twice(training, store, parts, tells_maximum=True)
+        return train_on_test_epochs(recipe, store, parts, watch)
+    return train_twice(recipe, store, parts, watch, finds_maximum=True)
 
 
 def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
@@ -85,10 +88,10 @@ def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> 
 def record_tables_opening(
     results: ResultsStore, settings: TablesSettings, corpus: CorpusFacts, command: str
 ) -> int:
-    """Record that the test session is about to be opened, and return the opening's id.
+    """Record a test evaluation before the test session is opened, and return its id.
 
     Args:
-        command: what the user typed
+        command: as the user typed it
     """
     return record_opening(results, command, settings.protocol, corpus.corpus_hash, settings.seeds)
 
@@ -96,7 +99,7 @@ def record_tables_opening(
 def plan_experiments(
     settings: TablesSettings, corpus: CorpusFacts, store: FeatureStore, experiments: Sequence[TableExperiment]
 ) -> list[PlannedExperiment]:
-    """Say how each experiment is trained; a trial's index is its seed."""
+    """Plan how each experiment is trained; a trial's index is its seed."""
     return [_plan_one(settings, corpus, store, experiment) for experiment in experiments]
 
 
@@ -110,7 +113,7 @@ def _plan_one(
     return PlannedExperiment(
         title=experiment.title,
         record=describe_experiment(experiment, settings, corpus),
-        point=hyperparameters_of(experiment),
+        hyperparameters=hyperparameters_of(experiment),
         seeds={seed: seed for seed in settings.seeds},
         train=train_seed,
     )

@@ -23,17 +23,17 @@ from harness.store.records import EpochRecord
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
 BATCHES_SORTED_TOGETHER = 16
 
-#: Training steps from which compiling the recurrent loops costs less than it saves. It took up to 12 s in
-#: all, for the four lengths that occur: the first epoch against the others in `python -m benchmarks.trial`.
+#: Training steps from which compiling the recurrent loops costs less than it saves. Compiling took up to 12 s in
+#: all for the four lengths that occur: the first epoch against the others in `python -m benchmarks.trial`.
 STEPS_WORTH_COMPILING = 200
 
-#: Utterances scored at once: more than a training batch, for no gradient is kept.
+#: Utterances scored at once: more than a training batch, because no gradient is kept.
 SCORED_TOGETHER = 256
 
 
 @dataclass(frozen=True)
 class History:
-    """What training left behind.
+    """The course of a training.
 
     Attributes:
         epochs: one record an epoch, in order
@@ -78,7 +78,7 @@ def like_length_batches(
 
 
 class ModelInputs(Protocol):
-    """What a model is trained and scored on: utterances, and batches of them."""
+    """The inputs that a model is trained and scored on: utterances, and batches of them."""
 
     @property
     def features(self) -> Features: ...
@@ -110,7 +110,7 @@ class Scorer:
         )
 
     def feed(self, inputs: ModelInputs, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return of a batch what the model takes."""
+        """Return the inputs that the model reads of some utterances."""
         batch = inputs.batch(rows)
         return {name: batch[name] for name in self.signature}
 
@@ -142,7 +142,7 @@ class Trainer(Scorer):
         )
 
     def expect_steps(self, num_steps: int) -> None:
-        """Prepare for so many training steps; to be called before the first.
+        """Choose whether to compile for this number of training steps. Call before the first step.
 
         With a GPU that TensorFlow sees nothing is compiled: there, Keras has fused kernels.
         """
@@ -205,12 +205,12 @@ def fit(
     seed: int,
     on_epoch: Callable[[EpochRecord], None],
 ) -> History:
-    """Train until ``max_epochs``, or until ``patience`` epochs brought no better validation accuracy.
+    """Train until ``max_epochs``, or until ``patience`` epochs have brought no better validation accuracy.
 
     The model ends with the weights of its best validation epoch.
 
     Args:
-        patience: epochs to wait for a better one; None waits for ever
+        patience: epochs to wait for a better one; None waits until ``max_epochs``
         on_epoch: called with each epoch's record as soon as it is known
 
     Raises:

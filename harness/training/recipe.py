@@ -1,70 +1,103 @@
-"""One training of one point with one seed, on whatever parts: who chooses the epoch, and what it scores."""
+"""The way from hyperparameters and a split to a trained, scored model.
+
+A search's trial, the final training, its variants without a modality, replications, leaks and the paper's tables all
+train through this file. The order of its random operations is fixed: seed everything, fit the features (word vectors
+are drawn here), build the model (its weights are drawn here), then train, with a generator of batches of its own.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from weakref import WeakSet
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from harness.corpus.utterances import Seconds
-from harness.errors import Diverged, HarnessError
-from harness.features.fitted import FittedFeatures, Inputs, fit_features
+from harness.corpus.utterances import CLASSES, Seconds
+from harness.features.fitted import FittedFeatures, fit_features
 from harness.features.store import Features, FeatureStore
-from harness.final.test_session import best_test_epoch, score_predictions
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System
+from harness.provenance import git_revision, package_versions
+from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts
-from harness.splits.protocol import Protocol
-from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
-from harness.training.loop import History, Trainer, fit, seed_everything, train_for
-from harness.training.trial import describe_predictions
+from harness.splits.protocol import Protocol, make_split, search_sessions
+from harness.store.records import (
+    EpochRecord,
+    Prediction,
+    ScoreKind,
+    TestScores,
+    TrialEnvironment,
+    TrialResult,
+)
+from harness.store.trial_spec import TrialSpec
+from harness.training.loop import History, Scorer, Trainer, fit, seed_everything, train_for
 
-#: Called with what is being done and the number of the epoch that has ended.
-ShowEpoch = Callable[[str, int], None]
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told while a training runs.
-
-    Attributes:
-        record_epoch: called with each epoch's record as soon as it is known
-        show: called after each epoch of either stage
-    """
-
-    record_epoch: Callable[[EpochRecord], None]
-    show: ShowEpoch = lambda stage, epoch: None
+#: Models that this process has built and that are still in memory.
+_MODELS: WeakSet[keras.Model] = WeakSet()
 
 
 @dataclass(frozen=True)
-class Training:
-    """One training of one point with one seed, on whatever parts.
+class Recipe:
+    """Everything that decides a training's numbers, except its utterances.
 
     Attributes:
-        choices: the point, completed
-        patience: epochs without a better one before validation stops waiting; None for never
+        hyperparameters: complete, defaults included
+        max_epochs: where validation chooses the epoch
+        patience: epochs without a better validation accuracy after which training stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
     """
 
     system: System
-    choices: Hyperparameters
+    hyperparameters: Hyperparameters
     protocol: Protocol
     seed: int
     max_epochs: int
     patience: int | None
     word_vectors: Path | None
-    watch: Watch
+
+
+def recipe_of(spec: TrialSpec, system: System, hyperparameters: Hyperparameters) -> Recipe:
+    """Return the recipe of a search's trial."""
+    return Recipe(
+        system, hyperparameters, spec.protocol, spec.seed, spec.max_epochs, spec.patience, spec.word_vectors
+    )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Callbacks of a training.
+
+    Attributes:
+        record_epoch: called with the record of each validated epoch as soon as it is known
+        show: called after every epoch with the stage of the training and the epoch's number, from 1
+    """
+
+    record_epoch: Callable[[EpochRecord], None] = lambda epoch: None
+    show: Callable[[str, int], None] = lambda stage, epoch: None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what was fitted for its inputs."""
+
+    model: keras.Model
+    fitted: FittedFeatures
+
+    def predict(self, features: Features) -> np.ndarray:
+        """Return the probabilities of utterances, float32 (num_utterances, 4)."""
+        return Scorer(self.model).score(self.fitted.prepare(features))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training found.
+    """The scores of one training.
 
     Attributes:
         result: of validation
@@ -72,105 +105,168 @@ class Outcome:
     """
 
     result: TrialResult
-    scores: tuple[TestScores, ...]
+    scores: tuple[TestScores, ...] = ()
 
 
-def train_once(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
-    """Train on train and let validation choose the epoch, as a trial of a search does; nothing tests."""
-    began = time.monotonic()
-    train_features, validation = store.load(parts.train), store.load(parts.validation)
-    fitted, trainer = _build(training, train_features, extra=validation)
-    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(validation), training.patience)
-    return Outcome(_describe(history, validation, fitted, time.monotonic() - began), ())
+def open_parts(protocol: Protocol, store: FeatureStore) -> Parts:
+    """Return the utterances that a search trains and validates on; the test session's files are not opened.
+
+    Raises:
+        FeatureError: a part would be empty
+    """
+    utterances = store.utterances(search_sessions(protocol))
+    split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
+    return Parts(split.train, split.validation, ())
 
 
-def train_twice(training: Training, store: FeatureStore, parts: Parts, *, tells_maximum: bool) -> Outcome:
-    """Let validation choose the number of epochs, then train on train + validation from the same seed.
+def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
+    """Train on train and let validation choose the epoch, as every trial of a search does.
 
-    Ours is the test score at the number of epochs that validation chose.
-
-    Args:
-        tells_maximum: whether to train on to the last epoch and score the test set after each: the maximum over
-            all of them is the published code's rule, optimistic
+    Raises:
+        Diverged: a loss became NaN or infinite
+        FeatureError: the features that the system reads cannot be used
     """
     began = time.monotonic()
-    result = train_once(training, store, parts).result
-    trained_on, test = store.load(parts.trained_on), store.load(parts.test)
-    fitted, trainer = _build(training, trained_on, extra=test)
-    test_inputs = fitted.prepare(test)
-    epochs: list[np.ndarray] = []
+    train, validation = store.load(parts.train), store.load(parts.validation)
+    trained, history = train_validated(recipe, train, validation, watch)
+    return Outcome(_describe_result(history, validation, trained.fitted, time.monotonic() - began))
 
-    def score(number: int) -> None:
-        if tells_maximum or number == result.best_epoch:
-            epochs.append(trainer.score(test_inputs))
-        training.watch.show("on train + validation", number)
+
+def train_twice(
+    recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch, *, finds_maximum: bool
+) -> Outcome:
+    """Let validation choose the number of epochs, then train on train + validation with the same seed.
+
+    The honest test score is that of the number of epochs that validation chose.
+
+    Args:
+        finds_maximum: whether to train on to the last epoch and score the test set after each. The maximum over
+            all of them is the published code's rule, optimistic
+
+    Raises:
+        Diverged, FeatureError: as ``train_once``
+    """
+    began = time.monotonic()
+    result = train_once(recipe, store, parts, watch).result
+    best_epoch, num_epochs = result.best_epoch, recipe.max_epochs if finds_maximum else result.best_epoch
+    trained_on, test = store.load(parts.trained_on), store.load(parts.test)
+    _, epochs = train_for_epochs(
+        recipe,
+        trained_on,
+        num_epochs,
+        test=test,
+        scored_epochs=range(1, num_epochs + 1) if finds_maximum else (best_epoch,),
+        on_epoch=lambda number, trained: watch.show("on train + validation", number),
+    )
+    seed = recipe.seed
+    scores = [score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, epochs[best_epoch], best_epoch)]
+    if finds_maximum:
+        scores.append(best_test_epoch(seed, test, epochs))
+    return Outcome(replace(result, duration_seconds=time.monotonic() - began), tuple(scores))
+
+
+def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
+    """Train with the test set as validation data and take the best epoch on it, as the published code does.
+
+    Raises:
+        Diverged, FeatureError: as ``train_once``
+    """
+    began = time.monotonic()
+    train, test = store.load(parts.train), store.load(parts.test)
+    trained, history = train_validated(replace(recipe, patience=None), train, test, watch)
+    maximum = score_predictions(
+        recipe.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
+    )
+    return Outcome(_describe_result(history, test, trained.fitted, time.monotonic() - began), (maximum,))
+
+
+def train_validated(
+    recipe: Recipe, train: Features, validation: Features, watch: Watch = Watch()
+) -> tuple[TrainedModel, History]:
+    """Train one model, validated after every epoch.
+
+    Returns:
+        the model with the weights of its best validation epoch
+    """
+    trained, trainer = _build(recipe, train, validation)
+
+    def finish_epoch(epoch: EpochRecord) -> None:
+        watch.record_epoch(epoch)
+        watch.show("validated", epoch.epoch)
+
+    history = fit(
+        trainer,
+        trained.fitted.prepare(train),
+        trained.fitted.prepare(validation),
+        batch_size=recipe.hyperparameters.batch_size,
+        max_epochs=recipe.max_epochs,
+        patience=recipe.patience,
+        seed=recipe.seed,
+        on_epoch=finish_epoch,
+    )
+    return trained, history
+
+
+def train_for_epochs(
+    recipe: Recipe,
+    train: Features,
+    num_epochs: int,
+    *,
+    test: Features | None = None,
+    scored_epochs: Collection[int] = (),
+    on_epoch: Callable[[int, TrainedModel], None] = lambda number, trained: None,
+) -> tuple[TrainedModel, dict[int, np.ndarray]]:
+    """Train one model for a number of epochs that was chosen beforehand.
+
+    Args:
+        test: the opened test set; a vocabulary knows its words where the protocol says so
+        scored_epochs: numbers of the epochs after which ``test`` is scored
+        on_epoch: called after each epoch with its number, from 1, and the model as it is then
+
+    Returns:
+        the model, and the test probabilities, float32 (num_test, 4), by epoch
+    """
+    trained, trainer = _build(recipe, train, test)
+    test_inputs = None if test is None else trained.fitted.prepare(test)
+    probabilities: dict[int, np.ndarray] = {}
+
+    def finish_epoch(number: int) -> None:
+        if test_inputs is not None and number in scored_epochs:
+            probabilities[number] = trainer.score(test_inputs)
+        on_epoch(number, trained)
 
     train_for(
         trainer,
-        fitted.prepare(trained_on),
-        batch_size=training.choices.batch_size,
-        num_epochs=training.max_epochs if tells_maximum else result.best_epoch,
-        seed=training.seed,
-        on_epoch=score,
+        trained.fitted.prepare(train),
+        batch_size=recipe.hyperparameters.batch_size,
+        num_epochs=num_epochs,
+        seed=recipe.seed,
+        on_epoch=finish_epoch,
     )
-    seed, best_epoch = training.seed, result.best_epoch
-    of_chosen = epochs[best_epoch - 1 if tells_maximum else 0]
-    chosen = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, of_chosen, best_epoch)
-    result = replace(result, duration_seconds=time.monotonic() - began)
-    return Outcome(result, (chosen, best_test_epoch(seed, test, epochs)) if tells_maximum else (chosen,))
+    return trained, probabilities
 
 
-def train_on_test_epochs(training: Training, store: FeatureStore, parts: Parts) -> Outcome:
-    """Train with the test set as validation data and take the best epoch on it, as the published code does."""
-    began = time.monotonic()
-    train_features, test = store.load(parts.train), store.load(parts.test)
-    fitted, trainer = _build(training, train_features, extra=test)
-    history = _fit(training, trainer, fitted.prepare(train_features), fitted.prepare(test), patience=None)
-    maximum = score_predictions(
-        training.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
-    )
-    return Outcome(_describe(history, test, fitted, time.monotonic() - began), (maximum,))
-
-
-def _build(training: Training, train: Features, extra: Features) -> tuple[FittedFeatures, Trainer]:
-    system, choices, protocol = training.system, training.choices, training.protocol
-    dimension = getattr(choices, "embedding_dimension", None)
-    keras.backend.clear_session()
-    seed_everything(training.seed)
+def _build(
+    recipe: Recipe, train: Features, vocabulary_extra: Features | None
+) -> tuple[TrainedModel, Trainer]:
+    # Collecting the garbage of earlier models takes half a second, which a trial of a search need not spend.
+    keras.backend.clear_session(free_memory=bool(_MODELS))
+    seed_everything(recipe.seed)
     fitted = fit_features(
         train,
-        system.modalities,
-        protocol,
-        # A system whose vectors begin at random reads no file.
-        None if dimension is None else training.word_vectors,
-        dimension,
-        training.seed,
-        vocabulary_extra=extra,
+        recipe.system.modalities,
+        recipe.protocol,
+        recipe.word_vectors,
+        getattr(recipe.hyperparameters, "embedding_dimension", None),
+        recipe.seed,
+        vocabulary_extra=vocabulary_extra,
     )
-    model = build_model(system, choices, input_shapes(fitted, protocol))
-    return fitted, Trainer(model, build_optimizer(choices))
+    model = build_model(recipe.system, recipe.hyperparameters, input_shapes(fitted, recipe.protocol))
+    _MODELS.add(model)
+    return TrainedModel(model, fitted), Trainer(model, build_optimizer(recipe.hyperparameters))
 
 
-def _fit(
-    training: Training, trainer: Trainer, train: Inputs, validation: Inputs, patience: int | None
-) -> History:
-    def record(epoch: EpochRecord) -> None:
-        training.watch.record_epoch(epoch)
-        training.watch.show("validated", epoch.epoch)
-
-    return fit(
-        trainer,
-        train,
-        validation,
-        batch_size=training.choices.batch_size,
-        max_epochs=training.max_epochs,
-        patience=patience,
-        seed=training.seed,
-        on_epoch=record,
-    )
-
-
-def _describe(
+def _describe_result(
     history: History, validation: Features, fitted: FittedFeatures, duration_seconds: Seconds
 ) -> TrialResult:
     return TrialResult(
@@ -178,21 +274,60 @@ def _describe(
         best_epoch=history.best_epoch,
         num_epochs=len(history.epochs),
         predictions=describe_predictions(validation, history.best_probabilities),
-        # Of this process all trainings together would be told.
+        # A process that trains several models knows only the peak of all of them together.
         peak_memory_bytes=None,
         duration_seconds=duration_seconds,
         embedding_source=fitted.embedding_source if "text" in fitted.modalities else None,
     )
 
 
-def cause_of(error: Exception) -> tuple[TrialStatus, str]:
-    """Return how a trial ended that raised ``error``, and one sentence that says why."""
-    message = str(error).strip().splitlines()
-    sentence = message[0] if message else "no message"
-    if isinstance(error, Diverged):
-        return TrialStatus.DIVERGED, sentence
-    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
-    if isinstance(error, HarnessError):
-        return TrialStatus.CRASHED, sentence
-    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"
+def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:
+    """Set a model's probabilities, float32 (num_utterances, 4), beside the raters' emotions."""
+    return tuple(
+        Prediction(
+            utterance.utterance_id,
+            utterance.emotion,
+            CLASSES[int(row.argmax())],
+            tuple(float(probability) for probability in row),
+        )
+        for utterance, row in zip(features.utterances, probabilities, strict=True)
+    )
+
+
+def score_predictions(
+    seed: int, kind: ScoreKind, test: Features, probabilities: np.ndarray, epoch: int | None
+) -> TestScores:
+    """Score probabilities, floating (num_test, 4), of the model as it was after ``epoch``; a baseline has none."""
+    predicted = probabilities.argmax(axis=1)
+    return TestScores(
+        seed=seed,
+        kind=kind,
+        weighted_accuracy=weighted_accuracy(test.emotions, predicted),
+        unweighted_accuracy=unweighted_accuracy(test.emotions, predicted),
+        macro_f1=macro_f1(test.emotions, predicted),
+        predictions=describe_predictions(test, probabilities),
+        epoch=epoch,
+    )
+
+
+def best_test_epoch(seed: int, test: Features, epochs: dict[int, np.ndarray]) -> TestScores:
+    """Score the epoch that scores best on the test set, as the published code does: optimistic.
+
+    Args:
+        epochs: test probabilities, float32 (num_test, 4), by epoch; of equally good epochs the first counts
+    """
+    best = max(sorted(epochs), key=lambda epoch: weighted_accuracy(test.emotions, epochs[epoch].argmax(axis=1)))
+    return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best)
+
+
+def describe_environment(threads: int, corpus_hash: str, protocol_hash: str) -> TrialEnvironment:
+    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine."""
+    return TrialEnvironment(
+        threads=threads,
+        versions=package_versions(),
+        git_revision=git_revision(),
+        corpus_hash=corpus_hash,
+        protocol_hash=protocol_hash,
+        host=platform.node(),
+        pid=os.getpid(),
+    )

@@ -1,8 +1,6 @@
-"""Trainings one after the other in this process, each a trial in results.db; none that finished is repeated.
+"""Trainings one after the other in this process, each a trial in results.db.
 
-Ctrl-C breaks a training off at once, and never a write to results.db.
-
-Who watches trainings.
+A training that finished is not repeated. Ctrl-C ends a training at once, and never a write to results.db.
 """
 
 from __future__ import annotations
@@ -18,29 +16,28 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Self
 
-from harness.errors import StoreError
-from harness.provenance import git_revision, package_versions
+import tensorflow as tf
+
+from harness.errors import Diverged, HarnessError, StoreError
 from harness.store.records import (
     EpochRecord,
     ExperimentRecord,
     ExperimentStatus,
     Hyperparameter,
-    TrialEnvironment,
-    TrialRow,
     TrialStatus,
     last_attempts,
     utc_now,
 )
 from harness.store.store import ResultsStore
-from harness.training.recipe import Outcome, Watch, cause_of
+from harness.training.recipe import Outcome, Watch, describe_environment
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupts:
-    """Ctrl-C and SIGTERM raise ``KeyboardInterrupt`` where that is allowed, and wait for such a place elsewhere.
+class DeferredInterrupts:
+    """Ctrl-C and SIGTERM raise ``KeyboardInterrupt`` where that is allowed; elsewhere they are deferred.
 
-    A context manager. Python delivers signals to the main thread, so in any other this does nothing.
+    A context manager. Python delivers signals to the main thread, so in any other thread this does nothing.
     """
 
     def __init__(self) -> None:
@@ -60,7 +57,7 @@ class Interrupts:
             self.check()
 
     def check(self) -> None:
-        """Raise what has been waiting.
+        """Raise a deferred interrupt.
 
         Raises:
             KeyboardInterrupt: a signal came where it was not allowed to raise
@@ -81,7 +78,7 @@ class Interrupts:
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let a signal wait for the block's end, inside a block where it may raise."""
+        """Defer signals to the end of the block; used inside an ``allowed`` block."""
         self._is_allowed = False
         try:
             yield
@@ -96,7 +93,7 @@ class Interrupts:
 
 
 class TrainingsView(typing.Protocol):
-    """What people see of the trainings."""
+    """Shows people how the trainings go."""
 
     def begin(self, num_trainings: int, num_finished: int) -> None:
         """Say how many trainings there are, and how many were finished before."""
@@ -108,32 +105,32 @@ class TrainingsView(typing.Protocol):
         """Say that an epoch has ended."""
 
     def ended(self, title: str, seed: int, sentence: str) -> None:
-        """Say what a training came to."""
+        """Say how a training ended."""
 
 
 @dataclass(frozen=True)
 class PlannedExperiment:
-    """One point on one split, trained with several seeds: one experiment, found again by its identity.
+    """One set of hyperparameters on one split, trained with several seeds: one experiment, known by its identity.
 
     Attributes:
-        title: how messages call it
+        title: its name in messages
         seeds: by trial index
         train: called with a trial index
     """
 
     title: str
     record: ExperimentRecord
-    point: Mapping[str, Hyperparameter]
+    hyperparameters: Mapping[str, Hyperparameter]
     seeds: Mapping[int, int]
     train: Callable[[int, Watch], Outcome]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What all trainings of one command share: where they are recorded, and who watches.
+    """The store, the view and the settings that all trainings of one command share.
 
     Attributes:
-        opening_id: the record that the test session was opened; None where it stays sealed
+        opening_id: of the test evaluation on record; None where the test session stays sealed
         threads: of a training, for the record
     """
 
@@ -141,18 +138,11 @@ class Execution:
     view: TrainingsView
     threads: int
     opening_id: int | None = None
-    interrupts: Interrupts = field(default_factory=Interrupts, init=False)
-
-
-def _find_attempts(results: ResultsStore, identity: str) -> dict[int, TrialRow]:
-    """Return the latest attempt at each trial index of the experiment of that identity; none where there is none."""
-    found = results.find_experiment(identity)
-    attempts = [] if found is None else results.trials(found.eid)
-    return {trial.trial_index: trial for trial in last_attempts(attempts)}
+    interrupts: DeferredInterrupts = field(default_factory=DeferredInterrupts, init=False)
 
 
 def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) -> int:
-    """Train what is not finished yet.
+    """Train every seed that is not finished yet.
 
     A training that fails is recorded with its cause, and the next begins.
 
@@ -161,7 +151,7 @@ def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) ->
 
     Raises:
         StoreError: the results cannot be written
-        KeyboardInterrupt: broken off; the training at work is recorded as stopped
+        KeyboardInterrupt: interrupted; the current training is recorded as stopped
     """
     missing = [_missing_indices(execution, experiment) for experiment in experiments]
     num_trainings = sum(len(experiment.seeds) for experiment in experiments)
@@ -172,13 +162,14 @@ def carry_out(execution: Execution, experiments: Sequence[PlannedExperiment]) ->
 
 
 def _missing_indices(execution: Execution, experiment: PlannedExperiment) -> list[int]:
-    trials = _find_attempts(execution.results, experiment.record.identity)
-    for trial in trials.values():
+    found = execution.results.find_experiment(experiment.record.identity)
+    trials = [] if found is None else last_attempts(execution.results.trials(found.eid))
+    for trial in trials:
         if trial.status is TrialStatus.RUNNING:
-            # Whoever calls this holds the lock of this kind of experiment, so nobody is at work on it.
+            # The caller holds the lock of this kind of experiment, so no process is training it.
             message = "its process ended before the training did"
             execution.results.finish_trial(trial.trial_id, TrialStatus.KILLED, message=message)
-    finished = {index for index, trial in trials.items() if trial.status is TrialStatus.FINISHED}
+    finished = {trial.trial_index for trial in trials if trial.status is TrialStatus.FINISHED}
     return [index for index in experiment.seeds if index not in finished]
 
 
@@ -206,20 +197,22 @@ def _carry_out_one(execution: Execution, experiment: PlannedExperiment, indices:
 
 def _train_one(execution: Execution, experiment: PlannedExperiment, eid: int, trial_index: int) -> bool:
     """Train with one seed, and return whether it finished."""
-    results, seed = execution.results, experiment.seeds[trial_index]
-    trial_id = results.start_trial(eid, trial_index, seed, experiment.point)
+    results, view, record = execution.results, execution.view, experiment.record
+    seed = experiment.seeds[trial_index]
+    trial_id = results.start_trial(eid, trial_index, seed, experiment.hyperparameters)
 
     def record_epoch(epoch: EpochRecord) -> None:
         with execution.interrupts.held_back():
             results.record_epoch(trial_id, epoch)
 
     def show(stage: str, epoch: int) -> None:
-        execution.view.epoch(stage, epoch, experiment.record.max_epochs)
+        view.epoch(stage, epoch, record.max_epochs)
 
     try:
         results.record_job(trial_id, os.getpid(), platform.node())
-        results.record_environment(trial_id, _describe_environment(execution, experiment.record))
-        execution.view.training(experiment.title, seed)
+        environment = describe_environment(execution.threads, record.corpus_hash, record.protocol_hash)
+        results.record_environment(trial_id, environment)
+        view.training(experiment.title, seed)
         with execution.interrupts.allowed():
             outcome = experiment.train(trial_index, Watch(record_epoch, show))
     except StoreError:
@@ -227,22 +220,18 @@ def _train_one(execution: Execution, experiment: PlannedExperiment, eid: int, tr
     except Exception as error:
         status, message = cause_of(error)
         results.finish_trial(trial_id, status, message=message)
-        execution.view.ended(experiment.title, seed, f"{status}: {message}")
+        view.ended(experiment.title, seed, f"{status}: {message}")
         return False
     except BaseException:
         results.finish_trial(trial_id, TrialStatus.STOPPED, message="broken off")
         raise
-    _record(execution, trial_id, outcome)
-    execution.view.ended(experiment.title, seed, _describe(outcome))
-    return True
-
-
-def _record(execution: Execution, trial_id: int, outcome: Outcome) -> None:
-    execution.results.record_result(trial_id, outcome.result)
+    results.record_result(trial_id, outcome.result)
     for scores in outcome.scores:
-        assert execution.opening_id is not None, "a score on the test set without an opening on record"
-        execution.results.record_trial_test_scores(trial_id, execution.opening_id, scores)
-    execution.results.finish_trial(trial_id, TrialStatus.FINISHED, score=outcome.result.score)
+        assert execution.opening_id is not None, "a score on the test set without a test evaluation on record"
+        results.record_trial_test_scores(trial_id, execution.opening_id, scores)
+    results.finish_trial(trial_id, TrialStatus.FINISHED, score=outcome.result.score)
+    view.ended(experiment.title, seed, _describe(outcome))
+    return True
 
 
 def _describe(outcome: Outcome) -> str:
@@ -253,13 +242,14 @@ def _describe(outcome: Outcome) -> str:
     return written if scores.epoch is None else f"{written} at epoch {scores.epoch}, {scores.kind}"
 
 
-def _describe_environment(execution: Execution, record: ExperimentRecord) -> TrialEnvironment:
-    return TrialEnvironment(
-        threads=execution.threads,
-        versions=package_versions(),
-        git_revision=git_revision(),
-        corpus_hash=record.corpus_hash,
-        protocol_hash=record.protocol_hash,
-        host=platform.node(),
-        pid=os.getpid(),
-    )
+def cause_of(error: Exception) -> tuple[TrialStatus, str]:
+    """Return the status of a trial that raised ``error``, and one sentence on its cause."""
+    message = str(error).strip().splitlines()
+    sentence = message[0] if message else "no message"
+    if isinstance(error, Diverged):
+        return TrialStatus.DIVERGED, sentence
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
+    if isinstance(error, HarnessError):
+        return TrialStatus.CRASHED, sentence
+    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"

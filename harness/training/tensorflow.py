@@ -1,4 +1,4 @@
-"""Starting TensorFlow: quietly, on as many threads as are its, with deterministic operations."""
+"""Starting TensorFlow: quietly, on a given number of threads, with deterministic operations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-#: What Keras, and TensorFlow with it, imports wherever it is installed, to draw pictures, take data frames
-#: and stand in for an estimator: more than a second of every trial's start.
+#: Packages that Keras, and TensorFlow with it, imports if they are installed, to draw pictures, read data frames and
+#: stand in for an estimator: more than a second of every trial's start.
 _OPTIONAL_TO_KERAS = ("matplotlib", "pandas", "sklearn")
 
 #: Parameters of glibc's mallopt, from its malloc.h.
@@ -18,28 +18,28 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def start_tensorflow(threads: int) -> None:
-    """Import TensorFlow and set it up; before any of its operations.
+    """Import TensorFlow and set it up. Call before any of its operations; do not fork afterwards.
 
-    Its notes on what it was built with go nowhere; ``TF_CPP_MIN_LOG_LEVEL`` in the environment brings
-    back those of its later messages that the user wants. A process must not fork after this.
+    Its notes on its own build are not shown; ``TF_CPP_MIN_LOG_LEVEL`` in the environment chooses which of its later
+    messages are.
     """
     _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _kept_standard_error(), _kept_out(_OPTIONAL_TO_KERAS):
+    with _quiet_standard_error(), _hidden(_OPTIONAL_TO_KERAS):
         import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    # While a loop over the steps runs on one thread, the convolutions have the other.
+    # While a loop over the steps runs on one thread, the convolutions use the other.
     tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
     tf.config.experimental.enable_op_determinism()
-    # Every model is traced once, and several models make it warn of traces that are thrown away.
+    # Every model is traced once; with several models it warns that traces are discarded.
     tf.get_logger().setLevel("ERROR")
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library reuse what TensorFlow frees, rather than give it back and ask for it anew.
+    """Let the C library reuse the memory that TensorFlow frees instead of returning it to the system.
 
-    Arrays of the size of a batch's activations would else be mapped, and every page of them zeroed by
-    the system, at each operation. Only glibc has the call; elsewhere nothing is done.
+    Otherwise arrays of the size of a batch's activations are mapped, and every page of them zeroed by the system, at
+    each operation. Only glibc has the call; elsewhere nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -48,10 +48,10 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _kept_out(packages: Sequence[str]) -> Iterator[None]:
-    """Let imports inside the block do as if ``packages`` were not installed; those imported before stay."""
+def _hidden(packages: Sequence[str]) -> Iterator[None]:
+    """Make imports inside the block behave as if ``packages`` were not installed; those imported before stay."""
     hidden = [package for package in packages if package not in sys.modules]
-    # With None in its place, an import fails as that of a missing package does.
+    # With None in its place, an import fails like that of a missing package.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
@@ -61,8 +61,8 @@ def _kept_out(packages: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _kept_standard_error() -> Iterator[None]:
-    """Keep what is written to standard error, by C++ too, and show it only if the block fails."""
+def _quiet_standard_error() -> Iterator[None]:
+    """Hold back standard error, of C++ too, and show it only if the block fails."""
     sys.stderr.flush()
     before = os.dup(2)
     with tempfile.TemporaryFile() as kept:

@@ -1,141 +1,89 @@
-"""One trial, from a point to a recorded score. The test set stays sealed."""
+"""A trial of a search: the process `jobs/trial.py JOB.json`, from Auptimizer's job file to a recorded score.
+
+The test set stays sealed.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
+import json
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
-from harness.corpus.utterances import CLASSES
-from harness.features.fitted import FittedFeatures, fit_features
-from harness.features.store import Features, FeatureStore, require_modalities
-from harness.models.build import build_model, build_optimizer, input_shapes
-from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import System, find_system, read_hyperparameters
-from harness.provenance import git_revision, package_versions, peak_memory_bytes
-from harness.splits.protocol import Split, make_split, search_sessions
-from harness.store.records import EpochRecord, Prediction, TrialEnvironment, TrialResult
-from harness.store.store import ResultsStore
-from harness.store.trial_spec import TrialSpec
-from harness.training.loop import History, Trainer, fit, seed_everything
+from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError
+from harness.store.trial_spec import TrialSpec, trial_spec_path
+from harness.training.tensorflow import start_tensorflow
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A fitted model, what was fitted before it, and how it went."""
-
-    model: keras.Model
-    fitted: FittedFeatures
-    history: History
-
-
-def open_split(spec: TrialSpec, store: FeatureStore) -> Split:
-    """Part the utterances that a search may open; the test session's files are not touched."""
-    utterances = store.utterances(search_sessions(spec.protocol))
-    return make_split(spec.protocol, [utterance.utterance_id for utterance in utterances])
+def read_job(path: Path) -> dict[str, Any]:
+    """Read the hyperparameters from Auptimizer's job file, without the keys that Auptimizer adds."""
+    try:
+        job = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ExperimentFileError(f"job file {str(path)!r}: {error.strerror}; expected Auptimizer's job file") from None
+    except (ValueError, RecursionError) as error:
+        raise ExperimentFileError(f"job file {str(path)!r}: not JSON ({error})") from None
+    if not isinstance(job, dict):
+        raise ExperimentFileError(f"job file {str(path)!r}: holds {job!r:.80}; expected an object of hyperparameters")
+    return {name: value for name, value in job.items() if name not in {"job_id", "n_iterations"}}
 
 
-def run_trial(
-    spec: TrialSpec,
-    system: System,
-    choices: Hyperparameters,
-    on_epoch: Callable[[EpochRecord], None] = lambda epoch: None,
-) -> tuple[TrainedModel, Features]:
-    """Train one model on ``split.train``, validated after every epoch.
-
-    Returns:
-        the model with the weights of its best validation epoch, and the validation utterances
-
-    Raises:
-        FeatureError: the prepared features lack what the system needs
-        Diverged: a loss became NaN or infinite
-    """
-    store = FeatureStore.open(spec.prepared_dir)
-    require_modalities(store, system.name, system.modalities, system.streams)
-    split = open_split(spec, store)
-    train, validation = store.load(split.train), store.load(split.validation)
-
-    seed_everything(spec.seed)
-    fitted = fit_features(
-        train,
-        system.modalities,
-        spec.protocol,
-        spec.word_vectors,
-        getattr(choices, "embedding_dimension", None),
-        spec.seed,
-        vocabulary_extra=validation,
-    )
-    model = build_model(system, choices, input_shapes(fitted, spec.protocol))
-    history = fit(
-        Trainer(model, build_optimizer(choices)),
-        fitted.prepare(train),
-        fitted.prepare(validation),
-        batch_size=choices.batch_size,
-        max_epochs=spec.max_epochs,
-        patience=spec.patience,
-        seed=spec.seed,
-        on_epoch=on_epoch,
-    )
-    return TrainedModel(model, fitted, history), validation
-
-
-def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:
-    """Set a model's probabilities, float32 (num_utterances, 4), beside what the raters said."""
-    return tuple(
-        Prediction(
-            utterance.utterance_id,
-            utterance.emotion,
-            CLASSES[int(row.argmax())],
-            tuple(float(probability) for probability in row),
-        )
-        for utterance, row in zip(features.utterances, probabilities, strict=True)
-    )
+def main(arguments: Sequence[str]) -> int:
+    """Run the trial of the job file that is the only argument, and return the exit code."""
+    if len(arguments) != 2:
+        print("error: expected one argument, the job file that Auptimizer wrote", file=sys.stderr)
+        return 2
+    job_path = Path(arguments[1])
+    try:
+        spec = TrialSpec.read(trial_spec_path(job_path))
+        values = read_job(job_path)
+        start_tensorflow(spec.threads)
+        score = record_trial(spec, values)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return DIVERGED_EXIT_CODE if isinstance(error, Diverged) else error.exit_code
+    print(f"#Auptimizer:{score!r}", flush=True)
+    return 0
 
 
 def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
-    """Run the trial of one point, writing to ``results.db`` as it goes.
+    """Run the trial of the hyperparameters ``values``, and write to ``results.db`` while it runs.
 
     Returns:
         the score: the best validation epoch's accuracy, from 0 to 1
+
+    Raises:
+        FeatureError: the prepared features lack a modality that the system reads
+        Diverged: a loss became NaN or infinite
     """
+    # Imported here: these import TensorFlow, which has to be started before.
+    from harness.features.store import FeatureStore, require_modalities
+    from harness.models.systems import find_system, read_hyperparameters
+    from harness.provenance import peak_memory_bytes
+    from harness.store.store import ResultsStore
+    from harness.training.recipe import Watch, describe_environment, open_parts, recipe_of, train_once
+
     began = time.monotonic()
     system = find_system(spec.system)
-    choices = read_hyperparameters(system, values, spec.protocol)
+    recipe = recipe_of(spec, system, read_hyperparameters(system, values, spec.protocol))
     with ResultsStore.open(spec.results_db) as results:
-        results.record_environment(spec.trial_id, _describe_environment(spec))
-        trained, validation = run_trial(
-            spec, system, choices, on_epoch=lambda epoch: results.record_epoch(spec.trial_id, epoch)
-        )
-        history = trained.history
-        score = history.epochs[history.best_epoch - 1].validation_accuracy
+        store = FeatureStore.open(spec.prepared_dir)
+        environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash)
+        results.record_environment(spec.trial_id, environment)
+        require_modalities(store, system.name, system.modalities, system.streams)
+        watch = Watch(lambda epoch: results.record_epoch(spec.trial_id, epoch))
+        result = train_once(recipe, store, open_parts(spec.protocol, store), watch).result
         results.record_result(
             spec.trial_id,
-            TrialResult(
-                score=score,
-                best_epoch=history.best_epoch,
-                num_epochs=len(history.epochs),
-                predictions=describe_predictions(validation, history.best_probabilities),
+            replace(
+                result,
                 peak_memory_bytes=peak_memory_bytes(),
                 duration_seconds=time.monotonic() - began,
-                embedding_source=trained.fitted.embedding_source,
+                # The report of a search has a row on the word vectors of every system.
+                embedding_source=result.embedding_source or "the model takes no text",
             ),
         )
-    return score
-
-
-def _describe_environment(spec: TrialSpec) -> TrialEnvironment:
-    return TrialEnvironment(
-        threads=spec.threads,
-        versions=package_versions(),
-        git_revision=git_revision(),
-        corpus_hash=FeatureStore.open(spec.prepared_dir).corpus_hash,
-        protocol_hash=spec.protocol.protocol_hash,
-        host=platform.node(),
-        pid=os.getpid(),
-    )
+    return result.score

@@ -7,25 +7,14 @@ import pytest
 from tests.cli.commands import WATCHED, type_command
 from tests.searched import run_small_search
 
-#: Speech scaling that is fitted on every utterance of the sessions that training is of.
+#: A vocabulary that knows the words of the scored utterances under every protocol.
 LEAKING = WATCHED.replace(
     "\nsys.addaudithook",
     """
-from harness.features import fitted, scaling
-honest = scaling.SpeechScaling.fit.__func__
+from harness.features import fitted
+from harness.features.text import Tokenizer
 
-def fit_on_all(cls, train):
-    import dataclasses, numpy
-    sizes = [len(block["speech_lengths"]) for block in train._blocks]
-    blocks = numpy.repeat(numpy.arange(len(sizes)), sizes)
-    rows = numpy.concatenate([numpy.arange(size) for size in sizes])
-    lengths = numpy.concatenate([block["speech_lengths"] for block in train._blocks])
-    everything = dataclasses.replace(
-        train, utterances=train.utterances[:1] * len(rows), speech_lengths=lengths, _block_of=blocks, _row_of=rows
-    )
-    return honest(cls, everything)
-
-scaling.SpeechScaling.fit = classmethod(fit_on_all)
+fitted._fit_tokenizer = lambda train, protocol, extra: Tokenizer.fit(train.transcripts + extra.transcripts)
 sys.addaudithook""",
 )
 
@@ -68,18 +57,12 @@ def test_the_vocabulary_of_the_published_code_is_named_as_its_choice(folder):
     assert printed.count("a leak, the protocol's declared choice") == 2
 
 
-def test_a_scaler_fitted_on_everything_is_found_with_exit_code_one(folder):
+def test_a_vocabulary_fitted_on_everything_is_found_with_exit_code_one(folder):
     done = type_command(folder, "check", "--leaks", "a corpus", program=LEAKING)
     assert done.returncode == 1, done.stderr
-    assert "Broken: speech scaling are not those of training alone" in " ".join(done.stdout.split())
-    found = json.loads(
-        type_command(folder, "check", "--leaks", "a corpus", "--json", program=LEAKING).stdout
-    )
-    assert [(check["statistics"], check["is_leaking"]) for check in found["fitted"]] == [
-        ("speech scaling", True),
-        ("mocap scaling and imputation", False),
-        ("word vectors", False),
-    ]
+    assert "Broken: the vocabulary of the search knows words that training lacks" in " ".join(done.stdout.split())
+    found = json.loads(type_command(folder, "check", "--leaks", "a corpus", "--json", program=LEAKING).stdout)
+    assert len(found["broken_promises"]) == 2 and all(check["leaked"] for check in found["vocabularies"])
 
 
 def test_without_a_corpus_it_is_that_of_the_latest_search(folder):

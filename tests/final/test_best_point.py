@@ -74,7 +74,7 @@ def test_the_best_trial_is_found_and_its_features_are_those_that_it_was_trained_
         scores = [trial.score for trial in results.trials(eid)]
     index = scores.index(max(scores))
     assert (best.trial.trial_index, best.spec.seed, best.system.name) == (index, SEEDS[index], SYSTEM)
-    assert best.choices.learning_rate == POINTS[index]["learning_rate"]
+    assert best.hyperparameters.learning_rate == POINTS[index]["learning_rate"]
     assert best.title == f"trial {index} of experiment {eid}"
     store = best.open_features()
     assert store.corpus_hash == best.experiment.corpus_hash

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.final.best_point import BestPoint
-from harness.final.follow_up import describe_follow_up
+from harness.final.best_point import BestPoint, describe_follow_up
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ExperimentKind

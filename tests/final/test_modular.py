@@ -1,6 +1,7 @@
 """A missing or better modality: frozen branches keep their weights to the bit, and only fusion layers train."""
 
-from dataclasses import dataclass
+from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,45 +9,45 @@ import pytest
 
 from harness.errors import ModelError
 from harness.final.modalities import (
-    Fitted,
     compare_without,
     kept_modalities,
-    predict,
     predict_with_zeros,
     retrain_fusion_layers,
     train_whole,
 )
 from harness.final.saved_model import load_seed, save_seed
 from harness.models.fusion import cut_branch
-from harness.models.systems import SYSTEMS, System, read_hyperparameters
+from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
 from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ScoreKind
+from harness.training.recipe import Recipe
 from tests.invented_features import invent_features
 
 SMALL = {"textlstm": 6, "speechlstm": 6, "finalfc": 12, "branch_dense": 10, "embedding_dimension": 8}
 
 
-@dataclass(frozen=True)
-class Spec:
-    protocol = PROTOCOLS["paper"]
-    word_vectors = None
+NUM_EPOCHS = 12
 
 
-@dataclass(frozen=True)
-class Training:
-    """What the functions read of a ``FinalTraining``: no search has to run for them."""
-
-    system: System
-    choices: object
-    num_epochs: int = 12
-    seeds: tuple = (3,)
-    spec: Spec = Spec()
-
-
-def make_training(system="speech_text", **values):
+def make_recipe(system="speech_text", seed=3, **values):
     point = {"attention": "pooling", "adamlr": 0.01, "batch_size": 16, **SMALL, **values}
-    return Training(SYSTEMS[system], read_hyperparameters(SYSTEMS[system], point, PROTOCOLS["paper"]))
+    known = SYSTEMS[system].hyperparameters.__dataclass_fields__
+    point = {key: value for key, value in point.items() if key in known}
+    protocol = PROTOCOLS["paper"]
+    hyperparameters = read_hyperparameters(SYSTEMS[system], point, protocol)
+    return Recipe(SYSTEMS[system], hyperparameters, protocol, seed, NUM_EPOCHS, None, None)
+
+
+def make_training(system="speech_text"):
+    """Everything that is read of a ``FinalTraining``: no search has to run for it."""
+    recipe = make_recipe(system)
+    return SimpleNamespace(
+        system=recipe.system,
+        hyperparameters=recipe.hyperparameters,
+        num_epochs=NUM_EPOCHS,
+        recipe=lambda seed: replace(recipe, seed=seed),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def scored():
 
 @pytest.fixture(scope="module")
 def base(train):
-    return train_whole(make_training(), train, 3, ("text", "speech"))
+    return train_whole(make_recipe(), train, NUM_EPOCHS, ("text", "speech"))
 
 
 def share_right(probabilities, features):
@@ -69,7 +70,7 @@ def share_right(probabilities, features):
 
 
 def accuracy(model, features):
-    return share_right(predict(model, features), features)
+    return share_right(model.predict(features), features)
 
 
 def branch_weights(model, modality):
@@ -79,7 +80,7 @@ def branch_weights(model, modality):
 @pytest.mark.parametrize("kept", ["text", "speech"])
 def test_retraining_the_fusion_layers_changes_no_weight_of_a_branch(base, train, kept):
     before = branch_weights(base.model, kept)
-    again = retrain_fusion_layers(make_training(), {kept: base}, train, 3)
+    again = retrain_fusion_layers(make_recipe(), {kept: base}, train, NUM_EPOCHS)
     inside = again.model.get_layer(f"{kept}_branch").get_weights()
     assert len(inside) == len(before) > 0
     for old, new, shared in zip(before, inside, branch_weights(base.model, kept), strict=True):
@@ -87,25 +88,22 @@ def test_retraining_the_fusion_layers_changes_no_weight_of_a_branch(base, train,
 
 
 def test_the_model_without_a_modality_needs_only_what_is_left(base, train, scored):
-    again = retrain_fusion_layers(make_training(), {"speech": base}, train, 3)
+    again = retrain_fusion_layers(make_recipe(), {"speech": base}, train, NUM_EPOCHS)
     assert sorted(tensor.name for tensor in again.model.inputs) == ["speech", "speech_lengths"]
     assert again.fitted.tokenizer is None
     assert accuracy(again, scored) > 0.5
 
 
 def test_the_joined_model_survives_its_file(base, train, scored, tmp_path):
-    again = retrain_fusion_layers(make_training(), {"speech": base}, train, 3)
-    save_seed(tmp_path, 3, again.model, again.fitted)
-    loaded = Fitted(*load_seed(tmp_path, 3))
-    assert accuracy(loaded, scored) == accuracy(again, scored)
+    again = retrain_fusion_layers(make_recipe(), {"speech": base}, train, NUM_EPOCHS)
+    save_seed(tmp_path, 3, again)
+    assert accuracy(load_seed(tmp_path, 3), scored) == accuracy(again, scored)
 
 
 def test_a_branch_of_another_system_takes_its_place(base, train, scored):
-    system = SYSTEMS["speech2"]
-    values = {"speechlstm": 6, "speechlstm2": 5, "dense": 9, "optimizer": "adam", "learning_rate": 0.01}
-    other = Training(system, read_hyperparameters(system, values, PROTOCOLS["paper"]))
-    better = train_whole(other, train, 5, ("speech",))
-    joined = retrain_fusion_layers(make_training(), {"text": base, "speech": better}, train, 3)
+    other = make_recipe("speech2", 5, speechlstm2=5, dense=9, optimizer="adam", learning_rate=0.01, batch_size=64)
+    better = train_whole(other, train, NUM_EPOCHS, ("speech",))
+    joined = retrain_fusion_layers(make_recipe(), {"text": base, "speech": better}, train, NUM_EPOCHS)
     assert joined.model.get_layer("speech_branch").output.shape == (None, 9)
     assert accuracy(joined, scored) > 0.6
 
@@ -151,11 +149,8 @@ def test_three_ways_are_compared_with_the_same_seeds(base, train, scored):
     ids=["single", "absent", "nothing left"],
 )
 def test_what_cannot_be_left_out_gets_one_sentence(system, without, message):
-    known = SYSTEMS[system].hyperparameters.__dataclass_fields__
-    values = {key: value for key, value in SMALL.items() if key in known}
-    training = Training(SYSTEMS[system], read_hyperparameters(SYSTEMS[system], values, PROTOCOLS["paper"]))
     with pytest.raises(ModelError) as caught:
-        kept_modalities(training, without)
+        kept_modalities(make_training(system), without)
     assert str(caught.value) == message
 
 

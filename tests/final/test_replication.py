@@ -2,15 +2,13 @@
 
 import pytest
 
-from harness.final import replication
-from harness.final.best_point import find_best_point
+from harness.final.best_point import REPLICATION_SEEDS, BestPoint, find_best_point
 from harness.final.replication import plan_replication
-from harness.final.retrain import final_seeds
 from harness.report.findings import read_replication
 from harness.search.repair import look_through
-from harness.store.integrity import ResultsInspector
 from harness.store.records import ExperimentKind, ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
+from harness.training.recipe import Watch
 from harness.training.runner import Execution, carry_out
 from tests.searched import SEEDS, run_small_search
 from tests.tables.work import Recorder
@@ -39,7 +37,7 @@ def replicate(results, results_dir, num_seeds, stop_at=None):
 def test_broken_off_it_goes_on_and_more_seeds_are_added(results, results_dir):
     best = find_best_point(results, results_dir, None)
     title = f"new seeds of trial {best.trial.trial_index} of experiment 1"
-    seeds = final_seeds(7, best.trial.trial_index, 3, replication.REPLICATION_SEED_STREAM)
+    seeds = best.new_seeds(3, REPLICATION_SEEDS)
     with pytest.raises(KeyboardInterrupt):
         replicate(results, results_dir, 2, stop_at=(title, seeds[1]))
     (experiment,) = [each for each in results.experiments() if each.kind is ExperimentKind.REPLICATION]
@@ -64,18 +62,16 @@ def test_broken_off_it_goes_on_and_more_seeds_are_added(results, results_dir):
 
     found = read_replication(results, best.experiment)
     assert (found.best.trial_id, found.num_trials, len(found.trials)) == (best.trial.trial_id, 2, 3)
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        assert look_through(inspector) == ({}, [])
+    with ResultsStore.open_readonly(results_dir / "results.db") as reader:
+        assert look_through(reader) == ({}, [])
 
 
 def test_the_trials_own_seed_gives_the_trials_own_predictions(results, results_dir, monkeypatch):
     """So what differs with other seeds is the seed's doing, and not another way of training."""
     best = find_best_point(results, results_dir, None)
-    monkeypatch.setattr(replication, "final_seeds", lambda *arguments: (best.trial.seed,))
+    monkeypatch.setattr(BestPoint, "new_seeds", lambda *arguments: (best.trial.seed,))
     plan = plan_replication(best, best.open_features(), 1)
-    from harness.training.recipe import Watch
-
-    outcome = plan.train(0, Watch(lambda epoch: None))
+    outcome = plan.train(0, Watch())
     assert (outcome.result.score, outcome.result.best_epoch) == (best.trial.score, best.trial.best_epoch)
     assert list(outcome.result.predictions) == results.validation_predictions(best.trial.trial_id)
     assert outcome.scores == ()
@@ -86,5 +82,4 @@ def test_the_seeds_are_new_and_those_of_fewer_are_the_first_of_more(results, res
     store = best.open_features()
     more, fewer = (plan_replication(best, store, count).seeds for count in (20, 5))
     assert list(fewer.items()) == list(more.items())[:5] and len(set(more.values())) == 20
-    finals = final_seeds(best.experiment.seed, best.trial.trial_index, 20)
-    assert not set(more.values()) & {*finals, *SEEDS}
+    assert not set(more.values()) & {*best.new_seeds(20), *SEEDS}

@@ -10,9 +10,10 @@ from harness.final.modalities import retrain_without
 from harness.final.retrain import keep_record, plan_final_training
 from harness.final.saved_model import ModelRecord, seed_dir
 from harness.final.test_session import score_test_session
+from harness.report.model_card import write_model_card
 from harness.store.store import ResultsStore
-from tests.final.test_model_card import a_record
 from tests.report.searches import run_search
+from tests.report.test_model_card import a_record
 from tests.searched import run_small_search
 
 
@@ -45,9 +46,9 @@ def save(model_dir, *seeds):
 def test_seeds_of_the_same_making_are_kept_with_their_date(store, tmp_path):
     record, model_dir = a_record(run_search(store)), tmp_path / "models" / "a"
     save(model_dir, 1, 2)
-    keep_record(model_dir, record, store)
+    keep_record(model_dir, record)
     save(model_dir, 3)
-    keep_record(model_dir, replace(record, seeds=(3,), created_at="later"), store)
+    keep_record(model_dir, replace(record, seeds=(3,), created_at="later"))
     found = ModelRecord.read(model_dir)
     assert (found.seeds, found.created_at) == ((3, 1, 2), record.created_at)
 
@@ -56,10 +57,11 @@ def test_a_record_of_another_making_is_written_anew_and_its_other_seeds_are_drop
     """Models that were fitted with the test session open kept a record that denied it."""
     record, model_dir = a_record(run_search(store)), tmp_path / "models" / "a"
     save(model_dir, 1, 2)
-    keep_record(model_dir, record, store)
-    keep_record(model_dir, replace(record, seeds=(1,), is_fitted_on_test=True), store)
+    keep_record(model_dir, record)
+    keep_record(model_dir, replace(record, seeds=(1,), is_fitted_on_test=True))
     found = ModelRecord.read(model_dir)
     assert found.is_fitted_on_test and found.seeds == (1,)
+    write_model_card(model_dir, store)
     assert "knows the words of the test session" in (model_dir / "MODEL_CARD.md").read_text("utf-8")
 
 

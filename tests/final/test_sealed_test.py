@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.final.test_session import fit_baselines, kind_of, record_transcripts_seen, score_predictions
+from harness.final.test_session import fit_baselines, kind_of, record_transcripts_seen
 from harness.models.baselines import BASELINES
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
+from harness.training.recipe import score_predictions
 from tests.invented_features import invent_features
 from tests.store.experiments import an_opening
 

@@ -13,7 +13,15 @@ from harness.report.tables import (
 )
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
-from tests.report.searches import begin_search, begin_trial, fail_trial, findings_of, run_search, run_trial
+from tests.report.searches import (
+    begin_search,
+    begin_trial,
+    fail_trial,
+    findings_of,
+    run_search,
+    run_trial,
+    with_trials,
+)
 
 
 def test_best_trials_are_listed_with_their_points(searched: Path) -> None:
@@ -40,6 +48,18 @@ def test_brief_table_leaves_out_what_a_narrow_terminal_has_no_room_for(searched:
     table = tabulate_best_trials(findings_of(searched), num_trials=1, is_brief=True)
     assert table.columns == ("trial", "accuracy", "epoch", "adamlr", "textlstm", "attention", "time")
     assert table.rows == (("9", "75.0 %", "4 of 4", "0.000794", "300", "pooling", "1 min 35 s"),)
+
+
+def test_brief_table_has_no_column_for_what_was_the_same_in_every_trial(searched: Path) -> None:
+    space = [
+        {"name": "finalfc", "range": [150, 350], "type": "int"},
+        {"name": "batch_size", "range": [8], "type": "choice"},
+    ]
+    findings = with_trials(findings_of(searched), space, [{"finalfc": 200, "batch_size": 8}], [0.5])
+    assert "batch_size" in tabulate_best_trials(findings, num_trials=1).columns
+    brief = tabulate_best_trials(findings, num_trials=1, is_brief=True)
+    assert "finalfc" in brief.columns and "batch_size" not in brief.columns
+    assert tabulate_search_space(findings).rows[1][:3] == ("batch_size", "8", "8")
 
 
 def test_scores_that_are_no_accuracies_are_not_written_in_per_cent(

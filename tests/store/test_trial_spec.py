@@ -8,7 +8,7 @@ from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 from harness.store.trial_spec import TrialSpec, trial_spec_path
-from harness.training.trial_process import read_job
+from harness.training.trial import read_job
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.plan import TableExperiment, TableSplit, make_parts
 from harness.tables.trainings import train
 from harness.training.loop import Diverged
-from harness.training.recipe import Watch, cause_of
+from harness.training.recipe import Watch
+from harness.training.runner import cause_of
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.final.model_card import describe_card, read_card_facts, write_model_card
 from harness.final.saved_model import ModelRecord
+from harness.report.model_card import describe_card, read_card_facts, write_model_card
 from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
@@ -153,5 +153,6 @@ def test_every_table_of_the_card_is_one(store: ResultsStore) -> None:
 def test_the_card_is_written_beside_the_models(store: ResultsStore, tmp_path: Path) -> None:
     eid = run_search(store)
     (tmp_path / FOLDER).mkdir(parents=True)
-    write_model_card(tmp_path / FOLDER, a_record(eid), store)
+    a_record(eid).write(tmp_path / FOLDER)
+    assert write_model_card(tmp_path / FOLDER, store) is None
     assert (tmp_path / FOLDER / "MODEL_CARD.md").read_text("utf-8") == card(store, a_record(eid))

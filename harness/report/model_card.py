@@ -1,4 +1,4 @@
-"""The model card: what a saved model is and what it scored, for people who did not train it."""
+"""The model card: a saved model and its scores, described for people who did not train it."""
 
 from __future__ import annotations
 
@@ -43,33 +43,44 @@ score lower. Not for decisions about people."""
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the results folder knows of a model beside its own record.
+    """Everything that the results folder knows of a model besides its own record.
 
     Attributes:
-        trial_score: validation accuracy of the trial whose point it is, from 0 to 1; None where unknown
+        model: path of the model's folder inside the results folder, by which its scores are known
+        trial_score: validation accuracy of the trial whose hyperparameters it has, from 0 to 1; None where unknown
         num_finished: trials that it was the best of
-        openings: every opening of the test session of this corpus, oldest first, by whatever command
-        model: folder of the model, from the results folder, by which its scores are known
-        scored: the latest opening that scored this very model, taken apart; None before there is one
+        openings: every test evaluation of this corpus, oldest first, by whatever command
+        scored: the latest test evaluation of this very model, broken down; None before there is one
         replication: new seeds of the search's best trial, where that is this model's; None without any
     """
 
+    model: str
     trial_score: float | None
     num_finished: int
     openings: tuple[TestOpeningRow, ...]
-    model: str
     scored: ScoredOpening | None
     replication: Replication | None
 
 
-def write_model_card(model_dir: Path, record: ModelRecord, results: ResultsStore) -> None:
-    """Write ``MODEL_CARD.md`` beside the models, with every opening of the test session so far."""
+def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
+    """Write ``MODEL_CARD.md`` beside the models, with every test evaluation so far.
+
+    Returns:
+        the latest test evaluation of this very model, whose bootstrap is drawn here once; None before there is one
+
+    Raises:
+        ModelError: the folder holds no whole model
+        StoreError: the results cannot be read
+    """
+    record = ModelRecord.read(model_dir)
+    facts = read_card_facts(model_dir, record, results)
     with write_then_rename(model_dir / "MODEL_CARD.md") as stream:
-        stream.write(describe_card(record, read_card_facts(model_dir, record, results)).encode("utf-8"))
+        stream.write(describe_card(record, facts).encode("utf-8"))
+    return facts.scored
 
 
 def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore) -> CardFacts:
-    """Read what the results folder knows of the model in ``model_dir``."""
+    """Read the facts of the model in ``model_dir``."""
     model = name_in_results(model_dir)
     finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
     scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
@@ -77,10 +88,10 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     replication = read_replication(results, results.experiment(record.eid))
     is_of_this = replication is not None and replication.best.trial_index == record.trial_index
     return CardFacts(
+        model=model,
         trial_score=scores[0] if scores else None,
         num_finished=len(finished),
         openings=tuple(openings),
-        model=model,
         scored=read_scored_opening(results, record.eid, model),
         replication=replication if is_of_this else None,
     )
@@ -88,7 +99,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
 
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
-    choices = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    hyperparameters = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
     parts = [
         f"# {record.system}: an emotion classifier for acted, dyadic speech",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
@@ -99,7 +110,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         "## Who chose what",
         _list_statements(_describe_choices(record, facts)),
         "## Hyperparameters",
-        write_markdown(Table("", ("name", "value"), choices)),
+        write_markdown(Table("", ("name", "value"), hyperparameters)),
         "## Test session",
         _describe_openings(record, facts.openings),
         *_describe_scores(record, facts),

@@ -1,0 +1,173 @@
+"""The corpus that a search reads, and the limits of a search without one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import ExperimentFileError, FeatureError
+from harness.features.store import FeatureStore
+from harness.models.systems import SYSTEMS
+from harness.search import corpus as corpus_choice
+from harness.search.controller import count_trials
+from harness.search.corpus import (
+    QUICK_START_BATCH_SIZE,
+    QUICK_START_MAX_EPOCHS,
+    PreparedCorpus,
+    choose_corpus,
+    prepare_chosen,
+    shorten_search,
+)
+from harness.search.experiment_file import TrainingSettings, read_experiment_file
+from harness.search.proposer import RandomPoints, trial_seed
+from harness.search.space import Parameter, ParameterType, SearchSpace
+from harness.splits.protocol import PROTOCOLS
+from harness.store.trial_spec import TrialSpec
+from tests.search.searches import RECORDS_ITS_SCORE, REPOSITORY, search, trials_of, write_experiment
+
+TRAINING = TrainingSettings(SYSTEMS["fusion"], PROTOCOLS["paper"], None, 30, None, None)
+
+#: The search of a newcomer.
+FIRST_SEARCH = read_experiment_file(REPOSITORY / "experiment.json")
+
+
+def prepared_of(corpus_path: str, max_epochs: int = 30) -> PreparedCorpus:
+    return PreparedCorpus(Path("prepared"), "c0ffee", corpus_path, True, max_epochs, 10, None)
+
+
+def test_the_experiment_file_goes_before_the_environment(folder: Path, tmp_path: Path) -> None:
+    assert choose_corpus(folder, {"HARNESS_CORPUS": str(tmp_path)}) == folder
+    assert choose_corpus(None, {"HARNESS_CORPUS": str(tmp_path)}) == tmp_path
+    assert choose_corpus(None, {"HARNESS_CORPUS": ""}) is None
+    assert choose_corpus(None, {}) is None
+
+
+def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        choose_corpus(None, {"HARNESS_CORPUS": str(folder / "nowhere")})
+    assert (
+        str(caught.value)
+        == f"HARNESS_CORPUS is '{folder}/nowhere', no folder; expected the folder IEMOCAP_full_release, or"
+        " its parent"
+    )
+
+
+def test_a_named_corpus_is_searched_at_full_length(prepared_folder: Path, tiny_corpus: Path) -> None:
+    named = replace(TRAINING, corpus=tiny_corpus)
+    prepared = prepare_chosen(named, prepared_folder / "results")
+    assert (prepared.max_epochs, prepared.patience, prepared.shortened) == (30, None, None)
+    assert prepared.is_synthetic
+    assert prepared.corpus_path == str(tiny_corpus)
+    assert FeatureStore.open(prepared.prepared_dir).corpus_hash == prepared.corpus_hash
+
+
+def test_a_search_with_a_corpus_is_not_cut() -> None:
+    prepared = prepared_of("/data/IEMOCAP_full_release")
+    assert shorten_search(FIRST_SEARCH, prepared) == (FIRST_SEARCH, prepared)
+
+
+def test_without_a_corpus_one_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_choice, "QUICK_START_SCALE", 0.01)
+    told: list[str] = []
+    prepared = prepare_chosen(
+        TRAINING, folder / "results", lambda doing, done, total: told.append(doing), environment={}
+    )
+    assert (prepared.is_synthetic, prepared.corpus_path) == (True, "")
+    assert {"writing the synthetic corpus", "preparing features"} == set(told)
+    assert (folder / "results" / "synthetic" / "scale-0.01-seed-0").is_dir()
+    assert prepare_chosen(TRAINING, folder / "results", environment={}) == prepared
+
+
+def test_a_search_without_a_corpus_is_cut_to_few_epochs_and_small_batches_and_says_so() -> None:
+    settings, prepared = shorten_search(FIRST_SEARCH, prepared_of(""))
+    batch_size = Parameter("batch_size", ParameterType.CHOICE, choices=(QUICK_START_BATCH_SIZE,))
+    assert settings.space.parameters == (*FIRST_SEARCH.space.parameters, batch_size)
+    assert settings.searched == [*FIRST_SEARCH.searched, batch_size.to_json()]
+    assert (prepared.max_epochs, prepared.patience) == (QUICK_START_MAX_EPOCHS, 10)
+    assert (
+        prepared.shortened
+        == "No corpus is named, so this is a quick start on a synthetic one, cut short: max_epochs from 30"
+        " to 4, batch_size from 64 to 8; name a corpus in the experiment file or in HARNESS_CORPUS for the"
+        " whole search."
+    )
+
+
+def test_the_cut_leaves_the_other_hyperparameters_as_they_are() -> None:
+    points = RandomPoints(FIRST_SEARCH.space, FIRST_SEARCH.seed)
+    cut = RandomPoints(shorten_search(FIRST_SEARCH, prepared_of(""))[0].space, FIRST_SEARCH.seed)
+    for index in range(30):
+        assert cut.point(index) == {**points.point(index), "batch_size": QUICK_START_BATCH_SIZE}
+
+
+def test_a_grid_has_as_many_points_with_the_cut() -> None:
+    grid = replace(FIRST_SEARCH, proposer="sequence", num_samples=None)
+    assert count_trials(shorten_search(grid, prepared_of(""))[0]) == count_trials(grid)
+
+
+def test_what_was_cut_is_on_record_with_the_search_and_each_trial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_choice, "QUICK_START_SCALE", 0.01)
+    script = RECORDS_ITS_SCORE.format(work=f"assert spec.max_epochs == {QUICK_START_MAX_EPOCHS}\nrecord(0.5)")
+    searched = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
+    path = write_experiment(folder, script, system="mocap1", parameter_config=searched)
+    experiment = search(path).experiment
+    batch_size = {"name": "batch_size", "range": [QUICK_START_BATCH_SIZE], "type": "choice"}
+    assert json.loads(experiment.search_space) == [*searched, batch_size]
+    assert experiment.max_epochs == QUICK_START_MAX_EPOCHS
+    assert experiment.shortened is not None and "batch_size from 64 to 8" in experiment.shortened
+    assert [trial.status for trial in trials_of(path)] == ["finished"] * 3
+    assert {trial.hyperparameters["batch_size"] for trial in trials_of(path)} == {QUICK_START_BATCH_SIZE}
+    assert search(path).experiment.eid == experiment.eid
+
+
+def test_a_shorter_search_that_chooses_its_batches_stays_as_it_is() -> None:
+    batch_size = Parameter("batch_size", ParameterType.INT, 16, 64)
+    searched = replace(FIRST_SEARCH, space=SearchSpace((*FIRST_SEARCH.space.parameters, batch_size)))
+    settings, prepared = shorten_search(searched, prepared_of("", max_epochs=1))
+    assert settings == searched
+    assert (prepared.max_epochs, prepared.patience) == (1, 10)
+    assert (
+        prepared.shortened
+        == "No corpus is named, so this is a quick start on a synthetic one; name a corpus in the experiment"
+        " file or in HARNESS_CORPUS for the whole search."
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_lowest_learning_rate_of_the_first_search_leaves_the_largest_class(folder: Path) -> None:
+    from harness.models.systems import read_hyperparameters
+    from harness.training.trial import run_trial
+
+    training = FIRST_SEARCH.training
+    assert training is not None and FIRST_SEARCH.num_samples is not None
+    chosen = prepare_chosen(training, folder / "results", environment={})
+    settings, prepared = shorten_search(FIRST_SEARCH, chosen)
+    points = RandomPoints(settings.space, settings.seed)
+    index = min(range(FIRST_SEARCH.num_samples), key=lambda index: points.point(index)["adamlr"])
+    spec = TrialSpec(
+        *(1, 1, index, trial_seed(settings.seed, index), "fusion", training.protocol, prepared.prepared_dir),
+        *(Path("unused"), prepared.max_epochs, prepared.patience, 2),
+    )
+    system = training.system
+    trained, validation = run_trial(
+        spec, system, read_hyperparameters(system, points.point(index), training.protocol)
+    )
+    largest_class = np.bincount(validation.emotions).max() / len(validation.emotions)
+    best = trained.history.epochs[trained.history.best_epoch - 1]
+    assert best.validation_accuracy > largest_class + 0.1
+
+
+def test_a_system_that_needs_what_the_corpus_lacks_is_refused(
+    prepared_folder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    corpus = tmp_path / "without mocap"
+    shutil.copytree(tiny_corpus, corpus, ignore=shutil.ignore_patterns("MOCAP_*"))
+    with pytest.raises(FeatureError) as caught:
+        prepare_chosen(replace(TRAINING, corpus=corpus), prepared_folder / "results")
+    assert "needs mocap" in str(caught.value)
