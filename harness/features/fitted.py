@@ -368,7 +368,8 @@ class EncodedWords:
     @classmethod
     def encode(cls, tokenizer: Tokenizer, transcripts: tuple[str | None, ...], max_words: int) -> EncodedWords:
         """Encode transcripts; of too many words the last ones are kept, as Keras's pad_sequences does."""
-        encoded = [tokenizer.encode(transcript)[-max_words:] for transcript in transcripts]
+        every = [tokenizer.encode(transcript) for transcript in transcripts]
+        encoded = [ids[max(0, len(ids) - max_words) :] for ids in every]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
         flat = [number for ids in encoded for number in ids]

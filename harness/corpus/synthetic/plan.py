@@ -13,19 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 #: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
 OTHER_COUNTS: Mapping[Emotion, int] = {

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Hertz = float
 
