@@ -116,8 +116,8 @@ def _part_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_part() -> Check:
+    from harness.features.ingest import has_part, read_arrays, read_record
     from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
-    from harness.features.prepare import has_part, read_arrays, read_record
 
     def check(path: Path) -> None:
         has_part(path)

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 
 class HarnessError(Exception):
-    """Something is wrong with what the user gave: a file, an argument, the environment."""
+    """Something is wrong with the user's input: a file, an argument, the environment."""
 
     exit_code = 2
 
 
 class CorpusError(HarnessError, ValueError):
-    """A file of the corpus cannot be read as what its place says it is."""
+    """A file of the corpus cannot be read as the kind of file that belongs in its place."""
 
 
 class ShapeError(HarnessError, ValueError):
@@ -25,7 +25,7 @@ class ShapeError(HarnessError, ValueError):
 
 
 class FeatureError(HarnessError, ValueError):
-    """Prepared features are missing, damaged, or not those that were asked for."""
+    """Prepared features are missing, damaged, or not the requested ones."""
 
 
 class UnknownNameError(HarnessError, ValueError):
@@ -33,7 +33,7 @@ class UnknownNameError(HarnessError, ValueError):
 
 
 class ExperimentFileError(HarnessError, ValueError):
-    """An experiment file or a search space says something that cannot be run."""
+    """An experiment file or a search space has something that cannot be run."""
 
 
 class StoreError(HarnessError):
@@ -58,7 +58,7 @@ class Diverged(TrialFailed):
     """The loss is no longer a number."""
 
 
-#: With which a trial's process tells its controller that it diverged.
+#: The exit code of a trial's process that diverged.
 DIVERGED_EXIT_CODE = 3
 
 
@@ -66,8 +66,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     """Return the error for a name outside its closed list.
 
     Args:
-        kind: what the name names, e.g. ``"system"``
-        name: what was found
+        kind: the kind of thing that has the name, e.g. ``"system"``
+        name: the unknown name
         known: every name that is allowed
 
     Example:
@@ -77,14 +77,14 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     return UnknownNameError(f"unknown {kind} {name!r}; expected one of {sorted(known)}")
 
 
-#: What colours text, moves a cursor or names a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
+#: Sequences that colour text, move a cursor or name a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
 def one_line(said: str | Exception) -> str:
-    """Show foreign text, or what a foreign error says, on one line.
+    """Show foreign text, or a foreign error, on one line.
 
-    What a terminal would obey is left out; what nobody could see, a line's end too, is spelt out.
+    Terminal sequences are left out; invisible characters, ends of lines too, are spelt out.
 
     Example:
         >>> one_line("red: \\x1b[31mno\\x1b[0m\\nnext\\x00")

@@ -1,6 +1,6 @@
-"""Files that others may read appear whole or not at all; files that others may have written are checked first.
+"""Files that are written whole or not at all, files that are checked before they are read, and locks on files.
 
-Locks on files: the system frees one when the process that holds it ends, however it ends.
+The system releases a lock when the process that holds it ends, however it ends.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-#: A member of an ``.npz`` file may unpack to so many times the size of the file: equal bytes pack no tighter.
+#: A member of an ``.npz`` file may unpack to this many times the size of the file: equal bytes pack no tighter.
 _MOST_PACKED = 1100
+#: The errors of a file system without locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
 
 
@@ -44,12 +47,12 @@ def make_then_rename(path: Path, suffix: str = "") -> Iterator[Path]:
     """As ``write_then_rename``, for a library that opens files itself.
 
     Args:
-        suffix: that the library wants the name to end in
+        suffix: the ending that the library requires of the name
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial{suffix}")
     try:
         yield partial
-        # A rename may reach the disk before what was written: power that fails would leave an empty file.
+        # A rename may reach the disk before the contents: a power failure would leave an empty file.
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, path)
@@ -89,17 +92,17 @@ def read_json(path: Path) -> Any:
 
 
 def read_npy(path: Path, is_mapped: bool = False) -> npt.NDArray[Any]:
-    """Read an ``.npy`` file of numbers; nothing in it is ever run, and nothing is made that it does not hold.
+    """Read an ``.npy`` file of numbers; nothing in it is run, and no more memory is taken than it has bytes.
 
     Args:
-        is_mapped: whether the array stays in the file, read-only, until it is looked at
+        is_mapped: whether the array stays in the file, read-only, until it is used
 
     Returns:
         an array of whole numbers, floating-point numbers or truth values
 
     Raises:
         OSError: it cannot be opened
-        ValueError: it is no such file, holds anything but numbers, or another number of bytes than it says
+        ValueError: it is no such file, holds anything but numbers, or its header contradicts its size
     """
     import numpy as np
 
@@ -137,7 +140,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
                     header = _read_npy_header(cast(BinaryIO, stream), member.file_size)
                     values = np.frombuffer(stream.read(), header.dtype)
                 arrays[name] = values.reshape(header.shape, order=header.order)
-    # What zipfile raises for a damaged or an encrypted archive, sizes of gigabytes included; all is damage here.
+    # zipfile raises all of these for a damaged or an encrypted archive, and for sizes of gigabytes.
     except (*_DAMAGE, MemoryError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not a whole .npz file: {error}") from error
     return arrays
@@ -164,7 +167,7 @@ def _read_npy_header(stream: BinaryIO, num_bytes: int) -> _NpyHeader:
             raise ValueError(f"has format version {version[0]}.{version[1]}")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = read(stream)
-    # What numpy's own reader of headers lets through besides ValueError.
+    # numpy's own reader of headers raises these besides ValueError.
     except (SyntaxError, TokenError, TypeError, RecursionError, MemoryError, EOFError) as error:
         raise ValueError(f"not a whole .npy file: {error}") from error
     if dtype.kind not in "biuf":
@@ -176,16 +179,12 @@ def _read_npy_header(stream: BinaryIO, num_bytes: int) -> _NpyHeader:
     return _NpyHeader(dtype, shape, "F" if is_fortran else "C", offset)
 
 
-#: What a file system answers that has no locks.
-_NONE_HERE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
-
-
 class NoLocksError(HarnessError):
-    """The file system on which a file is locks none."""
+    """The file system of a file has no locks."""
 
 
 def try_lock(descriptor: int, path: Path, *, is_shared: bool = False) -> bool:
-    """Take the lock of an open file if that can be done at once; closing the file gives it back.
+    """Take the lock of an open file if nobody else holds it; closing the file releases it.
 
     Args:
         path: of the file, for the error
@@ -195,7 +194,7 @@ def try_lock(descriptor: int, path: Path, *, is_shared: bool = False) -> bool:
         whether it is held now
 
     Raises:
-        NoLocksError: nothing can be locked there
+        NoLocksError: the file system has no locks
         OSError: the lock cannot be taken for another reason
     """
     try:
@@ -209,7 +208,7 @@ def wait_for_lock(descriptor: int, path: Path) -> None:
     """Take the lock of an open file as soon as nobody else holds it.
 
     Raises:
-        NoLocksError: nothing can be locked there
+        NoLocksError: the file system has no locks
         OSError: the lock cannot be taken for another reason
     """
     _lock(descriptor, path, fcntl.LOCK_EX)
@@ -221,7 +220,7 @@ def _lock(descriptor: int, path: Path, operation: int) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        if error.errno not in _NONE_HERE:
+        if error.errno not in _NO_LOCKS:
             # The system names no file: it knows the descriptor alone.
             error.filename = str(path)
             raise

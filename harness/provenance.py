@@ -1,4 +1,4 @@
-"""What a number was made with: versions, revision of the code, machine."""
+"""The provenance of a number: versions, revision of the code, user, memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """The version of Python and of each of ``PACKAGES`` that is installed."""
+    """Return the version of Python and of each of ``PACKAGES`` that is installed."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -39,15 +39,13 @@ def package_versions() -> dict[str, str]:
 
 
 def hash_word_vectors(path: Path | None) -> str | None:
-    """Return the SHA-256 of a file of word vectors, as every identity has it; None for vectors trained on the text.
-
-    Another file of the same name and size is another; the same file in another place is the same.
+    """Return the SHA-256 of a file of word vectors, which identifies it; None for vectors trained on the text.
     """
     return None if path is None else hash_file(path)
 
 
 def git_revision() -> str | None:
-    """The revision of the code's repository, ``+`` after it where tracked files differ; None outside one."""
+    """Return the revision of the code's repository, ``+`` after it where tracked files differ; None outside one."""
     folder = Path(__file__).resolve().parent
     described = _git(folder, "rev-parse", "HEAD")
     if described is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
@@ -66,7 +64,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def user_name() -> str:
-    """Who runs this; the number of a user without a name, as in a container."""
+    """Return the user's name, or the number of a user without one, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -74,6 +72,6 @@ def user_name() -> str:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process has had resident, shared pages of memory-mapped features included."""
+    """Return the peak of this process's resident memory, shared pages of memory-mapped features included."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,7 +1,4 @@
-"""Durations and sizes as people say them, the same wherever one is told.
-
-What stands wherever a score on the synthetic corpus does.
-"""
+"""Durations, times and sizes as people write them, and the note beside every score on a synthetic corpus."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import FeatureError, HarnessError, ModelError
 from harness.features.fitted import fit_features
-from harness.features.prepare import prepare_corpus, read_arrays, read_record
+from harness.features.ingest import read_arrays, read_record
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from harness.features.text import read_word_vectors

@@ -105,11 +105,11 @@ def to_json(report: LeakReport) -> dict[str, Any]:
 def _print(report: LeakReport) -> None:
     from rich.console import Console
 
-    from harness.corpus.synthetic.settings import NOTE
     from harness.report.terminal import print_table
+    from harness.wording import SYNTHETIC_SENTENCE
 
     if report.is_synthetic:
-        click.echo(NOTE)
+        click.echo(SYNTHETIC_SENTENCE)
     sizes = ", ".join(f"{part} {size}" for part, size in report.sizes.items())
     click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
     console = Console(highlight=False)
@@ -260,11 +260,12 @@ def _check_corpus(corpus: Path) -> bool:
     from harness.corpus.index import build_index, compare_counts
     from harness.corpus.irregularities import POLICIES, count_by_kind
     from harness.corpus.layout import find_root
-    from harness.corpus.synthetic.settings import NOTE, is_synthetic
+    from harness.corpus.synthetic.settings import is_synthetic
+    from harness.wording import SYNTHETIC_SENTENCE
 
     layout = find_root(corpus)
     if is_synthetic(layout.root):
-        click.echo(NOTE)
+        click.echo(SYNTHETIC_SENTENCE)
     index = build_index(layout)
     lacks = compare_counts(index.utterances)
     lacks += [

@@ -67,15 +67,16 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
 
     from harness.cli.options import progress_bar
     from harness.corpus.layout import find_root
-    from harness.corpus.synthetic.settings import NOTE, is_synthetic
+    from harness.corpus.synthetic.settings import is_synthetic
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, SpeechSource
+    from harness.wording import SYNTHETIC_SENTENCE
 
     console = Console()
     layout = find_root(corpus)
     if is_synthetic(layout.root):
-        console.print(NOTE, soft_wrap=True)
+        console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
     settings = speech_settings(PROTOCOLS[protocol], speech)
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
     with progress_bar("reading dialogues") as progress:

@@ -78,9 +78,9 @@ def synth(
     """
     from harness.cli.options import progress_bar
     from harness.corpus.synthetic.plan import plan_corpus
-    from harness.corpus.synthetic.settings import NOTE, SyntheticSettings, read_cue
+    from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
     from harness.corpus.synthetic.writer import measure_plan, write_synthetic
-    from harness.wording import write_bytes
+    from harness.wording import SYNTHETIC_SENTENCE, write_bytes
 
     names = [name.strip() for name in cues.split(",") if name.strip()]
     settings = SyntheticSettings(
@@ -100,4 +100,4 @@ def synth(
     with progress_bar("writing dialogues") as progress:
         write_synthetic(folder, settings, progress, jobs)
     click.echo(f"The synthetic corpus is in {folder}")
-    click.echo(NOTE)
+    click.echo(SYNTHETIC_SENTENCE)

@@ -1,1 +1,1 @@
-"""The corpus on disk: where it keeps its files, what they say, and what is wrong with them."""
+"""The corpus on disk: the places of its files, their contents, and their irregularities."""

@@ -1,13 +1,14 @@
 """Recordings: any wav file in, samples of one channel at 16 kHz out.
 
-The files are taken apart here rather than by a library, because a header alone must be cheap to
-read, and because what is wrong with a file has to be told from what is merely uncommon.
+The files are parsed here rather than by a library, because a header alone must be cheap to read,
+and because a damaged file must be distinguished from an uncommon one.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -36,6 +37,7 @@ _PLAUSIBLE_RATES = range(2_000, 400_000)
 _FORMAT_BYTES = 40
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+#: By encoding and bytes a sample; three bytes have no type of their own and are joined later.
 _DTYPES: dict[tuple[int, int], np.dtype[Any]] = {
     (_PCM, 1): np.dtype("u1"),
     (_PCM, 2): np.dtype("<i2"),
@@ -46,6 +48,7 @@ _DTYPES: dict[tuple[int, int], np.dtype[Any]] = {
 }
 
 Samples = NDArray[np.float64]
+Problems = list[tuple[IrregularityKind, str]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class RecordingHeader:
-    """What a wav file says of itself, and how much of it is there.
+    """The header of a wav file, and how many of its samples are there.
 
     Attributes:
         encoding: 1 for integers, 3 for floating point
@@ -85,18 +88,16 @@ class RecordingHeader:
 
     @property
     def duration(self) -> Seconds:
-        """Length in seconds of what is there."""
+        """Length in seconds of the samples that are there."""
         return self.num_samples / self.sampling_rate
 
 
-def read_header(
-    path: Path, num_channels: int = 1
-) -> tuple[RecordingHeader | None, list[Irregularity]]:
-    """Read what a recording's header says, without its samples.
+def read_header(path: Path, num_channels: int = 1) -> tuple[RecordingHeader | None, list[Irregularity]]:
+    """Read the header of a recording, without its samples.
 
     Args:
         path: a wav file
-        num_channels: that it should have: 1 for an utterance, 2 for a dialogue
+        num_channels: the channels it should have: 1 for an utterance, 2 for a dialogue
 
     Returns:
         the header, or None where nothing can be heard in the file; and what is wrong with it
@@ -120,7 +121,7 @@ def read_recording(path: Path) -> tuple[Recording | None, list[Irregularity]]:
     """Read an utterance's recording as one channel at 16 kHz.
 
     Reads integers of 8 to 32 bits and floating point of 32 and 64. Several channels are averaged,
-    another rate is resampled, a truncated file gives what it holds; each is told.
+    another rate is resampled, a truncated file gives what it holds; each is an irregularity.
 
     Returns:
         the recording, or None where nothing can be heard in the file; and what is wrong with it
@@ -128,15 +129,7 @@ def read_recording(path: Path) -> tuple[Recording | None, list[Irregularity]]:
     Raises:
         CorpusError: there is no such file, or it may not be read
     """
-    header, irregularities = read_header(path)
-    if header is None:
-        return None, irregularities
-    channels, problems = _read_channels(path, header)
-    irregularities += [irregularity_of(kind, path, detail) for kind, detail in problems]
-    if channels is None:
-        return None, irregularities
-    mono = channels[:, 0] if header.num_channels == 1 else channels.mean(axis=1)
-    return Recording(_resample(mono, header.sampling_rate)), irregularities
+    return _read(path, 1, lambda channels: channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1))
 
 
 def read_dialogue_left(path: Path) -> tuple[Recording | None, list[Irregularity]]:
@@ -148,18 +141,20 @@ def read_dialogue_left(path: Path) -> tuple[Recording | None, list[Irregularity]
     Raises:
         CorpusError: there is no such file, or it may not be read
     """
-    header, irregularities = read_header(path, num_channels=2)
+    return _read(path, 2, lambda channels: np.ascontiguousarray(channels[:, 0]))
+
+
+def _read(
+    path: Path, num_channels: int, join: Callable[[Samples], Samples]
+) -> tuple[Recording | None, list[Irregularity]]:
+    header, irregularities = read_header(path, num_channels)
     if header is None:
         return None, irregularities
     channels, problems = _read_channels(path, header)
     irregularities += [irregularity_of(kind, path, detail) for kind, detail in problems]
     if channels is None:
         return None, irregularities
-    left = np.ascontiguousarray(channels[:, 0])
-    return Recording(_resample(left, header.sampling_rate)), irregularities
-
-
-Problems = list[tuple[IrregularityKind, str]]
+    return Recording(_resample(join(channels), header.sampling_rate)), irregularities
 
 
 def _parse_header(stream: BinaryIO) -> tuple[RecordingHeader | None, Problems]:

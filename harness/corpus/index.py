@@ -1,15 +1,14 @@
-"""Every utterance of a corpus, with what is missing marked and what is wrong told.
+"""The index of a corpus: every utterance, what it lacks, and every irregularity; and the published counts.
 
 The index reads labels, transcripts and the headers of recordings; it opens no mocap file.
-
-Whether a corpus is complete: its counts against those that were published.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,21 +20,39 @@ from harness.corpus.irregularities import (
     IrregularityKind,
     irregularity_of,
     merge_irregularities,
+    read_or_note,
 )
 from harness.corpus.labels import Turn, read_annotations, read_transcripts
 from harness.corpus.layout import CorpusLayout, MocapStream
-from harness.corpus.utterances import CLASSES, Emotion, Seconds, Utterance, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Emotion, Seconds, Utterance
 from harness.errors import CorpusError
 
 #: The shortest recording that gives a speech frame. Source: paper, section 4.1 (0.2 s windows).
 SHORTEST_WINDOW: Seconds = 0.2
 
-#: How much shorter than its labelled time a recording may be: one hop of the speech features,
-#: below which no frame is lost for sure.
+#: A recording may be this much shorter than its labelled time: one hop of the speech features, which
+#: costs no frame.
 DURATION_TOLERANCE: Seconds = 0.1
 
 #: Times have four decimals.
 TIME_TOLERANCE: Seconds = 0.0001
+
+_ANGER, _EXCITEMENT, _NEUTRAL, _SADNESS = CLASSES
+
+#: Utterances of the four classes in each session. Source: the release's labels; their sums are the
+#: paper's 3838 and 1098, section 3.
+PUBLISHED_COUNTS: Mapping[int, Mapping[Emotion, int]] = MappingProxyType(
+    {
+        1: MappingProxyType({_ANGER: 229, _EXCITEMENT: 143, _NEUTRAL: 384, _SADNESS: 194}),
+        2: MappingProxyType({_ANGER: 137, _EXCITEMENT: 210, _NEUTRAL: 362, _SADNESS: 197}),
+        3: MappingProxyType({_ANGER: 240, _EXCITEMENT: 151, _NEUTRAL: 320, _SADNESS: 305}),
+        4: MappingProxyType({_ANGER: 327, _EXCITEMENT: 238, _NEUTRAL: 258, _SADNESS: 143}),
+        5: MappingProxyType({_ANGER: 170, _EXCITEMENT: 299, _NEUTRAL: 384, _SADNESS: 245}),
+    }
+)
+
+#: Utterances of any label in each session. Source: the release's labels.
+PUBLISHED_TOTALS: Mapping[int, int] = MappingProxyType({1: 1819, 2: 1811, 3: 2136, 4: 2103, 5: 2170})
 
 
 @dataclass(frozen=True)
@@ -93,190 +110,90 @@ def list_dialogues(layout: CorpusLayout) -> list[str]:
 
 
 def find_unlabelled_dialogues(layout: CorpusLayout, session: int) -> list[Irregularity]:
-    """Tell the dialogues of a session that have files but no labels, and so are in no index."""
-    return [
-        irregularity_of(
-            IrregularityKind.MISSING_LABEL_FILE, layout.annotation_path(dialogue_id), "no such file"
-        )
-        for dialogue_id in layout.unlabelled_dialogue_ids(session)
-    ]
+    """List the dialogues of a session that have files but no labels, and so are in no index."""
+    paths = map(layout.annotation_path, layout.unlabelled_dialogue_ids(session))
+    return [irregularity_of(IrregularityKind.MISSING_LABEL_FILE, path, "no such file") for path in paths]
 
 
 def read_dialogue(layout: CorpusLayout, dialogue_id: str) -> DialogueIndex:
     """Index one dialogue; no file of it, however damaged, makes this fail.
 
-    ``num_mocap_rows`` is 0 for every utterance until ``with_mocap_rows`` fills it.
+    ``num_mocap_rows`` is 0 for every utterance: the index opens no mocap file.
     """
-    irregularities = [
+    found = [
         irregularity_of(IrregularityKind.MACOS_FILE, path, "beside the file it is named after")
         for path in layout.macos_files(dialogue_id)
     ]
-    turns = _read_turns(layout, dialogue_id, irregularities)
-    transcripts = _read_transcripts(layout, dialogue_id, irregularities)
-    dialogue = _read_dialogue_header(layout, dialogue_id, irregularities)
-    irregularities += _find_missing_mocap(layout, dialogue_id)
-    irregularities += _find_strays(layout, dialogue_id, turns, transcripts)
+    label_path, transcript_path = layout.annotation_path(dialogue_id), layout.transcript_path(dialogue_id)
+    turns = read_or_note(label_path, read_annotations, found, IrregularityKind.MISSING_LABEL_FILE) or []
+    transcripts = (
+        read_or_note(transcript_path, read_transcripts, found, IrregularityKind.MISSING_TRANSCRIPT_FILE) or {}
+    )
+    dialogue = read_or_note(
+        layout.dialogue_wav_path(dialogue_id),
+        partial(read_header, num_channels=2),
+        found,
+        IrregularityKind.MISSING_DIALOGUE_RECORDING,
+    )
+    for stream in MocapStream:
+        path = layout.mocap_path(dialogue_id, stream)
+        if not path.exists():
+            found.append(irregularity_of(IrregularityKind.MISSING_MOCAP, path, "no such file"))
+    found += _find_strays(layout, dialogue_id, {turn.utterance_id for turn in turns}, transcripts)
     utterances = []
     for turn in sorted(turns, key=lambda turn: turn.utterance_id):
-        header = _read_utterance_header(layout, turn, irregularities)
-        irregularities += _check_times(layout, turn, header, dialogue)
+        wav_path = layout.utterance_wav_path(turn.utterance_id)
+        header = read_or_note(wav_path, read_header, found, IrregularityKind.MISSING_RECORDING)
+        found += _check_times(label_path, wav_path, turn, header, dialogue)
         if turn.utterance_id not in transcripts:
-            path = layout.transcript_path(dialogue_id)
-            irregularities.append(
-                irregularity_of(IrregularityKind.MISSING_TRANSCRIPT, path, "no line", turn.utterance_id)
+            kind = IrregularityKind.MISSING_TRANSCRIPT
+            found.append(irregularity_of(kind, transcript_path, "no line", turn.utterance_id))
+        valence, activation, dominance = turn.vad
+        utterances.append(
+            Utterance(
+                utterance_id=turn.utterance_id,
+                emotion=turn.emotion,
+                valence=valence,
+                activation=activation,
+                dominance=dominance,
+                start=turn.start,
+                end=turn.end,
+                transcript=transcripts.get(turn.utterance_id),
+                wav_path=layout.relative(wav_path) if header else None,
+                num_mocap_rows=0,
             )
-        utterances.append(_make_utterance(layout, turn, header, transcripts.get(turn.utterance_id)))
-    return DialogueIndex(dialogue_id, tuple(utterances), merge_irregularities(irregularities))
-
-
-def with_mocap_rows(
-    utterances: Iterable[Utterance], num_rows: Mapping[str, int]
-) -> tuple[Utterance, ...]:
-    """Fill in how many mocap rows each utterance has; an id that ``num_rows`` lacks has none."""
-    return tuple(
-        replace(utterance, num_mocap_rows=num_rows.get(utterance.utterance_id, 0)) for utterance in utterances
-    )
-
-
-def _make_utterance(
-    layout: CorpusLayout, turn: Turn, header: RecordingHeader | None, transcript: str | None
-) -> Utterance:
-    valence, activation, dominance = turn.vad
-    wav_path = layout.relative(layout.utterance_wav_path(turn.utterance_id)) if header else None
-    return Utterance(
-        utterance_id=turn.utterance_id,
-        emotion=turn.emotion,
-        valence=valence,
-        activation=activation,
-        dominance=dominance,
-        start=turn.start,
-        end=turn.end,
-        transcript=transcript,
-        wav_path=wav_path,
-        num_mocap_rows=0,
-    )
-
-
-def _read_turns(layout: CorpusLayout, dialogue_id: str, found: list[Irregularity]) -> list[Turn]:
-    path = layout.annotation_path(dialogue_id)
-    try:
-        turns, irregularities = read_annotations(path)
-    except CorpusError as error:
-        found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
-        return []
-    found += irregularities
-    return turns
-
-
-def _read_transcripts(layout: CorpusLayout, dialogue_id: str, found: list[Irregularity]) -> dict[str, str]:
-    path = layout.transcript_path(dialogue_id)
-    if not path.exists():
-        found.append(irregularity_of(IrregularityKind.MISSING_TRANSCRIPT_FILE, path, "no such file"))
-        return {}
-    try:
-        transcripts, irregularities = read_transcripts(path)
-    except CorpusError as error:
-        found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
-        return {}
-    found += irregularities
-    return transcripts
-
-
-def _read_dialogue_header(
-    layout: CorpusLayout, dialogue_id: str, found: list[Irregularity]
-) -> RecordingHeader | None:
-    path = layout.dialogue_wav_path(dialogue_id)
-    missing = IrregularityKind.MISSING_DIALOGUE_RECORDING
-    return _read_header_if_any(path, num_channels=2, missing=missing, found=found)
-
-
-def _read_utterance_header(
-    layout: CorpusLayout, turn: Turn, found: list[Irregularity]
-) -> RecordingHeader | None:
-    path = layout.utterance_wav_path(turn.utterance_id)
-    return _read_header_if_any(path, num_channels=1, missing=IrregularityKind.MISSING_RECORDING, found=found)
-
-
-def _read_header_if_any(
-    path: Path, num_channels: int, missing: IrregularityKind, found: list[Irregularity]
-) -> RecordingHeader | None:
-    if not path.exists():
-        found.append(irregularity_of(missing, path, "no such file"))
-        return None
-    try:
-        header, irregularities = read_header(path, num_channels)
-    except CorpusError as error:
-        found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
-        return None
-    found += irregularities
-    return header
-
-
-def _find_missing_mocap(layout: CorpusLayout, dialogue_id: str) -> list[Irregularity]:
-    paths = (layout.mocap_path(dialogue_id, stream) for stream in MocapStream)
-    return [
-        irregularity_of(IrregularityKind.MISSING_MOCAP, path, "no such file")
-        for path in paths
-        if not path.exists()
-    ]
+        )
+    return DialogueIndex(dialogue_id, tuple(utterances), merge_irregularities(found))
 
 
 def _find_strays(
-    layout: CorpusLayout, dialogue_id: str, turns: list[Turn], transcripts: dict[str, str]
+    layout: CorpusLayout, dialogue_id: str, turn_ids: set[str], transcripts: Iterable[str]
 ) -> list[Irregularity]:
-    turn_ids = {turn.utterance_id for turn in turns}
-    transcript_path = layout.transcript_path(dialogue_id)
-    strays = [
-        irregularity_of(
-            IrregularityKind.TRANSCRIPT_WITHOUT_TURN, transcript_path, "not in the label file", utterance_id
-        )
-        for utterance_id in transcripts
-        if utterance_id not in turn_ids
-    ]
-    strays += [
-        irregularity_of(IrregularityKind.RECORDING_WITHOUT_TURN, path, "not in the label file")
-        for path in layout.utterance_wav_paths(dialogue_id)
-        if path.stem not in turn_ids
-    ]
-    return strays
+    """List the transcripts and the recordings that no turn of the label file has."""
+    detail = "not in the label file"
+    path, kind = layout.transcript_path(dialogue_id), IrregularityKind.TRANSCRIPT_WITHOUT_TURN
+    strays = [irregularity_of(kind, path, detail, name) for name in transcripts if name not in turn_ids]
+    kind = IrregularityKind.RECORDING_WITHOUT_TURN
+    paths = layout.utterance_wav_paths(dialogue_id)
+    return strays + [irregularity_of(kind, path, detail) for path in paths if path.stem not in turn_ids]
 
 
 def _check_times(
-    layout: CorpusLayout, turn: Turn, header: RecordingHeader | None, dialogue: RecordingHeader | None
-) -> list[Irregularity]:
-    found = []
+    label_path: Path,
+    wav_path: Path,
+    turn: Turn,
+    header: RecordingHeader | None,
+    dialogue: RecordingHeader | None,
+) -> Iterator[Irregularity]:
     if dialogue is not None and turn.end > dialogue.duration + TIME_TOLERANCE:
-        path = layout.annotation_path(parse_utterance_id(turn.utterance_id).dialogue_id)
         detail = f"ends at {turn.end:.4f} s, but its dialogue is {dialogue.duration:.4f} s long"
-        found.append(irregularity_of(IrregularityKind.ENDS_BEYOND_RECORDING, path, detail, turn.utterance_id))
-    if header is None:
-        return found
-    path = layout.utterance_wav_path(turn.utterance_id)
-    if header.duration < turn.end - turn.start - DURATION_TOLERANCE:
+        kind = IrregularityKind.ENDS_BEYOND_RECORDING
+        yield irregularity_of(kind, label_path, detail, turn.utterance_id)
+    if header is not None and header.duration < turn.end - turn.start - DURATION_TOLERANCE:
         detail = f"{header.duration:.4f} s of {turn.end - turn.start:.4f} s"
-        found.append(irregularity_of(IrregularityKind.SHORTER_THAN_TURN, path, detail))
-    if header.duration < SHORTEST_WINDOW:
-        detail = f"{header.duration:.4f} s"
-        found.append(irregularity_of(IrregularityKind.SHORTER_THAN_WINDOW, path, detail))
-    return found
-
-
-_ANGER, _EXCITEMENT, _NEUTRAL, _SADNESS = CLASSES
-
-#: Utterances of the four classes in each session. Source: the release's labels; their sums are the
-#: paper's 3838 and 1098, section 3.
-PUBLISHED_COUNTS: Mapping[int, Mapping[Emotion, int]] = MappingProxyType(
-    {
-        1: MappingProxyType({_ANGER: 229, _EXCITEMENT: 143, _NEUTRAL: 384, _SADNESS: 194}),
-        2: MappingProxyType({_ANGER: 137, _EXCITEMENT: 210, _NEUTRAL: 362, _SADNESS: 197}),
-        3: MappingProxyType({_ANGER: 240, _EXCITEMENT: 151, _NEUTRAL: 320, _SADNESS: 305}),
-        4: MappingProxyType({_ANGER: 327, _EXCITEMENT: 238, _NEUTRAL: 258, _SADNESS: 143}),
-        5: MappingProxyType({_ANGER: 170, _EXCITEMENT: 299, _NEUTRAL: 384, _SADNESS: 245}),
-    }
-)
-
-#: Utterances of any label in each session. Source: the release's labels.
-PUBLISHED_TOTALS: Mapping[int, int] = MappingProxyType({1: 1819, 2: 1811, 3: 2136, 4: 2103, 5: 2170})
+        yield irregularity_of(IrregularityKind.SHORTER_THAN_TURN, wav_path, detail)
+    if header is not None and header.duration < SHORTEST_WINDOW:
+        yield irregularity_of(IrregularityKind.SHORTER_THAN_WINDOW, wav_path, f"{header.duration:.4f} s")
 
 
 def four_class(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
@@ -304,17 +221,12 @@ def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
     counts = count_by_session(utterances)
     sentences = []
     for session, published in PUBLISHED_COUNTS.items():
-        found = counts.get(session, Counter())
-        for emotion in CLASSES:
-            if found[emotion] != published[emotion]:
-                what = f"labelled {emotion}"
-                sentences.append(_describe(session, what, found[emotion], published[emotion]))
-        if found.total() != PUBLISHED_TOTALS[session]:
-            sentences.append(_describe(session, "of any label", found.total(), PUBLISHED_TOTALS[session]))
+        labels = counts.get(session, Counter())
+        rows = [(f"labelled {emotion}", labels[emotion], published[emotion]) for emotion in CLASSES]
+        rows.append(("of any label", labels.total(), PUBLISHED_TOTALS[session]))
+        sentences += [
+            f"Session {session} has {num_found} utterances {what}, where the complete corpus has {num_published}."
+            for what, num_found, num_published in rows
+            if num_found != num_published
+        ]
     return sentences
-
-
-def _describe(session: int, what: str, num_found: int, num_published: int) -> str:
-    return (
-        f"Session {session} has {num_found} utterances {what}, where the complete corpus has {num_published}."
-    )

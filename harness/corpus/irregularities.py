@@ -1,25 +1,29 @@
-"""What is wrong with a corpus, by kind, and what is done about each kind.
+"""The irregularities of a corpus by kind, and the policy for each kind.
 
 A reader returns what it could read together with its irregularities; it raises only where the
-file is not the thing that its place says it is. No policy takes an utterance of the four
+file is not of the kind that belongs in its place. No policy takes an utterance of the four
 classes out of the index: what it lacks is marked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from harness.corpus.layout import path_in_corpus
 from harness.corpus.utterances import DIALOGUE_PATTERN, UTTERANCE_PATTERN
+from harness.errors import CorpusError
+
+Contents = TypeVar("Contents")
 
 
 class IrregularityKind(StrEnum):
-    """Everything that a corpus may have and that must neither stop nor silently change a run."""
+    """Everything that a corpus may have and that must neither stop a run nor change it silently."""
 
     MACOS_FILE = "macOS file"
     CRLF_LINE_ENDS = "CRLF line ends"
@@ -136,7 +140,7 @@ class Irregularity:
         dialogue_id: the dialogue it concerns; the file's name without suffix outside of a corpus
         utterance_id: the utterance it concerns; None where it concerns the whole file
         path: from the corpus's root, with ``/``
-        detail: what was found, in a few words
+        detail: the finding, in a few words
     """
 
     kind: IrregularityKind
@@ -147,7 +151,7 @@ class Irregularity:
 
     @property
     def policy(self) -> str:
-        """What is done about it, in one sentence."""
+        """How such a thing is treated, in one sentence."""
         return POLICIES[self.kind]
 
 
@@ -180,6 +184,33 @@ def irregularity_of(
     )
 
 
+def read_or_note(
+    path: Path,
+    read: Callable[[Path], tuple[Contents, list[Irregularity]]],
+    found: list[Irregularity],
+    missing: IrregularityKind | None = None,
+) -> Contents | None:
+    """Read a file that may be missing or damaged, and note its irregularities in ``found``.
+
+    Args:
+        missing: the kind to note where there is no such file; None to note nothing then
+
+    Returns:
+        None where there is no such file, or it cannot be read
+    """
+    if not path.exists():
+        if missing is not None:
+            found.append(irregularity_of(missing, path, "no such file"))
+        return None
+    try:
+        contents, irregularities = read(path)
+    except CorpusError as error:
+        found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
+        return None
+    found += irregularities
+    return contents
+
+
 def count_by_kind(irregularities: Iterable[Irregularity]) -> dict[IrregularityKind, int]:
     """Count the irregularities of each kind that occurs, in the order of the kinds."""
     counts = Counter(irregularity.kind for irregularity in irregularities)
@@ -187,10 +218,10 @@ def count_by_kind(irregularities: Iterable[Irregularity]) -> dict[IrregularityKi
 
 
 def merge_irregularities(*parts: Iterable[Irregularity]) -> tuple[Irregularity, ...]:
-    """Join what several readers found, naming once what more than one of them met.
+    """Join the findings of several readers; a finding that two readers share stands once.
 
-    Two readers met the same thing where kind, ids and path are the same; the earlier one's
-    words are kept. One reader's own findings are never joined.
+    Two readers share a finding where its kind, path and utterance are the same; the earlier
+    one's words are kept. Findings of one reader are never joined.
 
     Returns:
         all irregularities, in the order of the kinds, then by path and utterance

@@ -1,9 +1,4 @@
-"""Label files: who said when what the raters heard.
-
-Transcript files: what was said in each turn.
-
-Lines of the corpus's text files, whatever their bytes and line ends.
-"""
+"""The text files of a dialogue: its labels, with times and ratings, and its transcripts."""
 
 from __future__ import annotations
 
@@ -17,57 +12,10 @@ from harness.corpus.layout import path_in_corpus
 from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
 from harness.errors import CorpusError
 
-
-def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]]:
-    """Read a label file or a transcript file.
-
-    Args:
-        path: the file
-        contents: what it should hold, for the error, e.g. ``"labels"``
-
-    Returns:
-        its lines without their ends; and what is wrong with its bytes
-
-    Raises:
-        CorpusError: there is no such file, it may not be read, or it is in UTF-16
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(
-            f"file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); expected {contents}"
-        ) from error
-    irregularities: list[Irregularity] = []
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CorpusError(
-            f"file {path_in_corpus(path)!r}, line 1: begins with the mark of UTF-16; expected {contents} in UTF-8"
-        )
-    if b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        detail = f"{data.count(bytes(1))} of them, the first in line {line}"
-        irregularities.append(irregularity_of(IrregularityKind.NUL_BYTES, path, detail))
-        data = data.replace(b"\0", b"")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        detail = f"line {line} holds the byte 0x{data[error.start]:02x}"
-        irregularities.append(irregularity_of(IrregularityKind.NOT_UTF8, path, detail))
-        text = data.decode("latin-1")
-    if "\r\n" in text:
-        num_lines = text.count("\r\n")
-        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, f"{num_lines} lines"))
-        text = text.replace("\r\n", "\n")
-    if "\r" in text and "\n" not in text:
-        detail = f"{text.count(chr(13))} lines, which end in CR alone"
-        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, detail))
-        text = text.replace("\r", "\n")
-    # Not splitlines: Latin-1's 0x85 would end a line there.
-    return text.split("\n"), irregularities
-
+Problems = list[tuple[IrregularityKind, str]]
 
 _TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
-# At most so many digits: a number that becomes infinite is none.
+# No more digits than these: a longer number could become infinite.
 _NUMBER = r"\s*(-?[0-9]{1,15}(?:\.[0-9]{0,15})?)\s*"
 _TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]\s*")
 _RATINGS = re.compile(rf"\s*\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
@@ -75,8 +23,13 @@ _UNLABELLED_TURN = re.compile(r"\[.*\]\s+(?P<id>Ses\w+XX\d)\b")
 
 _EXAMPLE = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]"
 
-#: How the lines begin that are no turns: the header, each rater's words (C-), and attributes (A-).
+#: The beginnings of lines that are no turns: the header, each rater's words (C-), and attributes (A-).
 _OTHER_LINES = ("%", "C-", "A-")
+
+_ID = re.compile(UTTERANCE_PATTERN.pattern + r"\b")
+
+# Only the first colon ends the id and its times: the transcript may hold more of them.
+_REST = re.compile(r"\s*(?:\[[^\]]*\]\s*)?:(?P<text>.*)")
 
 
 @dataclass(frozen=True)
@@ -98,8 +51,8 @@ class Turn:
 def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
     """Read the turns of one dialogue's label file.
 
-    Whatever line names an utterance and a label is a turn, even where its times or ratings
-    cannot be read: then these are NaN, and told.
+    A line with an utterance id and a label is a turn, even where its times or ratings cannot
+    be read: these are NaN then, and an irregularity.
 
     Args:
         path: the file, named by its dialogue
@@ -119,7 +72,8 @@ def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
             problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} before")]
         elif turn is not None:
             turns[turn.utterance_id] = turn
-        utterance_id = _find_id(line) if problems else None
+        name = UTTERANCE_PATTERN.search(line)
+        utterance_id = name[0] if name else None
         irregularities += [
             irregularity_of(kind, path, f"line {number}: {detail}", utterance_id)
             for kind, detail in problems
@@ -130,9 +84,6 @@ def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
             f"in {len(lines)} lines; expected lines like {_EXAMPLE!r}"
         )
     return list(turns.values()), irregularities
-
-
-Problems = list[tuple[IrregularityKind, str]]
 
 
 def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
@@ -173,19 +124,8 @@ def _describe_other_line(line: str) -> Problems:
     return [(IrregularityKind.UNREADABLE_LINE, f"found {line.strip()[:40]!r}")]
 
 
-def _find_id(line: str) -> str | None:
-    match = UTTERANCE_PATTERN.search(line)
-    return match[0] if match else None
-
-
-_ID = re.compile(UTTERANCE_PATTERN.pattern + r"\b")
-
-# Only the first colon ends the id and its times: what was said may hold more of them.
-_REST = re.compile(r"\s*(?:\[[^\]]*\]\s*)?:(?P<text>.*)")
-
-
 def read_transcripts(path: Path) -> tuple[dict[str, str], list[Irregularity]]:
-    """Read what was said in one dialogue.
+    """Read the transcripts of one dialogue.
 
     Tags such as ``[LAUGHTER]`` stay where they are.
 
@@ -223,3 +163,51 @@ def read_transcripts(path: Path) -> tuple[dict[str, str], list[Irregularity]]:
             utterance_id = name[0] if name else None
             irregularities.append(irregularity_of(kind, path, f"line {number}: {detail}", utterance_id))
     return transcripts, irregularities
+
+
+def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]]:
+    """Read a label file or a transcript file.
+
+    Args:
+        path: the file
+        contents: its expected contents, for the error, e.g. ``"labels"``
+
+    Returns:
+        its lines without their ends; and what is wrong with its bytes
+
+    Raises:
+        CorpusError: there is no such file, it may not be read, or it is in UTF-16
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); expected {contents}"
+        ) from error
+    irregularities: list[Irregularity] = []
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CorpusError(
+            f"file {path_in_corpus(path)!r}, line 1: begins with the mark of UTF-16; expected {contents} in UTF-8"
+        )
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        detail = f"{data.count(bytes(1))} of them, the first in line {line}"
+        irregularities.append(irregularity_of(IrregularityKind.NUL_BYTES, path, detail))
+        data = data.replace(b"\0", b"")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        detail = f"line {line} holds the byte 0x{data[error.start]:02x}"
+        irregularities.append(irregularity_of(IrregularityKind.NOT_UTF8, path, detail))
+        text = data.decode("latin-1")
+    if "\r\n" in text:
+        num_lines = text.count("\r\n")
+        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, f"{num_lines} lines"))
+        text = text.replace("\r\n", "\n")
+    if "\r" in text and "\n" not in text:
+        detail = f"{text.count(chr(13))} lines, which end in CR alone"
+        irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, detail))
+        text = text.replace("\r", "\n")
+    # Not splitlines: Latin-1's 0x85 would end a line there.
+    return text.split("\n"), irregularities

@@ -1,4 +1,4 @@
-"""Where the corpus keeps its files: the only module that knows."""
+"""The layout of a corpus on disk; no other module knows where a file lies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.corpus.utterances import DIALOGUE_PATTERN, parse_utterance_id
+from harness.corpus.utterances import DIALOGUE_PATTERN, match_dialogue_id, parse_utterance_id
 from harness.errors import CorpusError
 
 #: The folder's name in the release, looked for inside whatever folder the user names.
@@ -52,8 +52,8 @@ _MOCAP_FOLDERS = {
 class CorpusLayout:
     """Every path of a corpus, from ids.
 
-    A path is built from the id alone and never guessed from what lies there, so that a
-    missing file of one take is never answered by the file of another.
+    A path follows from the id alone, never from the files that exist, so that a missing file of
+    one take is never replaced by the file of another.
 
     Attributes:
         root: the folder that holds ``Session1`` to ``Session5``, or some of them
@@ -87,7 +87,7 @@ class CorpusLayout:
         return self._dialogue_dir(dialogue_id) / "EmoEvaluation" / f"{dialogue_id}.txt"
 
     def transcript_path(self, dialogue_id: str) -> Path:
-        """The file with what was said."""
+        """The transcript file."""
         return self._dialogue_dir(dialogue_id) / "transcriptions" / f"{dialogue_id}.txt"
 
     def dialogue_wav_path(self, dialogue_id: str) -> Path:
@@ -100,7 +100,8 @@ class CorpusLayout:
 
     def utterance_wav_dir(self, dialogue_id: str) -> Path:
         """The folder with one recording an utterance."""
-        return self.root / f"Session{_session_of(dialogue_id)}" / "sentences" / "wav" / dialogue_id
+        session = int(match_dialogue_id(dialogue_id)["session"])
+        return self.root / f"Session{session}" / "sentences" / "wav" / dialogue_id
 
     def utterance_wav_path(self, utterance_id: str) -> Path:
         """The recording of one utterance."""
@@ -146,7 +147,7 @@ class CorpusLayout:
         return self.root / f"Session{session}" / "dialog"
 
     def _dialogue_dir(self, dialogue_id: str) -> Path:
-        return self._dialog_dir(_session_of(dialogue_id))
+        return self._dialog_dir(int(match_dialogue_id(dialogue_id)["session"]))
 
 
 def find_root(path: Path) -> CorpusLayout:
@@ -183,15 +184,6 @@ def path_in_corpus(path: Path) -> str:
         if SESSION_PATTERN.fullmatch(parts[position]):
             return "/".join(parts[position:])
     return path.name
-
-
-def _session_of(dialogue_id: str) -> int:
-    match = DIALOGUE_PATTERN.fullmatch(dialogue_id)
-    if match is None:
-        raise CorpusError(
-            f"dialogue {dialogue_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01'"
-        )
-    return int(match["session"])
 
 
 def _visible_files(folder: Path, suffix: str) -> list[Path]:

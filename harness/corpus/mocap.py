@@ -1,10 +1,8 @@
-"""Motion files: two header lines, then one row of text a frame.
+"""Motion files: two header lines, then one row of text a frame; and the motion in the order of time.
 
-A long dialogue's face file has 46 MB, so the file goes to pandas' C parser as it is wherever the
-counts of its separators prove that every row has the right width, and its text is never in memory
-as a whole; anything else is looked at line by line.
-
-The motion of a dialogue once its file is read: rows in the order of time.
+A long dialogue's face file has 46 MB. Where the counts of its separators prove that every row has the
+right width, pandas' C parser reads it directly and its text is never in memory as a whole; any other
+file is read line by line.
 """
 
 from __future__ import annotations
@@ -30,8 +28,16 @@ from harness.errors import CorpusError
 #: Columns before the values: frame number and time.
 NUM_LEADING = 2
 
-#: Times the usual step between two rows that make a gap: jitter is far below it, a tenth of a second above.
+#: A gap is this many times the usual step between two rows: jitter is far below, a tenth of a second above.
 GAP_STEPS = 10
+
+#: A lost marker in the files, and NaN as C libraries write it. An empty field is not one: its row is too short.
+LOST = ["NaN", "nan", "NAN", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"]
+
+#: Bytes counted at once: they fit into a core's own cache.
+_BLOCK_BYTES = 2**18
+
+_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?i:inf|infinity)")
 
 Problems = list[tuple[IrregularityKind, str]]
 
@@ -70,58 +76,6 @@ def rows_between(track: MocapTrack, start: Seconds, end: Seconds) -> slice:
     first = int(np.searchsorted(track.times, start, side="right"))
     last = int(np.searchsorted(track.times, end, side="left"))
     return slice(first, max(first, 0 if np.isnan(end) else last))
-
-
-def make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: Problems) -> MocapTrack:
-    """Make a track of the rows of a file, telling in ``problems`` what is wrong with them.
-
-    Args:
-        table: float64 (num_rows, 2 + num_columns): frame, time in seconds, values
-    """
-    times = table[:, 1].copy()
-    with np.errstate(over="ignore"):
-        values = table[:, NUM_LEADING:].astype(np.float32, order="C")
-    is_timed = np.isfinite(times)
-    if not is_timed.all():
-        problems.append((IrregularityKind.ROWS_WITHOUT_TIME, f"{int((~is_timed).sum())} rows"))
-        times, values = times[is_timed], values[is_timed]
-    num_falls = int((np.diff(times) < 0).sum())
-    if num_falls:
-        problems.append((IrregularityKind.UNORDERED_ROWS, f"time falls {num_falls} times"))
-        order = np.argsort(times, kind="stable")
-        times, values = times[order], values[order]
-    is_infinite = np.isinf(values)
-    if is_infinite.any():
-        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_infinite.sum())} values"))
-        values[is_infinite] = np.nan
-    problems += _describe_gaps(times)
-    if len(values) and np.isnan(values[:, 0]).all() and np.isnan(values).all():
-        problems.append((IrregularityKind.LOST_MOCAP, f"no value in {len(values)} rows"))
-    return MocapTrack(times, values, columns)
-
-
-def _describe_gaps(times: NDArray[np.float64]) -> Problems:
-    steps = np.diff(times)
-    if not len(steps):
-        return []
-    is_gap = steps > GAP_STEPS * np.median(steps)
-    if not is_gap.any():
-        return []
-    longest = int(steps.argmax())
-    detail = f"{int(is_gap.sum())} gaps, the longest of {steps[longest]:.3f} s from {times[longest]:.3f} s on"
-    return [(IrregularityKind.MOCAP_GAP, detail)]
-
-
-#: What the files write for a lost marker, and what C libraries write for NaN. Nothing else is one:
-#: an empty field is a row too short.
-LOST = ["NaN", "nan", "NAN", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"]
-
-#: Bytes that are counted at once: they stay in a core's own cache.
-_BLOCK_BYTES = 2**18
-
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?i:inf|infinity)")
-
-__all__ = ["MocapTrack", "read_mocap", "rows_between"]
 
 
 @dataclass(frozen=True)
@@ -182,7 +136,7 @@ def read_mocap(path: Path, stream: MocapStream) -> tuple[MocapTrack, list[Irregu
             f"mocap file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); "
             f"expected rows of frame, time and {stream.num_columns} values"
         ) from error
-    track = make_track(table, columns, problems)
+    track = _make_track(table, columns, problems)
     return track, [irregularity_of(kind, path, detail) for kind, detail in problems]
 
 
@@ -261,7 +215,7 @@ def _parse_rows(file: _MocapFile, problems: Problems) -> NDArray[np.float64]:
 
 
 def _refuse_other_bytes(file: _MocapFile) -> None:
-    """Refuse what ends a field or a line for the parser alone, and would lose what stands behind it."""
+    """Refuse bytes at which the parser alone would end a field or a line, and lose the rest of it."""
     lines: Iterable[tuple[int, bytes]] = enumerate((line.removesuffix(b"\n") for line in file.header), start=1)
     if file.separators.num_returns != file.separators.num_crlf:
         lines = chain(lines, file.lines())
@@ -339,3 +293,43 @@ def _wrong_value(file: _MocapFile) -> CorpusError:
         f"mocap file {path_in_corpus(file.path)!r}, line {number}: found {value.decode('latin-1')!r}; "
         "expected a number, or NaN for a lost marker"
     )
+
+
+def _make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: Problems) -> MocapTrack:
+    """Make a track of the rows of a file, and note in ``problems`` what is wrong with them.
+
+    Args:
+        table: float64 (num_rows, 2 + num_columns): frame, time in seconds, values
+    """
+    times = table[:, 1].copy()
+    with np.errstate(over="ignore"):
+        values = table[:, NUM_LEADING:].astype(np.float32, order="C")
+    is_timed = np.isfinite(times)
+    if not is_timed.all():
+        problems.append((IrregularityKind.ROWS_WITHOUT_TIME, f"{int((~is_timed).sum())} rows"))
+        times, values = times[is_timed], values[is_timed]
+    num_falls = int((np.diff(times) < 0).sum())
+    if num_falls:
+        problems.append((IrregularityKind.UNORDERED_ROWS, f"time falls {num_falls} times"))
+        order = np.argsort(times, kind="stable")
+        times, values = times[order], values[order]
+    is_infinite = np.isinf(values)
+    if is_infinite.any():
+        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_infinite.sum())} values"))
+        values[is_infinite] = np.nan
+    problems += _describe_gaps(times)
+    if len(values) and np.isnan(values[:, 0]).all() and np.isnan(values).all():
+        problems.append((IrregularityKind.LOST_MOCAP, f"no value in {len(values)} rows"))
+    return MocapTrack(times, values, columns)
+
+
+def _describe_gaps(times: NDArray[np.float64]) -> Problems:
+    steps = np.diff(times)
+    if not len(steps):
+        return []
+    is_gap = steps > GAP_STEPS * np.median(steps)
+    if not is_gap.any():
+        return []
+    longest = int(steps.argmax())
+    detail = f"{int(is_gap.sum())} gaps, the longest of {steps[longest]:.3f} s from {times[longest]:.3f} s on"
+    return [(IrregularityKind.MOCAP_GAP, detail)]

@@ -39,7 +39,7 @@ UTTERANCE_PATTERN = re.compile(DIALOGUE_PATTERN.pattern + r"_(?P<turn>[FM])(?P<n
 
 @dataclass(frozen=True)
 class TurnName:
-    """What an utterance id says of its utterance."""
+    """The parts of an utterance id."""
 
     utterance_id: str
     dialogue_id: str
@@ -81,6 +81,18 @@ def parse_utterance_id(utterance_id: str) -> TurnName:
     )
 
 
+def match_dialogue_id(dialogue_id: str) -> re.Match[str]:
+    """Match a dialogue id with ``DIALOGUE_PATTERN``.
+
+    Raises:
+        CorpusError: the id does not have the corpus's form
+    """
+    match = DIALOGUE_PATTERN.fullmatch(dialogue_id)
+    if match is None:
+        raise CorpusError(f"dialogue {dialogue_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01'")
+    return match
+
+
 def script_of(dialogue_id: str) -> str:
     """Return the script or scenario of a dialogue, which other actors and other takes play too.
 
@@ -91,9 +103,7 @@ def script_of(dialogue_id: str) -> str:
         >>> script_of("Ses05M_script01_1b"), script_of("Ses03M_impro05a")
         ('script01_1', 'impro05')
     """
-    match = DIALOGUE_PATTERN.fullmatch(dialogue_id)
-    if match is None:
-        raise CorpusError(f"dialogue {dialogue_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01'")
+    match = match_dialogue_id(dialogue_id)
     return f"{match['kind']}{match['take']}".rstrip("abcdefghijklmnopqrstuvwxyz")
 
 
@@ -123,7 +133,7 @@ class Utterance:
 
     @property
     def name(self) -> TurnName:
-        """What the id says."""
+        """The parts of the id."""
         return parse_utterance_id(self.utterance_id)
 
     @property

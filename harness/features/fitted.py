@@ -1,8 +1,6 @@
-"""What is fitted on training utterances, inside the trial: vocabulary, vectors, scaling.
+"""The features that are fitted in the trial, on training utterances alone, and the batches made with them.
 
-Means and deviations of the training utterances, and nothing else's.
-
-Batches as the models take them, under the choices of a protocol.
+Fitted are the vocabulary, the word vectors and the scaling of each column.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from harness.codec import check_types
+from harness.codec import check_types, from_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.manifest import MODALITIES
@@ -35,18 +33,364 @@ from harness.splits.protocol import (
     Protocol,
     Scaling,
     Vocabulary,
-    protocol_from_json,
 )
 
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int32]
+Batch = dict[str, npt.NDArray[Any]]
 
-#: Bytes of features that are in memory at once while statistics are fitted; sums take about as much again.
+FITTED_NAME = "fitted.json"
+ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
+
+#: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
 CHUNK_BYTES = 16 * 2**20
+
+
+def fit_features(
+    train: Features,
+    modalities: Iterable[str],
+    protocol: Protocol,
+    word_vectors: Path | None,
+    embedding_dimension: int | None,
+    seed: int,
+    vocabulary_extra: Features | None = None,
+) -> FittedFeatures:
+    """Fit vocabulary, word vectors and scaling on training utterances alone.
+
+    Args:
+        modalities: of ``speech``, ``text``, ``mocap``, those that the model takes
+        word_vectors: a GloVe or word2vec file, whose dimension then counts; None to train on ``train``;
+            not opened where the model makes its own embedding
+        embedding_dimension: numbers of a trained vector; None where the model makes its own embedding
+        seed: decides the trained vectors and those of words without one
+        vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
+            ignored under any other choice
+
+    Raises:
+        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors cannot be used
+        UnknownNameError: no such modality
+    """
+    if not len(train):
+        raise FeatureError("there are no training utterances; expected at least one to fit features on")
+    wanted = set(modalities)
+    _check_modalities(sorted(wanted))
+    tokenizer, embedding, source = None, None, "the model takes no text"
+    if "text" in wanted:
+        transcripts = train.transcripts
+        if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:
+            transcripts += vocabulary_extra.transcripts
+        tokenizer = Tokenizer.fit(transcripts)
+        embedding, source = _make_embedding(tokenizer, train, word_vectors, embedding_dimension, seed)
+    return FittedFeatures(
+        modalities=tuple(modality for modality in MODALITIES if modality in wanted),
+        protocol=protocol,
+        speech_settings=train.speech_settings,
+        speech_columns=train.speech_columns,
+        tokenizer=tokenizer,
+        embedding=embedding,
+        embedding_source=source,
+        speech=SpeechScaling.fit(train) if "speech" in wanted else None,
+        mocap=MocapScaling.fit(train) if "mocap" in wanted else None,
+    )
+
+
+def _check_modalities(modalities: Iterable[str]) -> None:
+    for modality in modalities:
+        if modality not in MODALITIES:
+            raise unknown_name("modality", modality, MODALITIES)
+
+
+def _make_embedding(
+    tokenizer: Tokenizer, train: Features, path: Path | None, dimension: int | None, seed: int
+) -> tuple[npt.NDArray[np.float32] | None, str]:
+    if dimension is None:
+        return None, "the model's own random vectors"
+    # Imported here: gensim takes longer to import than everything else that a model without text needs.
+    from harness.features.text import embedding_matrix, read_word_vectors, train_word_vectors
+
+    if path is not None:
+        vectors = read_word_vectors(path, tokenizer.vocabulary)
+        source = (
+            f"{path.name}, {vectors.vector_size} numbers a word: it has {len(vectors)} of the "
+            f"{len(tokenizer.vocabulary)} words, the others are small random vectors"
+        )
+    else:
+        vectors = train_word_vectors(train.transcripts, dimension, seed)
+        source = f"gensim Word2Vec, {dimension} numbers a word, trained on the {len(train)} training transcripts"
+    return embedding_matrix(tokenizer, vectors, seed), source
+
+
+@dataclass(frozen=True)
+class FittedFeatures:
+    """Everything that was learnt from the training utterances, and turns features into a model's inputs.
+
+    Attributes:
+        modalities: those that the model takes
+        protocol: its choices decide the inputs
+        speech_settings: how the frames were made
+        tokenizer: None without text
+        embedding: float32 (tokenizer.num_ids, dimension); None without text, or where the model makes its own
+        embedding_source: the origin of the vectors, in one sentence
+        speech: None without speech
+        mocap: None without mocap
+    """
+
+    modalities: tuple[str, ...]
+    protocol: Protocol
+    speech_settings: SpeechSettings
+    speech_columns: tuple[str, ...]
+    tokenizer: Tokenizer | None
+    embedding: npt.NDArray[np.float32] | None
+    embedding_source: str
+    speech: SpeechScaling | None
+    mocap: MocapScaling | None
+    _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+
+    @property
+    def chroma_columns(self) -> list[int]:
+        """The places of the chroma features in a frame; empty for features that have none."""
+        return [number for number, name in enumerate(self.speech_columns) if name.startswith("chroma_")]
+
+    def prepare(self, features: Features) -> Inputs:
+        """Encode the words of ``features`` once, and return them ready to be cut into batches.
+
+        Raises:
+            FeatureError: the frames of ``features`` were made in another way than those that were fitted
+        """
+        if self.speech is not None and features.speech_settings != self.speech_settings:
+            raise FeatureError(
+                f"speech frames were made with {json.dumps(features.speech_settings.to_json())}; "
+                f"these statistics were fitted on {json.dumps(self.speech_settings.to_json())}"
+            )
+        words = None
+        if self.tokenizer is not None:
+            words = self._encoded.get(features)
+            if words is None:
+                words = EncodedWords.encode(self.tokenizer, features.transcripts, self.protocol.max_words)
+                self._encoded[features] = words
+        return Inputs(self, features, words)
+
+    def batch(self, features: Features, rows: Rows) -> Batch:
+        """Return a model's inputs for some utterances: ``prepare(features).batch(rows)``."""
+        return self.prepare(features).batch(rows)
+
+    def save(self, directory: Path) -> None:
+        """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, array in self._named_arrays().items():
+            with write_then_rename(directory / f"{name}.npy") as stream:
+                np.save(stream, array, allow_pickle=False)
+        record = {
+            "modalities": self.modalities,
+            "protocol": self.protocol.to_json(),
+            "speech_settings": self.speech_settings.to_json(),
+            "speech_columns": self.speech_columns,
+            "vocabulary": None if self.tokenizer is None else self.tokenizer.vocabulary,
+            "embedding_source": self.embedding_source,
+            "arrays": sorted(self._named_arrays()),
+        }
+        write_json(directory / FITTED_NAME, record)
+
+    @classmethod
+    def load(cls, directory: Path) -> FittedFeatures:
+        """Read the files that ``save`` wrote.
+
+        Raises:
+            FeatureError: a file is missing or damaged
+        """
+        try:
+            record = read_json(directory / FITTED_NAME)
+            for name in record["arrays"]:
+                if name not in ARRAY_NAMES:
+                    raise unknown_name("array", name, ARRAY_NAMES)
+            arrays = {name: read_npy(directory / f"{name}.npy") for name in record["arrays"]}
+            modalities, vocabulary = tuple(record["modalities"]), record["vocabulary"]
+            has_speech, has_mocap = "speech" in modalities, "mocap" in modalities
+            fitted = cls(
+                modalities=modalities,
+                protocol=from_plain(Protocol, record["protocol"]),
+                speech_settings=from_plain(SpeechSettings, record["speech_settings"]),
+                speech_columns=tuple(record["speech_columns"]),
+                tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary)),
+                embedding=arrays.get("embedding"),
+                embedding_source=record["embedding_source"],
+                speech=SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,
+                mocap=MocapScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
+            )
+            check_types(fitted)
+            fitted._check_shapes()
+            return fitted
+        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise FeatureError(
+                f"fitted features {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
+            ) from error
+
+    def _check_shapes(self) -> None:
+        _check_modalities(self.modalities)
+        if ("text" in self.modalities) != (self.tokenizer is not None):
+            raise ValueError("found a vocabulary without text, or text without a vocabulary")
+        if self.speech_columns != column_names(self.speech_settings):
+            raise ValueError("speech_columns are not those of speech_settings")
+        num_columns = {"speech": len(self.speech_columns), "mocap": NUM_MOCAP_COLUMNS}
+        for name, array in self._named_arrays().items():
+            shape: tuple[int, ...] = (num_columns.get(name.partition("_")[0], 0),)
+            if name == "embedding":
+                shape = (0 if self.tokenizer is None else self.tokenizer.num_ids, *array.shape[1:2])
+            if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected finite <f4 {shape}")
+
+    def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        arrays = {} if self.embedding is None else {"embedding": self.embedding}
+        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap}
+        for name, scaling in scalings.items():
+            if scaling is not None:
+                arrays |= {f"{name}_mean": scaling.mean, f"{name}_std": scaling.std}
+        return arrays
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The features of some utterances, ready to be cut into batches.
+
+    Attributes:
+        words: None where the model takes no text
+    """
+
+    fitted: FittedFeatures
+    features: Features
+    words: EncodedWords | None
+
+    @property
+    def lengths(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Steps of each utterance by modality, to make batches of like length: ``speech`` and ``text``.
+
+        Under ``Lengths.PADDED`` all have the full length.
+        """
+        lengths: dict[str, npt.NDArray[Any]] = {}
+        if self.fitted.speech is not None:
+            lengths["speech"] = self._padded(self.features.speech_lengths, self.features.speech_shape[0])
+        if self.words is not None:
+            lengths["text"] = self._padded(self.words.lengths, self.fitted.protocol.max_words)
+        return lengths
+
+    def batch(self, rows: Rows) -> Batch:
+        """Return a model's inputs for some utterances, by modality.
+
+        Returns:
+            ``speech`` float32 (num_rows, num_frames, num_columns) and ``speech_lengths`` int32 (num_rows,):
+            scaled, 0 beyond an utterance's length, cut to the longest of the batch.
+            ``text`` int32 (num_rows, num_words): ids, padded with 0 on the right, cut to the longest of the batch.
+            ``mocap`` float32 (num_rows, 200, 189) and ``mocap_lengths`` int32 (num_rows,): scaled, without NaN,
+            with the windows up to the last one that has a value.
+            A missing recording or transcript has the length 0; there is always at least one step.
+            Under ``Lengths.PADDED`` all utterances have the full length, as ``..._lengths`` have too, and
+            words are padded on the left.
+        """
+        asked = np.asarray(rows, dtype=np.int64)
+        batch: Batch = {}
+        if self.fitted.speech is not None:
+            batch["speech"], batch["speech_lengths"] = self._speech(asked)
+        if self.words is not None:
+            batch["text"] = self._text(asked, self.words)
+        if self.fitted.mocap is not None:
+            batch["mocap"], batch["mocap_lengths"] = self._mocap(asked)
+        return batch
+
+    @property
+    def _is_padded(self) -> bool:
+        return self.fitted.protocol.lengths is Lengths.PADDED
+
+    def _padded(self, lengths: npt.NDArray[Any], full_length: int) -> npt.NDArray[Any]:
+        return np.full_like(lengths, full_length) if self._is_padded else lengths
+
+    def _speech(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Counts]:
+        assert self.fitted.speech is not None
+        protocol = self.fitted.protocol
+        lengths = self.features.speech_lengths[rows].astype(np.int32)
+        width = self.features.speech_shape[0] if self._is_padded else _longest(lengths)
+        frames = self.features.speech(rows, num_frames=width)
+        if protocol.scaling is Scaling.STANDARDISED:
+            self.fitted.speech.scale(frames)
+            frames[np.arange(width) >= lengths[:, None]] = 0.0
+        if protocol.chroma is Chroma.ZEROS:
+            frames[:, :, self.fitted.chroma_columns] = 0.0
+        return frames, self._padded(lengths, width)
+
+    def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> Counts:
+        width = self.fitted.protocol.max_words if self._is_padded else _longest(words.lengths[rows])
+        return words.pad(rows, width, on_the_left=self._is_padded)
+
+    def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Counts]:
+        assert self.fitted.mocap is not None
+        protocol = self.fitted.protocol
+        windows = self.features.mocap(rows)
+        is_lost = np.isnan(windows)
+        lengths = np.full(len(rows), windows.shape[1], dtype=np.int32)
+        if not self._is_padded:
+            is_seen = ~is_lost.all(axis=2)
+            lengths = np.asarray((np.arange(1, is_seen.shape[1] + 1) * is_seen).max(axis=1), dtype=np.int32)
+        if protocol.mocap_gaps is MocapGaps.ZEROS:
+            np.copyto(windows, 0.0, where=is_lost)
+        if protocol.scaling is Scaling.STANDARDISED:
+            self.fitted.mocap.scale(windows)
+            if protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
+                np.copyto(windows, 0.0, where=is_lost)
+        elif protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
+            np.copyto(windows, self.fitted.mocap.mean, where=is_lost)
+        if protocol.head_and_hand is HeadAndHand.ZEROS:
+            for stream in (MocapStream.HEAD, MocapStream.HAND):
+                windows[:, :, MOCAP_COLUMNS[stream]] = 0.0
+        if protocol.listener_mocap is ListenerMocap.MASKED:
+            windows[~self.features.is_marked[rows]] = 0.0
+        return windows, lengths
+
+
+def _longest(lengths: Counts) -> int:
+    return max(1, int(lengths.max(initial=0)))
+
+
+@dataclass(frozen=True)
+class EncodedWords:
+    """The word ids of some utterances, one after the other.
+
+    Attributes:
+        ids: int32, the words of all utterances
+        offsets: int64 (num_utterances,), where an utterance's words begin
+        lengths: int32 (num_utterances,)
+    """
+
+    ids: Counts
+    offsets: npt.NDArray[np.int64]
+    lengths: Counts
+
+    @classmethod
+    def encode(cls, tokenizer: Tokenizer, transcripts: tuple[str | None, ...], max_words: int) -> EncodedWords:
+        """Encode transcripts; of too many words the last ones are kept, as Keras's pad_sequences does."""
+        every = [tokenizer.encode(transcript) for transcript in transcripts]
+        encoded = [ids[max(0, len(ids) - max_words) :] for ids in every]
+        lengths = np.array([len(ids) for ids in encoded], dtype=np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
+        flat = [number for ids in encoded for number in ids]
+        return cls(np.array([*flat, PADDING_ID], dtype=np.int32), offsets.astype(np.int64), lengths)
+
+    def pad(self, rows: Rows, width: int, on_the_left: bool) -> Counts:
+        """Lay out some utterances' ids, padded with 0.
+
+        Returns:
+            int32 (num_rows, width)
+        """
+        lengths = self.lengths[rows][:, None]
+        position = np.arange(width) - (width - lengths if on_the_left else 0)
+        is_word = (position >= 0) & (position < lengths)
+        place = np.where(is_word, self.offsets[rows][:, None] + position, len(self.ids) - 1)
+        return self.ids[place]
 
 
 @dataclass(frozen=True)
 class ColumnScaling:
-    """What makes each column's mean 0 and its deviation 1 over the training utterances.
+    """The scaling that gives each column the mean 0 and the deviation 1 over the training utterances.
 
     Attributes:
         mean, std: float32 (num_columns,), in the unit of the column. A column that never changes keeps a
@@ -67,7 +411,7 @@ class ColumnScaling:
 
 
 class SpeechScaling(ColumnScaling):
-    """Over the frames that are there: never over padding."""
+    """Fitted on real frames: never on padding."""
 
     @classmethod
     def fit(cls, train: Features) -> Self:
@@ -81,7 +425,7 @@ class SpeechScaling(ColumnScaling):
 
 
 class MocapScaling(ColumnScaling):
-    """Over the windows in which a marker was seen: NaN is left out."""
+    """Fitted on the windows in which a marker was seen: NaN is left out."""
 
     @classmethod
     def fit(cls, train: Features) -> Self:
@@ -136,376 +480,3 @@ class _Moments:
         smallest = np.abs(self._mean).astype(np.float32) * np.finfo(np.float32).eps
         std[std <= smallest] = 1.0
         return self._mean.astype(np.float32), std
-
-
-Batch = dict[str, npt.NDArray[Any]]
-Counts = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class EncodedWords:
-    """The word ids of some utterances, one after the other.
-
-    Attributes:
-        ids: int32, the words of all utterances
-        offsets: int64 (num_utterances,), where an utterance's words begin
-        lengths: int32 (num_utterances,)
-    """
-
-    ids: Counts
-    offsets: npt.NDArray[np.int64]
-    lengths: Counts
-
-    @classmethod
-    def encode(
-        cls, tokenizer: Tokenizer, transcripts: tuple[str | None, ...], max_words: int
-    ) -> EncodedWords:
-        """Encode transcripts; of too many words the last ones are kept, as Keras's pad_sequences does."""
-        encoded = [_last(tokenizer.encode(transcript), max_words) for transcript in transcripts]
-        lengths = np.array([len(ids) for ids in encoded], dtype=np.int32)
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
-        flat = [number for ids in encoded for number in ids]
-        return cls(np.array([*flat, PADDING_ID], dtype=np.int32), offsets.astype(np.int64), lengths)
-
-    def pad(self, rows: Rows, width: int, on_the_left: bool) -> Counts:
-        """Lay out some utterances' ids, padded with 0.
-
-        Returns:
-            int32 (num_rows, width)
-        """
-        lengths = self.lengths[rows][:, None]
-        position = np.arange(width) - (width - lengths if on_the_left else 0)
-        is_word = (position >= 0) & (position < lengths)
-        place = np.where(is_word, self.offsets[rows][:, None] + position, len(self.ids) - 1)
-        return self.ids[place]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The features of some utterances, ready to be cut into batches.
-
-    Attributes:
-        words: None where the model takes no text
-    """
-
-    fitted: FittedFeatures
-    features: Features
-    words: EncodedWords | None
-
-    @property
-    def lengths(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Steps of each utterance by modality, to make batches of like length: ``speech`` and ``text``.
-
-        Under ``Lengths.PADDED`` all have the full length.
-        """
-        lengths: dict[str, npt.NDArray[Any]] = {}
-        if self.fitted.speech is not None:
-            lengths["speech"] = self._padded(self.features.speech_lengths, self.features.speech_shape[0])
-        if self.words is not None:
-            lengths["text"] = self._padded(self.words.lengths, self.fitted.protocol.max_words)
-        return lengths
-
-    def batch(self, rows: Rows) -> Batch:
-        """Return what a model takes for some utterances, by modality.
-
-        Returns:
-            ``speech`` float32 (num_rows, num_frames, num_columns) and ``speech_lengths`` int32 (num_rows,):
-            scaled, 0 beyond an utterance's length, cut to the longest of the batch.
-            ``text`` int32 (num_rows, num_words): ids, padded with 0 on the right, cut to the longest of the batch.
-            ``mocap`` float32 (num_rows, 200, 189) and ``mocap_lengths`` int32 (num_rows,): scaled, without NaN,
-            with the windows up to the last one that has anything.
-            A missing recording or transcript has the length 0; there is always at least one step.
-            Under ``Lengths.PADDED`` all utterances have the full length, as ``..._lengths`` say too, and
-            words are padded on the left.
-        """
-        asked = np.asarray(rows, dtype=np.int64)
-        batch: Batch = {}
-        if self.fitted.speech is not None:
-            batch["speech"], batch["speech_lengths"] = self._speech(asked)
-        if self.words is not None:
-            batch["text"] = self._text(asked, self.words)
-        if self.fitted.mocap is not None:
-            batch["mocap"], batch["mocap_lengths"] = self._mocap(asked)
-        return batch
-
-    @property
-    def _is_padded(self) -> bool:
-        return self.fitted.protocol.lengths is Lengths.PADDED
-
-    def _padded(self, lengths: npt.NDArray[Any], full_length: int) -> npt.NDArray[Any]:
-        return np.full_like(lengths, full_length) if self._is_padded else lengths
-
-    def _speech(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Counts]:
-        assert self.fitted.speech is not None
-        protocol = self.fitted.protocol
-        lengths = self.features.speech_lengths[rows].astype(np.int32)
-        width = self.features.speech_shape[0] if self._is_padded else _longest(lengths)
-        frames = self.features.speech(rows, num_frames=width)
-        if protocol.scaling is Scaling.STANDARDISED:
-            self.fitted.speech.scale(frames)
-            frames[np.arange(width) >= lengths[:, None]] = 0.0
-        if protocol.chroma is Chroma.ZEROS:
-            frames[:, :, self.fitted.chroma_columns] = 0.0
-        return frames, self._padded(lengths, width)
-
-    def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> Counts:
-        width = self.fitted.protocol.max_words if self._is_padded else _longest(words.lengths[rows])
-        return words.pad(rows, width, on_the_left=self._is_padded)
-
-    def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], Counts]:
-        assert self.fitted.mocap is not None
-        protocol = self.fitted.protocol
-        windows = self.features.mocap(rows)
-        is_lost = np.isnan(windows)
-        lengths = np.full(len(rows), windows.shape[1], dtype=np.int32)
-        if not self._is_padded:
-            lengths = _last_seen(np.asarray(~is_lost.all(axis=2)))
-        if protocol.mocap_gaps is MocapGaps.ZEROS:
-            np.copyto(windows, 0.0, where=is_lost)
-        if protocol.scaling is Scaling.STANDARDISED:
-            self.fitted.mocap.scale(windows)
-            if protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
-                np.copyto(windows, 0.0, where=is_lost)
-        elif protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
-            np.copyto(windows, self.fitted.mocap.mean, where=is_lost)
-        if protocol.head_and_hand is HeadAndHand.ZEROS:
-            for stream in (MocapStream.HEAD, MocapStream.HAND):
-                windows[:, :, MOCAP_COLUMNS[stream]] = 0.0
-        if protocol.listener_mocap is ListenerMocap.MASKED:
-            windows[~self.features.is_marked[rows]] = 0.0
-        return windows, lengths
-
-
-def _last_seen(seen: npt.NDArray[np.bool_]) -> Counts:
-    """Steps up to the last one that was seen, int32 (num_rows,), of bool (num_rows, num_steps)."""
-    return np.asarray((np.arange(1, seen.shape[1] + 1) * seen).max(axis=1), dtype=np.int32)
-
-
-def _last(ids: list[int], count: int) -> list[int]:
-    return ids[max(0, len(ids) - count) :]
-
-
-def _longest(lengths: Counts) -> int:
-    return max(1, int(lengths.max(initial=0)))
-
-
-__all__ = ["FittedFeatures", "MocapScaling", "SpeechScaling", "fit_features"]
-
-FITTED_NAME = "fitted.json"
-ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
-
-
-@dataclass(frozen=True)
-class FittedFeatures:
-    """Everything learnt from the training utterances that turns features into a model's inputs.
-
-    Attributes:
-        modalities: those that the model takes
-        protocol: whose choices the inputs follow
-        speech_settings: how the frames were made
-        tokenizer: None without text
-        embedding: float32 (tokenizer.num_ids, dimension); None without text, or where the model makes its own
-        embedding_source: one sentence that says where the vectors come from
-        speech: None without speech
-        mocap: None without mocap
-    """
-
-    modalities: tuple[str, ...]
-    protocol: Protocol
-    speech_settings: SpeechSettings
-    speech_columns: tuple[str, ...]
-    tokenizer: Tokenizer | None
-    embedding: npt.NDArray[np.float32] | None
-    embedding_source: str
-    speech: SpeechScaling | None
-    mocap: MocapScaling | None
-    _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-
-    @property
-    def chroma_columns(self) -> list[int]:
-        """Where the chroma features stand in a frame; empty for features that have none."""
-        return [number for number, name in enumerate(self.speech_columns) if name.startswith("chroma_")]
-
-    def prepare(self, features: Features) -> Inputs:
-        """Encode the words of ``features`` once, and return what cuts them into batches.
-
-        Raises:
-            FeatureError: the frames of ``features`` were made in another way than those that were fitted
-        """
-        if self.speech is not None and features.speech_settings != self.speech_settings:
-            raise FeatureError(
-                f"speech frames were made with {json.dumps(features.speech_settings.to_json())}; "
-                f"these statistics were fitted on {json.dumps(self.speech_settings.to_json())}"
-            )
-        words = None
-        if self.tokenizer is not None:
-            words = self._encoded.get(features)
-            if words is None:
-                words = EncodedWords.encode(self.tokenizer, features.transcripts, self.protocol.max_words)
-                self._encoded[features] = words
-        return Inputs(self, features, words)
-
-    def batch(self, features: Features, rows: Rows) -> Batch:
-        """Return what a model takes for some utterances: ``prepare(features).batch(rows)``."""
-        return self.prepare(features).batch(rows)
-
-    def save(self, directory: Path) -> None:
-        """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, array in self._named_arrays().items():
-            with write_then_rename(directory / f"{name}.npy") as stream:
-                np.save(stream, array, allow_pickle=False)
-        record = {
-            "modalities": self.modalities,
-            "protocol": self.protocol.to_json(),
-            "speech_settings": self.speech_settings.to_json(),
-            "speech_columns": self.speech_columns,
-            "vocabulary": None if self.tokenizer is None else self.tokenizer.vocabulary,
-            "embedding_source": self.embedding_source,
-            "arrays": sorted(self._named_arrays()),
-        }
-        write_json(directory / FITTED_NAME, record)
-
-    @classmethod
-    def load(cls, directory: Path) -> FittedFeatures:
-        """Read what ``save`` wrote.
-
-        Raises:
-            FeatureError: a file is missing or damaged
-        """
-        try:
-            record = read_json(directory / FITTED_NAME)
-            for name in record["arrays"]:
-                if name not in ARRAY_NAMES:
-                    raise unknown_name("array", name, ARRAY_NAMES)
-            arrays = {name: read_npy(directory / f"{name}.npy") for name in record["arrays"]}
-            fitted = cls._from_record(record, arrays)
-            check_types(fitted)
-            fitted._check_shapes()
-            return fitted
-        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise FeatureError(
-                f"fitted features {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
-            ) from error
-
-    @classmethod
-    def _from_record(
-        cls, record: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> FittedFeatures:
-        modalities = tuple(record["modalities"])
-        vocabulary = record["vocabulary"]
-        return cls(
-            modalities=modalities,
-            protocol=protocol_from_json(record["protocol"]),
-            speech_settings=SpeechSettings.from_json(record["speech_settings"]),
-            speech_columns=tuple(record["speech_columns"]),
-            tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary)),
-            embedding=arrays.get("embedding"),
-            embedding_source=record["embedding_source"],
-            speech=(
-                SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if "speech" in modalities else None
-            ),
-            mocap=MocapScaling(arrays["mocap_mean"], arrays["mocap_std"]) if "mocap" in modalities else None,
-        )
-
-    def _check_shapes(self) -> None:
-        for modality in self.modalities:
-            if modality not in MODALITIES:
-                raise unknown_name("modality", modality, MODALITIES)
-        if ("text" in self.modalities) != (self.tokenizer is not None):
-            raise ValueError("vocabulary is there without text, or text without it")
-        if self.speech_columns != column_names(self.speech_settings):
-            raise ValueError("speech_columns are not those of speech_settings")
-        num_columns = {"speech": len(self.speech_columns), "mocap": NUM_MOCAP_COLUMNS}
-        for name, array in self._named_arrays().items():
-            shape: tuple[int, ...] = (num_columns.get(name.partition("_")[0], 0),)
-            if name == "embedding":
-                shape = (0 if self.tokenizer is None else self.tokenizer.num_ids, *array.shape[1:2])
-            if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected finite <f4 {shape}")
-
-    def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        arrays = {} if self.embedding is None else {"embedding": self.embedding}
-        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap}
-        for name, scaling in scalings.items():
-            if scaling is not None:
-                arrays |= {f"{name}_mean": scaling.mean, f"{name}_std": scaling.std}
-        return arrays
-
-
-def fit_features(
-    train: Features,
-    modalities: Iterable[str],
-    protocol: Protocol,
-    word_vectors: Path | None,
-    embedding_dimension: int | None,
-    seed: int,
-    vocabulary_extra: Features | None = None,
-) -> FittedFeatures:
-    """Fit vocabulary, word vectors and scaling on training utterances alone.
-
-    Args:
-        modalities: of ``speech``, ``text``, ``mocap``, those that the model takes
-        word_vectors: a GloVe or word2vec file, whose dimension then counts; None to train on ``train``;
-            not opened where the model makes its own embedding
-        embedding_dimension: numbers of a trained vector; None where the model makes its own embedding
-        seed: decides the trained vectors and those of words without one
-        vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
-            not looked at under any other choice
-
-    Raises:
-        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors cannot be used
-        UnknownNameError: no such modality
-    """
-    if not len(train):
-        raise FeatureError("there are no training utterances; expected at least one to fit features on")
-    wanted = set(modalities)
-    for modality in sorted(wanted):
-        if modality not in MODALITIES:
-            raise unknown_name("modality", modality, MODALITIES)
-    tokenizer, embedding, source = None, None, "the model takes no text"
-    if "text" in wanted:
-        tokenizer = _fit_tokenizer(train, protocol, vocabulary_extra)
-        embedding, source = _make_embedding(tokenizer, train, word_vectors, embedding_dimension, seed)
-    return FittedFeatures(
-        modalities=tuple(modality for modality in MODALITIES if modality in wanted),
-        protocol=protocol,
-        speech_settings=train.speech_settings,
-        speech_columns=train.speech_columns,
-        tokenizer=tokenizer,
-        embedding=embedding,
-        embedding_source=source,
-        speech=SpeechScaling.fit(train) if "speech" in wanted else None,
-        mocap=MocapScaling.fit(train) if "mocap" in wanted else None,
-    )
-
-
-def _fit_tokenizer(train: Features, protocol: Protocol, extra: Features | None) -> Tokenizer:
-    transcripts = train.transcripts
-    if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and extra is not None:
-        transcripts += extra.transcripts
-    return Tokenizer.fit(transcripts)
-
-
-def _make_embedding(
-    tokenizer: Tokenizer, train: Features, path: Path | None, dimension: int | None, seed: int
-) -> tuple[npt.NDArray[np.float32] | None, str]:
-    if dimension is None:
-        return None, "the model's own random vectors"
-    # Imported here: gensim takes longer to import than everything else that a model without text needs.
-    from harness.features.text import embedding_matrix, read_word_vectors, train_word_vectors
-
-    if path is not None:
-        vectors = read_word_vectors(path, tokenizer.vocabulary)
-        source = (
-            f"{path.name}, {vectors.vector_size} numbers a word: it has {len(vectors)} of the "
-            f"{len(tokenizer.vocabulary)} words, the others are small random vectors"
-        )
-    else:
-        vectors = train_word_vectors(train.transcripts, dimension, seed)
-        source = (
-            f"gensim Word2Vec, {dimension} numbers a word, trained on the {len(train)} training transcripts"
-        )
-    return embedding_matrix(tokenizer, vectors, seed), source

@@ -1,28 +1,39 @@
-"""One dialogue's files to features: every file is read once, and what is missing is marked."""
+"""One dialogue's files to its features, and to its *part*: the cached file that holds them.
+
+Every file is read once, and what is missing is marked. A corpus is prepared from parts, so that a
+second run reads only the dialogues whose files have changed.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.codec import from_plain, to_plain
 from harness.corpus.audio import SAMPLING_RATE, Recording, read_dialogue_left, read_recording
-from harness.corpus.index import DialogueIndex, four_class, read_dialogue, with_mocap_rows
+from harness.corpus.index import four_class, read_dialogue
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
     irregularity_of,
     merge_irregularities,
+    read_or_note,
 )
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.mocap import MocapTrack, read_mocap, rows_between
-from harness.corpus.utterances import Seconds, Utterance
-from harness.errors import CorpusError, ShapeError
+from harness.corpus.utterances import Seconds, Utterance, parse_utterance_id
+from harness.errors import FeatureError, ShapeError, one_line
+from harness.features.manifest import utterance_from_json, utterance_to_json
 from harness.features.mocap import (
     MOCAP_COLUMNS,
     NUM_MOCAP_COLUMNS,
@@ -31,16 +42,23 @@ from harness.features.mocap import (
     empty_windows,
 )
 from harness.features.speech import SpeechSettings, column_names, extract_speech
+from harness.files import hash_file, hash_json, read_npz, write_then_rename
 from harness.splits.protocol import SpeechSource
+
+#: Counts up when the same files give other features or another report.
+INGEST_VERSION = 3
+
+PARTS_NAME = "parts"
 
 Floats = npt.NDArray[np.float32]
 Tracks = Mapping[MocapStream, MocapTrack]
-SoundReader = Callable[[Path], tuple[Recording | None, list[Irregularity]]]
+
+_ARRAYS = ("frames", "speech_lengths", "mocap", "mocap_empty")
 
 
 @dataclass(frozen=True)
 class DialogueRecord:
-    """What one dialogue has, in words.
+    """The contents of one dialogue but for its arrays.
 
     Attributes:
         utterances: of all labels, sorted by id
@@ -76,36 +94,125 @@ class DialogueArrays:
     mocap_empty: npt.NDArray[np.bool_]
 
 
+def part_key(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings) -> str:
+    """Hash everything that decides a dialogue's part: its files' sizes and times, the settings, the code's version.
+
+    Returns:
+        16 hexadecimal digits
+    """
+    return hash_json(
+        {
+            "fingerprint": layout.fingerprint(dialogue_id),
+            "macos_files": [layout.relative(path) for path in layout.macos_files(dialogue_id)],
+            "settings": settings.to_json(),
+            "ingest_version": INGEST_VERSION,
+            "pyAudioAnalysis": version("pyAudioAnalysis"),
+        }
+    )
+
+
+def part_path(prepared_dir: Path, dialogue_id: str, key: str) -> Path:
+    """The file of a dialogue's part."""
+    return prepared_dir / PARTS_NAME / f"{dialogue_id}.{key}.npz"
+
+
+def make_part(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings, path: Path) -> None:
+    """Read one dialogue and write its part, whole or not at all; remove the parts of its earlier states."""
+    record, arrays = read_features(layout, dialogue_id, settings)
+    utterances = [utterance_to_json(utterance) for utterance in record.utterances]
+    text = json.dumps({**to_plain(record), "utterances": utterances}).encode()
+    named = {name: getattr(arrays, name) for name in _ARRAYS}
+    with write_then_rename(path) as stream:
+        np.savez(stream, allow_pickle=False, record=np.frombuffer(text, dtype=np.uint8), **named)
+    for stale in path.parent.glob(f"{dialogue_id}.*.npz"):
+        if stale != path:
+            stale.unlink(missing_ok=True)
+
+
+def has_part(path: Path) -> bool:
+    """Say whether ``path`` is a whole part."""
+    return zipfile.is_zipfile(path)
+
+
+def read_record(path: Path) -> DialogueRecord:
+    """Read a part without its arrays.
+
+    Raises:
+        FeatureError: the part is damaged
+    """
+    try:
+        record = json.loads(read_npz(path, ["record"])["record"].tobytes())
+        utterances = tuple(utterance_from_json(utterance) for utterance in record["utterances"])
+        return replace(from_plain(DialogueRecord, {**record, "utterances": []}), utterances=utterances)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_arrays(path: Path) -> DialogueArrays:
+    """Read a part's arrays.
+
+    Raises:
+        FeatureError: the part is damaged, or its arrays do not fit each other
+    """
+    try:
+        arrays = DialogueArrays(**read_npz(path, _ARRAYS))
+        _check_shapes(arrays)
+        return arrays
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
 def read_features(
     layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings
 ) -> tuple[DialogueRecord, DialogueArrays]:
     """Read one dialogue; no file of it, however damaged, makes this fail."""
     index = read_dialogue(layout, dialogue_id)
+    chosen = four_class(index.utterances)
     found: list[Irregularity] = []
-    speech, unheard = _extract_all(layout, dialogue_id, four_class(index.utterances), settings, found)
+    speech, unheard = _extract_all(layout, dialogue_id, chosen, settings, found)
     tracks = _read_tracks(layout, dialogue_id, found)
-    is_own = settings.source is SpeechSource.UTTERANCE
+    windows = [window_motion(tracks, turn.start, turn.end) for turn in chosen]
+    motion = {turn.utterance_id: values for turn, (values, _) in zip(chosen, windows, strict=True)}
+    num_rows = {turn.utterance_id: _count_rows(tracks, turn) for turn in index.utterances}
+    found += _check_motion(layout, tracks, num_rows, motion)
+    if settings.source is not SpeechSource.UTTERANCE:
+        unheard = set()
     utterances = tuple(
-        replace(utterance, wav_path=None) if utterance.utterance_id in unheard and is_own else utterance
-        for utterance in with_mocap_rows(index.utterances, _count_rows(tracks, index.utterances))
+        replace(
+            turn,
+            wav_path=None if turn.utterance_id in unheard else turn.wav_path,
+            num_mocap_rows=num_rows[turn.utterance_id].get(MocapStream.FACE, 0),
+        )
+        for turn in index.utterances
     )
-    found += _tell_few_rows(layout, tracks, utterances)
-    windows = [window_motion(tracks, turn.start, turn.end) for turn in four_class(utterances)]
-    found += _tell_lost(layout, tracks, four_class(utterances), [values for values, _ in windows])
+    # The index knows the window of the paper alone; here it is known who has a frame.
+    heard = {turn.utterance_id for turn, frames in zip(chosen, speech, strict=True) if len(frames)}
+    indexed = [
+        one
+        for one in index.irregularities
+        if one.kind is not IrregularityKind.SHORTER_THAN_WINDOW or one.utterance_id not in heard
+    ]
     no_windows = np.zeros((0, NUM_WINDOWS, NUM_MOCAP_COLUMNS), dtype=np.float32)
     arrays = DialogueArrays(
         frames=np.concatenate([np.zeros((0, len(column_names(settings))), dtype=np.float32), *speech]),
         speech_lengths=np.array([len(frames) for frames in speech], dtype=np.int64),
-        mocap=np.stack([values for values, _ in windows]) if windows else no_windows,
+        mocap=np.stack(list(motion.values())) if motion else no_windows,
         mocap_empty=np.array([empty for _, empty in windows], dtype=bool).reshape(-1, NUM_WINDOWS),
     )
     record = DialogueRecord(
         utterances=utterances,
-        irregularities=merge_irregularities(_without_frames(index, speech), found),
+        irregularities=merge_irregularities(indexed, found),
         file_hashes={layout.relative(path): _hash_file(path) for path in layout.dialogue_files(dialogue_id)},
         mocap_columns={stream.value: track.columns for stream, track in tracks.items()},
-        num_present=_count_present(four_class(utterances), arrays),
-        num_with_stream=_count_streams(arrays.mocap),
+        num_present={
+            "speech": int((arrays.speech_lengths > 0).sum()),
+            "text": sum(turn.transcript is not None for turn in chosen),
+            "mocap": int((~arrays.mocap_empty).any(axis=1).sum()),
+        },
+        num_with_stream={
+            stream.value: int((~np.isnan(arrays.mocap[:, :, MOCAP_COLUMNS[stream]])).any(axis=(1, 2)).sum())
+            for stream in MocapStream
+        },
     )
     return record, arrays
 
@@ -123,32 +230,6 @@ def window_motion(tracks: Tracks, start: Seconds, end: Seconds) -> tuple[Floats,
         windows[:, MOCAP_COLUMNS[stream]] = average_windows(rows, NUM_WINDOWS)
         num_rows = max(num_rows, len(rows))
     return windows, empty_windows(num_rows, NUM_WINDOWS)
-
-
-def _without_frames(index: DialogueIndex, speech: list[Floats]) -> list[Irregularity]:
-    # The index knows the window of the paper alone; here it is known who has a frame.
-    chosen = four_class(index.utterances)
-    heard = {turn.utterance_id for turn, frames in zip(chosen, speech, strict=True) if len(frames)}
-    return [
-        found
-        for found in index.irregularities
-        if found.kind is not IrregularityKind.SHORTER_THAN_WINDOW or found.utterance_id not in heard
-    ]
-
-
-def _count_present(utterances: Sequence[Utterance], arrays: DialogueArrays) -> dict[str, int]:
-    return {
-        "speech": int((arrays.speech_lengths > 0).sum()),
-        "text": sum(utterance.transcript is not None for utterance in utterances),
-        "mocap": int((~arrays.mocap_empty).any(axis=1).sum()),
-    }
-
-
-def _count_streams(mocap: Floats) -> dict[str, int]:
-    return {
-        stream.value: int((~np.isnan(mocap[:, :, MOCAP_COLUMNS[stream]])).any(axis=(1, 2)).sum())
-        for stream in MocapStream
-    }
 
 
 def _extract_all(
@@ -182,31 +263,19 @@ def _own_recordings(
 ) -> Iterator[tuple[Path, Recording | None]]:
     for utterance in utterances:
         path = layout.utterance_wav_path(utterance.utterance_id)
-        yield path, _read_sound(path, read_recording, found) if utterance.wav_path else None
+        yield path, read_or_note(path, read_recording, found) if utterance.wav_path else None
 
 
 def _cut_recordings(
     layout: CorpusLayout, dialogue_id: str, utterances: tuple[Utterance, ...], found: list[Irregularity]
 ) -> Iterator[tuple[Path, Recording | None]]:
     path = layout.dialogue_wav_path(dialogue_id)
-    left = _read_sound(path, read_dialogue_left, found)
+    left = read_or_note(path, read_dialogue_left, found)
     for utterance in utterances:
         if left is None:
             kind, detail = IrregularityKind.MISSING_RECORDING, "no recording of the dialogue to cut it from"
             found.append(irregularity_of(kind, path, detail, utterance.utterance_id))
         yield path, None if left is None else _cut(left, utterance)
-
-
-def _read_sound(path: Path, read: SoundReader, found: list[Irregularity]) -> Recording | None:
-    if not path.exists():
-        return None
-    try:
-        recording, irregularities = read(path)
-    except CorpusError as error:
-        found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
-        return None
-    found += irregularities
-    return recording
 
 
 def _cut(recording: Recording, utterance: Utterance) -> Recording:
@@ -217,67 +286,62 @@ def _cut(recording: Recording, utterance: Utterance) -> Recording:
 
 
 def _read_tracks(layout: CorpusLayout, dialogue_id: str, found: list[Irregularity]) -> Tracks:
-    tracks = {}
-    for stream in MocapStream:
-        path = layout.mocap_path(dialogue_id, stream)
-        if not path.exists():
-            continue
-        try:
-            tracks[stream], irregularities = read_mocap(path, stream)
-        except CorpusError as error:
-            found.append(irregularity_of(IrregularityKind.UNREADABLE_FILE, path, str(error)))
-            continue
-        found += irregularities
-    return tracks
+    paths = {stream: layout.mocap_path(dialogue_id, stream) for stream in MocapStream}
+    read = {stream: read_or_note(path, partial(read_mocap, stream=stream), found) for stream, path in paths.items()}
+    return {stream: track for stream, track in read.items() if track is not None}
 
 
-def _count_rows(tracks: Tracks, utterances: tuple[Utterance, ...]) -> dict[str, int]:
-    face = tracks.get(MocapStream.FACE)
-    if face is None:
-        return {}
-    slices = {
-        utterance.utterance_id: rows_between(face, utterance.start, utterance.end) for utterance in utterances
-    }
-    return {utterance_id: rows.stop - rows.start for utterance_id, rows in slices.items()}
+def _count_rows(tracks: Tracks, utterance: Utterance) -> dict[MocapStream, int]:
+    slices = {stream: rows_between(track, utterance.start, utterance.end) for stream, track in tracks.items()}
+    return {stream: rows.stop - rows.start for stream, rows in slices.items()}
 
 
-def _tell_few_rows(
-    layout: CorpusLayout, tracks: Tracks, utterances: tuple[Utterance, ...]
-) -> list[Irregularity]:
-    few = []
-    for utterance in utterances:
-        counts = {}
-        for stream, track in tracks.items():
-            rows = rows_between(track, utterance.start, utterance.end)
-            counts[stream] = rows.stop - rows.start
+def _check_motion(
+    layout: CorpusLayout,
+    tracks: Tracks,
+    num_rows: Mapping[str, Mapping[MocapStream, int]],
+    motion: Mapping[str, Floats],
+) -> Iterator[Irregularity]:
+    """Yield the utterances with few rows, and those with rows of a stream but no number in them.
+
+    A stream that has no number at all is not repeated for each utterance.
+    """
+    seen = [stream for stream, track in tracks.items() if not np.isnan(track.values).all()]
+    for utterance_id, counts in num_rows.items():
+        dialogue_id = parse_utterance_id(utterance_id).dialogue_id
         if min(counts.values(), default=NUM_WINDOWS) < NUM_WINDOWS:
-            is_none = max(counts.values()) == 0
-            kind = IrregularityKind.NO_MOCAP_ROWS if is_none else IrregularityKind.FEW_MOCAP_ROWS
-            path = layout.mocap_path(utterance.name.dialogue_id, next(iter(counts)))
+            kind = IrregularityKind.FEW_MOCAP_ROWS if any(counts.values()) else IrregularityKind.NO_MOCAP_ROWS
+            path = layout.mocap_path(dialogue_id, next(iter(counts)))
             detail = ", ".join(f"{stream} {count}" for stream, count in counts.items())
-            few.append(irregularity_of(kind, path, f"rows: {detail}", utterance.utterance_id))
-    return few
-
-
-def _tell_lost(
-    layout: CorpusLayout, tracks: Tracks, utterances: Sequence[Utterance], windows: Sequence[Floats]
-) -> list[Irregularity]:
-    """Tell the utterances that have rows of a stream and not one number in them, unless no row has."""
-    whole = [stream for stream, track in tracks.items() if not np.isnan(track.values).all()]
-    lost = []
-    for utterance, values in zip(utterances, windows, strict=True):
-        for stream in whole:
-            rows = rows_between(tracks[stream], utterance.start, utterance.end)
-            if rows.stop > rows.start and np.isnan(values[:, MOCAP_COLUMNS[stream]]).all():
-                path = layout.mocap_path(utterance.name.dialogue_id, stream)
-                detail = f"no value in {rows.stop - rows.start} rows"
-                lost.append(irregularity_of(IrregularityKind.LOST_MOCAP, path, detail, utterance.utterance_id))
-    return lost
+            yield irregularity_of(kind, path, f"rows: {detail}", utterance_id)
+        for stream in seen if utterance_id in motion else ():
+            if counts[stream] and np.isnan(motion[utterance_id][:, MOCAP_COLUMNS[stream]]).all():
+                path = layout.mocap_path(dialogue_id, stream)
+                detail = f"no value in {counts[stream]} rows"
+                yield irregularity_of(IrregularityKind.LOST_MOCAP, path, detail, utterance_id)
 
 
 def _hash_file(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hash_file(path)
     except OSError:
         return "unreadable"
+
+
+def _damaged(path: Path, error: Exception) -> FeatureError:
+    return FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); delete it and run harness prepare again")
+
+
+def _check_shapes(arrays: DialogueArrays) -> None:
+    num_utterances = arrays.speech_lengths.size
+    expected: Mapping[str, tuple[npt.NDArray[Any], type[np.generic], tuple[int, ...]]] = {
+        "speech_lengths": (arrays.speech_lengths, np.int64, (num_utterances,)),
+        "frames": (arrays.frames, np.float32, (int(arrays.speech_lengths.sum()), *arrays.frames.shape[1:2])),
+        "mocap": (arrays.mocap, np.float32, (num_utterances, NUM_WINDOWS, NUM_MOCAP_COLUMNS)),
+        "mocap_empty": (arrays.mocap_empty, np.bool_, (num_utterances, NUM_WINDOWS)),
+    }
+    for name, (array, dtype, shape) in expected.items():
+        if array.dtype != dtype or array.shape != shape or array.ndim == 1 != (name == "speech_lengths"):
+            raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected {np.dtype(dtype).str} {shape}")
+    if (arrays.speech_lengths < 0).any():
+        raise ValueError("speech_lengths falls below 0")

@@ -1,7 +1,4 @@
-"""The one small file that says what a folder of prepared features holds.
-
-The utterances of a session as a file, one a line.
-"""
+"""The records of a folder of prepared features: ``manifest.json``, and each session's ``utterances.jsonl``."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.codec import check_types
+from harness.codec import from_plain, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import Emotion, Utterance, parse_utterance_id
 from harness.errors import FeatureError, one_line
@@ -22,7 +19,8 @@ from harness.files import read_json, write_json
 
 MODALITIES = ("speech", "text", "mocap")
 MANIFEST_NAME = "manifest.json"
-#: What a message tells the reader to do about a damaged file of prepared features.
+UTTERANCES_NAME = "utterances.jsonl"
+#: The end of every message about a damaged file of prepared features.
 PREPARE_AGAIN = f"delete the {MANIFEST_NAME} above it and run harness prepare again"
 #: Counts up when the folder's files change their meaning.
 FORMAT_VERSION = 2
@@ -40,7 +38,7 @@ class ArrayRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What the files of one session hold.
+    """The contents of one session's files.
 
     Attributes:
         num_utterances: of every label: the lines of ``utterances.jsonl``
@@ -59,17 +57,17 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that one needs to know before any array is opened.
+    """The description of prepared features, read before any array is opened.
 
     Attributes:
-        corpus_path: as it was given; says nothing of the content
+        corpus_path: as it was given; another path may hold the same corpus
         corpus_hash: SHA-256 over every source file's place and content
         modalities: those of which the corpus has anything at all
         mocap_streams: those of which a four-class utterance has any number at all, in the order of the columns
-        versions: of what computed the features, by name
+        versions: of the software that computed the features, by name
         sessions: by number
-        source_hash: over the sizes and times of the source files and all else that changes the features:
-            what a second run compares first
+        source_hash: over the sizes and times of the source files and all else that changes the features;
+            a second run compares it first
     """
 
     corpus_path: str
@@ -85,12 +83,7 @@ class Manifest:
 
     def write(self, prepared_dir: Path) -> None:
         """Write ``manifest.json``, whole or not at all."""
-        record = {
-            **asdict(self),
-            "format_version": FORMAT_VERSION,
-            "speech_settings": self.speech_settings.to_json(),
-        }
-        write_json(prepared_dir / MANIFEST_NAME, record)
+        write_json(prepared_dir / MANIFEST_NAME, {**to_plain(self), "format_version": FORMAT_VERSION})
 
     @classmethod
     def read(cls, prepared_dir: Path) -> Manifest:
@@ -99,71 +92,40 @@ class Manifest:
         Raises:
             FeatureError: there is none, it is damaged, or of another format version
         """
-        path = prepared_dir / MANIFEST_NAME
+        named = f"prepared features {str(prepared_dir)!r}"
         try:
-            record = read_json(path)
+            record = read_json(prepared_dir / MANIFEST_NAME)
+            version = record.pop("format_version", None) if isinstance(record, dict) else None
+            if version == FORMAT_VERSION:
+                return cls._from_plain(record)
         except FileNotFoundError as error:
             raise FeatureError(
-                f"prepared features {str(prepared_dir)!r}: there is no {MANIFEST_NAME}; "
-                "make them with: harness prepare CORPUS --into DIR"
+                f"{named}: there is no {MANIFEST_NAME}; make them with: harness prepare CORPUS --into DIR"
             ) from error
         except (OSError, ValueError) as error:
             raise FeatureError(
-                f"prepared features {str(prepared_dir)!r}: {MANIFEST_NAME} cannot be read ({one_line(error)}); "
-                "delete it and run harness prepare again"
+                f"{named}: {MANIFEST_NAME} cannot be read ({one_line(error)}); delete it and run harness prepare again"
             ) from error
-        return cls._from_record(record, prepared_dir)
+        raise FeatureError(
+            f"{named}: found format version {version!r}; expected {FORMAT_VERSION}; run harness prepare again"
+        )
 
     @classmethod
-    def _from_record(cls, record: Any, prepared_dir: Path) -> Manifest:
-        version = record.get("format_version") if isinstance(record, dict) else None
-        if version != FORMAT_VERSION:
-            raise FeatureError(
-                f"prepared features {str(prepared_dir)!r}: found format version {version!r}; "
-                f"expected {FORMAT_VERSION}; run harness prepare again"
-            )
-        try:
-            manifest = cls(
-                corpus_path=record["corpus_path"],
-                corpus_hash=record["corpus_hash"],
-                speech_settings=SpeechSettings.from_json(record["speech_settings"]),
-                speech_columns=tuple(record["speech_columns"]),
-                mocap_columns=tuple(record["mocap_columns"]),
-                modalities=tuple(record["modalities"]),
-                mocap_streams=tuple(MocapStream(name) for name in record["mocap_streams"]),
-                versions=record["versions"],
-                sessions={int(key): _session_record(value) for key, value in record["sessions"].items()},
-                source_hash=record["source_hash"],
-            )
-            check_types(manifest)
-            for session in manifest.sessions.values():
-                check_types(session)
-                _check_arrays(manifest, session)
-            return manifest
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise FeatureError(
-                f"prepared features {str(prepared_dir)!r}: {MANIFEST_NAME} lacks something ({error!r}); "
-                "delete it and run harness prepare again"
-            ) from error
-
-
-def _session_record(record: Mapping[str, Any]) -> SessionRecord:
-    arrays = {
-        name: ArrayRecord(**{**value, "shape": tuple(value["shape"])})
-        for name, value in record["arrays"].items()
-    }
-    return SessionRecord(**{**record, "arrays": arrays})
-
-
-def _check_arrays(manifest: Manifest, session: SessionRecord) -> None:
-    """What a trial makes of the features follows from the settings: arrays of other shapes would break it late."""
-    if manifest.speech_columns != column_names(manifest.speech_settings):
-        raise ValueError(f"speech_columns has {len(manifest.speech_columns)} names that are not those of the settings")
-    for name, record in session.arrays.items():
-        check_types(record)
-        shape, dtype = array_shapes(session.num_four_class, manifest.speech_settings).get(name, (None, None))
-        if (record.shape, record.dtype) != (shape, dtype):
-            raise ValueError(f"array {name!r} is {record.dtype} {record.shape}; expected {dtype} {shape}")
+    def _from_plain(cls, record: dict[str, Any]) -> Manifest:
+        if isinstance(record.get("sessions"), dict):
+            record["sessions"] = {int(number): session for number, session in record["sessions"].items()}
+        manifest = from_plain(cls, record)
+        # A trial derives the shapes from the settings: arrays of other shapes would stop it late.
+        if manifest.speech_columns != column_names(manifest.speech_settings):
+            num_names = len(manifest.speech_columns)
+            raise ValueError(f"speech_columns has {num_names} names that are not those of the settings")
+        for session in manifest.sessions.values():
+            expected = array_shapes(session.num_four_class, manifest.speech_settings)
+            for name, array in session.arrays.items():
+                shape, dtype = expected.get(name, (None, None))
+                if (array.shape, array.dtype) != (shape, dtype):
+                    raise ValueError(f"array {name!r} is {array.dtype} {array.shape}; expected {dtype} {shape}")
+        return manifest
 
 
 def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -177,22 +139,17 @@ def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tup
     }
 
 
-UTTERANCES_NAME = "utterances.jsonl"
-
 _NUMBERS = ("valence", "activation", "dominance", "start", "end")
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
     """Every field by name; a number that is NaN becomes None."""
     record = asdict(utterance)
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in record.items()
-    }
+    return record | {name: None for name in _NUMBERS if math.isnan(record[name])}
 
 
 def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
-    """Read what ``utterance_to_json`` wrote.
+    """Read the utterance that ``utterance_to_json`` wrote.
 
     Raises:
         KeyError, TypeError, ValueError: it is no utterance's record

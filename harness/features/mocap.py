@@ -11,10 +11,10 @@ import numpy.typing as npt
 from harness.corpus.layout import MocapStream
 from harness.errors import ShapeError
 
-#: Windows that an utterance is parted into. Source: paper, section 3.
+#: Windows of an utterance. Source: paper, section 3.
 NUM_WINDOWS = 200
 
-#: Where each stream stands in a window, in the order in which the paper's text names them.
+#: The columns of each stream in a window, in the order in which the paper's text names them.
 MOCAP_COLUMNS: Mapping[MocapStream, slice] = MappingProxyType(
     {
         MocapStream.FACE: slice(0, 165),

@@ -1,15 +1,14 @@
-"""What the ingest of a corpus found, for people and for the next run."""
+"""The report of an ingest: counts and irregularities, for people and for the next run."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from harness.codec import check_types
+from harness.codec import from_plain, to_plain
 from harness.corpus.index import compare_counts, count_by_session
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
@@ -81,44 +80,38 @@ class IngestReport:
 
     def write(self) -> None:
         """Write the report beside the features, whole or not at all."""
-        write_json(Path(self.prepared_dir) / REPORT_NAME, asdict(self))
+        write_json(Path(self.prepared_dir) / REPORT_NAME, to_plain(self))
 
     @classmethod
     def read(cls, prepared_dir: Path) -> IngestReport:
-        """Read what ``write`` wrote.
+        """Read the report that ``write`` wrote.
 
         Raises:
             FeatureError: the file is missing or damaged
         """
         path = prepared_dir / REPORT_NAME
         try:
-            report = cls._from_json(read_json(path))
-            report._check()
-            return report
+            record = read_json(path)
+            counts = {int(session): row for session, row in record["counts"].items()}
+            report = from_plain(cls, {**record, "counts": counts})
+            report._check_counts()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FeatureError(
                 f"{str(path)!r}: cannot be read ({one_line(error)}); run harness prepare again"
             ) from error
+        found = report.irregularities
+        return replace(report, irregularities={kind: found[kind] for kind in IrregularityKind if kind in found})
 
-    def _check(self) -> None:
-        check_types(self)
+    def _check_counts(self) -> None:
         names = {*(emotion.value for emotion in CLASSES), ALL_LABELS}
-        expected = {"num_present": MODALITIES, "num_with_stream": [stream.value for stream in MocapStream]}
-        counts = {f"session {session} of counts": (row, names) for session, row in self.counts.items()}
-        counts |= {name: (getattr(self, name), set(keys)) for name, keys in expected.items()}
-        for name, (row, keys) in counts.items():
-            if set(row) != keys or min(row.values()) < 0:
-                raise ValueError(f"{name} is {dict(row)!r:.80}; expected counts of {sorted(keys)}")
+        rows = {f"session {session} of counts": (row, names) for session, row in self.counts.items()}
+        rows["num_present"] = (self.num_present, set(MODALITIES))
+        rows["num_with_stream"] = (self.num_with_stream, {stream.value for stream in MocapStream})
+        for name, (row, expected) in rows.items():
+            if set(row) != expected or min(row.values()) < 0:
+                raise ValueError(f"{name} is {dict(row)!r:.80}; expected counts of {sorted(expected)}")
         if self.num_four_class > self.num_utterances:
             raise ValueError(f"counts holds {self.num_four_class} of four classes, of {self.num_utterances}")
-
-    @classmethod
-    def _from_json(cls, record: Mapping[str, Any]) -> IngestReport:
-        counts = {int(session): row for session, row in record["counts"].items()}
-        irregularities = {IrregularityKind(kind): count for kind, count in record["irregularities"].items()}
-        kinds = {kind: irregularities[kind] for kind in IrregularityKind if kind in irregularities}
-        changed = {"counts": counts, "irregularities": kinds, "differences": tuple(record["differences"])}
-        return cls(**{**record, **changed})
 
 
 def count_utterances(utterances: tuple[Utterance, ...]) -> tuple[dict[int, dict[str, int]], tuple[str, ...]]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.codec import check_types
+from harness.codec import from_plain, to_plain
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
@@ -22,7 +22,7 @@ from harness.splits.protocol import Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
 
-#: The order in which pyAudioAnalysis 0.3.14 returns them. Source: paper, section 3 (8 + 13 + 13).
+#: In the order of pyAudioAnalysis 0.3.14. Source: paper, section 3 (8 + 13 + 13).
 SHORT_TERM_COLUMNS = (
     "zcr",
     "energy",
@@ -39,7 +39,7 @@ SHORT_TERM_COLUMNS = (
 MFCC_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("mfcc_"))
 CHROMA_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("chroma_"))
 
-#: As many bands as the library's own filters for the MFCC have, so that the two inputs compare.
+#: As many bands as the library's own filters for the MFCC have, so that the two inputs can be compared.
 NUM_MEL_BANDS = 40
 #: Added to a band's power before the logarithm: the library's own floor under its logarithms.
 LOG_FLOOR = float(np.finfo(np.float64).eps)
@@ -50,7 +50,7 @@ MAX_FRAMES = 72_000
 
 
 class SpeechKind(StrEnum):
-    """What stands in a frame."""
+    """The kinds of numbers in a frame."""
 
     SHORT_TERM = "short-term"  # the 34 of pyAudioAnalysis
     DELTAS = "deltas"  # the 34, the 13 deltas of the MFCC, their 13 double deltas: 60
@@ -107,30 +107,25 @@ class SpeechSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Every setting by name, as plain values."""
-        return {
-            key: value.value if isinstance(value, StrEnum) else value for key, value in asdict(self).items()
-        }
+        return cast(dict[str, Any], to_plain(self))
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SpeechSettings:
-        """Read what ``to_json`` wrote.
+        """Read the settings that ``to_json`` wrote.
 
         Raises:
             FeatureError: a setting is missing, unknown or of a value that is not allowed
         """
         try:
-            known = {**record, "kind": SpeechKind(record["kind"]), "source": SpeechSource(record["source"])}
-            settings = cls(**known)
-            check_types(settings)
-            return settings
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            return from_plain(cls, record)
+        except (ValueError, OverflowError) as error:
             raise FeatureError(
                 f"speech settings: found {json.dumps(record, sort_keys=True):.400}; "
                 f"expected exactly {sorted(cls().to_json())} ({one_line(error)})"
             ) from error
 
 
-#: What a user may ask for by name.
+#: The variants that a user may name.
 #: Source: paper, section 4.1 (mel-spectrogram; 0.08 s with 200 frames) and section 3 (deltas).
 #: The hop of 0.04 s is ours: half a window, as in the paper's 0.2 s and 0.1 s.
 SPEECH_VARIANTS: Mapping[str, SpeechSettings] = {
@@ -155,10 +150,9 @@ def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -
     """
     if variant not in SPEECH_VARIANTS:
         raise unknown_name("speech variant", variant, SPEECH_VARIANTS)
-    chosen = SPEECH_VARIANTS[variant].to_json()
-    chosen["source"] = protocol.speech_source
-    chosen["trims_edge_frames"] = protocol.trims_edge_frames
-    return SpeechSettings.from_json(chosen)
+    return replace(
+        SPEECH_VARIANTS[variant], source=protocol.speech_source, trims_edge_frames=protocol.trims_edge_frames
+    )
 
 
 def prepared_key(settings: SpeechSettings) -> str:

@@ -1,7 +1,4 @@
-"""Prepared features as trials open them: memory-mapped, and only the sessions that they name.
-
-The features of some utterances, gathered from where they lie only when asked for.
-"""
+"""Prepared features as trials open them: memory-mapped, and only the sessions that they name."""
 
 from __future__ import annotations
 
@@ -29,12 +26,12 @@ Rows = npt.NDArray[np.integer] | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unscaled features of some utterances, in the order in which they were asked for.
+    """Unscaled features of some utterances, in the order of the request; the large arrays are read on demand.
 
     Attributes:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
         mocap_rows: int64 (num_utterances,), rows of the face file; 0 where there is no motion
-        speech_columns: what stands in a frame
+        speech_columns: the names of a frame's numbers
     """
 
     utterances: tuple[Utterance, ...]
@@ -82,12 +79,12 @@ class Features:
 
     @property
     def utterance_ids(self) -> tuple[str, ...]:
-        """The ids, in the order asked for."""
+        """The ids, in the order of the request."""
         return tuple(utterance.utterance_id for utterance in self.utterances)
 
     @property
     def transcripts(self) -> tuple[str | None, ...]:
-        """What was said; None where the corpus does not tell."""
+        """The words of each utterance; None where the corpus has no transcript."""
         return tuple(utterance.transcript for utterance in self.utterances)
 
     @cached_property
@@ -134,15 +131,10 @@ class Features:
         blocks = self._block_of[asked]
         for block in np.unique(blocks):
             if name not in self._blocks[block]:
-                raise FeatureError(
-                    f"these features hold no {name}; the corpus they were prepared from has none"
-                )
+                raise FeatureError(f"these features hold no {name}; the corpus they were prepared from has none")
             is_here = blocks == block
             gathered[is_here] = self._blocks[block][name][self._row_of[asked[is_here]], : shape[0]]
         return gathered
-
-
-__all__ = ["FeatureStore", "Features", "require_modalities", "session_dir"]
 
 
 @dataclass(frozen=True)
@@ -152,9 +144,7 @@ class FeatureStore:
     prepared_dir: Path
     manifest: Manifest
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
-    _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, prepared_dir: Path) -> FeatureStore:
@@ -203,10 +193,10 @@ class FeatureStore:
 
         Args:
             utterance_ids: of four-class utterances, in any order
-            verify: whether to compare each file's SHA-256 with the manifest's too, which reads it all
+            verify: whether to compare each file's SHA-256 with the manifest's too, which reads the whole file
 
         Raises:
-            FeatureError: an id is unknown, or a file is missing, damaged or not what the manifest says
+            FeatureError: an id is unknown, or a file is missing, damaged or contradicts the manifest
         """
         session_of = [parse_utterance_id(utterance_id).session for utterance_id in utterance_ids]
         sessions = sorted(set(session_of))
@@ -243,14 +233,11 @@ class FeatureStore:
                     f"prepared features {str(self.prepared_dir)!r}: there is no Session {session}; "
                     f"expected one of {list(self.sessions)}"
                 )
-            four_class = read_utterances(self.session_dir(session) / UTTERANCES_NAME, CLASSES)
+            path = self.session_dir(session) / UTTERANCES_NAME
+            four_class = read_utterances(path, CLASSES)
             expected = self.manifest.sessions[session].num_four_class
             if len(four_class) != expected:
-                raise _differs(
-                    self.session_dir(session) / UTTERANCES_NAME,
-                    f"{len(four_class)} four-class utterances",
-                    str(expected),
-                )
+                raise _differs(path, f"{len(four_class)} four-class utterances", str(expected))
             self._utterances[session] = four_class
         return self._utterances[session]
 
@@ -276,16 +263,18 @@ def require_modalities(
     modalities: Iterable[str],
     streams: Iterable[MocapStream] = tuple(MocapStream),
 ) -> None:
-    """Check that a corpus has what a system needs.
+    """Check that a corpus has every modality and motion stream that a system reads.
 
     Args:
-        streams: those that the system reads of the motion; not looked at without ``mocap``
+        streams: those that the system reads of the motion; ignored without ``mocap``
 
     Raises:
         FeatureError: it lacks one; one sentence names the system, the modality or stream, and the corpus
     """
     needed = tuple(modalities)
-    missing = [_describe_modality(store, modality) for modality in needed if modality not in store.modalities]
+    missing = [modality for modality in needed if modality not in store.modalities]
+    if missing[:1] == ["speech"] and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
+        missing = ["speech from recordings of whole dialogues"]
     if not missing and "mocap" in needed:
         missing = [f"the {stream}'s motion" for stream in streams if stream not in store.manifest.mocap_streams]
     if missing:
@@ -293,12 +282,6 @@ def require_modalities(
             f"system {system_name!r} needs {missing[0]}, which the corpus at "
             f"{store.manifest.corpus_path!r} does not have"
         )
-
-
-def _describe_modality(store: FeatureStore, modality: str) -> str:
-    if modality == "speech" and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
-        return "speech from recordings of whole dialogues"
-    return modality
 
 
 def _gather_counts(

@@ -1,6 +1,6 @@
-"""Transcripts to words, and words to the ids that a model looks up.
+"""Transcripts to words, words to the ids that a model looks up, and vectors for the words.
 
-Vectors for words: read from any GloVe or word2vec file, or trained on the transcripts.
+The vectors are read from any GloVe or word2vec file, or trained on the transcripts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from gensim.models import KeyedVectors, Word2Vec
 
 from harness.errors import FeatureError
 
-#: Ids that no word has.
+#: The ids that no word has.
 PADDING_ID, UNKNOWN_ID = 0, 1
 NUM_RESERVED_IDS = 2
 
@@ -97,23 +97,13 @@ RANDOM_VECTOR_RANGE = 0.05
 NUM_TRAINING_EPOCHS = 20
 
 
-@dataclass
-class _Found:
-    dimension: int
-    words: list[str] = field(default_factory=list)
-    vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
-
-    def to_gensim(self) -> KeyedVectors:
-        vectors = KeyedVectors(vector_size=self.dimension, count=0)
-        if self.words:
-            vectors.add_vectors(self.words, np.stack(self.vectors))
-        return vectors
+_Found = dict[str, npt.NDArray[np.float32]]
 
 
 def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
     """Read the vectors of ``words`` alone, in one pass over a GloVe or word2vec file.
 
-    A header line, tokens that hold spaces, and repeated words (the first one counts) are met.
+    The file may have a header line, tokens that hold spaces, and repeated words, of which the first one counts.
     ``.gz`` files are unpacked on the way; ``.bin`` files are word2vec's binary format.
 
     Returns:
@@ -130,49 +120,54 @@ def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
     wanted = {word.encode() for word in words}
     try:
         if path.suffix == ".bin":
-            return _read_binary(path, wanted).to_gensim()
-        with ExitStack() as stack:
-            raw: BinaryIO = stack.enter_context(path.open("rb", buffering=1 << 20))
-            if path.suffix == ".gz":
-                raw = cast(BinaryIO, stack.enter_context(gzip.open(raw)))
-            return _read_text(path, raw, wanted).to_gensim()
+            dimension, found = _read_binary(path, wanted)
+        else:
+            with ExitStack() as stack:
+                raw: BinaryIO = stack.enter_context(path.open("rb", buffering=1 << 20))
+                if path.suffix == ".gz":
+                    raw = cast(BinaryIO, stack.enter_context(gzip.open(raw)))
+                dimension, found = _read_text(path, raw, wanted)
     except (OSError, EOFError, zlib.error) as error:
         raise FeatureError(
             f"word vectors {str(path)!r}: cannot be read ({error}); fetch the file again"
         ) from error
+    vectors = KeyedVectors(vector_size=dimension, count=0)
+    if found:
+        vectors.add_vectors(list(found), np.stack(list(found.values())))
+    return vectors
 
 
-def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> _Found:
+def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> tuple[int, _Found]:
     first_lines = list(islice(iter(partial(stream.readline, MAX_LINE_BYTES), b""), NUM_LINES_TO_MEASURE))
-    found = _Found(_measure_dimension(path, first_lines))
-    num_words = _read_counts(path, first_lines[0], found.dimension)
+    dimension = _measure_dimension(path, first_lines)
+    num_words = _read_counts(path, first_lines[0], dimension)
+    found: _Found = {}
     line = b"\n"
     number = 0
     for number, line in enumerate(chain(first_lines, stream), start=1):
-        # A line without a space is a word alone: it has no numbers, and is told of like any that has too few.
+        # A line without a space is a word alone: it has too few numbers, like any shorter line.
         word = line[:end] if (end := line.find(b" ")) >= 0 else line.strip()
         if word in wanted and not (number == 1 and num_words is not None):
             fields = line.split()
             # More fields are a token that holds spaces, unless they are numbers from the second on.
-            if len(fields) - 1 <= found.dimension or _is_number(fields[1]):
-                found.words.append(word.decode())
-                found.vectors.append(_parse_numbers(path, number, fields, found.dimension))
+            if len(fields) - 1 <= dimension or _is_number(fields[1]):
+                found[word.decode()] = _parse_numbers(path, number, fields, dimension)
                 wanted.discard(word)
-    if not line.endswith(b"\n") and len(line.split()) <= found.dimension:
+    if not line.endswith(b"\n") and len(line.split()) <= dimension:
         raise FeatureError(
             f"word vectors {str(path)!r}, line {number}: the file ends after {len(line.split()) - 1} of "
-            f"{found.dimension} numbers; fetch the file again"
+            f"{dimension} numbers; fetch the file again"
         )
     if num_words is not None and number - 1 < num_words:
         raise FeatureError(
             f"word vectors {str(path)!r}, line {number}: the file ends after {number - 1} of the {num_words} "
             "words of its first line; fetch the file again, or correct that count"
         )
-    return found
+    return dimension, found
 
 
 def _read_counts(path: Path, line: bytes, dimension: int) -> int | None:
-    """Read a header line, the file's number of words and of numbers a word; None where it is none."""
+    """Return the number of words that a header line states; None where the line is no header."""
     fields = line.split()
     if dimension == 1 or len(fields) != 2 or not all(field.isdigit() for field in fields):
         return None
@@ -210,10 +205,8 @@ def _measure_dimension(path: Path, first_lines: Sequence[bytes]) -> int:
     return dimension
 
 
-def _parse_numbers(
-    path: Path, number: int, fields: Sequence[bytes], dimension: int
-) -> npt.NDArray[np.float32]:
-    named = f"word {fields[0].decode('utf-8', 'replace')!r}"
+def _parse_numbers(path: Path, number: int, fields: Sequence[bytes], dimension: int) -> npt.NDArray[np.float32]:
+    place = f"word vectors {str(path)!r}, line {number}: word {fields[0].decode('utf-8', 'replace')!r}"
     try:
         with np.errstate(over="ignore"):
             vector = np.array([float(text) for text in fields[1:]], dtype=np.float32)
@@ -221,19 +214,13 @@ def _parse_numbers(
     except ValueError:
         vector, is_finite = np.empty(0, dtype=np.float32), False
     if not is_finite:
-        raise FeatureError(
-            f"word vectors {str(path)!r}, line {number}: {named} has something "
-            f"that is not a finite number; expected {dimension} of them"
-        )
+        raise FeatureError(f"{place} has something that is not a finite number; expected {dimension} of them")
     if len(vector) != dimension:
-        raise FeatureError(
-            f"word vectors {str(path)!r}, line {number}: {named} has {len(vector)} "
-            f"numbers; expected {dimension}"
-        )
+        raise FeatureError(f"{place} has {len(vector)} numbers; expected {dimension}")
     return vector
 
 
-def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
+def _read_binary(path: Path, wanted: set[bytes]) -> tuple[int, _Found]:
     with path.open("rb") as stream:
         header = stream.readline(100).split()
         if len(header) != 2 or not all(part.isdigit() for part in header):
@@ -248,7 +235,7 @@ def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
                 f"expected from 1 to {MAX_DIMENSION}"
             )
         position = stream.tell()
-        found = _Found(dimension)
+        found: _Found = {}
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             for number in range(1, num_words + 1):
                 space = content.find(b" ", position)
@@ -266,11 +253,10 @@ def _read_binary(path: Path, wanted: set[bytes]) -> _Found:
                             f"word vectors {str(path)!r}, word {number}: {word.decode()!r} has something that is "
                             f"not a finite number; expected {dimension} of them"
                         )
-                    found.words.append(word.decode())
-                    found.vectors.append(vector)
+                    found[word.decode()] = vector
                     wanted.discard(word)
                 position = end
-    return found
+    return dimension, found
 
 
 def train_word_vectors(transcripts: Iterable[str | None], dimension: int, seed: int) -> KeyedVectors:

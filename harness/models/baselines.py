@@ -1,4 +1,4 @@
-"""What every reader will ask for first: systems of a few lines, fitted by scikit-learn on training utterances alone.
+"""Baselines: systems of a few lines, fitted by scikit-learn on training utterances alone.
 
 They read the prepared features as they are: a protocol's scaling, padding, masks and zeros concern the networks.
 """
@@ -23,7 +23,7 @@ from harness.features.text import split_words
 
 Probabilities = npt.NDArray[np.float64]
 
-#: A choice: with the 100 of scikit-learn the seed moves the score of real speech half as far again.
+#: Ours: with the 100 of scikit-learn the seed moves the score of real speech half as far again.
 NUM_TREES = 500
 _READ_TOGETHER = 512
 
@@ -34,8 +34,8 @@ class FittedBaseline:
 
     Attributes:
         prior: float64 (4,), the classes' shares of the training utterances: the answer for an
-            utterance that lacks what the baseline reads
-        has_input: says of each utterance whether it has what the baseline reads, bool (num_utterances,)
+            utterance without the baseline's input
+        has_input: True for each utterance that has the baseline's input, bool (num_utterances,)
         classify: the probabilities of utterances of which all have it, float64 (num_rows, 4)
     """
 
@@ -52,7 +52,7 @@ class FittedBaseline:
         return answers
 
     def num_without_input(self, features: Features) -> int:
-        """Count the utterances that are answered with the prior, for they lack what the baseline reads."""
+        """Count the utterances without the baseline's input, which are answered with the prior."""
         return int((~self.has_input(features)).sum())
 
 
@@ -92,7 +92,7 @@ def fit_average(train: Features, seed: int) -> FittedBaseline:
 def average(parts: Sequence[FittedBaseline]) -> FittedBaseline:
     """Answer with the mean of some baselines' probabilities, all fitted on the same utterances.
 
-    An utterance that lacks what one of them reads has the prior in place of that one's answer.
+    An utterance without the input of one of them has the prior in place of that one's answer.
     """
 
     def classify(features: Features, rows: npt.NDArray[np.int64]) -> Probabilities:
@@ -111,7 +111,7 @@ class Baseline:
 
     Attributes:
         title: as the tables print it
-        modalities: what it reads
+        modalities: those that it reads
         fit: from training utterances and a seed
         is_random: whether the seed changes anything
         parts: names of the baselines that it is the average of

@@ -1,4 +1,4 @@
-"""From a system's name and one point to a Keras model."""
+"""From a system and its hyperparameters to a Keras model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
 from harness.splits.protocol import Lengths, Protocol
 
-#: Systems of speech or text: (choices, shapes) -> branch.
+#: Systems of speech or text: (hyperparameters, shapes) -> branch.
 BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "speech1": build_speech1,
     "speech2": build_speech2,
@@ -29,7 +29,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text3": build_text3,
 }
 
-#: Systems of motion: (choices, shapes, streams) -> branch.
+#: Systems of motion: (hyperparameters, shapes, streams) -> branch.
 MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
     "head1": build_motion_lstm,
     "head2": build_motion_dense,
@@ -47,24 +47,24 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
 }
 
 
-def build_model(system: System, choices: Hyperparameters, shapes: InputShapes) -> keras.Model:
+def build_model(system: System, hyperparameters: Hyperparameters, shapes: InputShapes) -> keras.Model:
     """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
-    if isinstance(choices, FusionHyperparameters):
-        return build_fusion(choices, shapes, system.modalities)
+    if isinstance(hyperparameters, FusionHyperparameters):
+        return build_fusion(hyperparameters, shapes, system.modalities)
     if system.name in MOTION_BRANCHES:
-        branch = MOTION_BRANCHES[system.name](choices, shapes, system.streams)
+        branch = MOTION_BRANCHES[system.name](hyperparameters, shapes, system.streams)
     else:
-        branch = BRANCHES[system.name](choices, shapes)
+        branch = BRANCHES[system.name](hyperparameters, shapes)
     return keras.Model(branch.inputs, classify(branch.output), name=system.name)
 
 
-def build_optimizer(choices: Hyperparameters) -> keras.optimizers.Optimizer:
-    """Build the optimiser that a point names, at its learning rate."""
-    return OPTIMIZERS[choices.optimizer](learning_rate=choices.rate)
+def build_optimizer(hyperparameters: Hyperparameters) -> keras.optimizers.Optimizer:
+    """Build the optimiser that the hyperparameters name, at their learning rate."""
+    return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
 
 
 def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
-    """Read from what was fitted how wide the model's inputs are."""
+    """Take the widths of a model's inputs from the fitted features."""
     return InputShapes(
         speech_frames=fitted.speech_settings.max_frames,
         speech_columns=len(fitted.speech_columns),

@@ -1,15 +1,12 @@
 """The attention decoder of the published code: one step a frame, each a softmax over the units.
 
-The attention decoder's loop over its steps, and its gradient written out.
-
 Keras has no such layer. Automatic differentiation of the plain loop keeps every step's tanh over
-all encoded steps, and adds up every weight gradient step by step. Here the backward loop computes
-the tanh anew, and most weight gradients are one matrix product each, after the loop. Both loops may
-be compiled by XLA. Held equal to the plain loop by `tests/models/test_decoding.py`, and to plain
-Keras by `tests/models/test_published_code.py`.
+all encoded steps, and adds up every weight gradient step by step. Here the gradient is written out:
+the backward loop computes the tanh anew, and most weight gradients are one matrix product each, after
+the loop. XLA may compile both loops. Held equal to the plain loop by `tests/models/test_decoding.py`,
+and to plain Keras by `tests/models/test_published_code.py`.
 
-In all of this module a tensor's leading axes are (directions, batch), with steps in front of them
-where every step is kept.
+A tensor's leading axes are (directions, batch), with steps in front of them where every step is kept.
 """
 
 from __future__ import annotations
@@ -23,241 +20,14 @@ from keras import layers
 
 from harness.models.recurrence import pad_to_compiled
 
-#: Where tanh is 1 in float32, by far, and the square of its exponential still is a number.
+#: At this value tanh is 1 in float32, and the square of its exponential is still finite.
 SATURATED = 40.0
 
 #: Added to the score of a step that is not there.
 BLOCKED = -1e9
 
-#: By name, what each step of the forward loop leaves for the backward one.
+#: The values of each step of the forward loop that the backward loop needs.
 KEPT = ("output", "state", "query", "attention", "context", "gates")
-
-
-def decode(
-    encoded: tf.Tensor,
-    keys: tf.Tensor,
-    state: tf.Tensor,
-    blocked: tf.Tensor,
-    weights: Sequence[tf.Tensor],
-    *,
-    is_training: bool,
-    is_compiled: bool,
-) -> tf.Tensor:
-    """Run the decoder, emitting as many steps as were encoded.
-
-    With state ``s`` and output ``y`` of the step before, a step computes, for every encoded step ``j``,
-
-        attention_j = softmax_j(score . tanh(s W_a + keys_j) + blocked_j),  context = sum_j attention_j encoded_j
-        reset, update = sigmoid(y W + context C + b + s U),  proposal = tanh(y W + context C + b + (reset * s) U)
-        output = softmax(y W + context C + b + s U),  state = (1 - update) * s + update * proposal
-
-    where W, C, b and U have a part for each gate.
-
-    Args:
-        encoded: float32 (directions, batch, steps, columns)
-        keys: float32 (directions, batch, steps, units), the encoded steps as the attention sees them
-        state: float32 (directions, batch, units), the first one
-        blocked: float32 (batch, steps), 0, or ``BLOCKED`` for a step that is not there
-        weights: score (directions, 1, units); W (directions, units, 4 * units), gates reset, update,
-            proposal and output; W_a and U but for the proposal, (directions, units, 4 * units), the
-            query and gates reset, update and output; U of the proposal (directions, units, units);
-            C (directions, columns, 4 * units); b (directions, 1, 4 * units)
-        is_training: keep what the gradient needs; without, the gradient computes it anew
-        is_compiled: by XLA
-
-    Returns:
-        float32 (steps, directions, batch, units)
-
-    Source: Bahdanau et al. 2015, appendix A.1, by the paper's published code. Deviates: tanh is
-    computed as 1 - 2 / (1 + exp(2 x)), whose exponential parts into the product of two, made once;
-    each is of a number cut to between -``SATURATED`` and ``SATURATED``.
-    """
-
-    num_steps, num_utterances = tf.shape(encoded)[2], tf.shape(encoded)[1]
-    forward: Any = _compiled_forward if is_compiled else _forward
-    backward: Any = _compiled_backward if is_compiled else _backward
-
-    def run(*tensors: tf.Tensor) -> Any:
-        kept = forward(*tensors, num_steps, is_training)
-
-        def differentiate(gradient: tf.Tensor) -> Any:
-            known = kept if is_training else forward(*tensors, num_steps, True)
-            return backward(gradient, known, *tensors, num_steps)
-
-        return kept["output"], differentiate
-
-    if is_compiled:
-        encoded, keys = (pad_to_compiled(tensor, 1, 2) for tensor in (encoded, keys))
-        state = pad_to_compiled(state, 1)
-        blocked = pad_to_compiled(blocked, 0, 1, BLOCKED)
-    emitted = tf.custom_gradient(run)(encoded, keys, state, blocked, *weights)
-    return emitted[:num_steps, :, :num_utterances]
-
-
-def _forward(
-    encoded: tf.Tensor,
-    keys: tf.Tensor,
-    state: tf.Tensor,
-    blocked: tf.Tensor,
-    score: tf.Tensor,
-    from_output: tf.Tensor,
-    from_state: tf.Tensor,
-    proposal_from_state: tf.Tensor,
-    from_context: tf.Tensor,
-    bias: tf.Tensor,
-    num_steps: tf.Tensor,
-    keeps: bool,
-) -> dict[str, tf.Tensor]:
-    """Return the output of every step, and of ``KEPT`` the rest too where ``keeps``."""
-    units = score.shape[-1]
-    exponentials = _exponential(keys)
-    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in (KEPT if keeps else KEPT[:1])}
-
-    def step(index: tf.Tensor, state: tf.Tensor, output: tf.Tensor, arrays: dict[str, Any]) -> Any:
-        recurrent = state @ from_state
-        query = recurrent[..., :units]
-        attention = tf.nn.softmax(tf.linalg.matvec(_half_tanh(query, exponentials), -2.0 * score) + blocked)
-        context = tf.linalg.matmul(attention[:, :, None], encoded)[:, :, 0]
-        shared = output @ from_output + context @ from_context + bias
-        reset_update = tf.sigmoid(shared[..., : 2 * units] + recurrent[..., units : 3 * units])
-        reset, update = reset_update[..., :units], reset_update[..., units:]
-        proposal = tf.tanh(shared[..., 2 * units : 3 * units] + (reset * state) @ proposal_from_state)
-        output = tf.nn.softmax(shared[..., 3 * units :] + recurrent[..., 3 * units :])
-        values = {
-            "output": output,
-            "state": state,
-            "query": query,
-            "attention": attention,
-            "context": context,
-            "gates": tf.concat([reset_update, proposal], axis=-1),
-        }
-        written = {name: array.write(index, values[name]) for name, array in arrays.items()}
-        return index + 1, (1.0 - update) * state + update * proposal, output, written
-
-    _, _, _, arrays = tf.while_loop(
-        lambda index, *_: index < num_steps,
-        step,
-        (tf.constant(0), state, tf.zeros_like(state), arrays),
-        parallel_iterations=1,
-    )
-    return {name: array.stack() for name, array in arrays.items()}
-
-
-def _backward(
-    gradient: tf.Tensor,
-    kept: dict[str, tf.Tensor],
-    encoded: tf.Tensor,
-    keys: tf.Tensor,
-    state: tf.Tensor,
-    blocked: tf.Tensor,
-    score: tf.Tensor,
-    from_output: tf.Tensor,
-    from_state: tf.Tensor,
-    proposal_from_state: tf.Tensor,
-    from_context: tf.Tensor,
-    bias: tf.Tensor,
-    num_steps: tf.Tensor,
-) -> Sequence[tf.Tensor]:
-    """Return the gradients of ``_forward``'s tensors, given that of its output."""
-    units = score.shape[-1]
-    exponentials = _exponential(keys)
-    to_output_and_context = _transpose(tf.concat([from_output, from_context], axis=1))
-    to_state, to_reset_state = _transpose(from_state), _transpose(proposal_from_state)
-    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in ("gates", "context", "query")}
-
-    def step(
-        index: tf.Tensor,
-        d_state: tf.Tensor,
-        d_output: tf.Tensor,
-        d_keys: tf.Tensor,
-        d_score: tf.Tensor,
-        arrays: dict[str, Any],
-    ) -> Any:
-        state, attention, output = (kept[name][index] for name in ("state", "attention", "output"))
-        reset, update, proposal = tf.split(kept["gates"][index], 3, axis=-1)
-        d_output = d_output + gradient[index]
-        d_emission = output * (d_output - tf.reduce_sum(d_output * output, axis=-1, keepdims=True))
-        d_update = d_state * (proposal - state) * update * (1.0 - update)
-        d_proposal = d_state * update * (1.0 - proposal * proposal)
-        d_reset_state = d_proposal @ to_reset_state
-        d_reset = d_reset_state * state * reset * (1.0 - reset)
-        d_gates = tf.concat([d_reset, d_update, d_proposal, d_emission], axis=-1)
-        d_output_and_context = d_gates @ to_output_and_context
-        d_context = d_output_and_context[..., units:]
-        d_attention = tf.linalg.matvec(encoded, d_context)
-        d_scores = attention * (
-            d_attention - tf.reduce_sum(attention * d_attention, axis=-1, keepdims=True)
-        )
-        half_tanh = _half_tanh(kept["query"][index], exponentials)
-        slope = half_tanh - half_tanh * half_tanh
-        row = d_scores[:, :, None]
-        d_query = 4.0 * score * tf.linalg.matmul(row, slope)[:, :, 0]
-        d_recurrent = tf.concat([d_query, d_reset, d_update, d_emission], axis=-1)
-        d_state = d_state * (1.0 - update) + d_reset_state * reset + d_recurrent @ to_state
-        values = {"gates": d_gates, "context": d_context, "query": d_query}
-        return (
-            index - 1,
-            d_state,
-            d_output_and_context[..., :units],
-            d_keys + d_scores[..., None] * slope,
-            d_score + tf.linalg.matmul(row, half_tanh)[:, :, 0],
-            {name: array.write(index, values[name]) for name, array in arrays.items()},
-        )
-
-    nothing = tf.zeros_like(state)
-    _, d_state, _, d_keys, d_score, arrays = tf.while_loop(
-        lambda index, *_: index >= 0,
-        step,
-        (num_steps - 1, nothing, nothing, tf.zeros_like(keys), nothing, arrays),
-        parallel_iterations=1,
-    )
-    d_gates, d_context, d_query = (arrays[name].stack() for name in ("gates", "context", "query"))
-    d_recurrent = tf.concat([d_query, d_gates[..., : 2 * units], d_gates[..., 3 * units :]], axis=-1)
-    outputs_before = tf.concat([tf.zeros_like(kept["output"][:1]), kept["output"][:-1]], axis=0)
-    reset_states = kept["gates"][..., :units] * kept["state"]
-    return (
-        tf.einsum("tdbj,tdbc->dbjc", kept["attention"], d_context),
-        4.0 * score[:, :, None] * d_keys,
-        d_state,
-        tf.zeros_like(blocked),
-        -2.0 * tf.reduce_sum(d_score, axis=1, keepdims=True),
-        _sum_of_products(outputs_before, d_gates),
-        _sum_of_products(kept["state"], d_recurrent),
-        _sum_of_products(reset_states, d_gates[..., 2 * units : 3 * units]),
-        _sum_of_products(kept["context"], d_gates),
-        tf.reduce_sum(d_gates, axis=(0, 2))[:, None],
-    )
-
-
-_compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)
-_compiled_backward = tf.function(_backward, jit_compile=True, autograph=False)
-
-
-def _exponential(values: tf.Tensor) -> tf.Tensor:
-    return tf.exp(2.0 * tf.clip_by_value(values, -SATURATED, SATURATED))
-
-
-def _half_tanh(query: tf.Tensor, exponentials: tf.Tensor) -> tf.Tensor:
-    """(1 - tanh(query + keys)) / 2 of every encoded step: (directions, batch, steps, units).
-
-    The score of a step is the sum of ``score * tanh``. What its 1 adds is the same for every step
-    and falls out of the softmax; so does it from the gradient, whose sum over the steps is 0.
-    """
-    return 1.0 / (1.0 + _exponential(query)[:, :, None] * exponentials)
-
-
-def _transpose(matrices: tf.Tensor) -> tf.Tensor:
-    return tf.linalg.matrix_transpose(matrices)
-
-
-def _sum_of_products(rows: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
-    """Over steps and utterances, (steps, directions, batch, ...) both, the outer products' sum, a direction."""
-    rows, gradients = (tf.transpose(tensor, (1, 0, 2, 3)) for tensor in (rows, gradients))
-    directions = rows.shape[0]
-    rows, gradients = (
-        tf.reshape(tensor, (directions, -1, tensor.shape[-1])) for tensor in (rows, gradients)
-    )
-    return tf.linalg.matmul(rows, gradients, transpose_a=True)
 
 
 @keras.saving.register_keras_serializable(package="harness")
@@ -361,3 +131,201 @@ def _reverse(steps: tf.Tensor, lengths: tf.Tensor | None) -> tf.Tensor:
     if lengths is None:
         return tf.reverse(steps, axis=[1])
     return tf.reverse_sequence(steps, lengths, seq_axis=1, batch_axis=0)
+
+
+def decode(
+    encoded: tf.Tensor,
+    keys: tf.Tensor,
+    state: tf.Tensor,
+    blocked: tf.Tensor,
+    weights: Sequence[tf.Tensor],
+    *,
+    is_training: bool,
+    is_compiled: bool,
+) -> tf.Tensor:
+    """Run the decoder, emitting as many steps as were encoded.
+
+    With state ``s`` and output ``y`` of the step before, a step computes, for every encoded step ``j``,
+
+        attention_j = softmax_j(score . tanh(s W_a + keys_j) + blocked_j),  context = sum_j attention_j encoded_j
+        reset, update = sigmoid(y W + context C + b + s U),  proposal = tanh(y W + context C + b + (reset * s) U)
+        output = softmax(y W + context C + b + s U),  state = (1 - update) * s + update * proposal
+
+    where W, C, b and U have a part for each gate.
+
+    Args:
+        encoded: float32 (directions, batch, steps, columns)
+        keys: float32 (directions, batch, steps, units), the encoded steps as the attention sees them
+        state: float32 (directions, batch, units), the first one
+        blocked: float32 (batch, steps), 0, or ``BLOCKED`` for a step that is not there
+        weights: score (directions, 1, units); W (directions, units, 4 * units), gates reset, update,
+            proposal and output; W_a and U but for the proposal, (directions, units, 4 * units), the
+            query and gates reset, update and output; U of the proposal (directions, units, units);
+            C (directions, columns, 4 * units); b (directions, 1, 4 * units)
+        is_training: keep what the gradient needs; without, the gradient computes it anew
+        is_compiled: by XLA
+
+    Returns:
+        float32 (steps, directions, batch, units)
+
+    Source: Bahdanau et al. 2015, appendix A.1, by the paper's published code. Deviates: tanh is
+    computed as 1 - 2 / (1 + exp(2 x)), whose exponential parts into the product of two, made once;
+    each is of a number cut to between -``SATURATED`` and ``SATURATED``.
+    """
+    num_steps, num_utterances = tf.shape(encoded)[2], tf.shape(encoded)[1]
+    forward: Any = _compiled_forward if is_compiled else _forward
+    backward: Any = _compiled_backward if is_compiled else _backward
+
+    def run(*tensors: tf.Tensor) -> Any:
+        kept = forward(tensors, num_steps, is_training)
+
+        def differentiate(gradient: tf.Tensor) -> Any:
+            known = kept if is_training else forward(tensors, num_steps, True)
+            return backward(gradient, known, tensors, num_steps)
+
+        return kept["output"], differentiate
+
+    if is_compiled:
+        encoded, keys = (pad_to_compiled(tensor, 1, 2) for tensor in (encoded, keys))
+        state = pad_to_compiled(state, 1)
+        blocked = pad_to_compiled(blocked, 0, 1, BLOCKED)
+    emitted = tf.custom_gradient(run)(encoded, keys, state, blocked, *weights)
+    return emitted[:num_steps, :, :num_utterances]
+
+
+def _forward(tensors: Sequence[tf.Tensor], num_steps: tf.Tensor, keeps: bool) -> dict[str, tf.Tensor]:
+    """Return the output of every step, and with ``keeps`` the rest of ``KEPT``."""
+    encoded, keys, state, blocked = tensors[:4]
+    score, from_output, from_state, proposal_from_state, from_context, bias = tensors[4:]
+    units = score.shape[-1]
+    exponentials = _exponential(keys)
+    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in (KEPT if keeps else KEPT[:1])}
+
+    def step(index: tf.Tensor, state: tf.Tensor, output: tf.Tensor, arrays: dict[str, Any]) -> Any:
+        recurrent = state @ from_state
+        query = recurrent[..., :units]
+        attention = tf.nn.softmax(tf.linalg.matvec(_half_tanh(query, exponentials), -2.0 * score) + blocked)
+        context = tf.linalg.matmul(attention[:, :, None], encoded)[:, :, 0]
+        shared = output @ from_output + context @ from_context + bias
+        reset_update = tf.sigmoid(shared[..., : 2 * units] + recurrent[..., units : 3 * units])
+        reset, update = reset_update[..., :units], reset_update[..., units:]
+        proposal = tf.tanh(shared[..., 2 * units : 3 * units] + (reset * state) @ proposal_from_state)
+        output = tf.nn.softmax(shared[..., 3 * units :] + recurrent[..., 3 * units :])
+        values = {
+            "output": output,
+            "state": state,
+            "query": query,
+            "attention": attention,
+            "context": context,
+            "gates": tf.concat([reset_update, proposal], axis=-1),
+        }
+        written = {name: array.write(index, values[name]) for name, array in arrays.items()}
+        return index + 1, (1.0 - update) * state + update * proposal, output, written
+
+    _, _, _, arrays = tf.while_loop(
+        lambda index, *_: index < num_steps,
+        step,
+        (tf.constant(0), state, tf.zeros_like(state), arrays),
+        parallel_iterations=1,
+    )
+    return {name: array.stack() for name, array in arrays.items()}
+
+
+def _backward(
+    gradient: tf.Tensor, kept: dict[str, tf.Tensor], tensors: Sequence[tf.Tensor], num_steps: tf.Tensor
+) -> Sequence[tf.Tensor]:
+    """Return the gradients of ``_forward``'s tensors, given that of its output."""
+    encoded, keys, state, blocked = tensors[:4]
+    score, from_output, from_state, proposal_from_state, from_context, _ = tensors[4:]
+    units = score.shape[-1]
+    exponentials = _exponential(keys)
+    transpose = tf.linalg.matrix_transpose
+    to_output_and_context = transpose(tf.concat([from_output, from_context], axis=1))
+    to_state, to_reset_state = transpose(from_state), transpose(proposal_from_state)
+    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in ("gates", "context", "query")}
+
+    def step(
+        index: tf.Tensor,
+        d_state: tf.Tensor,
+        d_output: tf.Tensor,
+        d_keys: tf.Tensor,
+        d_score: tf.Tensor,
+        arrays: dict[str, Any],
+    ) -> Any:
+        state, attention, output = (kept[name][index] for name in ("state", "attention", "output"))
+        reset, update, proposal = tf.split(kept["gates"][index], 3, axis=-1)
+        d_output = d_output + gradient[index]
+        d_emission = output * (d_output - tf.reduce_sum(d_output * output, axis=-1, keepdims=True))
+        d_update = d_state * (proposal - state) * update * (1.0 - update)
+        d_proposal = d_state * update * (1.0 - proposal * proposal)
+        d_reset_state = d_proposal @ to_reset_state
+        d_reset = d_reset_state * state * reset * (1.0 - reset)
+        d_gates = tf.concat([d_reset, d_update, d_proposal, d_emission], axis=-1)
+        d_output_and_context = d_gates @ to_output_and_context
+        d_context = d_output_and_context[..., units:]
+        d_attention = tf.linalg.matvec(encoded, d_context)
+        d_scores = attention * (d_attention - tf.reduce_sum(attention * d_attention, axis=-1, keepdims=True))
+        half_tanh = _half_tanh(kept["query"][index], exponentials)
+        slope = half_tanh - half_tanh * half_tanh
+        row = d_scores[:, :, None]
+        d_query = 4.0 * score * tf.linalg.matmul(row, slope)[:, :, 0]
+        d_recurrent = tf.concat([d_query, d_reset, d_update, d_emission], axis=-1)
+        d_state = d_state * (1.0 - update) + d_reset_state * reset + d_recurrent @ to_state
+        values = {"gates": d_gates, "context": d_context, "query": d_query}
+        return (
+            index - 1,
+            d_state,
+            d_output_and_context[..., :units],
+            d_keys + d_scores[..., None] * slope,
+            d_score + tf.linalg.matmul(row, half_tanh)[:, :, 0],
+            {name: array.write(index, values[name]) for name, array in arrays.items()},
+        )
+
+    nothing = tf.zeros_like(state)
+    _, d_state, _, d_keys, d_score, arrays = tf.while_loop(
+        lambda index, *_: index >= 0,
+        step,
+        (num_steps - 1, nothing, nothing, tf.zeros_like(keys), nothing, arrays),
+        parallel_iterations=1,
+    )
+    d_gates, d_context, d_query = (arrays[name].stack() for name in ("gates", "context", "query"))
+    d_recurrent = tf.concat([d_query, d_gates[..., : 2 * units], d_gates[..., 3 * units :]], axis=-1)
+    outputs_before = tf.concat([tf.zeros_like(kept["output"][:1]), kept["output"][:-1]], axis=0)
+    reset_states = kept["gates"][..., :units] * kept["state"]
+    return (
+        tf.einsum("tdbj,tdbc->dbjc", kept["attention"], d_context),
+        4.0 * score[:, :, None] * d_keys,
+        d_state,
+        tf.zeros_like(blocked),
+        -2.0 * tf.reduce_sum(d_score, axis=1, keepdims=True),
+        _sum_of_products(outputs_before, d_gates),
+        _sum_of_products(kept["state"], d_recurrent),
+        _sum_of_products(reset_states, d_gates[..., 2 * units : 3 * units]),
+        _sum_of_products(kept["context"], d_gates),
+        tf.reduce_sum(d_gates, axis=(0, 2))[:, None],
+    )
+
+
+_compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)
+_compiled_backward = tf.function(_backward, jit_compile=True, autograph=False)
+
+
+def _exponential(values: tf.Tensor) -> tf.Tensor:
+    return tf.exp(2.0 * tf.clip_by_value(values, -SATURATED, SATURATED))
+
+
+def _half_tanh(query: tf.Tensor, exponentials: tf.Tensor) -> tf.Tensor:
+    """(1 - tanh(query + keys)) / 2 of every encoded step: (directions, batch, steps, units).
+
+    The score of a step is the sum of ``score * tanh``. The 1 adds the same to every step, so it
+    cancels in the softmax, and in the gradient, whose sum over the steps is 0.
+    """
+    return 1.0 / (1.0 + _exponential(query)[:, :, None] * exponentials)
+
+
+def _sum_of_products(rows: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+    """Sum the outer products of (steps, directions, batch, ...) over steps and utterances, for each direction."""
+    rows, gradients = (tf.transpose(tensor, (1, 0, 2, 3)) for tensor in (rows, gradients))
+    directions = rows.shape[0]
+    rows, gradients = (tf.reshape(tensor, (directions, -1, tensor.shape[-1])) for tensor in (rows, gradients))
+    return tf.linalg.matmul(rows, gradients, transpose_a=True)

@@ -16,12 +16,12 @@ from harness.models.text import build_fused_text
 
 
 def classify(features: keras.KerasTensor) -> keras.KerasTensor:
-    """The softmax over the four classes, float32 (batch, 4)."""
+    """Add the softmax over the four classes, float32 (batch, 4)."""
     return layers.Dense(len(CLASSES), activation="softmax", name="emotion")(features)
 
 
 def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTensor:
-    """The fusion layers: concatenation, relu, Dense ``finalfc`` relu, softmax.
+    """Add the fusion layers: concatenation, relu, Dense ``finalfc`` relu, softmax.
 
     The relu comes after the concatenation of linear layers, as the published code has it.
     """
@@ -30,12 +30,12 @@ def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTenso
     return classify(hidden)
 
 
-def build_fused_speech(choices: FusionHyperparameters, shapes: InputShapes) -> Branch:
+def build_fused_speech(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
     """Speech_Model4 as it stands in a fusion: its last Dense layer is linear."""
-    return build_attentive(choices, shapes, units=choices.branch_dense, activation=None)
+    return build_attentive(hyperparameters, shapes, units=hyperparameters.branch_dense, activation=None)
 
 
-#: Each modality's branch: (choices, shapes) -> branch; its last layer is named ``<modality>_dense``.
+#: Each modality's branch: (hyperparameters, shapes) -> branch; its last layer is named ``<modality>_dense``.
 FUSED_BRANCHES: Mapping[str, Callable[[FusionHyperparameters, InputShapes], Branch]] = {
     "text": build_fused_text,
     "speech": build_fused_speech,
@@ -44,12 +44,12 @@ FUSED_BRANCHES: Mapping[str, Callable[[FusionHyperparameters, InputShapes], Bran
 
 
 def build_fusion(
-    choices: FusionHyperparameters, shapes: InputShapes, modalities: Sequence[str]
+    hyperparameters: FusionHyperparameters, shapes: InputShapes, modalities: Sequence[str]
 ) -> keras.Model:
-    """The combined model of some modalities: Text_Model2, Speech_Model4, Mocap_Model1, in this order."""
-    branches = [FUSED_BRANCHES[modality](choices, shapes) for modality in FUSED_BRANCHES if modality in modalities]
+    """Build the combined model of some modalities: Text_Model2, Speech_Model4, Mocap_Model1, in this order."""
+    branches = [build(hyperparameters, shapes) for name, build in FUSED_BRANCHES.items() if name in modalities]
     inputs = {name: tensor for branch in branches for name, tensor in branch.inputs.items()}
-    outputs = fuse([branch.output for branch in branches], choices.finalfc)
+    outputs = fuse([branch.output for branch in branches], hyperparameters.finalfc)
     return keras.Model(inputs, outputs, name="fusion")
 
 

@@ -1,4 +1,4 @@
-"""One point of each system: frozen dataclasses whose fields are all that may be searched or set."""
+"""The hyperparameters of each system: frozen dataclasses whose fields are all that may be searched or set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Attention(StrEnum):
-    """What follows the first recurrent layer of an attentive speech branch."""
+    """The layer after the first recurrent layer of an attentive speech branch."""
 
     DECODER = "decoder"  # the published Bahdanau decoder, one softmax over its units a step, flattened
     POOLING = "pooling"  # a second LSTM and the attention-weighted mean of its steps
@@ -31,7 +31,7 @@ class WordVectors(StrEnum):
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What every system has.
+    """The hyperparameters of every system.
 
     Attributes:
         dropout: share of activations dropped
@@ -54,10 +54,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class SingleHyperparameters(Hyperparameters):
-    """What the systems of one modality have.
+    """Those of the systems of one modality; the convolutions over motion and the motion Dense layer have no more.
 
     Attributes:
-        learning_rate: 0.001 is Adam's own and 1.0 Adadelta's, whose default in Keras of 0.001 hardly learns
+        learning_rate: 0.001 is Adam's own
         dense: units of the last layer before the softmax
     """
 
@@ -70,36 +70,42 @@ class SingleHyperparameters(Hyperparameters):
 
 
 @dataclass(frozen=True)
-class Speech1Hyperparameters(SingleHyperparameters):
-    """Three Dense layers; ``dense`` is the third."""
+class AdadeltaHyperparameters(SingleHyperparameters):
+    """Those of the systems that the paper trains with Adadelta.
 
-    dense1: int = 1024
-    dense2: int = 512
+    Attributes:
+        learning_rate: 1.0 is Adadelta's own; Keras's default of 0.001 hardly learns
+    """
+
     optimizer: Optimizer = Optimizer.ADADELTA
     learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class Speech2Hyperparameters(SingleHyperparameters):
+class Speech1Hyperparameters(AdadeltaHyperparameters):
+    """Three Dense layers; ``dense`` is the third."""
+
+    dense1: int = 1024
+    dense2: int = 512
+
+
+@dataclass(frozen=True)
+class Speech2Hyperparameters(AdadeltaHyperparameters):
     """Two stacked LSTMs."""
 
     speechlstm: int = 512
     speechlstm2: int = 256
     dense: int = 512
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class Speech3Hyperparameters(SingleHyperparameters):
+class Speech3Hyperparameters(AdadeltaHyperparameters):
     """An LSTM and an attentive recurrent layer, each of ``speechlstm`` units, in one or two directions."""
 
     speechlstm: int = 128
     dense: int = 512
     attention: Attention = Attention.DECODER
     directions: int = 1
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class Text1Hyperparameters(SingleHyperparameters):
 
 
 @dataclass(frozen=True)
-class Text2Hyperparameters(SingleHyperparameters):
+class Text2Hyperparameters(AdadeltaHyperparameters):
     """Two stacked LSTMs over given word vectors."""
 
     textlstm: int = 512
@@ -131,50 +137,32 @@ class Text2Hyperparameters(SingleHyperparameters):
     dense: int = 512
     word_vectors: WordVectors = WordVectors.TRAINED
     embedding_dimension: int = 300
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class Text3Hyperparameters(SingleHyperparameters):
+class Text3Hyperparameters(AdadeltaHyperparameters):
     """Two stacked LSTMs over word vectors that begin at random."""
 
     textlstm: int = 512
     textlstm2: int = 256
     dense: int = 512
     random_dimension: int = 128
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class MotionLstmHyperparameters(SingleHyperparameters):
+class MotionLstmHyperparameters(AdadeltaHyperparameters):
     """One LSTM over the windows."""
 
     mocaplstm: int = 256
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class Face1Hyperparameters(SingleHyperparameters):
+class Face1Hyperparameters(AdadeltaHyperparameters):
     """Two stacked LSTMs over the windows."""
 
     mocaplstm: int = 512
     mocaplstm2: int = 256
     dense: int = 512
-    optimizer: Optimizer = Optimizer.ADADELTA
-    learning_rate: float = 1.0
-
-
-@dataclass(frozen=True)
-class MotionConvolutionHyperparameters(SingleHyperparameters):
-    """Five convolutions over windows and columns."""
-
-
-@dataclass(frozen=True)
-class MotionDenseHyperparameters(SingleHyperparameters):
-    """One Dense layer over all windows."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +171,7 @@ class FusionHyperparameters(Hyperparameters):
 
     Attributes:
         textlstm: units of both text LSTMs
-        speechlstm: units of the speech LSTM and of what attends to it
+        speechlstm: units of the speech LSTM and of its attention
         finalfc: units of the layer before the softmax
         adamlr: learning rate
         branch_dense: units of each branch's last, linear layer

@@ -1,4 +1,4 @@
-"""What goes into a model: Keras inputs with their masks, and how wide they are."""
+"""The inputs of a model: Keras inputs with their masks, their widths, and the LSTMs that read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.splits.protocol import MocapOrder
 
 @dataclass(frozen=True)
 class InputShapes:
-    """What the inputs look like.
+    """The widths of the inputs, and their form.
 
     Attributes:
         speech_frames, speech_columns: most frames of an utterance, and its features (100, 34)
@@ -130,25 +130,25 @@ def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTen
 
 
 def lstm(
-    units: int, choices: Hyperparameters, name: str, *, steps: bool, returns_state: bool = False
+    units: int, hyperparameters: Hyperparameters, name: str, *, steps: bool, returns_state: bool = False
 ) -> CompiledLSTM:
     """An LSTM as the paper's authors used it; ``steps`` returns every step instead of the last."""
     return CompiledLSTM(
         units,
         return_sequences=steps,
         return_state=returns_state,
-        recurrent_activation=str(choices.gates),
-        recurrent_dropout=choices.recurrent_dropout,
+        recurrent_activation=str(hyperparameters.gates),
+        recurrent_dropout=hyperparameters.recurrent_dropout,
         zero_output_for_mask=steps,
         name=name,
     )
 
 
 def stacked_lstms(
-    branch: Branch, first_units: int, second_units: int, choices: Hyperparameters, name: str
+    branch: Branch, first_units: int, second_units: int, hyperparameters: Hyperparameters, name: str
 ) -> keras.KerasTensor:
     """Two LSTMs, dropout after each; returns the second one's last state, float32 (batch, second_units)."""
-    first = lstm(first_units, choices, f"{name}_lstm", steps=True)(branch.output, mask=branch.mask)
-    first = layers.Dropout(choices.dropout, name=f"{name}_dropout")(first)
-    last = lstm(second_units, choices, f"{name}_lstm2", steps=False)(first, mask=branch.mask)
-    return layers.Dropout(choices.dropout, name=f"{name}_dropout2")(last)
+    first = lstm(first_units, hyperparameters, f"{name}_lstm", steps=True)(branch.output, mask=branch.mask)
+    first = layers.Dropout(hyperparameters.dropout, name=f"{name}_dropout")(first)
+    last = lstm(second_units, hyperparameters, f"{name}_lstm2", steps=False)(first, mask=branch.mask)
+    return layers.Dropout(hyperparameters.dropout, name=f"{name}_dropout2")(last)

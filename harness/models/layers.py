@@ -67,7 +67,7 @@ class AttentionPooling(layers.Layer):
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Softmax over the last axis of what the mask leaves; zeros where it leaves nothing."""
+    """Softmax over the last axis of the unmasked values; zeros where all are masked."""
     if mask is None:
         return tf.nn.softmax(scores)
     lowest = tf.reduce_max(tf.where(mask, scores, scores.dtype.min), axis=-1, keepdims=True)
@@ -149,7 +149,7 @@ def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor
         seed: int32 (2,)
 
     Returns:
-        bool of ``shape``, and what the kept ones are multiplied by: one over the share that is kept
+        bool of ``shape``, and the factor of the kept ones: one over the share that is kept
 
     Source: Wellons 2018, "Prospecting for Hash Functions"; two rounds, one for each half of the seed.
     """

@@ -1,10 +1,8 @@
 """Keras's LSTM with a loop over the steps that XLA compiles, and its gradient written out.
 
-The stock layer's loop starts some twenty small operations a step, which cost more than the products
-of matrices that they stand around. Here a step is one compiled piece, and the weight gradient one
-product after the loop. Held equal to the stock layer by `tests/models/test_recurrence.py`.
-
-The sizes that XLA compiles programs for: one program for each, so they must be few.
+The stock layer's loop starts some twenty small operations a step, which cost more than the matrix
+products among them. Here a step is one compiled piece, and the weight gradient one product after the
+loop. Held equal to the stock layer by `tests/models/test_recurrence.py`.
 """
 
 from __future__ import annotations
@@ -15,24 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-#: Compiled loops see so many steps or a multiple, utterances likewise.
+#: Compiled loops take a multiple of these steps and utterances: XLA compiles one program for each size, so sizes
+#: must be few.
 STEPS_COMPILED_FOR = 25
 BATCH_COMPILED_FOR = 16
-
-
-def pad_to_compiled(
-    tensor: tf.Tensor, batch_axis: int, steps_axis: int | None = None, value: float = 0.0
-) -> tf.Tensor:
-    """Pad a tensor's utterances, and its steps where it has any, with ``value`` to a size compiled for.
-
-    A batch that is always of one utterance stays so.
-    """
-    padding: list[list[tf.Tensor | int]] = [[0, 0] for _ in tensor.shape]
-    if tensor.shape[batch_axis] != 1:
-        padding[batch_axis][1] = -tf.shape(tensor)[batch_axis] % BATCH_COMPILED_FOR
-    if steps_axis is not None:
-        padding[steps_axis][1] = -tf.shape(tensor)[steps_axis] % STEPS_COMPILED_FOR
-    return tf.pad(tensor, padding, constant_values=value)
 
 
 #: Activations of the gates that the compiled loop knows, and their slope as a function of their value.
@@ -44,10 +28,10 @@ SLOPES: Mapping[Any, Callable[[tf.Tensor], tf.Tensor]] = {
 
 @keras.saving.register_keras_serializable(package="harness")
 class CompiledLSTM(keras.layers.LSTM):
-    """Keras's LSTM, compiled where that pays, on masks with utterances of no step at all.
+    """Keras's LSTM, compiled where that pays; an utterance may have no step at all.
 
-    Weights and numbers are the stock layer's. Without a step, the state stays as it was. Compiled, it
-    has tanh, a bias, the gates of ``SLOPES``, recurrent dropout, and no dropout of its inputs.
+    Weights and numbers are the stock layer's. Without a step, the state stays as it was. The compiled
+    loop knows tanh, a bias, the gates of ``SLOPES`` and recurrent dropout, but no dropout of its inputs.
 
     Attributes:
         is_compiled: whether training steps run through XLA, which takes a second before the first of
@@ -125,10 +109,10 @@ def _run(
     factors = () if kept is None else tuple(kept)
 
     def run(*tensors: tf.Tensor) -> Any:
-        known = _compiled_forward(*tensors, factors, num_steps, gate)
+        known = _compiled_forward(tensors, factors, num_steps, gate)
 
         def differentiate(*gradients: tf.Tensor) -> Any:
-            return _compiled_backward(*gradients, known, *tensors, factors, num_steps, gate)
+            return _compiled_backward(gradients, known, tensors, factors, num_steps, gate)
 
         return (known["output"], known["hidden"], known["cell"]), differentiate
 
@@ -136,16 +120,10 @@ def _run(
 
 
 def _forward(
-    from_inputs: tf.Tensor,
-    is_real: tf.Tensor,
-    hidden: tf.Tensor,
-    cell: tf.Tensor,
-    recurrent: tf.Tensor,
-    factors: Sequence[tf.Tensor],
-    num_steps: tf.Tensor,
-    gate: Any,
+    tensors: Sequence[tf.Tensor], factors: Sequence[tf.Tensor], num_steps: tf.Tensor, gate: Any
 ) -> dict[str, tf.Tensor]:
     """Return the output of every step, the last state, and the gates and cells that the gradient needs."""
+    from_inputs, is_real, hidden, cell, recurrent = tensors
     units = recurrent.shape[0]
     arrays = {name: tf.TensorArray(tf.float32, tf.shape(from_inputs)[0]) for name in ("output", "gates", "cells")}
 
@@ -167,20 +145,16 @@ def _forward(
 
 
 def _backward(
-    d_outputs: tf.Tensor,
-    d_hidden: tf.Tensor,
-    d_cell: tf.Tensor,
+    gradients: Sequence[tf.Tensor],
     known: dict[str, tf.Tensor],
-    from_inputs: tf.Tensor,
-    is_real: tf.Tensor,
-    hidden: tf.Tensor,
-    cell: tf.Tensor,
-    recurrent: tf.Tensor,
+    tensors: Sequence[tf.Tensor],
     factors: Sequence[tf.Tensor],
     num_steps: tf.Tensor,
     gate: Any,
 ) -> Any:
-    """Return the gradients of ``_forward``'s tensors, given those of what it returns."""
+    """Return the gradients of ``_forward``'s tensors, given those of its output and its last state."""
+    d_outputs, d_hidden, d_cell = gradients
+    from_inputs, is_real, hidden, cell, recurrent = tensors
     slope = SLOPES[gate]
     hidden_before = tf.concat([hidden[None], known["output"][:-1]], axis=0)
     cells_before = tf.concat([cell[None], known["cells"][:-1]], axis=0)
@@ -231,7 +205,8 @@ def _recur_back(d_before: tf.Tensor, recurrent: tf.Tensor, factors: Sequence[tf.
 
 
 def _sum_of_products(hidden: tf.Tensor, d_before: tf.Tensor, factors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The recurrent weights' gradient: over steps and utterances, the outer products' sum."""
+    """Sum the outer products over steps and utterances: the gradient of the recurrent weights."""
+
     def multiply(rows: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
         rows, gradients = (tf.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (rows, gradients))
         return tf.linalg.matmul(rows, gradients, transpose_a=True)
@@ -240,3 +215,18 @@ def _sum_of_products(hidden: tf.Tensor, d_before: tf.Tensor, factors: Sequence[t
         return multiply(hidden, d_before)
     parts = zip(factors, tf.split(d_before, 4, axis=-1), strict=True)
     return tf.concat([multiply(hidden * factor, part) for factor, part in parts], axis=-1)
+
+
+def pad_to_compiled(
+    tensor: tf.Tensor, batch_axis: int, steps_axis: int | None = None, value: float = 0.0
+) -> tf.Tensor:
+    """Pad a tensor's utterances, and its steps where it has any, with ``value`` to a size compiled for.
+
+    A batch that is always of one utterance stays so.
+    """
+    padding: list[list[tf.Tensor | int]] = [[0, 0] for _ in tensor.shape]
+    if tensor.shape[batch_axis] != 1:
+        padding[batch_axis][1] = -tf.shape(tensor)[batch_axis] % BATCH_COMPILED_FOR
+    if steps_axis is not None:
+        padding[steps_axis][1] = -tf.shape(tensor)[steps_axis] % STEPS_COMPILED_FOR
+    return tf.pad(tensor, padding, constant_values=value)

@@ -1,4 +1,4 @@
-"""The systems by name: what each reads, and what may be searched. No TensorFlow here."""
+"""The systems by name: their inputs, their hyperparameters and the ranges of those. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from typing import Any
 
 from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
-from harness.models import hyperparameters as points
-from harness.models.hyperparameters import Gates, Hyperparameters, Optimizer
+from harness.models.hyperparameters import (
+    Face1Hyperparameters,
+    FusionHyperparameters,
+    Gates,
+    Hyperparameters,
+    MotionLstmHyperparameters,
+    Optimizer,
+    SingleHyperparameters,
+    Speech1Hyperparameters,
+    Speech2Hyperparameters,
+    Speech3Hyperparameters,
+    Speech4Hyperparameters,
+    Text1Hyperparameters,
+    Text2Hyperparameters,
+    Text3Hyperparameters,
+)
 from harness.splits.protocol import LayerDefaults, Protocol
 
-#: From (included) and to (excluded) of what is no count; a count is at least 1.
+#: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
     "dropout": (0.0, 1.0),
     "recurrent_dropout": (0.0, 1.0),
@@ -25,7 +39,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "filters": (8, math.inf),  # halved three times
 }
 
-#: The largest floating-point number: NaN, the infinities and longer integers are none that a model can have.
+#: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
 LARGEST = sys.float_info.max
 
 #: 2018's Keras, which the published code ran on.
@@ -37,9 +51,9 @@ class System:
     """One architecture of the paper under its name here.
 
     Attributes:
-        modalities: what the system reads, in the order of its branches
+        modalities: those that the system reads, in the order of its branches
         hyperparameters: a frozen dataclass; its fields are all that may be searched or set
-        description: what stands between the input and the softmax
+        description: the layers between the input and the softmax
         section: of the paper
         streams: of the motion capture, in the order of the columns
         published_code: defaults under the published code's maths, where they differ from the paper's
@@ -55,87 +69,73 @@ class System:
     published_code: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _speech(name: str, number: int, point: type[Hyperparameters], description: str) -> System:
-    return System(
-        name,
-        f"Speech_Model{number}",
-        ("speech",),
-        point,
-        description,
-        "4.1",
-        published_code=_OLD_GATES,
-    )
+_SECTIONS = {"speech": "4.1", "text": "4.2", "mocap": "4.3"}
 
 
-def _text(name: str, number: int, point: type[Hyperparameters], description: str) -> System:
-    return System(
-        name, f"Text_Model{number}", ("text",), point, description, "4.2", published_code=_OLD_GATES
-    )
-
-
-def _motion(
+def _single(
     name: str,
     published_name: str,
-    point: type[Hyperparameters],
+    modality: str,
+    hyperparameters: type[Hyperparameters],
     description: str,
     *streams: MocapStream,
     **published_code: Any,
 ) -> System:
+    """One modality's system; of the motion it reads ``streams``, or all of them."""
     return System(
         name,
         published_name,
-        ("mocap",),
-        point,
+        (modality,),
+        hyperparameters,
         description,
-        "4.3",
+        _SECTIONS[modality],
         streams or tuple(MocapStream),
-        {**_OLD_GATES, **published_code},
+        _OLD_GATES | published_code,
     )
 
 
-_FUSED = {**_OLD_GATES, "recurrent_dropout": 0.2, "directions": 1}
+def _fused(name: str, published_name: str, *modalities: str) -> System:
+    branches = {"text": "text2", "speech": "speech4", "mocap": "mocap1"}
+    *first, last = (branches[modality] for modality in modalities)
+    return System(
+        name,
+        published_name,
+        modalities,
+        FusionHyperparameters,
+        f"{', '.join(first)} and {last} without their softmax, concatenated",
+        "5.1",
+        published_code=_OLD_GATES | {"recurrent_dropout": 0.2, "directions": 1},
+    )
+
+
+_FACE, _HAND, _HEAD = MocapStream.FACE, MocapStream.HAND, MocapStream.HEAD
 _SYSTEMS = (
-    _speech("speech1", 1, points.Speech1Hyperparameters, "three Dense layers over all frames"),
-    _speech("speech2", 2, points.Speech2Hyperparameters, "two stacked LSTMs"),
-    _speech("speech3", 3, points.Speech3Hyperparameters, "an LSTM, then an attentive recurrent layer"),
-    _speech("speech4", 4, points.Speech4Hyperparameters, "as speech3, in both directions"),
-    _text("text1", 1, points.Text1Hyperparameters, "four convolutions over word vectors"),
-    _text("text2", 2, points.Text2Hyperparameters, "two stacked LSTMs over word vectors"),
-    _text("text3", 3, points.Text3Hyperparameters, "as text2, over word vectors that begin at random"),
-    _motion("head1", "Head_Model1", points.MotionLstmHyperparameters, "an LSTM over the head", MocapStream.HEAD),
-    _motion("head2", "Head_Model2", points.MotionDenseHyperparameters, "one Dense layer", MocapStream.HEAD),
-    _motion("hand1", "Hand_Model1", points.MotionLstmHyperparameters, "an LSTM over the hands", MocapStream.HAND),
-    _motion("hand2", "Hand_Model2", points.MotionDenseHyperparameters, "one Dense layer", MocapStream.HAND),
-    _motion("face1", "Face_Model1", points.Face1Hyperparameters, "two stacked LSTMs", MocapStream.FACE),
-    _motion(
-        "face2", "Face_Model2", points.MotionConvolutionHyperparameters, "five convolutions", MocapStream.FACE
+    _single("speech1", "Speech_Model1", "speech", Speech1Hyperparameters, "three Dense layers over all frames"),
+    _single("speech2", "Speech_Model2", "speech", Speech2Hyperparameters, "two stacked LSTMs"),
+    _single(
+        "speech3", "Speech_Model3", "speech", Speech3Hyperparameters, "an LSTM, then an attentive recurrent layer"
     ),
-    _motion(
+    _single("speech4", "Speech_Model4", "speech", Speech4Hyperparameters, "as speech3, in both directions"),
+    _single("text1", "Text_Model1", "text", Text1Hyperparameters, "four convolutions over word vectors"),
+    _single("text2", "Text_Model2", "text", Text2Hyperparameters, "two stacked LSTMs over word vectors"),
+    _single("text3", "Text_Model3", "text", Text3Hyperparameters, "as text2, over word vectors that begin at random"),
+    _single("head1", "Head_Model1", "mocap", MotionLstmHyperparameters, "an LSTM over the head", _HEAD),
+    _single("head2", "Head_Model2", "mocap", SingleHyperparameters, "one Dense layer", _HEAD),
+    _single("hand1", "Hand_Model1", "mocap", MotionLstmHyperparameters, "an LSTM over the hands", _HAND),
+    _single("hand2", "Hand_Model2", "mocap", SingleHyperparameters, "one Dense layer", _HAND),
+    _single("face1", "Face_Model1", "mocap", Face1Hyperparameters, "two stacked LSTMs", _FACE),
+    _single("face2", "Face_Model2", "mocap", SingleHyperparameters, "five convolutions", _FACE),
+    _single(
         "mocap1",
         "Mocap_Model1",
-        points.MotionConvolutionHyperparameters,
+        "mocap",
+        SingleHyperparameters,
         "five convolutions over face, hand and head",
         optimizer=Optimizer.SGD,
         learning_rate=0.01,
     ),
-    System(
-        "speech_text",
-        "Text + Speech",
-        ("text", "speech"),
-        points.FusionHyperparameters,
-        "text2 and speech4 without their softmax, concatenated",
-        "5.1",
-        published_code=_FUSED,
-    ),
-    System(
-        "fusion",
-        "Combined",
-        ("text", "speech", "mocap"),
-        points.FusionHyperparameters,
-        "text2, speech4 and mocap1 without their softmax, concatenated",
-        "5.1",
-        published_code=_FUSED,
-    ),
+    _fused("speech_text", "Text + Speech", "text", "speech"),
+    _fused("fusion", "Combined", "text", "speech", "mocap"),
 )
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
@@ -145,21 +145,19 @@ def find_system(name: str) -> System:
     """Return a system by its name.
 
     Raises:
-        UnknownNameError: there is none of that name
+        UnknownNameError: there is no such system
     """
     if name not in SYSTEMS:
         raise unknown_name("system", name, SYSTEMS)
     return SYSTEMS[name]
 
 
-def read_hyperparameters(
-    system: System, values: Mapping[str, Any], protocol: Protocol
-) -> Hyperparameters:
-    """Complete a point with the system's defaults.
+def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Protocol) -> Hyperparameters:
+    """Complete some hyperparameters with the system's defaults.
 
     Args:
         values: hyperparameters by name, plain values
-        protocol: says whose defaults, the paper's or the published code's
+        protocol: chooses the defaults, the paper's or the published code's
 
     Raises:
         UnknownNameError: a name, or the value of a named choice, that the system does not have

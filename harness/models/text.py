@@ -1,10 +1,8 @@
 """Text_Model1 to 3, without their softmax. Source: paper, section 4.2.
 
-Words that are padded on the left without a mask: what all utterances of a batch share is computed once.
-
-Until the longest utterance's words begin, every utterance reads the same padding and has the same
-state, so one row is run that far, and all go on from its state. Exact where no dropout lies within;
-held equal to running every row by `tests/models/test_left_padding.py`.
+Two LSTMs over words that are padded on the left without a mask run the common padding only once:
+until the longest utterance's words begin, all utterances of a batch have the same state. That is
+exact where no dropout lies within; held equal to running every row by `tests/models/test_left_padding.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +24,96 @@ from harness.models.hyperparameters import (
 )
 from harness.models.inputs import Branch, InputShapes, lstm, stacked_lstms, text_input, word_table
 from harness.models.layers import FlattenedDense, MaskedSteps
+
+#: Convolutions of Text_Model1, each with half the filters of the one before: 256, 128, 64, 32.
+NUM_CONVOLUTIONS = 4
+
+
+def build_text1(hyperparameters: Text1Hyperparameters, shapes: InputShapes) -> Branch:
+    """Text_Model1: word vectors (500, 300) -> four convolutions of kernel 3, relu -> Dense 256 relu.
+
+    Padding ``same``, dropout before each relu and after the flattening, as the published notebook has them.
+    """
+    branch = text_input(
+        shapes, random_dimension=None, is_trained=hyperparameters.word_vectors is WordVectors.TRAINED
+    )
+    steps = MaskedSteps(name="text_words")(branch.output, branch.mask)
+    for number in range(NUM_CONVOLUTIONS):
+        filters = hyperparameters.filters >> number
+        convolution = layers.Conv1D(filters, 3, padding="same", name=f"text_conv{number + 1}")
+        dropped = layers.Dropout(hyperparameters.dropout, name=f"text_dropout{number + 1}")(convolution(steps))
+        steps = layers.ReLU()(dropped)
+        steps = MaskedSteps(name=f"text_words{number + 1}")(steps, branch.mask)
+    steps = layers.Dropout(hyperparameters.dropout, name="text_dropout")(steps)
+    dense = FlattenedDense(hyperparameters.dense, shapes.max_words, "relu", name="text_dense")
+    return replace(branch, output=dense(steps, branch.mask), mask=None)
+
+
+def build_text2(hyperparameters: Text2Hyperparameters, shapes: InputShapes) -> Branch:
+    """Text_Model2: word vectors (500, 300) -> LSTM 512, LSTM 256 -> Dense 512 relu."""
+    branch = _two_lstms(hyperparameters, shapes, hyperparameters.textlstm, hyperparameters.textlstm2)
+    dense = layers.Dense(hyperparameters.dense, activation="relu", name="text_dense")
+    return replace(branch, output=dense(branch.output))
+
+
+def build_text3(hyperparameters: Text3Hyperparameters, shapes: InputShapes) -> Branch:
+    """Text_Model3: as Text_Model2, over (500, 128) word vectors that begin at random."""
+    widths = (hyperparameters.textlstm, hyperparameters.textlstm2)
+    branch = _two_lstms(hyperparameters, shapes, *widths, hyperparameters.random_dimension)
+    dense = layers.Dense(hyperparameters.dense, activation="relu", name="text_dense")
+    return replace(branch, output=dense(branch.output))
+
+
+def build_fused_text(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
+    """Text_Model2 as it stands in a fusion: both LSTMs of one width, then a linear Dense layer."""
+    branch = _two_lstms(hyperparameters, shapes, hyperparameters.textlstm, hyperparameters.textlstm)
+    dense = layers.Dense(hyperparameters.branch_dense, name="text_dense")
+    return replace(branch, output=dense(branch.output))
+
+
+def _two_lstms(
+    hyperparameters: Text2Hyperparameters | Text3Hyperparameters | FusionHyperparameters,
+    shapes: InputShapes,
+    first: int,
+    second: int,
+    random_dimension: int | None = None,
+) -> Branch:
+    """Word vectors -> two LSTMs, dropout after each; the second one's last state."""
+    is_trained = getattr(hyperparameters, "word_vectors", None) is not WordVectors.FROZEN
+    if shapes.has_masks or hyperparameters.dropout or hyperparameters.recurrent_dropout:
+        branch = text_input(shapes, random_dimension=random_dimension, is_trained=is_trained)
+        return replace(branch, output=stacked_lstms(branch, first, second, hyperparameters, "text"), mask=None)
+    text = keras.Input((None,), dtype="int32", name="text")
+    table = word_table(shapes, random_dimension, is_trained)
+    return Branch({"text": text}, left_padded_lstms(text, table, first, second, hyperparameters, "text"))
+
+
+def left_padded_lstms(
+    word_ids: keras.KerasTensor,
+    table: layers.Embedding,
+    first: int,
+    second: int,
+    hyperparameters: Hyperparameters,
+    name: str,
+) -> keras.KerasTensor:
+    """Two LSTMs over looked-up word ids, int (batch, words); the last state, float32 (batch, second).
+
+    Args:
+        hyperparameters: without dropout, which would give each row a state of its own
+    """
+    ids, mask, rest_ids = SharedPadding(name=f"{name}_padding")(word_ids)
+    shared, rest = table(ids), table(rest_ids)
+    for number, units in enumerate((first, second), start=1):
+        is_last = number == 2
+        suffix = "" if number == 1 else str(number)
+        layer = lstm(units, hyperparameters, f"{name}_lstm{suffix}", steps=not is_last, returns_state=True)
+        shared, *state = layer(shared, mask=mask)
+        begin = [
+            EachRow(name=f"{name}_{part}{suffix}")(row, rest_ids)
+            for part, row in zip(("hidden", "cell"), state, strict=True)
+        ]
+        rest, *_ = layer(rest, initial_state=begin)
+    return rest
 
 
 @keras.saving.register_keras_serializable(package="harness")
@@ -63,83 +151,3 @@ class EachRow(layers.Layer):
 
     def compute_output_spec(self, state: Any, rows: Any) -> keras.KerasTensor:
         return keras.KerasTensor((rows.shape[0], state.shape[1]), state.dtype)
-
-
-def left_padded_lstms(
-    word_ids: keras.KerasTensor, table: layers.Embedding, first: int, second: int, choices: Hyperparameters, name: str
-) -> keras.KerasTensor:
-    """Two LSTMs over looked-up word ids, int (batch, words); the last state, float32 (batch, second).
-
-    Args:
-        choices: without dropout, which would part the rows
-    """
-    ids, mask, rest_ids = SharedPadding(name=f"{name}_padding")(word_ids)
-    shared, rest = table(ids), table(rest_ids)
-    for number, units in enumerate((first, second), start=1):
-        is_last = number == 2
-        suffix = "" if number == 1 else str(number)
-        layer = lstm(units, choices, f"{name}_lstm{suffix}", steps=not is_last, returns_state=True)
-        shared, *state = layer(shared, mask=mask)
-        begin = [
-            EachRow(name=f"{name}_{part}{suffix}")(row, rest_ids)
-            for part, row in zip(("hidden", "cell"), state, strict=True)
-        ]
-        rest, *_ = layer(rest, initial_state=begin)
-    return rest
-
-
-#: Convolutions of Text_Model1, each with half the filters of the one before: 256, 128, 64, 32.
-NUM_CONVOLUTIONS = 4
-
-
-def build_text1(choices: Text1Hyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model1: word vectors (500, 300) -> four convolutions of kernel 3, relu -> Dense 256 relu.
-
-    Padding ``same``, dropout before each relu and after the flattening, as the published notebook has them.
-    """
-    branch = text_input(
-        shapes, random_dimension=None, is_trained=choices.word_vectors is WordVectors.TRAINED
-    )
-    steps = MaskedSteps(name="text_words")(branch.output, branch.mask)
-    for number in range(NUM_CONVOLUTIONS):
-        convolution = layers.Conv1D(choices.filters >> number, 3, padding="same", name=f"text_conv{number + 1}")
-        dropped = layers.Dropout(choices.dropout, name=f"text_dropout{number + 1}")(convolution(steps))
-        steps = layers.ReLU()(dropped)
-        steps = MaskedSteps(name=f"text_words{number + 1}")(steps, branch.mask)
-    steps = layers.Dropout(choices.dropout, name="text_dropout")(steps)
-    dense = FlattenedDense(choices.dense, shapes.max_words, "relu", name="text_dense")
-    return replace(branch, output=dense(steps, branch.mask), mask=None)
-
-
-def build_text2(choices: Text2Hyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model2: word vectors (500, 300) -> LSTM 512, LSTM 256 -> Dense 512 relu."""
-    branch = _two_lstms(choices, shapes, (choices.textlstm, choices.textlstm2))
-    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="text_dense")(branch.output))
-
-
-def build_text3(choices: Text3Hyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model3: as Text_Model2, over (500, 128) word vectors that begin at random."""
-    branch = _two_lstms(choices, shapes, (choices.textlstm, choices.textlstm2), choices.random_dimension)
-    return replace(branch, output=layers.Dense(choices.dense, activation="relu", name="text_dense")(branch.output))
-
-
-def build_fused_text(choices: FusionHyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model2 as it stands in a fusion: both LSTMs of one width, then a linear Dense layer."""
-    branch = _two_lstms(choices, shapes, (choices.textlstm, choices.textlstm))
-    return replace(branch, output=layers.Dense(choices.branch_dense, name="text_dense")(branch.output))
-
-
-def _two_lstms(
-    choices: Text2Hyperparameters | Text3Hyperparameters | FusionHyperparameters,
-    shapes: InputShapes,
-    units: tuple[int, int],
-    random_dimension: int | None = None,
-) -> Branch:
-    """Word vectors -> two LSTMs, dropout after each; the second one's last state."""
-    is_trained = getattr(choices, "word_vectors", None) is not WordVectors.FROZEN
-    if shapes.has_masks or choices.dropout or choices.recurrent_dropout:
-        branch = text_input(shapes, random_dimension=random_dimension, is_trained=is_trained)
-        return replace(branch, output=stacked_lstms(branch, *units, choices, "text"), mask=None)
-    text = keras.Input((None,), dtype="int32", name="text")
-    table = word_table(shapes, random_dimension, is_trained)
-    return Branch({"text": text}, left_padded_lstms(text, table, *units, choices, "text"))

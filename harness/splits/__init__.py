@@ -1,1 +1,1 @@
-"""Which utterances train, validate and test, under protocols with names."""
+"""The utterances that train, validate and test, under protocols with names."""

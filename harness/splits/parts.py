@@ -1,8 +1,7 @@
-"""Splits that leak more or less into the same scored utterances, from the same number of training utterances.
+"""Parts of a split as utterance ids, and the splits that measure a leak.
 
-Each is stricter than the one before, so that the difference between two is what the stricter one takes away.
-
-What trains, what validates and what tests, as utterance ids.
+Those splits leak more or less into the same scored utterances, from the same number of training
+utterances. Each is stricter than the one before: the difference between two is the price of one leak.
 """
 
 from __future__ import annotations
@@ -18,8 +17,26 @@ from harness.errors import FeatureError
 from harness.splits.protocol import NUM_HOLDOUT_UTTERANCES, NUM_TRAIN_UTTERANCES
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The utterance ids of one split, each part sorted.
+
+    Attributes:
+        validation: empty where the test set is the validation set too
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The training ids of the model that is scored: train and validation."""
+        return tuple(sorted(self.train + self.validation))
+
+
 class LeakSplit(StrEnum):
-    """What training may share with what is scored, from everything to neither speaker nor script."""
+    """The splits, from training that shares everything with the scored utterances to neither speaker nor script."""
 
     RANDOM = "random"
     SPEAKER = "speaker-disjoint"
@@ -27,7 +44,7 @@ class LeakSplit(StrEnum):
     SCRIPT = "script-disjoint"
 
 
-#: What training shares with the scored utterances under each split.
+#: Shared by training and the scored utterances under each split.
 SHARED = {
     LeakSplit.RANDOM: "speaker, dialogue, session, script",
     LeakSplit.SPEAKER: "dialogue (the partner's turns), session, script",
@@ -35,7 +52,7 @@ SHARED = {
     LeakSplit.SCRIPT: "neither speaker nor script, though the same words may occur",
 }
 
-#: What a split has over the next stricter one.
+#: Shared under a split, but not under the next stricter one.
 BOUGHT_BY = {
     LeakSplit.RANDOM: "the speaker's own turns",
     LeakSplit.SPEAKER: "the partner's turns of the same dialogues",
@@ -66,7 +83,7 @@ class LeakParts:
 
 
 def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], draw: int) -> LeakParts:
-    """Choose what is scored, and what may train under each split.
+    """Choose the utterances that are scored, and those that may train under each split.
 
     Scored are a random half of one speaker's turns in half of the scripts and scenarios; the other half may
     train where everything is shared. The size of all training sets is that of the strictest one.
@@ -74,7 +91,7 @@ def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], 
     Args:
         utterance_ids: of four-class utterances, in any order
         held_sessions: the sessions whose speakers are scored, draw after draw, the speakers in turn
-        draw: from 0; the same gives the same
+        draw: from 0; the same draw chooses the same utterances
 
     Raises:
         FeatureError: nothing is left to score or to train on
@@ -105,10 +122,10 @@ def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], 
 
 
 def part_for_epochs(train: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Take from a shuffled training set what chooses the epoch, so that the test set does not.
+    """Split a shuffled training set, so that a part of it chooses the epoch and the test set does not.
 
     Returns:
-        what trains and what validates, each sorted, in the paper's proportion of 3000 to 838
+        the ids that train and those that validate, each sorted, in the paper's proportion of 3000 to 838
     """
     share = NUM_TRAIN_UTTERANCES / (NUM_TRAIN_UTTERANCES + NUM_HOLDOUT_UTTERANCES)
     cut = round(len(train) * share)
@@ -133,21 +150,3 @@ def _may_train(
         return name.speaker != speaker
     is_elsewhere = name.speaker[:-1] != speaker[:-1]
     return is_elsewhere and (split is LeakSplit.SESSION or script_of(name.dialogue_id) not in scripts)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The utterance ids of one split, each part sorted.
-
-    Attributes:
-        validation: empty where the test set is the validation set too
-    """
-
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-
-    @property
-    def trained_on(self) -> tuple[str, ...]:
-        """What the model that is scored was trained on: train and validation."""
-        return tuple(sorted(self.train + self.validation))

@@ -1,16 +1,17 @@
-"""Which utterances train, which validate, which test: splits under named protocols.
+"""Named protocols, and the split of the utterances into train and validation under one.
 
-A ``Protocol`` is every choice that changes a score and that the paper, its published code and
-careful practice make differently. Its hash stands beside every trial.
+A ``Protocol`` holds every choice that changes a score and that the paper, its published code and
+careful practice make differently. Its hash is stored with every trial.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
+from harness.codec import from_plain, to_plain
 from harness.corpus.layout import SESSIONS
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
@@ -20,20 +21,19 @@ from harness.files import hash_json
 #: Source: paper, section 3 (838 of 3838 validate).
 NUM_TRAIN_UTTERANCES, NUM_HOLDOUT_UTTERANCES = 3000, 838
 
-
 #: The test session of the paper: no search opens it.
 SEALED_SESSION = 5
 
 
 class SplitRule(StrEnum):
-    """How the sessions that are not tested come apart into train and validation."""
+    """The rule that splits the sessions that are not tested into train and validation."""
 
     HOLDOUT_BY_ID = "holdout-by-id"  # sorted by id, the first 3000 of 3838 train (or that share of fewer)
     LAST_SESSION = "last-session"  # the last session before the test session validates: new speakers
 
 
 class EpochChoice(StrEnum):
-    """Who chooses the epoch that a final training is scored by."""
+    """The utterances that choose the epoch of a final training's score."""
 
     VALIDATION = "validation"
     TEST_MAXIMUM = "test-maximum"  # the published code's: the best of all test epochs, optimistic
@@ -88,7 +88,7 @@ class Lengths(StrEnum):
 
 
 class LayerDefaults(StrEnum):
-    """Whose gates, recurrent dropout, directions and optimisers a system has where a point does not say."""
+    """The source of a system's default gates, recurrent dropout, directions and optimisers."""
 
     PAPER = "paper"
     PUBLISHED_CODE = "published-code"
@@ -96,7 +96,7 @@ class LayerDefaults(StrEnum):
 
 class Vocabulary(StrEnum):
     TRAINING = "training"
-    EVERYTHING_OPENED = "everything-opened"  # also what is scored: validation in a search, test at the end
+    EVERYTHING_OPENED = "everything-opened"  # also the scored utterances': validation in a search, test at the end
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Protocol:
 
     @property
     def protocol_hash(self) -> str:
-        """16 hexadecimal digits over every choice; the name is none."""
+        """16 hexadecimal digits over every choice, but not the name."""
         choices = {key: choice for key, choice in self.to_json().items() if key != "name"}
         return hash_json(choices)
 
@@ -147,7 +147,7 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """Every choice by name, as plain values."""
-        return {key: value.value if isinstance(value, StrEnum) else value for key, value in asdict(self).items()}
+        return cast(dict[str, Any], to_plain(self))
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -201,16 +201,16 @@ def read_protocol(value: object) -> Protocol:
 
 
 def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
-    """Read back what ``Protocol.to_json`` wrote.
+    """Read the protocol that ``Protocol.to_json`` wrote.
+
+    Raises:
+        CodecError: a choice is missing, unknown or of another type
 
     Example:
         >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
         True
     """
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise ExperimentFileError(f"protocol: found {value!r:.80}; expected an object with 'name' and every choice")
-    choices = {key: choice for key, choice in value.items() if key != "name"}
-    return replace(read_protocol({"base": "paper", **choices}), name=value["name"])
+    return from_plain(Protocol, value)
 
 
 def _read_choice(key: str, choice: object, default: object) -> Any:
@@ -230,7 +230,7 @@ def _read_choice(key: str, choice: object, default: object) -> Any:
 class Split:
     """The utterance ids of train and validation, and the session that stays sealed.
 
-    The test set's ids are not here: whoever names them has opened the test session.
+    The test set's ids are not here: to list them is to open the test session.
     """
 
     protocol: Protocol
@@ -265,7 +265,7 @@ def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> l
 
 
 def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
-    """Part the four-class utterances of the sessions that are not tested.
+    """Split the four-class utterances of the sessions that are not tested.
 
     Args:
         protocol: names the rule

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.corpus.index import build_index, read_dialogue, with_mocap_rows
+from harness.corpus.index import build_index, read_dialogue
 from harness.corpus.irregularities import Irregularity, IrregularityKind, count_by_kind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.utterances import Emotion, Utterance
@@ -220,11 +220,6 @@ def test_a_folder_in_place_of_a_file_is_told(tiny_corpus: CorpusLayout) -> None:
     assert count_by_kind(found)[IrregularityKind.UNREADABLE_FILE] == 2
     utterance = utterance_of(tiny_corpus, F000)
     assert (utterance.wav_path, utterance.transcript) == (None, None)
-
-
-def test_mocap_rows_are_filled_in_by_id(tiny_corpus: CorpusLayout) -> None:
-    utterances = with_mocap_rows(build_index(tiny_corpus).utterances, {M000: 60})
-    assert [utterance.num_mocap_rows for utterance in utterances] == [0, 0, 60, 0, 0, 0]
 
 
 def test_a_corpus_without_labels_is_no_corpus(tmp_path: Path) -> None:

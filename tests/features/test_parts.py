@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 
 from harness.errors import FeatureError
-from harness.features import prepare as parts
-from harness.features.ingest import read_features
-from harness.features.prepare import has_part, make_part, part_key, part_path, read_arrays, read_record
+from harness.features import ingest as parts
+from harness.features.ingest import (
+    has_part,
+    make_part,
+    part_key,
+    part_path,
+    read_arrays,
+    read_features,
+    read_record,
+)
 from harness.features.speech import SpeechSettings
 from tests.corpus.written import COMPLETE
 

@@ -1,13 +1,12 @@
 """A corpus made up in exactly the real one's layout, with a planted answer and with its irregularities.
 
-Each modality carries a different part of the emotion: speech tells arousal, words tell valence, and
-motion tells what is neither, so that none suffices alone and all together nearly do.
+Each modality carries a different part of the emotion: speech shows arousal, words show valence, and
+motion shows the rest, so that none suffices alone and all together nearly do.
 """
 
 from harness.corpus.synthetic.plan import CorpusPlan, plan_corpus
 from harness.corpus.synthetic.settings import (
     MARKER_NAME,
-    NOTE,
     Cue,
     SyntheticSettings,
     is_synthetic,
@@ -17,7 +16,6 @@ from harness.corpus.synthetic.writer import CorpusSize, measure_plan, write_synt
 
 __all__ = [
     "MARKER_NAME",
-    "NOTE",
     "CorpusPlan",
     "CorpusSize",
     "Cue",

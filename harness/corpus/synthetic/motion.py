@@ -1,7 +1,4 @@
-"""How the marked actor moves in one dialogue, and the mocap files that say so.
-
-The markers of the three motion files: their names, where they rest, and how they show a cue.
-"""
+"""The motion of the marked actor in one dialogue, as mocap files: markers, their rest, cues and losses."""
 
 from __future__ import annotations
 
@@ -72,13 +69,13 @@ class Body:
 
     Attributes:
         header: its two lines, without line ends
-        rest: float64 (num_columns,), millimetres or degrees: where each value rests
-        main_cue: float64 (num_columns,): what is added where the main tell shows its first side, and
+        rest: float64 (num_columns,), each value at rest, in millimetres or degrees
+        main_cue: float64 (num_columns,), added where the main tell shows its first side, and
             subtracted where it shows its second
-        faint_cue: float64 (num_columns,): the same for the faint tell
+        faint_cue: float64 (num_columns,), the same for the faint tell
         actor_spread: deviation between actors
         motion_spread: deviation over time
-        jaw: float64 (num_columns,): what is added where a syllable opens the mouth
+        jaw: float64 (num_columns,), added where a syllable opens the mouth
         lost_markers: places of the markers that can be lost, each with its three columns
     """
 
@@ -149,7 +146,6 @@ BODIES: Mapping[MocapStream, Body] = {
 }
 NOSE_TIP = BODIES[MocapStream.FACE].header[0].split().index("TNOSE") - 2
 
-
 #: Share of face rows with any lost marker, by session. Source: the real release, counted.
 LOST_SHARES: Mapping[int, float] = {1: 0.206, 2: 0.017, 3: 0.024, 4: 0.266, 5: 0.657}
 
@@ -162,7 +158,7 @@ _LOST_HAND_SHARE = 0.03
 _LOSS_SECONDS: Seconds = 0.4
 _MOST_LOST_MARKERS = 3
 
-#: How long a movement lasts.
+#: Length of a movement.
 _MOTION_SECONDS: Seconds = 0.3
 
 #: Part of an utterance in which a cue comes, and in which it goes again.
@@ -237,7 +233,7 @@ def _wander(
 def _build_actor(
     settings: SyntheticSettings, dialogue: PlannedDialogue, stream: MocapStream
 ) -> NDArray[np.float64]:
-    """Return what distinguishes this actor from others, the same in each of their dialogues."""
+    """Return this actor's difference from others, the same in each of their dialogues."""
     body = BODIES[stream]
     generator = settings.generator(f"actor {dialogue.session}{dialogue.marked_letter}", stream.value)
     return generator.normal(scale=body.actor_spread, size=len(body.rest))
@@ -250,11 +246,11 @@ def _perform(
     num_rows: int,
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return what the actor does on purpose.
+    """Return the actor's deliberate movements.
 
     Returns:
-        float64 (num_rows, 3): how far the main tell and the faint one show, from -1 to 1 or a little
-        more, and how wide the jaw opens, from 0 to 1
+        float64 (num_rows, 3): the strength of the main tell and of the faint one, from -1 to 1 or a
+        little more, and the opening of the jaw, from 0 to 1
     """
     performance = np.zeros((num_rows, 3))
     for utterance in dialogue.utterances:

@@ -1,8 +1,7 @@
-"""What a synthetic corpus will hold: every dialogue and utterance, its times, and what it expresses.
+"""The plan of a synthetic corpus: every dialogue and utterance, its times, its emotion, and its damage.
 
-How many utterances of which emotion each session of the real corpus has, and of a smaller one.
-
-What is wrong with a synthetic corpus on purpose: the real one's irregularities, and damaged files.
+The counts of utterances by session and emotion are the real corpus's, scaled. The damage is the real
+corpus's irregularities, and broken files.
 """
 
 from __future__ import annotations
@@ -14,19 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 #: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
 OTHER_COUNTS: Mapping[Emotion, int] = {
@@ -144,7 +139,7 @@ NUM_DAMAGED_OF_A_KIND = 3
 #: Seconds by which an annotated end may lie beyond the recording.
 SECONDS_BEYOND = 1.5
 
-#: What macOS leaves beside a file: magic number, version, filler, no entries.
+#: The file that macOS leaves beside another: magic number, version, filler, no entries.
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x00" + b"\x00" * 56
 
 #: Dialogues whose motion was lost, and the streams that are missing.
@@ -155,7 +150,7 @@ MISSING_MOCAP: Mapping[str, tuple[MocapStream, ...]] = {
 
 
 class Damage(StrEnum):
-    """What is wrong with one utterance."""
+    """The ways in which an utterance is damaged on purpose."""
 
     SHORT = "shorter than a window of 0.2 s"
     TRUNCATED = "wav ends before its header says"
@@ -250,7 +245,7 @@ _TENSE = frozenset({Emotion.ANGER, Emotion.NEUTRAL})
 
 @dataclass(frozen=True)
 class Tell:
-    """What one modality lets slip.
+    """The sign by which one modality shows a part of the emotion.
 
     Attributes:
         first_side: the classes that show its first side; the other two show its second
@@ -261,8 +256,8 @@ class Tell:
     flip_probability: float
 
 
-#: Speech tells arousal, words tell valence and motion tells what is neither, so that one alone leaves two
-#: classes open and any two leave one.
+#: Speech shows arousal, words show valence and motion shows the rest, so that one alone leaves two classes
+#: open and any two leave one.
 MAIN_TELLS: Mapping[Cue, Tell] = {
     Cue.SPEECH: Tell(_AROUSED, 0.05),
     Cue.TEXT: Tell(_NEGATIVE, 0.05),
@@ -271,9 +266,9 @@ MAIN_TELLS: Mapping[Cue, Tell] = {
     Cue.HEAD: Tell(_TENSE, 0.06),
 }
 
-#: Each also says a little of what another tells. With these probabilities a perfect reader of one modality
-#: alone is right for 50 to 65 %, and a perfect reader of all for more than 90 %. Motion tells more than the
-#: others because it tells anything for the marked half alone.
+#: Each also shows a little of another's part. With these probabilities a perfect reader of one modality
+#: alone is right for 50 to 65 %, and a perfect reader of all for more than 90 %. Motion shows more than the
+#: others because it shows anything for the marked half alone.
 FAINT_TELLS: Mapping[Cue, Tell] = {
     Cue.SPEECH: Tell(_NEGATIVE, 0.36),
     Cue.TEXT: Tell(_AROUSED, 0.36),
@@ -300,7 +295,7 @@ class PlannedUtterance:
         start, end: when it is spoken, in seconds from the beginning of the dialogue, to 0.1 ms
         main_sides: the cues whose main tell shows its first side; the others' shows its second
         faint_sides: the same for their faint tells
-        damage: what is wrong with it on purpose
+        damage: None for most
     """
 
     utterance_id: str
@@ -365,7 +360,7 @@ class CorpusPlan:
 
 
 def plan_corpus(settings: SyntheticSettings) -> CorpusPlan:
-    """Decide what a synthetic corpus holds. Nothing is written.
+    """Plan a synthetic corpus. Nothing is written.
 
     Classes and labels have the real corpus's counts by session times ``settings.scale``, the real
     shares come from scripted dialogues and from speakers who wear the markers, and neither these nor
@@ -424,7 +419,7 @@ def _cast_session(settings: SyntheticSettings, session: int) -> dict[str, list[_
 
 
 def _split_kinds(scale: float, session: int, generator: np.random.Generator) -> tuple[_Turns, _Turns]:
-    """Part a session's labels into scripted and improvised, and say of each whether its speaker is marked."""
+    """Split a session's labels into scripted and improvised ones, each with whether its speaker is marked."""
     scripted_share = SCRIPTED_COUNTS[session] / sum(PUBLISHED_COUNTS[session].values())
     num_marked = _count_marked(scale)[session]
     kinds: tuple[_Turns, _Turns] = ([], [])
@@ -485,7 +480,7 @@ def _plan_dialogue(
 
 def _draw_duration(mean: Seconds, generator: np.random.Generator) -> Seconds:
     shortest = min(SHORTEST, mean / 2)
-    # Lognormal above the shortest, so that the mean stays what was asked for.
+    # Lognormal above the shortest, so that the mean is the one of the settings.
     location = math.log(mean - shortest) - _DURATION_SPREAD**2 / 2
     return float(min(shortest + generator.lognormal(location, _DURATION_SPREAD), _LONGEST_IN_MEANS * mean))
 

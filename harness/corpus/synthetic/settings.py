@@ -1,7 +1,4 @@
-"""What a synthetic corpus depends on: its settings, and the random numbers that follow from them.
-
-The file in a synthetic corpus's root that says what it is.
-"""
+"""The settings of a synthetic corpus, their random numbers, and the marker file in the corpus's root."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from harness.wording import SYNTHETIC_SENTENCE
 
 
 class Cue(StrEnum):
-    """What can carry information about the emotion."""
+    """The streams that can carry information about the emotion."""
 
     SPEECH = "speech"
     TEXT = "text"
@@ -32,6 +29,15 @@ class Cue(StrEnum):
 
 
 ALL_CUES = frozenset(Cue)
+
+#: Written last: a corpus without it is not complete.
+MARKER_NAME = "SYNTHETIC.json"
+
+#: There while a corpus is being written, and after a write that broke off.
+UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
+
+#: Raised whenever the same settings come to give other bytes.
+GENERATOR_VERSION = 1
 
 #: The smallest scale at which every session still has every class.
 SMALLEST_SCALE = 0.01
@@ -44,7 +50,7 @@ class SyntheticSettings:
     Attributes:
         scale: share of the real corpus's 10039 utterances, 0.01 to 1
         seed: the same seed gives the same bytes
-        cues: what depends on the emotion; everything else is independent of it
+        cues: those that depend on the emotion; everything else is independent of it
         seconds_per_utterance: mean; the real corpus has 4.6 in its four classes. Short by default,
             so that the corpus is written, read and trained on in minutes
         mocap_rate: rows a second; the real corpus has 119.9. Low by default, for the same reason
@@ -83,7 +89,7 @@ class SyntheticSettings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SyntheticSettings:
-        """Read what ``to_json`` returned.
+        """Read the settings that ``to_json`` returned.
 
         Raises:
             CorpusError: a setting is missing or unknown, or outside its range
@@ -119,18 +125,6 @@ def _require_between(name: str, value: float, low: float, high: float) -> None:
         )
 
 
-#: Written last: a corpus without it is not complete.
-MARKER_NAME = "SYNTHETIC.json"
-
-#: There while a corpus is being written, and after a write that broke off.
-UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
-
-#: Raised whenever the same settings come to give other bytes.
-GENERATOR_VERSION = 1
-
-NOTE = SYNTHETIC_SENTENCE
-
-
 def is_synthetic(corpus_root: Path) -> bool:
     """Return whether the corpus in ``corpus_root`` was made by this package, finished or not."""
     return any((corpus_root / name).is_file() for name in (MARKER_NAME, UNFINISHED_NAME))
@@ -156,8 +150,8 @@ def read_settings(corpus_root: Path) -> SyntheticSettings:
 
 
 def describe(settings: SyntheticSettings) -> dict[str, Any]:
-    """Return what the marker file of a corpus with ``settings`` says."""
-    return {"generator_version": GENERATOR_VERSION, "note": NOTE, "settings": settings.to_json()}
+    """Return the contents of the marker file of a corpus with ``settings``."""
+    return {"generator_version": GENERATOR_VERSION, "note": SYNTHETIC_SENTENCE, "settings": settings.to_json()}
 
 
 def says_the_same(path: Path, settings: SyntheticSettings) -> bool:

@@ -1,7 +1,4 @@
-"""What is said: lines from an emotion-dependent vocabulary, and the transcription files that hold them.
-
-What the raters say: the label files, with their words, self-reports and attributes.
-"""
+"""The text files of a synthetic dialogue: lines in words that depend on the emotion, and the raters' labels."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ FAINT_WORDS: Mapping[bool, tuple[str, ...]] = {
     False: tuple("maybe perhaps somewhat probably slowly anything".split()),
 }
 
-#: What everybody says. The words of neither side stand here.
+#: Phrases of both sides: no word of either side is among them.
 PHRASES = tuple(
     """you know|I told him|on the phone|with the car|at the office|every day|in the morning|what do you mean
 I think|it was|we went|to the house|for a while|about my brother|she said that|I mean|the other night
@@ -62,8 +59,39 @@ _FEWEST_WORDS, _MOST_WORDS = 4, 98
 #: Share of dialogues with an id that ends in ``XX`` and a digit. Source: 46 such lines in 151 dialogues.
 _NAMELESS_PROBABILITY = 0.3
 
+#: Valence, activation and dominance from 1 to 5 around which each label is rated: a choice.
+_RATINGS: Mapping[Emotion, tuple[float, float, float]] = {
+    Emotion.ANGER: (1.9, 3.7, 3.9),
+    Emotion.EXCITEMENT: (4.1, 3.6, 3.3),
+    Emotion.NEUTRAL: (3.0, 2.6, 2.9),
+    Emotion.SADNESS: (2.2, 2.5, 2.7),
+    Emotion.HAPPINESS: (3.9, 3.1, 3.0),
+    Emotion.FRUSTRATION: (2.3, 3.0, 3.3),
+    Emotion.SURPRISE: (3.2, 3.4, 2.9),
+    Emotion.FEAR: (2.3, 3.3, 2.5),
+    Emotion.DISGUST: (2.2, 2.9, 3.2),
+    Emotion.OTHER: (3.0, 2.8, 2.9),
+    Emotion.UNDECIDED: (2.8, 2.9, 3.0),
+}
+_WORDS: Mapping[Emotion, str] = {
+    Emotion.ANGER: "Anger",
+    Emotion.EXCITEMENT: "Excited",
+    Emotion.NEUTRAL: "Neutral state",
+    Emotion.SADNESS: "Sadness",
+    Emotion.HAPPINESS: "Happiness",
+    Emotion.FRUSTRATION: "Frustration",
+    Emotion.SURPRISE: "Surprise",
+    Emotion.FEAR: "Fear",
+    Emotion.DISGUST: "Disgust",
+    Emotion.OTHER: "Other",
+    Emotion.UNDECIDED: "Frustration; Neutral state",
+}
+_HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 
-#: Whether the main and the faint tell of a line's words show their first sides.
+#: Probability that a rater, or the actor, names another emotion than the label.
+_DISAGREEMENT = 0.25
+
+#: True where the main, and the faint, tell of a line's words shows its first side.
 Side = tuple[bool, bool]
 
 
@@ -90,7 +118,7 @@ def compose_line(side: Side, num_words: int, generator: np.random.Generator) -> 
 
 
 def compose_transcripts(settings: SyntheticSettings, dialogue: PlannedDialogue) -> dict[str, str]:
-    """Return what each utterance of a dialogue says, by id; where the line is missing too.
+    """Return the line of each utterance of a dialogue, by id; also of those whose line will be missing.
 
     A scripted dialogue goes through its script's lines, which every session shares, often in other
     words; an improvised one makes up its own, but for a few that everybody uses.
@@ -156,7 +184,7 @@ def _vary(text: str, generator: np.random.Generator) -> str:
 
 
 def _mark(text: str, utterance: PlannedUtterance, generator: np.random.Generator) -> str:
-    """Add a tag to few lines, and what damage asks for; none of it depends on the emotion."""
+    """Add a tag to few lines, and apply the damage; none of it depends on the emotion."""
     chance = generator.random()
     tag = TAGS[generator.integers(len(TAGS))]
     if utterance.damage is Damage.ONLY_TAG:
@@ -169,7 +197,7 @@ def _mark(text: str, utterance: PlannedUtterance, generator: np.random.Generator
 
 
 def _listen(dialogue: PlannedDialogue, generator: np.random.Generator) -> list[str]:
-    """Return the lines that are no utterances: what a listener says in between."""
+    """Return the lines that are no utterances: a listener's in between."""
     lines = [f"{'FM'[generator.integers(2)]}: Yeah."]
     if generator.random() < _NAMELESS_PROBABILITY or dialogue.dialogue_id == "Ses01F_impro01":
         start = float(generator.uniform(0, max(0.0, dialogue.seconds - 0.5)))
@@ -180,39 +208,6 @@ def _listen(dialogue: PlannedDialogue, generator: np.random.Generator) -> list[s
 
 def _format_times(start: Seconds, end: Seconds) -> str:
     return f"[{start:08.4f}-{end:08.4f}]"
-
-
-#: Valence, activation and dominance from 1 to 5 around which each label is rated: a choice.
-_RATINGS: Mapping[Emotion, tuple[float, float, float]] = {
-    Emotion.ANGER: (1.9, 3.7, 3.9),
-    Emotion.EXCITEMENT: (4.1, 3.6, 3.3),
-    Emotion.NEUTRAL: (3.0, 2.6, 2.9),
-    Emotion.SADNESS: (2.2, 2.5, 2.7),
-    Emotion.HAPPINESS: (3.9, 3.1, 3.0),
-    Emotion.FRUSTRATION: (2.3, 3.0, 3.3),
-    Emotion.SURPRISE: (3.2, 3.4, 2.9),
-    Emotion.FEAR: (2.3, 3.3, 2.5),
-    Emotion.DISGUST: (2.2, 2.9, 3.2),
-    Emotion.OTHER: (3.0, 2.8, 2.9),
-    Emotion.UNDECIDED: (2.8, 2.9, 3.0),
-}
-_WORDS: Mapping[Emotion, str] = {
-    Emotion.ANGER: "Anger",
-    Emotion.EXCITEMENT: "Excited",
-    Emotion.NEUTRAL: "Neutral state",
-    Emotion.SADNESS: "Sadness",
-    Emotion.HAPPINESS: "Happiness",
-    Emotion.FRUSTRATION: "Frustration",
-    Emotion.SURPRISE: "Surprise",
-    Emotion.FEAR: "Fear",
-    Emotion.DISGUST: "Disgust",
-    Emotion.OTHER: "Other",
-    Emotion.UNDECIDED: "Frustration; Neutral state",
-}
-_HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
-
-#: Probability that a rater, or the actor, names another emotion than the label.
-_DISAGREEMENT = 0.25
 
 
 def encode_label_file(settings: SyntheticSettings, dialogue: PlannedDialogue) -> bytes:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Hertz = float
 
@@ -33,7 +30,7 @@ _FADE_SECONDS = 0.012
 
 @dataclass(frozen=True)
 class Voice:
-    """What a speaker brings to every utterance.
+    """The traits of a speaker, the same in every utterance.
 
     Attributes:
         pitch: mean of the fundamental frequency when calm
@@ -50,7 +47,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Manner:
-    """How an utterance is spoken.
+    """The manner in which an utterance is spoken.
 
     Attributes:
         pitch_factor: on the speaker's pitch
@@ -73,7 +70,7 @@ class Manner:
 
 #: Arousal raises pitch, its range, tempo and level, and presses the voice, which flattens its spectrum.
 #: Source for the directions: K. R. Scherer, "Vocal communication of emotion" (2003), table 2; the sizes are
-#: chosen so that a reader of 300 utterances tells the two apart.
+#: chosen so that 300 utterances suffice to learn the difference.
 _AROUSED = Manner(1.35, 0.30, 1900.0, 0.7, 5.6, 0.7, consonants=0.0)
 _CALM = Manner(0.95, 0.10, 500.0, 1.5, 3.6, 0.35, consonants=0.0)
 
@@ -82,7 +79,7 @@ _HARSH, _GENTLE = 0.3, 0.05
 
 
 def choose_manner(is_aroused: bool, is_harsh: bool) -> Manner:
-    """Return how an utterance is spoken: the main tell of speech decides arousal, the faint one harshness."""
+    """Return the manner of an utterance: the main tell of speech decides arousal, the faint one harshness."""
     return replace(_AROUSED if is_aroused else _CALM, consonants=_HARSH if is_harsh else _GENTLE)
 
 
@@ -100,7 +97,7 @@ def make_voice(letter: str, generator: np.random.Generator) -> Voice:
 def speak(
     voice: Voice, manner: Manner, num_samples: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Speak syllables without words for as long as asked.
+    """Speak syllables without words for a given time.
 
     Args:
         voice: the speaker's

@@ -1,7 +1,4 @@
-"""Writing a synthetic corpus: every dialogue on its own, then the file that says it is complete.
-
-How large a synthetic corpus will be, before any of it is written.
-"""
+"""Writing a synthetic corpus: its size beforehand, every dialogue on its own, and the marker file last."""
 
 from __future__ import annotations
 
@@ -50,10 +47,24 @@ _TEXT_BYTES = 420
 #: Bytes that a file takes on the disk beyond its own, about: half a block, and its entry.
 _BYTES_BESIDE_A_FILE = 3000
 
+#: The part of a voice that the other actor's microphone picks up.
+_CROSSTALK = 0.1
+
+#: Deviation of a microphone's own noise, of 1.
+_MICROPHONE_NOISE = 0.0005
+
+#: Seconds of dialogue that are written before other processes would have started.
+_FEW_SECONDS = 600.0
+
+#: The actors in the order of the dialogue's channels.
+LETTERS = "FM"
+
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """What a corpus takes.
+    """The disk space of a corpus.
 
     Attributes:
         num_files: exact but for few; those of macOS included
@@ -69,8 +80,39 @@ class CorpusSize:
         return self.num_bytes + self.num_files * _BYTES_BESIDE_A_FILE
 
 
+def write_synthetic(
+    path: Path, settings: SyntheticSettings, progress: Progress | None = None, jobs: int | None = None
+) -> CorpusPlan:
+    """Write a synthetic corpus, or leave it alone where it is there already.
+
+    The same settings give the same bytes, however many jobs write them. An unfinished corpus is written again.
+
+    Args:
+        path: becomes the corpus's root; made where there is none
+        settings: decide every byte
+        progress: called with the dialogues written so far, and those in all
+        jobs: processes; None for as many as there are cores, one for a small corpus
+
+    Raises:
+        CorpusError: ``path`` is a file, or holds anything but this corpus or its beginning
+        HarnessError: the disk has too little room
+    """
+    plan = plan_corpus(settings)
+    if says_the_same(path / MARKER_NAME, settings):
+        return plan
+    _require_usable(path, settings)
+    require_free_disk(path, measure_plan(plan))
+    path.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        if not says_the_same(path / MARKER_NAME, settings):
+            write_json(path / UNFINISHED_NAME, describe(settings))
+            _write_dialogues(CorpusLayout(path), plan, progress, jobs)
+            os.replace(path / UNFINISHED_NAME, path / MARKER_NAME)
+    return plan
+
+
 def measure_plan(plan: CorpusPlan) -> CorpusSize:
-    """Add up what writing ``plan`` will take."""
+    """Add up the files and bytes of a corpus, before any of it is written."""
     num_files = num_bytes = 0
     for dialogue in plan.dialogues:
         missing = MISSING_MOCAP.get(dialogue.dialogue_id, ()) if plan.settings.irregularities else ()
@@ -104,55 +146,6 @@ def require_free_disk(path: Path, size: CorpusSize) -> None:
             f"{write_bytes(free)} free; free some, or choose a smaller scale, shorter utterances or a lower "
             "mocap rate"
         )
-
-
-#: How much of a voice the other actor's microphone hears.
-_CROSSTALK = 0.1
-
-#: Deviation of a microphone's own noise, of 1.
-_MICROPHONE_NOISE = 0.0005
-
-#: Seconds of dialogue that are written before other processes would have started.
-_FEW_SECONDS = 600.0
-
-#: The actors in the order of the dialogue's channels.
-LETTERS = "FM"
-
-Progress = Callable[[int, int], None]
-
-
-def write_synthetic(
-    path: Path, settings: SyntheticSettings, progress: Progress | None = None, jobs: int | None = None
-) -> CorpusPlan:
-    """Write a synthetic corpus, or leave it alone where it is there already.
-
-    The same settings give the same bytes, however many jobs write them. What broke off is begun again.
-
-    Args:
-        path: becomes the corpus's root; made where there is none
-        settings: decide every byte
-        progress: called with the dialogues written so far, and those in all
-        jobs: processes; None for as many as there are cores, one for a small corpus
-
-    Returns:
-        what was written
-
-    Raises:
-        CorpusError: ``path`` is a file, or holds anything but this corpus or its beginning
-        HarnessError: the disk has too little room
-    """
-    plan = plan_corpus(settings)
-    if says_the_same(path / MARKER_NAME, settings):
-        return plan
-    _require_usable(path, settings)
-    require_free_disk(path, measure_plan(plan))
-    path.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
-        if not says_the_same(path / MARKER_NAME, settings):
-            write_json(path / UNFINISHED_NAME, describe(settings))
-            _write_dialogues(CorpusLayout(path), plan, progress, jobs)
-            os.replace(path / UNFINISHED_NAME, path / MARKER_NAME)
-    return plan
 
 
 def _require_usable(path: Path, settings: SyntheticSettings) -> None:

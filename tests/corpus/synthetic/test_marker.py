@@ -2,16 +2,17 @@ import json
 
 import pytest
 
-from harness.corpus.synthetic.settings import MARKER_NAME, NOTE, UNFINISHED_NAME, is_synthetic, read_settings
+from harness.corpus.synthetic.settings import MARKER_NAME, UNFINISHED_NAME, is_synthetic, read_settings
 from harness.errors import CorpusError
+from harness.wording import SYNTHETIC_SENTENCE
 from tests.corpus.synthetic.conftest import SMALL
 
 
 def test_a_written_corpus_says_that_it_is_synthetic(written):
     assert is_synthetic(written.layout.root)
     assert read_settings(written.layout.root) == SMALL
-    assert json.loads((written.layout.root / MARKER_NAME).read_text())["note"] == NOTE
-    assert NOTE == "This corpus is synthetic: no score on it is a score on IEMOCAP."
+    assert json.loads((written.layout.root / MARKER_NAME).read_text())["note"] == SYNTHETIC_SENTENCE
+    assert SYNTHETIC_SENTENCE == "This corpus is synthetic: no score on it is a score on IEMOCAP."
 
 
 def test_another_folder_is_not_synthetic(tmp_path):
