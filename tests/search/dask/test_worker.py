@@ -88,8 +88,8 @@ def test_a_job_that_is_no_longer_wanted_is_ended_and_its_end_is_logged(folder: P
 def test_an_end_that_comes_while_the_job_is_cancelled_is_logged(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reap = RunningJobs.bring_home
-    monkeypatch.setattr(RunningJobs, "reap", lambda *given: (cancelled.append(1), bring_home(*given))[1])
+    reap = RunningJobs.reap
+    monkeypatch.setattr(RunningJobs, "reap", lambda *given: (cancelled.append(1), reap(*given))[1])
     cancelled: list[int] = []
     returned, events = run(a_task(SCORES_X), folder / "job", is_wanted=lambda: not cancelled)
     assert (returned.end.exit_code, returned.output.score_text) == (0, "0.25")
