@@ -35,7 +35,7 @@ def end_at_once(order: Mapping[str, Any]) -> dict[str, Any]:
     from harness.search.cluster.plain import to_plain
     from harness.search.outcome import JobOutput
     from harness.search.process import EndedBy, JobEnd
-    from harness.store.store import TrialRecords
+    from harness.store.records import TrialRecords
 
     trial_id, execution = order["trial_id"], uuid.uuid4().hex
     returned: dict[str, Any] = to_plain(

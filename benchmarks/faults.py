@@ -1,6 +1,6 @@
 """Nothing lost, whatever happens: `python -m benchmarks.faults`.
 
-Real searches, by `aup experiment.json`, are killed, locked out of their databases, and left without room on
+Real searches, by `aup experiment.json`, are killed, locked out of their database, and left without room on
 their disk; then the same command goes on. At the end is counted what that has cost: trials that are lost or
 repeated, processes that were orphaned, and whatever contradicts itself. Zero of each is what is claimed.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.faults_count import Tally
 from benchmarks.faults_disk import fill_the_disk
 from benchmarks.faults_kills import kill_in_real, kill_in_trivial
-from benchmarks.faults_locks import lock_the_databases
+from benchmarks.faults_locks import lock_the_database
 from benchmarks.faults_search import Prepared, prepare
 from benchmarks.interleaved import print_machine
 
@@ -43,7 +43,7 @@ def choose_modes(options: argparse.Namespace) -> dict[str, Mode]:
             folder, real, options.parallel or 2, options.seed, prepared
         )
     if options.locks or not asks:
-        modes["locks"] = lambda folder, prepared: lock_the_databases(
+        modes["locks"] = lambda folder, prepared: lock_the_database(
             folder, options.num_locks, options.parallel or 8, prepared
         )
     if options.full_disk or not asks:
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--kills", type=int, help="SIGKILLs in searches of trivial trials  [default: 200]")
     parser.add_argument("--real", type=int, help="SIGKILLs in a search that trains  [default: 10]")
-    parser.add_argument("--locks", action="store_true", help="another process locks the databases")
-    parser.add_argument("--num-locks", type=int, default=6, help="locks of 10 s, in turn  [default: 6]")
+    parser.add_argument("--locks", action="store_true", help="another process locks the database")
+    parser.add_argument("--num-locks", type=int, default=6, help="locks of 10 s, one after the other  [default: 6]")
     parser.add_argument("--full-disk", action="store_true", help="the disk fills, and files reach a size limit")
     parser.add_argument("--parallel", type=int, help="trials at once  [default: 2, and 8 with --locks]")
     parser.add_argument("--seed", type=int, default=0, help="of the instants and the victims  [default: 0]")

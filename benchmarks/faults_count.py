@@ -1,4 +1,4 @@
-"""What faults have cost a search: counted from results.db, Auptimizer's database and the process table."""
+"""What faults have cost a search: counted from results.db and the process table."""
 
 from __future__ import annotations
 
@@ -21,14 +21,6 @@ from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import space_from_json
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
-
-#: Questions to Auptimizer's database, each of which must count nothing once a search is done.
-_OPEN_BOOKS = {
-    "busy resources": "SELECT count(*) FROM resource WHERE status <> 'free'",
-    "open jobs": "SELECT count(*) FROM job WHERE status = 'RUNNING' OR end_time IS NULL",
-    "open attempts": "SELECT count(*) FROM job_attempt WHERE end_time IS NULL",
-    "open experiments": "SELECT count(*) FROM experiment WHERE status = 'RUNNING' OR end_time IS NULL",
-}
 
 
 class Fault(StrEnum):
@@ -136,7 +128,7 @@ def count_faults(
     trials = _read_trials(search)
     _count_lost(search, trials, tally, score_of)
     _count_repeated(search, trials, tally)
-    for sentence in (*_find_in_results(search, trials), *_find_in_books(search, trials), *_ask_harness(search)):
+    for sentence in (*_find_in_results(search, trials), *_ask_harness(search)):
         tally.add(Fault.INCONSISTENT, sentence)
     tally.done["trials"] += len({trial.trial_index for trial in trials})
     tally.done["attempts"] += len(trials)
@@ -196,33 +188,14 @@ def _find_in_results(search: FaultySearch, trials: list[TrialRow]) -> Iterator[s
         if not has_finished and not trial.message:
             yield f"{name} is {trial.status} for no cause"
     with closing(sqlite3.connect(search.results_db)) as connection:
-        yield from _find_damage(connection, "results.db")
+        for (said,) in connection.execute("PRAGMA integrity_check"):
+            if said != "ok":
+                yield f"results.db: {said}"
+        for row in connection.execute("PRAGMA foreign_key_check"):
+            yield f"results.db: foreign key {row}"
         for name, status, ended_at in connection.execute("SELECT name, status, ended_at FROM experiments"):
             if status != "finished" or ended_at is None:
                 yield f"experiment {name!r} is {status}, ended at {ended_at}"
-
-
-def _find_in_books(search: FaultySearch, trials: list[TrialRow]) -> Iterator[str]:
-    for path in sorted(search.results_db.parent.glob("experiments/*/aup/sqlite.db")):
-        with closing(sqlite3.connect(path)) as connection:
-            yield from _find_damage(connection, f"Auptimizer's {path.name}")
-            for what, question in _OPEN_BOOKS.items():
-                ((count,),) = connection.execute(question)
-                if count:
-                    yield f"Auptimizer's {path.name} has {count} {what}"
-            jobs = dict(connection.execute("SELECT jid, score FROM job"))
-        last = {trial.jid: trial for trial in trials}
-        for jid, trial in last.items():
-            if jid not in jobs or jobs[jid] != trial.score:
-                yield f"Auptimizer's job {jid} scored {jobs.get(jid)}, and trial {trial.trial_index} {trial.score}"
-
-
-def _find_damage(connection: sqlite3.Connection, name: str) -> Iterator[str]:
-    for (said,) in connection.execute("PRAGMA integrity_check"):
-        if said != "ok":
-            yield f"{name}: {said}"
-    for row in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{name}: foreign key {row}"
 
 
 def _ask_harness(search: FaultySearch) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Another process holds a search's databases locked, for longer than most programs wait."""
+"""Another process holds a search's database locked, for longer than most programs wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.faults_count import (
 )
 from benchmarks.faults_search import FaultySearch, Prepared, invent_trivial
 
-#: Seconds for which a database is locked at a time.
+#: Seconds for which the database is locked at a time.
 LOCKED_SECONDS = 10.0
 #: Seconds between two locks, in which the search must get on.
 PAUSE = 0.5
@@ -35,10 +35,10 @@ connection.execute("ROLLBACK")
 """
 
 
-def lock_the_databases(
+def lock_the_database(
     folder: Path, num_locks: int, num_parallel: int, prepared: Prepared, seconds: float = LOCKED_SECONDS
 ) -> Tally:
-    """Lock results.db and Auptimizer's database in turn while trials that record their scores run.
+    """Lock results.db again and again while trials that record their scores run.
 
     Args:
         num_locks: of ``seconds`` each
@@ -54,19 +54,18 @@ def lock_the_databases(
 
 
 def _lock_and_go_on(search: FaultySearch, num_locks: int, seconds: float, tally: Tally) -> None:
-    books = search.results_db.parent / "experiments" / "1" / "aup" / "sqlite.db"
+    job_dir = search.results_db.parent / "experiments" / "1" / "jobs"
     controller = search.start()
-    while not books.exists() and controller.is_running:
+    while not job_dir.exists() and controller.is_running:
         time.sleep(0.01)
     finished = read_finished(search)
     for number in range(num_locks):
-        path = (search.results_db, books)[number % 2]
-        how = ("IMMEDIATE", "EXCLUSIVE")[number // 2 % 2]
+        how = ("IMMEDIATE", "EXCLUSIVE")[number % 2]
         with subprocess.Popen(
-            [sys.executable, "-c", LOCKER, str(path), how, str(seconds)], stdout=subprocess.PIPE
+            [sys.executable, "-c", LOCKER, str(search.results_db), how, str(seconds)], stdout=subprocess.PIPE
         ) as locker:
             if locker.stdout is None or locker.stdout.readline() != b"locked\n":
-                raise SystemExit(f"{path.name}: not locked; expected to have it locked for {seconds} s")
+                raise SystemExit(f"results.db: not locked; expected to have it locked for {seconds} s")
             began = time.monotonic()
             while locker.poll() is None:
                 if not controller.is_running:

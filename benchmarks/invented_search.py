@@ -15,7 +15,8 @@ from harness import __version__
 from harness.corpus.utterances import CLASSES
 from harness.splits.protocol import PROTOCOLS
 from harness.store.records import PROBABILITY_COLUMNS, ExperimentRecord, ExperimentStatus, TrialStatus
-from harness.store.store import ResultsStore, insert_hyperparameters
+from harness.store.rows import insert_hyperparameters
+from harness.store.store import ResultsStore
 
 SEARCH_SPACE = Path(__file__).parents[1] / "search_spaces" / "fusion.json"
 NUM_EPOCHS = 30

@@ -240,7 +240,7 @@ def print_opening(num_runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         opened = Timing(tuple(open_search(Path(folder) / str(number)) for number in range(num_runs)))
     parts = [f"{label} {timing}" for label, timing in timings.items()]
-    print("opening:", "; ".join([*parts, f"and both databases, to the first trial {opened}"]))
+    print("opening:", "; ".join([*parts, f"and the databases, to the first trial {opened}"]))
 
 
 def available(names: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ def run_auptimizer(num_trials: int, at_once: int) -> None:
 
     TensorFlow, PyTorch and its log colours are left out, and its log is silent.
     """
-    from harness.search.auptimizer import BasicConfig, Experiment, connector_module, database_setup
+    from harness.search.auptimizer import BasicConfig, Experiment, SQLiteConnector, database_setup
 
     environment = RawConfigParser()
     environment.optionxform = str  # type: ignore[assignment,method-assign]
@@ -52,7 +52,7 @@ def run_auptimizer(num_trials: int, at_once: int) -> None:
     experiment = Experiment(
         BasicConfig(**EXPERIMENT, n_samples=num_trials, n_parallel=at_once),
         username="benchmark",
-        connector=connector_module.SQLiteConnector("sqlite.db"),
+        connector=SQLiteConnector("sqlite.db"),
         auppath=str(Path.cwd()),
     )
     experiment.start()

@@ -134,7 +134,7 @@ def test_retraining_without_test_opens_no_file_of_the_test_session(models):
 def test_the_test_session_is_scored_once_per_seed_and_every_opening_is_shown_for_ever(line, models):
     before = sorted(path.stat().st_mtime_ns for path in models[0].glob("seed-*/model.keras"))
     printed = succeed(line, "harness", "retrain-best", "--test", "--seeds", "2")
-    assert "Every opening of the test session" in printed
+    assert "Every test evaluation" in printed
     assert sorted(path.stat().st_mtime_ns for path in models[0].glob("seed-*/model.keras")) == before
     assert rows(line, "SELECT command, completed_at IS NOT NULL FROM test_openings") == [
         ("harness retrain-best --test --seeds 2", 1)

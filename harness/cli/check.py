@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from harness.final.leak_check import LeakReport
     from harness.report.tables import Table
     from harness.splits.protocol import Protocol
-    from harness.store.integrity import Finding, ResultsInspector
+    from harness.store.integrity import Finding
+    from harness.store.store import ResultsStore
 
 
 def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *, as_json: bool) -> bool:
@@ -66,12 +67,12 @@ def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tup
 
 def _find_searched(results_dir: Path) -> tuple[Path, Protocol] | None:
     """Return the features and the protocol of the latest search; None where there is no search of this package's."""
-    from harness.store.store import ResultsReader
+    from harness.store.store import ResultsStore
     from harness.store.trial_spec import TrialSpec, trial_spec_path
 
     if not (results_dir / "results.db").exists():
         return None
-    with ResultsReader.open_readonly(results_dir / "results.db") as results:
+    with ResultsStore.open_readonly(results_dir / "results.db") as results:
         experiment = results.latest_experiment()
         trials = [] if experiment is None or not experiment.system else results.trials(experiment.eid)
     for trial in trials:
@@ -190,14 +191,14 @@ _LOOKED_AT = {
     "--results",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Results folder to look through: its database, the files it names, and Auptimizer's own books.",
+    help="Results folder to look through: its database, and the files that it names.",
 )
 @click.option(
     "--repair",
     is_flag=True,
     help=(
-        "With --results: what the trials' own records decide is put right, after a copy of the database is made. "
-        "Without it nothing is changed, but for bringing a database of an earlier version up to date."
+        "With --results: trials and experiments that no process runs are ended as their own records say, and "
+        "half-written files are removed, after a copy of the database is made. Without it nothing is changed."
     ),
 )
 @click.option(
@@ -317,36 +318,36 @@ def _in_one_sentence(results_dir: Path) -> Iterator[None]:
 def _check_results(results_dir: Path) -> bool:
     """Print what a results folder contradicts, and return whether that is nothing."""
     from harness.search.repair import look_through
-    from harness.store.integrity import ResultsInspector
+    from harness.store.store import ResultsStore
 
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        holders, found = look_through(inspector)
+    with ResultsStore.open_readonly(results_dir / "results.db") as store:
+        holders, found = look_through(store)
         _print_left_alone(holders)
         for finding in found:
             click.echo(f"{finding.sentence}.")
-        _print_looked_at(inspector, found)
+        _print_looked_at(store, found)
     click.echo(f"Found {len(found)}." if found else "Nothing contradicts anything else.")
     return not found
 
 
 def _repair_results(results_dir: Path) -> bool:
     """Repair what can be repaired, say what was and what was not, and return whether nothing is left."""
-    from harness.search.repair import copy_outdated, find_all, hold_free, repair_all
-    from harness.store.integrity import REASONS, ResultsInspector
+    from harness.search.repair import find_all, hold_free, repair_all
+    from harness.store.integrity import REASONS
+    from harness.store.store import ResultsStore
 
     path = results_dir / "results.db"
-    has_copy = copy_outdated(path, click.echo)
-    with ResultsInspector.open_readonly(path) as inspector:
-        experiments = inspector.experiment_names()
-        with hold_free(results_dir, experiments) as holders:
-            _print_left_alone(holders)
-            eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
-            num_repaired = repair_all(path, eids, click.echo, has_copy)
-            left = find_all(inspector, eids)
+    with ResultsStore.open_readonly(path) as store:
+        experiments = store.experiments()
+    with hold_free(results_dir, experiments) as holders, ResultsStore.open(path) as store:
+        _print_left_alone(holders)
+        eids = [experiment.eid for experiment in experiments if experiment.eid not in holders]
+        num_repaired = repair_all(store, eids, click.echo)
+        left = find_all(store, eids)
         for finding in left:
             reason = REASONS.get(finding.kind, "it is there again after its repair")
             click.echo(f"{finding.sentence}. Not repaired: {reason}.")
-        _print_looked_at(inspector, left)
+        _print_looked_at(store, left)
     click.echo(f"Repaired {num_repaired}, left {len(left)}." if num_repaired or left else "Nothing to repair.")
     return not left
 
@@ -356,7 +357,9 @@ def _print_left_alone(holders: Mapping[int, str]) -> None:
         click.echo(f"Experiment {eid} is left alone: {sentence}.")
 
 
-def _print_looked_at(inspector: ResultsInspector, found: Collection[Finding]) -> None:
-    if not any(finding.kind.is_damage for finding in found):
-        counts = [f"{inspector.num_rows(table)} {what}" for table, what in _LOOKED_AT.items()]
+def _print_looked_at(store: ResultsStore, found: Collection[Finding]) -> None:
+    from harness.store.integrity import FindingKind, count_rows
+
+    if not any(finding.kind is FindingKind.DAMAGED_DATABASE for finding in found):
+        counts = [f"{count_rows(store, table)} {what}" for table, what in _LOOKED_AT.items()]
         click.echo(f"Looked at {', '.join(counts)}.")

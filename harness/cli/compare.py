@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,7 @@ import click
 from harness.cli.options import EXPERIMENT_NAME
 
 if TYPE_CHECKING:
-    from harness.report.comparison import Comparison, Contender
-    from harness.report.findings import Findings
-    from harness.store.records import ExperimentRow
+    from harness.report.comparison import Contender
     from harness.store.store import ResultsStore
 
 
@@ -41,22 +38,29 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
       harness compare 1 2
       harness compare results/ other/results:3 --json
     """
-    from harness.report.comparison import Comparison
+    from harness.report.comparison import Comparison, to_json
 
     comparison = Comparison(tuple(_read_contenders(experiments, results)))
     if as_json:
-        from harness.report.comparison import to_json
-
         click.echo(json.dumps(to_json(comparison), indent=2, ensure_ascii=False))
     else:
-        _print(comparison)
+        from rich.console import Console
+
+        from harness.report.terminal import print_comparison
+
+        print_comparison(Console(highlight=False), comparison)
 
 
-def _read_contenders(experiments: Sequence[str], results: Path) -> list[Contender]:
+def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Contender]:
     from harness.report.comparison import Contender
+    from harness.report.findings import read_findings
+    from harness.store.store import ResultsStore
 
     places = [_find_place(text, results) for text in experiments]
-    found = [_read_findings(folder, which) for folder, which in places]
+    found = []
+    for folder, which in places:
+        with ResultsStore.open_readonly(folder / "results.db") as store:
+            found.append(read_findings(store, _find_eid(store, which) if which else None))
     several = len({folder.resolve() for folder, _ in places}) > 1
     labels = [
         f"{folder}:{findings.experiment.eid}" if several else str(findings.experiment.eid)
@@ -66,7 +70,8 @@ def _read_contenders(experiments: Sequence[str], results: Path) -> list[Contende
     if twice is not None:
         raise click.UsageError(f"experiment {twice} is named twice; expected different ones.")
     if len(found) < 2:
-        there = _name_all(places[0][0] if places else results)
+        with ResultsStore.open_readonly((places[0][0] if places else results) / "results.db") as store:
+            there = _list_experiments(store)
         raise click.UsageError(f"found {len(found)} experiment(s) to compare; expected two or more of: {there}.")
     return [Contender(label, findings) for label, findings in zip(labels, found, strict=True)]
 
@@ -84,14 +89,6 @@ def _find_place(text: str, results: Path) -> tuple[Path, str]:
     return results, text
 
 
-def _read_findings(folder: Path, which: str) -> Findings:
-    from harness.report.findings import read_findings
-    from harness.store.store import ResultsStore
-
-    with ResultsStore.open_readonly(folder / "results.db") as store:
-        return read_findings(store, _find_eid(store, which) if which else None)
-
-
 def _find_eid(store: ResultsStore, which: str) -> int:
     from harness.errors import StoreError
 
@@ -106,39 +103,9 @@ def _find_eid(store: ResultsStore, which: str) -> int:
             f"experiment {which!r}: {len(named)} of that name are in '{store.path}'; expected the number of one: "
             f"{named}"
         )
-    raise StoreError(f"experiment {which!r}: not in '{store.path}'; expected one of {_list(experiments)}")
+    raise StoreError(f"experiment {which!r}: not in '{store.path}'; expected one of {_list_experiments(store)}")
 
 
-def _list(experiments: Sequence[ExperimentRow]) -> str:
-    return ", ".join(f"{experiment.eid} ({experiment.name!r})" for experiment in experiments) or "none, for it is empty"
-
-
-def _name_all(folder: Path) -> str:
-    from harness.store.store import ResultsStore
-
-    with ResultsStore.open_readonly(folder / "results.db") as store:
-        return _list(store.experiments())
-
-
-def _print(comparison: Comparison) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from harness.report.comparison import (
-        describe_comparability,
-        tabulate_differences,
-        tabulate_experiments,
-        tabulate_settings,
-    )
-    from harness.report.terminal import print_table
-    from harness.wording import SYNTHETIC_SENTENCE
-
-    console = Console(highlight=False)
-    verdict, *reasons = describe_comparability(comparison)
-    console.print(Text(verdict, style="bold" if comparison.is_comparable else "bold yellow"))
-    for reason in reasons:
-        console.print(Text(f"  {reason}"))
-    if comparison.has_synthetic:
-        console.print(Text(SYNTHETIC_SENTENCE, style="bold yellow"))
-    for table in (tabulate_experiments(comparison), tabulate_differences(comparison), tabulate_settings(comparison)):
-        print_table(console, table)
+def _list_experiments(store: ResultsStore) -> str:
+    named = [f"{experiment.eid} ({experiment.name!r})" for experiment in store.experiments()]
+    return ", ".join(named) or "none, for it is empty"

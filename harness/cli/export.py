@@ -11,8 +11,9 @@ import click
 from harness.cli.options import EXPERIMENT_NUMBER, results_argument
 
 if TYPE_CHECKING:
-    from harness.store.export import ExportReader, Rows
+    from harness.store.export import Rows
     from harness.store.records import ExperimentRow
+    from harness.store.store import ResultsStore
 
 #: In place of a file: standard output.
 _STANDARD_OUTPUT = Path("-")
@@ -54,7 +55,7 @@ _STANDARD_OUTPUT = Path("-")
     "--datasette-metadata",
     "writes_metadata",
     is_flag=True,
-    help="RESULTS/metadata.yaml written anew, with which Datasette names tables, columns and units; it is made with "
+    help="RESULTS/metadata.json written anew, with which Datasette names tables, columns and units; it is made with "
     "results.db already.",
 )
 def export(
@@ -85,37 +86,39 @@ def export(
     if not (csv_path or parquet_path or writes_metadata):
         raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
 
-    from harness.store.export import ExportedRows, ExportReader
+    from harness.store.datasette import write_metadata
+    from harness.store.export import ExportedRows, read_rows
+    from harness.store.store import ResultsStore
 
-    with ExportReader.open_readonly(results / "results.db") as reader, reader.snapshot():
+    with ResultsStore.open_readonly(results / "results.db") as store, store.snapshot():
         if writes_metadata:
-            click.echo(f"Written: {reader.write_metadata()}", err=True)
+            click.echo(f"Written: {write_metadata(store.path, store.database)}", err=True)
         path = csv_path or parquet_path
         if path is not None:
-            experiments = _chosen(reader, eids, is_whole)
-            rows = reader.read_rows(ExportedRows(what), [experiment.eid for experiment in experiments])
+            experiments = _chosen(store, eids, is_whole)
+            rows = read_rows(store, ExportedRows(what), [experiment.eid for experiment in experiments])
             num_rows = _write(path, rows, is_csv=csv_path is not None)
             _tell(path, num_rows, what, experiments)
 
 
-def _chosen(reader: ExportReader, eids: tuple[int, ...], is_whole: bool) -> list[ExperimentRow]:
+def _chosen(store: ResultsStore, eids: tuple[int, ...], is_whole: bool) -> list[ExperimentRow]:
     from harness.errors import StoreError
 
     if is_whole:
-        return reader.experiments()
+        return store.experiments()
     if eids:
-        return [reader.experiment(eid) for eid in sorted(set(eids))]
-    latest = reader.latest_experiment()
+        return [store.experiment(eid) for eid in sorted(set(eids))]
+    latest = store.latest_experiment()
     if latest is None:
         raise StoreError(
-            f"results database '{reader.path}': holds no search yet; run aup first, or export what there is with --all"
+            f"results database '{store.path}': holds no search yet; run aup first, or export what there is with --all"
         )
     return [latest]
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:
     from harness.files import write_then_rename
-    from harness.report.export import write_csv, write_parquet
+    from harness.report.flat_files import write_csv, write_parquet
 
     write = write_csv if is_csv else write_parquet
     if path == _STANDARD_OUTPUT:

@@ -31,12 +31,26 @@ def _results_of(context: click.Context) -> Path:
     return Path(context.params.get("results") or "results")
 
 
-def _offer_experiments(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
-    from harness.store.connection import name_experiments
+#: Completion waits no longer than this for a locked database.
+_COMPLETION_PATIENCE = 0.2
 
+
+def _offer_experiments(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
+    from harness.errors import StoreError
+    from harness.store.connection import is_current
+    from harness.store.store import ResultsStore
+
+    path = results / DATABASE
+    try:
+        if not is_current(path, _COMPLETION_PATIENCE):
+            return []
+        with ResultsStore.open_readonly(path, _COMPLETION_PATIENCE) as store:
+            experiments = store.experiments()
+    except StoreError:
+        return []
     return [
         CompletionItem(f"{before}{experiment.eid}", help=experiment.name)
-        for experiment in name_experiments(results / DATABASE)
+        for experiment in experiments
         if str(experiment.eid).startswith(begun) and (experiment.is_search or not only_searches)
     ]
 
@@ -265,11 +279,11 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
         StoreError: there are no results, no such experiment, or another process is at this work
     """
     from harness.search.lock import held
-    from harness.store.store import ResultsReader, ResultsStore
+    from harness.store.store import ResultsStore
     from harness.training.tensorflow import start_tensorflow
 
     database = results / "results.db"
-    ResultsReader.open_readonly(database).close()
+    ResultsStore.open_readonly(database).close()
     start_tensorflow(threads)
     # Imported here: it imports TensorFlow, which has to be started before.
     from harness.final.best_point import find_best_point

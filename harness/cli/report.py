@@ -36,7 +36,7 @@ def report(
     """Show what a search found: tables here, and one self-contained HTML page.
 
     RESULTS is the folder of a search, running or ended. The page opens from disk and needs no
-    network. Every opening of the test set that the folder has seen is shown, whatever the experiment.
+    network. Every test evaluation of the folder is shown, whatever the experiment.
 
     \b
     Example:

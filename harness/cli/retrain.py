@@ -81,13 +81,13 @@ def retrain_best(
         print_summary,
     )
     from harness.report.model_card import write_model_card
-    from harness.store.store import ResultsReader, ResultsStore
+    from harness.store.store import ResultsStore
 
     if without and replace:
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
     console = Console()
     database = results / "results.db"
-    ResultsReader.open_readonly(database).close()
+    ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
         opens_test = test and not (without or replace)

@@ -31,7 +31,7 @@ _HINT = "q quits; the search continues"
     type=EXPERIMENT_NUMBER,
     help="Number of the experiment.  [default: the running one, or else the latest]",
 )
-@click.option("--json", "is_json", is_flag=True, help="One JSON object a line for each look, for scripts.")
+@click.option("--json", "is_json", is_flag=True, help="Print each look as one line of JSON, for scripts.")
 @click.option(
     "--interval",
     "interval_seconds",

@@ -25,7 +25,7 @@ from harness.store.records import (
     TrialRow,
     utc_now,
 )
-from harness.store.store import ResultsReader
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 from harness.training.recipe import Recipe, recipe_of
 
@@ -87,7 +87,7 @@ class BestPoint:
         return store
 
 
-def find_best_point(results: ResultsReader, results_dir: Path, eid: int | None) -> BestPoint:
+def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -> BestPoint:
     """Find the best trial of a search.
 
     Args:

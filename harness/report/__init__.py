@@ -1,1 +1,1 @@
-"""What a search found, in a terminal and on one page that opens from disk."""
+"""The report of a search, in a terminal and on one page that opens from disk."""

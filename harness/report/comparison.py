@@ -1,31 +1,27 @@
-"""Several searches beside each other: what differs between them, and whether their scores say anything of it.
-
-A comparison of experiments as tables of text, and as plain values.
-"""
+"""Several searches side by side, as tables and as plain values, and whether their scores can be compared."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from harness.report.findings import Findings
-from harness.report.statements import describe_progress, plural
-from harness.report.tables import Table, trial_seconds, write_score, write_value
+from harness.report.findings import Findings, trial_seconds
+from harness.report.statements import describe_progress, plural, write_score
+from harness.report.tables import Table, write_value
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
-from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
-from harness.store.records import ScoreKind, TestOpeningRow, TestScores, TrialRow
+from harness.scoring.statistics import TOO_NARROW, mean_and_spread
+from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
 
-#: What an experiment file says only of where and how, or what is shown apart.
+#: Keys of an experiment file that are no settings, or that are shown apart.
 _NOT_SETTINGS = frozenset({"name", "description", "parameter_config", "protocol", "system", "workingdir", "cwd"})
 
 
@@ -40,29 +36,28 @@ class Contender:
     label: str
     findings: Findings
 
-    @property
+    @cached_property
     def scores(self) -> np.ndarray:
         """The finished trials' scores, best first: float64 (num_finished,)."""
         return np.array([trial.score for trial in self.findings.finished], dtype=np.float64)
 
     @property
     def traits(self) -> dict[str, str]:
-        """What must be the same for two experiments' scores to be set against each other, by name."""
+        """The traits that two experiments must share for their scores to be compared, by name."""
         experiment = self.findings.experiment
-        if not self.findings.experiment.protocol_name:
-            # What a script of its own scores on is not known: the same script is all there is to go by.
-            protocol = f"of its own script, {experiment.script}"
-        else:
+        # What a script of its own scores on is not known: the same script is all there is to go by.
+        protocol = f"of its own script, {experiment.script}"
+        if experiment.protocol_name:
             protocol = f"'{experiment.protocol_name}' ({experiment.protocol_hash[:8]})"
         return {"corpus": describe_corpus(self.findings), "protocol": protocol, "target": experiment.target}
 
     @property
     def has_known_corpus(self) -> bool:
-        """Whether its corpus is known, and so can be the same as another's."""
+        """True if its corpus is known, and so can be the same as another's."""
         return bool(self.findings.experiment.corpus_hash)
 
     def is_comparable_with(self, other: Contender) -> bool:
-        """Whether the scores of both are known to mean the same; what is not known is equal to nothing."""
+        """Return True if the scores of both are known to mean the same; an unknown corpus equals none."""
         return self.has_known_corpus and other.has_known_corpus and self.traits == other.traits
 
     @property
@@ -72,17 +67,8 @@ class Contender:
         return [seconds for seconds in taken if seconds is not None]
 
     @property
-    def seconds_in_all(self) -> float | None:
-        """Wall time from the experiment's beginning to its end; None while it runs."""
-        experiment = self.findings.experiment
-        if experiment.ended_at is None:
-            return None
-        began, ended = (datetime.fromisoformat(time) for time in (experiment.created_at, experiment.ended_at))
-        return (ended - began).total_seconds()
-
-    @property
     def test_scores(self) -> list[tuple[TestOpeningRow, ScoreKind, list[TestScores]]]:
-        """What its final models scored on the test set, by opening and by who chose the epoch."""
+        """The scores of its final models on the test set, by test evaluation and by who chose the epoch."""
         return [
             (opening, kind, scores)
             for opening in self.findings.openings
@@ -126,7 +112,7 @@ class Comparison:
 
     @cached_property
     def traits_that_differ(self) -> dict[str, dict[str, list[str]]]:
-        """What makes scores incomparable: trait -> what it is -> labels of the experiments that have it."""
+        """The traits that make scores incomparable: trait -> value -> labels of the experiments that have it."""
         found: dict[str, dict[str, list[str]]] = {}
         for contender in self.contenders:
             for trait, value in contender.traits.items():
@@ -141,14 +127,14 @@ class Comparison:
 
     @property
     def is_comparable(self) -> bool | None:
-        """Whether all scores can be set against each other; None where nothing differs and a corpus is not known."""
+        """True if all scores can be compared; None where no trait differs and a corpus is not known."""
         if self.traits_that_differ:
             return False
         return None if self.of_unknown_corpus else True
 
     @property
     def has_synthetic(self) -> bool:
-        """Whether any of the experiments is on the synthetic corpus."""
+        """True if any of the experiments is on the synthetic corpus."""
         return any(contender.findings.experiment.is_synthetic for contender in self.contenders)
 
     def equal_number(self, contender: Contender) -> int:
@@ -159,16 +145,15 @@ class Comparison:
     @cached_property
     def differences(self) -> list[Difference]:
         """The difference of each two experiments that are comparable and have a finished trial."""
-        pairs = combinations(self.contenders, 2)
         return [
             _difference(first, second)
-            for first, second in pairs
+            for first, second in combinations(self.contenders, 2)
             if first.is_comparable_with(second) and len(first.scores) and len(second.scores)
         ]
 
     @cached_property
     def settings_that_differ(self) -> dict[str, list[str]]:
-        """What was set differently, a value for each experiment, empty where it was not set."""
+        """The settings that differ, with a value for each experiment, empty where it was not set."""
         settings = [_settings_of(contender.findings) for contender in self.contenders]
         names = dict.fromkeys(name for known in settings for name in known)
         rows = {name: [known.get(name, "") for known in settings] for name in names}
@@ -188,9 +173,9 @@ def describe_corpus(findings: Findings) -> str:
 
 def _difference(first: Contender, second: Contender) -> Difference:
     num_trials = min(len(first.scores), len(second.scores))
-    expected = [contender.expected_best(num_trials) or 0.0 for contender in (first, second)]
-    sign = 1.0 if first.findings.experiment.target == "max" else -1.0
-    better_by = sign * (expected[0] - expected[1])
+    better_by = (first.expected_best(num_trials) or 0.0) - (second.expected_best(num_trials) or 0.0)
+    if first.findings.experiment.target != "max":
+        better_by = -better_by
     return Difference(first, second, num_trials, better_by, _differ_on_validation(first, second))
 
 
@@ -268,17 +253,14 @@ _PAIRED_NOTE = (
     "how far the difference depends on who validates, not how lucky a search was. The expected best takes the "
     "same number of trials of each; its difference has no interval, and chance alone makes one."
 )
-_TOO_NARROW = (
-    f"* Fewer than {MIN_DIALOGUES} dialogues: utterances were drawn instead, so this interval is too narrow."
-)
 
 
 def describe_comparability(comparison: Comparison) -> list[str]:
-    """Say in the first line whether the scores can be set against each other, and in the others why not."""
+    """Say in the first line whether the scores can be compared, and in the others why not."""
     differing = comparison.traits_that_differ
+    if comparison.is_comparable:
+        return ["Comparable: searches on the same corpus, with the same protocol and target."]
     if not differing:
-        if not comparison.of_unknown_corpus:
-            return ["Comparable: searches on the same corpus, with the same protocol and target."]
         unknown = _join(comparison.of_unknown_corpus)
         return [f"NOT KNOWN WHETHER COMPARABLE: the corpus of {unknown} is not known; nothing is ranked across that."]
     verb = "differs" if len(differing) == 1 else "differ"
@@ -297,13 +279,16 @@ def _join(labels: Sequence[str]) -> str:
 
 def tabulate_experiments(comparison: Comparison) -> Table:
     """Set the experiments side by side: what each is, and what each found."""
-    rows = [
-        (name, *(write(contender) for contender in comparison.contenders))
-        for name, write in _ROWS.items()
+    described = [_describe_contender(comparison, contender) for contender in comparison.contenders]
+    points = [
+        {} if contender.findings.best is None else contender.findings.best.hyperparameters
+        for contender in comparison.contenders
     ]
-    expected = (_write_expected_best(comparison, contender) for contender in comparison.contenders)
-    rows.insert(list(_ROWS).index("median of trials") + 1, ("expected best of equally many", *expected))
-    rows += _points(comparison)
+    rows = [(name, *(of_one[name] for of_one in described)) for name in described[0]]
+    rows += [
+        (f"its {name}", *(write_value(point[name]) if name in point else "" for point in points))
+        for name in dict.fromkeys(name for point in points for name in point)
+    ]
     rows += _test_scores(comparison)
     columns = ("", *(contender.label for contender in comparison.contenders))
     note = "Scores are validation accuracies of each trial's best epoch."
@@ -312,75 +297,47 @@ def tabulate_experiments(comparison: Comparison) -> Table:
     return Table("Side by side", columns, tuple(row for row in rows if any(row[1:])), note=note)
 
 
-def _write_statistic(statistic: Callable[[np.ndarray], Any]) -> Callable[[Contender], str]:
-    def write(contender: Contender) -> str:
-        scores = contender.scores
-        return write_score(contender.findings, float(statistic(scores)) if len(scores) else None)
+def _describe_contender(comparison: Comparison, contender: Contender) -> dict[str, str]:
+    """Return one experiment's cells by the name of their row, empty where there is nothing to say."""
+    findings, scores, seconds = contender.findings, contender.scores, contender.seconds_of_trials
+    experiment, best = findings.experiment, findings.best
 
-    return write
+    def write_statistic(statistic: Callable[[np.ndarray], Any]) -> str:
+        return write_score(findings, float(statistic(scores)) if len(scores) else None)
 
-
-def _write_expected_best(comparison: Comparison, contender: Contender) -> str:
     num_trials = comparison.equal_number(contender)
-    score = write_score(contender.findings, contender.expected_best(num_trials))
-    return f"{score} (of {num_trials})" if score else ""
-
-
-def _write_memory(contender: Contender) -> str:
-    peaks = [trial.peak_memory_bytes for trial in contender.findings.finished if trial.peak_memory_bytes]
-    return write_bytes(max(peaks, default=None))
-
-
-def _write_best(write: Callable[[TrialRow], str]) -> Callable[[Contender], str]:
-    return lambda contender: "" if contender.findings.best is None else write(contender.findings.best)
-
-
-_ROWS: dict[str, Callable[[Contender], str]] = {
-    "name": lambda contender: contender.findings.experiment.name,
-    "system": lambda contender: contender.findings.experiment.system,
-    "protocol": lambda contender: contender.findings.experiment.protocol_name or "of its own script",
-    "corpus": lambda contender: describe_corpus(contender.findings),
-    "progress": lambda contender: describe_progress(contender.findings),
-    "best score": _write_statistic(lambda scores: scores[0]),
-    "mean of trials": _write_statistic(np.mean),
-    "median of trials": _write_statistic(np.median),
-    "from begin to end": lambda contender: write_duration(contender.seconds_in_all),
-    "time of all trials": lambda contender: write_duration(sum(contender.seconds_of_trials) or None),
-    "median time of a trial": lambda contender: (
-        write_duration(float(np.median(contender.seconds_of_trials))) if contender.seconds_of_trials else ""
-    ),
-    "peak memory": _write_memory,
-    "best trial": _write_best(lambda trial: str(trial.trial_index)),
-    "its epoch": _write_best(
-        lambda trial: "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}"
-    ),
-}
-
-
-def _points(comparison: Comparison) -> list[tuple[str, ...]]:
-    points = [
-        {} if contender.findings.best is None else contender.findings.best.hyperparameters
-        for contender in comparison.contenders
-    ]
-    names = dict.fromkeys(name for point in points for name in point)
-    return [
-        (f"its {name}", *(write_value(point[name]) if name in point else "" for point in points)) for name in names
-    ]
+    expected = write_score(findings, contender.expected_best(num_trials))
+    peaks = [trial.peak_memory_bytes for trial in findings.finished if trial.peak_memory_bytes]
+    return {
+        "name": experiment.name,
+        "system": experiment.system,
+        "protocol": experiment.protocol_name or "of its own script",
+        "corpus": describe_corpus(findings),
+        "progress": describe_progress(findings),
+        "best score": write_statistic(lambda ordered: ordered[0]),
+        "mean of trials": write_statistic(np.mean),
+        "median of trials": write_statistic(np.median),
+        "expected best of equally many": f"{expected} (of {num_trials})" if expected else "",
+        "from begin to end": write_duration(findings.seconds_in_all),
+        "time of all trials": write_duration(sum(seconds) or None),
+        "median time of a trial": write_duration(float(np.median(seconds)) if seconds else None),
+        "peak memory": write_bytes(max(peaks, default=None)),
+        "best trial": "" if best is None else str(best.trial_index),
+        "its epoch": "" if best is None or best.best_epoch is None else f"{best.best_epoch} of {best.num_epochs}",
+    }
 
 
 def _test_scores(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Write one line an opening for each experiment, a row for each way in which the epoch was chosen."""
+    """Write one line a test evaluation for each experiment, a row for each way in which the epoch was chosen."""
     rows: dict[str, list[list[str]]] = {}
     for number, contender in enumerate(comparison.contenders):
         for opening, kind, scores in contender.test_scores:
             spread = mean_and_spread([score.weighted_accuracy for score in scores])
-            text = f"{100 * spread.mean:.1f} %"
-            if spread.num_values > 1:
-                text = f"{100 * spread.mean:.1f} ± {100 * spread.deviation:.1f} %"
-            text += f" ({plural(len(scores), 'seed')}, opening {opening.opening_id}"
-            text += ", synthetic)" if opening.is_synthetic else ")"
+            deviation = f" ± {100 * spread.deviation:.1f}" if spread.num_values > 1 else ""
+            origin = f"{plural(len(scores), 'seed')}, evaluation {opening.opening_id}"
+            origin += ", synthetic" if opening.is_synthetic else ""
             cells = rows.setdefault(f"test weighted accuracy, {kind}", [[] for _ in comparison.contenders])
-            cells[number].append(text)
+            cells[number].append(f"{100 * spread.mean:.1f}{deviation} % ({origin})")
     return [(name, *("\n".join(cell) for cell in cells)) for name, cells in rows.items()]
 
 
@@ -394,7 +351,7 @@ def tabulate_differences(comparison: Comparison) -> Table:
         )
         for each in comparison.differences
     ]
-    note = _PAIRED_NOTE + (f" {_TOO_NARROW}" if any("*" in row[1] for row in rows) else "")
+    note = _PAIRED_NOTE + (f" {TOO_NARROW}" if any("*" in row[1] for row in rows) else "")
     columns = ("experiments", "best trials, points [95 % interval]", "expected best, how much better")
     return Table("Differences", columns, tuple(rows), frozenset(columns[1:]), note=note)
 
@@ -413,7 +370,7 @@ def _write_difference(difference: Difference, value: float) -> str:
     return f"{100 * value:+.1f} points" if are_accuracies else f"{value:+.4g}"
 
 
-def tabulate_settings(comparison: Comparison) -> Table:
+def tabulate_settings_that_differ(comparison: Comparison) -> Table:
     """List what was set differently."""
     rows = [(name, *values) for name, values in comparison.settings_that_differ.items()]
     columns = ("what", *(contender.label for contender in comparison.contenders))
@@ -421,15 +378,15 @@ def tabulate_settings(comparison: Comparison) -> Table:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Return everything that the tables show; scores and accuracies from 0 to 1, null where there is none."""
+    """Return all that the tables show; scores and accuracies from 0 to 1, null where there is none."""
+    labels = [contender.label for contender in comparison.contenders]
     return {
         "is_comparable": comparison.is_comparable,
         "notes": [*describe_comparability(comparison), *([SYNTHETIC_SENTENCE] if comparison.has_synthetic else [])],
         "experiments": [_experiment_to_json(comparison, contender) for contender in comparison.contenders],
         "differences": [_difference_to_json(difference) for difference in comparison.differences],
         "settings_that_differ": {
-            name: dict(zip([contender.label for contender in comparison.contenders], values, strict=True))
-            for name, values in comparison.settings_that_differ.items()
+            name: dict(zip(labels, values, strict=True)) for name, values in comparison.settings_that_differ.items()
         },
     }
 
@@ -459,7 +416,7 @@ def _experiment_to_json(comparison: Comparison, contender: Contender) -> dict[st
         "expected_best": {"num_trials": num_trials, "score": contender.expected_best(num_trials)},
         "best_trial": None if best is None else best.trial_index,
         "best_point": None if best is None else dict(best.hyperparameters),
-        "seconds_in_all": contender.seconds_in_all,
+        "seconds_in_all": contender.findings.seconds_in_all,
         "seconds_of_trials": sum(contender.seconds_of_trials),
         "test_scores": [
             {
@@ -482,20 +439,11 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _difference_to_json(difference: Difference) -> dict[str, Any]:
-    found = difference.best
+    best = difference.best
     return {
         "first": difference.first.label,
         "second": difference.second.label,
         "expected_best": difference.expected_best,
         "num_trials": difference.num_trials,
-        "best": None
-        if found is None
-        else {
-            "difference": found.difference,
-            "low": found.interval.low,
-            "high": found.interval.high,
-            "confidence": found.interval.confidence,
-            "drawn": found.interval.drawn,
-            "is_too_narrow": found.interval.is_too_narrow,
-        },
+        "best": None if best is None else {"difference": best.difference, **asdict(best.interval)},
     }

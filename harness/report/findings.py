@@ -1,7 +1,4 @@
-"""Everything a report says, read from results.db in one moment, also while the search runs.
-
-What has been trained after a search at its best point: new seeds of it, and the same under leaking splits.
-"""
+"""All values that a report is made of, read from results.db at one moment, also while the search runs."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +14,8 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion
 from harness.errors import StoreError
-from harness.scoring.assessment import ScoredOpening, assess_opening, find_scored_opening
-from harness.scoring.metrics import macro_f1_of, unweighted_accuracy_of, weighted_accuracy_of
+from harness.scoring.assessment import METRICS, ScoredOpening, assess_opening, find_scored_opening
+from harness.scoring.search import ExpectedBest, estimate_expected_best
 from harness.scoring.significance import bootstrap_over_draws
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
 from harness.splits.parts import LeakSplit
@@ -26,7 +24,6 @@ from harness.store.records import (
     ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
-    FinalModel,
     Prediction,
     ScoreKind,
     TestOpeningRow,
@@ -38,7 +35,7 @@ from harness.store.records import (
     rank_trials,
     utc_now,
 )
-from harness.store.store import OpeningsStore, ResultsReader, ResultsStore
+from harness.store.store import ResultsStore
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Replication:
         return self.best_score - self.spread.mean
 
 
-def read_replication(store: ResultsReader, experiment: ExperimentRow) -> Replication | None:
+def read_replication(store: ResultsStore, experiment: ExperimentRow) -> Replication | None:
     """Read the latest replication of a search's best trial.
 
     Returns:
@@ -83,21 +80,30 @@ def read_replication(store: ResultsReader, experiment: ExperimentRow) -> Replica
         best = store.best_trial(experiment.eid)
         trials = [trial for trial in store.trials(found.eid) if trial.status is TrialStatus.FINISHED]
         if best is not None and settings.get("searched_trial") == best.trial_index and trials:
-            finished = [
-                trial for trial in store.trials(experiment.eid) if trial.status is TrialStatus.FINISHED
-            ]
-            return Replication(found, best, len(finished), tuple(trials))
+            num_trials = sum(trial.status is TrialStatus.FINISHED for trial in store.trials(experiment.eid))
+            return Replication(found, best, num_trials, tuple(trials))
     return None
 
 
 def known_score(trial: TrialRow) -> float:
-    """The score of a finished trial."""
+    """Return the score of a finished trial."""
     assert trial.score is not None, "a finished trial has a score"
     return trial.score
 
 
+def trial_seconds(trial: TrialRow) -> float | None:
+    """Return how long a trial took: as it says itself, or from its start to its end; None while it runs."""
+    if trial.duration_seconds is not None or trial.ended_at is None:
+        return trial.duration_seconds
+    return _seconds_between(trial.started_at, trial.ended_at)
+
+
+def _seconds_between(began: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+
+
 def _find_follow_ups(
-    store: ResultsReader, experiment: ExperimentRow, kind: ExperimentKind
+    store: ResultsStore, experiment: ExperimentRow, kind: ExperimentKind
 ) -> Iterator[tuple[ExperimentRow, dict[str, Any]]]:
     """Yield the experiments that trained a search's best point again, oldest first, each with its settings."""
     for found in store.experiments():
@@ -109,7 +115,7 @@ def _find_follow_ups(
 
 @dataclass(frozen=True)
 class LeakGain:
-    """What one split scores above another, on the same utterances.
+    """The gain of one split over another, on the same utterances.
 
     Attributes:
         difference: over all utterances of all draws, from -1 to 1
@@ -124,7 +130,7 @@ class LeakGain:
 
 @dataclass(frozen=True)
 class LeakScore:
-    """What the best point scored under one split.
+    """The score of the best point under one split.
 
     Attributes:
         accuracy: of all scored utterances of all draws, from 0 to 1
@@ -161,7 +167,7 @@ class Leaks:
     scores: tuple[LeakScore, ...]
 
 
-def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
+def read_leaks(store: ResultsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
     """Read what the best trial's point scored under each split.
 
     Args:
@@ -199,7 +205,8 @@ def read_leaks(store: OpeningsStore, experiment: ExperimentRow, *, opens_test: b
 _Predictions = Mapping[int, tuple[Prediction, ...]]
 
 
-def _read_predictions(store: OpeningsStore, eid: int, opens_test: bool) -> dict[int, tuple[Prediction, ...]]:
+def _read_predictions(store: ResultsStore, eid: int, opens_test: bool) -> dict[int, tuple[Prediction, ...]]:
+    """Read what was predicted with each seed that has finished."""
     return {
         trial.seed: (
             store.trial_test_scores(trial.trial_id)[ScoreKind.VALIDATION_CHOSEN].predictions
@@ -212,18 +219,19 @@ def _read_predictions(store: OpeningsStore, eid: int, opens_test: bool) -> dict[
 
 
 def _score(predictions: Mapping[LeakSplit, _Predictions], seeds: list[int]) -> tuple[LeakScore, ...]:
-    order = list(LeakSplit)
+    splits = list(LeakSplit)
+    strictest = predictions[splits[-1]]
     scores = []
-    for place, split in enumerate(order):
-        strictest = split is order[-1]
+    for split, next_split in zip(splits, [*splits[1:], None], strict=True):
+        of_split = predictions[split]
         scores.append(
             LeakScore(
                 split=split,
                 # An utterance that two draws score counts twice.
-                accuracy=_accuracy([each for seed in seeds for each in predictions[split][seed]]),
-                spread=mean_and_spread([_accuracy(predictions[split][seed]) for seed in seeds]),
-                above_strictest=None if strictest else _gain(predictions[split], predictions[order[-1]], seeds),
-                above_next=None if strictest else _gain(predictions[split], predictions[order[place + 1]], seeds),
+                accuracy=_accuracy([each for seed in seeds for each in of_split[seed]]),
+                spread=mean_and_spread([_accuracy(of_split[seed]) for seed in seeds]),
+                above_strictest=None if next_split is None else _gain(of_split, strictest, seeds),
+                above_next=None if next_split is None else _gain(of_split, predictions[next_split], seeds),
             )
         )
     return tuple(scores)
@@ -235,12 +243,14 @@ def _gain(first: _Predictions, second: _Predictions, seeds: list[int]) -> LeakGa
     return LeakGain(paired.difference, paired.interval, mean_and_spread(of_draws))
 
 
-def _accuracy(predictions: list[Prediction] | tuple[Prediction, ...]) -> float:
+def _accuracy(predictions: Sequence[Prediction]) -> float:
     return float(np.mean([each.emotion == each.predicted for each in predictions]))
 
 
 #: Auptimizer's types of a hyperparameter that are numbers.
 _NUMBER_TYPES = ("int", "float")
+#: Finished trials below which the best score to expect of them is not estimated.
+MIN_TRIALS_OF_CURVE = 3
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Findings:
-    """One experiment, and every opening of the test set that its results folder has seen.
+    """One experiment, and every test evaluation of its results folder.
 
     Attributes:
         trials: the latest attempt at each trial index, in order
@@ -285,8 +295,8 @@ class Findings:
         predictions: its predictions on validation
         environment: what the best trial, or else the latest, ran in
         openings: of every experiment, oldest first
-        test_predictions: by opening and kind of score, one sequence a seed
-        test_utterances: by opening, of each utterance whether training had read its transcript; None where
+        test_predictions: by test evaluation and kind of score, one sequence a seed
+        test_utterances: by test evaluation, of each utterance whether training had read its transcript; None where
             no word was said
         replication: the best trial's point with new seeds; None before it was trained again
         leaks: the best trial's point under leaking splits: on validation, and with the test session open
@@ -299,7 +309,6 @@ class Findings:
     best: TrialRow | None
     predictions: tuple[Prediction, ...]
     environment: TrialEnvironment | None
-    final_models: tuple[FinalModel, ...]
     openings: tuple[TestOpeningRow, ...]
     test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
     test_utterances: Mapping[int, Mapping[str, bool | None]]
@@ -318,17 +327,17 @@ class Findings:
 
     @property
     def is_running(self) -> bool:
-        """Whether the search has not ended."""
+        """True until the search has ended."""
         return self.experiment.status is ExperimentStatus.RUNNING
 
     @property
     def scores_are_accuracies(self) -> bool:
-        """Whether scores are validation accuracies, as those of the package's own trials are."""
+        """True if scores are validation accuracies, as those of the package's own trials are."""
         return are_accuracies(self.experiment)
 
     @property
     def is_synthetic_only(self) -> bool:
-        """Whether neither the experiment nor any opening of the test set concerns recordings of people."""
+        """True if neither the experiment nor any test evaluation concerns recordings of people."""
         return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
 
     @property
@@ -337,6 +346,26 @@ class Findings:
         choices = json.loads(self.experiment.protocol)
         return choices if isinstance(choices, dict) else {}
 
+    @property
+    def attempts(self) -> list[TrialRow]:
+        """Every known attempt in the order of the trials: the latest of each, and all that failed."""
+        attempts = {trial.trial_id: trial for trial in (*self.trials, *self.failures)}
+        return sorted(attempts.values(), key=lambda trial: (trial.trial_index, trial.attempt))
+
+    @property
+    def seconds_in_all(self) -> float | None:
+        """Wall time from the experiment's beginning to its end; None while it runs."""
+        ended = self.experiment.ended_at
+        return None if ended is None else _seconds_between(self.experiment.created_at, ended)
+
+    @cached_property
+    def expected_best(self) -> ExpectedBest | None:
+        """The best score to expect of so many trials; None of fewer than ``MIN_TRIALS_OF_CURVE``."""
+        if len(self.finished) < MIN_TRIALS_OF_CURVE:
+            return None
+        scores = np.array([trial.score for trial in self.finished], dtype=np.float64)
+        return estimate_expected_best(scores, self.experiment.target)
+
     @cached_property
     def baseline(self) -> Baseline | None:
         """The largest class of the validation utterances; None before a trial has predicted them."""
@@ -344,16 +373,21 @@ class Findings:
 
     @cached_property
     def test_intervals(self) -> dict[tuple[int, ScoreKind], tuple[Interval, ...]]:
-        """Of weighted accuracy, unweighted accuracy and macro F1, in this order, by opening and kind of score."""
-        metrics = (weighted_accuracy_of, unweighted_accuracy_of, macro_f1_of)
-        return {
-            key: tuple(bootstrap_intervals(predictions, metrics))
-            for key, predictions in self.test_predictions.items()
-        }
+        """Of each of ``METRICS``, in its order, by test evaluation and kind of score."""
+        scored = self.scored_opening
+        found = {}
+        if scored is not None:
+            # Drawn already, from the same draws.
+            assessed = (scored.opening.opening_id, scored.assessment.kind)
+            found[assessed] = tuple(score.interval for score in scored.assessment.scores)
+        for key, predictions in self.test_predictions.items():
+            if key not in found:
+                found[key] = tuple(bootstrap_intervals(predictions, list(METRICS.values())))
+        return found
 
     @cached_property
     def scored_opening(self) -> ScoredOpening | None:
-        """The opening that speaks for the experiment's model, and what it scored; None before there is one."""
+        """The test evaluation that counts for the experiment's model, and its scores; None before there is one."""
         found = find_scored_opening(self.openings, self.experiment.eid)
         if found is None:
             return None
@@ -363,7 +397,7 @@ class Findings:
 
     @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:
-        """What was searched, in the search space's order."""
+        """The hyperparameters that were searched, in the search space's order."""
         entries = json.loads(self.experiment.search_space)
         named = [entry for entry in entries if isinstance(entry, dict) and "name" in entry]
         return [_read_hyperparameter(entry, self.trials) for entry in named]
@@ -420,7 +454,6 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             best=best,
             predictions=() if best is None else tuple(store.validation_predictions(best.trial_id)),
             environment=None if described is None else store.environment(described.trial_id),
-            final_models=tuple(store.final_models(experiment.eid)),
             openings=openings,
             test_predictions=_read_test_predictions(store, openings),
             test_utterances={found.opening_id: store.test_utterances(found.opening_id) for found in openings},

@@ -1,19 +1,16 @@
-"""Best-of-N optimism in words and numbers: the search's best trial beside new seeds of its point on the same split.
-
-What each leak buys, in words and numbers: the best point under ever stricter splits, on the same utterances.
-"""
+"""Trainings that follow a search, in words and tables: new seeds of the best trial's point, and leaking splits."""
 
 from __future__ import annotations
 
 import math
 
 from harness.report.findings import LeakGain, Leaks, Replication, known_score
-from harness.report.statements import Statement, percent, plural
+from harness.report.statements import Statement, mark_synthetic, percent, plural
 from harness.report.tables import Table
 from harness.scoring.statistics import MIN_DIALOGUES
 from harness.splits.parts import BOUGHT_BY, SHARED
 from harness.store.records import TrialRow
-from harness.wording import SYNTHETIC_SENTENCE, write_duration
+from harness.wording import write_duration
 
 
 def describe_replication(replication: Replication) -> Statement:
@@ -30,24 +27,21 @@ def describe_replication(replication: Replication) -> Statement:
             f" ± {100 * spread.deviation:.1f} (sample standard deviation; 95 % interval of the mean "
             f"{100 * spread.low:.1f} to {percent(spread.high)})"
         )
-    text += f". {_judge(replication)}"
-    if replication.experiment.is_synthetic:
-        text += f" {SYNTHETIC_SENTENCE}"
+    text = mark_synthetic(f"{text}. {_judge(replication)}", replication.experiment.is_synthetic)
     return Statement("Best-of-N optimism", text, is_warning=replication.luck > 0)
 
 
 def _judge(replication: Replication) -> str:
     luck, spread = replication.luck, replication.spread
     points = f"{100 * abs(luck):.1f} points"
-    if luck:
-        text = f"About {points} of the best score were luck" if luck > 0 else (
-            f"The new seeds score about {points} more: no luck of its seed shows in the best score"
-        )
+    if luck > 0:
+        text = f"About {points} of the best score were luck"
     else:
-        text = "The new seeds score the same: no luck of its seed shows in the best score"
+        more = f"about {points} more" if luck else "the same"
+        text = f"The new seeds score {more}: no luck of its seed shows in the best score"
     # With one seed there is no interval, and whatever lies outside it is not known.
     if math.isnan(spread.low) or spread.low <= replication.best_score <= spread.high:
-        text += ", though so few seeds do not tell that from none" if luck > 0 else ", though so few seeds may hide it"
+        text += ", though with so few seeds it may be chance" if luck > 0 else ", though so few seeds may hide it"
     return (
         f"{text}. The choice among trials was made on these validation utterances, so that even the new seeds' mean "
         "may promise more than other utterances will give."
@@ -62,11 +56,9 @@ def tabulate_replication(replication: Replication) -> Table:
     rows.append((f"mean of {plural(spread.num_values, 'new seed')}", "", f"{100 * spread.mean:.1f}", "", ""))
     columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
     note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
-    if replication.experiment.is_synthetic:
-        note += f" {SYNTHETIC_SENTENCE}"
-    return Table(
-        "Best-of-N optimism", columns, tuple(rows), frozenset(columns[1:]) - {"epoch"}, note, highlighted_row=0
-    )
+    note = mark_synthetic(note, replication.experiment.is_synthetic)
+    numbers = frozenset(columns[1:]) - {"epoch"}
+    return Table("Best-of-N optimism", columns, tuple(rows), numbers, note, highlighted_row=0)
 
 
 def _row(trial: TrialRow) -> tuple[str, ...]:
@@ -86,14 +78,13 @@ def describe_leaks(leaks: Leaks) -> Statement:
         f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
         f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
     )
-    text += "." if _is_sure(leaks, gained) else ", which these draws do not tell from none."
+    text += "." if _is_sure(leaks, gained) else ", which may be chance in these draws."
     text += f" {_describe_interval(leaks, gained)}"
     if leaks.opens_test:
         text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
     else:
         text += " Validation chose the epoch on the utterances that it scores, as in a search."
-    if leaks.is_synthetic:
-        text += f" {SYNTHETIC_SENTENCE}"
+    text = mark_synthetic(text, leaks.is_synthetic)
     return Statement("What leaks buy", text, is_warning=gained.difference > 0)
 
 
@@ -128,15 +119,8 @@ def tabulate_leaks(leaks: Leaks) -> Table:
         )
         for score in leaks.scores
     ]
-    columns = (
-        "split",
-        "training shares",
-        "accuracy, %",
-        "spread over draws",
-        "above the strictest, points",
-        "above the next, points",
-        "bought by",
-    )
+    gains = ("above the strictest, points", "above the next, points")
+    columns = ("split", "training shares", "right, %", "spread over draws", *gains, "bought by")
     note = (
         f"{_write_sizes(leaks)} training utterances under each split, cut to as many as the strictest leaves; accuracy "
         f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which have "
@@ -145,8 +129,7 @@ def tabulate_leaks(leaks: Leaks) -> Table:
     )
     if leaks.scores[0].above_strictest is not None and leaks.scores[0].above_strictest.interval.is_too_narrow:
         note += f" * Too narrow: one draw, or fewer than {MIN_DIALOGUES} dialogues."
-    if leaks.is_synthetic:
-        note += f" {SYNTHETIC_SENTENCE}"
+    note = mark_synthetic(note, leaks.is_synthetic)
     title = "What leaks buy" + (" (test session opened)" if leaks.opens_test else " (validation)")
     return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
 

@@ -1,7 +1,9 @@
-"""Which hyperparameters the score follows: the share of its variation that each explains by itself."""
+"""The importance of hyperparameters: the share of the score's variation that each explains, in words and a table."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +13,8 @@ import numpy as np
 from scipy.special import fdtrc, ndtri
 
 from harness.report.findings import Findings, SearchedHyperparameter
+from harness.report.statements import percent, plural
+from harness.report.tables import Table
 from harness.scoring.search import mean_ranks
 from harness.scoring.statistics import CONFIDENCE
 from harness.store.records import TrialRow
@@ -24,6 +28,8 @@ _TRIALS_A_COMBINATION = 6
 _NUM_SPLITS = 200
 #: A pair's joint share below which it is not named: ranks make small interactions out of large single effects.
 _LEAST_JOINT_SHARE = 0.05
+#: Auptimizer's proposers whose points do not follow from the scores before them.
+_INDEPENDENT_PROPOSERS = ("random", "sequence", "passive")
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,13 @@ class Importance:
 
     @property
     def has_interval(self) -> bool:
-        """Whether enough trials share a value to say how sure the share is."""
+        """True if enough trials share a value to say how sure the share is."""
         return not np.isnan(self.low)
 
 
 @dataclass(frozen=True)
 class JointImportance:
-    """What two hyperparameters explain only together.
+    """The share that two hyperparameters explain only together.
 
     Attributes:
         share: of the variation of the scores' ranks, from 0 to 1
@@ -65,7 +71,7 @@ class JointImportance:
 
     @property
     def is_seen(self) -> bool:
-        """Whether it is more than chance, and large enough to speak of."""
+        """True if it is more than chance, and large enough to speak of."""
         return self.p_value < 1 - CONFIDENCE and self.share >= _LEAST_JOINT_SHARE
 
 
@@ -229,3 +235,78 @@ def _test_interaction(one: np.ndarray, other: np.ndarray, ranks: np.ndarray) -> 
 
 def _scores(trials: Sequence[TrialRow]) -> np.ndarray:
     return np.array([trial.score or 0.0 for trial in trials], dtype=np.float64)
+
+
+def describe_importance(
+    findings: Findings, importances: Sequence[Importance], joint: JointImportance | None
+) -> list[str]:
+    """Say which hyperparameters the score follows, what is left, and when the numbers say little."""
+    if not importances:
+        num_trials = plural(len(findings.finished), "trial")
+        return [f"From {MIN_TRIALS} finished trials on; {num_trials} so far."]
+    if all(math.isnan(one.share) and one.num_groups < one.num_trials for one in importances):
+        return ["All finished trials have the same score: there is nothing to explain."]
+    sentences = _describe_clear(importances)
+    shares = [one.share for one in importances if not math.isnan(one.share)]
+    if shares:
+        rest = percent(max(0.0, 1 - sum(shares)))
+        sentences.append(f"Left to combinations of several, to differences within a group, and to chance: {rest}.")
+    if joint is not None and joint.is_seen:
+        one, other = joint.names
+        sentences.append(
+            f"{one} and {other} explain {percent(joint.share)} more together than each by itself: how much one "
+            "matters depends on the other."
+        )
+    elif joint is not None:
+        sentences.append("No pair explains clearly more together than each of the two by itself.")
+    settings = json.loads(findings.experiment.settings)
+    proposer = settings.get("proposer") if isinstance(settings, dict) else None
+    if proposer and proposer not in _INDEPENDENT_PROPOSERS:
+        sentences.append(
+            f"The proposer '{proposer}' may choose its points by earlier scores, so that hyperparameters move "
+            "together: each share may belong to another one too."
+        )
+    return sentences
+
+
+def _describe_clear(known: Sequence[Importance]) -> list[str]:
+    without = [one for one in known if not one.has_interval]
+    clear = [one for one in known if one.has_interval and one.low > 0]
+    num_unclear = len(known) - len(clear) - len(without)
+    sentences = []
+    if clear:
+        named = ", ".join(f"{one.name} ({100 * one.low:.0f} to {100 * one.high:.0f} %)" for one in clear)
+        sentences.append(f"More than chance: {named}.")
+    if num_unclear and not clear:
+        num_trials = plural(max(one.num_trials for one in known), "trial")
+        sentences.append(f"Every interval holds 0: {num_trials} do not show that any of them matters.")
+    elif num_unclear == 1:
+        sentences.append("The interval of the other one holds 0: the trials do not show that it matters.")
+    elif num_unclear:
+        sentences.append(f"The intervals of the other {num_unclear} hold 0: the trials do not show that they matter.")
+    if without:
+        named = ", ".join(one.name for one in without)
+        sentences.append(f"No interval can be given for {named}: too few trials share a value there, or all do.")
+    return sentences
+
+
+def tabulate_importance(importances: Sequence[Importance]) -> Table:
+    """List each hyperparameter's share of the score's variation with its interval."""
+    rows = [
+        (
+            one.name,
+            _write_share(one),
+            f"{100 * one.low:.0f} to {100 * one.high:.0f} %" if one.has_interval else "",
+            str(one.num_groups),
+            str(one.num_trials),
+        )
+        for one in importances
+    ]
+    columns = ("hyperparameter", "share of variation", "95 % interval", "groups", "trials")
+    return Table("Importance of hyperparameters", columns, tuple(rows), frozenset(columns[1:]))
+
+
+def _write_share(one: Importance) -> str:
+    if not math.isnan(one.share):
+        return percent(one.share)
+    return "all scores are equal" if one.num_groups < one.num_trials else "each trial has another value"

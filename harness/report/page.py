@@ -1,9 +1,4 @@
-"""The page: one file with everything in it, that opens from disk without a network.
-
-Every picture of the report, each with what it shows in words and where its numbers stand.
-
-Vega's scripts, which draw the pictures of a page.
-"""
+"""The page: one HTML file with charts, tables and Vega's scripts in it, that opens from disk without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +20,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness import __version__
 from harness.errors import HarnessError
 from harness.files import write_then_rename
-from harness.report.chart_style import PAGE, PAPER, STATIC_WIDTH, Palette, Picture, failures_place, style
+from harness.report.chart_style import (
+    AXIS_ROOM,
+    LEAST_PANEL,
+    MAX_COLUMNS,
+    PAGE,
+    PANEL_GAP,
+    PAPER,
+    Figure,
+    Look,
+)
 from harness.report.charts import (
-    describe_expected_best,
     draw_confusion,
     draw_costs,
     draw_expected_best,
@@ -35,26 +38,14 @@ from harness.report.charts import (
     draw_history,
     draw_learning_curves,
     draw_reliability,
-    expected_best_of,
-    tabulate_costs,
-    tabulate_expected_best,
 )
 from harness.report.charts_space import (
-    AXIS_ROOM,
     AXIS_WIDTH,
     LABEL_ROOM,
-    LEAST_PANEL,
-    MAX_COLUMNS,
-    MAX_LINES,
-    MAX_TRIALS,
-    PANEL_GAP,
     SEGMENT_PREFIX,
-    describe_importance,
     draw_importance,
     draw_parallel_coordinates,
     draw_scatter,
-    list_drawn,
-    tabulate_importance,
 )
 from harness.report.findings import Findings
 from harness.report.follow_ups import (
@@ -65,199 +56,45 @@ from harness.report.follow_ups import (
 )
 from harness.report.importance import find_joint_importance, list_importances
 from harness.report.statements import (
-    Statement,
     describe_openings,
     describe_progress,
     describe_published,
     describe_search,
     percent,
+    write_score,
 )
 from harness.report.tables import (
-    Table,
     tabulate_all_trials,
     tabulate_best_trials,
-    tabulate_causes,
     tabulate_confusion,
     tabulate_failures,
     tabulate_search_space,
     tabulate_settings,
-    write_score,
 )
-from harness.report.test_set import (
-    describe_test_session,
-    name_opening,
-    tabulate_test_scores,
-    tabulate_test_session,
-)
+from harness.report.test_set import describe_scores, tabulate_opening, tabulate_test_scores
 from harness.wording import write_time
 
+#: Rows of the page's longer tables.
+MAX_ROWS = 20
 
-@dataclass(frozen=True)
-class Figure:
-    """One picture.
+_SYNTHETIC_TITLE = {
+    "text": "synthetic corpus: no score on IEMOCAP",
+    "anchor": "start",
+    "fontSize": 11,
+    "fontWeight": "normal",
+    "color": PAPER.warning,
+}
 
-    Attributes:
-        name: of its element and its files
-        caption: what it shows, also for those who do not see it
-        picture: None where there is nothing to draw yet
-        reading: what is to be read from it, in sentences; also where nothing can be drawn, and why
-        table: its numbers, where no other table of the page has them
-    """
-
-    name: str
-    title: str
-    caption: str
-    picture: Picture | None
-    reading: tuple[str, ...] = ()
-    table: Table | None = None
-
-
-def draw_figures(findings: Findings, palette: Palette) -> list[Figure]:
-    """Draw every picture of the report.
-
-    Args:
-        palette: ``PAGE`` for pictures as wide as their column, ``PAPER`` for files
-    """
-    width = "container" if palette is PAGE else STATIC_WIDTH
-    return [
-        _show_history(findings, palette, width),
-        _show_learning_curves(findings, palette, width),
-        _show_expected_best(findings, palette, width),
-        _show_importance(findings, palette, width),
-        _show_scatter(findings, palette),
-        _show_parallel_coordinates(findings, palette),
-        Figure(
-            "confusion",
-            "Validation confusion of the best trial",
-            "Rows are what the raters said, columns what the model said; counts of utterances, and shares of "
-            "their row.",
-            draw_confusion(findings, palette, width) if findings.predictions else None,
-            () if findings.predictions or findings.is_running else ("No predictions have been recorded.",),
-        ),
-        Figure(
-            "costs",
-            "Time and memory",
-            "How long each attempt took, and the most memory that it held; crosses failed.",
-            draw_costs(findings, palette, STATIC_WIDTH),
-            table=tabulate_costs(findings),
-        ),
-        Figure(
-            "failures",
-            "Failures by cause",
-            "Attempts that ended without a score, by what ended them.",
-            draw_failures(findings, palette, width),
-            () if findings.failures else ("No attempt has failed.",),
-            tabulate_causes(findings),
-        ),
-        _show_reliability(findings, palette, width),
-    ]
-
-
-def _show_history(findings: Findings, palette: Palette, width: int | str) -> Figure:
-    has_ended = any(trial.ended_at is not None for trial in findings.trials)
-    best = findings.best
-    reading = (
-        ()
-        if best is None
-        else (f"The best is trial {best.trial_index}: {write_score(findings, best.score)}.",)
-    )
-    return Figure(
-        "history",
-        "Optimisation history",
-        f"Each trial's score (dots), the best so far (line) and failed trials (crosses {failures_place(findings)}).",
-        draw_history(findings, palette, width) if has_ended else None,
-        reading,
-    )
-
-
-def _show_learning_curves(findings: Findings, palette: Palette, width: int | str) -> Figure:
-    best = findings.best
-    reading: tuple[str, ...] = ()
-    if not findings.epochs and not findings.is_running:
-        reading = ("No epoch has been recorded.",)
-    elif findings.epochs and best is not None and best.best_epoch is not None:
-        reading = (f"Validation chose epoch {best.best_epoch} of {best.num_epochs} for the best trial.",)
-    return Figure(
-        "learning-curves",
-        "Learning curves",
-        "Validation accuracy of every trial by epoch, the best trial in front with the epoch that validation "
-        "chose; dashed, its accuracy on what it trained on.",
-        draw_learning_curves(findings, palette, width) if findings.epochs else None,
-        reading,
-    )
-
-
-def _show_expected_best(findings: Findings, palette: Palette, width: int | str) -> Figure:
-    found = expected_best_of(findings)
-    return Figure(
-        "expected-best",
-        "Were there enough trials?",
-        "The best score to expect of a search of so many trials (line): the mean over all ways to choose so many "
-        "of the finished ones, each once. Shaded: a 95 % interval (jackknife over trials), up to a quarter of them: "
-        "beyond, too few trials decide the best for an interval that holds. The line cannot rise above the best "
-        "score seen, and says nothing of trials that were not run.",
-        None if found is None else draw_expected_best(findings, found, palette, width),
-        (describe_expected_best(findings, found),),
-        tabulate_expected_best(findings, found),
-    )
-
-
-def _show_importance(findings: Findings, palette: Palette, width: int | str) -> Figure:
-    importances = list_importances(findings)
-    num_trials = max((one.num_trials for one in importances), default=0)
-    return Figure(
-        "importance",
-        "Importance of hyperparameters",
-        "How much of the variation of the scores' ranks each hyperparameter explains by itself (dot), less what "
-        f"chance would; n = {num_trials} finished trials in groups of neighbouring values. The bar is a 95 % "
-        "interval; one that begins at 0 says nothing.",
-        draw_importance(importances, palette, width),
-        tuple(describe_importance(findings, importances, find_joint_importance(findings))),
-        tabulate_importance(importances),
-    )
-
-
-def _show_scatter(findings: Findings, palette: Palette) -> Figure:
-    drawn, ended = len(list_drawn(findings)), sum(trial.ended_at is not None for trial in findings.trials)
-    which = (
-        "" if drawn == ended else f" Only {MAX_TRIALS} of {ended} trials, evenly over the search, are drawn."
-    )
-    return Figure(
-        "hyperparameters",
-        "Each hyperparameter against the score",
-        f"One dot a finished trial, the large one the best; crosses {failures_place(findings)} failed. The short "
-        f"lines are medians of trials with neighbouring values, or with the same choice.{which}",
-        draw_scatter(findings, palette, STATIC_WIDTH),
-    )
-
-
-def _show_parallel_coordinates(findings: Findings, palette: Palette) -> Figure:
-    num_axes = len(findings.search_space) + 1
-    segment_width = (STATIC_WIDTH - num_axes * AXIS_WIDTH - 2 * LABEL_ROOM) // max(1, num_axes - 1)
-    drawn = min(len(findings.finished), MAX_LINES)
-    which = "" if drawn == len(findings.finished) else f" Only the best {drawn} are drawn."
-    return Figure(
-        "parallel-coordinates",
-        "Parallel coordinates",
-        "One line a finished trial; the stronger its colour, the better. Drag along an axis to keep the lines "
-        f"that pass there; click beside the mark to let go. That needs a mouse or a finger: for the keyboard, the "
-        f"table of all trials has the same numbers.{which}",
-        draw_parallel_coordinates(findings, palette, segment_width),
-    )
-
-
-def _show_reliability(findings: Findings, palette: Palette, width: int | str) -> Figure:
-    scored = findings.scored_opening
-    return Figure(
-        "reliability",
-        "Do the probabilities mean what they say?",
-        "On the test set: how often answers of a confidence are right, bin by bin; larger dots have more "
-        "utterances. On the dashed line 70 % confidence is right in 70 % of the cases; below it, the model "
-        "promises too much.",
-        draw_reliability(findings, palette, width),
-        () if scored is None else (name_opening(scored),),
-    )
-
+#: The page's script must know these numbers to fit charts of several views into a width.
+_LAYOUT = {
+    "segment": SEGMENT_PREFIX,
+    "axisWidth": AXIS_WIDTH,
+    "labelRoom": LABEL_ROOM,
+    "axisRoom": AXIS_ROOM,
+    "panelGap": PANEL_GAP,
+    "leastPanel": LEAST_PANEL,
+    "maxColumns": MAX_COLUMNS,
+}
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _PROGRAM = """
@@ -273,10 +110,10 @@ def vegalite_version() -> str:
 
 @cache
 def start_bundling() -> subprocess.Popen[bytes]:
-    """Begin to put the scripts together in a process of its own; ``bundle_library`` waits for it.
+    """Start a process that puts Vega's scripts together; ``bundle_library`` waits for it.
 
-    It takes a second, whatever is drawn, and holds the interpreter all the while: beside reading and drawing
-    it costs no time where there is a second core. The process ends by itself, read or not.
+    That takes a second, whatever is drawn, and holds the interpreter all the while: in a process of its own it
+    costs no time where there is a second core. The process ends by itself, read or not.
     """
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, _SNIPPET, vegalite_version()],
@@ -294,21 +131,9 @@ def bundle_library() -> str:
     if process.returncode == 0:
         script = output.decode()
     else:
-        # What went wrong there is said here, unless it goes well.
+        # Once more in this process: it succeeds, or raises the error.
         script = vl_convert.javascript_bundle(_SNIPPET, vegalite_version())
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-#: Rows of the page's longer tables.
-MAX_ROWS = 20
-
-_SYNTHETIC_TITLE = {
-    "text": "synthetic corpus: no score on IEMOCAP",
-    "anchor": "start",
-    "fontSize": 11,
-    "fontWeight": "normal",
-    "color": PAPER.warning,
-}
 
 
 def write_page(path: Path, findings: Findings) -> None:
@@ -328,6 +153,26 @@ def write_page(path: Path, findings: Findings) -> None:
         ) from error
 
 
+def draw_figures(findings: Findings, look: Look) -> list[Figure]:
+    """Draw every chart of the report.
+
+    Args:
+        look: ``PAGE`` for charts as wide as their column, ``PAPER`` for files
+    """
+    return [
+        draw_history(findings, look),
+        draw_learning_curves(findings, look),
+        draw_expected_best(findings, look),
+        draw_importance(findings, list_importances(findings), find_joint_importance(findings), look),
+        draw_scatter(findings, look),
+        draw_parallel_coordinates(findings, look),
+        draw_confusion(findings, look),
+        draw_costs(findings, look),
+        draw_failures(findings, look),
+        draw_reliability(findings, look),
+    ]
+
+
 def render_page(findings: Findings) -> str:
     """Return the page's HTML."""
     environment = Environment(
@@ -345,12 +190,17 @@ def render_page(findings: Findings) -> str:
         figures = draw_figures(findings, PAGE)
         specs = _specify(figures, PAGE)
     openings = describe_openings(findings)
+    statements = describe_search(findings)
+    if findings.replication is not None:
+        statements.append(describe_replication(findings.replication))
+    statements += [*map(describe_leaks, findings.leaks), openings[0]]
+    scored = findings.scored_opening
     return environment.get_template("page.html").render(
         experiment=findings.experiment,
         is_running=findings.is_running,
         progress=describe_progress(findings),
         tiles=_list_tiles(findings),
-        statements=[*describe_search(findings), *_describe_follow_ups(findings), openings[0]],
+        statements=statements,
         replication=None if findings.replication is None else tabulate_replication(findings.replication),
         leaks=[tabulate_leaks(leaks) for leaks in findings.leaks],
         figures={figure.name: figure for figure in figures},
@@ -361,20 +211,20 @@ def render_page(findings: Findings) -> str:
         failures=tabulate_failures(findings, MAX_ROWS),
         openings=openings,
         test_scores=tabulate_test_scores(findings),
-        test_statements=describe_test_session(findings),
-        test_tables=tabulate_test_session(findings),
+        test_statements=[] if scored is None else describe_scores(scored),
+        test_tables=[] if scored is None else tabulate_opening(scored),
         published=None if findings.is_synthetic_only else describe_published(),
         settings=tabulate_settings(findings),
         read_at=write_time(findings.read_at),
         version=__version__,
         specs=_embed_json(specs),
-        layout=_embed_json(_describe_layout()),
+        layout=_embed_json(_LAYOUT),
         library=bundle_library(),
     )
 
 
 def write_figures(folder: Path, findings: Findings) -> list[Path]:
-    """Write the pictures as SVG and PNG, on white, into ``folder``.
+    """Write the charts as SVG and PNG, on white, into ``folder``.
 
     Raises:
         HarnessError: the folder cannot be written
@@ -400,24 +250,6 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
     return written
 
 
-def _describe_follow_ups(findings: Findings) -> list[Statement]:
-    replicated = [] if findings.replication is None else [describe_replication(findings.replication)]
-    return [*replicated, *(describe_leaks(leaks) for leaks in findings.leaks)]
-
-
-def _describe_layout() -> dict[str, object]:
-    """Return what the page's script must know to fit pictures of several views into a width."""
-    return {
-        "segment": SEGMENT_PREFIX,
-        "axisWidth": AXIS_WIDTH,
-        "labelRoom": LABEL_ROOM,
-        "axisRoom": AXIS_ROOM,
-        "panelGap": PANEL_GAP,
-        "leastPanel": LEAST_PANEL,
-        "maxColumns": MAX_COLUMNS,
-    }
-
-
 def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
     """Return the numbers at the top of the page: what, how much, and beside what to read it."""
     best, baseline = findings.best, findings.baseline
@@ -437,22 +269,19 @@ def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
         said = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
         tiles.append(("failed attempts", str(len(findings.failures)), said))
     openings = len(findings.openings)
-    tiles.append(
-        ("test set", f"{openings}x" if openings else "sealed", "opened" if openings else "never opened")
-    )
+    tiles.append(("test set", f"{openings}x", "opened") if openings else ("test set", "sealed", "never opened"))
     return tiles
 
 
-def _specify(figures: Sequence[Figure], palette: Palette) -> dict[str, dict[str, Any]]:
-    """Return Vega-Lite's specification of each picture that there is, by name."""
+def _specify(figures: Sequence[Figure], look: Look) -> dict[str, dict[str, Any]]:
+    """Return Vega-Lite's specification of each chart that there is, by name."""
     specs = {}
     for figure in figures:
-        if figure.picture is None:
-            continue
-        spec = figure.picture.to_dict(validate=False)
-        # A reader of screens reads the description.
-        description = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
-        specs[figure.name] = {**spec, "config": style(palette), "description": description}
+        if figure.chart is not None:
+            # A screen reader reads the description.
+            description = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
+            spec = figure.to_dict(validate=False)
+            specs[figure.name] = {**spec, "config": look.config(), "description": description}
     return specs
 
 

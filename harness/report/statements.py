@@ -1,16 +1,19 @@
-"""What a reader must know before believing a number, in words."""
+"""Sentences that a reader needs before believing a number, for the terminal, the page and the model card."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report.findings import Findings
+import numpy as np
+
+from harness.corpus.utterances import Emotion
+from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import EpochChoice, Recordings, SplitRule, Vocabulary
 from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
 from harness.wording import SYNTHETIC_SENTENCE, write_time
 
-CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
+_CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
 #: Source: the paper, Table 5, and the logs that its authors published with their code.
 _PUBLISHED_RIGHT, _PUBLISHED_TEST_UTTERANCES = 780, 1098
@@ -49,6 +52,27 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def name_class(emotion: Emotion) -> str:
+    """Return a class's name in words."""
+    return _CLASS_NAMES.get(emotion, str(emotion))
+
+
+def write_score(findings: Findings, score: float | None) -> str:
+    """Write a trial's score: per cent where it is an accuracy, empty where there is none."""
+    if score is None:
+        return ""
+    return percent(score) if findings.scores_are_accuracies else f"{score:.4g}"
+
+
+def mark_synthetic(text: str, is_synthetic: bool) -> str:
+    """Add the sentence that must stand beside every score on the synthetic corpus."""
+    return f"{text} {SYNTHETIC_SENTENCE}" if is_synthetic else text
+
+
+#: The same sentence by itself.
+_SYNTHETIC = Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True)
+
+
 def describe_progress(findings: Findings) -> str:
     """Say how far the search is."""
     experiment = findings.experiment
@@ -73,14 +97,12 @@ def describe_search(findings: Findings) -> list[Statement]:
     experiment, protocol = findings.experiment, findings.protocol
     statements = []
     if experiment.is_synthetic:
-        statements.append(Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True))
+        statements.append(_SYNTHETIC)
     if experiment.shortened:
         statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
     if experiment.protocol_name:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
-        sealed = (
-            f"Session {protocol.get('test_session', 5)} is the test set, and the search does not open it."
-        )
+        sealed = f"Session {protocol.get('test_session', 5)} is the test set, and the search does not open it."
         statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), sealed])))
     else:
         text = "The search is a script of its own: what it trains and scores on is not known here."
@@ -92,14 +114,11 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(Statement("Vocabulary", text, is_warning=True))
     baseline = findings.baseline
     if baseline is not None:
-        name = CLASS_NAMES.get(baseline.emotion, str(baseline.emotion))
-        statements.append(
-            Statement(
-                "Baseline",
-                f"Always answering '{name}', the largest class of the validation utterances, scores "
-                f"{percent(baseline.share)} ({baseline.num_utterances} of {len(findings.predictions)}).",
-            )
+        text = (
+            f"Always answering '{name_class(baseline.emotion)}', the largest class of the validation utterances, "
+            f"scores {percent(baseline.share)} ({baseline.num_utterances} of {len(findings.predictions)})."
         )
+        statements.append(Statement("Baseline", text))
     return statements
 
 
@@ -155,21 +174,45 @@ def _describe_epoch_choice(findings: Findings) -> Statement:
     return Statement("Who chose the epoch", text)
 
 
+def describe_expected_best(findings: Findings) -> str:
+    """Say what the second half of the trials brought, beside the error of a validation accuracy."""
+    found, num_trials = findings.expected_best, len(findings.finished)
+    if found is None:
+        return f"From {MIN_TRIALS_OF_CURVE} finished trials on; {plural(num_trials, 'trial')} so far."
+    half = max(1, num_trials // 2)
+    before, after = (
+        write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))
+        for count in (half, num_trials)
+    )
+    gain = f"{100 * found.from_half:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
+    text = (
+        f"Going from {half} to {num_trials} trials brought an expected {gain} ({before} to {after}). How far another "
+        "search's gain would lie from it, these trials cannot say."
+    )
+    if findings.scores_are_accuracies and findings.predictions and findings.best is not None:
+        share = findings.best.score or 0.0
+        error = (share * (1 - share) / len(findings.predictions)) ** 0.5
+        text += (
+            f" For comparison: one standard error of an accuracy over the {len(findings.predictions)} "
+            f"validation utterances is {100 * error:.1f} points."
+        )
+    return text
+
+
 def describe_openings(findings: Findings) -> list[Statement]:
-    """Say how often the test set has been opened, when and by what, over all experiments of the folder."""
+    """Say how often the test set has been scored, when and by what, over all experiments of the folder."""
     openings = findings.openings
     if not openings:
-        text = "The test set has never been opened from this results folder."
-        return [Statement("Test set", text)]
+        return [Statement("Test set", "The test set has never been opened from this results folder.")]
     times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
-    text = f"The test set has been opened {times} from this results folder; every opening stays listed here."
+    text = f"The test set has been opened {times} from this results folder; every test evaluation stays listed here."
     statements = [Statement("Test set", text, is_warning=len(openings) > 1)]
     statements += [
-        Statement(f"Opening {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
+        Statement(f"Test evaluation {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
         for opening in openings
     ]
     if any(opening.is_synthetic for opening in openings):
-        statements.append(Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True))
+        statements.append(_SYNTHETIC)
     if any(score.kind is ScoreKind.TEST_MAXIMUM for opening in openings for score in opening.scores):
         text = (
             "A 'maximum over test epochs' was chosen by looking at the test set: it shows what the published "

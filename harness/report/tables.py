@@ -1,28 +1,24 @@
-"""The report's tables, as text that a terminal and a page show alike.
-
-Scores, spreads and intervals as text: in per cent, and with a star where an interval is too narrow.
-"""
+"""The tables of a search, as text for the terminal, the page and the model card, and how numbers are written."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
-from harness.report.findings import Findings, SearchedHyperparameter
-from harness.report.statements import CLASS_NAMES, percent
+from harness.report.findings import Findings, SearchedHyperparameter, trial_seconds
+from harness.report.statements import name_class, percent, plural, write_score
 from harness.scoring.metrics import (
     confusion_matrix,
     predicted_classes,
     recalls,
     unweighted_accuracy,
 )
-from harness.scoring.search import rank_correlation
+from harness.scoring.search import list_halvings, rank_correlation
 from harness.scoring.statistics import Interval, Spread
 from harness.store.records import Hyperparameter, TrialRow, TrialStatus
 from harness.wording import write_bytes, write_duration
@@ -61,41 +57,21 @@ def write_value(value: Hyperparameter, num_digits: int = 4) -> str:
     return f"{value:.{num_digits}g}" if isinstance(value, float) else str(value)
 
 
-def write_score(findings: Findings, score: float | None) -> str:
-    """Write a trial's score: per cent where it is an accuracy, empty where there is none."""
-    if score is None:
-        return ""
-    return percent(score) if findings.scores_are_accuracies else f"{score:.4g}"
-
-
-def trial_seconds(trial: TrialRow) -> float | None:
-    """Return how long a trial took: as it says itself, or from its start to its end; None while it runs."""
-    if trial.duration_seconds is not None or trial.ended_at is None:
-        return trial.duration_seconds
-    began, ended = (datetime.fromisoformat(time) for time in (trial.started_at, trial.ended_at))
-    return (ended - began).total_seconds()
-
-
 def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = False) -> Table:
     """List the best finished trials with their points.
 
     Args:
         is_brief: leave out what a terminal of 80 columns has no room for
     """
-    names = [searched.name for searched in findings.search_space]
     score = "accuracy" if findings.scores_are_accuracies else "score"
     rows = []
     for place, trial in enumerate(findings.finished[:num_trials], start=1):
-        point = [trial.hyperparameters.get(name, "") for name in names]
         row = {
             "place": str(place),
             "trial": str(trial.trial_index),
             score: write_score(findings, trial.score),
             "epoch": "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}",
-            **{
-                name: write_value(value, 3 if is_brief else 4)
-                for name, value in zip(names, point, strict=True)
-            },
+            **_write_point(findings, trial, 3 if is_brief else 4),
             "time": write_duration(trial_seconds(trial)),
             "peak memory": write_bytes(trial.peak_memory_bytes),
         }
@@ -110,6 +86,12 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
         frozenset(columns) - {"epoch"},
         highlighted_row=0,
     )
+
+
+def _write_point(findings: Findings, trial: TrialRow, num_digits: int = 4) -> dict[str, str]:
+    """Return the value of each searched hyperparameter as text, empty where the trial has none."""
+    names = [searched.name for searched in findings.search_space]
+    return {name: write_value(trial.hyperparameters.get(name, ""), num_digits) for name in names}
 
 
 def tabulate_all_trials(findings: Findings) -> Table:
@@ -129,7 +111,7 @@ def tabulate_all_trials(findings: Findings) -> Table:
                 "" if trial.best_epoch is None else str(trial.best_epoch),
                 "" if last is None else str(last.epoch),
                 "" if last is None or math.isnan(last.validation_accuracy) else percent(last.validation_accuracy),
-                *(write_value(trial.hyperparameters.get(name, "")) for name in names),
+                *_write_point(findings, trial).values(),
                 write_duration(trial_seconds(trial)),
                 write_bytes(trial.peak_memory_bytes),
             )
@@ -139,32 +121,20 @@ def tabulate_all_trials(findings: Findings) -> Table:
 
 def tabulate_search_space(findings: Findings) -> Table:
     """Say for each hyperparameter what was searched, where the best lie, and whether the score follows it."""
-    finished = findings.finished
     rows = []
     for searched in findings.search_space:
-        tried = [trial for trial in finished if searched.name in trial.hyperparameters]
-        best = [write_value(trial.hyperparameters[searched.name]) for trial in tried[:1]]
-        rows.append(
-            (
-                searched.name,
-                _write_range(searched),
-                *(best or [""]),
-                _describe_best_quarter(searched, tried),
-                _describe_correlation(searched, tried),
-            )
+        tried = [trial for trial in findings.finished if searched.name in trial.hyperparameters]
+        row = (
+            searched.name,
+            _write_range(searched),
+            write_value(tried[0].hyperparameters[searched.name]) if tried else "",
+            _describe_best_quarter(searched, tried),
+            _describe_correlation(searched, tried),
         )
-    return Table(
-        "What was searched",
-        (
-            "hyperparameter",
-            "searched",
-            "best trial",
-            "best quarter of trials",
-            "rank correlation",
-        ),
-        tuple(rows),
-        note="Spearman's correlation with the score and its 95 % interval; one that holds 0 says nothing.",
-    )
+        rows.append(row)
+    columns = ("hyperparameter", "searched", "best trial", "best quarter of trials", "rank correlation")
+    note = "Spearman's correlation with the score and its 95 % interval; one that holds 0 says nothing."
+    return Table("What was searched", columns, tuple(rows), note=note)
 
 
 def _write_range(searched: SearchedHyperparameter) -> str:
@@ -227,23 +197,81 @@ def tabulate_failures(findings: Findings, num_failures: int) -> Table:
 
 def tabulate_confusion(findings: Findings) -> Table:
     """Say what the best trial took each class of the validation utterances for."""
-    columns = ("raters said", *(CLASS_NAMES[emotion] for emotion in CLASSES), "recall")
+    title = "Validation confusion of the best trial"
+    columns = ("raters said", *map(name_class, CLASSES), "recall")
     if not findings.predictions:
-        return Table("Validation confusion of the best trial", columns, ())
+        return Table(title, columns, ())
     emotions, predicted = predicted_classes(findings.predictions)
     counts, shares = confusion_matrix(emotions, predicted), recalls(emotions, predicted)
     rows = [
         (
-            CLASS_NAMES[emotion],
+            name_class(emotion),
             *(str(count) for count in counts[number]),
             "" if np.isnan(shares[number]) else percent(shares[number]),
         )
         for number, emotion in enumerate(CLASSES)
     ]
     note = f"Mean recall (unweighted accuracy): {percent(unweighted_accuracy(emotions, predicted))}."
-    return Table(
-        "Validation confusion of the best trial", columns, tuple(rows), frozenset(columns[1:]), note=note
-    )
+    return Table(title, columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def tabulate_expected_best(findings: Findings) -> Table:
+    """List the expected best of all finished trials, of half of them, and so on."""
+    found, rows = findings.expected_best, []
+    if found is not None:
+        for count in list_halvings(int(found.num_trials[-1])):
+            at = int(np.searchsorted(found.num_trials, count))
+            low, high, expected = (
+                write_score(findings, float(values[at])) for values in (found.low, found.high, found.expected)
+            )
+            rows.append((str(count), expected, "not known" if np.isnan(found.low[at]) else f"{low} to {high}"))
+    columns = ("trials", "expected best", "95 % interval")
+    return Table("Expected best score", columns, tuple(rows), frozenset(columns))
+
+
+def tabulate_costs(findings: Findings) -> Table:
+    """Say how long trials and epochs took, how much memory they had, and what all of it adds up to."""
+    attempts = findings.attempts
+    seconds = [took for trial in attempts if (took := trial_seconds(trial)) is not None]
+    epochs = [epoch.seconds for recorded in findings.epochs.values() for epoch in recorded]
+    epochs = [took for took in epochs if np.isfinite(took)]
+    memory = [trial.peak_memory_bytes for trial in attempts if trial.peak_memory_bytes]
+    rows = []
+    if seconds:
+        rows.append(("time of a trial", *_write_extent(seconds, write_duration), write_duration(sum(seconds))))
+    if epochs:
+        rows.append(("time of an epoch", *_write_extent(epochs, _write_short), write_duration(sum(epochs))))
+    if memory:
+        rows.append(("peak memory of a trial", *_write_extent(memory, write_bytes), ""))
+    columns = ("what", "least", "median", "most", "all together")
+    note = _describe_total(findings, seconds)
+    return Table("Time and memory", columns, tuple(rows), frozenset(columns[1:]), note)
+
+
+def _write_extent(values: Sequence[float], write: Callable[[float], str]) -> tuple[str, str, str]:
+    return write(float(min(values))), write(float(np.median(values))), write(float(max(values)))
+
+
+def _write_short(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else write_duration(seconds)
+
+
+def _describe_total(findings: Findings, seconds: Sequence[float]) -> str:
+    if not seconds:
+        return ""
+    text = f"{plural(len(seconds), 'attempt')} took {write_duration(sum(seconds))} together"
+    if findings.failures:
+        failed = sum(trial_seconds(trial) or 0.0 for trial in findings.failures)
+        text += f", {write_duration(failed)} of it failed ones"
+    if findings.environment is not None:
+        threads = findings.environment.threads
+        at_most = write_duration(threads * sum(seconds))
+        text += f"; with {plural(threads, 'thread')} each, at most {at_most} of processor time"
+    whole = findings.seconds_in_all
+    # A clock that was set back would make it negative.
+    if whole is None or whole < 0:
+        return f"{text}."
+    return f"{text}. From the search's beginning to its end: {write_duration(whole)}."
 
 
 def tabulate_settings(findings: Findings) -> Table:

@@ -1,9 +1,4 @@
-"""What the latest opening of the test set tells of the experiment's model, part by part, as tables.
-
-Scores on the test set, each beside who chose its epoch and how sure it is.
-
-What must be known before the scores on the test set are believed, in words.
-"""
+"""Scores on the test set, in tables and words: those of one test evaluation part by part, and those of all."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, find_baseline
-from harness.report.statements import CLASS_NAMES, Statement, percent, plural
+from harness.report.statements import Statement, mark_synthetic, name_class, percent, plural
 from harness.report.tables import (
     UNDEFINED,
     Table,
@@ -22,23 +17,26 @@ from harness.report.tables import (
     write_spread,
 )
 from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
-from harness.scoring.breakdown import Division, Group
+from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
-from harness.wording import SYNTHETIC_SENTENCE, write_time
+from harness.wording import write_time
 
-#: Stands for a mean that an infinite value makes infinite.
-INFINITE = "infinite"
-
-
-def tabulate_test_session(findings: Findings) -> list[Table]:
-    """Take the scores of the opening apart that speaks for the experiment's model; no table before there is one."""
-    return [] if findings.scored_opening is None else tabulate_opening(findings.scored_opening)
+#: Who or what chose the epoch that was scored; a baseline has no epoch.
+_CHOSEN_BY = {
+    ScoreKind.VALIDATION_CHOSEN: "validation",
+    ScoreKind.TEST_MAXIMUM: "test set, optimistic",
+    ScoreKind.FUSION_RETRAINED: "validation; without a modality, fusion layers retrained",
+    ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
+    ScoreKind.ZEROED: "validation; zeros in place of a modality",
+    ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
+    **{kind: f"nobody; {kind}" for kind in ScoreKind if kind.is_baseline},
+}
 
 
 def tabulate_opening(scored: ScoredOpening) -> list[Table]:
-    """Take one opening's scores apart: each table says in its note whose numbers it holds."""
+    """List the scores of a test evaluation part by part; each table says in its note whose numbers it holds."""
     label, assessment = name_opening(scored), scored.assessment
     return [
         _tabulate_scores(assessment, label),
@@ -52,14 +50,11 @@ def tabulate_opening(scored: ScoredOpening) -> list[Table]:
 
 
 def name_opening(scored: ScoredOpening) -> str:
-    """Say in one sentence whose numbers these are.
-
-    Without it no row of them may stand.
-    """
+    """Say in one sentence whose numbers these are: no row of them may stand without it."""
     opening, assessment = scored.opening, scored.assessment
-    corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {opening.corpus_hash[:8]}"
+    corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {_name_corpus(opening)}"
     return (
-        f"Opening {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
+        f"Test evaluation {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
         f"{plural(assessment.num_seeds, 'seed')}, {corpus}."
     )
 
@@ -70,9 +65,8 @@ def _explain(label: str, *sentences: str, intervals: Sequence[Interval] = ()) ->
 
 
 def _tabulate_scores(assessment: Assessment, label: str) -> Table:
-    rows = []
-    for score in assessment.scores:
-        row = (
+    rows = tuple(
+        (
             score.name,
             write_share(score.spread.mean),
             write_share(score.spread.deviation),
@@ -80,7 +74,8 @@ def _tabulate_scores(assessment: Assessment, label: str) -> Table:
             write_interval(score.interval),
             write_share(score.averaged),
         )
-        rows.append(row)
+        for score in assessment.scores
+    )
     columns = ("score, %", "mean", "deviation", "lowest to highest seed", "95 % interval", "seeds averaged")
     note = _explain(
         label,
@@ -89,14 +84,14 @@ def _tabulate_scores(assessment: Assessment, label: str) -> Table:
         "Seeds averaged: one answer from the mean of their probabilities, as `harness predict` gives it.",
         intervals=[score.interval for score in assessment.scores],
     )
-    return Table("Test set: scores", columns, tuple(rows), frozenset(columns[1:]), note)
+    return Table("Test set: scores", columns, rows, frozenset(columns[1:]), note)
 
 
 def _tabulate_classes(assessment: Assessment, label: str) -> Table:
     seeds = assessment.num_seeds
     rows = [
         (
-            CLASS_NAMES[found.emotion],
+            name_class(found.emotion),
             str(found.num_utterances),
             write_spread(found.precision, seeds),
             write_spread(found.recall, seeds),
@@ -119,7 +114,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
     seeds = assessment.num_seeds
     rows = [
         (
-            _name_group(score.group),
+            f"speaker {score.group}" if score.group.division is Division.SPEAKER else score.group.name,
             str(score.num_utterances),
             write_spread(score.weighted_accuracy, seeds),
             write_interval(interval),
@@ -133,7 +128,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
         "word with those of training and validation."
     ]
     if assessment.num_without_words is None:
-        sentences.append("This opening did not record which transcripts training had seen.")
+        sentences.append("This test evaluation did not record which transcripts training had seen.")
     elif assessment.num_without_words:
         sentences.append(
             f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
@@ -142,47 +137,35 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
     return Table("Test set: by group", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
-def _name_group(group: Group) -> str:
-    return f"speaker {group.name}" if group.division is Division.SPEAKER else group.name
-
-
 def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
     rows = []
     for emotion, counts in zip(CLASSES, assessment.confusion, strict=True):
         total = counts.sum()
         shares = [f" ({percent(count / total)})" if total else "" for count in counts]
         cells = [f"{count:.1f}{share}" for count, share in zip(counts, shares, strict=True)]
-        rows.append((CLASS_NAMES[emotion], *cells))
-    columns = ("raters said", *(CLASS_NAMES[emotion] for emotion in CLASSES))
+        rows.append((name_class(emotion), *cells))
+    columns = ("raters said", *map(name_class, CLASSES))
     note = _explain(label, "Utterances, mean over the seeds, and their share of the row; columns: the model said.")
     return Table("Test set: confusion", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
 def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
-    rows = []
-    for found in assessment.comparisons:
-        row = (
+    rows = tuple(
+        (
             name_baseline(found.kind),
             write_spread(found.weighted_accuracy, found.weighted_accuracy.num_values),
             f"{100 * found.paired.difference:+.1f}",
-            _write_difference(found.paired.interval),
+            _write_points(found.paired.interval),
             percent(found.paired.share_above),
             f"{found.mcnemar.num_first_only} : {found.mcnemar.num_second_only}",
             write_p_value(found.mcnemar.p_value),
         )
-        rows.append(row)
-    columns = (
-        "baseline",
-        "weighted, %",
-        "model better by",
-        "95 % interval",
-        "above 0",
-        "alone right",
-        "McNemar p",
+        for found in assessment.comparisons
     )
+    columns = ("baseline", "weighted, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
     note = _explain(
         label,
-        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same opening.",
+        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same test evaluation.",
         "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
         f"{assessment.drawn} and the share of its draws above 0.",
         "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
@@ -190,12 +173,11 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
         "independent, which those of a dialogue are not, so its p is too small. Not corrected for several comparisons.",
         intervals=[found.paired.interval for found in assessment.comparisons],
     )
-    return Table("Test set: against baselines", columns, tuple(rows), frozenset(columns[1:]), note)
+    return Table("Test set: against baselines", columns, rows, frozenset(columns[1:]), note)
 
 
-def _write_difference(interval: Interval) -> str:
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{low:+.1f} to {high:+.1f}" + ("*" if interval.is_too_narrow else "")
+def _write_points(interval: Interval) -> str:
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}" + ("*" if interval.is_too_narrow else "")
 
 
 def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
@@ -225,13 +207,16 @@ def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
 
 
 def _calibration_row(name: str, calibrations: Sequence[Calibration]) -> tuple[str, ...]:
-    def mean_of(values: Sequence[float]) -> float:
-        return sum(values) / len(values)
-
-    error = mean_of([found.expected_calibration_error for found in calibrations])
-    brier = mean_of([found.brier_score for found in calibrations])
-    likelihood = mean_of([found.mean_negative_log_likelihood for found in calibrations])
-    return name, write_share(error), f"{brier:.3f}", INFINITE if math.isinf(likelihood) else f"{likelihood:.3f}"
+    """Write the mean of each number over the calibrations."""
+    error, brier, likelihood = (
+        sum(values) / len(calibrations)
+        for values in (
+            [found.expected_calibration_error for found in calibrations],
+            [found.brier_score for found in calibrations],
+            [found.mean_negative_log_likelihood for found in calibrations],
+        )
+    )
+    return name, write_share(error), f"{brier:.3f}", "infinite" if math.isinf(likelihood) else f"{likelihood:.3f}"
 
 
 def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
@@ -253,7 +238,7 @@ def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
 
 
 def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
-    """List openings of the test set: when, by what, of which corpus, and whether everything was scored."""
+    """List test evaluations: when, by what, of which corpus, and whether everything was scored."""
     rows = [
         (
             str(opening.opening_id),
@@ -267,9 +252,9 @@ def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
         )
         for opening in openings
     ]
-    columns = ("opening", "when (UTC)", "by", "protocol", "corpus", "experiment", "seeds", "remark")
-    numbers = frozenset({"opening", "seeds"})
-    return Table("Every opening of the test session", columns, tuple(rows), numbers, wide=frozenset({"by", "remark"}))
+    columns = ("no.", "when (UTC)", "by", "protocol", "corpus", "experiment", "seeds", "remark")
+    numbers = frozenset({"no.", "seeds"})
+    return Table("Every test evaluation", columns, tuple(rows), numbers, wide=frozenset({"by", "remark"}))
 
 
 def _name_corpus(opening: TestOpeningRow) -> str:
@@ -277,102 +262,70 @@ def _name_corpus(opening: TestOpeningRow) -> str:
 
 
 def tabulate_test_scores(findings: Findings) -> Table:
-    """List the mean scores of every opening of the test set that was scored, over all experiments."""
-    rows = []
-    notes = []
+    """List the mean scores of every test evaluation that was scored, over all experiments."""
+    rows, notes = [], []
     for opening in findings.openings:
         for kind in ScoreKind:
             scores = [score for score in opening.scores if score.kind is kind]
             if scores:
                 rows.append(_test_row(findings, opening, kind, scores))
-        constant = _describe_constant_answer(findings, opening)
-        if constant:
-            notes.append(constant)
+        notes += _describe_constant_answer(findings, opening)
     if any("*" in cell for row in rows for cell in row):
         notes.append(TOO_NARROW)
-    columns = (
-        "opening",
-        "corpus",
-        "epoch chosen by",
-        "seeds",
-        "weighted accuracy, %",
-        "unweighted accuracy, %",
-        "macro F1, %",
-    )
+    accuracies = ("weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
+    columns = ("no.", "corpus", "epoch chosen by", "seeds", *accuracies)
     method = (
-        "Mean and sample standard deviation over seeds; in brackets a 95 % bootstrap interval over dialogues."
+        "By number of the test evaluation: mean and sample standard deviation over seeds, in brackets a 95 % bootstrap "
+        "interval over dialogues."
     )
     note = " ".join([method, *notes])
-    return Table("Scores on the test set", columns, tuple(rows), frozenset({"opening", "seeds"}), note=note)
+    return Table("Scores on the test set", columns, tuple(rows), frozenset({"no.", "seeds"}), note)
 
 
 def _test_row(
     findings: Findings, opening: TestOpeningRow, kind: ScoreKind, scores: Sequence[TestScores]
 ) -> tuple[str, ...]:
-    chosen_by = {
-        ScoreKind.VALIDATION_CHOSEN: "validation",
-        ScoreKind.TEST_MAXIMUM: "test set, optimistic",
-        ScoreKind.FUSION_RETRAINED: "validation; without a modality, fusion layers retrained",
-        ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
-        ScoreKind.ZEROED: "validation; zeros in place of a modality",
-        ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
-        **{baseline: f"nobody; {baseline}" for baseline in ScoreKind if baseline.is_baseline},
-    }
-    intervals = findings.test_intervals.get((opening.opening_id, kind), (None, None, None))
-    return (
-        str(opening.opening_id),
-        _name_corpus(opening),
-        chosen_by[kind],
-        str(len(scores)),
-        _write_spread([score.weighted_accuracy for score in scores], intervals[0]),
-        _write_spread([score.unweighted_accuracy for score in scores], intervals[1]),
-        _write_spread([score.macro_f1 for score in scores], intervals[2]),
+    """Write the mean over the seeds of each of ``METRICS``, with its interval where predictions are on record."""
+    shares = (
+        [score.weighted_accuracy for score in scores],
+        [score.unweighted_accuracy for score in scores],
+        [score.macro_f1 for score in scores],
     )
+    cells = [write_spread(mean_and_spread(values), len(values)) for values in shares]
+    intervals = findings.test_intervals.get((opening.opening_id, kind), ())
+    if intervals:
+        cells = [f"{cell} [{write_interval(interval)}]" for cell, interval in zip(cells, intervals, strict=True)]
+    return str(opening.opening_id), _name_corpus(opening), _CHOSEN_BY[kind], str(len(scores)), *cells
 
 
-def _write_spread(shares: Sequence[float], interval: Interval | None) -> str:
-    text = write_spread(mean_and_spread(shares), len(shares))
-    return text if interval is None else f"{text} [{write_interval(interval)}]"
-
-
-def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> str:
+def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> list[str]:
     """Say what the constant answer scores, where no row does: the majority baseline is fitted before it is scored."""
     if any(score.kind is ScoreKind.BASELINE_MAJORITY for score in opening.scores):
-        return ""
-    for kind in ScoreKind:
-        for predictions in findings.test_predictions.get((opening.opening_id, kind), []):
-            baseline = find_baseline(predictions)
-            if baseline is not None:
-                name = CLASS_NAMES[baseline.emotion]
-                return (
-                    f"Always answering '{name}', the largest class of what opening {opening.opening_id} scored, scores "
-                    f"{percent(baseline.share)}."
-                )
-    return ""
-
-
-def describe_test_session(findings: Findings) -> list[Statement]:
-    """Say what the opening scored that speaks for the experiment's model; nothing before there is one."""
-    return [] if findings.scored_opening is None else describe_scores(findings.scored_opening)
+        return []
+    of_opening = (findings.test_predictions.get((opening.opening_id, kind), []) for kind in ScoreKind)
+    baselines = (find_baseline(predictions) for seeds in of_opening for predictions in seeds)
+    return [
+        f"Always answering '{name_class(baseline.emotion)}', the largest class of what test evaluation "
+        f"{opening.opening_id} scored, scores {percent(baseline.share)}."
+        for baseline in baselines
+        if baseline is not None
+    ][:1]
 
 
 def describe_scores(scored: ScoredOpening) -> list[Statement]:
-    """Say what one opening scored, how its numbers came about, and what they leave out."""
-    assessment = scored.assessment
-    synthetic = f" {SYNTHETIC_SENTENCE}" if scored.opening.is_synthetic else ""
-    when = write_time(scored.opening.opened_at)
-    scores = [
-        Statement(
-            "What was scored",
-            f"{name_opening(scored)}{synthetic} Opened {when} UTC with `{scored.opening.command}`: "
-            f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}.",
-            is_warning=bool(scored.opening.is_synthetic),
-        ),
+    """Say what a test evaluation scored, how its numbers came about, and what they leave out."""
+    opening, assessment = scored.opening, scored.assessment
+    text = (
+        f"{mark_synthetic(name_opening(scored), bool(opening.is_synthetic))} Opened {write_time(opening.opened_at)} "
+        f"UTC with `{opening.command}`: {plural(assessment.num_utterances, 'utterance')} of "
+        f"{plural(assessment.num_dialogues, 'dialogue')}."
+    )
+    return [
+        Statement("What was scored", text, is_warning=bool(opening.is_synthetic)),
         _describe_epoch_choice(scored),
-        _describe_intervals(scored),
+        _describe_intervals(assessment),
+        *_describe_missing_baselines(assessment),
     ]
-    missing = _describe_missing_baselines(scored)
-    return [*scores, missing] if missing else scores
 
 
 def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
@@ -387,7 +340,7 @@ def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
         )
     if scored.other_ids:
         numbers = ", ".join(map(str, scored.other_ids))
-        others = f"opening {numbers}" if len(scored.other_ids) == 1 else f"openings {numbers}"
+        others = f"test evaluation {numbers}" if len(scored.other_ids) == 1 else f"test evaluations {numbers}"
         sentences.append(f"The test set has scored models of these seeds in {others} too.")
     elif not scored.was_open_in_training:
         sentences.append("It scored each of these models once.")
@@ -395,8 +348,7 @@ def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
     return Statement("Who chose the epoch", " ".join(sentences), is_warning)
 
 
-def _describe_intervals(scored: ScoredOpening) -> Statement:
-    assessment = scored.assessment
+def _describe_intervals(assessment: Assessment) -> Statement:
     if assessment.num_dialogues < MIN_DIALOGUES:
         return Statement(
             "What the intervals mean",
@@ -415,16 +367,16 @@ def _describe_intervals(scored: ScoredOpening) -> Statement:
     )
 
 
-def _describe_missing_baselines(scored: ScoredOpening) -> Statement | None:
-    known = {found.kind for found in scored.assessment.comparisons}
+def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
+    known = {found.kind for found in assessment.comparisons}
     missing = [name_baseline(kind) for kind in ScoreKind if kind.is_baseline and kind not in known]
-    if not missing:
-        return None
     if not known:
-        text = "This opening scored no baseline: nothing stands beside the model."
-        return Statement("Baselines", text, is_warning=True)
+        text = "This test evaluation scored no baseline: nothing stands beside the model."
+        return [Statement("Baselines", text, is_warning=True)]
+    if not missing:
+        return []
     text = (
-        f"Not scored in this opening: {', '.join(missing)} (the corpus lacks what they read, or the command "
+        f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks what they read, or the command "
         "ended before)."
     )
-    return Statement("Baselines left out", text, is_warning=True)
+    return [Statement("Baselines left out", text, is_warning=True)]

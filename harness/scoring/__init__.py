@@ -1,1 +1,1 @@
-"""Scores of predictions, how sure one can be of them, and what an opening of the test set scored."""
+"""Scores of predictions, their uncertainty, and the scores of one test evaluation."""

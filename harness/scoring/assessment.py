@@ -31,7 +31,7 @@ from harness.scoring.statistics import (
     mean_and_spread,
 )
 from harness.store.records import BASELINE_PREFIX, Prediction, ScoreKind, TestOpeningRow, TestScores
-from harness.store.store import OpeningsStore
+from harness.store.store import ResultsStore
 
 #: One sequence for each seed, all of the same utterances.
 Seeds = Sequence[Sequence[Prediction]]
@@ -336,7 +336,7 @@ def assess_opening(
     return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen), found.other_ids)
 
 
-def read_scored_opening(results: OpeningsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
+def read_scored_opening(results: ResultsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
     """Read the latest test evaluation of an experiment's model, and assess the model by it.
 
     Args:

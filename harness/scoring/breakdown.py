@@ -1,4 +1,4 @@
-"""Scores come apart: by recording, by transcripts that were read before, by speaker, by who wears the markers.
+"""Scores of groups of utterances: by recording, by transcripts seen in training, by speaker, by who wears the markers.
 
 Scripts are shared by all sessions, so a model may have read a transcript before it is scored on it; and
 one actor alone wears the markers in each recording, so in half of the utterances the motion is the listener's.
@@ -18,7 +18,7 @@ from harness.store.records import Prediction
 
 
 class Division(StrEnum):
-    """By what utterances are told apart."""
+    """The ways to part utterances into groups."""
 
     ALL = "all"
     RECORDING = "recording"
@@ -27,7 +27,7 @@ class Division(StrEnum):
     MARKERS = "markers"
 
 
-#: What matters to a model that reads text.
+#: Those that matter to a model that reads text.
 TEXT_DIVISIONS = (Division.ALL, Division.RECORDING, Division.TRANSCRIPT)
 
 
@@ -56,7 +56,7 @@ _IN_ORDER = (*TEXT_GROUPS, MARKED, LISTENER)
 
 @dataclass(frozen=True)
 class GroupScore:
-    """What one group of utterances scored, over the seeds."""
+    """The scores of one group of utterances, over the seeds."""
 
     group: Group
     num_utterances: int

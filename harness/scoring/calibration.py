@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of utterances answered at 70 %, are 70 % right?"""
+"""Calibration of probabilities: of utterances answered at 70 %, are 70 % right?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.store.records import Prediction
 #: Equal in width; with some 1100 utterances, 10 leave most bins that are used a hundred of them.
 NUM_BINS = 10
 
-#: What a probability may lie above 1 by, for float32 knows no nearer number.
+#: A probability may lie so far above 1, by the rounding of float32.
 _ROUNDING = 1e-6
 
 
@@ -36,7 +36,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far one set of probabilities can be believed.
+    """Measures of how far one set of probabilities can be believed.
 
     Attributes:
         expected_calibration_error: mean distance of confidence and accuracy over the bins, from 0 to 1
@@ -54,7 +54,7 @@ class Calibration:
 
 
 def measure_calibration(predictions: Sequence[Prediction]) -> Calibration:
-    """Hold one model's probabilities against what was true.
+    """Compare one model's probabilities with what was true.
 
     The confidence of an answer is the largest of its four probabilities, so it is never below 0.25.
 

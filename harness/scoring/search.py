@@ -1,7 +1,4 @@
-"""The best score to expect of a search of so many trials.
-
-How far one number rises with another, whatever the shape: by their ranks.
-"""
+"""Statistics of a search's trials: the best score to expect of so many, and rank correlation."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ TRIALS_FOR_EACH, LEAST_FOR_INTERVAL = 4, 16
 
 @dataclass(frozen=True)
 class ExpectedBest:
-    """What the best of ``num_trials[i]`` trials scores on average.
+    """The score of the best of ``num_trials[i]`` trials, on average.
 
     Attributes:
         num_trials: int64 (num_points,), from 1 to the number of finished trials

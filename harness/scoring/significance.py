@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same utterances, or was luckier."""
+"""Tests of two models on the same utterances: better, or only luckier?"""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def bootstrap_over_draws(
     """Compare the weighted accuracies of two ways to train, each tried on several draws of what is scored.
 
     Every draw has trainings of its own, so that draws are drawn first, whole trainings with their luck, and then
-    dialogues within each draw. One draw tells nothing of others: its dialogues alone are drawn, too narrow.
+    dialogues within each draw. One draw says nothing of others: its dialogues alone are drawn, and the interval is
+    too narrow.
 
     Args:
         first, second: one sequence for each draw, those of one draw of the same utterances in any order

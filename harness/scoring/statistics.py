@@ -1,4 +1,4 @@
-"""How sure one can be of a score: spread over seeds, and intervals over what was scored."""
+"""The uncertainty of a score: its spread over seeds, and bootstrap intervals over what was scored."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def wilson_interval(num_right: int, num_utterances: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Units:
-    """What a bootstrap draws with replacement.
+    """The units that a bootstrap draws with replacement.
 
     Attributes:
         counts: int64 (num_units, num_seeds, 4, 4), rows what the raters said
@@ -129,7 +129,7 @@ class Units:
 
     @property
     def is_too_narrow(self) -> bool:
-        """Whether utterances are drawn although those of one dialogue resemble each other."""
+        """True if utterances are drawn although those of one dialogue resemble each other."""
         return self.drawn == "utterances"
 
 

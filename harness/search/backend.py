@@ -1,6 +1,6 @@
-"""What every way of running trials shares: their records, job files and outcomes.
+"""The base of every way to run trials: their records, job files and outcomes.
 
-A way of running them is a subclass that launches a job and says when it ended: here, or elsewhere.
+A subclass launches jobs and reports their ends: on this machine, or elsewhere.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from harness.search.outcome import JobOutput, TrialJob, TrialOutcome, judge
 from harness.search.process import JobEnd, usable_cores
 from harness.search.proposer import TRIAL_INDEX, point_of, trial_seed
 from harness.search.view import SearchView
-from harness.store.records import TrialStatus
-from harness.store.store import ResultsStore, TrialRecords
+from harness.store.records import TrialRecords, TrialStatus
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Auptimizer's ``Experiment.update``: takes a score and a job's id.
@@ -40,7 +40,7 @@ _LEAST_ROOM = 2**20
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What a resource manager works with.
+    """All that a resource manager works with.
 
     Attributes:
         prepared: None for a script that knows nothing of this package
@@ -78,8 +78,8 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         self.outcomes: dict[int, TrialOutcome] = {}
         self._callbacks: dict[int, Callback] = {}
 
-    def equip(self, context: SearchContext) -> None:
-        """Give what Auptimizer's interface has no place for; comes before the first job."""
+    def bind(self, context: SearchContext) -> None:
+        """Attach the search context. Call before the first job."""
         self.context = context
         context.folder.job_dir.mkdir(parents=True, exist_ok=True)
 
@@ -97,14 +97,14 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
 
     @abc.abstractmethod
     def abandon(self) -> None:
-        """End every job without a word: nothing can be recorded any more."""
+        """End every job without a record: nothing can be recorded any more."""
 
     @abc.abstractmethod
     def seconds_to_look(self) -> Seconds | None:
-        """How long nothing needs a look unless a job ends; None for ever."""
+        """Return for how long nothing needs a look unless a job ends; None for ever."""
 
     def get_available(self, username: str, rtype: str, rid_blacklist: set[int] | None = None) -> int | None:
-        """Return a free row of Auptimizer's table of resources: all of one kind, whatever runs the jobs."""
+        """Return a free row of Auptimizer's table of resources: all are of one kind, whatever runs the jobs."""
         rid: int | None = super().get_available(username, "cpu")
         return rid
 
@@ -130,13 +130,13 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
     def report(
         self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None
     ) -> None:
-        """Record what a trial came to, and tell Auptimizer.
+        """Record how an attempt at a trial ended, and give Auptimizer its score.
 
         Args:
             records: of a trial that ran elsewhere; None where its own process wrote to results.db
 
         Raises:
-            HarnessError: a job crashed, and its disk is full: that is no end of the trial, which runs again
+            HarnessError: a job crashed, and its disk is full; its trial has not ended, and runs again
         """
         context = self.context
         is_harness_trial = context.settings.training is not None
@@ -183,7 +183,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
 
 
 def _check_room(folder: Path, trial: TrialJob) -> None:
-    """Check that the disk has room: a job that finds none may crash, and cannot even say why."""
+    """Check that the disk has room: a job that finds none may crash, and cannot record the cause."""
     probe = folder / f"room.{os.getpid()}.partial"
     try:
         with probe.open("wb") as stream:
@@ -193,8 +193,8 @@ def _check_room(folder: Path, trial: TrialJob) -> None:
     except OSError as error:
         raise HarnessError(
             f"trial {trial.trial_index}: its job crashed, and the disk of '{folder}' takes no more "
-            f"({error.strerror}); what was recorded before is safe, and this trial runs again; free some space and "
-            "start again"
+            f"({error.strerror}); recorded trials are safe, and this trial runs again; free some space and run the "
+            "same command again"
         ) from error
     finally:
         probe.unlink(missing_ok=True)

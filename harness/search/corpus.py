@@ -1,4 +1,4 @@
-"""Which corpus a search reads, and its features on disk before the first trial."""
+"""The corpus that a search reads, with its features on disk before the first trial."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.search.keys import expand_home
 #: Names the corpus where the experiment file does not.
 CORPUS_VARIABLE = "HARNESS_CORPUS"
 
-#: What a search without a corpus is cut to, so that a first run on two cores ends within a quarter of an
+#: The limits of a search without a corpus, so that a first run on two cores ends within a quarter of an
 #: hour. A choice: on the synthetic corpus a model learns what it can within a few epochs.
 QUICK_START_SCALE = 0.1
 QUICK_START_MAX_EPOCHS = 8
 QUICK_START_PATIENCE = 3
 
-#: Called with what is being done, how much of it is done, and how much there is.
+#: Called with the name of a piece of work, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 
@@ -57,7 +57,7 @@ def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.enviro
     """Return the corpus that the experiment file or an option names, or else the environment; None for neither.
 
     Raises:
-        ExperimentFileError: what is named is no folder
+        ExperimentFileError: it is no folder
     """
     if named is not None:
         corpus, source = named, "corpus"
@@ -81,9 +81,9 @@ def prepare_chosen(
     """Prepare the chosen corpus's features; without one, make the synthetic corpus and shorten the trials.
 
     Raises:
-        ExperimentFileError: the corpus that is named does not exist
+        ExperimentFileError: the named corpus does not exist
         CorpusError: it is no corpus
-        FeatureError: it lacks what the system needs
+        FeatureError: it lacks a modality that the system needs
     """
     # Slow to import, and not needed for a foreign script.
     from harness.features.store import FeatureStore, require_modalities

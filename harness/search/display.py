@@ -42,11 +42,11 @@ from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
 
-def format_point(point: Mapping[str, Any]) -> str:
+def format_hyperparameters(point: Mapping[str, Any]) -> str:
     """Show a trial's hyperparameters on one line.
 
     Example:
-        >>> format_point({"textlstm": 238, "dropout": 0.1533766075303111})
+        >>> format_hyperparameters({"textlstm": 238, "dropout": 0.1533766075303111})
         'textlstm=238, dropout=0.1534'
     """
     return ", ".join(
@@ -65,7 +65,7 @@ def sum_up(snapshot: SearchSnapshot) -> list[str]:
     if snapshot.best is not None:
         lines.append(
             f"Best trial {snapshot.best.trial_index}: {snapshot.measure} {snapshot.best.score:.4f} at "
-            f"{format_point(snapshot.best.hyperparameters)}"
+            f"{format_hyperparameters(snapshot.best.hyperparameters)}"
         )
     return lines
 
@@ -102,7 +102,7 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
     for _, _, has_ended, trial in sorted(changes, key=lambda change: change[:3]):
         if not has_ended:
             if with_begins:
-                lines.append(f"trial {trial.trial_index} begins: {format_point(trial.hyperparameters)}")
+                lines.append(f"trial {trial.trial_index} begins: {format_hyperparameters(trial.hyperparameters)}")
             continue
         num_ended += trial.trial_id in last
         if trial.status is not TrialStatus.FINISHED:
@@ -275,7 +275,7 @@ def _fit(
 ) -> list[Text]:
     below = [Text(hint, style="dim")] if hint else []
     room = canvas.height - len(head) - len(below)
-    # A cause of failure is worth more than the running points: its title and its latest line have their room.
+    # A cause of failure matters more than the running trials: its title and its latest line keep their room.
     trials = _draw_trials(snapshot.running, canvas, room - (2 if failed else 0))
     failures = [Text("Latest failures", style="dim")] if failed and room - len(trials) > 1 else []
     failures += [Text(f"  {describe_failure(trial)}", style="red") for trial in failed]
@@ -290,7 +290,7 @@ def _draw_standing(snapshot: SearchSnapshot, canvas: Canvas) -> list[Text]:
     lines += [*_fold(describe_rate(snapshot), canvas), Text()]
     if snapshot.best is not None:
         lines += _fold(describe_best(snapshot), canvas, "bold green")
-        lines.append(Text(f"  {format_point(snapshot.best.hyperparameters)}", style="green"))
+        lines.append(Text(f"  {format_hyperparameters(snapshot.best.hyperparameters)}", style="green"))
         if len(snapshot.scores) > 1:
             lines.append(Text(f"Scores  {_draw_curve(snapshot.scores, canvas.width - 8, canvas)}", style="cyan"))
         lines.append(Text())
@@ -309,7 +309,7 @@ def _draw_bar(snapshot: SearchSnapshot, canvas: Canvas) -> Text:
 
 
 def _draw_trials(running: Sequence[RunningTrial], canvas: Canvas, room: int) -> list[Text]:
-    """Draw a table with a line a trial, and its point below where all have the room for it."""
+    """Draw a table with a line a trial, and its hyperparameters below where all have the room for it."""
     if not running or room < 2:
         return []
     has_points = room >= 2 + 2 * len(running)
@@ -320,7 +320,7 @@ def _draw_trials(running: Sequence[RunningTrial], canvas: Canvas, room: int) -> 
     for number, trial in enumerate(shown):
         lines.append(Text(_join(columns, [column.cells[number] for column in columns])))
         if has_points:
-            lines.append(Text(f"  {format_point(trial.point)}", style="dim"))
+            lines.append(Text(f"  {format_hyperparameters(trial.point)}", style="dim"))
     if num_shown < len(running):
         lines.append(Text(f"and {len(running) - len(shown)} more running trials", style="dim"))
     return [*lines, Text()]
@@ -367,7 +367,7 @@ def _write_number(value: float | None, form: str) -> str:
 
 
 def _draw_curve(values: Sequence[float | None], width: int, canvas: Canvas) -> str:
-    """Draw the latest values as bars between their lowest and their highest; what is no number is a gap."""
+    """Draw the latest values as bars between their lowest and their highest, with a gap where one is no number."""
     blocks = _ASCII_BLOCKS if canvas.is_ascii else _BLOCKS
     shown = [None if value is None or not math.isfinite(value) else value for value in values[-max(1, width) :]]
     known = [value for value in shown if value is not None]
@@ -381,7 +381,7 @@ def _fold(text: str, canvas: Canvas, style: str = "") -> list[Text]:
 
 
 class PatientConsole(Console):
-    """A console that goes quiet when nobody reads it any more; rich's own would end the program."""
+    """A console that goes quiet when its reader has gone; rich's own would end the program."""
 
     def on_broken_pipe(self) -> None:
         """Print nothing from here on."""
@@ -400,15 +400,15 @@ def open_console() -> PatientConsole:
 
 
 def has_screen(console: Console) -> bool:
-    """Whether a console can move its cursor."""
+    """Return True for a console that can move its cursor."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
 #: Seconds between two looks of `aup` at its running trials on a terminal.
 _REFRESH: Seconds = 1.0
 #: The least of them where there are only lines.
-_LEAST_PAUSE: Seconds = 0.1
-#: A look is followed by a pause of so many times its duration: with 1000 running trials it takes a second.
+_LEAST_PAUSE: Seconds = 0.25
+#: A look is followed by a pause of so many times its processor time: with 1000 running trials that is a second.
 _PAUSE = 20.0
 #: Shares of the corpus that are reported where there is no live line.
 _PROGRESS_STEPS = 4
@@ -472,11 +472,12 @@ class SearchDisplay:
         pause = self._next_look - time.monotonic()
         if pause > 0:
             return pause
-        began = time.monotonic()
+        # Processor time: on a busy machine a look takes long, and is no more work.
+        began = time.thread_time()
         self._show()
-        ended = time.monotonic()
-        self._next_look = ended + max(_LEAST_PAUSE, _PAUSE * (ended - began))
-        return None if self._live is None else max(_REFRESH, self._next_look - ended)
+        pause = max(_LEAST_PAUSE, _PAUSE * (time.thread_time() - began))
+        self._next_look = time.monotonic() + pause
+        return None if self._live is None else max(_REFRESH, pause)
 
     def end(self, report: SearchReport) -> None:
         """Print the last changes, the best trial, and what to type next."""
@@ -519,7 +520,7 @@ class SearchDisplay:
         try:
             self._console.print(text, end=end, highlight=False, markup=False, soft_wrap=True)
         except OSError:
-            # Whatever has become of the output, the search goes on.
+            # The search continues without its output.
             self._console.quiet = True
 
 
@@ -527,7 +528,7 @@ class Wake(Enum):
     """Why a wait has ended."""
 
     TIME_IS_UP = auto()
-    CHANGED_SIZE = auto()  # or come back after Ctrl-Z: what is on the screen is void
+    CHANGED_SIZE = auto()  # or resumed after Ctrl-Z: the screen must be drawn again
     QUIT = auto()
 
 
@@ -607,7 +608,7 @@ class FullScreen:
     def _has_quit(self) -> bool:
         assert self._keys is not None
         typed = os.read(self._keys, 1024)
-        if not typed:  # nobody is there to type
+        if not typed:  # standard input is closed
             self._keys = None
         return b"q" in typed.lower()
 

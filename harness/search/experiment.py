@@ -1,6 +1,6 @@
 """An experiment's row in results.db and its folder: found again by name and identity, or made.
 
-What makes two searches the same: everything that changes their outcome, and nothing else.
+Two searches have the same identity where everything is the same that changes their outcome.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import ExperimentFileError
-from harness.files import hash_json, write_json
+from harness.files import hash_json, read_json, write_json
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import PreparedCorpus
 from harness.search.experiment_file import ExperimentSettings
@@ -26,8 +26,8 @@ from harness.store.store import ResultsStore
 def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -> dict[str, Any]:
     """Return everything that changes an experiment's outcome, by the experiment file's keys.
 
-    How many trials, how many at once and when they are given up is no part of it: ``n_samples`` may be
-    raised, and the search goes on. Reads the whole file of word vectors, wherever it lies.
+    The number of trials, how many run at once and their limits are no part of it: ``n_samples`` may be raised,
+    and the search is resumed. Reads the whole file of word vectors.
     """
     parts: dict[str, Any] = {
         "script": settings.script.text,
@@ -55,7 +55,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say what differs between two identities.
+    """Name the differences between two identities in a phrase.
 
     Example:
         >>> describe_differences({"random_seed": 1, "target": "max"}, {"random_seed": 2, "target": "max"})
@@ -73,12 +73,9 @@ def _shown(value: object) -> str:
     return value if value == "not there" else f"{json.dumps(value):.120}"
 
 
-_IDENTITY_NAME = "identity.json"
-
-
 @dataclass(frozen=True)
 class ExperimentFolder:
-    """Where one experiment keeps its job files and Auptimizer's environment."""
+    """Where one experiment keeps its job files."""
 
     path: Path
 
@@ -89,19 +86,14 @@ class ExperimentFolder:
         return f"{MARK_NAME}={digest[:24]}"
 
     @property
-    def auptimizer_dir(self) -> Path:
-        """Auptimizer's own environment."""
-        return self.path / "aup"
-
-    @property
     def job_dir(self) -> Path:
-        """Job files, trial files, and what the jobs printed."""
+        """The folder of job files, trial files and the jobs' output."""
         return self.path / "jobs"
 
     @property
     def identity_path(self) -> Path:
-        """What the experiment was begun with, for saying what differs."""
-        return self.path / _IDENTITY_NAME
+        """The file with the identity that the experiment was begun with, for messages on differences."""
+        return self.path / "identity.json"
 
 
 def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
@@ -112,13 +104,13 @@ def experiment_folder(results_dir: Path, eid: int) -> ExperimentFolder:
 def find_experiment(
     store: ResultsStore, settings: ExperimentSettings, parts: Mapping[str, Any]
 ) -> ExperimentRow | None:
-    """Return the experiment to go on with, None where none has that name.
+    """Return the experiment to resume, None where none has that name.
 
     Args:
         parts: the identity that the experiment file has now
 
     Raises:
-        ExperimentFileError: the experiments of that name were begun with something else
+        ExperimentFileError: the experiments of that name were started with other settings
     """
     named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
     same = [experiment for experiment in named if experiment.identity == hash_json(parts)]
@@ -130,8 +122,8 @@ def find_experiment(
     before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
     differences = describe_differences(before, parts) if before else "its identity.json is gone"
     raise ExperimentFileError(
-        f"experiment {settings.name!r} was begun as experiment {latest.eid} with something else: "
-        f"{differences}; change it back to go on, give it another name, or start anew beside the old one "
+        f"experiment {settings.name!r} was started as experiment {latest.eid} with other settings: "
+        f"{differences}; change it back to resume it, give it another name, or start a new one beside it "
         "with --fresh"
     )
 
@@ -156,7 +148,7 @@ def resume_experiment(
     num_samples: int,
     parts: Mapping[str, Any],
 ) -> ExperimentRow:
-    """Record that an experiment of identity ``parts`` goes on, as the experiment file wants it now.
+    """Record that an experiment of identity ``parts`` is resumed, as the experiment file has it now.
 
     Args:
         num_samples: trials to run in all; those that were begun before count even where it is fewer
@@ -181,7 +173,7 @@ def _settings_text(settings: ExperimentSettings) -> str:
 
 def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
     try:
-        value = json.loads(folder.identity_path.read_text("utf-8"))
+        value = read_json(folder.identity_path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -32,7 +32,7 @@ from harness.splits.protocol import SEALED_SESSION, Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
-#: A choice, far beyond what a search can run: a list of them is held in memory.
+#: Our default, far beyond what a search can run: a list of them is held in memory.
 MAX_TRIALS = 1_000_000
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
@@ -41,7 +41,7 @@ _FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
 
 
 class Resource(StrEnum):
-    """What a job runs on: the machine's processors, its graphics cards, or a Dask cluster."""
+    """The hardware of a job: this machine's processors or graphics cards, or a Dask cluster."""
 
     CPU = "cpu"
     GPU = "gpu"
@@ -73,7 +73,7 @@ class ExperimentSettings:
     """One experiment file, complete and checked.
 
     Attributes:
-        space: what is searched
+        space: the hyperparameters that are searched
         parameter_config: the same as the file has it, with what Auptimizer's own proposers read
         num_samples: trials to run; None for ``sequence``, which walks its whole grid
         max_failures: failed trials beyond which the search ends and counts as failed; None for the half
@@ -108,7 +108,7 @@ class ExperimentSettings:
 
     @property
     def searched(self) -> list[dict[str, Any]]:
-        """What decides the points that are proposed, as plain values."""
+        """Everything that decides which points are proposed, as plain values."""
         searched = self.space.to_json()
         if self.proposer == "sequence":
             for entry, given in zip(searched, self.parameter_config, strict=True):

@@ -1,4 +1,4 @@
-"""Ends the jobs of a controller that is gone. A script on its own: it imports nothing of this package.
+"""A script that ends the jobs of a controller that is gone. It imports nothing of this package.
 
 The controller writes ``+<process group>`` when a job begins, ``-<process group>`` when it ends, and
 ``done`` before it leaves: then only what left its job's process group, and outlived the job, is ended.
@@ -58,10 +58,10 @@ def end_process(pid: int) -> None:
 
 
 def marked_processes(mark: str) -> Iterator[int]:
-    """Processes that began with ``mark`` as one entry of their environment.
+    """Yield the processes that began with ``mark`` as one entry of their environment.
 
-    They need not be in a known process group: one that left it, or that the controller had no time to
-    tell of, is found too. Only where the system has /proc; elsewhere the groups are all that is known.
+    It finds those that left their process group, and those whose group the controller had no time to name.
+    Only where the system has /proc; elsewhere the groups are all that is known.
     """
     entry = b"\0" + os.fsencode(mark) + b"\0"
     for folder in Path("/proc").glob("[0-9]*"):

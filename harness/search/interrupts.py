@@ -1,7 +1,4 @@
-"""What the controller waits for: a job's end, a signal, word from another thread, or the time for a look.
-
-Signals handled otherwise for a while, and told of by a pipe, so that a wait for something else can end for them.
-"""
+"""The controller's waits end for a job's end, a signal or another thread; Ctrl-C and SIGTERM become requests."""
 
 from __future__ import annotations
 
@@ -19,9 +16,10 @@ from harness.corpus.utterances import Seconds
 
 
 class SignalPipe:
-    """Holds the number of each signal as soon as it arrives; a handler is called when Python has the time.
+    """Signals with handlers of their own for a while, and a pipe that gets each one's number as it arrives.
 
-    Of the main thread only: Python delivers signals there. To be closed: then each is handled as before.
+    A ``select`` on the pipe ends when a signal arrives; Python calls a handler later, once for several signals
+    of a kind. Main thread only: Python delivers signals there. ``close`` restores the handlers from before.
     """
 
     def __init__(self) -> None:
@@ -32,7 +30,7 @@ class SignalPipe:
         self._before: dict[int, Any] = {}
 
     def handle(self, number: int, handler: Callable[[int, FrameType | None], None]) -> None:
-        """Handle a signal so; one without a handler is not told of."""
+        """Set a signal's handler; a signal without one does not come through the pipe."""
         self._before[number] = signal.signal(number, handler)
 
     def fileno(self) -> int:
@@ -53,7 +51,7 @@ class SignalPipe:
             os.write(self._writer, b"\0")
 
     def close(self) -> None:
-        """Handle every signal as before."""
+        """Restore every handler from before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
@@ -61,13 +59,13 @@ class SignalPipe:
         os.close(self._writer)
 
 
-#: Seconds after which the controller looks at its jobs even if nothing was reported. A choice: some
-#: library in this process may have taken the signals for itself, and then nothing ever would be.
+#: Seconds after which the controller looks at its jobs even if nothing ended its wait. A choice: a library in
+#: this process may have taken the signals for itself, and then nothing would.
 _LONGEST_WAIT: Seconds = 5.0
 
 
 class Request(IntEnum):
-    """What the user has asked for; a later request never takes an earlier one back."""
+    """The user's latest request; a later one never takes an earlier one back."""
 
     GO_ON = 0
     STOP_PROPOSING = 1  # Ctrl-C: what runs may finish
@@ -77,9 +75,8 @@ class Request(IntEnum):
 class Interrupts:
     """Signals become a request that the controller reads after a wait; handlers do nothing else.
 
-    A context manager, of the main thread only: Python delivers signals there. It calls a handler when it
-    has the time, once for several signals of a kind; each one's number is in a pipe at once. Other threads
-    may ``wake`` the wait, and nothing else.
+    A context manager, main thread only; other threads may call ``wake``. Ctrl-C counts by its handler and by
+    the pipe: a handler misses the second of two quick ones, the pipe any that comes while it is full.
     """
 
     def __init__(self) -> None:

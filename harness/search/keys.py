@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError, one_line
 
-#: Bytes of a script that are read to tell what it is.
+#: Bytes of a script that are read to find its kind.
 _NUM_BYTES_READ = 65536
 
 
@@ -165,8 +165,8 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
 class ExperimentKeys:
     """The values of one experiment file by key; a dotted key lies in a section.
 
-    Every method may raise ``ExperimentFileError``, which names the file, the key, what was found and
-    what is allowed.
+    Every method may raise ``ExperimentFileError``, which names the file, the key, the value found and the values
+    allowed.
     """
 
     path: Path
@@ -174,7 +174,7 @@ class ExperimentKeys:
 
     @property
     def origin(self) -> str:
-        """What messages call the file."""
+        """The name of the file in messages."""
         return f"experiment file '{self.path.name}'"
 
     def error(self, key: str, found: str, expected: str) -> ExperimentFileError:
@@ -259,7 +259,7 @@ class ExperimentKeys:
         return None if self._find(key, None) is None else self.path.parent / expand_home(self.text(key))
 
     def environment(self) -> dict[str, str]:
-        """Return ``runtime_args.env``: what is added to a job's environment."""
+        """Return ``runtime_args.env``, which is added to a job's environment."""
         # Whatever stands here may be a secret: it is not shown.
         arguments = self.values.get("runtime_args", {})
         if not isinstance(arguments, dict):

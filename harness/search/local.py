@@ -22,24 +22,22 @@ _NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")
 class HarnessLocalManager(TrialResourceManager):
     """Auptimizer's resource manager for this machine: processors, or graphics cards one a job.
 
-    No thread waits for a job: the controller looks at all of them when the system says that one ended.
+    No thread waits for a job: the controller looks at all of them when the system signals the end of one.
     """
 
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(connector, n_parallel, *args, **kwargs)
         self._trials: dict[RunningJob, tuple[TrialJob, int]] = {}
         self._never_started: list[tuple[TrialJob, str]] = []
-        self._jobs: RunningJobs | None = None
 
-    def equip(self, context: SearchContext) -> None:
-        """Give what Auptimizer's interface has no place for; starts the guardian of the jobs."""
-        super().equip(context)
+    def bind(self, context: SearchContext) -> None:
+        """Attach the search context, and start the guardian of the jobs."""
+        super().bind(context)
         self._jobs = RunningJobs(context.settings.limits)
         self._cards = _visible_cards() if context.settings.resource is Resource.GPU else []
 
     def launch(self, trial: TrialJob) -> None:
         """Start a job in a process group of its own."""
-        assert self._jobs is not None
         context, script = self.context, self.context.settings.script
         slot = min(set(range(len(self._trials) + 1)) - {slot for _, slot in self._trials.values()})
         environment = job_environment(
@@ -67,46 +65,41 @@ class HarnessLocalManager(TrialResourceManager):
         while self._never_started:
             trial, cause = self._never_started.pop()
             self.report(trial, JobEnd(EndedBy.SYSTEM, None, None, cause), JobOutput("", None))
-        if self._jobs is None:
-            return
         for job in self._jobs.ended():
-            end, output = self._jobs.bring_home(job)
+            end, output = self._jobs.reap(job)
             trial, _ = self._trials.pop(job)
             self.report(trial, end, output)
 
     def end_all(self) -> None:
         """Have every job ended at the next ``collect``."""
-        if self._jobs is not None:
-            self._jobs.end_all()
+        self._jobs.end_all()
 
     def abandon(self) -> None:
         """End every job without a record."""
-        if self._jobs is not None:
-            self._jobs.abandon()
+        self._jobs.abandon()
         self._trials.clear()
         self._never_started.clear()
 
     def seconds_to_look(self) -> Seconds | None:
-        """How long no limit can be exceeded, unless a job ends."""
+        """Return for how long no limit can be exceeded, unless a job ends."""
         if self._never_started:
             return 0.0
-        return None if self._jobs is None else self._jobs.seconds_to_look()
+        return self._jobs.seconds_to_look()
 
     def finish(self, status: str = "FINISHED") -> Any:
-        """Let the guardian go, and close Auptimizer's books."""
-        if self._jobs is not None:
-            self._jobs.close()
+        """Dismiss the guardian; no job is left."""
+        self._jobs.close()
         return super().finish(status)
 
     def _card_of(self, slot: int) -> dict[str, str]:
-        """Name the graphics card of a job; a job on processors sees none, as under Auptimizer."""
+        """Return the variable that names a job's graphics card; on processors it names none, as under Auptimizer."""
         if self.context.settings.resource is Resource.CPU:
             return {"CUDA_VISIBLE_DEVICES": ""}
         return {"CUDA_VISIBLE_DEVICES": self._cards[slot % len(self._cards)]} if self._cards else {}
 
 
 def _visible_cards() -> list[str]:
-    """Name the graphics cards that a job may be given; empty where nothing lists them."""
+    """Return the names of the graphics cards that a job may use; empty where nothing lists them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [card for card in chosen.split(",") if card]

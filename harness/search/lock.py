@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.corpus.utterances import Seconds
 from harness.errors import HarnessError
 from harness.files import try_lock
 from harness.store.records import ExperimentKind, utc_now
 
-#: For which a lock that another process has is tried again.
-_PATIENCE_SECONDS = 0.5
+#: Seconds for which a lock that another process holds is tried again.
+_PATIENCE: Seconds = 0.5
 
 
 class AlreadyRunningError(HarnessError):
@@ -54,10 +55,10 @@ def held(path: Path, what: str) -> Iterator[None]:
     """Hold the lock at ``path``; the system frees it when this process ends, however it ends.
 
     Args:
-        what: what the lock is of, e.g. ``"experiment 'fusion'"``
+        what: the thing that is locked, e.g. ``"experiment 'fusion'"``
 
     Raises:
-        AlreadyRunningError: another process holds it: which, where and since when
+        AlreadyRunningError: another process holds it; the message names it, its host and since when
         NoLocksError: nothing can be locked there
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,26 +73,26 @@ def held(path: Path, what: str) -> Iterator[None]:
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             yield
         finally:
-            # Signed, it would be taken on another machine for that of a process at work here.
+            # With a name left in it, another machine would take this lock for that of a process at work here.
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
 def _take(descriptor: int, path: Path) -> bool:
-    """Try to take the lock, and again for a moment: who only looks whether it is held has it for an instant."""
-    until = time.monotonic() + _PATIENCE_SECONDS
+    """Try to take the lock for a moment: ``find_holder`` in another process holds it for an instant."""
+    until = time.monotonic() + _PATIENCE
     while not try_lock(descriptor, path):
         if time.monotonic() > until:
             return False
-        time.sleep(_PATIENCE_SECONDS / 20)
+        time.sleep(_PATIENCE / 20)
     return True
 
 
 def find_holder(path: Path) -> Holder | None:
     """Return who holds the lock at ``path``, None where nobody does; nothing is changed.
 
-    The lock is taken for an instant, shared, so that two who look do not take each other for a controller.
+    It takes the lock for an instant, shared, so that two of its callers do not take each other for a controller.
 
     Raises:
         NoLocksError: nothing can be locked there
@@ -108,7 +109,7 @@ def find_holder(path: Path) -> Holder | None:
 
 
 def read_holder(path: Path) -> Holder:
-    """Return who took the lock at ``path`` last and did not give it back; alive or not, on whichever machine.
+    """Return who took the lock at ``path`` last and did not free it; alive or not, on whichever machine.
 
     Raises:
         OSError: there is a lock that cannot be read

@@ -1,7 +1,4 @@
-"""What a trial came to, from how its job ended, what it recorded, and what it printed.
-
-One attempt at one trial, as a job.
-"""
+"""One attempt at a trial: its job, and its outcome from how the job ended, what it recorded and what it printed."""
 
 from __future__ import annotations
 
@@ -17,23 +14,41 @@ from harness.search.process import EndedBy, JobEnd
 from harness.search.space import Point
 from harness.store.records import TrialStatus
 
-#: What stands before a score on a job's output. Source: Auptimizer's ``print_result``.
+#: The marker before a score in a job's output. Source: Auptimizer's ``print_result``.
 SCORE_MARKER = b"#Auptimizer:"
 
-#: What is kept of a job's output, in bytes of its end.
+#: Bytes that are kept of a job's output, from its end.
 _TAIL_BYTES = 8000
-#: Of the last line, in a message.
+#: Characters of the last line in a message.
 _LINE_LENGTH = 300
-#: What Python, NumPy, PyTorch and TensorFlow raise, in whichever module, when there is no memory left.
+#: The exceptions of Python, NumPy, PyTorch and TensorFlow, in whichever module, when no memory is left.
 _MEMORY_ERROR = re.compile(r"([\w.]+\.)?(MemoryError|_ArrayMemoryError|OutOfMemoryError|ResourceExhaustedError)\b")
-#: What a C++ or a Rust program prints before it aborts for want of memory.
+#: The words that a C++ or a Rust program prints before it aborts for want of memory.
 _ABORTS_FOR_MEMORY = ("std::bad_alloc", "memory allocation of ")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
+class TrialJob:
+    """One attempt at a trial as a job, before it starts.
+
+    Attributes:
+        jid: Auptimizer's id; an attempt that repeats another has the same
+        job_path: Auptimizer's job file, the script's one argument
+        output_path: where the job's output goes
+    """
+
+    trial_id: int
+    trial_index: int
+    jid: int
+    point: Point
+    job_path: Path
+    output_path: Path
+
+
+@dataclass(frozen=True)
 class TrialOutcome:
-    """How one attempt at a trial ended.
+    """The end of one attempt at a trial.
 
     Attributes:
         score: finite; None unless finished
@@ -50,17 +65,17 @@ class TrialOutcome:
 
     @property
     def may_be_retried(self) -> bool:
-        """Whether another attempt may fare better: the cause lay outside the trial."""
+        """Another attempt may fare better: the cause lay outside the trial."""
         return self.status in (TrialStatus.KILLED, TrialStatus.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
 class JobOutput:
-    """What a job printed.
+    """A job's output.
 
     Attributes:
-        tail: the end of it; bytes that are no UTF-8 are replaced
-        score_text: what followed the last score marker; None where there was none
+        tail: the end of it; bytes that are not UTF-8 are replaced
+        score_text: the text after the last score marker; None where there was none
     """
 
     tail: str
@@ -68,13 +83,13 @@ class JobOutput:
 
     @property
     def last_line(self) -> str:
-        """The last line with anything on it, without a score's; nothing in it moves a cursor or colours text."""
+        """The last line that is neither empty nor a score; nothing in it moves a cursor or colours text."""
         lines = [line for line in self._lines if line.strip()]
         return lines[-1].strip()[:_LINE_LENGTH] if lines else ""
 
     @property
     def raised(self) -> str:
-        """The line with the exception of the last traceback, whatever came after it; else the last line."""
+        """The line of the last traceback with its exception, whatever came after it; else the last line."""
         lines = self._lines
         headers = [number for number, line in enumerate(lines) if line.endswith(_TRACEBACK)]
         after = lines[headers[-1] + 1 :] if headers else []
@@ -107,11 +122,11 @@ def read_output(path: Path) -> JobOutput:
 def judge(
     end: JobEnd, output: JobOutput, recorded_score: float | None, is_harness_trial: bool
 ) -> TrialOutcome:
-    """Decide what a trial came to.
+    """Decide how an attempt at a trial ended.
 
     Args:
-        recorded_score: what the trial's own process wrote to results.db; None where it wrote nothing
-        is_harness_trial: whether the trial records its score; otherwise the last score line counts
+        recorded_score: written to results.db by the trial's own process; None where it wrote none
+        is_harness_trial: the trial records its score; otherwise the last score line counts
 
     Example:
         >>> end = JobEnd(EndedBy.ITSELF, exit_code=1, signal=None)
@@ -193,21 +208,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-@dataclass(frozen=True)
-class TrialJob:
-    """What is known of a job before it starts.
-
-    Attributes:
-        jid: Auptimizer's id; an attempt that repeats another has the same
-        job_path: Auptimizer's job file, the script's one argument
-        output_path: where the job's output goes
-    """
-
-    trial_id: int
-    trial_index: int
-    jid: int
-    point: Point
-    job_path: Path
-    output_path: Path

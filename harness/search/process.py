@@ -1,4 +1,4 @@
-"""One job as an operating system sees it: a process group of its own, ended as a whole."""
+"""One job as the operating system sees it: a process group of its own, ended as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 
 from harness.search.guardian import end_group
 
-#: What each library that a trial may use calls its number of threads.
+#: The environment variables by which libraries that a trial may use choose their number of threads.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,13 +40,13 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended.
+    """The end of a job, and its cause.
 
     Attributes:
         exit_code: None where a signal ended it, or nothing was started
         signal: None where it exited
         detail: a number or a sentence that belongs to ``ended_by``
-        kernel_was_out_of_memory: whether the system has killed any process for want of memory meanwhile
+        kernel_was_out_of_memory: the system killed some process for want of memory meanwhile
     """
 
     ended_by: EndedBy
@@ -67,7 +67,7 @@ def job_environment(marks: Collection[str], threads: int, added: Mapping[str, st
 
     Args:
         marks: each ``NAME=value``, by which the job is known
-        added: what the experiment file adds; goes before everything
+        added: by the experiment file; overrides everything else
     """
     return {
         **os.environ,
@@ -80,7 +80,7 @@ def job_environment(marks: Collection[str], threads: int, added: Mapping[str, st
 
 
 class JobProcess:
-    """A running job: its output goes to a file, so nobody can be kept waiting by who holds its end."""
+    """A running job. Its output goes to a file: nobody waits for a pipe that a child of the job holds open."""
 
     def __init__(
         self, command: Collection[str], working_dir: Path, environment: Mapping[str, str], output_path: Path
@@ -106,7 +106,7 @@ class JobProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the job's own process has ended; its children may be left."""
+        """The job's own process has ended; its children may be left."""
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return self._process.poll() is not None
         # WNOWAIT: until it is reaped, nobody else can get its process group's number.
@@ -114,7 +114,7 @@ class JobProcess:
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
 
     def end(self, ended_by: EndedBy = EndedBy.ITSELF, detail: str = "") -> JobEnd:
-        """End what is left of the job's group, and say how the job ended."""
+        """End what is left of the job's group, and return how the job ended."""
         if ended_by is not EndedBy.ITSELF and self.has_ended:
             # It was quicker than whoever wanted to end it.
             ended_by, detail = EndedBy.ITSELF, ""
@@ -132,8 +132,8 @@ class JobProcess:
 def private_memory(groups: Collection[int]) -> dict[int, int]:
     """Measure the private memory of whole process groups, in bytes.
 
-    Memory-mapped features do not count: the jobs share them. What a process shares with those that it
-    forked counts once, and what was swapped out counts too, where Linux tells.
+    Memory-mapped features do not count: the jobs share them. Memory that a process shares with its forks counts
+    once. Swapped memory counts too, where Linux reports it.
     """
     used = dict.fromkeys(groups, 0)
     for process in psutil.process_iter():
@@ -147,7 +147,7 @@ def private_memory(groups: Collection[int]) -> dict[int, int]:
 
 
 def process_memory(process: psutil.Process) -> int:
-    """Measure the private memory of one process, in bytes; what it shares with its forks is counted in parts.
+    """Measure the private memory of one process, in bytes; of memory shared with its forks, its part.
 
     Raises:
         psutil.Error, ProcessLookupError: it has ended, or is somebody else's

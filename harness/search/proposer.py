@@ -1,11 +1,11 @@
-"""What picks the next point: ours for ``random``, Auptimizer's own for the rest, each by trial index."""
+"""Proposers pick the next trial's point: ours for ``random``, Auptimizer's own for the rest, each by trial index."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import numpy as np
 from harness.errors import ExperimentFileError
 from harness.search.auptimizer import AbstractProposer, register_proposer
 from harness.search.space import Point, SearchSpace, space_from_json
+from harness.store.records import TrialRow
 
-#: Draws of one trial before the points that are left are listed instead: only a nearly exhausted,
-#: finite space gets there.
+#: Draws of one trial before the points that are left are listed instead. Only a nearly exhausted, finite
+#: space comes to that.
 _MAX_DRAWS = 200
 
-#: The key of a proposal that says which trial it is; no hyperparameter may be called so.
+#: The key of a proposal with its trial's index; no hyperparameter may have this name.
 TRIAL_INDEX = "trial_index"
 #: What proposers and this package add to a point.
 _BOOKKEEPING = (TRIAL_INDEX, "tid")
@@ -109,7 +110,7 @@ class HarnessRandomProposer(AbstractProposer):  # type: ignore[misc]
         return self._random_points.point(self.counter)
 
 
-#: Proposer -> what it needs beside Auptimizer's declared and undeclared dependencies.
+#: Proposer -> the packages that it needs beside Auptimizer's declared and undeclared dependencies.
 PROPOSERS: Mapping[str, tuple[str, ...]] = {"random": (), "sequence": (), "hyperopt": ("future", "networkx")}
 
 
@@ -119,7 +120,7 @@ def register_proposers() -> None:
 
 
 def check_installed(proposer: str) -> None:
-    """Check that what ``proposer`` is made of is there.
+    """Check that the packages of ``proposer`` are installed.
 
     Raises:
         ExperimentFileError: names the packages to install
@@ -132,40 +133,20 @@ def check_installed(proposer: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class PastTrial:
-    """What a trial that an earlier controller started was given and came to.
-
-    Attributes:
-        score: None where it failed or has not ended
-        has_ended: whether it will not run again
-    """
-
-    trial_index: int
-    point: Mapping[str, Any]
-    score: float | None
-    has_ended: bool
-
-
-class _ToldJob:
-    """As much of a job as a proposer reads when it is told of a score."""
-
-    def __init__(self, jid: int, config: Mapping[str, Any]) -> None:
-        self.jid = jid
-        self.config = config
-
-
 class ResumableProposer(AbstractProposer):  # type: ignore[misc]
-    """Asks another proposer in order of trial index, and hands out what has not been done yet.
+    """Asks another proposer in order of trial index, and returns the points of trials that are left to run.
 
-    A proposal carries its trial index under ``TRIAL_INDEX``.
+    A proposal has its trial index under ``TRIAL_INDEX``.
+
+    Args:
+        history: the last attempt of each trial that was started before, none of them running
     """
 
-    def __init__(self, inner: Any, history: Sequence[PastTrial]) -> None:
+    def __init__(self, inner: Any, history: Sequence[TrialRow]) -> None:
         super().__init__({"parameter_config": []})
         self._inner = inner
         self._proposals: list[dict[str, Any]] = []
-        done = {past.trial_index for past in history if past.has_ended}
+        done = {past.trial_index for past in history if not past.status.runs_again}
         #: Trials in all, those of earlier controllers included.
         self.num_samples: int = inner.nSamples
         self._to_run = [index for index in range(self.num_samples) if index not in done]
@@ -180,11 +161,11 @@ class ResumableProposer(AbstractProposer):  # type: ignore[misc]
         return {**self._proposal(index), TRIAL_INDEX: index}
 
     def update(self, score: float, job: Any) -> None:
-        """Tell the inner proposer what a job scored."""
+        """Give the inner proposer a job's score."""
         self._inner.update(score, job)
 
     def failed(self, job: Any) -> None:
-        """Tell the inner proposer that a job has no score."""
+        """Give the inner proposer a job that has no score."""
         self._inner.failed(job)
 
     def _proposal(self, index: int) -> dict[str, Any]:
@@ -194,19 +175,19 @@ class ResumableProposer(AbstractProposer):  # type: ignore[misc]
             self._proposals.append({name: _plain(value) for name, value in proposal.items()})
         return self._proposals[index]
 
-    def _remember(self, past: PastTrial) -> None:
+    def _remember(self, past: TrialRow) -> None:
         if past.trial_index >= self.num_samples:
             return
         proposal = self._proposal(past.trial_index)
-        proposal.update(past.point)
+        proposal.update(past.hyperparameters)
         if "tid" not in proposal:
             return
-        # Hyperopt would propose something else now: it is told what was really tried.
+        # Hyperopt would propose something else now: it learns from what was really tried.
         _correct_hyperopt(self._inner, proposal)
-        job = _ToldJob(past.trial_index, proposal)
+        job = SimpleNamespace(jid=past.trial_index, config=proposal)
         if past.score is not None:
             self._inner.update(past.score, job)
-        elif past.has_ended:
+        elif not past.status.runs_again:
             self._inner.failed(job)
 
 
@@ -224,7 +205,7 @@ def _correct_hyperopt(inner: Any, proposal: Mapping[str, Any]) -> None:
     for parameter in inner.parameter_config:
         name, bounds = parameter["name"], parameter["range"]
         if parameter["type"] == "choice":
-            told = bounds.index(proposal[name])
+            tried = bounds.index(proposal[name])
         else:
-            told = proposal[name] - bounds[0] if parameter["type"] == "int" else proposal[name]
-        document["misc"]["vals"][name] = [told]
+            tried = proposal[name] - bounds[0] if parameter["type"] == "int" else proposal[name]
+        document["misc"]["vals"][name] = [tried]

@@ -23,7 +23,7 @@ from harness.errors import StoreError
 from harness.search.jobs import is_same_process
 from harness.search.lock import Holder, find_holder, lock_path, read_holder
 from harness.search.process import private_memory, process_memory
-from harness.store.connection import creation_lock_path, read_version
+from harness.store.connection import is_current
 from harness.store.records import (
     EpochRecord,
     ExperimentRow,
@@ -36,8 +36,7 @@ from harness.store.records import (
     last_attempts,
     utc_now,
 )
-from harness.store.schema import SCHEMA_VERSION
-from harness.store.store import ResultsReader
+from harness.store.store import ResultsStore
 
 #: Version of what ``to_json`` returns: a new one wherever a name or its meaning changes.
 JSON_SCHEMA = 1
@@ -166,7 +165,7 @@ class SearchSnapshot:
 
     @property
     def measure(self) -> str:
-        """What the scores are."""
+        """The name of the scores."""
         assert self.experiment is not None
         return "validation accuracy" if are_accuracies(self.experiment) else "score"
 
@@ -238,30 +237,21 @@ def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
         eid: the experiment; None for the running one, or else the latest
 
     Raises:
-        StoreError: results.db cannot be read, has no such experiment, is of an earlier version, or is written on
+        StoreError: results.db cannot be read, has no such experiment, is of another version, or is written on
             another machine
     """
     _refuse_other_machines(results_dir)
     path = results_dir / "results.db"
-    version = read_version(path)
-    if 0 < version < SCHEMA_VERSION and find_holder(creation_lock_path(path)) is None:
-        # No process is making it step by step, so an earlier version now was one before.
-        version = read_version(path)
-        if version < SCHEMA_VERSION:
-            raise StoreError(
-                f"results database '{path}': written by an earlier harness (schema {version}, this one's is "
-                f"{SCHEMA_VERSION}); watching changes nothing: let its search end, and run harness report once"
-            )
-    if version < SCHEMA_VERSION:
+    if not is_current(path):
         return _waiting(results_dir, _find_preparing(results_dir, ()))
-    with ResultsReader.open_readonly(path) as reader:
+    with ResultsStore.open_readonly(path) as reader:
         snapshot = _watch(reader, results_dir, eid)
         # The search may have ended between reading its row and its lock: a second look decides.
         return snapshot if snapshot.state is not SearchState.ABANDONED else _watch(reader, results_dir, eid)
 
 
 def read_search(
-    reader: ResultsReader, results_dir: Path, eid: int, holder: Holder | None, measure_memory: bool = True
+    reader: ResultsStore, results_dir: Path, eid: int, holder: Holder | None, measure_memory: bool = True
 ) -> SearchSnapshot:
     """Read one experiment as it stands.
 
@@ -306,7 +296,7 @@ def read_search(
     )
 
 
-def _watch(reader: ResultsReader, results_dir: Path, eid: int | None) -> SearchSnapshot:
+def _watch(reader: ResultsStore, results_dir: Path, eid: int | None) -> SearchSnapshot:
     running = [each for each in reader.experiments() if each.status is ExperimentStatus.RUNNING]
     locks = {each.eid: lock_path(results_dir, each.name, each.kind) for each in running}
     holders = {number: holder for number, path in locks.items() if (holder := find_holder(path)) is not None}

@@ -1,7 +1,4 @@
-"""Opening results.db: whole or with one sentence, by any number of processes at once.
-
-The experiments of a results folder by number and name, at once and whatever else is going on.
-"""
+"""Opening results.db, by any number of processes at once; SQLite's errors as one sentence each."""
 
 from __future__ import annotations
 
@@ -9,16 +6,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.files import try_lock
 from harness.store.datasette import write_metadata
-from harness.store.records import ExperimentKind
-from harness.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, Database
+from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
 BUSY_TIMEOUT: Seconds = 30.0
@@ -28,8 +23,8 @@ _CREATED = b"created\n"
 
 
 @contextmanager
-def one_sentence(path: Path) -> Iterator[None]:
-    """Turn whatever SQLite says of the database at ``path`` into one ``StoreError`` sentence."""
+def translate_error(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the database at ``path`` into ``StoreError`` sentences."""
     try:
         yield
     except sqlite3.Error as error:
@@ -61,27 +56,21 @@ def _describe(path: Path, error: sqlite3.Error) -> str:
         )
     if family in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return (
-            f"results database '{path}': the disk did not take the write ({error}); what was recorded before "
-            "is safe; free some space and start again"
+            f"results database '{path}': the disk did not take the write ({error}); recorded trials "
+            "are safe; free some space and run the same command again"
         )
     return f"results database '{path}': {error}"
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether SQLite says that a file is no database, a broken one, or one without the tables asked for."""
-    family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    return family in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 
 
 def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
     """Open the database for reading and writing; create it and bring its schema up to date where needed.
 
     Raises:
-        StoreError: damaged, read-only, locked, another program's, or written by a newer version
+        StoreError: damaged, read-only, locked, another program's, or another version's
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _creation_lock(path, busy_timeout) as lock, one_sentence(path):
+        with _creation_lock(path, busy_timeout) as lock, translate_error(path):
             _refuse_emptied(path, lock)
             database = _open_current(path, busy_timeout)
             _remember_creation(lock)
@@ -144,15 +133,8 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         database = Database(connection, recursive_triggers=False, execute_plugins=False)
-        version = check_version(path, database)
-        if version == 0:
-            database.enable_wal()
-        for number in range(version + 1, SCHEMA_VERSION + 1):
-            _migrate(database, number)
-        if version == 0:
-            # Otherwise the log of a new database is longer than that of a small search.
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        if version < SCHEMA_VERSION:
+        if not _has_current_schema(path, database):
+            _migrate(database)
             write_metadata(path, database)
         database.execute("PRAGMA foreign_keys = ON")
         return database
@@ -161,62 +143,70 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
         raise
 
 
-def check_version(path: Path, database: Database) -> int:
-    """Return the schema's version, 0 for an empty file.
-
-    Raises:
-        StoreError: another program's database, or one that a newer version of harness wrote
-    """
-    version = int(database.execute("PRAGMA user_version").fetchone()[0])
-    mark = int(database.execute("PRAGMA application_id").fetchone()[0])
-    num_objects = int(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-    if mark != APPLICATION_ID and (version or num_objects):
-        raise StoreError(
-            f"results database '{path}': a SQLite file of another program; expected one written by harness; "
-            "name another folder"
-        )
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"results database '{path}': written by a newer harness (schema {version}; this one reads up to "
-            f"{SCHEMA_VERSION}); upgrade harness"
-        )
-    return version
-
-
-def _migrate(database: Database, number: int) -> None:
+def _migrate(database: Database) -> None:
+    """Create or upgrade the schema in one transaction, so that readers see all of it or nothing."""
+    database.enable_wal()
     database.execute("BEGIN IMMEDIATE")
     try:
-        MIGRATIONS[number - 1](database)
+        MIGRATIONS.apply(database)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {number}")
         database.commit()
     except BaseException:
         database.rollback()
         raise
+    # Otherwise the log of a new database is longer than that of a small search.
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def read_version(path: Path) -> int:
-    """Return the schema's version of the database at ``path``; nothing is written.
+def _has_current_schema(path: Path, database: Database) -> bool:
+    """Whether every migration has been applied; False for an empty file.
+
+    Raises:
+        StoreError: another program's database, or the schema of another version of harness
+    """
+    mark = int(database.execute("PRAGMA application_id").fetchone()[0])
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    is_empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if mark != APPLICATION_ID:
+        if is_empty and not version:
+            return False
+        raise StoreError(
+            f"results database '{path}': a SQLite file of another program; expected one written by harness; "
+            "name another folder"
+        )
+    if version:
+        # Before the first release, versions were counted there.
+        raise StoreError(
+            f"results database '{path}': written by an unreleased harness (schema {version}); expected one of this "
+            "version; move its folder away and run the search again"
+        )
+    known = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
+    unknown = [migration.name for migration in MIGRATIONS.applied(database) if migration.name not in known]
+    if unknown:
+        raise StoreError(
+            f"results database '{path}': written by a newer harness (schema {unknown[-1]!r}; this one reads up to "
+            f"{known[-1]!r}); upgrade harness"
+        )
+    return not MIGRATIONS.pending(database)
+
+
+def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
+    """Whether there is a database that opening would not change; nothing is written.
 
     Returns:
-        0 where there is none, or one that is just being made
+        False where there is none, or one that another process is making
 
     Raises:
-        StoreError: it cannot be read, or is not ours
+        StoreError: it cannot be read, or is another program's or another version's
     """
     if not path.is_file():
-        return 0
-    with one_sentence(path), closing(open_unwritten(path).conn) as connection:
-        return check_version(path, Database(connection, execute_plugins=False))
-
-
-def is_outdated(path: Path) -> bool:
-    """Whether there is a database that opening would bring up to date; nothing is written.
-
-    Raises:
-        StoreError: it cannot be read, or is not ours
-    """
-    return 0 < read_version(path) < SCHEMA_VERSION
+        return False
+    with translate_error(path):
+        database = open_unwritten(path, busy_timeout)
+        try:
+            return _has_current_schema(path, database)
+        finally:
+            database.close()
 
 
 def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
@@ -232,15 +222,14 @@ def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Databa
             f"results database '{path}': not found; expected the folder of a search that has been started; "
             "run aup first"
         )
-    with one_sentence(path):
+    with translate_error(path):
         database = open_unwritten(path, busy_timeout)
         try:
-            version = check_version(path, database)
+            if _has_current_schema(path, database):
+                return database
         except BaseException:
             database.close()
             raise
-        if version == SCHEMA_VERSION:
-            return database
         database.close()
         connect(path, busy_timeout).close()
         return connect_readonly(path, busy_timeout)
@@ -271,43 +260,3 @@ def open_unwritten(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database
             connection.close()
             raise
     raise AssertionError("unreachable: the last way of opening returns or raises")
-
-
-#: Somebody waits at a prompt: an answer that takes longer is none.
-_PATIENCE_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class NamedExperiment:
-    """What an experiment can be called by."""
-
-    eid: int
-    name: str
-    system: str
-    kind: str = ExperimentKind.SEARCH
-
-    @property
-    def is_search(self) -> bool:
-        """Whether it has a best trial, and a report of its own."""
-        return self.kind == ExperimentKind.SEARCH
-
-
-def name_experiments(path: Path) -> list[NamedExperiment]:
-    """Name every experiment, oldest first; none where results.db cannot be read just now.
-
-    Unlike any other reading this never brings an older database up to date.
-    """
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, timeout=_PATIENCE_SECONDS, uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
-            rows = connection.execute("SELECT * FROM experiments ORDER BY eid").fetchall()
-            return [
-                # Before schema 2 all were searches.
-                NamedExperiment(
-                    int(row["eid"]), row["name"], row["system"], row["kind"] if "kind" in row.keys() else "search"
-                )
-                for row in rows
-            ]
-    except (sqlite3.Error, ValueError):
-        return []

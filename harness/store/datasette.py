@@ -1,20 +1,21 @@
-"""What Datasette is told about results.db: titles, descriptions, units, and where to begin."""
+"""metadata.json, with which Datasette shows titles, descriptions and units of results.db."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from harness.files import write_then_rename
-from harness.store.schema import VIEWS, Database
+from harness.store.schema import MIGRATIONS, VIEWS, Database
 
-METADATA_NAME = "metadata.yaml"
-#: A file that begins otherwise is somebody's own, and stays.
-_FIRST_LINE = "# Written by harness for Datasette. To keep changes of your own, remove this line.\n"
+METADATA_NAME = "metadata.json"
+#: The first entry; a file that begins otherwise is somebody's own, and stays. Datasette ignores it.
+_MARK = {"written by": "harness, for Datasette. To keep changes of your own, remove this line."}
+_BEGINNING = json.dumps(_MARK, indent=2).removesuffix("\n}")
 
 #: Many columns' descriptions need not push the rows off the screen.
 _STYLE = "<style>.column-descriptions { columns: 22em } .column-descriptions dt { break-after: avoid }</style>"
@@ -192,7 +193,7 @@ _COLUMNS_THERE: Mapping[str, Mapping[str, str]] = {
 
 
 def write_metadata(database_path: Path, database: Database) -> Path:
-    """Write metadata.yaml beside a results database, whole or not at all, and return its path.
+    """Write metadata.json beside a results database, whole or not at all, and return its path.
 
     `datasette FOLDER` reads it by itself, `datasette results.db` with ``--metadata``. A file of that name that
     this package did not write stays as it is.
@@ -204,10 +205,10 @@ def write_metadata(database_path: Path, database: Database) -> Path:
         OSError: it cannot be written
     """
     path = database_path.with_name(METADATA_NAME)
-    if not path.exists() or path.read_bytes().startswith(_FIRST_LINE.encode()):
+    if not path.exists() or path.read_bytes().startswith(_BEGINNING.encode()):
+        content = {**_MARK, **_describe(database_path.stem, database)}
         with write_then_rename(path) as stream:
-            stream.write(_FIRST_LINE.encode())
-            stream.writelines(f"{line}\n".encode() for line in _write_yaml(_describe(database_path.stem, database)))
+            stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
     return path
 
 
@@ -223,7 +224,7 @@ def _describe(name: str, database: Database) -> dict[str, object]:
         }
         for table, said in TABLES.items()
     }
-    tables["sqlite_sequence"] = {"hidden": True}
+    tables |= {name: {"hidden": True} for name in ("sqlite_sequence", MIGRATIONS.migrations_table)}
     # Relative to the database's own page, so that they hold wherever Datasette is served.
     views = ", ".join(
         f'<a href="{quote(name)}/{view}">{said.title.lower()}</a>' for view, said in TABLES.items() if view in VIEWS
@@ -240,18 +241,3 @@ def _describe_columns(table: str, database: Database) -> dict[str, str]:
     known = {**COLUMNS, **_COLUMNS_THERE.get(table, {})}
     names = [str(row[1]) for row in database.execute(f"PRAGMA table_info({table})")]
     return {name: known[name] for name in names if name in known}
-
-
-def _write_yaml(value: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """Write nested mappings as YAML, of which every text and list in JSON is a part.
-
-    Example:
-        >>> list(_write_yaml({"databases": {"results": {"title": "all: of it"}}}))
-        ['"databases":', '  "results":', '    "title": "all: of it"']
-    """
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield f"{indent}{json.dumps(key)}:"
-            yield from _write_yaml(inner, f"{indent}  ")
-        else:
-            yield f"{indent}{json.dumps(key)}: {json.dumps(inner, ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""What results.db holds as flat rows, a column each of one type, for programs that read tables."""
+"""results.db as flat rows with one type a column, for programs that read tables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from pathlib import Path
 from typing import Any
 
-from harness.store.connection import one_sentence
-from harness.store.datasette import write_metadata
+from harness.store.connection import translate_error
 from harness.store.records import PROBABILITY_COLUMNS
-from harness.store.store import ResultsReader
+from harness.store.store import ResultsStore
 
 Value = int | float | str | bool | None
 
@@ -162,58 +160,55 @@ _TABLES: Mapping[ExportedRows, str] = {
 }
 
 
-class ExportReader(ResultsReader):
-    """Reads results.db as flat rows; inside ``snapshot`` all of them are of one moment."""
+def read_rows(store: ResultsStore, what: ExportedRows, eids: Sequence[int]) -> Rows:
+    """Return the rows of some experiments, in order; they are fetched as they are gone through.
 
-    def write_metadata(self) -> Path:
-        """Write what Datasette is told of this database beside it, and return the file's path.
+    Inside ``store.snapshot`` all of them are of one moment.
 
-        Raises:
-            OSError: it cannot be written
-        """
-        return write_metadata(self.path, self._database)
+    Args:
+        eids: of experiments that there are
 
-    def read_rows(self, what: ExportedRows, eids: Sequence[int]) -> Rows:
-        """Return the rows of some experiments, in order; they are fetched as they are gone through.
+    Returns:
+        trials carry a column for every hyperparameter that one of them has; NaN is None
+    """
+    columns = _COLUMNS[what]
+    typed = tuple(Column(_name_of(sql), column_type) for sql, column_type in columns.items())
+    searched = _find_hyperparameters(store, eids) if what is ExportedRows.TRIALS else {}
+    selected = [*columns, *(["trials.hyperparameters"] if searched else [])]
+    sql = f"SELECT {', '.join(selected)} FROM {_TABLES[what].format(eids=_places(eids))}"
+    points = (Column(f"{HYPERPARAMETER_PREFIX}{name}", column_type) for name, column_type in searched.items())
+    return Rows((*typed, *points), _fetch(store, sql, eids, typed, searched))
 
-        Args:
-            eids: of experiments that there are
 
-        Returns:
-            trials carry a column for every hyperparameter that one of them has; NaN is None
-        """
-        columns = _COLUMNS[what]
-        typed = tuple(Column(_name_of(sql), column_type) for sql, column_type in columns.items())
-        searched = self._hyperparameters(eids) if what is ExportedRows.TRIALS else {}
-        selected = [*columns, *(["trials.hyperparameters"] if searched else [])]
-        sql = f"SELECT {', '.join(selected)} FROM {_TABLES[what].format(eids=_places(eids))}"
-        points = (Column(f"{HYPERPARAMETER_PREFIX}{name}", column_type) for name, column_type in searched.items())
-        return Rows((*typed, *points), self._fetch(sql, eids, typed, searched))
+def _fetch(
+    store: ResultsStore,
+    sql: str,
+    eids: Sequence[int],
+    columns: Sequence[Column],
+    searched: Mapping[str, ColumnType],
+) -> Iterator[tuple[Value, ...]]:
+    truths = [number for number, column in enumerate(columns) if column.type is ColumnType.TRUTH]
+    with translate_error(store.path):
+        for row in store.database.execute(sql, list(eids)):
+            values: list[Value] = list(row[: len(columns)])
+            for number in truths:
+                values[number] = bool(values[number])
+            if searched:
+                point = json.loads(row[-1])
+                values += [_read_value(point.get(name), kind) for name, kind in searched.items()]
+            yield tuple(values)
 
-    def _fetch(
-        self, sql: str, eids: Sequence[int], columns: Sequence[Column], searched: Mapping[str, ColumnType]
-    ) -> Iterator[tuple[Value, ...]]:
-        truths = [number for number, column in enumerate(columns) if column.type is ColumnType.TRUTH]
-        with one_sentence(self.path):
-            for row in self._database.execute(sql, list(eids)):
-                values: list[Value] = list(row[: len(columns)])
-                for number in truths:
-                    values[number] = bool(values[number])
-                if searched:
-                    point = json.loads(row[-1])
-                    values += [_read_value(point.get(name), kind) for name, kind in searched.items()]
-                yield tuple(values)
 
-    def _hyperparameters(self, eids: Sequence[int]) -> dict[str, ColumnType]:
-        """Find every hyperparameter of some experiments, in order of appearance, with the type that holds all of it."""
-        found: dict[str, set[ColumnType]] = {}
-        sql = f"SELECT hyperparameters FROM trials WHERE eid IN ({_places(eids)}) ORDER BY eid, trial_index, attempt"
-        for row in self._query(sql, list(eids)):
-            for name, value in json.loads(row["hyperparameters"]).items():
-                types = found.setdefault(name, set())
-                if value is not None:
-                    types.add(_type_of(value))
-        return {name: _widest(types) for name, types in found.items()}
+def _find_hyperparameters(store: ResultsStore, eids: Sequence[int]) -> dict[str, ColumnType]:
+    """Return every hyperparameter of some experiments, in order of appearance, with the type that holds all of it."""
+    found: dict[str, set[ColumnType]] = {}
+    sql = f"SELECT hyperparameters FROM trials WHERE eid IN ({_places(eids)}) ORDER BY eid, trial_index, attempt"
+    for row in store.query(sql, eids):
+        for name, value in json.loads(row["hyperparameters"]).items():
+            types = found.setdefault(name, set())
+            if value is not None:
+                types.add(_type_of(value))
+    return {name: _widest(types) for name, types in found.items()}
 
 
 def _name_of(sql: str) -> str:

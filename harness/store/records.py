@@ -1,7 +1,4 @@
-"""What is written to results.db and read from it, as frozen records.
-
-What the scores of an experiment's trials are, and which trial has the best.
-"""
+"""The records of results.db, as frozen dataclasses, and the ranking of trials by their scores."""
 
 from __future__ import annotations
 
@@ -130,6 +127,11 @@ class ExperimentRecord:
     status: ExperimentStatus = ExperimentStatus.RUNNING
     kind: ExperimentKind = ExperimentKind.SEARCH
 
+    @property
+    def is_search(self) -> bool:
+        """Whether a controller runs its trials as jobs, and it has a best trial and a report of its own."""
+        return self.kind is ExperimentKind.SEARCH
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentRow(ExperimentRecord):
@@ -206,6 +208,21 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class TrialRecords:
+    """Everything that a trial's own process recorded, where it ran.
+
+    Attributes:
+        environment: None where the trial ended before that
+        epochs: from the first, in order
+        result: None where it did not train to its end
+    """
+
+    environment: TrialEnvironment | None
+    epochs: tuple[EpochRecord, ...]
+    result: TrialResult | None
+
+
+@dataclass(frozen=True)
 class TrialRow:
     """One attempt at one trial, as the database holds it.
 
@@ -215,8 +232,8 @@ class TrialRow:
         num_epochs: epochs recorded so far
         best_validation_accuracy: highest of those epochs, from 0 to 1; None before the first
         exit_code, signal, last_output: of the job, where it was not killed with its controller
-        process_started_at: seconds since the epoch of Unix, as the operating system tells it; tells a
-            process apart from a later one with the same pid
+        process_started_at: seconds since the epoch of Unix, by the operating system; distinguishes
+            the process from a later one with the same pid
     """
 
     trial_id: int
@@ -283,7 +300,7 @@ class TestScores:
     Attributes:
         epoch: the epoch, from 1, whose weights were scored; None for a baseline
         model: folder of the saved model that was scored, from the results folder; None for what is not saved as
-            it was scored, a baseline or a model trained for comparison alone, and in results of before schema 6
+            it was scored, a baseline or a model trained for comparison alone
     """
 
     __test__: ClassVar[bool] = False

@@ -1,25 +1,26 @@
-"""The tables of results.db, as numbered migrations that are never edited once released.
+"""The tables and views of results.db, and its migrations.
 
 Two writers meet in one trial: the controller owns the rows of ``trials``, the trial's own process
 those of ``trial_environments``, ``epochs``, ``trial_results`` and ``validation_predictions``. No
 row has two writers, so neither can overwrite the other.
 
-Views for people: results.db opened in any SQLite browser answers the usual questions.
+The views are for people: results.db opened in any SQLite browser answers the usual questions.
 
-sqlite-utils without pandas, which it imports only to know the type of a timestamp: a quarter of a second.
+sqlite-utils is imported without pandas, which it imports only to know the type of a timestamp: that saves a quarter
+of a second.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 _HIDES_PANDAS = "pandas" not in sys.modules
 if _HIDES_PANDAS:
     # None makes an import fail as if the package were not there, and sqlite-utils allows for that.
     sys.modules["pandas"] = None  # type: ignore[assignment]
 try:
-    from sqlite_utils import Database
+    from sqlite_utils import Database, Migrations
     from sqlite_utils.db import quote_identifier
 finally:
     if _HIDES_PANDAS:
@@ -128,18 +129,6 @@ VIEWS: Mapping[str, str] = {
 }
 
 
-def drop_views(database: Database) -> None:
-    """Drop every view, as a migration that renames a column must: SQLite checks all of them then."""
-    for name in database.view_names():
-        database.execute(f"DROP VIEW {name}")
-
-
-def create_views(database: Database) -> None:
-    """Create every view anew, as a migration that changes a table under one must."""
-    for name, select in VIEWS.items():
-        database.create_view(name, select, replace=True)
-
-
 #: Marks a file as ours ("HARN"), so that a stranger's database is never migrated.
 APPLICATION_ID = 0x4841524E
 
@@ -167,7 +156,8 @@ CREATE TABLE experiments (
     created_at TEXT NOT NULL,
     ended_at TEXT,
     status TEXT NOT NULL,
-    package_version TEXT NOT NULL
+    package_version TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication'))
 );
 CREATE INDEX experiments_by_identity ON experiments (identity, eid);
 """
@@ -283,6 +273,7 @@ CREATE TABLE test_scores (
     unweighted_accuracy REAL NOT NULL,
     macro_f1 REAL NOT NULL,
     recorded_at TEXT NOT NULL,
+    model TEXT,
     PRIMARY KEY (opening_id, seed, kind)
 );
 CREATE TABLE test_predictions (
@@ -299,14 +290,17 @@ CREATE TABLE test_predictions (
     PRIMARY KEY (opening_id, seed, kind, utterance_id),
     FOREIGN KEY (opening_id, seed, kind) REFERENCES test_scores (opening_id, seed, kind)
 ) WITHOUT ROWID;
+CREATE TABLE test_utterances (
+    opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
+    utterance_id TEXT NOT NULL,
+    is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
+    PRIMARY KEY (opening_id, utterance_id)
+) WITHOUT ROWID;
 """
 
-
-# One opening of the test set scores many trials of `harness tables` or `harness leaks --test`, and a trial
-# of theirs is trained on train + validation and scored in one go.
+# One test evaluation scores many trials of `harness tables` or `harness leaks --test`, and a trial of theirs is
+# trained on train + validation and scored in one go.
 _TRIALS_ON_THE_TEST_SET = """
-ALTER TABLE experiments ADD COLUMN kind TEXT NOT NULL DEFAULT 'search'
-    CHECK (kind IN ('search', 'tables', 'leaks'));
 CREATE TABLE trial_test_scores (
     trial_id INTEGER NOT NULL REFERENCES trials (trial_id),
     kind TEXT NOT NULL,
@@ -333,73 +327,19 @@ CREATE TABLE trial_test_predictions (
 ) WITHOUT ROWID;
 """
 
-# SQLite cannot change a column's CHECK: the column is made anew. What of the test set's utterances no id tells
-# stands with each opening; without a transcript, whether it was seen in training is NULL.
-_REPLICATIONS_AND_TEST_UTTERANCES = """
-ALTER TABLE experiments ADD COLUMN purpose TEXT NOT NULL DEFAULT 'search'
-    CHECK (purpose IN ('search', 'tables', 'leaks', 'replication'));
-UPDATE experiments SET purpose = kind;
-ALTER TABLE experiments DROP COLUMN kind;
-ALTER TABLE experiments RENAME COLUMN purpose TO kind;
-CREATE TABLE test_utterances (
-    opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
-    utterance_id TEXT NOT NULL,
-    is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
-    PRIMARY KEY (opening_id, utterance_id)
-) WITHOUT ROWID;
-"""
-
-# An experiment's point may be saved in several folders: each fitted in another way, or without a modality.
-_MODELS_OF_TEST_SCORES = """
-ALTER TABLE test_scores ADD COLUMN model TEXT;
-"""
+#: Applied in order, each once; a released one is never edited. sqlite-utils records them in the database.
+MIGRATIONS = Migrations("harness")
 
 
-def create_first_schema(database: Database) -> None:
-    """Version 1: experiments, trials and what they wrote, final models, and the test set's openings."""
-    for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET):
+@MIGRATIONS(name="1: experiments, trials and test evaluations")
+def create_schema(database: Database) -> None:
+    """Create every table and view."""
+    for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET, _TRIALS_ON_THE_TEST_SET):
         database.executescript(statements)
     create_views(database)
 
 
-def add_trials_on_the_test_set(database: Database) -> None:
-    """Version 2: what an experiment is for, and what single trials scored on the test set."""
-    database.executescript(_TRIALS_ON_THE_TEST_SET)
-    create_views(database)
-
-
-def name_columns_by_table(database: Database) -> None:
-    """Version 3: a hyperparameter may be called as a column of another table is, and every view still opens."""
-    create_views(database)
-
-
-def add_replications_and_test_utterances(database: Database) -> None:
-    """Version 4: new seeds of a best trial are an experiment, and which test transcripts training has seen."""
-    drop_views(database)
-    database.executescript(_REPLICATIONS_AND_TEST_UTTERANCES)
-    create_views(database)
-
-
-def name_experiments_in_views(database: Database) -> None:
-    """Version 5: every view says whose trials it shows, and on which corpus; learning curves have one."""
-    create_views(database)
-
-
-def name_models_of_test_scores(database: Database) -> None:
-    """Version 6: a score on the test set names the saved model that it is of."""
-    drop_views(database)
-    database.executescript(_MODELS_OF_TEST_SCORES)
-    create_views(database)
-
-
-#: Migration *n* (from 1) brings a database from version n - 1 to version n.
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (
-    create_first_schema,
-    add_trials_on_the_test_set,
-    name_columns_by_table,
-    add_replications_and_test_utterances,
-    name_experiments_in_views,
-    name_models_of_test_scores,
-)
-
-SCHEMA_VERSION = len(MIGRATIONS)
+def create_views(database: Database) -> None:
+    """Create every view anew, as a migration that changes a table under one must."""
+    for name, select in VIEWS.items():
+        database.create_view(name, select, replace=True)

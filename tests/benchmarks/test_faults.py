@@ -15,7 +15,7 @@ from benchmarks.faults import choose_modes, main
 from benchmarks.faults_count import Fault, Tally, compare_finished, count_faults, count_orphans, read_finished
 from benchmarks.faults_disk import fill_the_disk
 from benchmarks.faults_kills import kill_in_real, kill_in_trivial
-from benchmarks.faults_locks import lock_the_databases
+from benchmarks.faults_locks import lock_the_database
 from benchmarks.faults_search import FaultySearch, Prepared, invent_trivial, prepare
 
 
@@ -58,7 +58,7 @@ def test_nothing_is_lost_by_a_kill_while_a_model_trains(tmp_path: Path, prepared
 @pytest.mark.long
 @pytest.mark.timeout(240)
 def test_nothing_is_lost_by_locks(tmp_path: Path, prepared: Prepared) -> None:
-    tally = lock_the_databases(tmp_path / "locks", 2, 8, prepared, seconds=1.0)
+    tally = lock_the_database(tmp_path / "locks", 2, 8, prepared, seconds=1.0)
     assert tally.faults == []
     assert tally.done["locks"] == 2
 
@@ -127,16 +127,6 @@ def test_a_trial_that_began_more_often_than_is_recorded_is_counted(copied: Fault
     tally = Tally()
     count_faults(copied, tally)
     assert [fault for fault, _ in tally.faults] == [Fault.REPEATED]
-
-
-def test_open_books_are_counted(copied: FaultySearch) -> None:
-    (books,) = copied.folder.glob("results/experiments/1/aup/sqlite.db")
-    with closing(sqlite3.connect(books)) as connection:
-        connection.execute("UPDATE resource SET status = 'busy' WHERE rid = 1")
-        connection.commit()
-    tally = Tally()
-    count_faults(copied, tally)
-    assert (Fault.INCONSISTENT, "Auptimizer's sqlite.db has 1 busy resources") in tally.faults
 
 
 def test_a_finished_trial_that_changed_is_lost(done: FaultySearch) -> None:

@@ -2,13 +2,11 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,10 +18,8 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.search.lock import held, lock_path
 from harness.search.repair import look_through
-from harness.store.schema import SCHEMA_VERSION
 from tests.cli.commands import command
 from tests.corpus.written import write_tiny_corpus
-from tests.store.test_schema import write_version
 from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
@@ -67,13 +63,13 @@ def test_a_results_folder_without_a_contradiction(results: Path) -> None:
 def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> None:
     damage(
         results / "results.db",
-        "UPDATE trials SET score = 0.9 WHERE trial_id = 1",
-        "DELETE FROM hyperparameters WHERE trial_id = 2",
+        "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL WHERE trial_id = 1",
+        "UPDATE experiments SET status = 'running', ended_at = NULL",
     )
-    names = [f"experiment 1 ('fusion search'), trial {index}, attempt 1" for index in (0, 1)]
     sentences = [
-        f"{names[1]}: has no row in table 'hyperparameters'; expected its point there too.",
-        f"{names[0]}: is finished with the score 0.9; expected 0.25, which its own process recorded.",
+        "experiment 1 ('fusion search'), trial 0, attempt 1: is marked running, and no process holds its experiment; "
+        "expected an end.",
+        "experiment 1 ('fusion search'): is marked running, and no process holds it; expected an end.",
     ]
     done = harness("check", "--results", results)
     assert (done.returncode, done.stderr) == (1, "")
@@ -83,8 +79,8 @@ def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"A copy of the database as it was: '{copy}'.",
-        f"{sentences[0]} Repaired: the row was written from the trial's own record.",
-        f"{sentences[1]} Repaired: the score is now 0.25.",
+        f"{sentences[0]} Repaired: it is marked finished now: the result was recorded.",
+        f"{sentences[1]} Repaired: it is marked interrupted now; the command that began it goes on with it.",
         LOOKED_AT.rstrip("\n"),
         "Repaired 2, left 0.",
     ]
@@ -96,7 +92,7 @@ def test_a_folder_whose_name_is_no_text_is_repaired_too(whole: Path, tmp_path: P
     results = Path(shutil.copytree(whole, os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
     (results / f"report.html.{2**22 + 1}.partial").touch()
     os.utime(results / f"report.html.{2**22 + 1}.partial", (0, 0))
-    damage(results / "results.db", "UPDATE trials SET score = 0.9 WHERE trial_id = 1")
+    damage(results / "results.db", "UPDATE experiments SET status = 'running', ended_at = NULL")
     done = harness("check", "--results", results, "--repair", encoding="utf-8", errors="surrogateescape")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("Repaired 2, left 0.\n")
@@ -127,29 +123,29 @@ def test_an_experiment_that_somebody_holds_is_left_alone(results: Path) -> None:
     assert harness("check", "--results", results).returncode == 1
 
 
-def test_a_broken_index_is_repaired_with_the_rest(results: Path) -> None:
+def test_a_broken_index_is_damage_and_stays_as_it_is(results: Path) -> None:
     break_index(results / "results.db")
-    damage(results / "results.db", "UPDATE trials SET score = 0.9 WHERE trial_id = 1")
-    done = harness("check", "--results", results)
-    assert done.returncode == 1
-    assert "integrity_check" in done.stdout and "the score 0.9" not in done.stdout
-    done = harness("check", "--results", results, "--repair")
-    assert done.returncode == 0
-    assert "every index was built anew" in done.stdout and "the score is now 0.25" in done.stdout
+    damage(results / "results.db", "UPDATE experiments SET status = 'running', ended_at = NULL")
+    before = (results / "results.db").read_bytes()
+    for options in ([], ["--repair"]):
+        done = harness("check", "--results", results, *options)
+        assert done.returncode == 1
+        assert "integrity_check" in done.stdout and "marked running" not in done.stdout
+    assert "Not repaired: restore a copy, or move the file away to start anew." in done.stdout
+    assert (results / "results.db").read_bytes() == before
 
 
-def test_a_copy_is_made_before_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    write_version(results / "results.db", 1)
-    done = harness("check", "--results", results, "--repair")
-    assert "Traceback" not in done.stderr
-    (copy,) = results.glob("results.before-repair-*.db")
-    assert done.stdout.splitlines()[0] == f"A copy of the database as it was: '{copy}'."
-    versions = []
-    for path in (copy, results / "results.db"):
-        with closing(sqlite3.connect(path)) as connection:
-            versions += connection.execute("PRAGMA user_version").fetchone()
-    assert versions == [1, SCHEMA_VERSION]
+@pytest.mark.parametrize("options", [[], ["--repair"]], ids=["check", "repair"])
+def test_a_database_of_an_unreleased_version_is_refused_and_left_as_it_is(results: Path, options: list[str]) -> None:
+    damage(results / "results.db", "PRAGMA user_version = 6")
+    before = (results / "results.db").read_bytes()
+    done = harness("check", "--results", results, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: results database '{results}/results.db': written by an unreleased harness (schema 6); expected one of "
+        "this version; move its folder away and run the search again\n"
+    )
+    assert (results / "results.db").read_bytes() == before
 
 
 def cut_in_half(path: Path) -> None:

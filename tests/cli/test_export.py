@@ -99,7 +99,7 @@ def test_what_cannot_be_written_leaves_what_was_there(results: Path, tmp_path: P
     program = (
         "import harness.store.export as export\n"
         "def fail(*arguments):\n    raise OSError(28, 'No space left on device', 'trials.csv')\n"
-        f"export.ExportReader._fetch = fail\n{PROGRAM}"
+        f"export._fetch = fail\n{PROGRAM}"
     )
     asked = command("export", results, "--csv", before, program=program)
     done = subprocess.run(asked, capture_output=True, text=True, check=False, env=environment())
@@ -108,7 +108,7 @@ def test_what_cannot_be_written_leaves_what_was_there(results: Path, tmp_path: P
 
 
 def test_datasette_s_file_is_written_anew(results: Path) -> None:
-    path = results / "metadata.yaml"
+    path = results / "metadata.json"
     written = path.read_bytes()
     path.unlink()
     done = export(results, "--datasette-metadata")

@@ -70,13 +70,13 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
     assert "Test set: Opening 1, validation-chosen epoch, protocol 'paper', 1 seed, synthetic corpus." in words
     assert "score, % mean deviation" in words and "random forest on speech" in words
-    assert "Test set: confusion" not in words and "Every opening" not in words
+    assert "Test set: confusion" not in words and "Every test evaluation" not in words
     # The details of what is on record need no further test evaluation.
     words, counts, again = retrain(folder, "--details")
     assert counts == set() and again == models and len(openings_of(folder)) == 1
     for title in ("scores", "by class", "by group", "confusion", "against baselines", "calibration", "reliability"):
         assert f"Test set: {title}" in words
-    assert "Session 5, validation-chosen epoch" in words and "Every opening of the test session" in words
+    assert "Session 5, validation-chosen epoch" in words and "Every test evaluation" in words
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import pytest
 
 from harness.store.records import ExperimentStatus, utc_now
 from tests.cli.terminals import Terminal
-from tests.search.promises import check_books
+from tests.search.promises import check_database
 from tests.search.searches import (
     SCORES_X,
     WAITS_FOR_GO,
@@ -166,7 +166,7 @@ def test_a_real_search_is_watched_from_before_its_begin_to_its_end(folder: Path)
     assert list(dict.fromkeys(look["state"] for look in looks)) == ["waiting", "running", "ended"]
     assert looks[-1]["trials"] == {"total": 4, "finished": 4, "running": 0, "failed": 0, "left": 0}
     assert any(trial["memory_bytes"] for look in looks for trial in look["running"])
-    check_books(folder)
+    check_database(folder)
 
 
 def test_a_search_whose_controller_is_killed_is_told_as_run_by_nobody(folder: Path) -> None:

@@ -17,7 +17,6 @@ from harness.report.findings import read_leaks
 from harness.search.repair import look_through
 from harness.splits.parts import LeakSplit
 from harness.splits.protocol import PROTOCOLS
-from harness.store.integrity import ResultsInspector
 from harness.store.records import ExperimentKind, ScoreKind
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec
@@ -68,8 +67,8 @@ def test_without_the_test_session_every_split_scores_the_same_utterances_on_vali
         sizes = [parts.num_train for parts in plan.draws.values()]
         assert leaks.num_train == (min(sizes), max(sizes))
         assert read_leaks(results, results.latest_experiment(), opens_test=True) is None
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        assert look_through(inspector) == ({}, [])
+    with ResultsStore.open_readonly(results_dir / "results.db") as results:
+        assert look_through(results) == ({}, [])
 
 
 def test_with_the_test_session_its_turns_are_scored_once_and_under_an_opening(results_dir):
@@ -89,8 +88,8 @@ def test_with_the_test_session_its_turns_are_scored_once_and_under_an_opening(re
             assert chosen_on and not chosen_on & set(plan.draws[1].scored)
         leaks = read_leaks(results, results.latest_experiment(), opens_test=True)
         assert leaks.opens_test and leaks.num_scored == len(plan.draws[1].scored)
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        assert look_through(inspector) == ({}, [])
+    with ResultsStore.open_readonly(results_dir / "results.db") as results:
+        assert look_through(results) == ({}, [])
 
 
 SCRIPTS = ("impro01", "impro02", "script01_1", "script01_2")

@@ -6,7 +6,6 @@ from harness.final.best_point import REPLICATION_SEEDS, BestPoint, find_best_poi
 from harness.final.replication import plan_replication
 from harness.report.findings import read_replication
 from harness.search.repair import look_through
-from harness.store.integrity import ResultsInspector
 from harness.store.records import ExperimentKind, ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
 from harness.training.recipe import Watch
@@ -63,8 +62,8 @@ def test_broken_off_it_goes_on_and_more_seeds_are_added(results, results_dir):
 
     found = read_replication(results, best.experiment)
     assert (found.best.trial_id, found.num_trials, len(found.trials)) == (best.trial.trial_id, 2, 3)
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        assert look_through(inspector) == ({}, [])
+    with ResultsStore.open_readonly(results_dir / "results.db") as reader:
+        assert look_through(reader) == ({}, [])
 
 
 def test_the_trials_own_seed_gives_the_trials_own_predictions(results, results_dir, monkeypatch):

@@ -5,12 +5,12 @@ from typing import Any
 
 import vl_convert
 
-from harness.report.chart_style import PAPER, style
+from harness.report.chart_style import PAPER
 
 
 def draw_to_svg(chart: Any) -> str:
     spec = chart.to_dict()
-    spec["config"] = style(PAPER)
+    spec["config"] = PAPER.config()
     return str(vl_convert.vegalite_to_svg(spec))
 
 

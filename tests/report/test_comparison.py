@@ -13,7 +13,7 @@ from harness.report.comparison import (
     describe_comparability,
     tabulate_differences,
     tabulate_experiments,
-    tabulate_settings,
+    tabulate_settings_that_differ,
     to_json,
 )
 from harness.store.records import ScoreKind, TrialStatus
@@ -204,7 +204,7 @@ def test_every_test_score_says_who_chose_its_epoch_and_that_it_is_synthetic(
     score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
     comparison = compare(results_path, 1, 2)
     chosen, maximum = "validation-chosen epoch", "maximum over test epochs (optimistic)"
-    expected = ("65.0 ± 7.1 % (2 seeds, opening 1, synthetic)", "")
+    expected = ("65.0 ± 7.1 % (2 seeds, evaluation 1, synthetic)", "")
     assert row_of(comparison, f"test weighted accuracy, {chosen}") == expected
     assert row_of(comparison, f"test weighted accuracy, {maximum}") == expected
 
@@ -215,7 +215,7 @@ def test_what_was_set_differently_is_listed(store: ResultsStore, results_path: P
     search_with(store, [0.5], settings=json.dumps(settings))
     search_with(store, [0.5], settings=json.dumps({**settings, "job_failure": {}, "name": "b"}), patience=5)
     search_with(store, [0.5], search_space=json.dumps(wider[:2]), settings=json.dumps(settings), protocol="strict")
-    rows = {row[0]: row[1:] for row in tabulate_settings(compare(results_path, 1, 2, 3)).rows}
+    rows = {row[0]: row[1:] for row in tabulate_settings_that_differ(compare(results_path, 1, 2, 3)).rows}
     assert rows == {
         "patience": ("none", "5", "none"),
         "job_failure.job_retries": ("2", "", "2"),

@@ -1,3 +1,5 @@
+"""The page, its charts, and the files of the charts."""
+
 import json
 import re
 from dataclasses import replace
@@ -6,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.report.chart_style import PAPER
+from harness.report import charts_space
+from harness.report.chart_style import PAPER, Figure
 from harness.report.findings import Findings
 from harness.report.page import draw_figures, render_page, write_figures, write_page
 from harness.store.records import (
@@ -30,6 +33,7 @@ from tests.report.searches import (
     run_trial,
     score_test,
     validation_predictions,
+    with_trials,
 )
 from tests.store.experiments import an_experiment
 
@@ -237,7 +241,7 @@ def test_page_that_cannot_be_written_gives_one_sentence(searched: Path, tmp_path
 def test_same_pictures_are_written_as_svg_and_png(searched: Path, tmp_path: Path) -> None:
     findings = findings_of(searched)
     written = write_figures(tmp_path / "my figures", findings)
-    names = [figure.name for figure in draw_figures(findings, PAPER) if figure.picture is not None]
+    names = [figure.name for figure in draw_figures(findings, PAPER) if figure.chart is not None]
     assert sorted(names) == sorted(PICTURES)
     assert [path.name for path in written] == [
         f"{name}{suffix}" for name in names for suffix in (".svg", ".png")
@@ -309,9 +313,57 @@ def test_every_picture_has_its_numbers_in_a_table_of_the_page(store: ResultsStor
     html = render_page(findings_of(results_path))
     captions = re.findall(r'<caption class="unseen">(.*?)</caption>', html)
     for figure in draw_figures(findings_of(results_path), PAPER):
-        assert figure.picture is not None, figure.name
+        assert figure.chart is not None, figure.name
         if figure.name == "reliability":
             title = next(caption for caption in captions if "alibration" in caption or "onfidence" in caption)
         else:
             title = TABLES_ELSEWHERE.get(figure.name) or (figure.table.title if figure.table else "")
         assert title in captions, figure.name
+
+
+def by_name(findings: Findings) -> dict[str, Figure]:
+    return {figure.name: figure for figure in draw_figures(findings, PAPER)}
+
+
+def test_every_picture_of_a_whole_search_is_drawn_and_described(
+    store: ResultsStore, results_path: Path
+) -> None:
+    score_whole_opening(store, run_search(store, num_trials=14))
+    figures = by_name(findings_of(results_path))
+    assert all(figure.chart is not None for figure in figures.values())
+    assert all(figure.title and figure.caption.endswith(".") for figure in figures.values())
+    assert "n = 14 finished trials" in figures["importance"].caption
+    assert figures["learning-curves"].reading == ("Validation chose epoch 4 of 4 for the best trial.",)
+    assert figures["expected-best"].reading[0].startswith("Going from 7 to 14 trials")
+    assert {name for name, figure in figures.items() if figure.table is not None} == {
+        "expected-best",
+        "importance",
+        "costs",
+        "failures",
+    }
+
+
+def test_what_is_left_out_of_a_picture_is_said(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAX_LINES", "MAX_TRIALS"):
+        monkeypatch.setattr(charts_space, name, 3)
+    findings = with_trials(findings_of(searched), [], [{}] * 9, [0.01 * number for number in range(9)])
+    figures = by_name(findings)
+    assert figures["parallel-coordinates"].caption.endswith("Only the best 3 are drawn.")
+    assert figures["hyperparameters"].caption.endswith(
+        "Only 3 of 9 trials, evenly over the search, are drawn."
+    )
+
+
+def test_pictures_that_cannot_be_drawn_say_why(store: ResultsStore, results_path: Path) -> None:
+    fail_trial(store, begin_search(store), 0)
+    figures = by_name(findings_of(results_path))
+    assert {name for name, figure in figures.items() if figure.chart is None} == {
+        "learning-curves",
+        "expected-best",
+        "importance",
+        "parallel-coordinates",
+        "confusion",
+        "reliability",
+    }
+    assert figures["expected-best"].reading == ("From 3 finished trials on; 0 trials so far.",)
+    assert figures["importance"].reading == ("From 12 finished trials on; 0 trials so far.",)

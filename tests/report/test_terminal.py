@@ -3,7 +3,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.report.terminal import print_report
+from harness.report.tables import Table
+from harness.report.terminal import print_report, print_table
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.scored import score_whole_opening
@@ -34,7 +35,7 @@ def test_report_says_what_must_be_known_and_every_opening(store: ResultsStore, r
         "Experiment 1: fusion search (system fusion), synthetic corpus",
         "Synthetic corpus: This corpus is synthetic",
         "Speakers: Training and validation share speakers",
-        "Opening 1: 2026-02-03 04:05:06 UTC",
+        "Test evaluation 1: 2026-02-03 04:05:06 UTC",
         "Scores on the test set",
         "Failures by cause",
     ):
@@ -63,7 +64,7 @@ def test_many_trials_are_told_by_importance_and_by_whether_they_were_enough(
 def test_what_was_scored_on_the_test_set_is_taken_apart(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store, num_trials=2))
     text = " ".join(printed(results_path, width=160).split())
-    for words in ("What was scored: Opening 1", "Test set: by class", "Test set: calibration"):
+    for words in ("What was scored: Test evaluation 1", "Test set: by class", "Test set: calibration"):
         assert words in text, words
 
 
@@ -78,3 +79,42 @@ def test_search_that_has_just_begun_is_reported(store: ResultsStore, results_pat
     assert "0 of 30 trials finished, 1 running; the search is still running." in text
     assert "The test set has never been opened from this results folder." in text
     assert "Best trials" not in text
+
+
+def lines_of(table: Table, width: int) -> list[str]:
+    stream = io.StringIO()
+    print_table(Console(file=stream, width=width), table)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_narrow_table_folds_between_words_and_puts_intervals_below_their_numbers() -> None:
+    rows = (("speaker-disjoint", "+25.0 ± 0.0 [+14.8, +36.8]"), ("random split", "+40.0 ± 0.1 [+29.7, +50.9]"))
+    table = Table("Gains", ("split", "gain"), rows, frozenset({"gain"}))
+    assert lines_of(table, 31) == [
+        "",
+        "Gains",
+        "split                      gain",
+        "speaker-disjoint    +25.0 ± 0.0",
+        "                 [+14.8, +36.8]",
+        "random split        +40.0 ± 0.1",
+        "                 [+29.7, +50.9]",
+    ]
+    assert lines_of(table, 43)[3] == "speaker-disjoint +25.0 ± 0.0 [+14.8, +36.8]"
+
+
+def test_columns_that_do_not_fit_go_below_beside_the_first_and_empty_ones_are_left_out() -> None:
+    columns = ("trial", "hyperparameter", "nothing", "another_parameter")
+    assert lines_of(Table("", columns, (("7", "0.1", "", "0.2"), ("12", "0.3", "", "0.4"))), 24) == [
+        "",
+        "trial hyperparameter",
+        "7     0.1",
+        "12    0.3",
+        "",
+        "trial another_parameter",
+        "7     0.2",
+        "12    0.4",
+    ]
+
+
+def test_a_word_longer_than_the_terminal_is_cut() -> None:
+    assert all(len(line) <= 20 for line in lines_of(Table("", ("a", "x" * 50), (("1", "2"),)), 20))

@@ -48,7 +48,7 @@ def search_cases(folder: Path, cases: dict[str, str], **changes: Any) -> dict[st
     path.write_text(json.dumps({**values, **changes}))
     code, _, errors = run_aup(path)
     assert (code, errors) == (0, "")
-    check_books(folder)
+    check_database(folder)
     attempts: dict[str, list[TrialRow]] = {case: [] for case in cases}
     with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
         for trial in store.trials(1):
@@ -56,26 +56,14 @@ def search_cases(folder: Path, cases: dict[str, str], **changes: Any) -> dict[st
     return attempts
 
 
-def check_books(folder: Path, eid: int | str = "*") -> None:
-    """Check that both databases were closed clean, hold together, and know of nothing that runs.
-
-    Args:
-        eid: whose own Auptimizer database to look at; every experiment's by default
-    """
-    results = folder / "results"
-    databases = [results / "results.db", *results.glob(f"experiments/{eid}/aup/sqlite.db")]
-    assert len(databases) > 1
-    for database in databases:
-        for suffix in ("-wal", "-shm", "-journal"):
-            assert not database.with_name(database.name + suffix).exists(), f"{database.name}{suffix} is left"
-        with closing(sqlite3.connect(database)) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-            is_ours = database == databases[0]
-            tables = ("trials", "experiments") if is_ours else ("job", "experiment")
-            for table in tables:
-                running = f"SELECT count(*) FROM {table} WHERE lower(status) = 'running'"
-                assert connection.execute(running).fetchone() == (0,), f"a row of {table} is running"
-            if not is_ours:
-                busy = "SELECT count(*) FROM resource WHERE status <> 'free'"
-                assert connection.execute(busy).fetchone() == (0,)
+def check_database(folder: Path) -> None:
+    """Check that results.db was closed clean, holds together, has nothing that runs, and is the only database."""
+    database = folder / "results" / "results.db"
+    found = [path for path in (folder / "results").rglob("*.db*") if path.suffix != ".lock"]
+    assert found == [database]
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        for table in ("trials", "experiments"):
+            running = f"SELECT count(*) FROM {table} WHERE status = 'running'"
+            assert connection.execute(running).fetchone() == (0,), f"a row of {table} is running"

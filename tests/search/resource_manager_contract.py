@@ -14,7 +14,7 @@ import pytest
 from harness.search.view import Ending
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
-from tests.search.promises import check_books, finish
+from tests.search.promises import check_database, finish
 from tests.search.searches import (
     RECORDS_ITS_SCORE,
     SCORES_X,
@@ -113,7 +113,7 @@ class ResourceManagerContract:
             for one in (path, expected)
         )
         assert found == wanted
-        check_books(folder / "here")
+        check_database(folder / "here")
 
     def test_an_exception_is_a_crash_with_its_last_line(self, folder: Path, resource: dict[str, Any]) -> None:
         trial = self.run_one(folder, resource, "raise ValueError('no; \"such\" thing')\n")
@@ -300,7 +300,7 @@ sys.exit(1)
         wait_until(lambda: num_running(path) == 2 and len(list(folder.glob("begun *"))) == 2)
         process.terminate()
         assert finish(process)[0] == 130
-        check_books(folder)
+        check_database(folder)
         stopped = trials_of(path)
         assert [trial.status for trial in stopped] == [TrialStatus.STOPPED] * 2
         assert [trial.message for trial in stopped] == ["the search was ended while the job ran"] * 2
@@ -327,4 +327,4 @@ sys.exit(1)
             (1, 2, TrialStatus.FINISHED),
         ]
         assert trials[0].seed == trials[1].seed
-        check_books(folder)
+        check_database(folder)

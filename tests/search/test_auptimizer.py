@@ -1,20 +1,21 @@
-"""Auptimizer stands under the search: light, quiet, and with a database of its own."""
+"""Auptimizer stands under the search: light, quiet, and with its own database in memory."""
 
 import json
-import sqlite3
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
 
-from harness.search.auptimizer import (
-    MAX_PARALLEL,
-    AbstractResourceManager,
-    SearchConnector,
-    database_setup,
-    open_environment,
-    register_resource,
-)
+import pytest
+
+from harness.search.auptimizer import AbstractResourceManager, JobTable, database_setup, register_resource
 from tests.search.searches import environment
+
+
+@pytest.fixture
+def job_table() -> Iterator[JobTable]:
+    with closing(JobTable(num_parallel=2, last_jid=0)) as table:
+        yield table
 
 
 def run_python(code: str) -> list[object]:
@@ -34,54 +35,33 @@ print(json.dumps(sorted(heavy & set(sys.modules))))
     assert run_python(code) == []
 
 
-def test_an_environment_is_made_without_a_question_and_found_again(folder: Path) -> None:
-    connector, eid = open_environment(folder / "aup")
-    assert eid is None
-    first = connector.start_experiment("harness", {"name": "a search"})
-    jid = connector.job_started(first, 1, {"x": 1})
-    connector.close()
-    connector, eid = open_environment(folder / "aup")
-    assert eid == first
-    connector.start_experiment_by_eid(first)
-    assert connector.job_started(first, 1, {"x": 2}) == jid + 1, "an id was given twice"
-    connector.close()
-    assert sorted(path.name for path in (folder / "aup").iterdir() if "partial" in path.name) == []
+def test_a_resource_is_free_for_each_job_that_runs_at_once(job_table: JobTable) -> None:
+    eid = job_table.start_experiment("harness", {"name": "a search"})
+    taken = []
+    while free := job_table.get_available_resource("harness", "cpu"):
+        taken.append(free[0])
+        job_table.job_started(eid, free[0], {"x": 1})
+    assert len(taken) == 2
+    job_table.job_finished(taken[0], 1, 0.5, "FINISHED")
+    assert job_table.get_available_resource("harness", "cpu") == taken[:1]
 
 
-def test_books_that_are_made_anew_give_no_id_again(folder: Path) -> None:
-    connector, _ = open_environment(folder / "aup")
-    connector.skip_jobs(0)
-    eid = connector.start_experiment("harness", {"name": "a search"})
-    assert connector.job_started(eid, 1, {"x": 1}) == 1
-    for last_jid in (40, 7):
-        connector.skip_jobs(last_jid)
-    assert connector.open_jobs() == [1, 40]
-    assert connector.job_started(eid, 1, {"x": 2}) == 41
-    assert [jid for jid, *_ in connector.get_all_history(eid)] == [1, 41], "what was skipped is of no experiment"
-    connector.close()
+@pytest.mark.parametrize("last_jid", [0, 40])
+def test_the_ids_of_jobs_go_on_after_those_of_earlier_controllers(last_jid: int) -> None:
+    with closing(JobTable(num_parallel=1, last_jid=last_jid)) as job_table:
+        eid = job_table.start_experiment("harness", {"name": "a search"})
+        assert job_table.job_started(eid, 1, {"x": 1}) == last_jid + 1
+        assert [jid for jid, *_ in job_table.get_all_history(eid)] == [last_jid + 1]
 
 
-def test_auptimizer_itself_can_read_the_environment(folder: Path) -> None:
-    connector, _ = open_environment(folder / "aup")
-    connector.close()
-    from aup.utils import get_default_connector
-
-    connector = get_default_connector(auppath=str(folder / "aup"))
-    assert connector.get_resource_type() == ["cpu", "passive"]
-    connector.close()
+def test_each_controller_has_a_database_of_its_own(job_table: JobTable) -> None:
+    eid = job_table.start_experiment("harness", {"name": "a search"})
+    with closing(JobTable(num_parallel=2, last_jid=0)) as other:
+        assert other.get_all_experiment() == []
+    assert job_table.get_all_experiment() == [eid]
 
 
-def test_a_reader_of_auptimizers_database_keeps_nobody_waiting(folder: Path) -> None:
-    connector, _ = open_environment(folder / "aup")
-    with sqlite3.connect(folder / "aup" / "sqlite.db") as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM job").fetchall()
-        eid = connector.start_experiment("harness", {"name": "a search"})
-        connector.job_started(eid, 1, {"x": 1})
-    connector.close()
-
-
-def test_a_resource_is_known_to_auptimizer_by_its_name(folder: Path) -> None:
+def test_a_resource_is_known_to_auptimizer_by_its_name(job_table: JobTable) -> None:
     from aup.EE.Resource import get_resource_manager
 
     class PretendManager(AbstractResourceManager):  # type: ignore[misc]
@@ -91,37 +71,19 @@ def test_a_resource_is_known_to_auptimizer_by_its_name(folder: Path) -> None:
             """Never called."""
 
     register_resource("pretend", PretendManager)
-    connector = SearchConnector(folder / "some.db")
-    assert isinstance(get_resource_manager("pretend", connector, 1), PretendManager)
-    connector.close()
+    assert isinstance(get_resource_manager("pretend", job_table, 1), PretendManager)
 
 
-def test_a_jobs_attempts_are_found_without_going_through_those_of_all_jobs(folder: Path) -> None:
-    connector, _ = open_environment(folder / "aup")
-    plan = connector.connector.execute(
+def test_a_jobs_attempts_are_found_without_going_through_those_of_all_jobs(job_table: JobTable) -> None:
+    plan = job_table.connector.execute(
         "EXPLAIN QUERY PLAN SELECT jaid FROM job_attempt WHERE jid = 1 ORDER BY num DESC LIMIT 1"
     ).fetchall()
-    connector.close()
     assert [step[-1] for step in plan] == [
         "SEARCH job_attempt USING COVERING INDEX job_attempts_by_jid (jid=?)"
     ]
 
 
-def test_making_an_environment_leaves_auptimizer_as_it_was(folder: Path) -> None:
-    connector, _ = open_environment(folder / "aup")
-    connector.close()
-    connection = database_setup._create_connection(str(folder / "another.db"))
-    ((level,),) = connection.execute("PRAGMA synchronous").fetchall()
-    connection.close()
-    assert level == 2
-
-
-def test_books_of_a_version_that_knew_fewer_jobs_at_once_get_the_rows_they_lack(tmp_path: Path) -> None:
-    connector, _ = open_environment(tmp_path)
-    connector.cursor.execute("DELETE FROM resource WHERE type = 'cpu' AND rid > 100")
-    connector.connector.commit()
-    connector.close()
-    connector, _ = open_environment(tmp_path)
-    connector.cursor.execute("SELECT count(*) FROM resource WHERE type = 'cpu' AND status = 'free'")
-    assert connector.cursor.fetchone() == (MAX_PARALLEL,)
-    connector.close()
+def test_making_the_tables_leaves_auptimizer_as_it_was() -> None:
+    connect = database_setup._create_connection
+    JobTable(num_parallel=1, last_jid=0).close()
+    assert database_setup._create_connection is connect

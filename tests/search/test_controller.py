@@ -1,9 +1,9 @@
-"""Searches that are broken off, gone on with, refused and begun anew."""
+"""Searches that are broken off, resumed, refused and started again, and the traces of killed controllers."""
 
 import json
 import os
+import resource
 import signal
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ExperimentFileError
+from harness.search.experiment import experiment_folder
 from harness.search.lock import AlreadyRunningError
 from harness.search.view import Ending
 from harness.store.records import ExperimentStatus, TrialStatus
@@ -63,20 +64,25 @@ def test_the_same_seed_proposes_the_same_points_however_many_run_at_once(folder:
     assert points_by_index(path) == one_at_once
 
 
-def test_auptimizers_own_database_agrees_with_ours(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X + "sys.exit('/2.json' in sys.argv[1])\n", max_failures=3)
+def test_a_resumed_search_gives_no_job_id_again(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
     search(path)
-    database = folder / "results" / "experiments" / "1" / "aup" / "sqlite.db"
-    with sqlite3.connect(database) as connection:
-        jobs = connection.execute("SELECT jid, status, score FROM job").fetchall()
-        busy = connection.execute("SELECT count(*) FROM resource WHERE status <> 'free'").fetchone()
-        status = connection.execute("SELECT status FROM experiment").fetchall()
-    expected = {
-        (trial.jid, "FINISHED" if trial.score is not None else "FAILED", trial.score)
-        for trial in trials_of(path)
-    }
-    assert set(jobs) == expected
-    assert (busy, status) == ((0,), [("FINISHED",)])
+    path = write_experiment(folder, SCORES_X, n_samples=5)
+    search(path)
+    assert sorted(trial.jid or 0 for trial in trials_of(path)) == [1, 2, 3, 4, 5]
+    jobs = folder / "results" / "experiments" / "1" / "jobs"
+    for trial in trials_of(path):
+        assert json.loads((jobs / f"{trial.jid}.json").read_text()) == trial.hyperparameters
+
+
+def test_results_db_is_the_only_database_on_disk(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    found = sorted(path.name for path in (folder / "results").rglob("*.db*"))
+    assert found == ["results.db", "results.db.lock"]
+    kept = sorted(path.name for path in (folder / "results" / "experiments" / "1").iterdir())
+    assert kept == ["identity.json", "jobs"]
+    assert not (folder / "env.ini").exists()
 
 
 def test_a_finished_search_runs_nothing_again_and_goes_on_with_more_samples(folder: Path) -> None:
@@ -117,7 +123,7 @@ def test_a_changed_experiment_is_refused_with_what_differs(
         search(path)
     assert (
         str(caught.value)
-        == f"experiment 'a search' was begun as experiment 1 with something else: {difference}; change it"
+        == f"experiment 'a search' was started as experiment 1 with other settings: {difference}; change it"
         " back to go on, give it another name, or start anew beside the old one with --fresh"
     )
     assert search(path, fresh=True).experiment.eid == 2
@@ -284,7 +290,7 @@ def _guardians_of(pid: int) -> list[int]:
     return found
 
 
-def test_a_second_controller_is_told_who_has_the_experiment(folder: Path) -> None:
+def test_a_second_controller_is_refused_with_the_name_of_the_first(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, n_samples=1)
     controller = start_aup(path)
     try:
@@ -316,15 +322,6 @@ def test_two_experiments_share_a_folder_and_hurt_nobody(folder: Path) -> None:
     assert {trial.status for eid in (1, 2) for trial in trials_of(path, eid)} == {TrialStatus.FINISHED}
 
 
-def test_a_lost_auptimizer_folder_is_no_loss(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    for file in (folder / "results" / "experiments" / "1" / "aup").iterdir():
-        file.unlink()
-    path = write_experiment(folder, SCORES_X, n_samples=5)
-    assert search(path).num_by_status == {TrialStatus.FINISHED: 5}
-
-
 def test_a_results_folder_that_cannot_be_written_gets_one_sentence(folder: Path) -> None:
     (folder / "results").write_text("in the way")
     path = write_experiment(folder, SCORES_X)
@@ -344,3 +341,60 @@ def test_a_trial_that_a_reader_watches_is_finished_all_the_same(folder: Path) ->
         (folder / "go").touch()
         controller.communicate(timeout=20)
     assert trials_of(path)[0].status is TrialStatus.FINISHED
+
+
+def test_an_experiment_that_got_no_further_than_its_row_gets_its_identity(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    identity = experiment_folder(folder / "results", 1).identity_path
+    expected = identity.read_text()
+    identity.unlink()
+    search(path)
+    assert identity.read_text() == expected
+
+
+def test_half_written_files_are_removed(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    jobs = folder / "results" / "experiments" / "1" / "jobs"
+    left = [jobs / "4.json.77.partial", jobs.parent / "identity.json.77.partial"]
+    for file in left:
+        file.write_text("half")
+    search(path)
+    assert not any(file.exists() for file in left)
+    assert (jobs / "1.json").exists()
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_job_that_crashes_on_a_full_disk_is_run_again(folder: Path) -> None:
+    script = "import os, sys\nif not os.path.exists('room'):\n    sys.exit(1)\n" + SCORES_X
+    path = write_experiment(folder, script, n_samples=2, n_parallel=1, max_failures=0)
+    controller = start_aup(path, preexec_fn=lambda: limit_files(800_000))
+    _, errors = controller.communicate(timeout=20)
+    jobs = folder / "results" / "experiments" / "1" / "jobs"
+    assert errors == (
+        f"error: trial 0: its job crashed, and the disk of '{jobs}' takes no more (File too large); "
+        "recorded trials are safe, and this trial runs again; free some space and run the same command again\n"
+    )
+    assert controller.returncode == 2
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.KILLED]
+    (folder / "room").touch()
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 2}
+
+
+def test_a_search_that_cannot_go_on_leaves_nothing_marked_as_running(folder: Path) -> None:
+    jobs = folder / "results" / "experiments" / "1" / "jobs"
+    script = f"import os\nos.makedirs({str(jobs / '2.json')!r}, exist_ok=True)\n" + SCORES_X
+    path = write_experiment(folder, script, n_samples=2, n_parallel=1)
+    controller = start_aup(path)
+    _, errors = controller.communicate(timeout=20)
+    assert controller.returncode == 2
+    assert errors.startswith(f"error: results '{folder}/results': Is a directory ({jobs}/2.json")
+    assert errors.endswith("expected a folder that can be written, on a disk with room\n") and errors.count("\n") == 1
+    with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
+        assert store.experiment(1).status is ExperimentStatus.INTERRUPTED
+        assert store.running_trials(1) == []
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 2}

@@ -14,7 +14,7 @@ from harness.search.display import (
     describe_end,
     draw,
     draw_below_lines,
-    format_point,
+    format_hyperparameters,
 )
 from harness.search.snapshot import SearchSnapshot, SearchState, watch_search
 from harness.search.view import SearchPlan
@@ -204,7 +204,7 @@ def test_a_failed_trial_says_why(folder: Path) -> None:
     assert show(folder, "max", [None])[-1] == "trial 0 timed out: the job took too long"
 
 
-def test_a_console_that_nobody_reads_goes_quiet() -> None:
+def test_a_console_whose_reader_has_gone_goes_quiet() -> None:
     class ClosedPipe(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -214,9 +214,9 @@ def test_a_console_that_nobody_reads_goes_quiet() -> None:
     assert console.quiet
 
 
-def test_a_point_is_shown_on_one_line() -> None:
+def test_hyperparameters_are_shown_on_one_line() -> None:
     assert (
-        format_point({"units": 3, "rate": 1e-05, "gates": "sigmoid", "on": True})
+        format_hyperparameters({"units": 3, "rate": 1e-05, "gates": "sigmoid", "on": True})
         == "units=3, rate=1e-05, gates=sigmoid, on=True"
     )
 
@@ -225,6 +225,7 @@ def test_looks_take_a_bounded_share_of_the_controllers_time(folder: Path, monkey
     """With 1000 trials at once, reading all of them at each end was nine tenths of the controller's work."""
     clock = 100.0
     monkeypatch.setattr("harness.search.display.time.monotonic", lambda: clock)
+    monkeypatch.setattr("harness.search.display.time.thread_time", lambda: clock)
     display = display_to(io.StringIO(), folder)
     looks = 0
 

@@ -1,6 +1,7 @@
-"""Signals become requests, and wake the wait."""
+"""Signals come through a pipe, become requests, and end the wait."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,7 +10,52 @@ import time
 
 import pytest
 
-from harness.search.interrupts import Interrupts, Request
+from harness.search.interrupts import Interrupts, Request, SignalPipe
+
+
+def is_ready(pipe: SignalPipe) -> bool:
+    return bool(select.select([pipe], [], [], 0.0)[0])
+
+
+def test_a_signal_is_handled_and_makes_the_pipe_ready_until_it_is_read() -> None:
+    pipe, handled = SignalPipe(), []
+    try:
+        pipe.handle(signal.SIGUSR1, lambda number, frame: handled.append(number))
+        assert not is_ready(pipe) and pipe.read() == b""
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert handled == [signal.SIGUSR1, signal.SIGUSR1]
+        assert is_ready(pipe) and pipe.read() == bytes(handled)
+        assert not is_ready(pipe)
+    finally:
+        pipe.close()
+
+
+def test_a_full_pipe_is_ready_and_loses_no_word_of_it() -> None:
+    pipe = SignalPipe()
+    try:
+        for _ in range(100_000):
+            pipe.wake()
+        assert is_ready(pipe) and len(pipe.read()) > 4096
+        assert not is_ready(pipe)
+    finally:
+        pipe.close()
+
+
+def test_what_was_there_before_is_there_again() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    outer = SignalPipe()
+    try:
+        inner = SignalPipe()
+        inner.handle(signal.SIGUSR1, lambda number, frame: None)
+        inner.close()
+        assert signal.getsignal(signal.SIGUSR1) is before
+        outer.handle(signal.SIGUSR1, lambda number, frame: None)
+        signal.raise_signal(signal.SIGUSR1)
+        assert outer.read() == bytes([signal.SIGUSR1])
+    finally:
+        outer.close()
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 @pytest.mark.usefixtures("hangups_heard")

@@ -11,7 +11,7 @@ import pytest
 
 from harness.search.process import EndedBy, JobProcess, private_memory
 from harness.store.records import TrialStatus
-from tests.search.promises import check_books, run_aup, search_cases
+from tests.search.promises import check_database, run_aup, search_cases
 from tests.search.searches import (
     SCORES_X,
     is_alive,
@@ -118,7 +118,7 @@ print("#Auptimizer:%r" % point["x"])
 """
     path = write_experiment(folder, script, job_failure={"ignore_fail": True, "job_retries": 2}, max_failures=0)
     assert run_aup(path)[0] == 0
-    check_books(folder)
+    check_database(folder)
     by_index: dict[int, list[TrialStatus]] = {}
     for trial in trials_of(path):
         by_index.setdefault(trial.trial_index, []).append(trial.status)

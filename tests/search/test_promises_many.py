@@ -12,7 +12,7 @@ import pytest
 
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
-from tests.search.promises import check_books, finish
+from tests.search.promises import check_database, finish
 from tests.search.searches import SCORES_X, STARTED, environment, start_aup, trials_of, write_experiment
 
 HELD = re.compile(
@@ -57,7 +57,7 @@ def check_different(folder: Path, num_controllers: int, num_readers: int) -> Non
         paths.append(folder / f"{number}.json")
         paths[-1].write_text(json.dumps({**json.loads(path.read_text()), "name": f"search {number}"}))
     assert cold_start(folder, paths, num_readers) == [(0, "")] * num_controllers
-    check_books(folder)
+    check_database(folder)
     with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
         experiments = store.experiments()
         assert sorted(experiment.name for experiment in experiments) == [f"search {n}" for n in range(num_controllers)]
@@ -72,7 +72,7 @@ def check_same(folder: Path, num_controllers: int, num_readers: int) -> None:
     assert (0, "") in ended
     for code, errors in ended:
         assert (code, errors) == (0, "") or (code == 2 and HELD.fullmatch(errors)), errors
-    check_books(folder)
+    check_database(folder)
     with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
         assert len(store.experiments()) == 1
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 3
@@ -117,7 +117,7 @@ def test_three_hundred_trials_leave_threads_memory_and_open_files_as_they_were(f
             break
         time.sleep(0.05)
     assert finish(process, 150)[0] == 0
-    check_books(folder)
+    check_database(folder)
     early = [look for begun, look in looks.items() if 20 <= begun <= 80]
     late = [look for begun, look in looks.items() if begun > num_samples - 60]
     assert len(early) > 3 and len(late) > 3

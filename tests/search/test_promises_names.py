@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.store.records import TrialStatus
-from tests.search.promises import check_books, run_aup
+from tests.search.promises import check_database, run_aup
 from tests.search.searches import SCORES_X, environment, trials_of, write_experiment
 
 #: What a shell, SQL, a format, a URL or a terminal would make something of.
@@ -82,7 +82,7 @@ def test_hyperparameters_of_any_name_and_value_reach_the_trial_and_the_store_as_
     assert told == stored
     assert len(stored) == 8
     assert all(value in VALUES for trial in trials for value in trial.hyperparameters.values())
-    check_books(folder)
+    check_database(folder)
     assert nothing_was_done(folder)
     with closing(sqlite3.connect(folder / "results" / "results.db")) as connection:
         for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
@@ -104,7 +104,7 @@ def test_folders_and_scripts_of_any_name_are_found(tmp_path: Path, name: str) ->
     code, lines, errors = run_aup(Path("--"), file.name, cwd=folder)
     assert (code, errors) == (0, "")
     assert {tuple(json.loads(line)[:2]) for line in (folder / "seen").read_text().splitlines()} == {(script, 2)}
-    check_books(folder)
+    check_database(folder)
     assert nothing_was_done(tmp_path)
     if name != HOSTILE_NAME:
         return
@@ -125,7 +125,7 @@ def test_a_folder_whose_name_is_no_text_is_used_or_refused_in_one_sentence(tmp_p
     path = write_experiment(folder, SCORES_X)
     code, _, errors = run_aup(path)
     assert (code, errors) == (0, "")
-    check_books(folder)
+    check_database(folder)
     assert len(trials_of(path)) == 3
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.store.records import TrialStatus
-from tests.search.promises import check_books, finish, run_aup
+from tests.search.promises import check_database, finish, run_aup
 from tests.search.searches import (
     RECORDS_ITS_SCORE,
     SCORES_X,
@@ -42,13 +42,13 @@ def test_changed_bounds_are_refused_and_a_fresh_start_leaves_the_old_one_as_it_w
     code, lines, errors = run_aup(path)
     assert (code, lines) == (2, [])
     assert errors == (
-        "error: experiment 'a search' was begun as experiment 1 with something else: parameter_config 'x' was "
+        "error: experiment 'a search' was started as experiment 1 with other settings: parameter_config 'x' was "
         '{"name": "x", "range": [0.0, 1.0], "type": "float"} and is {"name": "x", "range": [0.0, 2.0], "type": '
-        '"float"}; change it back to go on, give it another name, or start anew beside the old one with --fresh\n'
+        '"float"}; change it back to resume it, give it another name, or start a new one beside it with --fresh\n'
     )
-    check_books(folder)
+    check_database(folder)
     assert run_aup(path, "--fresh")[0] == 0
-    check_books(folder)
+    check_database(folder)
     assert trials_of(path, eid=1) == old
     assert len(trials_of(path, eid=2)) == 3
     # Both can be gone on with, each by what it was begun with.
@@ -68,8 +68,7 @@ def test_a_fresh_start_ends_what_a_killed_controller_left_of_the_old_one(folder:
     controller.wait()
     (folder / "go").touch()
     assert run_aup(path, "--fresh")[0] == 0
-    # What Auptimizer kept of the killed one stays open until that is gone on with.
-    check_books(folder, eid=2)
+    check_database(folder)
     assert [trial.status for trial in trials_of(path, eid=1)] == [TrialStatus.KILLED] * 2
     assert [trial.status for trial in trials_of(path, eid=2)] == [TrialStatus.FINISHED] * 3
 
@@ -88,7 +87,7 @@ def test_a_second_controller_is_told_who_holds_the_experiment_and_stops(folder: 
         )
     (folder / "go").touch()
     assert finish(controller)[0] == 0
-    check_books(folder)
+    check_database(folder)
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 3
 
 
@@ -118,10 +117,10 @@ def test_a_changed_corpus_protocol_or_length_is_refused(tiny_corpus: Path, folde
 
     def check_refused(words: str, **changes: Any) -> None:
         code, _, errors = run_aup(write_experiment(folder, script, **{**OURS, **changes}))
-        begin = "error: experiment 'a search' was begun as experiment 1 with something else: "
+        begin = "error: experiment 'a search' was started as experiment 1 with other settings: "
         assert (code, errors[: len(begin + words)], errors.count("\n")) == (2, begin + words, 1)
         assert trials_of(path) == before
-        check_books(folder)
+        check_database(folder)
 
     check_refused('protocol split_rule was "holdout-by-id" and is "last-session"', protocol="strict")
     check_refused("max_epochs was 30 and is 7", max_epochs=7)
@@ -153,7 +152,7 @@ def test_preparing_a_corpus_can_be_broken_off_and_gone_on_with(
     code, _, errors = run_aup(path)
     assert (code, errors) == (0, "")
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED]
-    check_books(folder)
+    check_database(folder)
 
 
 def processes_below(folder: Path) -> list[str]:

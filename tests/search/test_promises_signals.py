@@ -14,7 +14,7 @@ import pytest
 
 from harness.store.records import ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
-from tests.search.promises import check_books, finish, run_aup
+from tests.search.promises import check_database, finish, run_aup
 from tests.search.searches import (
     SCORES_X,
     WAITS_FOR_GO,
@@ -98,7 +98,7 @@ def test_after_an_interruption_none_is_lost_and_none_is_run_twice(
     interrupted = trials_of(path)
     assert len(interrupted) == 4
     if code == 130:
-        check_books(folder)
+        check_database(folder)
         assert [trial.status for trial in interrupted[2:]] == [status] * 2
         with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
             experiment = store.experiment(1)
@@ -110,7 +110,7 @@ def test_after_an_interruption_none_is_lost_and_none_is_run_twice(
     (folder / "go").touch()
     code, lines, errors = run_aup(path)
     assert (code, errors) == (0, "")
-    check_books(folder)
+    check_database(folder)
     assert points_by_index(path) == undisturbed
     trials = trials_of(path)
     finished = [trial for trial in trials if trial.status is TrialStatus.FINISHED]
@@ -131,7 +131,7 @@ def test_who_keeps_pressing_ctrl_c_loses_nothing(folder: Path) -> None:
         time.sleep(0.002)
     code, _, errors = finish(process)
     assert (code, errors.strip()) in [(130, ""), (130, "interrupted")]
-    check_books(folder)
+    check_database(folder)
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.STOPPED] * 2
 
 
@@ -157,7 +157,7 @@ def test_an_interruption_while_a_search_begins_is_no_traceback(
         assert statuses <= {ExperimentStatus.INTERRUPTED}
     (folder / "go").touch()
     assert run_aup(path)[0] == 0
-    check_books(folder)
+    check_database(folder)
     assert [trial.trial_index for trial in trials_of(path) if trial.score is not None] == [0, 1, 2]
 
 
@@ -188,7 +188,7 @@ def test_a_search_that_was_broken_off_and_has_failed_trials_keeps_both_apart(fol
     wait_until(lambda: num_running(path) == 2 and not (folder / "go").exists())
     process.terminate()
     assert finish(process)[0] == 130
-    check_books(folder)
+    check_database(folder)
     (folder / "go").touch()
     assert run_aup(path)[0] == 0
     by_index = {trial.trial_index: trial.status for trial in trials_of(path)}

@@ -1,6 +1,7 @@
 """Which points are proposed: by trial index, none twice, whatever happened before."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from harness.search.auptimizer import BasicConfig, ProposerStatus, get_proposer
 from harness.search.proposer import (
     TRIAL_INDEX,
     HarnessRandomProposer,
-    PastTrial,
     RandomPoints,
     ResumableProposer,
     check_installed,
@@ -20,6 +20,7 @@ from harness.search.proposer import (
     trial_seed,
 )
 from harness.search.space import space_from_json
+from harness.store.records import TrialRow, TrialStatus
 
 FUSION = [
     {"name": "textlstm", "range": [150, 300], "type": "int"},
@@ -48,10 +49,11 @@ def proposals(proposer: Any) -> list[dict[str, Any]]:
     return given
 
 
-def past(
-    index: int, point: Mapping[str, Any], score: float | None = 0.5, has_ended: bool = True
-) -> PastTrial:
-    return PastTrial(index, point, score, has_ended)
+def past(index: int, point: Mapping[str, Any], score: float | None = 0.5) -> TrialRow:
+    """The last attempt of a trial, finished with a score; without one it was stopped."""
+    status = TrialStatus.STOPPED if score is None else TrialStatus.FINISHED
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(TrialRow))
+    return TrialRow(**{**values, "trial_index": index, "hyperparameters": point, "status": status, "score": score})
 
 
 def test_a_point_does_not_depend_on_which_was_asked_for_before() -> None:
@@ -110,7 +112,7 @@ def test_a_finite_space_ends_the_search_early() -> None:
 def test_a_resumed_search_proposes_only_what_is_missing_at_the_same_index() -> None:
     whole = proposals(ResumableProposer(HarnessRandomProposer(config(FUSION)), []))
     history = [past(index, point_of(whole[index])) for index in (0, 1, 3)]
-    history.append(past(2, point_of(whole[2]), None, has_ended=False))
+    history.append(past(2, point_of(whole[2]), None))
     resumed = ResumableProposer(HarnessRandomProposer(config(FUSION)), history)
     assert proposals(resumed) == [whole[index] for index in (2, 4, 5)]
 
@@ -141,13 +143,13 @@ def test_auptimizers_sequence_goes_on_where_it_was_left() -> None:
     assert proposals(resumed) == [whole[index] for index in (1, 3, 4, 5)]
 
 
-def test_hyperopt_is_told_what_was_really_tried() -> None:
+def test_hyperopt_learns_what_was_really_tried() -> None:
     pytest.importorskip("networkx")
     pytest.importorskip("future")
     inner = get_proposer("hyperopt")(config(FUSION, proposer="hyperopt"))
     tried = {"textlstm": 151, "dropout": 0.125, "gates": "hard_sigmoid"}
     interrupted = {"textlstm": 300, "dropout": 0.25, "gates": "sigmoid"}
-    resumed = ResumableProposer(inner, [past(0, tried, 0.75), past(1, interrupted, None, has_ended=False)])
+    resumed = ResumableProposer(inner, [past(0, tried, 0.75), past(1, interrupted, None)])
     document = inner.trials._dynamic_trials[0]
     assert document["misc"]["vals"] == {"textlstm": [1], "dropout": [0.125], "gates": [1]}
     assert document["result"] == {"loss": -0.75, "status": "ok"}

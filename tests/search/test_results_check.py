@@ -1,18 +1,13 @@
 """Who is at work on a results folder, and what dead controllers left in it."""
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError, StoreError
-from harness.search.auptimizer import MAX_PARALLEL, SearchConnector
-from harness.search.experiment import experiment_folder
 from harness.search.lock import held, lock_path
 from harness.search.repair import find_all, find_holders, hold_free, look_through, repair_all
-from harness.store.integrity import Finding, FindingKind, ResultsInspector
+from harness.store.integrity import REASONS, Finding, FindingKind
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.search.searches import (
@@ -30,28 +25,24 @@ from tests.search.searches import (
     wait_until_gone,
     write_experiment,
 )
-from tests.store.whole import damage, write_table
+from tests.store.whole import damage, write_table, write_whole_results
 
 
 def look(path: Path) -> tuple[dict[int, str], list[Finding]]:
-    with ResultsInspector.open_readonly(path.parent / "results" / "results.db") as inspector:
-        return look_through(inspector)
+    with ResultsStore.open_readonly(path.parent / "results" / "results.db") as store:
+        return look_through(store)
 
 
 def repair(path: Path) -> list[str]:
-    """Repair all of an experiment's results folder, and return what was told."""
+    """Repair all of an experiment's results folder, and return the sentences about it."""
     results_dir, told = path.parent / "results", []
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        names = inspector.experiment_names()
-        with hold_free(results_dir, names) as holders:
-            eids = [each.eid for each in names if each.eid not in holders]
-            repair_all(results_dir / "results.db", eids, told.append)
-            assert find_all(inspector, eids) == []
+    with ResultsStore.open(results_dir / "results.db") as store:
+        experiments = store.experiments()
+        with hold_free(results_dir, experiments) as holders:
+            eids = [each.eid for each in experiments if each.eid not in holders]
+            repair_all(store, eids, told.append)
+            assert find_all(store, eids) == []
     return told
-
-
-def books_of(path: Path, eid: int = 1) -> Path:
-    return experiment_folder(path.parent / "results", eid).auptimizer_dir / "sqlite.db"
 
 
 def test_nothing_is_found_in_a_search_that_ended(folder: Path) -> None:
@@ -87,8 +78,8 @@ def test_looking_twice_at_once_is_no_controller(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X, n_samples=1)
     search(path)
     results_dir = path.parent / "results"
-    with ResultsInspector.open_readonly(results_dir / "results.db") as inspector:
-        names = inspector.experiment_names()
+    with ResultsStore.open_readonly(results_dir / "results.db") as store:
+        names = store.experiments()
         assert find_holders(results_dir, names) == {}
         with held(lock_path(results_dir, "a search"), "experiment 'a search'"):
             assert list(find_holders(results_dir, names)) == [1]
@@ -104,27 +95,20 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
     holders, found = look(path)
     assert holders == {}
     assert [finding.kind for finding in found] == [
-        FindingKind.NOBODY_RUNS_TRIAL,
-        FindingKind.NOBODY_RUNS_TRIAL,
-        FindingKind.NOBODY_RUNS_EXPERIMENT,
-        FindingKind.OPEN_BOOKS,
+        FindingKind.UNFINISHED_TRIAL,
+        FindingKind.UNFINISHED_TRIAL,
+        FindingKind.UNFINISHED_EXPERIMENT,
     ]
-    assert found[-1].sentence == (
-        "Auptimizer's books of experiment 1 ('a search'): the jobs [1, 2] are open, 2 of its resources are busy; "
-        "expected none, for no process runs them"
-    )
     told = repair(path)
     assert told[0].startswith(f"A copy of the database as it was: '{path.parent}/results/results.before-repair-")
     assert told[1:] == [
         *(
             f"experiment 1 ('a search'), trial {index}, attempt 1: is marked running, and no process holds its "
-            "experiment; expected an end. Repaired: it is marked killed now: no result was recorded."
+            "experiment; expected an end. Repaired: it is marked killed now: its controller was gone while the job ran."
             for index in (0, 1)
         ),
         "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is "
         "marked interrupted now; the command that began it goes on with it.",
-        f"{found[-1].sentence}. Repaired: its jobs are closed as results.db says that they ended, and its resources "
-        "are free.",
     ]
     (folder / "go").touch()
     assert search(path).num_by_status == {TrialStatus.FINISHED: 4}
@@ -158,75 +142,6 @@ def test_a_result_that_was_recorded_is_kept_by_a_repair(prepared_folder: Path, t
     repair(path)
     (trial,) = trials_of(path)
     assert (trial.status, trial.score) == (TrialStatus.FINISHED, 0.75)
-    with closing(SearchConnector(books_of(path))) as books:
-        ((score, status),) = books.cursor.execute("SELECT score, status FROM job").fetchall()
-    assert (score, status) == (0.75, "FINISHED")
-
-
-def test_books_with_another_score_are_found_and_repaired(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    damage(books_of(path), "UPDATE job SET score = 17 WHERE jid = 2", "UPDATE resource SET status = 'busy'")
-    (finding,) = look(path)[1]
-    expected = f"{MAX_PARALLEL + 1} of its resources are busy, the jobs [2] have other scores than in results.db"
-    assert finding.found == expected
-    assert len(repair(path)) == 2
-
-
-def test_a_job_that_no_trial_has_is_closed(folder: Path) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    damage(books_of(path), "INSERT INTO job (jid, eid, start_time, status) VALUES (9, 1, 0, 'RUNNING')")
-    (finding,) = look(path)[1]
-    assert finding.found == "the jobs [9] are open"
-    repair(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no database at all " * 50], ids=["empty", "text"])
-def test_damaged_books_are_moved_away_and_the_search_goes_on(folder: Path, content: bytes) -> None:
-    path = write_experiment(folder, SCORES_X)
-    search(path)
-    before = trials_of(path)
-    books_of(path).write_bytes(content)
-    (finding,) = look(path)[1]
-    assert finding.kind is FindingKind.DAMAGED_BOOKS
-    assert finding.sentence.startswith(
-        f"Auptimizer's books of experiment 1 ('a search'): '{books_of(path)}' cannot be read ("
-    )
-    repair(path)
-    assert len(list(books_of(path).parent.glob("sqlite.db.damaged-*"))) == 1
-    path = write_experiment(folder, SCORES_X, n_samples=5)
-    assert search(path).num_by_status == {TrialStatus.FINISHED: 5}
-    assert trials_of(path)[:3] == before
-    assert look(path) == ({}, [])
-
-
-def test_books_that_somebody_locked_are_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_experiment(folder, SCORES_X, n_samples=1)
-    search(path)
-    damage(books_of(path), "PRAGMA journal_mode = DELETE")
-    monkeypatch.setattr("harness.store.connection.open_unwritten.__defaults__", (0.1,))
-    with closing(sqlite3.connect(books_of(path), isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError) as caught:
-            look(path)
-    assert str(caught.value) == (
-        f"Auptimizer's database '{books_of(path)}': cannot be read (database is locked); try again when nobody uses it"
-    )
-
-
-def test_books_that_refuse_the_repair_give_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_experiment(folder, SCORES_X, n_samples=1)
-    search(path)
-    damage(books_of(path), "UPDATE job SET score = 17")
-
-    def refuse(connector: SearchConnector, jid: int) -> None:
-        connector.cursor.execute("INSERT INTO nowhere VALUES (1)")
-
-    monkeypatch.setattr(SearchConnector, "end_job_attempt", refuse)
-    with pytest.raises(HarnessError) as caught:
-        repair(path)
-    assert str(caught.value).startswith(f"Auptimizer's own database in '{books_of(path).parent}': cannot be used (")
 
 
 def test_a_left_file_is_removed(folder: Path) -> None:
@@ -244,21 +159,50 @@ def test_a_left_file_is_removed(folder: Path) -> None:
     assert not left.exists()
 
 
-def test_one_repair_settles_what_follows_from_it(folder: Path) -> None:
+def test_a_finished_search_with_a_trial_marked_running_is_whole_after_its_repair(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X)
     search(path)
-    # The experiment has ended with a trial fewer than it says, until that trial has ended.
     damage(
         path.parent / "results" / "results.db",
         "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL WHERE trial_index = 1",
     )
-    kinds = {finding.kind for finding in look(path)[1]}
-    assert {FindingKind.NOBODY_RUNS_TRIAL, FindingKind.MISSING_TRIALS} <= kinds
-    told = repair(path)
-    assert not any("num_samples" in sentence for sentence in told)
-    with ResultsStore.open(path.parent / "results" / "results.db") as store:
-        assert store.experiment(1).status == "finished"
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.UNFINISHED_TRIAL]
+    assert len(repair(path)) == 2
     assert search(path).num_by_status == {TrialStatus.FINISHED: 3}
+
+
+def test_a_training_of_the_tables_is_never_made_to_have_finished(folder: Path) -> None:
+    """It has its result, but perhaps not all of its test scores."""
+    database_path = folder / "results" / "results.db"
+    write_table(database_path)
+    damage(database_path, "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL")
+    told = repair(folder / "experiment.json")
+    assert told[1].endswith("Repaired: it is marked killed now: its process was gone while the trial ran.")
+    with ResultsStore.open_readonly(database_path) as store:
+        (trial,) = store.trials(1)
+    assert (trial.status, trial.score, trial.result_score) == (TrialStatus.KILLED, None, 0.5)
+    assert trial.message == "its process was gone while the trial ran"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE trials SET score = 0.9 WHERE trial_id = 1",
+        "UPDATE test_scores SET weighted_accuracy = 0.9 WHERE seed = 2",
+        "DELETE FROM epochs WHERE trial_id = 1 AND epoch = 1",
+    ],
+    ids=["score", "test score", "epochs"],
+)
+def test_what_the_records_do_not_decide_stays_as_it_is_and_has_a_reason(folder: Path, statement: str) -> None:
+    database_path = folder / "results" / "results.db"
+    write_whole_results(database_path)
+    damage(database_path, statement)
+    before = database_path.read_bytes()
+    with ResultsStore.open(database_path) as store:
+        assert repair_all(store, [1], pytest.fail) == 0
+        (finding,) = find_all(store, [1])
+    assert database_path.read_bytes() == before
+    assert REASONS[finding.kind]
 
 
 def test_the_tables_have_a_lock_of_their_own(folder: Path) -> None:
@@ -266,7 +210,7 @@ def test_the_tables_have_a_lock_of_their_own(folder: Path) -> None:
     write_table(results_dir / "results.db")
     damage(results_dir / "results.db", "UPDATE experiments SET status = 'running', ended_at = NULL")
     path = folder / "experiment.json"
-    assert [finding.kind for finding in look(path)[1]] == [FindingKind.NOBODY_RUNS_EXPERIMENT]
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.UNFINISHED_EXPERIMENT]
     with held(results_dir / "tables.lock", "tables"):
         holders, found = look(path)
     assert found == []

@@ -7,14 +7,16 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
 from harness.store import connection
-from harness.store.schema import SCHEMA_VERSION
+from harness.store.connection import is_current
 from harness.store.store import ResultsStore
 from tests.store.experiments import an_epoch, an_experiment
 
@@ -82,16 +84,16 @@ def test_readers_of_a_database_that_is_being_created_find_none_or_what_is_there(
 
 def test_database_is_in_wal_mode_with_foreign_keys(store: ResultsStore, results_path: Path) -> None:
     pragmas = {
-        name: store._database.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("journal_mode", "foreign_keys", "busy_timeout", "user_version")
+        name: store.database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "foreign_keys", "busy_timeout")
     }
-    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000, "user_version": SCHEMA_VERSION}
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000}
 
 
 def test_closing_the_last_connection_leaves_one_database_file(results_path: Path) -> None:
     create_experiment_in(results_path)
     names = {path.name for path in results_path.parent.iterdir()}
-    assert names == {"results.db", "results.db.lock", "metadata.yaml"}
+    assert names == {"results.db", "results.db.lock", "metadata.json"}
 
 
 @pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
@@ -135,18 +137,46 @@ def test_database_of_another_program_is_left_alone(results_path: Path, opening: 
     assert results_path.read_bytes() == before
 
 
-@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly], ids=["open", "readonly"])
-def test_database_of_a_newer_version_is_left_alone(results_path: Path, opening: object) -> None:
+NEWER = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('harness', '9: picnics', 'later')"
+
+
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly, is_current])
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        (
+            NEWER,
+            "written by a newer harness (schema '9: picnics'; this one reads up to '1: experiments, trials and test "
+            "evaluations'); upgrade harness",
+        ),
+        (
+            "PRAGMA user_version = 6",
+            "written by an unreleased harness (schema 6); expected one of this version; move its folder away and run "
+            "the search again",
+        ),
+    ],
+    ids=["newer", "unreleased"],
+)
+def test_database_of_another_version_is_left_alone(
+    results_path: Path, opening: Callable[[Path], object], statement: str, complaint: str
+) -> None:
     create_experiment_in(results_path)
-    with sqlite3.connect(results_path) as newer:
-        newer.execute("PRAGMA user_version = 999")
-    newer.close()
+    with closing(sqlite3.connect(results_path, isolation_level=None)) as other:
+        other.execute(statement)
+    before = results_path.read_bytes()
     with pytest.raises(StoreError) as caught:
-        opening(results_path)  # type: ignore[operator]
-    assert str(caught.value) == (
-        f"results database '{results_path}': written by a newer harness (schema 999; this one reads up to "
-        f"{SCHEMA_VERSION}); upgrade harness"
-    )
+        opening(results_path)
+    assert str(caught.value) == f"results database '{results_path}': {complaint}"
+    assert results_path.read_bytes() == before
+
+
+def test_only_a_database_that_is_there_is_current(results_path: Path) -> None:
+    assert not is_current(results_path)
+    results_path.parent.mkdir()
+    results_path.touch()
+    assert not is_current(results_path) and results_path.stat().st_size == 0
+    create_experiment_in(results_path)
+    assert is_current(results_path)
 
 
 def test_reading_where_nothing_was_searched_gives_one_sentence(tmp_path: Path) -> None:
@@ -252,42 +282,10 @@ def test_full_disk_gives_one_sentence_and_loses_nothing_recorded(results_path: P
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         num_recorded, said = pool.submit(write_until_the_disk_is_full, results_path, 400_000).result()
     assert said.startswith(f"results database '{results_path}': the disk did not take the write (")
-    assert said.endswith("); what was recorded before is safe; free some space and start again")
+    assert said.endswith("); recorded trials are safe; free some space and run the same command again")
     with ResultsStore.open(results_path) as store:
         assert [epoch.epoch for epoch in store.epochs(1)] == list(range(1, num_recorded + 1))
         assert store.trial(1).num_epochs == num_recorded > 0
-
-
-def test_migration_that_fails_leaves_the_schema_before_it(results_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    create_experiment_in(results_path)
-
-    def fail_halfway(database: object) -> None:
-        database.execute("CREATE TABLE half (x)")  # type: ignore[attr-defined]
-        raise sqlite3.OperationalError("no such function: halfway")
-
-    monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, fail_halfway))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    with pytest.raises(StoreError, match="no such function: halfway"):
-        ResultsStore.open(results_path)
-    monkeypatch.undo()
-    with ResultsStore.open_readonly(results_path) as store:
-        assert len(store.experiments()) == 1
-        assert "half" not in store._database.table_names()
-
-
-def test_older_schema_is_brought_up_to_date_even_by_a_reader(
-    results_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_experiment_in(results_path)
-
-    def add_a_table(database: object) -> None:
-        database.execute("CREATE TABLE notes (x)")  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, add_a_table))
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    with ResultsStore.open_readonly(results_path) as store:
-        assert "notes" in store._database.table_names()
-        assert len(store.experiments()) == 1
 
 
 def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(results_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.store.export import ColumnType, ExportedRows, ExportReader
+from harness.store.export import ColumnType, ExportedRows, read_rows
 from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, fail_trial, run_search, run_trial, score_test
@@ -15,14 +15,14 @@ from tests.store.experiments import an_experiment, an_opening
 
 
 def read(path: Path, what: ExportedRows, eids: Sequence[int]) -> list[dict[str, Any]]:
-    with ExportReader.open_readonly(path) as reader:
-        found = reader.read_rows(what, eids)
+    with ResultsStore.open_readonly(path) as reader:
+        found = read_rows(reader, what, eids)
         return [dict(zip([column.name for column in found.columns], row, strict=True)) for row in found.rows]
 
 
 def types(path: Path, eids: Sequence[int] = (1,)) -> dict[str, ColumnType]:
-    with ExportReader.open_readonly(path) as reader:
-        return {column.name: column.type for column in reader.read_rows(ExportedRows.TRIALS, eids).columns}
+    with ResultsStore.open_readonly(path) as reader:
+        return {column.name: column.type for column in read_rows(reader, ExportedRows.TRIALS, eids).columns}
 
 
 def begin_with(store: ResultsStore, *points: dict[str, Any]) -> None:

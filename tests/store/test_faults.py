@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.integrity import FindingKind, ResultsInspector
+from harness.store.integrity import FindingKind, find_contradictions, find_damage
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.search.searches import (
@@ -82,10 +82,10 @@ def test_a_full_disk_loses_no_finished_trial(results_path: Path, num_bytes: int)
         # The one that was at work is as far as its last record, and whatever it holds is sound.
         for trial in trials[num_finished:]:
             store.finish_trial(trial.trial_id, TrialStatus.KILLED)
-    with ResultsInspector.open_readonly(results_path) as inspector:
-        assert inspector.find_damage() == []
-        kinds = {finding.kind for finding in inspector.find_contradictions((1,))}
-    assert kinds == {FindingKind.NOBODY_RUNS_EXPERIMENT}
+    with ResultsStore.open_readonly(results_path) as store:
+        assert find_damage(store) == []
+        kinds = {finding.kind for finding in find_contradictions(store, (1,))}
+    assert kinds == {FindingKind.UNFINISHED_EXPERIMENT}
 
 
 def test_a_search_on_a_full_disk_ends_with_one_sentence_and_goes_on_later(folder: Path) -> None:
@@ -123,8 +123,8 @@ def locked(path: Path) -> Iterator[None]:
 
 IMPATIENT = """
 import sys
-from harness.store import connection, results
-results.ResultsStore.open.__func__.__defaults__ = (0.3,)
+from harness.store.store import ResultsStore
+ResultsStore.open.__func__.__defaults__ = (0.3,)
 from harness.cli.aup import main
 sys.argv = ["aup", sys.argv[1]]
 main()
@@ -250,9 +250,9 @@ def test_side_files_of_a_killed_writer_are_folded_in(results_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", program, str(results_path)], env=environment())
     assert done.returncode == -signal.SIGKILL
     assert results_path.with_name("results.db-wal").stat().st_size > 0
-    with ResultsInspector.open_readonly(results_path) as inspector:
-        assert len(inspector.trials(1)) == 5
-        assert inspector.find_damage() + inspector.find_contradictions((1,)) == []
+    with ResultsStore.open_readonly(results_path) as store:
+        assert len(store.trials(1)) == 5
+        assert find_damage(store) + find_contradictions(store, (1,)) == []
 
 
 def test_a_torn_last_write_costs_that_write_alone(results_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.records import TrialStatus
-from harness.store.store import ResultsStore, TrialRecords
+from harness.store.records import TrialRecords, TrialStatus
+from harness.store.store import ResultsStore
 from tests.store.experiments import a_prediction, a_result, an_environment, an_epoch, an_experiment
 
 

@@ -141,7 +141,7 @@ def test_hyperparameters_have_typed_columns_that_grow(store: ResultsStore) -> No
     store.start_trial(
         eid, 1, 1, {"dropout": 0.5, "attention": "bahdanau", 'it\'s "odd"; DROP TABLE trials': True}
     )
-    columns = {column.name: column.type for column in store._database.table("hyperparameters").columns}
+    columns = {column.name: column.type for column in store.database.table("hyperparameters").columns}
     assert columns == {
         "trial_id": "INTEGER",
         "textlstm": "INTEGER",
@@ -149,7 +149,7 @@ def test_hyperparameters_have_typed_columns_that_grow(store: ResultsStore) -> No
         "attention": "TEXT",
         'it\'s "odd"; DROP TABLE trials': "INTEGER",
     }
-    assert list(store._database.table("hyperparameters").rows) == [
+    assert list(store.database.table("hyperparameters").rows) == [
         {
             "trial_id": 1,
             "textlstm": 200,
@@ -194,7 +194,7 @@ def test_same_hyperparameter_in_another_case_shares_a_column(store: ResultsStore
     eid = store.create_experiment(an_experiment())
     store.start_trial(eid, 0, 1, {"lr": 0.5})
     store.start_trial(eid, 1, 1, {"LR": 0.25})
-    assert [row["lr"] for row in store._database.table("hyperparameters").rows] == [0.5, 0.25]
+    assert [row["lr"] for row in store.database.table("hyperparameters").rows] == [0.5, 0.25]
     assert store.trial(2).hyperparameters == {"LR": 0.25}
 
 
@@ -347,7 +347,7 @@ def test_a_trial_that_waited_for_a_machine_begins_with_its_job(store: ResultsSto
 
 def test_only_what_cannot_be_done_again_waits_for_the_disk(store: ResultsStore) -> None:
     def waits_for_the_disk() -> bool:
-        ((level,),) = store._database.execute("PRAGMA synchronous").fetchall()
+        ((level,),) = store.database.execute("PRAGMA synchronous").fetchall()
         return int(level) == 2
 
     eid = store.create_experiment(an_experiment())

@@ -26,7 +26,7 @@ def filled(store: ResultsStore) -> ResultsStore:
 
 
 def rows(store: ResultsStore, view: str) -> list[dict[str, Any]]:
-    return list(store._database.query(f"SELECT * FROM {view}"))
+    return list(store.database.query(f"SELECT * FROM {view}"))
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS))

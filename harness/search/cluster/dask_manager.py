@@ -34,7 +34,7 @@ from harness.search.cluster.roster import Roster
 from harness.search.cluster.waiting import Waiting
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
-from harness.store.store import TrialRecords
+from harness.store.records import TrialRecords
 
 #: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
 _ALLOWED_LOSSES = 3
@@ -57,9 +57,9 @@ class HarnessDaskManager(TrialResourceManager):
         self._is_ending = False
         self._link: SchedulerLink | None = None
 
-    def equip(self, context: SearchContext) -> None:
-        """Give what Auptimizer's interface has no place for; begins to connect to the scheduler."""
-        super().equip(context)
+    def bind(self, context: SearchContext) -> None:
+        """Attach the search context, and begin to connect to the scheduler."""
+        super().bind(context)
         settings = context.settings.cluster
         assert settings is not None
         self._waiting = Waiting(context.settings, settings.patience_seconds, context.view.note)

@@ -25,8 +25,8 @@ from harness.search.jobs import JobLimits, RunningJob, RunningJobs, process_star
 from harness.search.outcome import JobOutput
 from harness.search.process import EndedBy, JobEnd, job_environment
 from harness.splits.protocol import protocol_from_json
-from harness.store.records import ExperimentRecord
-from harness.store.store import ResultsStore, TrialRecords
+from harness.store.records import ExperimentRecord, TrialRecords
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Seconds between two looks at a job. A choice: short beside a training, long beside a look.
@@ -120,7 +120,7 @@ def carry_out(order: JobOrder, workplace: Workplace) -> JobReturn:
             started = JobStarted(order.trial_id, execution, platform.node(), pid, process_started_at(pid))
             workplace.tell(started)
             _follow(job, jobs, workplace, lambda: records.tell_new(execution, order.trial_id))
-            end, output = jobs.bring_home(job)
+            end, output = jobs.reap(job)
             returned = JobReturn(order.trial_id, execution, started, end, output, records.all())
             if not workplace.is_wanted():
                 # Dask drops what a cancelled task returns.

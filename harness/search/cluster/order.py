@@ -13,8 +13,7 @@ from harness.corpus.utterances import Seconds
 from harness.search.cluster.plain import to_plain
 from harness.search.outcome import JobOutput
 from harness.search.process import JobEnd
-from harness.store.records import EpochRecord
-from harness.store.store import TrialRecords
+from harness.store.records import EpochRecord, TrialRecords
 
 #: Dask worker resource of which a trial takes the one that each worker has: one trial at a time a worker.
 TRIAL_RESOURCE = "harness-trial"

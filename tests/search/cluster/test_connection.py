@@ -28,7 +28,7 @@ from tests.search.cluster.processes import (
     speaks_tls_alone,
     with_children,
 )
-from tests.search.promises import check_books, finish, run_aup
+from tests.search.promises import check_database, finish, run_aup
 from tests.search.searches import (
     SCORES_X,
     SilentView,
@@ -71,7 +71,7 @@ def test_as_many_trials_run_as_there_are_workers_and_nothing_is_left(folder: Pat
     assert "2 at once" in lines[0]
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.FINISHED] * 3
     wait_until_gone(child.pid for child in children)
-    check_books(folder)
+    check_database(folder)
 
 
 def test_ctrl_c_on_a_terminal_lets_the_running_trials_finish(folder: Path) -> None:

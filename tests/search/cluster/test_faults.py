@@ -16,7 +16,7 @@ from harness.search.cluster.dask_manager import HarnessDaskManager
 from harness.search.view import Ending
 from harness.store.records import TrialStatus
 from tests.search.cluster.processes import DaskProcesses, end, on
-from tests.search.promises import check_books, finish
+from tests.search.promises import check_database, finish
 from tests.search.resource_manager_contract import DROPOUT
 from tests.search.searches import (
     RECORDS_ITS_SCORE,
@@ -83,7 +83,7 @@ def test_a_killed_worker_takes_no_trial_with_it(folder: Path, dask: DaskProcesse
     (folder / "go").touch()
     assert finish(process)[::2] == (0, "")
     assert outcomes_of(path) == undisturbed
-    check_books(folder)
+    check_database(folder)
 
 
 def test_a_worker_that_its_nanny_starts_again_is_asked_again(
@@ -149,7 +149,7 @@ def test_a_scheduler_that_starts_again_gets_the_trials_again(
     (folder / "go").touch()
     assert finish(process)[::2] == (0, "")
     assert outcomes_of(path) == undisturbed
-    check_books(folder)
+    check_database(folder)
 
 
 def test_a_connection_that_dask_mends_by_itself_is_known_to_be_another(
@@ -180,7 +180,7 @@ def test_a_connection_that_dask_mends_by_itself_is_known_to_be_another(
     (folder / "go").touch()
     assert finish(process)[::2] == (0, "")
     assert outcomes_of(path) == undisturbed
-    check_books(folder)
+    check_database(folder)
 
 
 @pytest.mark.long
@@ -201,7 +201,7 @@ def test_a_worker_that_was_away_for_longer_than_the_scheduler_waits_spoils_nothi
     assert finish(process)[::2] == (0, "")
     assert outcomes_of(path) == undisturbed
     wait_until(lambda: away.poll() is not None)
-    check_books(folder)
+    check_database(folder)
 
 
 def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(
@@ -221,7 +221,7 @@ def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(
     (folder / "go").touch()
     assert finish(process)[::2] == (0, "")
     assert outcomes_of(path) == undisturbed
-    check_books(folder)
+    check_database(folder)
 
 
 def test_a_slow_worker_keeps_no_trial_from_the_others(folder: Path, dask: DaskProcesses) -> None:
@@ -249,11 +249,11 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
     folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     managers: list[HarnessDaskManager] = []
-    equip = HarnessDaskManager.equip
+    bind = HarnessDaskManager.bind
 
     def remember(self: HarnessDaskManager, context: SearchContext) -> None:
         managers.append(self)
-        equip(self, context)
+        bind(self, context)
 
     def end_it() -> None:
         wait_until(lambda: num_running(path) == 1)
@@ -262,7 +262,7 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
         assert dask.scheduler is not None
         end(dask.scheduler)
 
-    monkeypatch.setattr(HarnessDaskManager, "equip", remember)
+    monkeypatch.setattr(HarnessDaskManager, "bind", remember)
     dask.start_worker()
     path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
     view = SilentView()

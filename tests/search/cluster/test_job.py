@@ -88,8 +88,8 @@ def test_a_job_that_nobody_wants_any_more_is_ended_and_its_last_words_are_told(f
 def test_an_end_that_comes_while_the_job_is_called_off_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring_home = RunningJobs.bring_home
-    monkeypatch.setattr(RunningJobs, "bring_home", lambda *given: (called_off.append(1), bring_home(*given))[1])
+    reap = RunningJobs.reap
+    monkeypatch.setattr(RunningJobs, "reap", lambda *given: (called_off.append(1), reap(*given))[1])
     called_off: list[int] = []
     workplace, told = a_workplace(folder / "job", is_wanted=lambda: not called_off)
     returned = carry_out(an_order(SCORES_X), workplace)

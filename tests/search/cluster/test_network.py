@@ -13,7 +13,7 @@ import pytest
 
 from harness.search.view import Ending
 from tests.search.cluster.processes import IMPATIENT, DaskProcesses
-from tests.search.promises import check_books, finish
+from tests.search.promises import check_database, finish
 from tests.search.searches import (
     SCORES_X,
     is_alive,
@@ -156,7 +156,7 @@ class CutSearch:
         code, _, errors = finish(self.process, seconds=100)
         assert (code, errors) == (0, "")
         assert outcomes_of(self.path) == undisturbed
-        check_books(self.folder)
+        check_database(self.folder)
 
 
 def test_a_link_that_is_cut_for_a_moment_loses_nothing(

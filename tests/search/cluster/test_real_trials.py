@@ -9,7 +9,7 @@ import pytest
 
 from harness.store.store import ResultsStore
 from tests.search.cluster.processes import DaskProcesses
-from tests.search.promises import check_books, run_aup
+from tests.search.promises import check_database, run_aup
 from tests.search.searches import REPOSITORY, trials_of, write_experiment
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -36,7 +36,7 @@ def run(folder: Path, prepared_results: Path, corpus: Path, **changes: Any) -> l
     path = write_experiment(folder, "", **{**values, **changes})
     code, _, errors = run_aup(path)
     assert (code, errors) == (0, "")
-    check_books(folder)
+    check_database(folder)
     found: list[Any] = []
     with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
         for trial in trials_of(path):

@@ -17,7 +17,7 @@ from tests.search.cluster.processes import (
     speaks_tls_alone,
     with_children,
 )
-from tests.search.promises import check_books, finish, run_aup
+from tests.search.promises import check_database, finish, run_aup
 from tests.search.searches import (
     REPOSITORY,
     SCORES_X,
@@ -99,7 +99,7 @@ def test_a_search_asks_slurm_for_its_workers_and_gives_them_back(
     assert outcomes_of(path) == undisturbed
     assert [trial.attempt for trial in trials_of(path)] == [1] * 6
     wait_until(lambda: not jobs())
-    check_books(folder)
+    check_database(folder)
     assert len(list((tmp_path / "logs").glob("*.out"))) == 2
 
 
@@ -120,7 +120,7 @@ def test_a_killed_controllers_search_goes_on_and_every_job_is_given_back(
     assert (code, errors) == (0, "")
     assert outcomes_of(path) == undisturbed
     wait_until(lambda: not jobs(), seconds=60)
-    check_books(folder)
+    check_database(folder)
     assert left.name not in os.listdir(tmp_path)
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import WorkFailedError
 from harness.search.view import Ending
 from tests.search.cluster.processes import DaskProcesses
-from tests.search.promises import check_books, run_aup
+from tests.search.promises import check_database, run_aup
 from tests.search.searches import REPOSITORY, SCORES_X, search, trials_of, wait_until, write_experiment
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -73,7 +73,7 @@ def test_who_has_the_certificate_takes_part_and_nobody_else(
     path = write_experiment(folder, SCORES_X, **on(dask, tls))
     assert run_aup(path)[::2] == (0, "")
     assert [trial.attempt for trial in trials_of(path)] == [1] * 3
-    check_books(folder)
+    check_database(folder)
 
     monkeypatch.setattr("harness.search.cluster.link.CONNECT_TIMEOUT", 2.0)
     refused = "its Dask scheduler cannot be reached .*; expected one as the key cluster of the experiment file says"

@@ -1,4 +1,4 @@
-"""Flat rows as CSV and as Parquet."""
+"""Files of flat rows: CSV and Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each trial ends in exactly one way, and says why."""
+"""Each trial ends in exactly one way, with its cause."""
 
 import signal
 from pathlib import Path

@@ -1,16 +1,21 @@
-"""What leaks buy, in words and in a table: the gains are of the same utterances, with their intervals."""
+"""Leaks and replications in words and tables: gains are of the same utterances, with their intervals."""
 
 import json
 
 import pytest
 
 from harness.corpus.utterances import CLASSES
-from harness.report.findings import read_leaks
-from harness.report.follow_ups import describe_leaks, tabulate_leaks
+from harness.report.findings import read_leaks, read_replication
+from harness.report.follow_ups import (
+    describe_leaks,
+    describe_replication,
+    tabulate_leaks,
+    tabulate_replication,
+)
 from harness.splits.parts import LeakSplit
 from harness.store.records import ExperimentKind, Prediction, ScoreKind, TestScores, TrialResult, TrialStatus
 from harness.store.store import ResultsStore
-from tests.report.searches import begin_search, run_trial
+from tests.report.searches import begin_search, run_trial, validation_predictions
 from tests.store.experiments import an_experiment, an_opening
 
 SPLITS = list(LeakSplit)
@@ -93,7 +98,7 @@ def test_a_gain_that_may_be_none_is_called_so(store):
     for split, num_right in zip(SPLITS, (11, 10, 10, 10), strict=True):
         score(store, experiment.eid, split, {1: num_right})
     text = describe_leaks(read_leaks(store, experiment)).text
-    assert "which these draws do not tell from none" in text
+    assert "which may be chance in these draws" in text
     assert tabulate_leaks(read_leaks(store, experiment)).rows[0][3] == ""
 
 
@@ -104,7 +109,7 @@ def test_one_draw_is_never_sure_and_its_interval_is_called_too_narrow(store):
     leaks = read_leaks(store, experiment)
     assert leaks.scores[0].above_strictest.interval.low > 0
     text = describe_leaks(leaks).text
-    assert "do not tell from none" in text and "over the dialogues of the one draw: too narrow" in text
+    assert "may be chance in these draws" in text and "over the dialogues of the one draw: too narrow" in text
     table = tabulate_leaks(leaks)
     assert table.rows[0][4].endswith("]*") and "* Too narrow: one draw" in table.note
 
@@ -117,7 +122,7 @@ def test_draws_that_disagree_do_not_tell_a_gain_from_none(store):
     leaks = read_leaks(store, experiment)
     interval = leaks.scores[0].above_strictest.interval
     assert interval.low < -0.1 and interval.high > 0.4
-    assert "do not tell from none" in describe_leaks(leaks).text
+    assert "may be chance in these draws" in describe_leaks(leaks).text
 
 
 def test_a_synthetic_corpus_is_named_beside_the_table_too(store):
@@ -152,3 +157,109 @@ def test_nothing_is_read_before_every_split_has_a_seed_or_of_another_trial(store
     assert read_leaks(store, experiment) is not None
     run_trial(store, experiment.eid, 1, 2, 0.9)
     assert read_leaks(store, experiment) is None
+
+
+LAST = (
+    "The choice among trials was made on these validation utterances, so that even the new seeds' mean may promise "
+    "more than other utterances will give."
+)
+
+
+def replicate(store, eid, trial_index, scores, is_synthetic=False):
+    settings = json.dumps({"searched_eid": eid, "searched_trial": trial_index})
+    record = an_experiment(kind=ExperimentKind.REPLICATION, settings=settings, is_synthetic=is_synthetic)
+    replicated = store.create_experiment(record)
+    for number, score in enumerate(scores):
+        trial_id = store.start_trial(replicated, number, 100 + number, {})
+        if score is None:
+            store.finish_trial(trial_id, TrialStatus.DIVERGED, message="the loss is nan")
+        else:
+            predictions = validation_predictions(round(20 * score))
+            store.record_result(trial_id, TrialResult(score, 3, 4, predictions, None, 61.0))
+            store.finish_trial(trial_id, TrialStatus.FINISHED, score=score)
+
+
+def search_of(store, *scores):
+    eid = begin_search(store)
+    for trial_index, score in enumerate(scores):
+        run_trial(store, eid, trial_index, len(scores), score)
+    return store.experiment(eid)
+
+
+def test_what_new_seeds_lose_was_luck(store):
+    experiment = search_of(store, 0.5, 0.75, 0.6)
+    replicate(store, experiment.eid, 1, [0.7, 0.65, None, 0.6])
+    found = read_replication(store, experiment)
+    assert (found.best_score, found.num_trials) == (0.75, 3)
+    assert (found.spread.mean, found.luck) == pytest.approx((0.65, 0.1))
+    statement = describe_replication(found)
+    assert statement.is_warning
+    assert statement.text == (
+        "The search_of's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same point on the same "
+        "split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). About 10.0 points "
+        f"of the best score were luck, though with so few seeds it may be chance. {LAST}"
+    )
+    table = tabulate_replication(found)
+    assert table.rows[0] == ("the search_of's best, trial 1", "1", "75.0", "4 of 4", "1 min 35 s")
+    assert table.rows[1] == ("new seed 1", "100", "70.0", "3 of 0", "1 min 1 s")
+    assert [row[0] for row in table.rows[1:]] == ["new seed 1", "new seed 2", "new seed 4", "mean of 3 new seeds"]
+    assert table.rows[-1][2] == "65.0" and table.highlighted_row == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence", "is_warning"),
+    [
+        ([0.65, 0.65, 0.6], "About 11.7 points of the best score were luck. ", True),
+        (
+            [0.8],
+            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
+            "seeds may hide it. ",
+            False,
+        ),
+        (
+            [0.7, 0.9],
+            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
+            "seeds may hide it. ",
+            False,
+        ),
+        (
+            [0.85, 0.85, 0.9],
+            "The new seeds score about 11.7 points more: no luck of its seed shows in the best score. ",
+            False,
+        ),
+        (
+            [0.75],
+            "The new seeds score the same: no luck of its seed shows in the best score, though so few seeds may hide "
+            "it. ",
+            False,
+        ),
+    ],
+    ids=["sure", "more", "more, inside the interval", "more, sure", "the same"],
+)
+def test_how_sure_that_is(store, scores, sentence, is_warning):
+    experiment = search_of(store, 0.75)
+    replicate(store, experiment.eid, 0, scores)
+    statement = describe_replication(read_replication(store, experiment))
+    assert statement.text.endswith(f" {sentence}{LAST}") and statement.is_warning is is_warning
+    assert statement.text.startswith("The search_of's only trial, trial 0, scored 75.0 % ")
+
+
+def test_a_synthetic_corpus_is_named(store):
+    experiment = search_of(store, 0.75)
+    replicate(store, experiment.eid, 0, [0.6], is_synthetic=True)
+    found = read_replication(store, experiment)
+    assert describe_replication(found).text.endswith("no score on it is a score on IEMOCAP.")
+    assert tabulate_replication(found).note.endswith("no score on it is a score on IEMOCAP.")
+
+
+def test_only_a_replication_of_the_best_trial_of_that_search_counts(store):
+    experiment, other = search_of(store, 0.5, 0.75), search_of(store, 0.6)
+    assert read_replication(store, experiment) is None
+    replicate(store, experiment.eid, 0, [0.5])
+    replicate(store, experiment.eid, 1, [None])
+    assert read_replication(store, experiment) is None
+    replicate(store, experiment.eid, 1, [0.7])
+    assert read_replication(store, experiment).luck == pytest.approx(0.05)
+    assert read_replication(store, other) is None
+    run_trial(store, experiment.eid, 2, 3, 0.8)
+    assert read_replication(store, experiment) is None

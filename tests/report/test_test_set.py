@@ -1,9 +1,12 @@
+"""What the tables and statements say of scores on the test set."""
+
 from pathlib import Path
 
 import pytest
 
 from harness.report.tables import Table
-from harness.report.test_set import describe_test_session, tabulate_test_session
+from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings, tabulate_test_scores
+from harness.scoring.assessment import ScoredOpening
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, score, score_whole_opening
@@ -11,13 +14,19 @@ from tests.report.searches import findings_of, run_search, score_test
 from tests.scored import answer_dialogues
 from tests.store.experiments import an_opening
 
-LABEL = "Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
+LABEL = "Test evaluation 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
+
+
+def scored_in(path: Path) -> ScoredOpening:
+    scored = findings_of(path).scored_opening
+    assert scored is not None
+    return scored
 
 
 @pytest.fixture
 def tables(store: ResultsStore, results_path: Path) -> dict[str, Table]:
     score_whole_opening(store, run_search(store))
-    return {table.title: table for table in tabulate_test_session(findings_of(results_path))}
+    return {table.title: table for table in tabulate_opening(scored_in(results_path))}
 
 
 def test_every_table_says_whose_numbers_it_holds(tables: dict[str, Table]) -> None:
@@ -101,19 +110,18 @@ def test_reliability_lists_the_bins_that_are_used(tables: dict[str, Table]) -> N
     assert rows[-1][0] == "60 to 70" and rows[-1][2] == "70.0"
 
 
-def test_an_unscored_folder_has_no_table(store: ResultsStore, results_path: Path) -> None:
+def test_an_unscored_folder_has_no_scored_opening(store: ResultsStore, results_path: Path) -> None:
     run_search(store)
-    findings = findings_of(results_path)
-    assert tabulate_test_session(findings) == [] and describe_test_session(findings) == []
+    assert findings_of(results_path).scored_opening is None
 
 
 def test_few_dialogues_are_starred_and_said(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store, is_synthetic=False), num_dialogues=5)
-    findings = findings_of(results_path)
-    scores, *_ = tabulate_test_session(findings)
+    scored = scored_in(results_path)
+    scores, *_ = tabulate_opening(scored)
     assert scores.rows[0][4].endswith("*") and "* Fewer than 10 dialogues" in scores.note
     assert "corpus c0ffee." in scores.note
-    said = {statement.heading: statement for statement in describe_test_session(findings)}
+    said = {statement.heading: statement for statement in describe_scores(scored)}
     assert said["What the intervals mean"].is_warning
     assert said["What the intervals mean"].text.startswith("With 5 dialogues, fewer than 10,")
 
@@ -122,7 +130,7 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
     store: ResultsStore, results_path: Path
 ) -> None:
     score_whole_opening(store, run_search(store))
-    said = {statement.heading: statement.text for statement in describe_test_session(findings_of(results_path))}
+    said = {statement.heading: statement.text for statement in describe_scores(scored_in(results_path))}
     assert said["What was scored"].startswith(f"{LABEL} This corpus is synthetic")
     assert f"with `{COMMAND}`: 48 utterances of 12 dialogues." in said["What was scored"]
     assert said["Who chose the epoch"] == (
@@ -132,18 +140,18 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
     assert "10 000 draws of 12 dialogues" in said["What the intervals mean"]
     assert "of these 2 speakers." in said["What the intervals mean"]
     assert said["Baselines left out"].startswith(
-        "Not scored in this opening: TF-IDF, logistic regression, average of TF-IDF and forest ("
+        "Not scored in this test evaluation: TF-IDF, logistic regression, average of TF-IDF and forest ("
     )
 
 
 def test_an_optimistic_score_is_said_to_be_one(store: ResultsStore, results_path: Path) -> None:
     score_whole_opening(store, run_search(store), kind=ScoreKind.TEST_MAXIMUM, baselines=())
-    findings = findings_of(results_path)
-    said = {statement.heading: statement for statement in describe_test_session(findings)}
+    scored = scored_in(results_path)
+    said = {statement.heading: statement for statement in describe_scores(scored)}
     assert said["Who chose the epoch"].is_warning and "optimistic" in said["Who chose the epoch"].text
-    assert "maximum over test epochs (optimistic)" in tabulate_test_session(findings)[0].note
-    assert said["Baselines"].text == "This opening scored no baseline: nothing stands beside the model."
-    (against,) = [table for table in tabulate_test_session(findings) if table.title == "Test set: against baselines"]
+    assert "maximum over test epochs (optimistic)" in tabulate_opening(scored)[0].note
+    assert said["Baselines"].text == "This test evaluation scored no baseline: nothing stands beside the model."
+    (against,) = [table for table in tabulate_opening(scored) if table.title == "Test set: against baselines"]
     assert against.rows == ()
 
 
@@ -152,7 +160,7 @@ def test_a_test_session_that_was_open_in_training_is_said_to_have_been(
 ) -> None:
     eid = run_search(store)
     score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
-    (said,) = [each for each in describe_test_session(findings_of(results_path)) if each.heading.startswith("Who")]
+    (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
     assert said.is_warning and "it scored their every epoch" in said.text and "vocabulary" in said.text
     assert "once" not in said.text
 
@@ -161,8 +169,9 @@ def test_seeds_that_were_scored_before_are_said_to_have_been(store: ResultsStore
     eid = run_search(store)
     score_test(store, eid, model="models/a")
     score_test(store, eid, model="models/b")
-    (said,) = [each for each in describe_test_session(findings_of(results_path)) if each.heading.startswith("Who")]
-    assert said.is_warning and said.text.endswith("The test set has scored models of these seeds in opening 1 too.")
+    (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
+    text = "The test set has scored models of these seeds in test evaluation 1 too."
+    assert said.is_warning and said.text.endswith(text)
 
 
 def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore, results_path: Path) -> None:
@@ -172,7 +181,7 @@ def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore
     for seed, confidence in ((1, 1.0), (2, 0.7)):
         predictions = answer_dialogues([[True, False]] * 12, confidence=confidence)
         store.record_test_scores(opening_id, score(seed, ScoreKind.VALIDATION_CHOSEN, predictions))
-    (table,) = [each for each in tabulate_test_session(findings_of(results_path)) if "calibration" in each.title]
+    (table,) = [each for each in tabulate_opening(scored_in(results_path)) if "calibration" in each.title]
     assert [row[-1] for row in table.rows] == ["infinite", "1.579"]
     assert "Infinite: 1 of 2 single seeds gave the probability 0 to what was true, in 12 answers." in table.note
 
@@ -184,3 +193,56 @@ def test_every_kind_of_score_can_be_taken_apart(store: ResultsStore, results_pat
         score_whole_opening(store, eid, kind=kind)
         assert findings_of(results_path).scored_opening is not None
     assert findings_of(results_path).scored_opening.assessment.kind is ScoreKind.VALIDATION_CHOSEN
+
+
+BOTH = (ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM)
+
+
+def test_scores_stand_beside_who_chose_the_epoch(store: ResultsStore, results_path: Path) -> None:
+    score_test(store, run_search(store, is_synthetic=False), kinds=BOTH)
+    table = tabulate_test_scores(findings_of(results_path))
+    assert [row[:4] for row in table.rows] == [
+        ("1", "c0ffee", "validation", "2"),
+        ("1", "c0ffee", "test set, optimistic", "2"),
+    ]
+    assert table.rows[0][4].startswith("65.0 ± 7.1 [")
+    constant = "Always answering 'neutral', the largest class of what test evaluation 1 scored, scores 50.0 %."
+    assert constant in table.note
+    assert "*" not in table.note
+
+
+def test_scores_on_the_synthetic_corpus_are_marked(store: ResultsStore, results_path: Path) -> None:
+    score_test(store, run_search(store))
+    assert tabulate_test_scores(findings_of(results_path)).rows[0][1] == "synthetic"
+
+
+def test_one_seed_has_no_deviation(store: ResultsStore, results_path: Path) -> None:
+    score_test(store, run_search(store), seeds=(1,), scored=1)
+    assert tabulate_test_scores(findings_of(results_path)).rows[0][4].startswith("60.0 [")
+
+
+def test_opening_that_was_never_scored_has_no_row(store: ResultsStore, results_path: Path) -> None:
+    score_test(store, run_search(store), scored=0)
+    assert tabulate_test_scores(findings_of(results_path)).rows == ()
+
+
+def test_baselines_stand_below_the_model_and_say_what_they_are(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    table = tabulate_test_scores(findings_of(results_path))
+    assert [row[2:4] for row in table.rows] == [
+        ("validation", "2"),
+        ("nobody; baseline: majority class", "1"),
+        ("nobody; baseline: random forest on speech", "1"),
+    ]
+    # The majority baseline knows the training utterances alone; beside it the best constant answer would mislead.
+    assert "Always answering" not in table.note
+
+
+def test_a_list_of_openings_names_corpus_and_what_was_not_finished(store: ResultsStore) -> None:
+    eid = run_search(store)
+    score_test(store, eid, scored=1)
+    store.record_opening(an_opening(None, corpus_hash="0123456789", command="harness tables"))
+    first, second = tabulate_openings(store.openings()).rows
+    remark = "ended before every seed was scored; counts all the same"
+    assert first[:2] == ("1", "2026-02-03 04:05:06") and first[3:] == ("paper", "synthetic", "1", "2", remark)
+    assert second[2] == "harness tables" and second[4:6] == ("01234567", "several") and second[-1] == remark

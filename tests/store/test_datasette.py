@@ -1,55 +1,41 @@
-"""Datasette is told of every table, view and column, by a file of ours alone."""
+"""metadata.json describes every table, view and column for Datasette, and never replaces a user's own file."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.store.connection import connect
-from harness.store.datasette import COLUMNS, TABLES
-from harness.store.export import ExportReader
+from harness.store.datasette import COLUMNS, write_metadata
 from harness.store.schema import VIEWS
 from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
-from tests.store.test_schema import write_version
 
 
-def read_yaml(text: str) -> dict[str, Any]:
-    """Read the part of YAML that is written: nested mappings by indentation, each value in JSON."""
-    root: dict[str, Any] = {}
-    open_at: list[dict[str, Any]] = [root]
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
-        depth = (len(line) - len(line.lstrip())) // 2
-        key, end = json.JSONDecoder().raw_decode(line.strip())
-        value = line.strip()[end + 1 :]
-        del open_at[depth + 1 :]
-        open_at[depth][key] = json.loads(value) if value else {}
-        if not value:
-            open_at.append(open_at[depth][key])
-    return root
+def described_in(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path.parent / "metadata.json").read_text("utf-8"))
+    return found
 
 
 def tables_of(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_yaml((path.parent / "metadata.yaml").read_text("utf-8"))
-    return found["databases"]["results"]["tables"]  # type: ignore[no-any-return]
+    tables: dict[str, Any] = described_in(path)["databases"]["results"]["tables"]
+    return tables
 
 
 def columns_of(store: ResultsStore) -> dict[str, list[str]]:
-    names = store._database.table_names() + store._database.view_names()
+    names = store.database.table_names() + store.database.view_names()
     return {
-        name: [row[1] for row in store._database.execute(f"PRAGMA table_info({name})")]
+        name: [row[1] for row in store.database.execute(f"PRAGMA table_info({name})")]
         for name in names
-        if not name.startswith("sqlite_")
+        if not name.startswith(("sqlite_", "_sqlite_"))
     }
 
 
 def test_it_is_made_with_the_database_and_describes_every_table(store: ResultsStore, results_path: Path) -> None:
     described = tables_of(results_path)
-    assert described.pop("sqlite_sequence") == {"hidden": True}
+    for name in ("sqlite_sequence", "_sqlite_migrations"):
+        assert described.pop(name) == {"hidden": True}
     assert set(described) == set(columns_of(store))
     assert all(said["title"] and said["description_html"] for said in described.values())
 
@@ -57,7 +43,7 @@ def test_it_is_made_with_the_database_and_describes_every_table(store: ResultsSt
 def test_it_names_only_columns_that_are_there(store: ResultsStore, results_path: Path) -> None:
     there = columns_of(store)
     for name, said in tables_of(results_path).items():
-        if name != "sqlite_sequence":
+        if name in there:
             assert set(said["columns"]) | set(said.get("facets", [])) <= set(there[name])
             assert said.get("label_column", there[name][0]) in there[name]
     assert set(COLUMNS) <= {column for columns in there.values() for column in columns}
@@ -67,13 +53,13 @@ def test_it_names_only_columns_that_are_there(store: ResultsStore, results_path:
 def test_every_number_in_a_view_has_its_unit(store: ResultsStore, view: str) -> None:
     says_itself = {
         *("seed", "name", "system", "experiment", "started_at", "ended_at", "created_at", "opened_at"),
-        *("num_finished", "num_running", "num_failed"),
+        *("num_finished", "num_running", "num_failed", "num_stopped"),
     }
     assert set(columns_of(store)[view]) - says_itself <= set(COLUMNS)
 
 
 def test_it_says_that_a_synthetic_score_is_none_on_iemocap(store: ResultsStore, results_path: Path) -> None:
-    described = read_yaml((results_path.parent / "metadata.yaml").read_text("utf-8"))
+    described = described_in(results_path)
     for place in (described["description"], described["databases"]["results"]["description_html"]):
         assert "no score there is a score on IEMOCAP" in place
 
@@ -90,40 +76,29 @@ def test_a_view_that_shows_a_score_shows_whether_its_corpus_is_synthetic(store: 
     assert all(columns & {"corpus", "is_synthetic"} for columns in shown.values() if columns & scores)
 
 
-def test_an_older_database_gets_one_when_it_is_brought_up_to_date(results_path: Path) -> None:
+def test_opening_a_database_again_writes_none(results_path: Path) -> None:
     ResultsStore.open(results_path).close()
-    (results_path.parent / "metadata.yaml").unlink()
+    (results_path.parent / "metadata.json").unlink()
     ResultsStore.open(results_path).close()
-    assert not (results_path.parent / "metadata.yaml").exists()
-    shutil.rmtree(results_path.parent)
-    write_version(results_path, 4)
-    ResultsStore.open(results_path).close()
-    assert "trials_overview" in tables_of(results_path)
+    assert not (results_path.parent / "metadata.json").exists()
 
 
 def test_it_can_be_written_anew(store: ResultsStore, results_path: Path) -> None:
     store.create_experiment(an_experiment())
-    path = results_path.parent / "metadata.yaml"
+    path = results_path.parent / "metadata.json"
     written = path.read_bytes()
     path.unlink()
-    with ExportReader.open_readonly(results_path) as reader:
-        assert reader.write_metadata() == path
+    with ResultsStore.open_readonly(results_path) as reader:
+        assert write_metadata(results_path, reader.database) == path
     assert path.read_bytes() == written
 
 
 def test_a_file_of_somebody_elses_stays(results_path: Path) -> None:
     results_path.parent.mkdir()
-    own = results_path.parent / "metadata.yaml"
-    own.write_text("title: mine\n")
+    own = results_path.parent / "metadata.json"
+    own.write_text('{"title": "mine"}')
     connect(results_path).close()
-    assert own.read_text() == "title: mine\n"
-
-
-def test_the_file_is_yaml(store: ResultsStore, results_path: Path) -> None:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; the file was read by this test's own reader")
-    text = (results_path.parent / "metadata.yaml").read_text("utf-8")
-    assert yaml.safe_load(text) == read_yaml(text)
-    assert set(TABLES) < set(yaml.safe_load(text)["databases"]["results"]["tables"])
+    assert own.read_text() == '{"title": "mine"}'
 
 
 def test_rankings_say_what_scores_are_comparable(store: ResultsStore, results_path: Path) -> None:

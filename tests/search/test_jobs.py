@@ -1,4 +1,4 @@
-"""Nobody's jobs are ended."""
+"""The jobs of a controller that is gone are ended, by its guardian or by the next controller."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ def a_trial(folder: Path, pid: int, started_at: float | None, host: str = platfo
         return store.trial(trial_id)
 
 
-def test_a_guardian_whose_controller_is_gone_ends_the_groups_it_was_told_of(sleeper: Any) -> None:
+def test_a_guardian_whose_controller_is_gone_ends_the_groups_it_knows(sleeper: Any) -> None:
     guardian = Guardian()
     guardian.watch(sleeper.pid)
     assert guardian._process.stdin is not None
@@ -69,7 +69,7 @@ def test_a_guardian_forgets_a_job_that_has_ended(sleeper: Any) -> None:
     assert not has_ended(sleeper)
 
 
-def test_a_guardian_that_was_killed_is_replaced_and_told_again(sleeper: Any) -> None:
+def test_a_guardian_that_was_killed_is_replaced_by_one_that_knows_its_groups(sleeper: Any) -> None:
     guardian = Guardian()
     guardian.watch(sleeper.pid)
     first = guardian._process
@@ -88,13 +88,13 @@ def test_a_guardian_that_was_killed_is_replaced_while_nothing_else_happens() -> 
     first = guardian._process
     first.kill()
     wait_until(lambda: first.poll() is not None)
-    guardian.look()
+    guardian.restart_if_killed()
     assert guardian._process is not first
     guardian.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
-def test_a_marked_process_is_found_though_nobody_was_told_of_it() -> None:
+def test_a_marked_process_is_found_though_nobody_named_it() -> None:
     name, _, value = MARK.partition("=")
     marked, other = start_sleeper(**{name: value}), start_sleeper(**{name: value + " and others"})
     try:

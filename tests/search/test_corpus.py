@@ -1,4 +1,4 @@
-"""Which corpus is read, and what a search without one is cut to."""
+"""The corpus that a search reads, and the limits of a search without one."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Sentences that must stand beside the numbers."""
+
 from pathlib import Path
 
 import pytest
@@ -124,13 +126,13 @@ def test_every_opening_is_said_with_when_and_by_what(store: ResultsStore, result
     said = describe_openings(findings_of(results_path))
     assert [statement.heading for statement in said] == [
         "Test set",
-        "Opening 1",
-        "Opening 2",
+        "Test evaluation 1",
+        "Test evaluation 2",
         "Synthetic corpus",
         "Optimistic scores",
     ]
     assert said[0].text == (
-        "The test set has been opened twice from this results folder; every opening stays listed here."
+        "The test set has been opened twice from this results folder; every test evaluation stays listed here."
     )
     assert said[1].text == (
         "2026-02-03 04:05:06 UTC, by user on host with `harness retrain-best --test`, protocol 'paper', 2 "

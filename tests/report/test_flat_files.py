@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.export import write_csv, write_parquet
-from harness.store.export import Column, ColumnType, ExportedRows, ExportReader, Rows
+from harness.report.flat_files import write_csv, write_parquet
+from harness.store.export import Column, ColumnType, ExportedRows, Rows, read_rows
+from harness.store.store import ResultsStore
 from tests.search.searches import environment
 
 TYPES = (ColumnType.WHOLE_NUMBER, ColumnType.NUMBER, ColumnType.TEXT, ColumnType.TRUTH)
@@ -128,7 +129,7 @@ def test_rows_are_written_as_they_are_read() -> None:
 
 def test_without_pyarrow_one_sentence_says_what_to_install(searched: Path) -> None:
     program = (
-        "import io, sys\nsys.modules['pyarrow'] = None\nfrom harness.report.export import write_parquet\n"
+        "import io, sys\nsys.modules['pyarrow'] = None\nfrom harness.report.flat_files import write_parquet\n"
         "from harness.store.export import Rows\nfrom harness.errors import HarnessError\n"
         "try:\n    write_parquet(io.BytesIO(), Rows((), iter(())))\nexcept HarnessError as error:\n    print(error)"
     )
@@ -143,10 +144,10 @@ def test_without_pyarrow_one_sentence_says_what_to_install(searched: Path) -> No
 
 def test_a_search_is_the_same_in_both_formats(searched: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, the extra 'parquet', is not installed")
-    with ExportReader.open_readonly(searched) as reader:
-        text = to_csv(reader.read_rows(ExportedRows.TRIALS, [1]))
+    with ResultsStore.open_readonly(searched) as reader:
+        text = to_csv(read_rows(reader, ExportedRows.TRIALS, [1]))
         with (tmp_path / "a.parquet").open("wb") as stream:
-            write_parquet(stream, reader.read_rows(ExportedRows.TRIALS, [1]))
+            write_parquet(stream, read_rows(reader, ExportedRows.TRIALS, [1]))
     exact = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     for read, row in zip(csv.DictReader(io.StringIO(text, newline="")), exact, strict=True):
         known = {name: value for name, value in row.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What differs is named; what does not matter is no difference."""
+"""Differences between two experiments are named."""
 
 from harness.files import hash_json
 from harness.search.experiment import describe_differences

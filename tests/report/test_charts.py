@@ -1,0 +1,253 @@
+"""The charts of trials, of the best trial, of costs and of the test set."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.report.chart_style import FIGURE_HEIGHT, PAGE, PAPER
+from harness.report.charts import (
+    draw_confusion,
+    draw_costs,
+    draw_expected_best,
+    draw_failures,
+    draw_history,
+    draw_learning_curves,
+    draw_reliability,
+)
+from harness.report.findings import Findings
+from harness.report.statements import describe_expected_best
+from harness.report.tables import tabulate_costs, tabulate_expected_best
+from harness.store.records import TrialStatus
+from harness.store.store import ResultsStore
+from tests.report.pictures import draw_to_svg, rows_of
+from tests.report.scored import score_whole_opening
+from tests.report.searches import (
+    begin_search,
+    begin_trial,
+    fail_trial,
+    findings_of,
+    run_search,
+    run_trial,
+    with_trials,
+)
+
+
+@pytest.mark.parametrize("target", ["max", "min"])
+def test_history_holds_the_best_so_far(store: ResultsStore, results_path: Path, target: str) -> None:
+    run_search(store, num_trials=3, target=target)
+    rows = [row for row in rows_of(draw_history(findings_of(results_path), PAPER)) if "best" in row]
+    assert [row["score"] for row in rows] == [0.5, 0.625, 0.75, None]
+    assert [row["best"] for row in rows] == ([0.5, 0.625, 0.75, 0.75] if target == "max" else [0.5] * 4)
+    assert rows[3]["shown"] == "crashed"
+
+
+def test_history_draws_each_trial_the_failure_and_the_baseline(
+    store: ResultsStore, results_path: Path
+) -> None:
+    run_search(store, num_trials=5)
+    svg = draw_to_svg(draw_history(findings_of(results_path), PAPER))
+    assert svg.count(PAPER.warning) == 1
+    assert svg.count(f'fill="{PAPER.quiet}"') == 5
+    assert "always &#39;neutral&#39;: 50.0 %" in svg or "always 'neutral': 50.0 %" in svg
+
+
+def test_history_of_failures_alone_is_drawn(store: ResultsStore, results_path: Path) -> None:
+    fail_trial(store, begin_search(store), 0)
+    assert PAPER.warning in draw_to_svg(draw_history(findings_of(results_path), PAPER))
+
+
+@pytest.mark.parametrize(("target", "height"), [("max", FIGURE_HEIGHT - 8), ("min", 8)])
+def test_failures_stand_at_the_end_that_is_worse(
+    store: ResultsStore, results_path: Path, target: str, height: int
+) -> None:
+    run_search(store, num_trials=3, target=target)
+    layers = draw_history(findings_of(results_path), PAPER).to_dict()["layer"]
+    assert layers[-1]["encoding"]["y"] == {"value": height}
+
+
+def test_learning_curves_have_the_best_in_front(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=4)
+    chart = draw_learning_curves(findings_of(results_path), PAPER)
+    rows = rows_of(chart)
+    assert [row["trial"] for row in rows if "trial" in row] == [0, 1, 2]
+    best = {row["epoch"]: row["accuracy"] for row in rows if row.get("of") == "best: validation"}
+    assert best == {1: 0.1875, 2: 0.375, 3: 0.5625, 4: 0.75}
+    svg = draw_to_svg(chart)
+    assert svg.index(f'stroke="{PAPER.quiet}"') < svg.index(f'stroke="{PAPER.accent}"')
+
+
+def test_learning_curves_are_drawn_before_any_trial_has_finished(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = begin_search(store)
+    begin_trial(store, eid, 0, 3, num_epochs=3)
+    begin_trial(store, eid, 1, 3, num_epochs=0)
+    chart = draw_learning_curves(findings_of(results_path), PAPER)
+    assert [row["accuracy"] for row in rows_of(chart)] == [[0.1667, 0.3333, 0.5]]
+    assert f'stroke="{PAPER.quiet}"' in draw_to_svg(chart)
+
+
+def test_confusion_shows_counts_and_shares_of_a_row(searched: Path) -> None:
+    chart = draw_confusion(findings_of(searched), PAPER)
+    (cell,) = [row for row in rows_of(chart) if (row["said"], row["predicted"]) == ("neutral", "neutral")]
+    assert (cell["count"], cell["share"]) == (8, 0.8)
+    svg = draw_to_svg(chart)
+    assert ">80%<" in svg and ">excitement<" in svg
+
+
+def test_a_dot_for_each_bin_that_is_used(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    for look, width in ((PAPER, 720), (PAGE, "container")):
+        spec = draw_reliability(findings_of(results_path), look).to_dict()
+        rows = spec["datasets"]["reliability"]
+        assert sum(row["utterances"] for row in rows) == 48
+        assert all(0 <= row["right"] <= 1 and 0.25 <= row["confidence"] <= 1 for row in rows)
+        assert spec["width"] == width
+
+
+def test_nothing_is_drawn_before_the_test_set_was_scored(store: ResultsStore, results_path: Path) -> None:
+    run_search(store)
+    assert draw_reliability(findings_of(results_path), PAPER).chart is None
+
+
+def test_sentence_says_what_the_second_half_brought(searched: Path) -> None:
+    findings = findings_of(searched)
+    text = describe_expected_best(findings)
+    assert text.startswith(
+        "Going from 5 to 10 trials brought an expected 2.3 points (72.7 % to 75.0 %). How far another search's gain "
+        "would lie from it, these trials cannot say."
+    )
+    assert text.endswith("one standard error of an accuracy over the 20 validation utterances is 9.7 points.")
+
+
+def test_score_that_is_no_accuracy_has_no_points(searched: Path) -> None:
+    findings = with_trials(findings_of(searched), [], [{}] * 4, [8.0, 4.0, 2.0, 1.0], target="min")
+    text = describe_expected_best(findings)
+    assert text.startswith("Going from 2 to 4 trials brought an expected 0.833 (1.833 to 1). ")
+    assert "points" not in text and "%" not in text
+
+
+def test_two_trials_are_too_few(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store)
+    run_trial(store, eid, 0, 2, 0.5)
+    run_trial(store, eid, 1, 2, 0.6)
+    findings = findings_of(results_path)
+    assert findings.expected_best is None
+    assert describe_expected_best(findings) == "From 3 finished trials on; 2 trials so far."
+    assert tabulate_expected_best(findings).rows == ()
+
+
+def test_table_halves_the_number_of_trials(searched: Path) -> None:
+    findings = findings_of(searched)
+    rows = tabulate_expected_best(findings).rows
+    assert [row[0] for row in rows] == ["1", "2", "5", "10"]
+    assert rows[0][1] == "62.5 %" and rows[-1][1:] == ("75.0 %", "not known")
+
+
+def test_table_halves_the_number_of_trials_of_a_long_search(searched: Path) -> None:
+    scores = np.random.default_rng(0).random(999).tolist()
+    findings = with_trials(findings_of(searched), [], [{}] * 999, scores)
+    rows = tabulate_expected_best(findings).rows
+    assert [int(row[0]) for row in rows] == [1, 3, 7, 15, 31, 62, 124, 249, 499, 999]
+    assert [row[2] != "not known" for row in rows] == [True] * 8 + [False] * 2
+
+
+def test_picture_has_the_interval_where_it_holds(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=16)
+    findings = findings_of(results_path)
+    picture = draw_expected_best(findings, PAPER)
+    rows = rows_of(picture)
+    assert [row["trials"] for row in rows] == list(range(1, 17))
+    assert rows[-1]["expected"] == 0.75 and rows[0]["low"] < 0.625 < rows[0]["high"]
+    assert [row["trials"] for row in rows if "low" in row] == [1, 2, 3, 4]
+    assert "expected best validation accuracy" in draw_to_svg(picture)
+
+
+def taking(findings: Findings, seconds: float, num_bytes: int | None = 2**30) -> Findings:
+    trials = tuple(
+        replace(trial, duration_seconds=seconds * (1 + trial.trial_index), peak_memory_bytes=num_bytes)
+        for trial in findings.trials
+    )
+    return replace(findings, trials=trials, failures=())
+
+
+def test_time_and_memory_are_summed_up(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=2)
+    table = tabulate_costs(taking(findings_of(results_path), 60))
+    assert table.rows == (
+        ("time of a trial", "1 min 0 s", "2 min 0 s", "3 min 0 s", "6 min 0 s"),
+        ("time of an epoch", "1.5 s", "1.5 s", "1.5 s", "12 s"),
+        ("peak memory of a trial", "1.1 GB", "1.1 GB", "1.1 GB", ""),
+    )
+    assert table.note == (
+        "3 attempts took 6 min 0 s together; with 1 thread each, at most 6 min 0 s of processor time."
+    )
+
+
+def test_every_attempt_counts_also_those_that_were_made_again(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = begin_search(store)
+    fail_trial(store, eid, 0)
+    run_trial(store, eid, 0, 3, 0.5)
+    begin_trial(store, eid, 1, 3)
+    findings = findings_of(results_path)
+    assert [(trial.trial_index, trial.attempt) for trial in findings.attempts] == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+    ]
+    assert tabulate_costs(findings).note.startswith(
+        "2 attempts took 1 min 35 s together, 0 s of it failed ones;"
+    )
+    picture = draw_costs(findings, PAPER)
+    assert [row["status"] for row in rows_of(picture)] == ["crashed", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "num_bytes", "titles"),
+    [
+        (10.0, 2**29, ["time of a trial, seconds", "peak memory, MB"]),
+        (100.0, 2**30, ["time of a trial, minutes", "peak memory, GB"]),
+        (7200.0, None, ["time of a trial, hours"]),
+    ],
+)
+def test_axes_name_their_unit(
+    store: ResultsStore, results_path: Path, seconds: float, num_bytes: int | None, titles: list[str]
+) -> None:
+    run_search(store, num_trials=2)
+    picture = draw_costs(taking(findings_of(results_path), seconds, num_bytes), PAPER)
+    panels = picture.to_dict()["concat"]
+    assert [panel["layer"][0]["encoding"]["y"]["title"] for panel in panels] == titles
+    assert rows_of(picture)[0]["took"] in ("10 s", "1 min 40 s", "2 h 0 min")
+
+
+def test_values_are_in_the_axis_unit(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=1)
+    picture = draw_costs(taking(findings_of(results_path), 90, 10**9), PAPER)
+    assert [(row["seconds"], row["bytes"]) for row in rows_of(picture)] == [(1.5, 1), (3, 1)]
+    svg = draw_to_svg(picture)
+    assert svg.count(f'stroke="{PAPER.warning}"') == 2 and svg.count(f'fill="{PAPER.quiet}"') == 2
+
+
+def test_search_without_an_ended_trial_costs_nothing_yet(store: ResultsStore, results_path: Path) -> None:
+    begin_trial(store, begin_search(store), 0, 3)
+    findings = findings_of(results_path)
+    assert draw_costs(findings, PAPER).chart is None
+    assert tabulate_costs(findings).rows == () and tabulate_costs(findings).note == ""
+
+
+def test_failures_are_counted_by_cause(store: ResultsStore, results_path: Path) -> None:
+    eid = begin_search(store)
+    for trial_index, status in enumerate([TrialStatus.DIVERGED, TrialStatus.CRASHED, TrialStatus.CRASHED]):
+        fail_trial(store, eid, trial_index, status)
+    picture = draw_failures(findings_of(results_path), PAPER)
+    assert [(row["cause"], row["attempts"]) for row in rows_of(picture)] == [("crashed", 2), ("diverged", 1)]
+    assert draw_to_svg(picture).count(f'fill="{PAPER.warning}"') == 2
+
+
+def test_no_failures_are_not_drawn(store: ResultsStore, results_path: Path) -> None:
+    run_trial(store, begin_search(store), 0, 1, 0.5)
+    assert draw_failures(findings_of(results_path), PAPER).chart is None
