@@ -34,7 +34,7 @@ def predict(
 
     MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
     probabilities are the mean over the model's seeds. What the model was trained with must be given.
-    What is irregular in the files is told on standard error, with what was done about it.
+    Irregularities of the files are printed on standard error, each with its remedy.
 
     \b
     Example:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
 
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
-    from harness.report.tables import Table
-    from harness.scoring.assessment import ScoredOpening
-    from harness.store.records import TestOpeningRow
     from harness.store.store import ResultsStore
 
 
@@ -79,6 +74,12 @@ def retrain_best(
     from rich.console import Console
 
     from harness.final.retrain import plan_final_training
+    from harness.report.final_scores import (
+        print_comparison,
+        print_details,
+        print_final_training,
+        print_summary,
+    )
     from harness.report.model_card import write_model_card
     from harness.store.store import ResultsStore
 
@@ -159,148 +160,3 @@ def _retrain_fusion_layers(
     if not separator:
         raise click.UsageError(f"--replace is {replace!r}; expected MODALITY=MODEL, e.g. speech=results/models/...")
     return replace_branch(training, store, modality, Path(model), command, show)
-
-
-def print_final_training(console: Console, training: FinalTraining) -> None:
-    """Say what will be trained, before it is."""
-    from harness.report.statements import plural
-    from harness.wording import SYNTHETIC_SENTENCE
-
-    point = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
-    console.print(
-        f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index}, "
-        f"best validation accuracy {training.trial.score:.4f}: {point}",
-        highlight=False,
-    )
-    seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
-    if training.test_chooses_epoch:
-        text = (
-            f"Training on train + validation for {plural(training.spec.max_epochs, 'epoch')} with {seeds}, the test "
-            f"session open: protocol '{training.spec.protocol.name}' scores every epoch on it. Saved is each model "
-            f"after {epochs}, the number that validation chose."
-        )
-    else:
-        text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
-    console.print(text, highlight=False)
-    if training.experiment.is_synthetic:
-        console.print(SYNTHETIC_SENTENCE, highlight=False)
-
-
-def print_summary(console: Console, scored: ScoredOpening) -> None:
-    """Print the scores, the classes and the baselines of a test evaluation so that they fit 80 columns, 24 lines."""
-    from harness.report.statements import Statement, plural
-    from harness.report.terminal import print_statements, print_table
-    from harness.report.test_set import describe_scores, name_opening, tabulate_opening
-    from harness.scoring.statistics import TOO_NARROW
-
-    assessment = scored.assessment
-    scores, classes, _, _, comparisons, *_ = tabulate_opening(scored)
-    tables = [
-        keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
-        keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
-        keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
-    ]
-    counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
-    warnings = [statement for statement in describe_scores(scored)[1:] if statement.is_warning]
-    print_statements(console, [Statement("Test set", f"{name_opening(scored)} {counts}"), *warnings])
-    for table in tables:
-        print_table(console, table)
-    is_too_narrow = any("*" in cell for table in tables for row in table.rows for cell in row)
-    sentences = [
-        f"Intervals: bootstrap over {assessment.drawn}; a class's is of its recall.",
-        *([TOO_NARROW] if is_too_narrow else []),
-        "Everything else: `harness retrain-best --details`, or the model card.",
-    ]
-    console.print("\n".join(sentences), style="dim", highlight=False)
-
-
-def keep_columns(table: Table, *columns: str) -> Table:
-    """Return a table of some of the columns, without its title and note."""
-    places = [table.columns.index(column) for column in columns]
-    rows = tuple(tuple(row[place] for place in places) for row in table.rows)
-    return replace(table, title="", columns=columns, rows=rows, note="")
-
-
-def print_details(
-    console: Console,
-    training: FinalTraining,
-    scored: ScoredOpening | None,
-    left_out: Sequence[str],
-    openings: Sequence[TestOpeningRow],
-) -> None:
-    """Print everything about the latest test evaluation of the models, and every test evaluation there has been.
-
-    Args:
-        left_out: a sentence for each baseline that could not be fitted
-    """
-    from harness.report.statements import describe_published
-    from harness.report.terminal import print_statements, print_table
-    from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
-    from harness.wording import SYNTHETIC_SENTENCE
-
-    if scored is None:
-        console.print("These models have no test evaluation on record; --test makes one.", highlight=False)
-    else:
-        print_seeds(console, training, scored)
-        console.print()
-        print_statements(console, describe_scores(scored))
-        for table in tabulate_opening(scored):
-            print_table(console, table)
-        console.print()
-        for sentence in left_out:
-            console.print(sentence, highlight=False)
-        if training.experiment.is_synthetic:
-            console.print(SYNTHETIC_SENTENCE, highlight=False)
-        else:
-            print_statements(console, [describe_published()])
-    print_table(console, tabulate_openings(openings))
-
-
-def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening) -> None:
-    """Print the scores of each seed, those of the optimistic kind in a table of their own."""
-    from harness.report.tables import Table
-    from harness.report.terminal import print_table
-    from harness.store.records import ScoreKind
-
-    columns = ("", "weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
-    for kind in ScoreKind:
-        rows = tuple(
-            (
-                f"seed {score.seed}, epoch {score.epoch}",
-                f"{100 * score.weighted_accuracy:.2f}",
-                f"{100 * score.unweighted_accuracy:.2f}",
-                f"{100 * score.macro_f1:.2f}",
-            )
-            for score in scored.opening.scores
-            if score.kind is kind and not kind.is_baseline
-        )
-        title = f"Session {training.spec.protocol.test_session}, {kind}"
-        print_table(console, Table(title, columns, rows, frozenset(columns[1:])))
-
-
-def print_comparison(console: Console, training: FinalTraining, comparison: SideBySide) -> None:
-    """Print what it costs to train the fusion layers alone."""
-    from harness.report.statements import plural
-    from harness.report.tables import Table
-    from harness.report.terminal import print_table
-    from harness.scoring.metrics import weighted_accuracy
-    from harness.scoring.statistics import mean_and_spread
-    from harness.wording import SYNTHETIC_SENTENCE
-
-    rows = []
-    for variant in comparison.variants:
-        accuracies = [
-            weighted_accuracy(comparison.emotions, probabilities.argmax(axis=1))
-            for probabilities in variant.probabilities.values()
-        ]
-        spread = mean_and_spread(accuracies)
-        deviation = f" ± {100 * spread.deviation:.2f}" if len(accuracies) > 1 else ""
-        seconds = f"{mean_and_spread(variant.seconds).mean:.1f}" if variant.seconds else ""
-        rows.append((variant.kind.split(", ", 1)[-1], f"{100 * spread.mean:.2f}{deviation}", seconds))
-    columns = ("", "weighted accuracy, %", "seconds a seed")
-    mean = "Mean ± standard deviation" if len(training.seeds) > 1 else "Mean"
-    note = f"{mean} over {plural(len(training.seeds), 'seed')}."
-    if training.experiment.is_synthetic:
-        note += f" {SYNTHETIC_SENTENCE}"
-    title = f"Scored on {comparison.scored_on}"
-    print_table(console, Table(title, columns, tuple(rows), frozenset(columns[1:]), note))

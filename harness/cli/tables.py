@@ -1,7 +1,4 @@
-"""`harness tables`: the paper's Tables 1 to 5, published beside ours.
-
-What `harness tables` prints.
-"""
+"""`harness tables`: the paper's Tables 1 to 5, published beside ours."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ NOTHING = "–"
 def print_tables(
     console: Console, settings: TablesSettings, corpus: CorpusFacts, results: Sequence[RowResult]
 ) -> None:
-    """Print the tables, and below each what must be read beside it."""
+    """Print the tables, each with its notes below it."""
     for sentence in describe_run(settings, corpus):
         console.print(Text(sentence))
     console.print(
@@ -42,14 +39,14 @@ def print_tables(
             "dialogues scored."
         )
     )
-    told: set[str] = set()
+    printed: set[str] = set()
     for table, group in groupby(results, key=lambda result: result.row.table):
         of_table = list(group)
         console.print()
         console.print(_score_table(table, of_table, settings, corpus))
-        # What holds of several tables is told below the first.
-        notes = [note for note in describe_table(settings, table, of_table) if note not in told]
-        told |= set(notes)
+        # A note on several tables is printed below the first of them.
+        notes = [note for note in describe_table(settings, table, of_table) if note not in printed]
+        printed |= set(notes)
         for note in notes:
             console.print(Text(note, style="dim"))
         if any(result.text for result in of_table):
@@ -238,7 +235,7 @@ def tables(
     labelled so.
 
     Finished trainings are kept: after Ctrl-C, or with more seeds, the same command goes on. Each call is
-    recorded as an opening of the test session.
+    recorded as a test evaluation.
 
     \b
     Example:
@@ -276,7 +273,7 @@ def tables(
 
 @dataclass(frozen=True)
 class Found:
-    """What the trainings came to; with fewer epochs in its settings where no corpus is named."""
+    """The results of the trainings; the settings have fewer epochs where no corpus is named."""
 
     settings: TablesSettings
     corpus: CorpusFacts

@@ -1,0 +1,53 @@
+"""The scores of a test evaluation fit one screen, and every warning is on it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.report.final_scores import print_summary
+from harness.scoring.assessment import read_scored_opening
+from harness.store.records import ScoreKind
+from harness.store.store import ResultsStore
+from tests.report.scored import score_whole_opening
+from tests.report.searches import run_search
+
+
+@pytest.fixture
+def scored(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        eid = run_search(store, is_synthetic=False)
+        every = tuple(kind for kind in ScoreKind if kind.is_baseline)
+        score_whole_opening(store, eid, num_dialogues=31, baselines=every)
+        return read_scored_opening(store, eid)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_scores_classes_and_baselines_fit_one_screen(scored, width):
+    console = Console(file=io.StringIO(), width=width)
+    print_summary(console, scored)
+    lines = console.file.getvalue().splitlines()
+    # The line after it says where the models are.
+    assert len(lines) <= 23 and max(map(len, lines)) <= width
+    words = [" ".join(line.split()) for line in lines]
+    begins = ("Test set: Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, corpus", "score, % mean")
+    begins += ("weighted accuracy 62.5 17.7 ", "unweighted accuracy 62.5 ", "macro F1 ", "class utterances ")
+    begins += ("anger 31 ", "excitement 31 ", "neutral 31 ", "sadness 31 ", "baseline weighted, % model better by ")
+    begins += ("majority class 25.0 +37.5 ", "average of TF-IDF and forest ", "Intervals: bootstrap over dialogues; ")
+    for beginning in begins:
+        assert any(line.startswith(beginning) for line in words), (beginning, words)
+
+
+def test_the_summary_keeps_every_warning(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        eid = run_search(store)
+        score_whole_opening(store, eid)
+        score_whole_opening(store, eid, num_dialogues=3, baselines=())
+        scored = read_scored_opening(store, eid)
+    console = Console(file=io.StringIO(), width=80)
+    print_summary(console, scored)
+    words = " ".join(console.file.getvalue().split())
+    assert "The test set has scored models of these seeds in opening 1 too." in words
+    assert "With 3 dialogues, fewer than 10, a bootstrap over dialogues says little" in words
+    assert "This opening scored no baseline: nothing stands beside the model." in words
+    assert "* Fewer than 10 dialogues" in words and "synthetic corpus" in words
