@@ -78,7 +78,9 @@ async def open_scheduler(settings: ClusterSettings, num_parallel: int, complain:
                     yield cluster
                 finally:
                     resubmitting.cancel()
-                    await asyncio.wait({resubmitting})
+                    # Awaited, so that nothing holds on to a job: Dask asserts that it has closed those that are left.
+                    with suppress(asyncio.CancelledError):
+                        await resubmitting
 
 
 def security_of(tls: TLSFiles | None) -> Any:
@@ -95,15 +97,22 @@ def security_of(tls: TLSFiles | None) -> Any:
     return Security(tls_ca_file=str(tls.ca_file), require_encryption=True, **certificate)
 
 
-def _cluster_security(settings: ClusterSettings) -> Any:
-    """Return certificates for a cluster of our own: without any, whoever reaches its port could run code on it."""
+def _make_certificate(folder: Path) -> TLSFiles:
+    """Make a certificate of its own authority where the workers of a batch system find it."""
     from distributed.security import Security
 
-    return security_of(settings.tls) or Security.temporary()
+    made = Security.temporary()
+    tls = TLSFiles(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    tls.ca_file.write_text(made.tls_ca_file)
+    tls.cert.write_text(made.tls_worker_cert)
+    tls.key.touch(0o600)
+    tls.key.write_text(made.tls_worker_key)
+    return tls
 
 
 def _local_cluster(settings: ClusterSettings) -> Any:
     from distributed import LocalCluster
+    from distributed.security import Security
 
     num_workers = settings.num_workers
     cluster = LocalCluster(
@@ -111,7 +120,8 @@ def _local_cluster(settings: ClusterSettings) -> Any:
         threads_per_worker=max(1, usable_cores() // num_workers),
         processes=True,
         resources=dict(settings.resources),
-        security=_cluster_security(settings),
+        # Without certificates anyone with an account on this machine could have its workers run anything.
+        security=security_of(settings.tls) or Security.temporary(),
         preload=["harness.search.dask.worker"],
         # Dask's own limit is for what its tasks keep in the worker; a trial has its own process and limit.
         memory_limit=0,
@@ -140,15 +150,14 @@ def _queued_cluster(settings: ClusterSettings, folder: Path, complain: Complain)
         asynchronous=True,
         silence_logs="critical",
         job_cls=job_class(queue_class.job_cls, folder, complain),
-        security=_cluster_security(settings),
+        # Without certificates anyone who reaches this machine could have the workers run anything.
+        security=security_of(settings.tls or _make_certificate(folder)),
         protocol="tls://",
         scheduler_cls=_scheduler_without_http(),
         **{
             "processes": 1,
             "python": shlex.quote(sys.executable),
             **options,
-            # dask-jobqueue writes the certificates there.
-            "shared_temp_directory": str(folder),
             "worker_extra_args": [*arguments, *options["worker_extra_args"]],
             "scheduler_options": {"dashboard_address": None, **options["scheduler_options"]},
         },
