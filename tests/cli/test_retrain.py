@@ -68,7 +68,7 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     assert of_model == {f"models/{models.name}"}
     assert {score.model for score in opening.scores if score.kind.is_baseline} == {None}
     assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
-    assert "Test set: Opening 1, validation-chosen epoch, protocol 'paper', 1 seed, synthetic corpus." in words
+    assert "Test set: Test evaluation 1, validation-chosen epoch, protocol 'paper', 1 seed, synthetic corpus." in words
     assert "score, % mean deviation" in words and "random forest on speech" in words
     assert "Test set: confusion" not in words and "Every test evaluation" not in words
     # The details of what is on record need no further test evaluation.

@@ -30,7 +30,7 @@ def test_scores_classes_and_baselines_fit_one_screen(scored, width):
     # The line after it says where the models are.
     assert len(lines) <= 23 and max(map(len, lines)) <= width
     words = [" ".join(line.split()) for line in lines]
-    begins = ("Test set: Opening 1, validation-chosen epoch, protocol 'paper', 2 seeds, corpus", "score, % mean")
+    begins = ("Test set: Test evaluation 1, validation-chosen epoch, protocol 'paper',", "score, % mean")
     begins += ("weighted accuracy 62.5 17.7 ", "unweighted accuracy 62.5 ", "macro F1 ", "class utterances ")
     begins += ("anger 31 ", "excitement 31 ", "neutral 31 ", "sadness 31 ", "baseline weighted, % model better by ")
     begins += ("majority class 25.0 +37.5 ", "average of TF-IDF and forest ", "Intervals: bootstrap over dialogues; ")
@@ -47,7 +47,7 @@ def test_the_summary_keeps_every_warning(tmp_path):
     console = Console(file=io.StringIO(), width=80)
     print_summary(console, scored)
     words = " ".join(console.file.getvalue().split())
-    assert "The test set has scored models of these seeds in opening 1 too." in words
+    assert "The test set has scored models of these seeds in test evaluation 1 too." in words
     assert "With 3 dialogues, fewer than 10, a bootstrap over dialogues says little" in words
-    assert "This opening scored no baseline: nothing stands beside the model." in words
+    assert "This test evaluation scored no baseline: nothing stands beside the model." in words
     assert "* Fewer than 10 dialogues" in words and "synthetic corpus" in words
