@@ -98,6 +98,25 @@ def test_a_package_is_known_in_one_place_only(package, owner):
     assert knowing <= {owner}
 
 
+#: What a file may import of this package: beyond it, the file has more than one concept.
+MAX_IMPORTS = 15
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name != "main.py"], ids=ids)
+def test_a_file_imports_few_others(path):
+    imported = {name for name in imported_modules(path) if name.startswith("harness.")}
+    assert len(imported) <= MAX_IMPORTS, sorted(imported)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    modules = {".".join(("harness", *path.relative_to(HARNESS).with_suffix("").parts)): path for path in MODULES}
+    left = {module: set(imported_modules(path)) & set(modules) for module, path in modules.items()}
+    while free := [module for module, imported in left.items() if not imported & set(left)]:
+        for module in free:
+            del left[module]
+    assert left == {}
+
+
 @pytest.mark.parametrize(
     "module", ["harness.cli.main", "harness.cli.aup", "harness.models.systems", "harness.search.controller"]
 )

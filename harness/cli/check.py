@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,10 +15,6 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     from harness.corpus.index import CorpusIndex
     from harness.corpus.layout import CorpusLayout
-    from harness.features.store import FeatureStore
-    from harness.final.leak_check import LeakReport
-    from harness.report.tables import Table
-    from harness.splits.protocol import Protocol
     from harness.store.integrity import Finding
     from harness.store.store import ResultsStore
 
@@ -32,145 +27,18 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
         results_dir: of the latest search; the features are prepared there
         protocol: a preset's name; None for the search's, or else ``paper``
     """
-    from harness.final.leak_check import find_leaks
+    from harness.cli.options import progress_bar
+    from harness.final.leak_check import choose_corpus, find_leaks
+    from harness.report.leak_check import print_leaks, to_json
 
-    root, store, chosen = _choose(corpus, results_dir, protocol)
-    report = find_leaks(root, store, chosen)
+    with progress_bar("preparing features") as show:
+        chosen = choose_corpus(corpus, results_dir, protocol, lambda doing, done, total: show(done, total))
+    report = find_leaks(*chosen)
     if as_json:
         click.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
-        _print(report)
+        print_leaks(report)
     return not report.broken
-
-
-def _choose(corpus: Path | None, results_dir: Path, protocol: str | None) -> tuple[Path, FeatureStore, Protocol]:
-    from harness.cli.options import progress_bar
-    from harness.features.speech import speech_settings
-    from harness.features.store import FeatureStore
-    from harness.search.corpus import prepare_features
-    from harness.splits.protocol import read_protocol
-
-    searched = None if corpus is not None else _find_searched(results_dir)
-    if searched is not None:
-        prepared_dir, its_protocol = searched
-        if protocol in (None, its_protocol.name):
-            store = FeatureStore.open(prepared_dir)
-            return Path(store.manifest.corpus_path), store, its_protocol
-        corpus = Path(FeatureStore.open(prepared_dir).manifest.corpus_path)
-    chosen = read_protocol(protocol or "paper")
-    settings = speech_settings(chosen)
-    with progress_bar("preparing features") as show:
-        prepared = prepare_features(corpus, settings, results_dir, lambda doing, done, total: show(done, total))
-    store = FeatureStore.open(prepared.prepared_dir)
-    return Path(store.manifest.corpus_path), store, chosen
-
-
-def _find_searched(results_dir: Path) -> tuple[Path, Protocol] | None:
-    """Return the features and the protocol of the latest search; None where there is no search of this package's."""
-    from harness.store.store import ResultsStore
-    from harness.store.trial_spec import TrialSpec, trial_spec_path
-
-    if not (results_dir / "results.db").exists():
-        return None
-    with ResultsStore.open_readonly(results_dir / "results.db") as results:
-        experiment = results.latest_experiment()
-        trials = [] if experiment is None or not experiment.system else results.trials(experiment.eid)
-    for trial in trials:
-        if trial.job_path is not None:
-            spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
-            return spec.prepared_dir, spec.protocol
-    return None
-
-
-def to_json(report: LeakReport) -> dict[str, Any]:
-    """Return the whole report as plain values."""
-    from harness.final.leak_check import FEWEST_WORDS, NEAR_DUPLICATE_SHARE, promises
-
-    overlaps = [
-        {**asdict(overlap), "num_shared": len(overlap.names), "is_promised_apart": promises(report.protocol, overlap)}
-        for overlap in report.overlaps
-    ]
-    return {
-        "corpus": report.corpus_path,
-        "is_synthetic": report.is_synthetic,
-        "protocol": report.protocol.to_json(),
-        "num_utterances": dict(report.sizes),
-        "overlaps": overlaps,
-        "near_duplicate": {"word_set_overlap": NEAR_DUPLICATE_SHARE, "fewest_different_words": FEWEST_WORDS},
-        "vocabularies": [asdict(check) for check in report.vocabularies],
-        "broken_promises": list(report.broken),
-    }
-
-
-def _print(report: LeakReport) -> None:
-    from rich.console import Console
-
-    from harness.report.terminal import print_table
-    from harness.wording import SYNTHETIC_SENTENCE
-
-    if report.is_synthetic:
-        click.echo(SYNTHETIC_SENTENCE)
-    sizes = ", ".join(f"{part} {size}" for part, size in report.sizes.items())
-    click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
-    console = Console(highlight=False)
-    for table in (_overlap_table(report), _vocabulary_table(report)):
-        print_table(console, table)
-    click.echo()
-    click.echo(
-        "The test session's ids and transcripts were read in the corpus itself, and of its labels only which "
-        "utterances are of the four classes; none of its prepared features was opened."
-    )
-    for sentence in report.broken:
-        click.echo(f"Broken: {sentence}.")
-    if not report.broken:
-        click.echo(f"Nothing is shared that protocol {report.protocol.name!r} promises to keep apart.")
-
-
-def _overlap_table(report: LeakReport) -> Table:
-    from harness.final.leak_check import FEWEST_WORDS, NEAR_DUPLICATE_SHARE, Shared, promises
-    from harness.report.tables import Table
-
-    rows = []
-    for overlap in report.overlaps:
-        verdict = "none"
-        if overlap.names and promises(report.protocol, overlap):
-            verdict = "BROKEN"
-        elif overlap.names:
-            is_choice = overlap.shared in (Shared.SPEAKERS, Shared.DIALOGUES)
-            verdict = "the protocol's choice" if is_choice else "counted"
-        shares = f"{overlap.num_utterances} of {overlap.num_of_second}"
-        pair = f"{overlap.first} + {overlap.second}"
-        rows.append((overlap.shared.value, pair, str(len(overlap.names)), shares, verdict))
-    note = (
-        f"Affected: utterances of the second part. Near-duplicate: the sets of words overlap by at least "
-        f"{100 * NEAR_DUPLICATE_SHARE:.0f} % (intersection over union), of transcripts with at least {FEWEST_WORDS} "
-        "different words that are not shared verbatim; case and punctuation do not count."
-    )
-    columns = ("what", "parts", "shared", "affected", "verdict")
-    return Table("What the parts share", columns, tuple(rows), frozenset({"shared", "affected"}), note)
-
-
-def _vocabulary_table(report: LeakReport) -> Table:
-    from harness.final.leak_check import declares_vocabulary
-    from harness.report.tables import Table
-
-    verdict = "a leak, the protocol's declared choice" if declares_vocabulary(report.protocol) else "BROKEN"
-    rows = tuple(
-        (
-            check.stage,
-            str(check.num_words),
-            str(len(check.leaked)),
-            f"{check.num_utterances} of {check.num_scored}",
-            verdict if check.leaked else "none",
-        )
-        for check in report.vocabularies
-    )
-    note = (
-        "Leaked: words that the vocabulary has from scored utterances alone. Affected: scored utterances that say one "
-        "of them, of validation in the search, of the test session in the final training."
-    )
-    columns = ("vocabulary of", "words", "leaked", "affected", "verdict")
-    return Table("Vocabulary", columns, rows, frozenset({"words", "leaked", "affected"}), note)
 
 
 #: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.

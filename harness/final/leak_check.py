@@ -19,10 +19,20 @@ from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
 from harness.corpus.utterances import CLASSES, TurnName, Utterance, script_of
 from harness.features.fitted import fit_features
-from harness.features.speech import SpeechSettings, column_names
+from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
 from harness.features.text import split_words
-from harness.splits.protocol import Protocol, Vocabulary, make_split, search_sessions, select_recordings
+from harness.search.corpus import Progress, prepare_features
+from harness.splits.protocol import (
+    Protocol,
+    Vocabulary,
+    make_split,
+    read_protocol,
+    search_sessions,
+    select_recordings,
+)
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Two transcripts are near-duplicates where their sets of words overlap (intersection over union) at least so
 #: much. A choice: a line of five words may gain one (5 of 6) but not have one replaced (4 of 6).
@@ -224,6 +234,40 @@ def promises(protocol: Protocol, overlap: Overlap) -> bool:
 def declares_vocabulary(protocol: Protocol) -> bool:
     """Whether a protocol says itself that its vocabulary knows what is scored, as the published code's does."""
     return protocol.vocabulary is Vocabulary.EVERYTHING_OPENED
+
+
+def choose_corpus(
+    corpus: Path | None, results_dir: Path, protocol: str | None, progress: Progress
+) -> tuple[Path, FeatureStore, Protocol]:
+    """Return a corpus, its features and a protocol: those of the latest search where nothing else is named.
+
+    Args:
+        corpus: None for that of the latest search in ``results_dir``, or else as for `harness tables`
+        results_dir: of the latest search; the features are prepared there
+        protocol: a preset's name; None for the search's, or else ``paper``
+        progress: called while features are prepared
+    """
+    searched = None if corpus is not None else _find_searched(results_dir)
+    if searched is not None:
+        store = FeatureStore.open(searched.prepared_dir)
+        if protocol in (None, searched.protocol.name):
+            return Path(store.manifest.corpus_path), store, searched.protocol
+        corpus = Path(store.manifest.corpus_path)
+    chosen = read_protocol(protocol or "paper")
+    prepared = prepare_features(corpus, speech_settings(chosen), results_dir, progress)
+    store = FeatureStore.open(prepared.prepared_dir)
+    return Path(store.manifest.corpus_path), store, chosen
+
+
+def _find_searched(results_dir: Path) -> TrialSpec | None:
+    """Return the first trial of the latest search; None where there is no search of this package's."""
+    if not (results_dir / "results.db").exists():
+        return None
+    with ResultsStore.open_readonly(results_dir / "results.db") as results:
+        experiment = results.latest_experiment()
+        trials = [] if experiment is None or not experiment.system else results.trials(experiment.eid)
+    paths = [trial.job_path for trial in trials if trial.job_path is not None]
+    return TrialSpec.read(trial_spec_path(Path(paths[0]))) if paths else None
 
 
 def find_leaks(corpus: Path, store: FeatureStore, protocol: Protocol) -> LeakReport:
