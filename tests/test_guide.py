@@ -146,3 +146,15 @@ def test_the_sentences_that_are_explained_are_those_that_are_said() -> None:
     said = "\n".join(sentences_of_the_code())
     parts = {part.strip(" ;:") for sentence in quoted for part in sentence.split("...")}
     assert {part for part in parts if part not in said} == set()
+
+
+def test_the_architecture_lists_every_file_with_the_first_line_of_its_docstring() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+) \|$", text, re.MULTILINE))
+    package = REPOSITORY / "harness"
+    first_lines = {}
+    for path in package.rglob("*.py"):
+        if path.name != "__init__.py":
+            docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+            first_lines[str(path.relative_to(package))] = docstring.splitlines()[0].rstrip(".").replace("``", "`")
+    assert listed == first_lines
