@@ -145,6 +145,8 @@ class HarnessDaskManager(TrialResourceManager):
         if self._client is not None:
             self._client.close()
             self._client = None
+            # It refers to this manager, which holds Auptimizer's database open as long as it lives.
+            del self._workers
 
     def seconds_to_look(self) -> Seconds | None:
         """How long nothing needs a look unless Dask reports something."""
