@@ -142,8 +142,11 @@ class HarnessDaskManager(TrialResourceManager):
     def close(self) -> None:
         """Leave the scheduler, which ends whatever still runs there for this controller."""
         if self._client is not None:
+            # They refer to this manager, which holds Auptimizer's database open as long as it lives.
+            self._workers.clear()
             self._client.close()
             self._client = None
+            del self._workers
 
     def seconds_to_look(self) -> Seconds | None:
         """How long nothing needs a look unless Dask reports something."""

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
@@ -154,6 +154,9 @@ class DaskClient:
             with suppress(RuntimeError):  # it has ended in between
                 self._loop.call_soon_threadsafe(self._is_leaving.set)
             self._thread.join(_CLOSE_TIMEOUT)
+        # Dask's own client may outlive this one, and must not keep the controller alive.
+        self._handlers = Handlers(*[lambda *values: None] * len(fields(Handlers)))
+        self._calls = queue.SimpleQueue()
 
     def _new_task(self, kind: str, on_end: Callable[[Task], None]) -> Task:
         self._num_tasks += 1

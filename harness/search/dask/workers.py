@@ -56,7 +56,7 @@ class _Worker:
     """A worker that is there.
 
     Attributes:
-        check: the task of its latest check
+        check: the task of its latest check, while that runs
         number: of that check, counted over all workers
         checked_at: when that check was submitted, on the monotonic clock
         num_sendings: times that the features were sent to it
@@ -188,6 +188,7 @@ class Workers:
 
         def take(task: Task) -> None:
             if self._workers.get(worker.address) is worker and worker.check is task:
+                worker.check = None
                 self._take_check(worker, task)
 
         expectations = to_plain(self._expectations)
@@ -254,6 +255,7 @@ class Workers:
         self.complaints.pop(address, None)
         if worker is not None and worker.check is not None:
             self._client.cancel([worker.check])
+            worker.check = None
         if address in self.accepted:
             self.accepted.discard(address)
             if not self.accepted:
