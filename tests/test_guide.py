@@ -140,7 +140,7 @@ def sentences_of_the_code() -> list[str]:
 
 def test_the_sentences_that_are_explained_are_those_that_are_said() -> None:
     text = (DOCS / "troubleshooting.md").read_text("utf-8")
-    _, _, section = text.partition("## By sentence")
+    _, _, section = text.partition("## By message")
     quoted = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
     assert len(quoted) >= 8
     said = "\n".join(sentences_of_the_code())

@@ -124,7 +124,7 @@ def test_a_changed_experiment_is_refused_with_what_differs(
     assert (
         str(caught.value)
         == f"experiment 'a search' was started as experiment 1 with other settings: {difference}; change it"
-        " back to go on, give it another name, or start anew beside the old one with --fresh"
+        " back to resume it, give it another name, or start a new one beside it with --fresh"
     )
     assert search(path, fresh=True).experiment.eid == 2
     assert len(trials_of(path, eid=1)) == len(trials_of(path, eid=2)) == 3

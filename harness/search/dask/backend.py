@@ -75,9 +75,9 @@ class HarnessDaskManager(TrialResourceManager):
         self._is_ending = False
         self._client: DaskClient | None = None
 
-    def equip(self, context: SearchContext) -> None:
+    def bind(self, context: SearchContext) -> None:
         """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
-        super().equip(context)
+        super().bind(context)
         settings = context.settings.cluster
         assert settings is not None
         handlers = Handlers(

@@ -250,11 +250,11 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
     folder: Path, dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     managers: list[HarnessDaskManager] = []
-    equip = HarnessDaskManager.equip
+    bind = HarnessDaskManager.bind
 
     def remember(self: HarnessDaskManager, context: SearchContext) -> None:
         managers.append(self)
-        equip(self, context)
+        bind(self, context)
 
     def end_it() -> None:
         wait_until(lambda: num_running(path) == 1)
@@ -263,7 +263,7 @@ def test_a_scheduler_that_does_not_come_back_is_told_as_that(
         assert dask.scheduler is not None
         end(dask.scheduler)
 
-    monkeypatch.setattr(HarnessDaskManager, "equip", remember)
+    monkeypatch.setattr(HarnessDaskManager, "bind", remember)
     dask.start_worker()
     path = write_experiment(folder, FIRST_TWO_WAIT, **on(dask))
     view = SilentView()
