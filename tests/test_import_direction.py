@@ -125,3 +125,10 @@ def test_tensorflow_is_not_behind_a_light_import(module):
     code = f"import sys, {module}; print([name for name in '{heavy}'.split(',') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["harness.features.fitted", "harness.report.terminal"])
+def test_gensim_is_imported_only_where_word_vectors_are_read(module):
+    code = f"import sys, {module}; print('gensim' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -22,7 +22,13 @@ from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features, Rows
-from harness.features.text import PADDING_ID, Tokenizer
+from harness.features.text import (
+    PADDING_ID,
+    Tokenizer,
+    embedding_matrix,
+    read_word_vectors,
+    train_word_vectors,
+)
 from harness.files import read_json, read_npy, write_json, write_then_rename
 from harness.splits.protocol import (
     Chroma,
@@ -105,9 +111,6 @@ def _make_embedding(
 ) -> tuple[npt.NDArray[np.float32] | None, str]:
     if dimension is None:
         return None, "the model's own random vectors"
-    # Imported here: gensim takes longer to import than everything else that a model without text needs.
-    from harness.features.text import embedding_matrix, read_word_vectors, train_word_vectors
-
     if path is not None:
         vectors = read_word_vectors(path, tokenizer.vocabulary)
         source = (

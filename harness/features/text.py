@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
-from gensim.models import KeyedVectors, Word2Vec
 
 from harness.errors import FeatureError
+
+# gensim takes about a second to import: only the functions that use it import it.
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
 #: The ids that no word has.
 PADDING_ID, UNKNOWN_ID = 0, 1
@@ -117,6 +120,8 @@ def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
         raise FeatureError(
             f"word vectors {str(path)!r}: no such file; give the path of a GloVe or word2vec file"
         )
+    from gensim.models import KeyedVectors
+
     wanted = {word.encode() for word in words}
     try:
         if path.suffix == ".bin":
@@ -267,6 +272,8 @@ def train_word_vectors(transcripts: Iterable[str | None], dimension: int, seed: 
     Returns:
         float32 vectors (``dimension`` numbers) for every word; empty where the transcripts have no word
     """
+    from gensim.models import KeyedVectors, Word2Vec
+
     sentences = [split_words(transcript) for transcript in transcripts if transcript]
     if not any(sentences):
         return KeyedVectors(vector_size=dimension, count=0)
@@ -280,7 +287,7 @@ def train_word_vectors(transcripts: Iterable[str | None], dimension: int, seed: 
         workers=1,
         hashfxn=_stable_hash,
     )
-    return cast(KeyedVectors, model.wv)
+    return cast("KeyedVectors", model.wv)
 
 
 def _stable_hash(text: str) -> int:
