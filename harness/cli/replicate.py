@@ -37,7 +37,7 @@ def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> N
 
     with open_follow_up(results, eid, threads, "replication") as begun:
         # Imported here: it imports TensorFlow, which has to be started before.
-        from harness.final.replication import plan_replication
+        from harness.final.best_point import plan_replication
 
         best = begun.best
         num_failed = begun.train([plan_replication(best, best.open_features(), num_seeds)])

@@ -27,7 +27,8 @@ from harness.store.records import (
 )
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
-from harness.training.recipe import Recipe, recipe_of
+from harness.training.recipe import Outcome, Recipe, Watch, open_parts, recipe_of, train_once
+from harness.training.runner import PlannedExperiment
 
 #: Beginnings of the seeds of final trainings and of replications in a trial's stream of seeds: far from the seeds of
 #: the trial's attempts, and from each other.
@@ -180,4 +181,31 @@ def describe_follow_up(
         created_at=utc_now(),
         status=ExperimentStatus.RUNNING,
         kind=kind,
+    )
+
+
+def plan_replication(best: BestPoint, store: FeatureStore, num_seeds: int) -> PlannedExperiment:
+    """Measure best-of-N optimism: plan trainings that differ from the best trial in their seeds alone.
+
+    Validation chooses each training's epoch, as it chose the trial's. Only the split's sessions are opened: the
+    test session stays sealed.
+
+    Args:
+        store: the features that the trial was trained on
+        num_seeds: trainings; the seeds of fewer are the first of those of more
+    """
+    parts = open_parts(best.spec.protocol, store)
+    seeds = best.new_seeds(num_seeds, REPLICATION_SEEDS)
+
+    def train_seed(trial_index: int, watch: Watch) -> Outcome:
+        return train_once(best.recipe(seeds[trial_index]), store, parts, watch)
+
+    return PlannedExperiment(
+        title=f"new seeds of {best.title}",
+        record=describe_follow_up(
+            best, ExperimentKind.REPLICATION, "replication", num_seeds, {}, best.experiment.seed
+        ),
+        hyperparameters=best.trial.hyperparameters,
+        seeds=dict(enumerate(seeds)),
+        train=train_seed,
     )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from harness.final.best_point import REPLICATION_SEEDS, BestPoint, find_best_point
-from harness.final.replication import plan_replication
+from harness.final.best_point import REPLICATION_SEEDS, BestPoint, find_best_point, plan_replication
 from harness.report.findings import read_replication
 from harness.search.repair import look_through
 from harness.store.records import ExperimentKind, ExperimentStatus, TrialStatus
