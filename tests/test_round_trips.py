@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from harness.codec import from_plain
 from harness.corpus.utterances import Emotion, Utterance
 from harness.features.manifest import Manifest, read_utterances, utterance_to_json
 from harness.features.text import read_word_vectors
@@ -18,7 +19,7 @@ from harness.files import write_json
 from harness.models.systems import SYSTEMS
 from harness.search.keys import read_json_object
 from harness.search.space import read_search_space, space_from_json
-from harness.splits.protocol import PROTOCOLS, protocol_from_json
+from harness.splits.protocol import PROTOCOLS, Protocol
 from harness.store.trial_spec import TrialSpec
 from harness.training.trial import read_job
 from tests.features.test_manifest import MANIFEST
@@ -43,7 +44,7 @@ PROTOCOL = st.sampled_from(list(PROTOCOLS.values())).flatmap(
 @FEW
 @given(protocol=PROTOCOL)
 def test_a_protocol(protocol):
-    assert protocol_from_json(json.loads(json.dumps(protocol.to_json()))) == protocol
+    assert from_plain(Protocol, json.loads(json.dumps(protocol.to_json()))) == protocol
 
 
 @FEW

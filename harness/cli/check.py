@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.options import DATABASE, progress_bar
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
         results_dir: of the latest search; the features are prepared there
         protocol: a preset's name; None for the search's, or else ``paper``
     """
-    from harness.cli.options import progress_bar
     from harness.final.leak_check import choose_corpus, find_leaks
     from harness.report.leak_check import print_leaks, to_json
 
@@ -189,7 +189,7 @@ def _check_results(results_dir: Path) -> bool:
     from harness.search.repair import look_through
     from harness.store.store import ResultsStore
 
-    with ResultsStore.open_readonly(results_dir / "results.db") as store:
+    with ResultsStore.open_readonly(results_dir / DATABASE) as store:
         holders, found = look_through(store)
         _print_left_alone(holders)
         for finding in found:
@@ -205,7 +205,7 @@ def _repair_results(results_dir: Path) -> bool:
     from harness.store.integrity import REASONS
     from harness.store.store import ResultsStore
 
-    path = results_dir / "results.db"
+    path = results_dir / DATABASE
     with ResultsStore.open_readonly(path) as store:
         experiments = store.experiments()
     with hold_free(results_dir, experiments) as holders, ResultsStore.open(path) as store:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import EXPERIMENT_NAME
+from harness.cli.options import DATABASE, EXPERIMENT_NAME
 
 if TYPE_CHECKING:
     from harness.report.comparison import Contender
@@ -59,7 +59,7 @@ def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Conten
     places = [_find_place(text, results) for text in experiments]
     found = []
     for folder, which in places:
-        with ResultsStore.open_readonly(folder / "results.db") as store:
+        with ResultsStore.open_readonly(folder / DATABASE) as store:
             found.append(read_findings(store, _find_eid(store, which) if which else None))
     several = len({folder.resolve() for folder, _ in places}) > 1
     labels = [
@@ -70,7 +70,7 @@ def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Conten
     if twice is not None:
         raise click.UsageError(f"experiment {twice} is named twice; expected different ones.")
     if len(found) < 2:
-        with ResultsStore.open_readonly((places[0][0] if places else results) / "results.db") as store:
+        with ResultsStore.open_readonly((places[0][0] if places else results) / DATABASE) as store:
             there = _list_experiments(store)
         raise click.UsageError(f"found {len(found)} experiment(s) to compare; expected two or more of: {there}.")
     return [Contender(label, findings) for label, findings in zip(labels, found, strict=True)]
@@ -78,10 +78,10 @@ def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Conten
 
 def _find_place(text: str, results: Path) -> tuple[Path, str]:
     """Return the folder and the number or name that an argument means; the latter empty for the latest search."""
-    if (Path(text) / "results.db").is_file():
+    if (Path(text) / DATABASE).is_file():
         return Path(text), ""
     folder, colon, which = text.rpartition(":")
-    if colon and (Path(folder) / "results.db").is_file():
+    if colon and (Path(folder) / DATABASE).is_file():
         return Path(folder), which
     if "/" in text and not text.isdecimal():
         # A path, and not to a results folder: the store says so.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import EXPERIMENT_NUMBER, results_argument
+from harness.cli.options import DATABASE, EXPERIMENT_NUMBER, results_argument
 
 if TYPE_CHECKING:
     from harness.store.export import Rows
@@ -90,7 +90,7 @@ def export(
     from harness.store.export import ExportedRows, read_rows
     from harness.store.store import ResultsStore
 
-    with ResultsStore.open_readonly(results / "results.db") as store, store.snapshot():
+    with ResultsStore.open_readonly(results / DATABASE) as store, store.snapshot():
         if writes_metadata:
             click.echo(f"Written: {write_metadata(store.path, store.database)}", err=True)
         path = csv_path or parquet_path

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.store.store import ResultsStore
     from harness.training.runner import PlannedExperiment
 
+#: As in `harness.store.store`, which takes longer to import than a command's help text.
 DATABASE = "results.db"
 
 
@@ -282,7 +283,7 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
     from harness.store.store import ResultsStore
     from harness.training.tensorflow import start_tensorflow
 
-    database = results / "results.db"
+    database = results / DATABASE
     ResultsStore.open_readonly(database).close()
     start_tensorflow(threads)
     # Imported here: it imports TensorFlow, which has to be started before.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import results_argument, search_option
+from harness.cli.options import DATABASE, results_argument, search_option
 
 
 @click.command("report")
@@ -45,7 +45,7 @@ def report(
     from harness.report.findings import read_findings
     from harness.store.store import ResultsStore
 
-    with ResultsStore.open_readonly(results / "results.db") as store:
+    with ResultsStore.open_readonly(results / DATABASE) as store:
         findings = read_findings(store, eid)
 
     from harness.report.page import start_bundling

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_argument, search_option, seeds_option, threads_option, typed_command
+from harness.cli.options import (
+    DATABASE,
+    results_argument,
+    search_option,
+    seeds_option,
+    threads_option,
+    typed_command,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +93,7 @@ def retrain_best(
     if without and replace:
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
     console = Console()
-    database = results / "results.db"
+    database = results / DATABASE
     ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.options import SYSTEM_NAMES, seeds_option, threads_option
+from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_option
 from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
 from harness.scoring.statistics import Spread
 from harness.tables.plan import CorpusFacts, TablesSettings
@@ -308,7 +308,7 @@ def _train_and_read(
     from harness.tables.trainings import plan_experiments, record_tables_opening
     from harness.training.runner import Execution, carry_out
 
-    lock_path, database = results_dir / "tables.lock", results_dir / "results.db"
+    lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in experiments if not lacking_modalities(store, found.name)]

@@ -46,6 +46,8 @@ Counts = npt.NDArray[np.int32]
 Batch = dict[str, npt.NDArray[Any]]
 
 FITTED_NAME = "fitted.json"
+#: The origin of the word vectors of a model without text, as it is stored.
+NO_TEXT = "the model takes no text"
 ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
 
 #: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
@@ -80,7 +82,7 @@ def fit_features(
         raise FeatureError("there are no training utterances; expected at least one to fit features on")
     wanted = set(modalities)
     _check_modalities(sorted(wanted))
-    tokenizer, embedding, source = None, None, "the model takes no text"
+    tokenizer, embedding, source = None, None, NO_TEXT
     if "text" in wanted:
         transcripts = train.transcripts
         if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:

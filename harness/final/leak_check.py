@@ -31,7 +31,7 @@ from harness.splits.protocol import (
     search_sessions,
     select_recordings,
 )
-from harness.store.store import ResultsStore
+from harness.store.store import DATABASE, ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
 #: Two transcripts are near-duplicates where their sets of words overlap (intersection over union) at least so
@@ -261,9 +261,9 @@ def choose_corpus(
 
 def _find_searched(results_dir: Path) -> TrialSpec | None:
     """Return the first trial of the latest search; None where there is no search of this package's."""
-    if not (results_dir / "results.db").exists():
+    if not (results_dir / DATABASE).exists():
         return None
-    with ResultsStore.open_readonly(results_dir / "results.db") as results:
+    with ResultsStore.open_readonly(results_dir / DATABASE) as results:
         experiment = results.latest_experiment()
         trials = [] if experiment is None or not experiment.system else results.trials(experiment.eid)
     paths = [trial.job_path for trial in trials if trial.job_path is not None]

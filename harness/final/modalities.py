@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from harness.errors import ModelError
-from harness.features.fitted import FittedFeatures
+from harness.features.fitted import NO_TEXT, FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
 from harness.final.retrain import FinalTraining, describe_model, keep_record, train_final_models
@@ -213,7 +213,7 @@ def _join_fitted(branches: Mapping[str, TrainedModel]) -> FittedFeatures:
         mocap=owners["mocap"].mocap if "mocap" in owners else None,
         tokenizer=None if text is None else text.tokenizer,
         embedding=None if text is None else text.embedding,
-        embedding_source="the model takes no text" if text is None else text.embedding_source,
+        embedding_source=NO_TEXT if text is None else text.embedding_source,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from harness.codec import check_types
+from harness.codec import from_plain
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
@@ -34,7 +34,7 @@ from harness.models.layers import (
 )
 from harness.models.recurrence import CompiledLSTM
 from harness.models.text import EachRow, SharedPadding
-from harness.splits.protocol import Protocol, protocol_from_json
+from harness.splits.protocol import Protocol
 from harness.training.recipe import TrainedModel
 
 FORMAT_VERSION = 1
@@ -117,19 +117,10 @@ class ModelRecord:
                 "train it again with `harness retrain-best`"
             )
         try:
-            record = cls(
-                **{
-                    **value,
-                    "protocol": protocol_from_json(value["protocol"]),
-                    "modalities": tuple(value["modalities"]),
-                    "classes": tuple(value["classes"]),
-                    "seeds": tuple(value["seeds"]),
-                }
-            )
-            check_types(record)
+            record = from_plain(cls, value)
             record._check_names()
             return record
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
 
     def _check_names(self) -> None:

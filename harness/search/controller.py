@@ -41,7 +41,7 @@ from harness.store.records import (
     last_attempts,
     utc_now,
 )
-from harness.store.store import ResultsStore
+from harness.store.store import DATABASE, ResultsStore
 
 _STATUSES = {
     Ending.DONE: ExperimentStatus.FINISHED,
@@ -78,7 +78,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
                 prepared = prepare_chosen(settings.training, results_dir, view.progress)
                 settings, prepared = shorten_search(settings, prepared)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
-            with Interrupts() as interrupts, ResultsStore.open(results_dir / "results.db") as store:
+            with Interrupts() as interrupts, ResultsStore.open(results_dir / DATABASE) as store:
                 experiment = _begin_or_resume(settings, prepared, store, view, fresh)
                 folder = experiment_folder(results_dir, experiment.eid)
                 context = SearchContext(settings, prepared, store, folder, experiment.eid, view, interrupts.wake)

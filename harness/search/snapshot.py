@@ -36,7 +36,7 @@ from harness.store.records import (
     last_attempts,
     utc_now,
 )
-from harness.store.store import ResultsStore
+from harness.store.store import DATABASE, ResultsStore
 
 #: Version of what ``to_json`` returns: a new one wherever a name or its meaning changes.
 JSON_SCHEMA = 1
@@ -241,7 +241,7 @@ def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
             another machine
     """
     _refuse_other_machines(results_dir)
-    path = results_dir / "results.db"
+    path = results_dir / DATABASE
     if not is_current(path):
         return _waiting(results_dir, _find_preparing(results_dir, ()))
     with ResultsStore.open_readonly(path) as reader:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, cast
 
-from harness.codec import from_plain, to_plain
+from harness.codec import to_plain
 from harness.corpus.layout import SESSIONS
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
@@ -198,19 +198,6 @@ def read_protocol(value: object) -> Protocol:
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
     return replace(base, name=str(value.get("name", label)), **choices)
-
-
-def protocol_from_json(value: Mapping[str, Any]) -> Protocol:
-    """Read the protocol that ``Protocol.to_json`` wrote.
-
-    Raises:
-        CodecError: a choice is missing, unknown or of another type
-
-    Example:
-        >>> protocol_from_json(PROTOCOLS["strict"].to_json()) == PROTOCOLS["strict"]
-        True
-    """
-    return from_plain(Protocol, value)
 
 
 def _read_choice(key: str, choice: object, default: object) -> Any:

@@ -63,6 +63,8 @@ _TRIALS = """
     ORDER BY trial_index, attempt
 """
 
+#: The name of the results database in its folder.
+DATABASE = "results.db"
 #: The last of a job's output that is kept, in characters.
 MAX_LAST_OUTPUT = 4000
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from harness.codec import check_types
+from harness.codec import from_plain
 from harness.errors import ExperimentFileError, one_line
 from harness.files import read_json, write_json
-from harness.splits.protocol import Protocol, protocol_from_json
+from harness.splits.protocol import Protocol
 
 
 def trial_spec_path(job_path: Path) -> Path:
@@ -88,25 +86,16 @@ class TrialSpec:
         except (OSError, ValueError) as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
         try:
-            spec = _from_json(value, path.absolute().parent)
-            check_types(spec)
-            return spec
-        except (KeyError, TypeError, ValueError) as error:
+            spec = from_plain(cls, value)
+        except ValueError as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
 
+        def resolve(target: Path) -> Path:
+            return Path(os.path.normpath(path.absolute().parent / target))
 
-def _from_json(value: Mapping[str, Any], folder: Path) -> TrialSpec:
-    vectors = value["word_vectors"]
-
-    def resolve(text: str) -> Path:
-        return Path(os.path.normpath(folder / text))
-
-    return TrialSpec(
-        **{
-            **value,
-            "protocol": protocol_from_json(value["protocol"]),
-            "prepared_dir": resolve(value["prepared_dir"]),
-            "results_db": resolve(value["results_db"]),
-            "word_vectors": None if vectors is None else resolve(vectors),
-        }
-    )
+        return replace(
+            spec,
+            prepared_dir=resolve(spec.prepared_dir),
+            results_db=resolve(spec.results_db),
+            word_vectors=None if spec.word_vectors is None else resolve(spec.word_vectors),
+        )

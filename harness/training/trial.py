@@ -60,6 +60,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
         Diverged: a loss became NaN or infinite
     """
     # Imported here: these import TensorFlow, which has to be started before.
+    from harness.features.fitted import NO_TEXT
     from harness.features.store import FeatureStore, require_modalities
     from harness.models.systems import find_system, read_hyperparameters
     from harness.provenance import peak_memory_bytes
@@ -83,7 +84,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
                 peak_memory_bytes=peak_memory_bytes(),
                 duration_seconds=time.monotonic() - began,
                 # The report of a search has a row on the word vectors of every system.
-                embedding_source=result.embedding_source or "the model takes no text",
+                embedding_source=result.embedding_source or NO_TEXT,
             ),
         )
     return result.score

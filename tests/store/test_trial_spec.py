@@ -66,7 +66,10 @@ def test_another_file_is_not_taken_for_a_spec(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("seed", "7", "seed is '7'; expected int"), ("protocol", 5, "protocol: found 5; expected an object")],
+    [
+        ("seed", "7", r"not a trial's spec \(TrialSpec.seed is '7'; expected int\)$"),
+        ("protocol", 5, r"not a trial's spec \(TrialSpec.protocol is 5; expected the fields "),
+    ],
 )
 def test_a_spec_of_other_types_is_refused(spec, tmp_path, key, value, message):
     path = tmp_path / "7.trial.json"

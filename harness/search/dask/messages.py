@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ from harness.codec import to_plain
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.features.copies import ExpectedFeatures
+from harness.files import hash_json
 from harness.search.outcome import JobOutput
 from harness.search.process import JobEnd
 from harness.store.records import EpochRecord, TrialRecords
@@ -38,7 +37,7 @@ class Expectations:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that identify these expectations."""
-        return hashlib.sha256(json.dumps(to_plain(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hash_json(to_plain(self))
 
     @property
     def taken(self) -> dict[str, float]:
