@@ -152,7 +152,7 @@ def _load_fitted() -> Check:
         if not opened:
             store = FeatureStore.open(path.parent / "prepared")
             opened.append(store.load([utterance.utterance_id for utterance in store.utterances([SESSION])]))
-        FittedFeatures.load(path.parent).batch(opened[0], [0])
+        FittedFeatures.load(path.parent).prepare(opened[0]).batch([0])
 
     return check
 

@@ -177,10 +177,6 @@ class FittedFeatures:
                 self._encoded[features] = words
         return Inputs(self, features, words)
 
-    def batch(self, features: Features, rows: Rows) -> Batch:
-        """Return a model's inputs for some utterances: ``prepare(features).batch(rows)``."""
-        return self.prepare(features).batch(rows)
-
     def save(self, directory: Path) -> None:
         """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
         directory.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,6 @@ SHORT_TERM_COLUMNS = (
     "chroma_std",
 )
 MFCC_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("mfcc_"))
-CHROMA_COLUMNS = tuple(name for name in SHORT_TERM_COLUMNS if name.startswith("chroma_"))
 
 #: As many bands as the library's own filters for the MFCC have, so that the two inputs can be compared.
 NUM_MEL_BANDS = 40

@@ -17,7 +17,7 @@ from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings
-from harness.files import hash_file, read_npy
+from harness.files import read_npy
 from harness.splits.protocol import SpeechSource
 
 Floats = npt.NDArray[np.float32]
@@ -188,19 +188,18 @@ class FeatureStore:
             for utterance in self._list(session)
         )
 
-    def load(self, utterance_ids: Sequence[str], verify: bool = False) -> Features:
+    def load(self, utterance_ids: Sequence[str]) -> Features:
         """Map the features of some utterances into memory; only their sessions' files are opened.
 
         Args:
             utterance_ids: of four-class utterances, in any order
-            verify: whether to compare each file's SHA-256 with the manifest's too, which reads the whole file
 
         Raises:
             FeatureError: an id is unknown, or a file is missing, damaged or contradicts the manifest
         """
         session_of = [parse_utterance_id(utterance_id).session for utterance_id in utterance_ids]
         sessions = sorted(set(session_of))
-        blocks = tuple(self._map(session, verify) for session in sessions)
+        blocks = tuple(self._map(session) for session in sessions)
         places = {
             utterance.utterance_id: (block, row, utterance)
             for block, session in enumerate(sessions)
@@ -241,13 +240,13 @@ class FeatureStore:
             self._utterances[session] = four_class
         return self._utterances[session]
 
-    def _map(self, session: int, verify: bool) -> Mapping[str, npt.NDArray[Any]]:
+    def _map(self, session: int) -> Mapping[str, npt.NDArray[Any]]:
         self._list(session)
-        if session not in self._arrays or verify:
+        if session not in self._arrays:
             records = self.manifest.sessions[session].arrays
             folder = self.session_dir(session)
             self._arrays[session] = {
-                name: _open_array(folder / f"{name}.npy", record, verify) for name, record in records.items()
+                name: _open_array(folder / f"{name}.npy", record) for name, record in records.items()
             }
         return self._arrays[session]
 
@@ -298,17 +297,13 @@ def _gather_counts(
     return counts
 
 
-def _open_array(path: Path, record: ArrayRecord, verify: bool) -> npt.NDArray[Any]:
+def _open_array(path: Path, record: ArrayRecord) -> npt.NDArray[Any]:
     try:
         array = read_npy(path, is_mapped=True)
     except (OSError, ValueError) as error:
         raise FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); {PREPARE_AGAIN}") from error
     if (array.dtype.str, array.shape) != (record.dtype, record.shape):
         raise _differs(path, f"{array.dtype.str} {array.shape}", f"{record.dtype} {record.shape}")
-    if verify:
-        found = hash_file(path)
-        if found != record.sha256:
-            raise _differs(path, f"SHA-256 {found}", record.sha256)
     return array
 
 

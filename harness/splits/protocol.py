@@ -225,14 +225,6 @@ class Split:
     validation: tuple[str, ...]
     test_session: int
 
-    @property
-    def shared_speakers(self) -> tuple[str, ...]:
-        """Speakers heard both in train and in validation; empty where the rule keeps them apart."""
-        heard = {parse_utterance_id(utterance_id).speaker for utterance_id in self.train}
-        return tuple(
-            sorted(heard & {parse_utterance_id(utterance_id).speaker for utterance_id in self.validation})
-        )
-
 
 def search_sessions(protocol: Protocol) -> tuple[int, ...]:
     """The sessions that a search may open under ``protocol``: all but the test session."""

@@ -538,11 +538,6 @@ class ResultsStore:
         with self.writing() as database:
             return insert(database, "final_models", asdict(model))
 
-    def final_models(self, eid: int) -> list[FinalModel]:
-        """Return the models that were trained from an experiment, oldest first."""
-        rows = self.query("SELECT * FROM final_models WHERE eid = ? ORDER BY model_id", [eid])
-        return [FinalModel(**{field.name: row[field.name] for field in fields(FinalModel)}) for row in rows]
-
     def record_opening(self, opening: TestOpening) -> int:
         """Record that the test session is about to be scored; call this before its files are touched.
 

@@ -114,7 +114,7 @@ class Scorer:
         batch = inputs.batch(rows)
         return {name: batch[name] for name in self.signature}
 
-    def score(self, inputs: ModelInputs, batch_size: int = SCORED_TOGETHER) -> np.ndarray:
+    def score(self, inputs: ModelInputs) -> np.ndarray:
         """Return the model's output for every utterance, without dropout.
 
         Returns:
@@ -122,8 +122,8 @@ class Scorer:
         """
         outputs = np.zeros((len(inputs.features), self.model.output.shape[-1]), np.float32)
         order = np.argsort(num_steps(inputs), kind="stable")
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for start in range(0, len(order), SCORED_TOGETHER):
+            rows = order[start : start + SCORED_TOGETHER]
             outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
         return outputs
 

@@ -74,7 +74,7 @@ def test_nothing_but_the_training_utterances_changes_what_is_fitted(train):
     others = make_features(
         ["other words"] * 3, {**make_speech([4] * 3, [99.0] * 3), **make_mocap([99.0] * 3)}
     )
-    fitted.batch(others, [0, 1, 2])
+    fitted.prepare(others).batch([0, 1, 2])
     again = fit_features(train, ["speech", "text", "mocap"], PAPER, None, 8, seed=0, vocabulary_extra=others)
     assert again.tokenizer == fitted.tokenizer
     assert np.array_equal(again.embedding, fitted.embedding)
@@ -100,7 +100,7 @@ def test_what_was_saved_gives_the_same_batches(train, tmp_path, modalities, prot
     if "text" in modalities:
         assert np.array_equal(loaded.embedding, fitted.embedding)
     for (name, found), expected in zip(
-        loaded.batch(train, [2, 0]).items(), fitted.batch(train, [2, 0]).values(), strict=True
+        loaded.prepare(train).batch([2, 0]).items(), fitted.prepare(train).batch([2, 0]).values(), strict=True
     ):
         assert np.array_equal(found, expected), name
 
@@ -137,7 +137,7 @@ def test_frames_made_in_another_way_are_rejected(train):
     fitted = fit_features(train, ["speech"], PAPER, None, None, seed=0)
     others = make_features(["a"], make_speech([1], [1.0]), settings=replace(SETTINGS, hop=0.05))
     with pytest.raises(FeatureError) as caught:
-        fitted.batch(others, [0])
+        fitted.prepare(others).batch([0])
     assert str(caught.value) == (
         f"speech frames were made with {json.dumps(replace(SETTINGS, hop=0.05).to_json())}; "
         f"these statistics were fitted on {json.dumps(SETTINGS.to_json())}"

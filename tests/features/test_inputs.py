@@ -19,7 +19,7 @@ def fit(features, modality, **choices):
 
 def test_speech_is_cut_to_the_longest_of_the_batch_and_scaled():
     features = make_features(["a", "b", "c"], make_speech([3, 1, 0], [1.0, 8.0, 0.0]))
-    batch = fit(features, "speech").batch(features, [1, 0])
+    batch = fit(features, "speech").prepare(features).batch([1, 0])
     assert set(batch) == {"speech", "speech_lengths"}
     assert batch["speech"].dtype == np.float32
     assert batch["speech_lengths"].dtype == np.int32
@@ -32,21 +32,21 @@ def test_speech_is_cut_to_the_longest_of_the_batch_and_scaled():
 
 def test_a_batch_of_missing_recordings_has_one_empty_frame():
     features = make_features(["a", "b"], make_speech([2, 0], [1.0, 0.0]))
-    batch = fit(features, "speech").batch(features, [1])
+    batch = fit(features, "speech").prepare(features).batch([1])
     assert batch["speech"].tolist() == np.zeros((1, 1, 34)).tolist()
     assert batch["speech_lengths"].tolist() == [0]
 
 
 def test_padded_speech_has_every_frame_and_full_lengths():
     features = make_features(["a", "b"], make_speech([2, 1], [1.0, 5.0]))
-    batch = fit(features, "speech", lengths=Lengths.PADDED, scaling=Scaling.NONE).batch(features, [0, 1])
+    batch = fit(features, "speech", lengths=Lengths.PADDED, scaling=Scaling.NONE).prepare(features).batch([0, 1])
     assert batch["speech"][:, :, 3].tolist() == [[1, 2, 0, 0], [5, 0, 0, 0]]
     assert batch["speech_lengths"].tolist() == [4, 4]
 
 
 def test_chroma_can_be_zero():
     features = make_features(["a", "b"], make_speech([2, 1], [1.0, 5.0]))
-    frames = fit(features, "speech", chroma=Chroma.ZEROS).batch(features, [0, 1])["speech"]
+    frames = fit(features, "speech", chroma=Chroma.ZEROS).prepare(features).batch([0, 1])["speech"]
     is_zero = (frames[:, 0] == 0).all(axis=0)
     assert [name for name, zero in zip(SHORT_TERM_COLUMNS, is_zero, strict=True) if zero] == [
         *(f"chroma_{number}" for number in range(1, 13)),
@@ -58,7 +58,7 @@ def test_words_are_padded_on_the_right():
     features = make_features(["so what", "what now so what", None])
     fitted = fit(features, "text")
     assert fitted.tokenizer.vocabulary == ("what", "so", "now")
-    batch = fitted.batch(features, [2, 0, 1])
+    batch = fitted.prepare(features).batch([2, 0, 1])
     assert set(batch) == {"text"}
     assert batch["text"].dtype == np.int32
     assert batch["text"].tolist() == [[0, 0, 0, 0], [3, 2, 0, 0], [2, 4, 3, 2]]
@@ -67,8 +67,8 @@ def test_words_are_padded_on_the_right():
 def test_a_batch_is_as_wide_as_its_own_longest_transcript():
     features = make_features(["so what", "what now so what", None])
     fitted = fit(features, "text")
-    assert fitted.batch(features, [0])["text"].shape == (1, 2)
-    assert fitted.batch(features, [2])["text"].tolist() == [[0]]
+    assert fitted.prepare(features).batch([0])["text"].shape == (1, 2)
+    assert fitted.prepare(features).batch([2])["text"].tolist() == [[0]]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_batch_is_as_wide_as_its_own_longest_transcript():
 def test_padded_words_are_padded_and_cut_on_the_left(max_words, expected):
     features = make_features(["so what", "what now so what", None])
     fitted = fit(features, "text", lengths=Lengths.PADDED, max_words=max_words)
-    batch = fitted.batch(features, [0, 1, 2])
+    batch = fitted.prepare(features).batch([0, 1, 2])
     assert batch["text"].tolist() == expected
 
 
@@ -98,7 +98,7 @@ def test_lost_markers_become_the_training_mean():
     arrays = make_mocap([1.0, 3.0])
     arrays["mocap"][0, 0, 0] = np.nan
     features = make_features(["a", "b"], arrays)
-    windows = fit(features, "mocap").batch(features, [0, 1])["mocap"]
+    windows = fit(features, "mocap").prepare(features).batch([0, 1])["mocap"]
     assert windows.dtype == np.float32
     assert windows.shape == (2, 200, 189)
     assert windows[0, 0, 0] == 0
@@ -120,22 +120,22 @@ def test_gaps_and_scaling_are_choices(choices, lost, seen):
     arrays = make_mocap([3.0])
     arrays["mocap"][0, 0, 0] = np.nan
     features = make_features(["c"], arrays)
-    windows = fit(train, "mocap", **choices).batch(features, [0])["mocap"]
+    windows = fit(train, "mocap", **choices).prepare(features).batch([0])["mocap"]
     assert windows[0, 0, 0] == pytest.approx(lost)
     assert windows[0, 1, 0] == pytest.approx(seen)
 
 
 def test_head_and_hand_can_be_zero():
     features = make_features(["a", "b"], make_mocap([1.0, 3.0]))
-    windows = fit(features, "mocap", head_and_hand=HeadAndHand.ZEROS).batch(features, [1])["mocap"]
+    windows = fit(features, "mocap", head_and_hand=HeadAndHand.ZEROS).prepare(features).batch([1])["mocap"]
     assert (windows[..., 165:] == 0).all()
     assert (windows[..., :165] != 0).all()
 
 
 def test_the_listeners_motion_can_be_masked():
     features = make_features(["a", "b"], make_mocap([1.0, 3.0]), ids=[MARKED, LISTENING])
-    used = fit(features, "mocap").batch(features, [0, 1])["mocap"]
-    masked = fit(features, "mocap", listener_mocap=ListenerMocap.MASKED).batch(features, [0, 1])["mocap"]
+    used = fit(features, "mocap").prepare(features).batch([0, 1])["mocap"]
+    masked = fit(features, "mocap", listener_mocap=ListenerMocap.MASKED).prepare(features).batch([0, 1])["mocap"]
     assert (used[1] != 0).all()
     assert (masked[1] == 0).all()
     assert np.array_equal(masked[0], used[0])
@@ -148,7 +148,7 @@ def test_the_published_codes_choices_go_together():
     fitted = fit_features(
         features, ["speech", "text", "mocap"], PROTOCOLS["published-code"], None, None, seed=0
     )
-    batch = fitted.batch(features, [0])
+    batch = fitted.prepare(features).batch([0])
     assert batch["speech"][0, :, 0].tolist() == [1, 2, 0, 0]
     assert (batch["speech"][0, :, 21:] == 0).all()
     assert batch["text"].tolist() == [[0] * 48 + [2, 3]]
@@ -161,7 +161,7 @@ def test_a_batch_leaves_the_features_as_they_are():
     arrays = {**make_speech([2], [1.0]), **make_mocap([3.0])}
     features = make_features(["so what"], arrays)
     fitted = fit_features(features, ["speech", "mocap"], PAPER, None, None, seed=0)
-    fitted.batch(features, [0])
+    fitted.prepare(features).batch([0])
     assert features.speech([0])[0, :, 0].tolist() == [1, 2, 0, 0]
     assert (features.mocap([0]) == 3).all()
 

@@ -8,7 +8,6 @@ from pyAudioAnalysis import ShortTermFeatures
 from harness.corpus.audio import SAMPLING_RATE, read_recording
 from harness.errors import FeatureError, HarnessError, ShapeError
 from harness.features.speech import (
-    CHROMA_COLUMNS,
     NUM_MEL_BANDS,
     SHORT_TERM_COLUMNS,
     SPEECH_VARIANTS,
@@ -250,7 +249,3 @@ def test_an_unknown_variant_is_rejected():
     assert str(caught.value) == (
         "unknown speech variant 'melody'; expected one of ['deltas', 'mel', 'short-term', 'short-windows']"
     )
-
-
-def test_there_are_13_chroma_columns():
-    assert len(CHROMA_COLUMNS) == 13

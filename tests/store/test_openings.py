@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,8 @@ def test_final_models_are_read_back_as_written(store: ResultsStore) -> None:
     trial_id = store.start_trial(eid, 0, 1, {})
     models = [FinalModel(eid, trial_id, seed, 12, f"results/models/{seed}.keras", 60.5) for seed in (1, 2)]
     assert [store.record_final_training(model) for model in models] == [1, 2]
-    assert store.final_models(eid) == models
+    rows = store.query("SELECT * FROM final_models ORDER BY model_id", [])
+    assert [{name: row[name] for name in asdict(models[0])} for row in rows] == [asdict(model) for model in models]
 
 
 def test_baselines_do_not_complete_an_opening(store: ResultsStore) -> None:
