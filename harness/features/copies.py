@@ -82,14 +82,20 @@ class Piece:
 
 
 def find_features(expected: ExpectedFeatures, store: Path) -> FoundFeatures | None:
-    """Find features and word vectors at their own paths, or as a copy in ``store``; None for neither."""
-    if _has_features(expected) and _has_vectors(expected):
-        vectors = expected.word_vectors
-        return FoundFeatures(Path(expected.prepared_dir), None if vectors is None else Path(vectors))
-    copy = copy_dir(store, expected)
-    if not copy.is_dir():
-        return None
-    return FoundFeatures(copy, None if expected.word_vectors is None else copy / _WORD_VECTORS_NAME)
+    """Find features and word vectors, each at its own path or as a copy in ``store``; None where one is not here."""
+    prepared_dir = Path(expected.prepared_dir)
+    if not _has_features(expected):
+        prepared_dir = copy_dir(store, expected)
+        if not prepared_dir.is_dir():
+            return None
+    if expected.word_vectors is None:
+        return FoundFeatures(prepared_dir, None)
+    vectors = Path(expected.word_vectors)
+    if not vectors.is_file() or hash_file(vectors) != expected.word_vectors_hash:
+        vectors = _vectors_copy(store, expected)
+        if not vectors.is_file():
+            return None
+    return FoundFeatures(prepared_dir, vectors)
 
 
 def _has_features(expected: ExpectedFeatures) -> bool:
@@ -101,13 +107,6 @@ def _has_features(expected: ExpectedFeatures) -> bool:
         )
     except (OSError, FeatureError):
         return False
-
-
-def _has_vectors(expected: ExpectedFeatures) -> bool:
-    if expected.word_vectors is None:
-        return True
-    path = Path(expected.word_vectors)
-    return path.is_file() and hash_file(path) == expected.word_vectors_hash
 
 
 def describe_differences(expected: ExpectedFeatures) -> tuple[str, ...]:
@@ -159,36 +158,46 @@ def write_piece(store: Path, expected: ExpectedFeatures, name: str, offset: int,
 
 
 def finish_copy(store: Path, expected: ExpectedFeatures, manifest: Mapping[str, Any]) -> None:
-    """Compare every copied file with its hash, and move the complete folder to ``copy_dir``.
+    """Compare every copied file with its hash, and move the files to where ``find_features`` looks.
 
     Raises:
         FeatureError: a file differs from its hash
         OSError: a file is missing
     """
     partial = _partial_dir(store, expected)
+    vectors = partial / _WORD_VECTORS_NAME
+    if expected.word_vectors_hash is not None and not _vectors_copy(store, expected).is_file():
+        _check_hash(vectors, expected.word_vectors_hash)
+        vectors.rename(_vectors_copy(store, expected))
     if not copy_dir(store, expected).is_dir():
+        vectors.unlink(missing_ok=True)
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / MANIFEST_NAME, dict(manifest))
-        hashes = {name: sha256 for name, _, sha256 in _files(Manifest.read(partial), expected)}
-        if expected.word_vectors_hash is not None:
-            hashes[_WORD_VECTORS_NAME] = expected.word_vectors_hash
-        for name, sha256 in hashes.items():
-            found = hash_file(partial / name)
-            if found != sha256:
-                raise FeatureError(f"'{Path(name).name}' arrived with SHA-256 {found}; expected {sha256}")
+        for name, _, sha256 in _files(Manifest.read(partial), expected):
+            _check_hash(partial / name, sha256)
         partial.rename(copy_dir(store, expected))
     shutil.rmtree(partial, ignore_errors=True)
 
 
+def _check_hash(path: Path, sha256: str) -> None:
+    found = hash_file(path)
+    if found != sha256:
+        raise FeatureError(f"'{path.name}' arrived with SHA-256 {found}; expected {sha256}")
+
+
 def copy_dir(store: Path, expected: ExpectedFeatures) -> Path:
-    """Return where a copy lies, complete or not at all; other sessions or vectors have a copy of their own."""
+    """Return where a copy of the features lies, complete or not at all; other sessions have a copy of their own."""
     sessions = "".join(map(str, sorted(expected.sessions)))
-    return store / f"{expected.manifest_hash:.16}-sessions-{sessions}-{expected.word_vectors_hash or 'none':.16}"
+    return store / f"{expected.manifest_hash:.16}-sessions-{sessions}"
+
+
+def _vectors_copy(store: Path, expected: ExpectedFeatures) -> Path:
+    """Return where a copy of the word vectors lies, complete or not at all."""
+    return store / f"{_WORD_VECTORS_NAME}-{expected.word_vectors_hash or 'none':.16}"
 
 
 def _partial_dir(store: Path, expected: ExpectedFeatures) -> Path:
-    whole = copy_dir(store, expected)
-    return whole.with_name(f"{whole.name}.partial")
+    return store / f"{copy_dir(store, expected).name}-{_vectors_copy(store, expected).name}.partial"
 
 
 def _files(manifest: Manifest, expected: ExpectedFeatures) -> list[tuple[str, int, str]]:

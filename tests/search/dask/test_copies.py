@@ -69,6 +69,24 @@ def test_what_was_sent_is_found_when_it_is_whole(expected: ExpectedFeatures, tmp
     finish_copy(store, expected, manifest_of_copy(expected))
 
 
+def test_features_and_word_vectors_are_looked_up_each_on_its_own(expected: ExpectedFeatures, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    without_vectors = replace(expected, word_vectors="/no/such/file")
+    assert find_features(without_vectors, store) is None
+    send(expected, store)
+    finish_copy(store, expected, manifest_of_copy(expected))
+    found = find_features(without_vectors, store)
+    assert found is not None and found.word_vectors is not None
+    assert str(found.prepared_dir) == expected.prepared_dir
+    assert found.word_vectors.is_relative_to(store)
+    without_features = replace(expected, prepared_dir="/no/such/folder")
+    found = find_features(without_features, store)
+    assert found is not None and found.prepared_dir == copy_dir(store, expected)
+    assert str(found.word_vectors) == expected.word_vectors
+    # A search without word vectors, or with others, has the features already.
+    assert find_features(replace(without_features, word_vectors=None, word_vectors_hash=None), store) is not None
+
+
 def test_another_search_that_opens_other_sessions_is_sent_its_own(expected: ExpectedFeatures, tmp_path: Path) -> None:
     store = tmp_path / "store"
     send(expected, store)
