@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ExperimentFileError
 from harness.search.experiment import experiment_folder
 from harness.search.lock import AlreadyRunningError
-from harness.search.view import Ending
+from harness.search.view import Ending, SearchPlan
 from harness.store.records import ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
 from tests.search.searches import (
@@ -363,6 +363,28 @@ def test_half_written_files_are_removed(folder: Path) -> None:
     search(path)
     assert not any(file.exists() for file in left)
     assert (jobs / "1.json").exists()
+
+
+class StoppingView(SilentView):
+    """Presses Ctrl-C before the first trial starts."""
+
+    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_search_stopped_before_a_killed_trial_ran_again_is_interrupted(folder: Path) -> None:
+    the_second_waits = "import os\nif not os.path.exists('one'):\n    open('one', 'w')\n    open('go', 'w')\n"
+    script = the_second_waits + WAITS_FOR_GO + "os.remove('go')\n"
+    path = write_experiment(folder, script, n_samples=2, n_parallel=1)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1 and len(trials_of(path)) == 2)
+    kill(controller)
+    report = search(path, view=StoppingView())
+    assert report.num_by_status == {TrialStatus.FINISHED: 1, TrialStatus.KILLED: 1}
+    assert report.ending is Ending.INTERRUPTED
+    assert report.experiment.status is ExperimentStatus.INTERRUPTED
+    (folder / "go").touch()
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 2}
 
 
 def limit_files(size: int) -> None:
