@@ -281,8 +281,8 @@ def _sum_up(context: SearchContext, search: SearchExperiment) -> SearchReport:
     return SearchReport(
         experiment=store.experiment(context.eid),
         ending=ending,
-        num_trials=max(search.proposer.num_samples, len(trials)),
         num_by_status=num_by_status,
+        num_failed=search.num_failures,
         best=store.best_trial(context.eid),
         max_failures=search.max_failures,
     )

@@ -387,6 +387,21 @@ def test_a_search_stopped_before_a_killed_trial_ran_again_is_interrupted(folder:
     assert search(path).num_by_status == {TrialStatus.FINISHED: 2}
 
 
+def test_a_killed_trial_that_is_left_to_run_counts_against_no_limit(folder: Path) -> None:
+    two_crash = (
+        "import os\nfor name in ('one', 'two'):\n"
+        "    if not os.path.exists(name):\n        open(name, 'w')\n        raise SystemExit(1)\n"
+    )
+    changes: dict[str, Any] = {"n_samples": 3, "n_parallel": 1}
+    path = write_experiment(folder, two_crash + WAITS_FOR_GO, max_failures=2, **changes)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1 and len(trials_of(path)) == 3)
+    kill(controller)
+    report = search(write_experiment(folder, two_crash + WAITS_FOR_GO, max_failures=1, **changes))
+    assert report.num_by_status == {TrialStatus.CRASHED: 2, TrialStatus.KILLED: 1}
+    assert (report.ending, report.num_failed) == (Ending.TOO_MANY_FAILURES, 2)
+
+
 def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
