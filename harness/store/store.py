@@ -492,7 +492,8 @@ class ResultsStore:
         insert_predictions(self.database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
 
     def _insert_records(self, trial_id: int, records: TrialRecords) -> None:
-        if self._executions.get(trial_id) != records.execution:
+        # An end without a report says nothing of the epochs that are recorded.
+        if records.execution is not None and self._executions.get(trial_id) != records.execution:
             self.database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
         recorded = {row["epoch"] for row in self.query("SELECT epoch FROM epochs WHERE trial_id = ?", [trial_id])}
         if records.environment is not None:
