@@ -179,7 +179,7 @@ class HarnessDaskManager(TrialResourceManager):
         """Record what a running job logs, if its execution is the latest of a pending trial."""
         try:
             said = from_plain(EVENTS[event["event"]], event["content"])
-        except (KeyError, CodecError):
+        except (KeyError, TypeError, CodecError):
             # Another program's: anybody may log to any topic.
             return
         pending = self._pending.get(said.trial_id)

@@ -155,9 +155,12 @@ def test_only_the_latest_execution_counts(backend: Backend) -> None:
         {"event": "JobEpoch", "content": {}},
         {"event": "Other", "content": {"trial_id": 1}},
         {"event": "JobStarted"},
+        {"event": ["JobStarted"], "content": {}},
+        "a sentence",
+        None,
     ],
 )
-def test_events_of_other_programs_are_ignored(backend: Backend, event: dict[str, Any]) -> None:
+def test_events_of_other_programs_are_ignored(backend: Backend, event: Any) -> None:
     backend.launch_some(1)
     backend._take_event(event)
     assert backend.executions == [] and backend.ends == []
