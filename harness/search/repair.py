@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.search.experiment import experiment_folder
-from harness.search.jobs import account_for_running, end_left_behind
-from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
+from harness.search.jobs import account_for_running
+from harness.search.lock import AlreadyRunningError, describe_holder, find_holder, held, lock_path
 from harness.store.integrity import (
     Finding,
     FindingKind,
@@ -27,15 +27,9 @@ def find_holders(results_dir: Path, experiments: Sequence[ExperimentRow]) -> dic
     """Return the experiments that a process runs, by eid, and a sentence about it; changes nothing."""
     holders: dict[int, str] = {}
     for path, what, eids in _locks(results_dir, experiments):
-        if find_holder(path) is not None:
-            try:
-                with held(path, what):
-                    continue
-            except AlreadyRunningError as error:
-                sentence = str(error)
-            except OSError:
-                sentence = f"{what}: another process runs it"
-            holders |= dict.fromkeys(eids, sentence)
+        holder = find_holder(path)
+        if holder is not None:
+            holders |= dict.fromkeys(eids, describe_holder(what, holder))
     return holders
 
 
@@ -133,15 +127,14 @@ def _end_trials(store: ResultsStore, eids: Collection[int]) -> None:
     """End what dead controllers' jobs have left on this machine, and record how the trials ended."""
     for experiment in store.experiments():
         if experiment.eid in eids:
-            mark = experiment_folder(store.path.parent, experiment.eid).mark
             if experiment.is_search:
+                mark = experiment_folder(store.path.parent, experiment.eid).mark
                 account_for_running(store, experiment.eid, mark)
                 continue
-            running = store.running_trials(experiment.eid)
-            end_left_behind(mark, running)
-            # What a training of `tables` leaves on the test set may not be whole: it is trained again.
+            # Such a trial runs in the process that recorded it, which is gone. What a training of `tables` leaves on
+            # the test set may not be whole: it is trained again.
             cause = "its process was gone while the trial ran"
-            for trial in running:
+            for trial in store.running_trials(experiment.eid):
                 store.finish_trial(trial.trial_id, TrialStatus.KILLED, message=cause)
 
 
