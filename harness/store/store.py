@@ -78,8 +78,9 @@ class Durability(Enum):
 class ResultsStore:
     """One connection to results.db, in one thread; any number of processes have their own.
 
-    The controller starts and finishes trials. The trial's own process records its environment, its
-    epochs and its result, only while the trial is running: a trial that has ended records nothing more.
+    The controller starts and finishes trials. The trial's own process or, for a trial on another machine,
+    the controller records its environment, its epochs and its result, only while the trial is running: a
+    trial that has ended records nothing more.
     Each row has one writer, each transaction is short, and what is final never changes.
 
     Every method may raise ``StoreError``: SQLite's error about the file, in one sentence.

@@ -98,7 +98,7 @@ def end(task: Task, value: Any = None, error: BaseException | None = None) -> No
 def a_return(trial_id: int, execution: str, ended_by: EndedBy = EndedBy.ITSELF) -> JobReturn:
     started = JobStarted(trial_id, execution, "host", 100 + trial_id, None)
     job_end = JobEnd(ended_by, 0, None)
-    return JobReturn(trial_id, execution, started, job_end, JobOutput("", None), TrialRecords(None, (), None))
+    return JobReturn(trial_id, started, job_end, JobOutput("", None), TrialRecords(None, (), None, execution))
 
 
 def test_no_more_trials_are_submitted_than_there_are_workers(backend: Backend) -> None:
