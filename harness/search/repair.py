@@ -99,13 +99,13 @@ def find_all(store: ResultsStore, eids: Collection[int]) -> list[Finding]:
 _REPAIRED = (FindingKind.UNFINISHED_TRIAL, FindingKind.UNFINISHED_EXPERIMENT, FindingKind.LEFT_FILE)
 
 
-def repair_all(store: ResultsStore, eids: Collection[int], tell: Callable[[str], None]) -> int:
+def repair_all(store: ResultsStore, eids: Collection[int], report_line: Callable[[str], None]) -> int:
     """Repair what the trials' own records decide; a copy of the database is made before the first repair.
 
     Args:
         store: open for writing
         eids: experiments to look at, each of which the caller holds
-        tell: called with a sentence for the copy, and one for each thing that was repaired
+        report_line: called with a sentence for the copy, and one for each thing that was repaired
 
     Returns:
         the number of things that were repaired
@@ -116,10 +116,10 @@ def repair_all(store: ResultsStore, eids: Collection[int], tell: Callable[[str],
     """
     found = [finding for finding in find_all(store, eids) if finding.kind in _REPAIRED]
     if found:
-        tell(f"A copy of the database as it was: '{back_up(store.path)}'.")
+        report_line(f"A copy of the database as it was: '{back_up(store.path)}'.")
         _end_trials(store, eids)
     for finding in found:
-        tell(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
+        report_line(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
     return len(found)
 
 
@@ -148,7 +148,7 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
         status = ExperimentStatus.INTERRUPTED
         store.update_experiment(finding.row_id, status, utc_now())
-        return f"it is marked {status} now; the command that began it goes on with it"
+        return f"it is marked {status} now; the command that began it resumes it"
     trial = store.trial(finding.row_id)
     cause = "the result was recorded" if trial.status is TrialStatus.FINISHED else trial.message
     return f"it is marked {trial.status} now: {cause}"

@@ -299,7 +299,7 @@ def test_a_second_controller_is_refused_with_the_name_of_the_first(folder: Path)
             search(path)
         message = str(caught.value)
         assert message.startswith(
-            f"experiment 'a search': process {controller.pid} on {os.uname().nodename} runs it since 2"
+            f"experiment 'a search': process {controller.pid} on {os.uname().nodename} has been running it since 2"
         )
         assert message.endswith("; wait for it, or end it first")
     finally:
