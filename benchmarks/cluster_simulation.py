@@ -41,7 +41,6 @@ def end_at_once(message: Mapping[str, Any]) -> dict[str, Any]:
     returned: dict[str, Any] = to_plain(
         JobReturn(
             trial_id=trial_id,
-            execution=execution,
             started=JobStarted(trial_id, execution, "simulated", 1, 0.0),
             end=JobEnd(EndedBy.ITSELF, 0, None),
             output=JobOutput("#Auptimizer:0.5\n", "0.5"),

@@ -51,9 +51,8 @@ def aup(experiment: Path, fresh: bool) -> int:
     finally:
         display.close()
     if report.ending is Ending.TOO_MANY_FAILURES:
-        num_failed = sum(count for status, count in report.num_by_status.items() if status.is_failure)
         raise WorkFailedError(
-            f"experiment {settings.name!r}: {num_failed} trials failed, and max_failures is "
+            f"experiment {settings.name!r}: {report.num_failed} trials failed, and max_failures is "
             f"{report.max_failures}; fix the cause and begin a new experiment with --fresh"
         )
     return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import sys
+import termios
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -17,7 +23,10 @@ from harness.errors import StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
 
+    from harness.corpus.utterances import Seconds
     from harness.search.snapshot import SearchSnapshot
 
 _HINT = "q quits; the search continues"
@@ -113,15 +122,7 @@ def _print_lines(results: Path, eid: int | None, interval_seconds: float) -> int
 
 
 def _fill_screen(console: Console, results: Path, eid: int | None, interval_seconds: float) -> int:
-    from harness.search.display import (
-        Canvas,
-        FullScreen,
-        Wake,
-        describe_end,
-        describe_heading,
-        describe_progress,
-        draw,
-    )
+    from harness.search.display import Canvas, describe_end, describe_heading, describe_progress, draw
 
     has_quit = False
     with FullScreen(console) as screen:
@@ -171,3 +172,102 @@ def _exit_code(snapshot: SearchSnapshot) -> int:
     assert snapshot.experiment is not None
     codes = {ExperimentStatus.FINISHED: 0, ExperimentStatus.INTERRUPTED: INTERRUPTED_EXIT_CODE}
     return codes.get(snapshot.experiment.status, 1)
+
+
+class Wake(Enum):
+    """Why a wait has ended."""
+
+    TIME_IS_UP = auto()
+    CHANGED_SIZE = auto()  # or resumed after Ctrl-Z: the screen must be drawn again
+    QUIT = auto()
+
+
+class FullScreen:
+    """The terminal's other screen and its keys one at a time; given back however the block ends.
+
+    Of the main thread only, where Python delivers signals: Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, so
+    that the terminal is given back first.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._keys: int | None = None
+        self._modes: Any = None
+
+    def __enter__(self) -> Self:
+        from harness.search.interrupts import SignalPipe
+
+        self._signals = SignalPipe()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._signals.handle(number, _interrupt)
+        # Their numbers wake the wait; without a handler they would not, or would stop this process at once.
+        for number in (signal.SIGWINCH, signal.SIGTSTP):
+            self._signals.handle(number, lambda number, frame: None)
+        self._take()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._give()
+        self._signals.close()
+
+    def show(self, lines: Sequence[Text]) -> None:
+        """Replace all lines of the screen."""
+        from rich.console import Group
+
+        assert self._live is not None
+        self._live.update(Group(*lines), refresh=True)
+
+    def wait(self, seconds: Seconds) -> Wake:
+        """Wait for the time, the key q, or another size."""
+        signals = self._signals.fileno()
+        sources = [signals] if self._keys is None else [signals, self._keys]
+        ready, _, _ = select.select(sources, [], [], seconds)
+        if self._keys in ready and self._has_quit():
+            return Wake.QUIT
+        if signals in ready:
+            if signal.SIGTSTP in self._signals.read():
+                self._stop()
+            return Wake.CHANGED_SIZE
+        return Wake.CHANGED_SIZE if ready else Wake.TIME_IS_UP
+
+    def _take(self) -> None:
+        from rich.live import Live
+
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._keys = sys.stdin.fileno()
+            self._modes = termios.tcgetattr(self._keys)
+            tty.setcbreak(self._keys)
+        self._live = Live(
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def _give(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._keys is not None:
+            termios.tcsetattr(self._keys, termios.TCSADRAIN, self._modes)
+            self._keys = None
+
+    def _stop(self) -> None:
+        """Stop this process, as Ctrl-Z asks for, with the terminal as it was; take it again on SIGCONT."""
+        self._give()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._take()
+
+    def _has_quit(self) -> bool:
+        assert self._keys is not None
+        typed = os.read(self._keys, 1024)
+        if not typed:  # standard input is closed
+            self._keys = None
+        return b"q" in typed.lower()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -271,7 +271,8 @@ def _sum_up(context: SearchContext, search: SearchExperiment) -> SearchReport:
     store = context.store
     trials = last_attempts(store.trials(context.eid))
     num_by_status = Counter(trial.status for trial in trials)
-    has_left_some = len(trials) < search.proposer.num_samples or bool(num_by_status[TrialStatus.STOPPED])
+    # A trial that an earlier controller's death killed is one of the proposer's again, until it has run.
+    has_left_some = search.proposer.get_remaining_jobs() > 0 or bool(num_by_status[TrialStatus.STOPPED])
     if search.has_failed:
         ending = Ending.TOO_MANY_FAILURES
     else:
@@ -280,8 +281,8 @@ def _sum_up(context: SearchContext, search: SearchExperiment) -> SearchReport:
     return SearchReport(
         experiment=store.experiment(context.eid),
         ending=ending,
-        num_trials=max(search.proposer.num_samples, len(trials)),
         num_by_status=num_by_status,
+        num_failed=search.num_failures,
         best=store.best_trial(context.eid),
         max_failures=search.max_failures,
     )

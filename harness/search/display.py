@@ -1,7 +1,7 @@
 """A search on the user's screen, the same for `aup` and `harness watch`.
 
-Lines for what has changed between two snapshots, a drawing of one snapshot for a terminal of any size, the display of
-`aup`, and the full screen of `harness watch`.
+Lines for what has changed between two snapshots, a drawing of one snapshot for a terminal of any size, and the display
+of `aup`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,16 @@ import io
 import math
 import os
 import platform
-import select
 import shlex
-import signal
 import sys
-import termios
 import textwrap
 import time
-import tty
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -33,7 +27,6 @@ from rich.text import Text
 
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
-from harness.search.interrupts import SignalPipe
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, SearchPlan, SearchReport
@@ -522,96 +515,3 @@ class SearchDisplay:
         except OSError:
             # The search continues without its output.
             self._console.quiet = True
-
-
-class Wake(Enum):
-    """Why a wait has ended."""
-
-    TIME_IS_UP = auto()
-    CHANGED_SIZE = auto()  # or resumed after Ctrl-Z: the screen must be drawn again
-    QUIT = auto()
-
-
-class FullScreen:
-    """The terminal's other screen and its keys one at a time; given back however the block ends.
-
-    Of the main thread only, where Python delivers signals: Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt, so
-    that the terminal is given back first.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live: Live | None = None
-        self._keys: int | None = None
-        self._modes: Any = None
-
-    def __enter__(self) -> Self:
-        self._signals = SignalPipe()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._signals.handle(number, _interrupt)
-        # Their numbers wake the wait; without a handler they would not, or would stop this process at once.
-        for number in (signal.SIGWINCH, signal.SIGTSTP):
-            self._signals.handle(number, lambda number, frame: None)
-        self._take()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._give()
-        self._signals.close()
-
-    def show(self, lines: Sequence[Text]) -> None:
-        """Replace all lines of the screen."""
-        assert self._live is not None
-        self._live.update(Group(*lines), refresh=True)
-
-    def wait(self, seconds: Seconds) -> Wake:
-        """Wait for the time, the key q, or another size."""
-        signals = self._signals.fileno()
-        sources = [signals] if self._keys is None else [signals, self._keys]
-        ready, _, _ = select.select(sources, [], [], seconds)
-        if self._keys in ready and self._has_quit():
-            return Wake.QUIT
-        if signals in ready:
-            if signal.SIGTSTP in self._signals.read():
-                self._stop()
-            return Wake.CHANGED_SIZE
-        return Wake.CHANGED_SIZE if ready else Wake.TIME_IS_UP
-
-    def _take(self) -> None:
-        if sys.stdin is not None and sys.stdin.isatty():
-            self._keys = sys.stdin.fileno()
-            self._modes = termios.tcgetattr(self._keys)
-            tty.setcbreak(self._keys)
-        self._live = Live(
-            console=self._console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
-
-    def _give(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        if self._keys is not None:
-            termios.tcsetattr(self._keys, termios.TCSADRAIN, self._modes)
-            self._keys = None
-
-    def _stop(self) -> None:
-        """Stop this process, as Ctrl-Z asks for, with the terminal as it was; take it again on SIGCONT."""
-        self._give()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        self._take()
-
-    def _has_quit(self) -> bool:
-        assert self._keys is not None
-        typed = os.read(self._keys, 1024)
-        if not typed:  # standard input is closed
-            self._keys = None
-        return b"q" in typed.lower()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -239,25 +239,18 @@ def account_for_running(
         store.finish_trial(trial.trial_id, status, score, message, last_output=_last_output(trial))
 
 
-def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> int:
+def end_left_behind(mark: str, trials: Iterable[TrialRow]) -> None:
     """End what a dead controller's jobs have left on this machine.
 
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
         trials: those that the dead controller recorded as running
-
-    Returns:
-        processes that were ended
     """
-    num_ended = 0
     for trial in trials:
         if trial.pid is not None and is_same_process(trial):
             guardian.end_group(trial.pid)
-            num_ended += 1
     for pid in guardian.marked_processes(mark):
         guardian.end_process(pid)
-        num_ended += 1
-    return num_ended
 
 
 def is_same_process(trial: TrialRow) -> bool:

@@ -86,10 +86,10 @@ class HarnessLocalManager(TrialResourceManager):
             return 0.0
         return self._jobs.seconds_to_look()
 
-    def finish(self, status: str = "FINISHED") -> Any:
+    def finish(self) -> None:
         """Dismiss the guardian; no job is left."""
         self._jobs.close()
-        return super().finish(status)
+        super().finish()
 
     def _card_of(self, slot: int) -> dict[str, str]:
         """Return the variable that names a job's graphics card; on processors it names none, as under Auptimizer."""

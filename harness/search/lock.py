@@ -66,7 +66,7 @@ def held(path: Path, what: str) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if not _take(descriptor, path):
-            raise AlreadyRunningError(f"{what}: {_describe_holder(descriptor)}; wait for it, or end it first")
+            raise AlreadyRunningError(describe_holder(what, _read_holder(descriptor)))
         holder = {"pid": os.getpid(), "host": platform.node(), "since": utc_now()}
         try:
             os.ftruncate(descriptor, 0)
@@ -132,8 +132,9 @@ def _read_holder(descriptor: int) -> Holder:
         return Holder()
 
 
-def _describe_holder(descriptor: int) -> str:
-    holder = _read_holder(descriptor)
+def describe_holder(what: str, holder: Holder) -> str:
+    """Say that a process holds the lock of ``what``, and what the user can do."""
+    said = f"process {holder.pid} on {holder.host} has been running it since {holder.since}"
     if holder.pid is None:
-        return "another process, which has only just begun, runs it"
-    return f"process {holder.pid} on {holder.host} runs it since {holder.since}"
+        said = "another process, which has only just begun, runs it"
+    return f"{what}: {said}; wait for it, or end it first"

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.search.experiment import experiment_folder
-from harness.search.jobs import account_for_running, end_left_behind
-from harness.search.lock import AlreadyRunningError, find_holder, held, lock_path
+from harness.search.jobs import account_for_running
+from harness.search.lock import AlreadyRunningError, describe_holder, find_holder, held, lock_path
 from harness.store.integrity import (
     Finding,
     FindingKind,
@@ -27,15 +27,9 @@ def find_holders(results_dir: Path, experiments: Sequence[ExperimentRow]) -> dic
     """Return the experiments that a process runs, by eid, and a sentence about it; changes nothing."""
     holders: dict[int, str] = {}
     for path, what, eids in _locks(results_dir, experiments):
-        if find_holder(path) is not None:
-            try:
-                with held(path, what):
-                    continue
-            except AlreadyRunningError as error:
-                sentence = str(error)
-            except OSError:
-                sentence = f"{what}: another process runs it"
-            holders |= dict.fromkeys(eids, sentence)
+        holder = find_holder(path)
+        if holder is not None:
+            holders |= dict.fromkeys(eids, describe_holder(what, holder))
     return holders
 
 
@@ -105,13 +99,13 @@ def find_all(store: ResultsStore, eids: Collection[int]) -> list[Finding]:
 _REPAIRED = (FindingKind.UNFINISHED_TRIAL, FindingKind.UNFINISHED_EXPERIMENT, FindingKind.LEFT_FILE)
 
 
-def repair_all(store: ResultsStore, eids: Collection[int], tell: Callable[[str], None]) -> int:
+def repair_all(store: ResultsStore, eids: Collection[int], report_line: Callable[[str], None]) -> int:
     """Repair what the trials' own records decide; a copy of the database is made before the first repair.
 
     Args:
         store: open for writing
         eids: experiments to look at, each of which the caller holds
-        tell: called with a sentence for the copy, and one for each thing that was repaired
+        report_line: called with a sentence for the copy, and one for each thing that was repaired
 
     Returns:
         the number of things that were repaired
@@ -122,10 +116,10 @@ def repair_all(store: ResultsStore, eids: Collection[int], tell: Callable[[str],
     """
     found = [finding for finding in find_all(store, eids) if finding.kind in _REPAIRED]
     if found:
-        tell(f"A copy of the database as it was: '{back_up(store.path)}'.")
+        report_line(f"A copy of the database as it was: '{back_up(store.path)}'.")
         _end_trials(store, eids)
     for finding in found:
-        tell(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
+        report_line(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
     return len(found)
 
 
@@ -133,15 +127,14 @@ def _end_trials(store: ResultsStore, eids: Collection[int]) -> None:
     """End what dead controllers' jobs have left on this machine, and record how the trials ended."""
     for experiment in store.experiments():
         if experiment.eid in eids:
-            mark = experiment_folder(store.path.parent, experiment.eid).mark
             if experiment.is_search:
+                mark = experiment_folder(store.path.parent, experiment.eid).mark
                 account_for_running(store, experiment.eid, mark)
                 continue
-            running = store.running_trials(experiment.eid)
-            end_left_behind(mark, running)
-            # What a training of `tables` leaves on the test set may not be whole: it is trained again.
+            # Such a trial runs in the process that recorded it, which is gone. What a training of `tables` leaves on
+            # the test set may not be whole: it is trained again.
             cause = "its process was gone while the trial ran"
-            for trial in running:
+            for trial in store.running_trials(experiment.eid):
                 store.finish_trial(trial.trial_id, TrialStatus.KILLED, message=cause)
 
 
@@ -155,7 +148,7 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
         status = ExperimentStatus.INTERRUPTED
         store.update_experiment(finding.row_id, status, utc_now())
-        return f"it is marked {status} now; the command that began it goes on with it"
+        return f"it is marked {status} now; the command that began it resumes it"
     trial = store.trial(finding.row_id)
     cause = "the result was recorded" if trial.status is TrialStatus.FINISHED else trial.message
     return f"it is marked {trial.status} now: {cause}"

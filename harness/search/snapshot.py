@@ -143,12 +143,12 @@ class SearchSnapshot:
 
     @property
     def num_failed(self) -> int:
-        """Trials whose last attempt failed."""
+        """Trials whose last attempt failed; a killed trial counts as failed until it runs again."""
         return sum(trial.status.is_failure for trial in self.trials)
 
     @property
     def num_left(self) -> int:
-        """Trials that have not begun, or run again when the search is resumed."""
+        """Trials that have not begun, or were stopped; a killed trial counts as failed until it runs again."""
         return self.num_trials - self.num_finished - self.num_running - self.num_failed
 
     @property

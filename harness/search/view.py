@@ -46,16 +46,16 @@ class SearchReport:
     """The outcome of a search.
 
     Attributes:
-        num_trials: in all
         num_by_status: trials by how their last attempt ended
+        num_failed: failed trials, as they count against ``max_failures``
         best: None where no trial has finished
         max_failures: failed trials beyond which the search counts as failed
     """
 
     experiment: ExperimentRow
     ending: Ending
-    num_trials: int
     num_by_status: Mapping[TrialStatus, int]
+    num_failed: int
     best: TrialRow | None
     max_failures: int
 

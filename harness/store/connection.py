@@ -6,13 +6,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import StoreError
 from harness.files import try_lock
-from harness.store.datasette import write_metadata
+from harness.store.datasette import METADATA_NAME, write_metadata
 from harness.store.schema import APPLICATION_ID, MIGRATIONS, Database, migration_names
 
 #: Longer than any of our transactions; another program's backup or a slow disk may need this much.
@@ -131,6 +131,10 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
         if not _has_current_schema(path, database):
             _migrate(database)
             write_metadata(path, database)
+        elif not path.with_name(METADATA_NAME).exists():
+            # The process that made the database could not write it.
+            with suppress(OSError):
+                write_metadata(path, database)
         database.execute("PRAGMA foreign_keys = ON")
         return database
     except BaseException:

@@ -35,7 +35,7 @@ class ExperimentKind(StrEnum):
 
     @property
     def command(self) -> str:
-        """The command that carries out the trials, and goes on with them."""
+        """The command that carries out the trials, and resumes them."""
         commands = {ExperimentKind.SEARCH: "aup EXPERIMENT.json", ExperimentKind.REPLICATION: "harness replicate"}
         return commands.get(self, f"harness {self.value}")
 

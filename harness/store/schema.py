@@ -1,8 +1,9 @@
 """The tables and views of results.db, and its migrations.
 
 Two writers meet in one trial: the controller owns the rows of ``trials``, the trial's own process
-those of ``trial_environments``, ``epochs``, ``trial_results`` and ``validation_predictions``. No
-row has two writers, so neither can overwrite the other.
+or, for a trial on another machine, the controller those of ``trial_environments``, ``epochs``,
+``trial_results`` and ``validation_predictions``. No row has two writers, so neither can overwrite
+the other.
 
 The views are for people: results.db opened in any SQLite browser answers the usual questions.
 

@@ -80,8 +80,9 @@ class Durability(Enum):
 class ResultsStore:
     """One connection to results.db, in one thread; any number of processes have their own.
 
-    The controller starts and finishes trials. The trial's own process records its environment, its
-    epochs and its result, only while the trial is running: a trial that has ended records nothing more.
+    The controller starts and finishes trials. The trial's own process or, for a trial on another machine,
+    the controller records its environment, its epochs and its result, only while the trial is running: a
+    trial that has ended records nothing more.
     Each row has one writer, each transaction is short, and what is final never changes.
 
     Every method may raise ``StoreError``: SQLite's error about the file, in one sentence.
@@ -494,7 +495,8 @@ class ResultsStore:
         insert_predictions(self.database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
 
     def _insert_records(self, trial_id: int, records: TrialRecords) -> None:
-        if self._executions.get(trial_id) != records.execution:
+        # An end without a report says nothing of the epochs that are recorded.
+        if records.execution is not None and self._executions.get(trial_id) != records.execution:
             self.database.execute("DELETE FROM epochs WHERE trial_id = ?", [trial_id])
         recorded = {row["epoch"] for row in self.query("SELECT epoch FROM epochs WHERE trial_id = ?", [trial_id])}
         if records.environment is not None:

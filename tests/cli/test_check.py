@@ -80,7 +80,7 @@ def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> 
     assert done.stdout.splitlines() == [
         f"A copy of the database as it was: '{copy}'.",
         f"{sentences[0]} Repaired: it is marked finished now: the result was recorded.",
-        f"{sentences[1]} Repaired: it is marked interrupted now; the command that began it goes on with it.",
+        f"{sentences[1]} Repaired: it is marked interrupted now; the command that began it resumes it.",
         LOOKED_AT.rstrip("\n"),
         "Repaired 2, left 0.",
     ]

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ExperimentFileError
 from harness.search.experiment import experiment_folder
 from harness.search.lock import AlreadyRunningError
-from harness.search.view import Ending
+from harness.search.view import Ending, SearchPlan
 from harness.store.records import ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
 from tests.search.searches import (
@@ -299,7 +299,7 @@ def test_a_second_controller_is_refused_with_the_name_of_the_first(folder: Path)
             search(path)
         message = str(caught.value)
         assert message.startswith(
-            f"experiment 'a search': process {controller.pid} on {os.uname().nodename} runs it since 2"
+            f"experiment 'a search': process {controller.pid} on {os.uname().nodename} has been running it since 2"
         )
         assert message.endswith("; wait for it, or end it first")
     finally:
@@ -363,6 +363,43 @@ def test_half_written_files_are_removed(folder: Path) -> None:
     search(path)
     assert not any(file.exists() for file in left)
     assert (jobs / "1.json").exists()
+
+
+class StoppingView(SilentView):
+    """Presses Ctrl-C before the first trial starts."""
+
+    def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_search_stopped_before_a_killed_trial_ran_again_is_interrupted(folder: Path) -> None:
+    the_second_waits = "import os\nif not os.path.exists('one'):\n    open('one', 'w')\n    open('go', 'w')\n"
+    script = the_second_waits + WAITS_FOR_GO + "os.remove('go')\n"
+    path = write_experiment(folder, script, n_samples=2, n_parallel=1)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1 and len(trials_of(path)) == 2)
+    kill(controller)
+    report = search(path, view=StoppingView())
+    assert report.num_by_status == {TrialStatus.FINISHED: 1, TrialStatus.KILLED: 1}
+    assert report.ending is Ending.INTERRUPTED
+    assert report.experiment.status is ExperimentStatus.INTERRUPTED
+    (folder / "go").touch()
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 2}
+
+
+def test_a_killed_trial_that_is_left_to_run_counts_against_no_limit(folder: Path) -> None:
+    two_crash = (
+        "import os\nfor name in ('one', 'two'):\n"
+        "    if not os.path.exists(name):\n        open(name, 'w')\n        raise SystemExit(1)\n"
+    )
+    changes: dict[str, Any] = {"n_samples": 3, "n_parallel": 1}
+    path = write_experiment(folder, two_crash + WAITS_FOR_GO, max_failures=2, **changes)
+    controller = start_aup(path)
+    wait_until(lambda: num_running(path) == 1 and len(trials_of(path)) == 3)
+    kill(controller)
+    report = search(write_experiment(folder, two_crash + WAITS_FOR_GO, max_failures=1, **changes))
+    assert report.num_by_status == {TrialStatus.CRASHED: 2, TrialStatus.KILLED: 1}
+    assert (report.ending, report.num_failed) == (Ending.TOO_MANY_FAILURES, 2)
 
 
 def limit_files(size: int) -> None:

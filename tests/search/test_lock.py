@@ -20,7 +20,7 @@ def test_a_second_holder_is_told_who_where_and_since_when(folder: Path) -> None:
     ):
         pass
     pattern = (
-        rf"experiment 'a': process {os.getpid()} on {re.escape(os.uname().nodename)} runs it since "
+        rf"experiment 'a': process {os.getpid()} on {re.escape(os.uname().nodename)} has been running it since "
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00; wait for it, or end it first"
     )
     assert re.fullmatch(pattern, str(caught.value))

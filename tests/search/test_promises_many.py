@@ -16,8 +16,8 @@ from tests.search.promises import check_database, finish
 from tests.search.searches import SCORES_X, STARTED, environment, start_aup, trials_of, write_experiment
 
 HELD = re.compile(
-    r"error: experiment 'a search': (process \d+ on .+ runs it since \S+|another process, which has only just "
-    r"begun, runs it); wait for it, or end it first\n"
+    r"error: experiment 'a search': (process \d+ on .+ has been running it since \S+|another process, which has "
+    r"only just begun, runs it); wait for it, or end it first\n"
 )
 NOTHING_YET = re.compile(r"error: results database '.*': (not found|holds no search yet); .*\n")
 

@@ -108,7 +108,7 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
             for index in (0, 1)
         ),
         "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is "
-        "marked interrupted now; the command that began it goes on with it.",
+        "marked interrupted now; the command that began it resumes it.",
     ]
     (folder / "go").touch()
     assert search(path).num_by_status == {TrialStatus.FINISHED: 4}

@@ -1,11 +1,13 @@
 """metadata.json describes every table, view and column for Datasette, and never replaces a user's own file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import StoreError
 from harness.store.connection import connect
 from harness.store.datasette import COLUMNS, write_metadata
 from harness.store.schema import VIEWS
@@ -76,11 +78,18 @@ def test_a_view_that_shows_a_score_shows_whether_its_corpus_is_synthetic(store: 
     assert all(columns & {"corpus", "is_synthetic"} for columns in shown.values() if columns & scores)
 
 
-def test_opening_a_database_again_writes_none(results_path: Path) -> None:
+def test_a_file_whose_first_write_failed_is_written_at_a_later_opening(results_path: Path) -> None:
+    path = results_path.parent / "metadata.json"
+    in_the_way = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(StoreError, match="its folder cannot be written"):
+        ResultsStore.open(results_path)
     ResultsStore.open(results_path).close()
-    (results_path.parent / "metadata.json").unlink()
+    in_the_way.rmdir()
+    ResultsStore.open_readonly(results_path).close()
+    assert not path.exists()
     ResultsStore.open(results_path).close()
-    assert not (results_path.parent / "metadata.json").exists()
+    assert tables_of(results_path)
 
 
 def test_it_can_be_written_anew(store: ResultsStore, results_path: Path) -> None:

@@ -64,21 +64,24 @@ def rows_of(store: ResultsStore) -> list[tuple[int, str]]:
         return database.execute("SELECT epoch, recorded_at FROM epochs ORDER BY epoch").fetchall()
 
 
-@pytest.mark.parametrize("execution", ["second", None], ids=["of a later execution", "of none"])
-def test_live_epochs_of_another_execution_are_replaced_at_the_end(
-    store: ResultsStore, trial_id: int, execution: str | None
-) -> None:
+def test_live_epochs_of_another_execution_are_replaced_at_the_end(store: ResultsStore, trial_id: int) -> None:
     for epoch in (1, 2, 7):
         store.record_live_epoch(trial_id, "first", an_epoch(epoch, 0.25))
-    epochs = () if execution is None else (an_epoch(1, 0.5),)
-    records = TrialRecords(None, epochs, None, execution)
+    records = TrialRecords(None, (an_epoch(1, 0.5),), None, "second")
     store.finish_trial(trial_id, TrialStatus.KILLED, message="lost", records=records)
-    assert epochs_of(store, trial_id) == [(epoch.epoch, 0.5) for epoch in epochs]
+    assert epochs_of(store, trial_id) == [(1, 0.5)]
+
+
+def test_an_end_without_a_report_leaves_the_live_epochs(store: ResultsStore, trial_id: int) -> None:
+    for epoch in (1, 2):
+        store.record_live_epoch(trial_id, "first", an_epoch(epoch, 0.25))
+    store.finish_trial(trial_id, TrialStatus.KILLED, message="lost", records=TrialRecords(None, (), None))
+    assert epochs_of(store, trial_id) == [(1, 0.25), (2, 0.25)]
 
 
 def test_records_that_cannot_be_stored_leave_the_trial_as_it_was(store: ResultsStore, trial_id: int) -> None:
     store.record_live_epoch(trial_id, "first", an_epoch(1, 0.25))
-    records = TrialRecords(an_environment(), (an_epoch(1), an_epoch(1)), a_result())
+    records = TrialRecords(an_environment(), (an_epoch(1), an_epoch(1)), a_result(), "second")
     with pytest.raises((StoreError, sqlite3.Error)):
         store.finish_trial(trial_id, TrialStatus.FINISHED, 0.5, records=records)
     assert store.trial(trial_id).status is TrialStatus.RUNNING

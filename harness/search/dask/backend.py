@@ -154,14 +154,14 @@ class HarnessDaskManager(TrialResourceManager):
             return 0.1
         return None if self._workers.accepted else 1.0
 
-    def finish(self, status: str = "FINISHED") -> Any:
-        """Leave the scheduler, and close Auptimizer's job table."""
+    def finish(self) -> None:
+        """Leave the scheduler; every job has ended."""
         if self._num_discarded:
             self.context.view.note(
                 f"{self._num_discarded} results came for trials that had ended already, and were discarded."
             )
         self.close()
-        return super().finish(status)
+        super().finish()
 
     def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
         for pending in self._pending.values():
@@ -179,7 +179,7 @@ class HarnessDaskManager(TrialResourceManager):
         """Record what a running job logs, if its execution is the latest of a pending trial."""
         try:
             said = from_plain(EVENTS[event["event"]], event["content"])
-        except (KeyError, CodecError):
+        except (KeyError, TypeError, CodecError):
             # Another program's: anybody may log to any topic.
             return
         pending = self._pending.get(said.trial_id)

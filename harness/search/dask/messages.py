@@ -118,11 +118,15 @@ class JobReturn:
     """A job has ended; ``started`` is None where the system could not start it."""
 
     trial_id: int
-    execution: str
     started: JobStarted | None
     end: JobEnd
     output: JobOutput
     records: TrialRecords
+
+    @property
+    def execution(self) -> str | None:
+        """The execution that its records are of."""
+        return self.records.execution
 
 
 Event = JobStarted | JobEpoch | JobReturn

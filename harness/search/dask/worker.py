@@ -216,7 +216,7 @@ def run_trial(
             job = jobs.start([*command, str(job_path)], working_dir, environment, folder / f"{task.jid}.out")
         except OSError as error:
             end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script})")
-            return JobReturn(task.trial_id, execution, None, end, JobOutput("", None), pipe.records)
+            return JobReturn(task.trial_id, None, end, JobOutput("", None), pipe.records)
         pid = job.process.group
         started = JobStarted(task.trial_id, execution, platform.node(), pid, process_started_at(pid))
         log(started)
@@ -229,7 +229,7 @@ def run_trial(
             time.sleep(_INTERVAL)
         end, output = jobs.reap(job)
         pipe.read()
-        returned = JobReturn(task.trial_id, execution, started, end, output, pipe.records)
+        returned = JobReturn(task.trial_id, started, end, output, pipe.records)
         if not is_wanted():
             # Dask drops what a cancelled task returns.
             log(returned)

@@ -98,7 +98,7 @@ def end(task: Task, value: Any = None, error: BaseException | None = None) -> No
 def a_return(trial_id: int, execution: str, ended_by: EndedBy = EndedBy.ITSELF) -> JobReturn:
     started = JobStarted(trial_id, execution, "host", 100 + trial_id, None)
     job_end = JobEnd(ended_by, 0, None)
-    return JobReturn(trial_id, execution, started, job_end, JobOutput("", None), TrialRecords(None, (), None))
+    return JobReturn(trial_id, started, job_end, JobOutput("", None), TrialRecords(None, (), None, execution))
 
 
 def test_no_more_trials_are_submitted_than_there_are_workers(backend: Backend) -> None:
@@ -155,9 +155,12 @@ def test_only_the_latest_execution_counts(backend: Backend) -> None:
         {"event": "JobEpoch", "content": {}},
         {"event": "Other", "content": {"trial_id": 1}},
         {"event": "JobStarted"},
+        {"event": ["JobStarted"], "content": {}},
+        "a sentence",
+        None,
     ],
 )
-def test_events_of_other_programs_are_ignored(backend: Backend, event: dict[str, Any]) -> None:
+def test_events_of_other_programs_are_ignored(backend: Backend, event: Any) -> None:
     backend.launch_some(1)
     backend._take_event(event)
     assert backend.executions == [] and backend.ends == []

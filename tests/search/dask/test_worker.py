@@ -108,7 +108,7 @@ def test_our_own_trials_records_come_back_as_plain_values(prepared_folder: Path)
     returned, events = run(task, prepared_folder / "job", features=FoundFeatures(prepared_dir, None))
     assert (returned.end.exit_code, returned.output.tail) == (0, "")
     assert returned.records.environment is not None and returned.records.result is not None
-    assert returned.records.execution == returned.execution
+    assert returned.started is not None and returned.execution == returned.started.execution
     assert [epoch.epoch for epoch in returned.records.epochs] == [1, 2]
     assert {event.epoch.epoch for event in events if isinstance(event, JobEpoch)} <= {1, 2}
     assert not list((prepared_folder / "job").glob("*.db"))
