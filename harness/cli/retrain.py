@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import results_argument, search_option, seeds_option, threads_option, typed_command
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +96,7 @@ def retrain_best(
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
         command = typed_command() if test else None
-        folder, scored = training.model_dir, None
+        folder = training.model_dir
         comparisons: list[SideBySide] = []
         left_out: tuple[str, ...] = ()
         try:
@@ -102,10 +104,13 @@ def retrain_best(
                 folder, comparisons = _retrain_fusion_layers(console, training, store, without, replace, command)
             else:
                 left_out = _retrain(console, training, store, command)
-        finally:
-            # Saved models have a card even if a later step failed.
-            if (training.model_dir / "model.json").exists():
-                scored = write_model_card(training.model_dir, store)
+        except BaseException:
+            # Saved models have a card even if a later step failed; that step's error is the one to show.
+            with suppress(HarnessError, OSError):
+                if (training.model_dir / "model.json").exists():
+                    write_model_card(training.model_dir, store)
+            raise
+        scored = write_model_card(training.model_dir, store)
         if folder != training.model_dir:
             scored = write_model_card(folder, store)
         for comparison in comparisons:
