@@ -227,8 +227,11 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
         if opening.eid == record.eid and score.model == facts.model
     ]
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
-    columns = ("opening", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
-    note = f"Every score of these seeds on Session {record.protocol.test_session} of {corpus}, in per cent."
+    columns = ("no.", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
+    note = (
+        f"By number of the test evaluation: every score of these seeds on Session {record.protocol.test_session} of "
+        f"{corpus}, in per cent."
+    )
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)
 
 

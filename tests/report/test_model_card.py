@@ -70,6 +70,8 @@ def test_the_card_has_every_part_of_what_was_scored(store: ResultsStore) -> None
     assert f"| 1 | 2026-02-03 04:05:06 | {COMMAND} | paper | synthetic | {eid} | 2 |  |" in text
     assert "**What the intervals mean:** 95 % percentile bootstrap" in text
     assert "| 1 | 2 | validation-chosen epoch | 4 | 50.00 | 50.00 |" in text
+    # Both tables name the test evaluation with the same word.
+    assert "| no. | seed | epoch chosen by |" in text and "| no. | when (UTC) |" in text
 
 
 def test_the_published_figure_stands_apart_only_beside_scores_on_recordings_of_people(store: ResultsStore) -> None:
