@@ -22,7 +22,7 @@ from harness.report.tables import Table
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
 from harness.scoring.assessment import ScoredOpening, read_scored_opening
 from harness.splits.protocol import EpochChoice
-from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.store.records import TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -181,7 +181,7 @@ def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) 
 
 def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     if facts.scored is None:
-        return [_describe_missing_scores(record, facts.openings)] if facts.openings else []
+        return ["No score of these models is on record."] if facts.openings else []
     parts = [
         "### What it scored",
         _list_statements(describe_scores(facts.scored)),
@@ -193,22 +193,6 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
         published = describe_published()
         parts += [f"### {published.heading}", published.text]
     return parts
-
-
-def _describe_missing_scores(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
-    text = "No score of these models is on record."
-    is_unnamed = any(
-        score.model is None and score.kind is ScoreKind.VALIDATION_CHOSEN and score.seed in record.seeds
-        for opening in openings
-        for score in opening.scores
-        if opening.eid == record.eid
-    )
-    if is_unnamed:
-        text += (
-            " Older scores of these seeds are, which do not say whose they are: of these models or of others of the "
-            "same point. `harness report` shows them."
-        )
-    return text
 
 
 def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:

@@ -127,9 +127,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
         "Weighted and unweighted accuracy; the interval is of the weighted one. Transcripts are compared word for "
         "word with those of training and validation."
     ]
-    if assessment.num_without_words is None:
-        sentences.append("This test evaluation did not record which transcripts training had seen.")
-    elif assessment.num_without_words:
+    if assessment.num_without_words:
         sentences.append(
             f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
         )

@@ -116,14 +116,6 @@ def test_scores_of_another_model_of_the_same_seeds_are_not_this_models(
     assert f"| 1 | 2 | {kinds[0]} | 4 | 70.00 |" in of_first
 
 
-def test_older_scores_that_name_no_model_are_not_claimed_and_not_hidden(store: ResultsStore) -> None:
-    eid = run_search(store)
-    score_test(store, eid, seeds=(1, 2))
-    text = card(store, a_record(eid))
-    assert "What it scored" not in text and "Older scores of these seeds are, which do not say whose" in text
-    assert "Older scores" not in card(store, a_record(eid, seeds=(7, 8)))
-
-
 def test_a_synthetic_model_has_limits_of_its_own(store: ResultsStore) -> None:
     eid = run_search(store)
     on_synthetic, on_real = card(store, a_record(eid)), card(store, a_record(eid, is_synthetic=False))
