@@ -118,7 +118,7 @@ def retrain_best(
         if details:
             print_details(console, training, scored, left_out, store.openings())
         elif test and not comparisons and scored is not None:
-            print_summary(console, scored)
+            print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 

@@ -23,6 +23,7 @@ from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import write_time
 
+BASELINES_LEFT_OUT = "Baselines left out"
 #: Who or what chose the epoch that was scored; a baseline has no epoch.
 _CHOSEN_BY = {
     ScoreKind.VALIDATION_CHOSEN: "validation",
@@ -377,4 +378,4 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
         f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks what they read, or the command "
         "ended before)."
     )
-    return [Statement("Baselines left out", text, is_warning=True)]
+    return [Statement(BASELINES_LEFT_OUT, text, is_warning=True)]
