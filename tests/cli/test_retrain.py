@@ -87,7 +87,8 @@ def test_an_error_is_not_hidden_by_a_card_that_cannot_be_written(folder, tmp_pat
     # Nothing can be moved over a folder, and the network is no network.
     (models / "MODEL_CARD.md").unlink()
     (models / "MODEL_CARD.md").mkdir()
-    (models / "seed-1" / "model.keras").write_bytes(b"torn")
+    (network,) = models.glob("seed-*/model.keras")
+    network.write_bytes(b"torn")
     done = type_command(tmp_path, "retrain-best", "--test", *FEW)
     assert done.returncode != 0
     assert "model.keras" in done.stderr and "MODEL_CARD" not in done.stderr and "Traceback" not in done.stderr
