@@ -1,8 +1,8 @@
 """The plan of the tables: their corpus, their rows, and the experiment and the split behind each row.
 
-One system on one split is one experiment in results.db, found again by everything that decides its outcome. Only
-this file has splits that train on part of Session 5, as the paper and its code do for single modalities. No
-TensorFlow here.
+One system on one split is one experiment in results.db, found again by everything that decides its outcome. The
+splits 'random' and 'by-position', which train on part of Session 5 as the paper and its code do for single
+modalities, serve the tables alone. No TensorFlow here.
 """
 
 from __future__ import annotations
