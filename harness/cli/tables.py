@@ -104,7 +104,7 @@ def tables(
     scored. The last column is the published code's rule, the best of all test epochs: optimistic, and
     labelled so.
 
-    Finished trainings are kept: after Ctrl-C, or with more seeds, the same command goes on. Each call is
+    Finished trainings are kept: after Ctrl-C, or with more seeds, the same command resumes. Each call is
     recorded as a test evaluation.
 
     \b

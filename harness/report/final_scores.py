@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 def print_final_training(console: Console, training: FinalTraining) -> None:
     """Say what will be trained, before it is."""
-    point = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
+    hyperparameters = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
     console.print(
         f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index}, "
-        f"best validation accuracy {training.trial.score:.4f}: {point}",
+        f"best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
         highlight=False,
     )
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")

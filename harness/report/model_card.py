@@ -12,6 +12,7 @@ from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
     Statement,
+    count_openings,
     describe_published,
     describe_speakers,
     describe_split,
@@ -150,7 +151,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     ]
     if facts.trial_score is not None:
         text = (
-            f"The point was the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
+            f"They were the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
             f"{percent(facts.trial_score)}."
         )
         if facts.num_finished > 1:
@@ -174,8 +175,7 @@ def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) 
     session = f"Session {record.protocol.test_session}"
     if not openings:
         return f"{session} of this corpus has not been opened from this results folder."
-    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
-    sentence = f"The test set of this corpus has been opened {times} from this results folder:"
+    sentence = f"{count_openings(openings)} on this corpus from this results folder:"
     return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
 

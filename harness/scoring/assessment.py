@@ -283,7 +283,7 @@ class ScoredOpening:
 
     @property
     def was_open_in_training(self) -> bool:
-        """Whether the test session was open while the models trained: it scored their every epoch."""
+        """True where the test session was open while the models trained: it scored their every epoch."""
         return any(score.kind is ScoreKind.TEST_MAXIMUM for score in self.opening.scores)
 
 

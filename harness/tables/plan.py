@@ -176,7 +176,7 @@ class CorpusFacts(CorpusFeatures):
 
     @property
     def is_published_one(self) -> bool:
-        """Whether the published figures speak of this very data."""
+        """True where the published figures speak of this very data."""
         return not self.is_synthetic and not self.differences
 
 
@@ -190,7 +190,7 @@ class TableExperiment:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether scikit-learn fits it, in one go and without epochs."""
+        """True where scikit-learn fits it, in one go and without epochs."""
         return self.name in BASELINES
 
     @property

@@ -55,7 +55,7 @@ def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(sto
     text = card(store, a_record(run_search(store)))
     assert "Session 5 of this corpus has not been opened from this results folder." in text
     assert "accuracy, %" not in text and "What it scored" not in text
-    assert "The point was the best of 10 finished trials by validation accuracy, with 75.0 %." in text
+    assert "They were the best of 10 finished trials by validation accuracy, with 75.0 %." in text
     assert "Validation chose 4 epochs, in that trial." in text
     assert "Training and validation share speakers" in text
 
@@ -90,7 +90,8 @@ def test_openings_by_other_commands_are_listed_and_other_corpora_are_not(store: 
     store.record_opening(an_opening(None, command="harness tables"))
     store.record_opening(an_opening(None, command="harness leaks --test", corpus_hash="0ther"))
     text = card(store, a_record(eid))
-    assert "has been opened once" in text and "harness tables | paper | synthetic | several" in text
+    assert "There has been 1 test evaluation on this corpus" in text
+    assert "harness tables | paper | synthetic | several" in text
     assert "ended before every seed was scored" in text and "leaks --test" not in text
     assert "No score of these models is on record." in text
 
