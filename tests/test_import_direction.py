@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import COMMANDS
+
 HARNESS = Path(__file__).parents[1] / "harness"
 
 #: The line: a module imports what stands before it, or in its own place.
@@ -117,11 +119,18 @@ def test_no_files_import_each_other_in_a_circle():
     assert left == {}
 
 
-@pytest.mark.parametrize(
-    "module", ["harness.cli.main", "harness.cli.aup", "harness.models.systems", "harness.search.controller"]
-)
-def test_tensorflow_is_not_behind_a_light_import(module):
-    heavy = "tensorflow,keras,gensim,pandas,matplotlib,altair"
+HEAVY = "tensorflow,keras,gensim,pandas,matplotlib,altair"
+#: A command's help must not wait for these either.
+SLOW_HELP = f"{HEAVY},numpy,scipy,sklearn,rich,sqlite3"
+LIGHT_MODULES = [
+    *((module, SLOW_HELP) for module in sorted({command.module for command in COMMANDS.values()})),
+    *((module, SLOW_HELP) for module in ("harness.cli.main", "harness.cli.aup", "harness.models.systems")),
+    ("harness.search.controller", HEAVY),
+]
+
+
+@pytest.mark.parametrize(("module", "heavy"), LIGHT_MODULES)
+def test_heavy_packages_are_not_behind_a_light_import(module, heavy):
     code = f"import sys, {module}; print([name for name in '{heavy}'.split(',') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

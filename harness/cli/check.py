@@ -88,7 +88,7 @@ _LOOKED_AT = {
 def check(
     corpus: Path | None, results: Path | None, repair: bool, leaks: bool, protocol: str | None, as_json: bool
 ) -> int:
-    """Tell what the folder CORPUS lacks of the complete release, or what a results folder contradicts.
+    """List the gaps of the corpus in the folder CORPUS, or the contradictions of a results folder.
 
     Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
     An experiment that is running is named, and left alone.
@@ -154,7 +154,7 @@ def _check_corpus(corpus: Path) -> bool:
 
 
 def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool]:
-    """Tell of each modality whether the corpus has anything."""
+    """Return for each modality whether the corpus has anything of it."""
     from harness.corpus.layout import MocapStream
 
     dialogue_ids = {utterance.name.dialogue_id for utterance in index.utterances}

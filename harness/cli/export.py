@@ -40,8 +40,8 @@ _STANDARD_OUTPUT = Path("-")
     type=click.Choice(["trials", "epochs", "predictions", "test-scores"]),
     default="trials",
     show_default=True,
-    help="What a row is: an attempt at a trial with its point, an epoch, a trial's prediction of one validation "
-    "utterance, or a score on the test set with who chose its epoch.",
+    help="What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
+    "validation utterance, or a score on the test set with who chose its epoch.",
 )
 @click.option(
     "--experiment",

@@ -25,7 +25,7 @@ from harness.cli.options import results_argument, search_option, seeds_option, t
 )
 @threads_option
 def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, threads: int) -> None:
-    """Train the best trial's point under splits that leak more or less, and show how many points each leak buys.
+    """Train the best trial's hyperparameters under splits that leak more or less, and show the points that each buys.
 
     Four splits, each stricter than the one before: random; speaker-disjoint; session-disjoint (the dialogue's
     partner is not heard either); script-disjoint (nor is the script or scenario, by whomever). All score the same
@@ -33,7 +33,7 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     seed draws another speaker: without --test from another of the search's sessions.
 
     Finished trainings are kept in RESULTS, four experiments of their own: after Ctrl-C, or with more seeds, the
-    same command goes on.
+    same command resumes.
 
     \b
     Example:

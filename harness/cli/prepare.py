@@ -135,8 +135,10 @@ def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
 
 def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
     from harness.corpus.layout import MocapStream
+    from harness.features.manifest import MODALITIES
 
-    for modality, num_present in report.num_present.items():
+    for modality in MODALITIES:
+        num_present = report.num_present[modality]
         if num_present:
             console.print(
                 f"{modality}: {num_present} of {report.num_four_class} four-class utterances have it."

@@ -1,4 +1,4 @@
-"""`harness replicate`: the best trial's point with new seeds, to see how much of its score was luck."""
+"""`harness replicate`: the best trial's hyperparameters with new seeds, to see how much of its score was luck."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from harness.cli.options import results_argument, search_option, seeds_option, t
 @seeds_option(default=5, help="Trainings with new seeds; more can be added later.")
 @threads_option
 def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> None:
-    """Train the best trial's point again with new seeds on the same split, beside its own score.
+    """Train the best trial's hyperparameters with new seeds on the same split, and show its own score beside theirs.
 
-    The best of many trials is the luckiest of them too: what new seeds of its point lose is the luck of its seed.
+    The best of many trials is the luckiest of them too: what its hyperparameters lose with
+    new seeds is the luck of its seed.
     Validation chooses each training's epoch, as in the search. The test session stays sealed.
 
     Finished trainings are kept in RESULTS, an experiment of their own: after Ctrl-C, or with more seeds, the same
-    command goes on.
+    command resumes.
 
     \b
     Example:

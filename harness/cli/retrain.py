@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from harness.cli.options import (
     threads_option,
     typed_command,
 )
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +103,7 @@ def retrain_best(
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
         command = typed_command() if test else None
-        folder, scored = training.model_dir, None
+        folder = training.model_dir
         comparisons: list[SideBySide] = []
         left_out: tuple[str, ...] = ()
         try:
@@ -109,10 +111,13 @@ def retrain_best(
                 folder, comparisons = _retrain_fusion_layers(console, training, store, without, replace, command)
             else:
                 left_out = _retrain(console, training, store, command)
-        finally:
-            # Saved models have a card even if a later step failed.
-            if (training.model_dir / "model.json").exists():
-                scored = write_model_card(training.model_dir, store)
+        except BaseException:
+            # Saved models have a card even if a later step failed; that step's error is the one to show.
+            with suppress(HarnessError, OSError):
+                if (training.model_dir / "model.json").exists():
+                    write_model_card(training.model_dir, store)
+            raise
+        scored = write_model_card(training.model_dir, store)
         if folder != training.model_dir:
             scored = write_model_card(folder, store)
         for comparison in comparisons:
@@ -120,7 +125,7 @@ def retrain_best(
         if details:
             print_details(console, training, scored, left_out, store.openings())
         elif test and not comparisons and scored is not None:
-            print_summary(console, scored)
+            print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 

@@ -3,147 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_option
-from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
-from harness.scoring.statistics import Spread
-from harness.tables.plan import CorpusFacts, TablesSettings
-from harness.tables.published import TITLES
-from harness.tables.results import Estimate, RowResult, describe_run, describe_table
 
 if TYPE_CHECKING:
     from harness.cli.options import TrainingsProgress
-
-NOTHING = "–"
-
-
-def print_tables(
-    console: Console, settings: TablesSettings, corpus: CorpusFacts, results: Sequence[RowResult]
-) -> None:
-    """Print the tables, each with its notes below it."""
-    for sentence in describe_run(settings, corpus):
-        console.print(Text(sentence))
-    console.print(
-        Text(
-            "Ours: mean and sample standard deviation over the seeds; the interval of the mean is a bootstrap over the "
-            "dialogues scored."
-        )
-    )
-    printed: set[str] = set()
-    for table, group in groupby(results, key=lambda result: result.row.table):
-        of_table = list(group)
-        console.print()
-        console.print(_score_table(table, of_table, settings, corpus))
-        # A note on several tables is printed below the first of them.
-        notes = [note for note in describe_table(settings, table, of_table) if note not in printed]
-        printed |= set(notes)
-        for note in notes:
-            console.print(Text(note, style="dim"))
-        if any(result.text for result in of_table):
-            console.print()
-            console.print(_text_table(table, of_table))
-
-
-def _new_table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-
-
-def _score_table(
-    number: int, results: Sequence[RowResult], settings: TablesSettings, corpus: CorpusFacts
-) -> Table:
-    table = _new_table(f"Table {number}. {TITLES[number]}")
-    table.add_column("row", overflow="fold")
-    table.add_column("name here", overflow="fold")
-    table.add_column("published\n%", justify="right")
-    table.add_column("weighted\naccuracy, %\n(epoch chosen\non validation)", overflow="fold")
-    table.add_column("95 %\ninterval", overflow="fold")
-    table.add_column("unweighted\naccuracy, %", overflow="fold")
-    if settings.leaves_each_session_out:
-        table.add_column("mean over\nsessions, %", justify="right")
-    table.add_column("published code's\nrule: maximum\nover test epochs\n(optimistic), %", overflow="fold")
-    style = "" if corpus.is_published_one else "dim"
-    for before, result in zip([None, *results], results, strict=False):
-        published, chosen = result.row.published, result.chosen
-        if before is not None and before.row.published is not None and published is None:
-            table.add_row(Text("baselines", style="dim"))
-        cells = [
-            Text(result.row.title),
-            Text(result.row.name or "", style="italic"),
-            Text("" if published is None else f"{published.percent:.2f}", style=style),
-            Text(_write_ours(result)),
-            Text(NOTHING if chosen is None else write_interval(chosen)),
-            Text(NOTHING if chosen is None else write_spread(chosen.unweighted_accuracy)),
-        ]
-        if settings.leaves_each_session_out:
-            fold_mean = None if chosen is None else chosen.fold_mean
-            cells.append(Text(NOTHING if fold_mean is None else f"{100 * fold_mean:.2f}"))
-        cells.append(Text(_write_maximum(result)))
-        table.add_row(*(cells if result.row.name else [*cells[:3], *(Text("") for _ in cells[3:])]))
-    return table
-
-
-def _write_ours(result: RowResult) -> str:
-    if result.chosen is not None:
-        return write_spread(result.chosen.weighted_accuracy) + (" (not all)" if result.failures else "")
-    if result.lacking:
-        return f"no {', '.join(result.lacking)} in the corpus"
-    return "failed, see below" if result.failures else NOTHING
-
-
-def _write_maximum(result: RowResult) -> str:
-    if result.maximum is None:
-        return NOTHING
-    written = write_spread(result.maximum.weighted_accuracy)
-    # Where no other score stands in the row, its interval stands here.
-    return written if result.chosen is not None else f"{written} [{write_interval(result.maximum)}]"
-
-
-def _text_table(number: int, results: Sequence[RowResult]) -> Table:
-    table = _new_table(f"Table {number}, text scores apart: weighted accuracy, %")
-    table.add_column("name here", style="italic")
-    of_text = [result for result in results if result.text]
-    groups = [group for group in TEXT_GROUPS if any(_find(result.text, group) for result in of_text)]
-    for group in groups:
-        counts = {found.num_utterances for result in of_text if (found := _find(result.text, group))}
-        table.add_column(f"{group}\nn = {' or '.join(map(str, sorted(counts)))}")
-    for result in of_text:
-        scores = [_find(result.text, group) for group in groups]
-        table.add_row(
-            (result.row.name or "") + ("" if result.chosen else " (best test epoch)"),
-            *(NOTHING if score is None else write_spread(score.weighted_accuracy) for score in scores),
-        )
-    return table
-
-
-def _find(scores: Sequence[GroupScore], group: Group) -> GroupScore | None:
-    return next((score for score in scores if score.group is group), None)
-
-
-def write_interval(estimate: Estimate) -> str:
-    """Write the interval of a score, in percent, with a star where it is too narrow."""
-    low, high = 100 * estimate.interval.low, 100 * estimate.interval.high
-    return f"{low:.1f} to {high:.1f}" + ("*" if estimate.interval.is_too_narrow else "")
-
-
-def write_spread(spread: Spread) -> str:
-    """Write a score over seeds, in percent.
-
-    Example:
-        >>> write_spread(Spread(0.5, 0.0123, 0.4, 0.6, 3)), write_spread(Spread(0.5, float("nan"), 0, 0, 1))
-        ('50.00 ± 1.23', '50.00')
-    """
-    mean = f"{100 * spread.mean:.2f}"
-    return mean if spread.num_values == 1 else f"{mean} ± {100 * spread.deviation:.2f}"
+    from harness.tables.plan import CorpusFacts, TablesSettings
+    from harness.tables.results import RowResult
 
 
 @click.command("tables")
@@ -234,7 +104,7 @@ def tables(
     scored. The last column is the published code's rule, the best of all test epochs: optimistic, and
     labelled so.
 
-    Finished trainings are kept: after Ctrl-C, or with more seeds, the same command goes on. Each call is
+    Finished trainings are kept: after Ctrl-C, or with more seeds, the same command resumes. Each call is
     recorded as a test evaluation.
 
     \b
@@ -246,6 +116,7 @@ def tables(
     from rich.console import Console
 
     from harness.cli.options import open_view, require_all_finished
+    from harness.report.paper_tables import print_tables
     from harness.splits.protocol import Recordings
     from harness.tables.plan import TableSplit, TablesSettings, check_settings, known_names
     from harness.tables.results import to_json
@@ -271,13 +142,12 @@ def tables(
     require_all_finished(found.num_failed, "below the table")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """The results of the trainings; the settings have fewer epochs where no corpus is named."""
 
     settings: TablesSettings
     corpus: CorpusFacts
-    rows: Sequence[RowResult]
+    rows: list[RowResult]
     num_failed: int
 
 

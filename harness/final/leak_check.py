@@ -1,4 +1,4 @@
-"""What the parts of a split share in a corpus, counted, and whether the protocol promises to keep it apart.
+"""Counts of what the parts of a split share in a corpus, and whether the protocol promises to keep it apart.
 
 Ids, speakers, dialogues, scripts, transcripts and vocabulary are compared. No prepared feature of the test session
 is opened.
@@ -223,7 +223,7 @@ class LeakReport:
 
 
 def promises(protocol: Protocol, overlap: Overlap) -> bool:
-    """Whether a protocol promises that two parts do not share something."""
+    """Return whether a protocol promises that two parts do not share something."""
     if overlap.shared in _COUNTED:
         return False
     if overlap.shared is Shared.UTTERANCES or overlap.second is Part.TEST:
@@ -232,7 +232,7 @@ def promises(protocol: Protocol, overlap: Overlap) -> bool:
 
 
 def declares_vocabulary(protocol: Protocol) -> bool:
-    """Whether a protocol says itself that its vocabulary knows what is scored, as the published code's does."""
+    """Return whether a protocol says itself that its vocabulary knows what is scored, as the published code's does."""
     return protocol.vocabulary is Vocabulary.EVERYTHING_OPENED
 
 

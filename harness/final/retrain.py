@@ -162,7 +162,7 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
 
 
 def _is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
-    """Whether two records differ in their seeds and dates at most, as their files spell the values."""
+    """Return whether two records differ in their seeds and dates at most, as their files spell the values."""
     same = replace(record, seeds=before.seeds, created_at=before.created_at)
     return json.dumps(asdict(same), sort_keys=True) == json.dumps(asdict(before), sort_keys=True)
 

@@ -160,7 +160,7 @@ def save_seed(model_dir: Path, seed: int, trained: TrainedModel) -> None:
 
 
 def has_seed(model_dir: Path, seed: int) -> bool:
-    """Whether one seed has been trained and saved."""
+    """Return whether one seed has been trained and saved."""
     return (seed_dir(model_dir, seed) / "model.keras").is_file()
 
 

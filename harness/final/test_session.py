@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.errors import FeatureError
+from harness.errors import FeatureError, ModelError
 from harness.features.store import Features, FeatureStore
 from harness.final.retrain import FinalTraining, train_final_models
 from harness.final.saved_model import has_seed, load_seed, name_in_results
@@ -117,14 +117,19 @@ def score_test_session(
         a sentence for each baseline that could not be fitted
 
     Raises:
-        ModelError: the features are of another corpus, or a saved model is damaged
+        ModelError: the features are of another corpus, or a saved model is missing or damaged
         FeatureError: they are damaged, or lack a modality that the system reads
         StoreError: the results cannot be written
     """
     # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
     test_chooses = training.test_chooses_epoch
-    assert test_chooses or all(has_seed(training.model_dir, seed) for seed in training.seeds), "not trained yet"
+    missing = [str(seed) for seed in training.seeds if not has_seed(training.model_dir, seed)]
+    if missing and not test_chooses:
+        raise ModelError(
+            f"models {str(training.model_dir)!r}: lack seed {', '.join(missing)}; expected every seed to be trained "
+            "before the test session is scored"
+        )
     trained_on = store.load(open_parts(training.spec.protocol, store).trained_on)
     show("fitting the baselines")
     baselines = fit_baselines(store, trained_on, training.seeds)

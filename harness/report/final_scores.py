@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,13 @@ from rich.console import Console
 from harness.report.statements import Statement, describe_published, plural
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
-from harness.report.test_set import describe_scores, name_opening, tabulate_opening, tabulate_openings
+from harness.report.test_set import (
+    BASELINES_LEFT_OUT,
+    describe_scores,
+    name_opening,
+    tabulate_opening,
+    tabulate_openings,
+)
 from harness.scoring.assessment import ScoredOpening
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
@@ -25,10 +32,10 @@ if TYPE_CHECKING:
 
 def print_final_training(console: Console, training: FinalTraining) -> None:
     """Say what will be trained, before it is."""
-    point = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
+    hyperparameters = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
     console.print(
         f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index}, "
-        f"best validation accuracy {training.trial.score:.4f}: {point}",
+        f"best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
         highlight=False,
     )
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
@@ -45,8 +52,12 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
 
 
-def print_summary(console: Console, scored: ScoredOpening) -> None:
-    """Print the scores, the classes and the baselines of a test evaluation so that they fit 80 columns, 24 lines."""
+def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:
+    """Print the scores, the classes and the baselines of a test evaluation so that they fit 80 columns, 24 lines.
+
+    Args:
+        left_out: a sentence for each baseline that could not be fitted
+    """
     assessment = scored.assessment
     scores, classes, _, _, comparisons, *_ = tabulate_opening(scored)
     tables = [
@@ -56,7 +67,14 @@ def print_summary(console: Console, scored: ScoredOpening) -> None:
     ]
     counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
     warnings = [statement for statement in describe_scores(scored)[1:] if statement.is_warning]
+    if left_out:
+        # The reasons are known, and take the place of the sentence that can only guess at them.
+        warnings = [statement for statement in warnings if statement.heading != BASELINES_LEFT_OUT]
     print_statements(console, [Statement("Test set", f"{name_opening(scored)} {counts}"), *warnings])
+    # Each baseline that is left out saves its row below; the details have the whole sentences.
+    lines = textwrap.wrap(" ".join(left_out), console.width, max_lines=len(left_out) + 1, placeholder=" …")
+    if lines:
+        console.print("\n".join(lines), highlight=False, markup=False)
     for table in tables:
         print_table(console, table)
     is_too_narrow = any("*" in cell for table in tables for row in table.rows for cell in row)

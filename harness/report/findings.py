@@ -40,7 +40,7 @@ from harness.store.store import ResultsStore
 
 @dataclass(frozen=True)
 class Replication:
-    """The best trial of a search and what new seeds of its point scored.
+    """The best trial of a search and what new seeds of its hyperparameters scored.
 
     Attributes:
         experiment: the replication's own
@@ -66,7 +66,7 @@ class Replication:
 
     @property
     def luck(self) -> float:
-        """How much of the best trial's accuracy its point does not keep; negative where new seeds score more."""
+        """Accuracy of the best trial that its hyperparameters do not keep; negative where new seeds score more."""
         return self.best_score - self.spread.mean
 
 
@@ -105,7 +105,7 @@ def _seconds_between(began: str, ended: str) -> float:
 def _find_follow_ups(
     store: ResultsStore, experiment: ExperimentRow, kind: ExperimentKind
 ) -> Iterator[tuple[ExperimentRow, dict[str, Any]]]:
-    """Yield the experiments that trained a search's best point again, oldest first, each with its settings."""
+    """Yield the experiments that trained the best hyperparameters again, oldest first, each with its settings."""
     for found in store.experiments():
         if found.kind is kind:
             settings = json.loads(found.settings)
@@ -130,7 +130,7 @@ class LeakGain:
 
 @dataclass(frozen=True)
 class LeakScore:
-    """The score of the best point under one split.
+    """The score of the best hyperparameters under one split.
 
     Attributes:
         accuracy: of all scored utterances of all draws, from 0 to 1
@@ -151,7 +151,7 @@ class Leaks:
     """The splits that have finished, the most leaking one first; all scored the same utterances.
 
     Attributes:
-        trial_index: of the searched trial whose point was trained
+        trial_index: of the searched trial whose hyperparameters were trained
         opens_test: whether utterances of the test session were scored and trained on
         seeds: those that finished under every split, each with another draw of what is scored
         num_scored: utterances, over all draws
@@ -168,7 +168,7 @@ class Leaks:
 
 
 def read_leaks(store: ResultsStore, experiment: ExperimentRow, *, opens_test: bool = False) -> Leaks | None:
-    """Read what the best trial's point scored under each split.
+    """Read what the best trial's hyperparameters scored under each split.
 
     Args:
         opens_test: whether to read what `harness leaks --test` scored, in place of what it scored without
@@ -298,8 +298,8 @@ class Findings:
         test_predictions: by test evaluation and kind of score, one sequence a seed
         test_utterances: by test evaluation, of each utterance whether training had read its transcript; None where
             no word was said
-        replication: the best trial's point with new seeds; None before it was trained again
-        leaks: the best trial's point under leaking splits: on validation, and with the test session open
+        replication: the best trial's hyperparameters with new seeds; None before it was trained again
+        leaks: the best trial's hyperparameters under leaking splits: on validation, and with the test session open
     """
 
     experiment: ExperimentRow
@@ -417,7 +417,7 @@ def _read_hyperparameter(entry: Mapping[str, Any], trials: Sequence[TrialRow]) -
     tried = [trial.hyperparameters[name] for trial in trials if name in trial.hyperparameters]
     is_number = entry.get("type") in _NUMBER_TYPES and len(bounds) == 2
     if is_number and all(isinstance(value, int | float) for value in [*bounds, *tried]):
-        # A resumed or foreign proposer may have left the bounds; every point must be on the axis.
+        # A resumed or foreign proposer may have left the bounds; every trial must be on the axis.
         values = [float(value) for value in [*bounds, *tried] if value is not None]
         is_log = bool(entry.get("log")) and min(values) > 0
         return SearchedHyperparameter(name, min(values), max(values), (), is_log)

@@ -1,4 +1,4 @@
-"""Trainings that follow a search, in words and tables: new seeds of the best trial's point, and leaking splits."""
+"""Trainings after a search, in words and tables: new seeds of the best hyperparameters, and leaking splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def describe_replication(replication: Replication) -> Statement:
     of = f"best of {replication.num_trials}" if replication.num_trials > 1 else "only trial"
     text = (
         f"The search's {of}, trial {best.trial_index}, scored {percent(replication.best_score)} on validation; "
-        f"{seeds} of the same point on the same split: {percent(spread.mean)}"
+        f"{seeds} of the same hyperparameters on the same split: {percent(spread.mean)}"
     )
     if spread.num_values > 1:
         text += (
@@ -74,8 +74,8 @@ def describe_leaks(leaks: Leaks) -> Statement:
     where = "of the test session" if leaks.opens_test else "of the search's sessions"
     seeds = "1 seed" if len(leaks.seeds) == 1 else f"{len(leaks.seeds)} seeds, each with another draw of them"
     text = (
-        f"The point of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each split and "
-        f"scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
+        f"The hyperparameters of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each "
+        f"split and scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
         f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
     )
     text += "." if _is_sure(leaks, gained) else ", which may be chance in these draws."

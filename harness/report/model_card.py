@@ -12,6 +12,7 @@ from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
     Statement,
+    count_openings,
     describe_published,
     describe_speakers,
     describe_split,
@@ -22,7 +23,7 @@ from harness.report.tables import Table
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
 from harness.scoring.assessment import ScoredOpening, read_scored_opening
 from harness.splits.protocol import EpochChoice
-from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.store.records import TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -150,7 +151,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     ]
     if facts.trial_score is not None:
         text = (
-            f"The point was the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
+            f"They were the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
             f"{percent(facts.trial_score)}."
         )
         if facts.num_finished > 1:
@@ -174,14 +175,13 @@ def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) 
     session = f"Session {record.protocol.test_session}"
     if not openings:
         return f"{session} of this corpus has not been opened from this results folder."
-    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
-    sentence = f"The test set of this corpus has been opened {times} from this results folder:"
+    sentence = f"{count_openings(openings)} on this corpus from this results folder:"
     return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
 
 def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     if facts.scored is None:
-        return [_describe_missing_scores(record, facts.openings)] if facts.openings else []
+        return ["No score of these models is on record."] if facts.openings else []
     parts = [
         "### What it scored",
         _list_statements(describe_scores(facts.scored)),
@@ -193,22 +193,6 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
         published = describe_published()
         parts += [f"### {published.heading}", published.text]
     return parts
-
-
-def _describe_missing_scores(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
-    text = "No score of these models is on record."
-    is_unnamed = any(
-        score.model is None and score.kind is ScoreKind.VALIDATION_CHOSEN and score.seed in record.seeds
-        for opening in openings
-        for score in opening.scores
-        if opening.eid == record.eid
-    )
-    if is_unnamed:
-        text += (
-            " Older scores of these seeds are, which do not say whose they are: of these models or of others of the "
-            "same point. `harness report` shows them."
-        )
-    return text
 
 
 def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
@@ -227,8 +211,11 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
         if opening.eid == record.eid and score.model == facts.model
     ]
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
-    columns = ("opening", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
-    note = f"Every score of these seeds on Session {record.protocol.test_session} of {corpus}, in per cent."
+    columns = ("no.", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
+    note = (
+        f"By number of the test evaluation: every score of these seeds on Session {record.protocol.test_session} of "
+        f"{corpus}, in per cent."
+    )
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +163,7 @@ def _describe_epoch_choice(findings: Findings) -> Statement:
     )
     if num_finished > 1:
         text += (
-            f" The best score of {num_finished} trials is the luckiest of them too: expect the same point, "
+            f" The best score of {num_finished} trials is the luckiest of them too: expect the same hyperparameters, "
             "trained again with another seed, to score lower."
         )
     if findings.protocol.get("epoch_choice") == EpochChoice.TEST_MAXIMUM:
@@ -204,8 +205,7 @@ def describe_openings(findings: Findings) -> list[Statement]:
     openings = findings.openings
     if not openings:
         return [Statement("Test set", "The test set has never been opened from this results folder.")]
-    times = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
-    text = f"The test set has been opened {times} from this results folder; every test evaluation stays listed here."
+    text = f"{count_openings(openings)} from this results folder; every one stays listed here."
     statements = [Statement("Test set", text, is_warning=len(openings) > 1)]
     statements += [
         Statement(f"Test evaluation {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
@@ -220,6 +220,11 @@ def describe_openings(findings: Findings) -> list[Statement]:
         )
         statements.append(Statement("Optimistic scores", text, is_warning=True))
     return statements
+
+
+def count_openings(openings: Sequence[TestOpeningRow]) -> str:
+    """Write how many test evaluations there have been, as the beginning of a sentence."""
+    return f"There {'has' if len(openings) == 1 else 'have'} been {plural(len(openings), 'test evaluation')}"
 
 
 def _describe_opening(opening: TestOpeningRow) -> str:

@@ -91,14 +91,14 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
 
 
 def print_replication(console: Console, replication: Replication) -> None:
-    """Print what new seeds of the best trial's point scored, and what that says of its score."""
+    """Print what new seeds of the best trial's hyperparameters scored, and what that says of its score."""
     print_table(console, tabulate_replication(replication))
     console.print()
     print_statements(console, [describe_replication(replication)])
 
 
 def print_leaks(console: Console, leaks: Leaks) -> None:
-    """Print what the best trial's point scored under each leaking split, and what each leak buys."""
+    """Print what the best trial's hyperparameters scored under each leaking split, and what each leak buys."""
     print_table(console, tabulate_leaks(leaks))
     console.print()
     print_statements(console, [describe_leaks(leaks)])

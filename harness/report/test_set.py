@@ -23,6 +23,7 @@ from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import write_time
 
+BASELINES_LEFT_OUT = "Baselines left out"
 #: Who or what chose the epoch that was scored; a baseline has no epoch.
 _CHOSEN_BY = {
     ScoreKind.VALIDATION_CHOSEN: "validation",
@@ -127,9 +128,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
         "Weighted and unweighted accuracy; the interval is of the weighted one. Transcripts are compared word for "
         "word with those of training and validation."
     ]
-    if assessment.num_without_words is None:
-        sentences.append("This test evaluation did not record which transcripts training had seen.")
-    elif assessment.num_without_words:
+    if assessment.num_without_words:
         sentences.append(
             f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
         )
@@ -379,4 +378,4 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
         f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks what they read, or the command "
         "ended before)."
     )
-    return [Statement("Baselines left out", text, is_warning=True)]
+    return [Statement(BASELINES_LEFT_OUT, text, is_warning=True)]

@@ -126,8 +126,7 @@ class Assessment:
         confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
         calibrations: of the averaged probabilities first, then of each baseline
         seed_calibrations: of each seed
-        num_without_words: utterances without a transcript that could have been seen; None where the evaluation did
-            not record which were
+        num_without_words: utterances without a transcript that could have been seen
     """
 
     kind: ScoreKind
@@ -141,7 +140,7 @@ class Assessment:
     comparisons: tuple[BaselineComparison, ...]
     calibrations: tuple[Calibrated, ...]
     seed_calibrations: tuple[Calibration, ...]
-    num_without_words: int | None
+    num_without_words: int
 
     @property
     def drawn(self) -> str:
@@ -201,7 +200,7 @@ def assess(
             ),
         ),
         seed_calibrations=tuple(measure_calibration(of_seed) for of_seed in model),
-        num_without_words=sum(seen is None for seen in is_seen.values()) if is_seen else None,
+        num_without_words=sum(seen is None for seen in is_seen.values()),
     )
 
 
@@ -284,7 +283,7 @@ class ScoredOpening:
 
     @property
     def was_open_in_training(self) -> bool:
-        """Whether the test session was open while the models trained: it scored their every epoch."""
+        """True where the test session was open while the models trained: it scored their every epoch."""
         return any(score.kind is ScoreKind.TEST_MAXIMUM for score in self.opening.scores)
 
 

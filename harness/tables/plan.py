@@ -1,8 +1,8 @@
 """The plan of the tables: their corpus, their rows, and the experiment and the split behind each row.
 
-One system on one split is one experiment in results.db, found again by everything that decides its outcome. Only
-this file has splits that train on part of Session 5, as the paper and its code do for single modalities. No
-TensorFlow here.
+One system on one split is one experiment in results.db, found again by everything that decides its outcome. The
+splits 'random' and 'by-position', which train on part of Session 5 as the paper and its code do for single
+modalities, serve the tables alone. No TensorFlow here.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class CorpusFacts(CorpusFeatures):
 
     @property
     def is_published_one(self) -> bool:
-        """Whether the published figures speak of this very data."""
+        """True where the published figures speak of this very data."""
         return not self.is_synthetic and not self.differences
 
 
@@ -190,7 +190,7 @@ class TableExperiment:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether scikit-learn fits it, in one go and without epochs."""
+        """True where scikit-learn fits it, in one go and without epochs."""
         return self.name in BASELINES
 
     @property

@@ -1,8 +1,10 @@
 """The way from hyperparameters and a split to a trained, scored model.
 
-A search's trial, the final training, its variants without a modality, replications, leaks and the paper's tables all
-train through this file. The order of its random operations is fixed: seed everything, fit the features (word vectors
-are drawn here), build the model (its weights are drawn here), then train, with a generator of batches of its own.
+A search's trial, the final training, replications, leaks and the paper's tables all train whole models through this
+file; new fusion layers on frozen branches, which have no features to fit, train in ``final/modalities.py``.
+
+The order of the random operations is fixed: seed everything, fit the features (word vectors are drawn here), build
+the model (its weights are drawn here), then train, with a generator of batches of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from harness.store.records import (
 from harness.store.trial_spec import TrialSpec
 from harness.training.loop import History, Scorer, Trainer, fit, seed_everything, train_for
 
-#: Models that this process has built and that are still in memory.
+#: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
 
 

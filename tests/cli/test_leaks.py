@@ -38,7 +38,7 @@ def test_without_the_flag_no_prepared_file_of_the_test_session_is_opened(folder)
     ]
     words = " ".join(done.stdout.split())
     assert words.startswith("What leaks buy (validation) ")
-    assert "What leaks buy: The point of trial" in words and "too narrow" in words
+    assert "What leaks buy: The hyperparameters of trial" in words and "too narrow" in words
     assert "no score on it is a score on IEMOCAP" in words
 
 

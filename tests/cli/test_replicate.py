@@ -41,7 +41,8 @@ def test_killed_it_goes_on_and_says_what_was_luck(folder):
     assert "opened after" not in done.stderr
     words = " ".join(done.stdout.split())
     assert "new seed 1" in words and "mean of 3 new seeds" in words
-    assert "Best-of-N optimism: The search's best of 2, trial" in words and "3 new seeds of the same point" in words
+    assert "Best-of-N optimism: The search's best of 2, trial" in words
+    assert "3 new seeds of the same hyperparameters" in words
     assert "no score on it is a score on IEMOCAP" in words
     with ResultsStore.open_readonly(folder / "results" / "results.db") as results:
         statuses = [trial.status for trial in results.trials(experiment.eid)]

@@ -1,6 +1,8 @@
 """`harness retrain-best` as it is typed: each test evaluation is on record before a test file is touched, each card is
 of its own model."""
 
+import shutil
+
 import pytest
 
 from harness.final.saved_model import ModelRecord
@@ -77,6 +79,19 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     for title in ("scores", "by class", "by group", "confusion", "against baselines", "calibration", "reliability"):
         assert f"Test set: {title}" in words
     assert "Session 5, validation-chosen epoch" in words and "Every test evaluation" in words
+
+
+def test_an_error_is_not_hidden_by_a_card_that_cannot_be_written(folder, tmp_path):
+    shutil.copytree(folder / "results", tmp_path / "results")
+    _, _, models = retrain(tmp_path)
+    # Nothing can be moved over a folder, and the network is no network.
+    (models / "MODEL_CARD.md").unlink()
+    (models / "MODEL_CARD.md").mkdir()
+    (network,) = models.glob("seed-*/model.keras")
+    network.write_bytes(b"torn")
+    done = type_command(tmp_path, "retrain-best", "--test", *FEW)
+    assert done.returncode != 0
+    assert "model.keras" in done.stderr and "MODEL_CARD" not in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.long

@@ -74,6 +74,13 @@ def test_features_of_another_corpus_are_refused_before_an_opening_is_on_record(p
     assert published.openings() == []
 
 
+def test_models_that_are_not_trained_are_refused_before_an_opening_is_on_record(published, published_dir):
+    training = plan_final_training(published, published_dir, None, 2)
+    with pytest.raises(ModelError, match=r"^models '.*': lack seed \d+, \d+; expected every seed to be trained before"):
+        score_test_session(training, published, "harness retrain-best --test")
+    assert published.openings() == []
+
+
 def test_a_lacking_modality_is_refused_before_an_opening_is_on_record(published, published_dir):
     training = plan_final_training(published, published_dir, None, 1, opens_test=True)
     training = replace(training, system=replace(training.system, modalities=("speech", "smell")))

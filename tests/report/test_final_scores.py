@@ -38,6 +38,27 @@ def test_scores_classes_and_baselines_fit_one_screen(scored, width):
         assert any(line.startswith(beginning) for line in words), (beginning, words)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_why_baselines_were_left_out_stands_on_the_same_screen(tmp_path, width):
+    kinds = (ScoreKind.BASELINE_MAJORITY, ScoreKind.BASELINE_SPEECH_FOREST)
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        eid = run_search(store, is_synthetic=False)
+        score_whole_opening(store, eid, num_dialogues=31, baselines=kinds)
+        scored = read_scored_opening(store, eid)
+    titles = ("TF-IDF, logistic regression", "average of TF-IDF and forest")
+    left_out = [f"The baseline '{title}' is left out: the corpus has no text." for title in titles]
+    console = Console(file=io.StringIO(), width=width)
+    print_summary(console, scored, left_out)
+    lines = console.file.getvalue().splitlines()
+    words = " ".join(" ".join(lines).split())
+    assert len(lines) <= 23 and all(sentence in words for sentence in left_out)
+    assert "Not scored in this test evaluation" not in words
+    long = Console(file=io.StringIO(), width=width)
+    print_summary(long, scored, [f"{sentence} {100 * 'word '}" for sentence in left_out])
+    lines = long.file.getvalue().splitlines()
+    assert len(lines) <= 23 and max(map(len, lines)) <= width and any(line.endswith(" …") for line in lines)
+
+
 def test_the_summary_keeps_every_warning(tmp_path):
     with ResultsStore.open(tmp_path / "results.db") as store:
         eid = run_search(store)

@@ -55,7 +55,7 @@ def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(sto
     text = card(store, a_record(run_search(store)))
     assert "Session 5 of this corpus has not been opened from this results folder." in text
     assert "accuracy, %" not in text and "What it scored" not in text
-    assert "The point was the best of 10 finished trials by validation accuracy, with 75.0 %." in text
+    assert "They were the best of 10 finished trials by validation accuracy, with 75.0 %." in text
     assert "Validation chose 4 epochs, in that trial." in text
     assert "Training and validation share speakers" in text
 
@@ -70,6 +70,8 @@ def test_the_card_has_every_part_of_what_was_scored(store: ResultsStore) -> None
     assert f"| 1 | 2026-02-03 04:05:06 | {COMMAND} | paper | synthetic | {eid} | 2 |  |" in text
     assert "**What the intervals mean:** 95 % percentile bootstrap" in text
     assert "| 1 | 2 | validation-chosen epoch | 4 | 50.00 | 50.00 |" in text
+    # Both tables name the test evaluation with the same word.
+    assert "| no. | seed | epoch chosen by |" in text and "| no. | when (UTC) |" in text
 
 
 def test_the_published_figure_stands_apart_only_beside_scores_on_recordings_of_people(store: ResultsStore) -> None:
@@ -88,7 +90,8 @@ def test_openings_by_other_commands_are_listed_and_other_corpora_are_not(store: 
     store.record_opening(an_opening(None, command="harness tables"))
     store.record_opening(an_opening(None, command="harness leaks --test", corpus_hash="0ther"))
     text = card(store, a_record(eid))
-    assert "has been opened once" in text and "harness tables | paper | synthetic | several" in text
+    assert "There has been 1 test evaluation on this corpus" in text
+    assert "harness tables | paper | synthetic | several" in text
     assert "ended before every seed was scored" in text and "leaks --test" not in text
     assert "No score of these models is on record." in text
 
@@ -112,14 +115,6 @@ def test_scores_of_another_model_of_the_same_seeds_are_not_this_models(
     assert "No score of these models is on record." in of_second and "What it scored" not in of_second
     of_first = card(store, a_record(eid, variant=variant), first)
     assert f"| 1 | 2 | {kinds[0]} | 4 | 70.00 |" in of_first
-
-
-def test_older_scores_that_name_no_model_are_not_claimed_and_not_hidden(store: ResultsStore) -> None:
-    eid = run_search(store)
-    score_test(store, eid, seeds=(1, 2))
-    text = card(store, a_record(eid))
-    assert "What it scored" not in text and "Older scores of these seeds are, which do not say whose" in text
-    assert "Older scores" not in card(store, a_record(eid, seeds=(7, 8)))
 
 
 def test_a_synthetic_model_has_limits_of_its_own(store: ResultsStore) -> None:

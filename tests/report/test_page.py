@@ -61,7 +61,7 @@ def test_page_says_in_words_what_must_be_known(store: ResultsStore, results_path
         "validation chooses each trial's epoch",
         "no score on it is a score on IEMOCAP",
         "max_epochs is 4 in place of 30.",
-        "The test set has been opened once",
+        "There has been 1 test evaluation from",
         "harness retrain-best --test",
         "Always answering 'neutral'",
         "3 of 4 trials finished, 1 failed; the search finished.",

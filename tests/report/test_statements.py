@@ -74,7 +74,7 @@ def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -
         "Who chose the epoch",
         "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
         "validation accuracy. The best score of 10 trials is the luckiest of them too: expect the same "
-        "point, trained again with another seed, to score lower.",
+        "hyperparameters, trained again with another seed, to score lower.",
     )
 
 
@@ -132,7 +132,7 @@ def test_every_opening_is_said_with_when_and_by_what(store: ResultsStore, result
         "Optimistic scores",
     ]
     assert said[0].text == (
-        "The test set has been opened twice from this results folder; every test evaluation stays listed here."
+        "There have been 2 test evaluations from this results folder; every one stays listed here."
     )
     assert said[1].text == (
         "2026-02-03 04:05:06 UTC, by user on host with `harness retrain-best --test`, protocol 'paper', 2 "

@@ -80,7 +80,6 @@ def test_a_group_of_few_dialogues_says_that_its_interval_is_too_narrow() -> None
 
 def test_an_opening_that_recorded_no_transcripts_has_no_such_groups() -> None:
     found = assess(CHOSEN, {CHOSEN: [FIRST]}, {})
-    assert found.num_without_words is None
     assert not {SEEN, NOT_SEEN} & {score.group for score, _ in found.groups}
 
 
