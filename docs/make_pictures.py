@@ -1,7 +1,8 @@
 """Make the guide's pictures anew, with the commands that the guide shows: python docs/make_pictures.py [FOLDER]
 
 Writes a synthetic corpus, searches, evaluates on its test session, and takes a quarter of an hour on two cores. Needs
-Chromium for the picture of the report. Everything but the pictures goes to FOLDER, or to a scratch folder that is removed.
+Chromium for the picture of the report. Everything but the pictures goes to FOLDER, or to a scratch folder that is
+removed.
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def test_gains_are_over_the_strictest_and_over_the_next_and_of_seeds_that_all_sp
     statement = describe_leaks(leaks)
     assert statement.text.startswith(
         "The hyperparameters of trial 0, trained on 31 to 32 utterances under each split and scored on the same 40 "
-        "utterances of the search's sessions (2 seeds, each with another draw of them): a random split buys +35.0 ± 7.1 [+"
+        "utterances of the search's sessions (2 seeds, each with another draw of them): a random "
+        "split buys +35.0 ± 7.1 [+"
     )
     assert "over the 2 draws, each with the luck of its speaker and seed, and over the dialogues " in statement.text
     assert statement.is_warning
@@ -196,7 +197,8 @@ def test_what_new_seeds_lose_was_luck(store):
     assert statement.is_warning
     assert statement.text == (
         "The search's best of 3, trial 1, scored 75.0 % on validation; 3 new seeds of the same hyperparameters on the "
-        "same split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to 77.4 %). About 10.0 points "
+        "same split: 65.0 % ± 5.0 (sample standard deviation; 95 % interval of the mean 52.6 to "
+        "77.4 %). About 10.0 points "
         f"of the best score were luck, though with so few seeds it may be chance. {LAST}"
     )
     table = tabulate_replication(found)
