@@ -14,6 +14,7 @@ from harness.final.saved_model import ModelRecord, save_seed
 from harness.models.build import build_model, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
+from harness.training.recipe import TrainedModel
 from tests.cli.commands import type_command
 from tests.corpus.written import COMPLETE, mocap_bytes, mocap_values, tone, wav_bytes, write_tiny_corpus
 from tests.invented_features import SETTINGS, invent_features
@@ -26,7 +27,7 @@ def save_untrained(model_dir, system_name, **choices):
     system = SYSTEMS[system_name]
     point = read_hyperparameters(system, choices, PAPER)
     fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, PAPER, None, None, seed=1)
-    save_seed(model_dir, 1, build_model(system, point, input_shapes(fitted, PAPER)), fitted)
+    save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, PAPER)), fitted))
     ModelRecord(
         system=system_name,
         hyperparameters=choices,

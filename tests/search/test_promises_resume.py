@@ -81,8 +81,8 @@ def test_a_second_controller_is_told_who_holds_the_experiment_and_stops(folder: 
         code, lines, errors = run_aup(path, *options)
         assert (code, lines) == (2, [])
         assert re.fullmatch(
-            rf"error: experiment 'a search': process {controller.pid} on {re.escape(os.uname().nodename)} runs it "
-            r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00; wait for it, or end it first\n",
+            rf"error: experiment 'a search': process {controller.pid} on {re.escape(os.uname().nodename)} has been "
+            r"running it since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00; wait for it, or end it first\n",
             errors,
         )
     (folder / "go").touch()
