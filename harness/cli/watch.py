@@ -175,7 +175,7 @@ def _exit_code(snapshot: SearchSnapshot) -> int:
 
 
 class Wake(Enum):
-    """Why a wait has ended."""
+    """The reason why a wait has ended."""
 
     TIME_IS_UP = auto()
     CHANGED_SIZE = auto()  # or resumed after Ctrl-Z: the screen must be drawn again

@@ -50,7 +50,7 @@ class IngestReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every count is that of the complete release."""
+        """True where every count is that of the complete release."""
         return not self.differences
 
     @property

@@ -75,7 +75,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class ExperimentFolder:
-    """Where one experiment keeps its job files."""
+    """The folder in which one experiment keeps its job files."""
 
     path: Path
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ending(StrEnum):
-    """Why a search ended."""
+    """The reason why a search ended."""
 
     DONE = "done"
     TOO_MANY_FAILURES = "too many failures"

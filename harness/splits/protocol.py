@@ -142,7 +142,7 @@ class Protocol:
 
     @property
     def shares_speakers(self) -> bool:
-        """Whether validation hears speakers that training has heard."""
+        """True where validation hears speakers that training has heard."""
         return self.split_rule is SplitRule.HOLDOUT_BY_ID
 
     def to_json(self) -> dict[str, Any]:

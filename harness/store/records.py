@@ -54,7 +54,7 @@ class TrialStatus(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the trial ended without a score for a cause of its own.
+        """True where the trial ended without a score for a cause of its own.
 
         A stopped trial has not failed: the search was ended while it ran, and it is left to do.
         """
@@ -62,7 +62,7 @@ class TrialStatus(StrEnum):
 
     @property
     def runs_again(self) -> bool:
-        """Whether the trial runs again when its search is resumed: the cause of its end lay outside it."""
+        """True where the trial runs again when its search is resumed: the cause of its end lay outside it."""
         return self in (TrialStatus.KILLED, TrialStatus.STOPPED)
 
 
