@@ -41,6 +41,7 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
     assert again.stdout == expected
 
 
+@pytest.mark.long
 def test_each_choice_has_its_own_folder_beside_the_results(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
     for arguments in ([], ["--speech", "mel"], ["--protocol", "published-code"]):
@@ -98,6 +99,7 @@ def test_what_a_protocol_cuts_speech_from_may_be_missing(tmp_path):
     assert f"speech: {sentence}\n" in done.stdout
 
 
+@pytest.mark.long
 def test_a_motion_stream_that_the_corpus_lacks_is_told(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
     for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
@@ -125,6 +127,7 @@ def test_the_help_needs_no_features(tmp_path):
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.long
 def test_real_recordings_without_motion_are_prepared(tmp_path):
     if not EMODB.is_dir():
         pytest.skip("the recordings of EmoDB are not beside this repository")
