@@ -175,7 +175,15 @@ class FeatureStore:
         return session_dir(self.prepared_dir, session)
 
     def utterances(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
-        """The four-class utterances of some sessions, sorted by id; no other session's file is opened.
+        """The four-class utterances of some sessions: those of ``turns`` that are scored.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        return tuple(utterance for utterance in self.turns(sessions) if utterance.emotion in CLASSES)
+
+    def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
+        """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
 
         Sessions that the corpus does not have are left out.
 
@@ -192,7 +200,7 @@ class FeatureStore:
         """Map the features of some utterances into memory; only their sessions' files are opened.
 
         Args:
-            utterance_ids: of four-class utterances, in any order
+            utterance_ids: of utterances of any label, in any order
 
         Raises:
             FeatureError: an id is unknown, or a file is missing, damaged or contradicts the manifest
@@ -208,7 +216,7 @@ class FeatureStore:
         for utterance_id in utterance_ids:
             if utterance_id not in places:
                 raise FeatureError(
-                    f"utterance {utterance_id!r}: not among the four-class utterances of "
+                    f"utterance {utterance_id!r}: not among the utterances of "
                     f"{str(self.prepared_dir)!r}; expected an id of its {UTTERANCES_NAME}"
                 )
         found = [places[utterance_id] for utterance_id in utterance_ids]
@@ -233,11 +241,11 @@ class FeatureStore:
                     f"expected one of {list(self.sessions)}"
                 )
             path = self.session_dir(session) / UTTERANCES_NAME
-            four_class = read_utterances(path, CLASSES)
-            expected = self.manifest.sessions[session].num_four_class
-            if len(four_class) != expected:
-                raise _differs(path, f"{len(four_class)} four-class utterances", str(expected))
-            self._utterances[session] = four_class
+            utterances = read_utterances(path)
+            expected = self.manifest.sessions[session].num_utterances
+            if len(utterances) != expected:
+                raise _differs(path, f"{len(utterances)} utterances", str(expected))
+            self._utterances[session] = utterances
         return self._utterances[session]
 
     def _map(self, session: int) -> Mapping[str, npt.NDArray[Any]]:
