@@ -48,6 +48,11 @@ class TurnName:
     marked_actor: str
     is_scripted: bool
 
+    @property
+    def scene(self) -> str:
+        """The improvised scenario or the script that is played, such as ``impro05`` or ``script01_1``."""
+        return scene_of(self.dialogue_id)
+
 
 def parse_utterance_id(utterance_id: str) -> TurnName:
     """Take an utterance id apart.
@@ -60,8 +65,8 @@ def parse_utterance_id(utterance_id: str) -> TurnName:
 
     Example:
         >>> name = parse_utterance_id("Ses01F_impro01_M003")
-        >>> name.speaker, name.marked_actor, name.dialogue_id
-        ('Ses01M', 'Ses01F', 'Ses01F_impro01')
+        >>> name.speaker, name.marked_actor, name.dialogue_id, name.scene
+        ('Ses01M', 'Ses01F', 'Ses01F_impro01', 'impro01')
         >>> parse_utterance_id("Ses05M_script01_1b_F012").is_scripted
         True
     """
@@ -93,14 +98,14 @@ def match_dialogue_id(dialogue_id: str) -> re.Match[str]:
     return match
 
 
-def script_of(dialogue_id: str) -> str:
-    """Return the script or scenario of a dialogue, which other actors and other takes play too.
+def scene_of(dialogue_id: str) -> str:
+    """Return the scene of a dialogue: its script or scenario, which every session and other takes play too.
 
     Raises:
         CorpusError: the id does not have the corpus's form
 
     Example:
-        >>> script_of("Ses05M_script01_1b"), script_of("Ses03M_impro05a")
+        >>> scene_of("Ses05M_script01_1b"), scene_of("Ses03M_impro05a")
         ('script01_1', 'impro05')
     """
     match = match_dialogue_id(dialogue_id)
@@ -135,6 +140,11 @@ class Utterance:
     def name(self) -> TurnName:
         """The parts of the id."""
         return parse_utterance_id(self.utterance_id)
+
+    @property
+    def scene(self) -> str:
+        """The scene that is played."""
+        return self.name.scene
 
     @property
     def is_marked(self) -> bool:

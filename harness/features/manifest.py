@@ -23,7 +23,7 @@ UTTERANCES_NAME = "utterances.jsonl"
 #: The end of every message about a damaged file of prepared features.
 PREPARE_AGAIN = f"delete the {MANIFEST_NAME} above it and run harness prepare again"
 #: Counts up when the folder's files change their meaning.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ _NUMBERS = ("valence", "activation", "dominance", "start", "end")
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
-    """Every field by name; a number that is NaN becomes None."""
-    record = asdict(utterance)
+    """Every field by name, and the scene; a number that is NaN becomes None."""
+    record = asdict(utterance) | {"scene": utterance.scene}
     return record | {name: None for name in _NUMBERS if math.isnan(record[name])}
 
 
@@ -160,7 +160,9 @@ def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
             values[name] = math.nan
         elif not isinstance(values[name], float) or not math.isfinite(values[name]):
             raise TypeError(f"{name} is {values[name]!r:.80}; expected a finite number with a point, or null")
-    parse_utterance_id(values["utterance_id"])
+    scene = parse_utterance_id(values["utterance_id"]).scene
+    if values.pop("scene") != scene:
+        raise ValueError(f"scene of {values['utterance_id']} is {record['scene']!r:.80}; expected {scene!r}")
     for name in ("transcript", "wav_path"):
         if not isinstance(values[name], str | None):
             raise TypeError(f"{name} is {values[name]!r:.80}; expected a text, or null")

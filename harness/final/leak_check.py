@@ -1,6 +1,6 @@
 """Counts of what the parts of a split share in a corpus, and whether the protocol promises to keep it apart.
 
-Ids, speakers, dialogues, scripts, transcripts and vocabulary are compared. No prepared feature of the test session
+Ids, speakers, dialogues, scenes, transcripts and vocabulary are compared. No prepared feature of the test session
 is opened.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from harness.corpus.index import read_dialogue
 from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
-from harness.corpus.utterances import CLASSES, TurnName, Utterance, script_of
+from harness.corpus.utterances import CLASSES, TurnName, Utterance
 from harness.features.fitted import fit_features
 from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
@@ -56,7 +56,7 @@ class Shared(StrEnum):
     UTTERANCES = "utterances"
     SPEAKERS = "speakers"
     DIALOGUES = "dialogues"
-    SCRIPTS = "scripts"
+    SCENES = "scenes"
     TRANSCRIPTS = "verbatim transcripts"
     NEAR_DUPLICATES = "near-duplicate transcripts"
 
@@ -108,7 +108,7 @@ _KEYS: Mapping[Shared, Callable[[Utterance], str]] = {
     Shared.UTTERANCES: lambda utterance: utterance.utterance_id,
     Shared.SPEAKERS: _of_name(lambda name: name.speaker),
     Shared.DIALOGUES: _of_name(lambda name: name.dialogue_id),
-    Shared.SCRIPTS: _of_name(lambda name: script_of(name.dialogue_id)),
+    Shared.SCENES: _of_name(lambda name: name.scene),
     # As the models read it, without case and punctuation; an utterance without a word shares nothing.
     Shared.TRANSCRIPTS: lambda utterance: " ".join(split_words(utterance.transcript or "")),
 }
@@ -182,8 +182,8 @@ def _text_alone(utterances: Sequence[Utterance]) -> Features:
     return Features.from_arrays(utterances, settings, column_names(settings), {})
 
 
-#: Counted, and never a broken promise: the corpus's speakers play the same scripts.
-_COUNTED = frozenset({Shared.SCRIPTS, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
+#: Counted, and never a broken promise: every session plays the same scenes.
+_COUNTED = frozenset({Shared.SCENES, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
 
 
 @dataclass(frozen=True)

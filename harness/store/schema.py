@@ -295,6 +295,7 @@ CREATE TABLE test_predictions (
 CREATE TABLE test_utterances (
     opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
     utterance_id TEXT NOT NULL,
+    scene TEXT NOT NULL,
     is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
     PRIMARY KEY (opening_id, utterance_id)
 ) WITHOUT ROWID;
