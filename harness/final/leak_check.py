@@ -17,7 +17,7 @@ import numpy as np
 from harness.corpus.index import read_dialogue
 from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
-from harness.corpus.utterances import CLASSES, TurnName, Utterance
+from harness.corpus.utterances import TurnName, Utterance, class_of
 from harness.features.fitted import fit_features
 from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
@@ -249,13 +249,13 @@ def choose_corpus(
     """
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
-        store = FeatureStore.open(searched.prepared_dir)
+        store = FeatureStore.open(searched.prepared_dir, searched.protocol.happiness)
         if protocol in (None, searched.protocol.name):
             return Path(store.manifest.corpus_path), store, searched.protocol
         corpus = Path(store.manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
     prepared = prepare_features(corpus, speech_settings(chosen), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir)
+    store = FeatureStore.open(prepared.prepared_dir, chosen.happiness)
     return Path(store.manifest.corpus_path), store, chosen
 
 
@@ -319,7 +319,7 @@ def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
         utterance.utterance_id: utterance
         for dialogue_id in layout.dialogue_ids(protocol.test_session)
         for utterance in read_dialogue(layout, dialogue_id).utterances
-        if utterance.emotion in CLASSES
+        if class_of(utterance.emotion, protocol.happiness) is not None
     }
     return [found[name] for name in select_recordings(list(found), protocol.recordings)]
 

@@ -132,6 +132,7 @@ COLUMNS: Mapping[str, str] = {
     "command": "The command of the test evaluation.",
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
+    "happiness": "Whether happiness is merged into excitement; scores of the two ways are not comparable.",
     "protocol_hash": "Hash over every choice of the protocol.",
     "identity": "Hash of everything that changes the outcome.",
     "target": "Whether the highest or the lowest score is best.",
