@@ -73,7 +73,7 @@ _LOOKED_AT = {
     "--leaks",
     is_flag=True,
     help=(
-        "Show instead everything that train, validation and test share: speakers, dialogues, scripts, transcripts, "
+        "Show instead everything that train, validation and test share: speakers, dialogues, scenes, transcripts, "
         "vocabulary. Without a CORPUS, of the latest search in --results, or of the corpus that HARNESS_CORPUS names, "
         "or of a synthetic one. Features are prepared where they are not yet."
     ),

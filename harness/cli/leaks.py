@@ -28,7 +28,7 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     """Train the best trial's hyperparameters under splits that leak more or less, and show the points that each buys.
 
     Four splits, each stricter than the one before: random; speaker-disjoint; session-disjoint (the dialogue's
-    partner is not heard either); script-disjoint (nor is the script or scenario, by whomever). All score the same
+    partner is not heard either); scene-disjoint (nor is the scene, by whomever). All score the same
     utterances, a part of one speaker's turns, and train on equally many, so that the difference is the leak. Each
     seed draws another speaker: without --test from another of the search's sessions.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,33 +108,35 @@ def _print_counts(console: Console, report: IngestReport) -> None:
 def _count_table(report: IngestReport) -> Table:
     from rich.table import Table
 
-    from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+    from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
+    from harness.corpus.utterances import Emotion
     from harness.features.report import ALL_LABELS
 
     table = Table("session", title="Utterances (found/published where they differ)", title_justify="left")
     classes = [emotion.value for emotion in PUBLISHED_COUNTS[1]]
-    for name in (*classes, "all four", ALL_LABELS):
+    names = (*classes, "all four", Emotion.HAPPINESS.value, "with hap", ALL_LABELS)
+    for name in names:
         table.add_column(name, justify="right")
     found_sums: Counter[str] = Counter()
     published_sums: Counter[str] = Counter()
     for session in PUBLISHED_COUNTS:
         published = {emotion.value: count for emotion, count in PUBLISHED_COUNTS[session].items()}
-        published |= {"all four": sum(published.values()), ALL_LABELS: PUBLISHED_TOTALS[session]}
-        counts = report.counts.get(session, dict.fromkeys(published, 0))
-        found = {**counts, "all four": sum(counts[emotion] for emotion in classes)}
-        table.add_row(str(session), *_cells(found, published))
+        published |= {Emotion.HAPPINESS.value: PUBLISHED_HAPPINESS[session], ALL_LABELS: PUBLISHED_TOTALS[session]}
+        found = dict(report.counts.get(session, dict.fromkeys(published, 0)))
+        for counts in (found, published):
+            counts["all four"] = sum(counts[emotion] for emotion in classes)
+            counts["with hap"] = counts["all four"] + counts[Emotion.HAPPINESS.value]
+        table.add_row(str(session), *_cells(names, found, published))
         found_sums.update(found)
         published_sums.update(published)
     table.add_section()
-    table.add_row("all", *_cells(found_sums, published_sums))
+    table.add_row("all", *_cells(names, found_sums, published_sums))
     return table
 
 
-def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
-    return [
-        str(found[name]) if found[name] == count else f"{found[name]}/{count}"
-        for name, count in published.items()
-    ]
+def _cells(names: Sequence[str], found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
+    pairs = ((found[name], published[name]) for name in names)
+    return [str(count) if count == expected else f"{count}/{expected}" for count, expected in pairs]
 
 
 def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
@@ -161,7 +163,7 @@ def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> 
     from harness.features.store import FeatureStore
     from harness.splits.protocol import make_split, search_sessions, select_recordings
 
-    store = FeatureStore.open(Path(report.prepared_dir))
+    store = FeatureStore.open(Path(report.prepared_dir), protocol.happiness)
     opened = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
     tested = [utterance.utterance_id for utterance in store.utterances([protocol.test_session])]
     try:

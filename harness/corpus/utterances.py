@@ -30,6 +30,26 @@ class Emotion(StrEnum):
 #: The four classes of the paper, in the order of every model's outputs.
 CLASSES = (Emotion.ANGER, Emotion.EXCITEMENT, Emotion.NEUTRAL, Emotion.SADNESS)
 
+
+class Happiness(StrEnum):
+    """The class of the utterances that the raters call happy."""
+
+    EXCITED = "excited"  # none: excitement alone is the class, 4936 utterances
+    MERGED = "merged"  # that of excitement, 5531 utterances
+
+
+def class_of(emotion: Emotion, happiness: Happiness) -> Emotion | None:
+    """Return the class of a label, one of ``CLASSES``; None for a label that is not modelled.
+
+    Example:
+        >>> class_of(Emotion.HAPPINESS, Happiness.EXCITED), class_of(Emotion.HAPPINESS, Happiness.MERGED).value
+        (None, 'exc')
+    """
+    if emotion is Emotion.HAPPINESS and happiness is Happiness.MERGED:
+        return Emotion.EXCITEMENT
+    return emotion if emotion in CLASSES else None
+
+
 DIALOGUE_PATTERN = re.compile(
     r"(?P<dialogue>Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<kind>impro|script)"
     r"(?P<take>[0-9]{2}(?:_[0-9])?[a-z]?))"
@@ -48,6 +68,11 @@ class TurnName:
     marked_actor: str
     is_scripted: bool
 
+    @property
+    def scene(self) -> str:
+        """The improvised scenario or the script that is played, such as ``impro05`` or ``script01_1``."""
+        return scene_of(self.dialogue_id)
+
 
 def parse_utterance_id(utterance_id: str) -> TurnName:
     """Take an utterance id apart.
@@ -60,8 +85,8 @@ def parse_utterance_id(utterance_id: str) -> TurnName:
 
     Example:
         >>> name = parse_utterance_id("Ses01F_impro01_M003")
-        >>> name.speaker, name.marked_actor, name.dialogue_id
-        ('Ses01M', 'Ses01F', 'Ses01F_impro01')
+        >>> name.speaker, name.marked_actor, name.dialogue_id, name.scene
+        ('Ses01M', 'Ses01F', 'Ses01F_impro01', 'impro01')
         >>> parse_utterance_id("Ses05M_script01_1b_F012").is_scripted
         True
     """
@@ -93,14 +118,14 @@ def match_dialogue_id(dialogue_id: str) -> re.Match[str]:
     return match
 
 
-def script_of(dialogue_id: str) -> str:
-    """Return the script or scenario of a dialogue, which other actors and other takes play too.
+def scene_of(dialogue_id: str) -> str:
+    """Return the scene of a dialogue: its script or scenario, which every session and other takes play too.
 
     Raises:
         CorpusError: the id does not have the corpus's form
 
     Example:
-        >>> script_of("Ses05M_script01_1b"), script_of("Ses03M_impro05a")
+        >>> scene_of("Ses05M_script01_1b"), scene_of("Ses03M_impro05a")
         ('script01_1', 'impro05')
     """
     match = match_dialogue_id(dialogue_id)
@@ -135,6 +160,11 @@ class Utterance:
     def name(self) -> TurnName:
         """The parts of the id."""
         return parse_utterance_id(self.utterance_id)
+
+    @property
+    def scene(self) -> str:
+        """The scene that is played."""
+        return self.name.scene
 
     @property
     def is_marked(self) -> bool:

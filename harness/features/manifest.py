@@ -151,8 +151,8 @@ _NUMBERS = ("valence", "activation", "dominance", "start", "end")
 
 
 def utterance_to_json(utterance: Utterance) -> dict[str, Any]:
-    """Every field by name; a number that is NaN becomes None."""
-    record = asdict(utterance)
+    """Every field by name, and the scene; a number that is NaN becomes None."""
+    record = asdict(utterance) | {"scene": utterance.scene}
     return record | {name: None for name in _NUMBERS if math.isnan(record[name])}
 
 
@@ -168,7 +168,9 @@ def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
             values[name] = math.nan
         elif not isinstance(values[name], float) or not math.isfinite(values[name]):
             raise TypeError(f"{name} is {values[name]!r:.80}; expected a finite number with a point, or null")
-    parse_utterance_id(values["utterance_id"])
+    scene = parse_utterance_id(values["utterance_id"]).scene
+    if values.pop("scene") != scene:
+        raise ValueError(f"scene of {values['utterance_id']} is {record['scene']!r:.80}; expected {scene!r}")
     for name in ("transcript", "wav_path"):
         if not isinstance(values[name], str | None):
             raise TypeError(f"{name} is {values[name]!r:.80}; expected a text, or null")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Happiness, Utterance, class_of, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
@@ -32,6 +32,7 @@ class Features:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
         mocap_rows: int64 (num_utterances,), rows of the face file; 0 where there is no motion
         speech_columns: the names of a frame's numbers
+        happiness: decides the classes
     """
 
     utterances: tuple[Utterance, ...]
@@ -42,6 +43,7 @@ class Features:
     _blocks: tuple[Mapping[str, npt.NDArray[Any]], ...] = field(repr=False)
     _block_of: npt.NDArray[np.int64] = field(repr=False)
     _row_of: npt.NDArray[np.int64] = field(repr=False)
+    happiness: Happiness = Happiness.EXCITED
 
     @classmethod
     def from_arrays(
@@ -50,6 +52,7 @@ class Features:
         speech_settings: SpeechSettings,
         speech_columns: Sequence[str],
         arrays: Mapping[str, npt.NDArray[Any]],
+        happiness: Happiness = Happiness.EXCITED,
     ) -> Features:
         """Hold arrays that are in memory already, as a session's files have them.
 
@@ -66,6 +69,7 @@ class Features:
             _blocks=(arrays,),
             _block_of=nothing,
             _row_of=np.arange(len(utterances)),
+            happiness=happiness,
         )
 
     def __len__(self) -> int:
@@ -73,9 +77,10 @@ class Features:
 
     @cached_property
     def emotions(self) -> npt.NDArray[np.int64]:
-        """int64 (num_utterances,), each an index into ``CLASSES``; -1 for another label."""
+        """int64 (num_utterances,), each utterance's class as an index into ``CLASSES``; -1 for another label."""
         numbers = {emotion: number for number, emotion in enumerate(CLASSES)}
-        return np.array([numbers.get(utterance.emotion, -1) for utterance in self.utterances], dtype=np.int64)
+        classes = [class_of(utterance.emotion, self.happiness) for utterance in self.utterances]
+        return np.array([-1 if emotion is None else numbers[emotion] for emotion in classes], dtype=np.int64)
 
     @property
     def utterance_ids(self) -> tuple[str, ...]:
@@ -139,21 +144,26 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder of prepared features. Opening it reads the manifest alone."""
+    """A folder of prepared features. Opening it reads the manifest alone.
+
+    Attributes:
+        happiness: decides which utterances are of the four classes
+    """
 
     prepared_dir: Path
     manifest: Manifest
+    happiness: Happiness = Happiness.EXCITED
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
     _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, prepared_dir: Path) -> FeatureStore:
-        """Open prepared features.
+    def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
+        """Open prepared features; give the protocol's ``happiness`` wherever classes matter.
 
         Raises:
             FeatureError: there are none, or the manifest is damaged
         """
-        return cls(prepared_dir, Manifest.read(prepared_dir))
+        return cls(prepared_dir, Manifest.read(prepared_dir), happiness)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -194,6 +204,7 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
+            if class_of(utterance.emotion, self.happiness) is not None
         )
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
@@ -231,6 +242,7 @@ class FeatureStore:
             _blocks=blocks,
             _block_of=block_of,
             _row_of=row_of,
+            happiness=self.happiness,
         )
 
     def _list(self, session: int) -> tuple[Utterance, ...]:

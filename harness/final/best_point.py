@@ -77,7 +77,7 @@ class BestPoint:
             ModelError: they are now of another corpus
             FeatureError: they are damaged, or lack a modality that the system reads
         """
-        store = FeatureStore.open(self.spec.prepared_dir)
+        store = FeatureStore.open(self.spec.prepared_dir, self.spec.protocol.happiness)
         if store.corpus_hash != self.experiment.corpus_hash:
             raise ModelError(
                 f"experiment {self.experiment.eid}: was searched on corpus {self.experiment.corpus_hash[:12]}, but the "
@@ -161,7 +161,7 @@ def describe_follow_up(
         "system": spec.system,
         "hyperparameters": asdict(best.hyperparameters),
         "corpus": experiment.corpus_hash,
-        **{f"protocol {key}": choice for key, choice in spec.protocol.to_json().items() if key != "name"},
+        **{f"protocol {key}": choice for key, choice in spec.protocol.choices.items()},
         "max_epochs": spec.max_epochs,
         "patience": spec.patience,
         "word_vectors": hash_word_vectors(spec.word_vectors),

@@ -1,6 +1,6 @@
 """Counts of what the parts of a split share in a corpus, and whether the protocol promises to keep it apart.
 
-Ids, speakers, dialogues, scripts, transcripts and vocabulary are compared. No prepared feature of the test session
+Ids, speakers, dialogues, scenes, transcripts and vocabulary are compared. No prepared feature of the test session
 is opened.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from harness.corpus.index import read_dialogue
 from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
-from harness.corpus.utterances import CLASSES, TurnName, Utterance, script_of
+from harness.corpus.utterances import TurnName, Utterance, class_of
 from harness.features.fitted import fit_features
 from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
@@ -56,7 +56,7 @@ class Shared(StrEnum):
     UTTERANCES = "utterances"
     SPEAKERS = "speakers"
     DIALOGUES = "dialogues"
-    SCRIPTS = "scripts"
+    SCENES = "scenes"
     TRANSCRIPTS = "verbatim transcripts"
     NEAR_DUPLICATES = "near-duplicate transcripts"
 
@@ -108,7 +108,7 @@ _KEYS: Mapping[Shared, Callable[[Utterance], str]] = {
     Shared.UTTERANCES: lambda utterance: utterance.utterance_id,
     Shared.SPEAKERS: _of_name(lambda name: name.speaker),
     Shared.DIALOGUES: _of_name(lambda name: name.dialogue_id),
-    Shared.SCRIPTS: _of_name(lambda name: script_of(name.dialogue_id)),
+    Shared.SCENES: _of_name(lambda name: name.scene),
     # As the models read it, without case and punctuation; an utterance without a word shares nothing.
     Shared.TRANSCRIPTS: lambda utterance: " ".join(split_words(utterance.transcript or "")),
 }
@@ -182,8 +182,8 @@ def _text_alone(utterances: Sequence[Utterance]) -> Features:
     return Features.from_arrays(utterances, settings, column_names(settings), {})
 
 
-#: Counted, and never a broken promise: the corpus's speakers play the same scripts.
-_COUNTED = frozenset({Shared.SCRIPTS, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
+#: Counted, and never a broken promise: every session plays the same scenes.
+_COUNTED = frozenset({Shared.SCENES, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
 
 
 @dataclass(frozen=True)
@@ -249,13 +249,13 @@ def choose_corpus(
     """
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
-        store = FeatureStore.open(searched.prepared_dir)
+        store = FeatureStore.open(searched.prepared_dir, searched.protocol.happiness)
         if protocol in (None, searched.protocol.name):
             return Path(store.manifest.corpus_path), store, searched.protocol
         corpus = Path(store.manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
     prepared = prepare_features(corpus, speech_settings(chosen), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir)
+    store = FeatureStore.open(prepared.prepared_dir, chosen.happiness)
     return Path(store.manifest.corpus_path), store, chosen
 
 
@@ -319,7 +319,7 @@ def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
         utterance.utterance_id: utterance
         for dialogue_id in layout.dialogue_ids(protocol.test_session)
         for utterance in read_dialogue(layout, dialogue_id).utterances
-        if utterance.emotion in CLASSES
+        if class_of(utterance.emotion, protocol.happiness) is not None
     }
     return [found[name] for name in select_recordings(list(found), protocol.recordings)]
 

@@ -90,7 +90,7 @@ def _describe_draws(plan: LeaksPlan) -> Mapping[str, Any]:
     return {
         str(seed): {
             "speaker": parts.speaker,
-            "scripts": parts.scripts,
+            "scenes": parts.scenes,
             "num_train": parts.num_train,
             "num_scored": len(parts.scored),
         }

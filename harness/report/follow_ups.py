@@ -76,7 +76,7 @@ def describe_leaks(leaks: Leaks) -> Statement:
     text = (
         f"The hyperparameters of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each "
         f"split and scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
-        f"buys {_write_points(gained)} points over one that shares neither speaker nor script"
+        f"buys {_write_points(gained)} points over one that shares neither speaker nor scene"
     )
     text += "." if _is_sure(leaks, gained) else ", which may be chance in these draws."
     text += f" {_describe_interval(leaks, gained)}"

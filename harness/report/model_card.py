@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.corpus.utterances import Happiness
 from harness.files import write_then_rename
 from harness.final.saved_model import ModelRecord, name_in_results
 from harness.report.findings import Replication, read_replication
@@ -37,9 +38,14 @@ for decisions about people."""
 
 LIMITS = """\
 For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
-scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
+scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is {excitement}.
 The test set has the two speakers of one session. Expect other voices, languages, microphones and real feelings to
 score lower. Not for decisions about people."""
+
+_EXCITEMENT = {
+    Happiness.EXCITED: "excitement without happiness",
+    Happiness.MERGED: "excitement and happiness together",
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
     hyperparameters = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
         f"# {record.system}: an emotion classifier for acted, dyadic speech",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
@@ -116,7 +123,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         _describe_openings(record, facts.openings),
         *_describe_scores(record, facts),
         "## Use and limits",
-        LIMITS_OF_SYNTHETIC if record.is_synthetic else LIMITS,
+        LIMITS_OF_SYNTHETIC if record.is_synthetic else limits,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

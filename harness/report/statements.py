@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.corpus.utterances import Emotion
+from harness.corpus.utterances import Emotion, Happiness
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import EpochChoice, Recordings, SplitRule, Vocabulary
@@ -130,12 +130,15 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Only improvised dialogues are used.")
     if protocol.get("recordings") == Recordings.SCRIPTED:
         sentences.append("Only scripted dialogues are used.")
+    is_merged = protocol.get("happiness") == Happiness.MERGED
+    if is_merged:
+        sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         sentences.append("The last session before the test session validates, and those before it train.")
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         sentences.append(
             "Of the other sessions' utterances, sorted by id, the first 78 % train and the last 22 % "
-            "validate (3000 and 838 of the complete corpus)."
+            f"validate ({'3353 and 937' if is_merged else '3000 and 838'} of the complete corpus)."
         )
     return sentences
 

@@ -49,8 +49,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "speech_features": settings.training.speech_features,
             "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
-        choices = settings.training.protocol.to_json().items()
-        parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}
+        parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
     return parts
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.corpus.utterances import TurnName, parse_utterance_id, script_of
+from harness.corpus.utterances import TurnName, parse_utterance_id
 from harness.errors import FeatureError
 from harness.splits.protocol import NUM_HOLDOUT_UTTERANCES, NUM_TRAIN_UTTERANCES
 
@@ -36,27 +36,27 @@ class Parts:
 
 
 class LeakSplit(StrEnum):
-    """The splits, from training that shares everything with the scored utterances to neither speaker nor script."""
+    """The splits, from training that shares everything with the scored utterances to neither speaker nor scene."""
 
     RANDOM = "random"
     SPEAKER = "speaker-disjoint"
     SESSION = "session-disjoint"
-    SCRIPT = "script-disjoint"
+    SCENE = "scene-disjoint"
 
 
 #: Shared by training and the scored utterances under each split.
 SHARED = {
-    LeakSplit.RANDOM: "speaker, dialogue, session, script",
-    LeakSplit.SPEAKER: "dialogue (the partner's turns), session, script",
-    LeakSplit.SESSION: "script",
-    LeakSplit.SCRIPT: "neither speaker nor script, though the same words may occur",
+    LeakSplit.RANDOM: "speaker, dialogue, session, scene",
+    LeakSplit.SPEAKER: "dialogue (the partner's turns), session, scene",
+    LeakSplit.SESSION: "scene",
+    LeakSplit.SCENE: "neither speaker nor scene, though the same words may occur",
 }
 
 #: Shared under a split, but not under the next stricter one.
 BOUGHT_BY = {
     LeakSplit.RANDOM: "the speaker's own turns",
     LeakSplit.SPEAKER: "the partner's turns of the same dialogues",
-    LeakSplit.SESSION: "other speakers in the same scripts and scenarios",
+    LeakSplit.SESSION: "other speakers in the same scenes",
 }
 
 
@@ -66,26 +66,26 @@ class LeakParts:
 
     Attributes:
         speaker: whose turns are scored
-        scripts: those whose turns are scored
+        scenes: those whose turns are scored
         scored: sorted
         train: by split, in the order of the draw: sets overlap as far as the splits allow
     """
 
     speaker: str
-    scripts: tuple[str, ...]
+    scenes: tuple[str, ...]
     scored: tuple[str, ...]
     train: dict[LeakSplit, tuple[str, ...]]
 
     @property
     def num_train(self) -> int:
         """Training utterances under each split."""
-        return len(self.train[LeakSplit.SCRIPT])
+        return len(self.train[LeakSplit.SCENE])
 
 
 def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], draw: int) -> LeakParts:
     """Choose the utterances that are scored, and those that may train under each split.
 
-    Scored are a random half of one speaker's turns in half of the scripts and scenarios; the other half may
+    Scored are a random half of one speaker's turns in half of the scenes; the other half may
     train where everything is shared. The size of all training sets is that of the strictest one.
 
     Args:
@@ -102,23 +102,23 @@ def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], 
     generator = np.random.default_rng([0, draw])
     names = [parse_utterance_id(utterance_id) for utterance_id in sorted(utterance_ids)]
     spoken = [name for name in names if name.speaker == speaker]
-    scripts = _choose_half({name.dialogue_id for name in spoken}, generator)
-    turns = [name.utterance_id for name in spoken if script_of(name.dialogue_id) in scripts]
+    scenes = _choose_half({name.scene for name in spoken}, generator)
+    turns = [name.utterance_id for name in spoken if name.scene in scenes]
     scored = frozenset(turns[place] for place in generator.permutation(len(turns))[: (len(turns) + 1) // 2])
     shuffled = [names[place] for place in generator.permutation(len(names))]
     pools = {
-        split: [name.utterance_id for name in shuffled if _may_train(split, name, speaker, scripts, scored)]
+        split: [name.utterance_id for name in shuffled if _may_train(split, name, speaker, scenes, scored)]
         for split in LeakSplit
     }
-    num_train = len(pools[LeakSplit.SCRIPT])
+    num_train = len(pools[LeakSplit.SCENE])
     if not scored or not num_train:
         raise FeatureError(
             f"leaks: of {len(names)} utterances {len(scored)} of speaker {speaker!r} would be scored, and {num_train} "
-            "would train that share neither session nor script with them; expected at least one of each; use a corpus "
-            "of two scripts or more, in two sessions or more"
+            "would train that share neither session nor scene with them; expected at least one of each; use a corpus "
+            "of two scenes or more, in two sessions or more"
         )
     train = {split: tuple(pool[:num_train]) for split, pool in pools.items()}
-    return LeakParts(speaker, tuple(sorted(scripts)), tuple(sorted(scored)), train)
+    return LeakParts(speaker, tuple(sorted(scenes)), tuple(sorted(scored)), train)
 
 
 def part_for_epochs(train: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -132,9 +132,9 @@ def part_for_epochs(train: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(sorted(train[:cut])), tuple(sorted(train[cut:]))
 
 
-def _choose_half(dialogue_ids: set[str], generator: np.random.Generator) -> frozenset[str]:
-    """Choose every other script, of the written ones and of the scenarios alike."""
-    found = sorted({script_of(dialogue_id) for dialogue_id in dialogue_ids})
+def _choose_half(scenes: set[str], generator: np.random.Generator) -> frozenset[str]:
+    """Choose every other scene, of the scripts and of the scenarios alike."""
+    found = sorted(scenes)
     kinds = [[name for name in found if name.startswith("script") == is_written] for is_written in (True, False)]
     shuffled = [kind[place] for kind in kinds for place in generator.permutation(len(kind))]
     first = int(generator.integers(2)) if len(shuffled) > 1 else 0
@@ -142,11 +142,11 @@ def _choose_half(dialogue_ids: set[str], generator: np.random.Generator) -> froz
 
 
 def _may_train(
-    split: LeakSplit, name: TurnName, speaker: str, scripts: frozenset[str], scored: frozenset[str]
+    split: LeakSplit, name: TurnName, speaker: str, scenes: frozenset[str], scored: frozenset[str]
 ) -> bool:
     if split is LeakSplit.RANDOM:
         return name.utterance_id not in scored
     if split is LeakSplit.SPEAKER:
         return name.speaker != speaker
     is_elsewhere = name.speaker[:-1] != speaker[:-1]
-    return is_elsewhere and (split is LeakSplit.SESSION or script_of(name.dialogue_id) not in scripts)
+    return is_elsewhere and (split is LeakSplit.SESSION or name.scene not in scenes)

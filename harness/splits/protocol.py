@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from harness.codec import to_plain
 from harness.corpus.layout import SESSIONS
-from harness.corpus.utterances import parse_utterance_id
+from harness.corpus.utterances import Happiness, parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
 from harness.files import hash_json
 
@@ -123,6 +123,7 @@ class Protocol:
     max_words: int = 500
     layer_defaults: LayerDefaults = LayerDefaults.PAPER
     vocabulary: Vocabulary = Vocabulary.TRAINING
+    happiness: Happiness = Happiness.EXCITED
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -135,10 +136,20 @@ class Protocol:
             )
 
     @property
+    def choices(self) -> dict[str, Any]:
+        """The choices that decide a score, as plain values: all but the name.
+
+        A choice of ``_LATER_CHOICES`` is left out while it has its default, so that hashes of before it existed hold.
+        """
+        defaults = {each.name: each.default for each in fields(self) if each.name in _LATER_CHOICES}
+        choices = self.to_json()
+        del choices["name"]
+        return {key: choice for key, choice in choices.items() if choice != defaults.get(key)}
+
+    @property
     def protocol_hash(self) -> str:
         """16 hexadecimal digits over every choice, but not the name."""
-        choices = {key: choice for key, choice in self.to_json().items() if key != "name"}
-        return hash_json(choices)
+        return hash_json(self.choices)
 
     @property
     def shares_speakers(self) -> bool:
@@ -149,6 +160,8 @@ class Protocol:
         """Every choice by name, as plain values."""
         return cast(dict[str, Any], to_plain(self))
 
+
+_LATER_CHOICES = frozenset({"happiness"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),

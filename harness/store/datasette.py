@@ -109,7 +109,7 @@ TABLES: Mapping[str, TableDescription] = {
         "Test predictions", "Of final models, one row an utterance.", ("kind", "emotion", "predicted")
     ),
     "test_utterances": TableDescription(
-        "Test utterances", "The utterances that each test evaluation scored.", is_hidden=True
+        "Test utterances", "The utterances that each test evaluation scored, with their scenes.", is_hidden=True
     ),
     "trial_test_scores": TableDescription(
         "Test scores of tables and leaks, as recorded", "Of single trainings.", is_hidden=True
@@ -132,6 +132,7 @@ COLUMNS: Mapping[str, str] = {
     "command": "The command of the test evaluation.",
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
+    "happiness": "Whether happiness is merged into excitement; scores of the two ways are not comparable.",
     "protocol_hash": "Hash over every choice of the protocol.",
     "identity": "Hash of everything that changes the outcome.",
     "target": "Whether the highest or the lowest score is best.",
@@ -180,6 +181,7 @@ COLUMNS: Mapping[str, str] = {
     "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",
     "seeds": "Of the trainings that the test evaluation scores, as JSON.",
+    "scene": "The improvised scenario or script that is played; every session plays the same.",
     "is_transcript_seen": "1 where training has the same words; empty without a transcript.",
 }
 #: What a column holds in one table or view, where its name means something else there.

@@ -62,6 +62,7 @@ _EXPERIMENT = {
     "experiments.system": _TEXT,
     "experiments.protocol_name AS protocol": _TEXT,
     "experiments.protocol_hash": _TEXT,
+    "json_extract(experiments.protocol, '$.happiness') AS happiness": _TEXT,
     "experiments.corpus_hash": _TEXT,
     "experiments.is_synthetic": _TRUTH,
 }
@@ -99,8 +100,14 @@ _EPOCH = {
     "epochs.seconds": _NUMBER,
     "epochs.recorded_at": _TEXT,
 }
+#: The scene of an utterance id such as ``Ses03M_impro05a_F012``, as ``scene_of`` finds it.
+_SCENE = """
+    rtrim(substr(validation_predictions.utterance_id, 8, length(validation_predictions.utterance_id) - 12),
+        'abcdefghijklmnopqrstuvwxyz') AS scene
+"""
 _PREDICTION = {
     "validation_predictions.utterance_id": _TEXT,
+    _SCENE.strip(): _TEXT,
     "validation_predictions.emotion": _TEXT,
     "validation_predictions.predicted": _TEXT,
     **{f"validation_predictions.{column}": _NUMBER for column in PROBABILITY_COLUMNS},

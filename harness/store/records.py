@@ -178,6 +178,7 @@ class Prediction:
     """One utterance: what the raters said, what the model said, and its four probabilities.
 
     Attributes:
+        emotion: the class of the raters' label under the protocol's ``happiness``
         probabilities: in the order of ``CLASSES``
     """
 

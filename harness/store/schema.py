@@ -39,7 +39,7 @@ _CORPUS = """CASE experiments.is_synthetic WHEN 1 THEN 'synthetic' ELSE
 #: Scores are comparable where corpus, purpose, protocol and target are the same.
 _WHOSE = (
     f"experiments.eid, experiments.name AS experiment, {_CORPUS}, experiments.kind AS purpose, "
-    "experiments.protocol_name"
+    "experiments.protocol_name, json_extract(experiments.protocol, '$.happiness') AS happiness"
 )
 
 VIEWS: Mapping[str, str] = {
@@ -122,7 +122,8 @@ VIEWS: Mapping[str, str] = {
         ORDER BY opening_id DESC, test_scores.seed, test_scores.kind
     """,
     "trial_test_results": """
-        SELECT experiments.kind AS command, system, protocol_name, trials.seed, trial_test_scores.kind, epoch,
+        SELECT experiments.kind AS command, system, protocol_name,
+            json_extract(experiments.protocol, '$.happiness') AS happiness, trials.seed, trial_test_scores.kind, epoch,
             weighted_accuracy, unweighted_accuracy, macro_f1, is_synthetic, opening_id, trial_id, eid,
             experiments.name AS experiment
         FROM trial_test_scores JOIN trials USING (trial_id) JOIN experiments USING (eid)
@@ -295,6 +296,7 @@ CREATE TABLE test_predictions (
 CREATE TABLE test_utterances (
     opening_id INTEGER NOT NULL REFERENCES test_openings (opening_id),
     utterance_id TEXT NOT NULL,
+    scene TEXT NOT NULL,
     is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
     PRIMARY KEY (opening_id, utterance_id)
 ) WITHOUT ROWID;

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-from harness.corpus.utterances import Seconds
+from harness.corpus.utterances import Seconds, parse_utterance_id
 from harness.errors import StoreError, unknown_name
 from harness.store.connection import BUSY_TIMEOUT, connect, connect_readonly, translate_error
 from harness.store.records import (
@@ -575,21 +575,23 @@ class ResultsStore:
                 self._mark_complete(opening_id)
 
     def record_test_utterances(self, opening_id: int, is_seen: Mapping[str, bool | None]) -> None:
-        """Record of each scored utterance whether training had read its transcript, word for word.
+        """Record each scored utterance: its scene, and whether training had read its transcript, word for word.
 
         Args:
             is_seen: by utterance id; None where no word was said
 
         Raises:
             StoreError: no such test evaluation, or its utterances are recorded already
+            CorpusError: an id does not have the corpus's form
         """
+        scenes = {name: parse_utterance_id(name).scene for name in sorted(is_seen)}
         with self.writing() as database:
             self._opening(opening_id)
             if self.query("SELECT 1 FROM test_utterances WHERE opening_id = ? LIMIT 1", [opening_id]):
                 raise StoreError(f"test evaluation {opening_id}: its utterances are recorded already; expected none")
             database.conn.executemany(
-                "INSERT INTO test_utterances (opening_id, utterance_id, is_transcript_seen) VALUES (?, ?, ?)",
-                [(opening_id, name, seen) for name, seen in sorted(is_seen.items())],
+                "INSERT INTO test_utterances (opening_id, utterance_id, scene, is_transcript_seen) VALUES (?, ?, ?, ?)",
+                [(opening_id, name, scene, is_seen[name]) for name, scene in scenes.items()],
             )
 
     def test_utterances(self, opening_id: int) -> dict[str, bool | None]:

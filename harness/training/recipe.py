@@ -284,15 +284,15 @@ def _describe_result(
 
 
 def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:
-    """Set a model's probabilities, float32 (num_utterances, 4), beside the raters' emotions."""
+    """Set a model's probabilities, float32 (num_utterances, 4), beside the classes that the raters' labels have."""
     return tuple(
         Prediction(
             utterance.utterance_id,
-            utterance.emotion,
+            CLASSES[emotion],
             CLASSES[int(row.argmax())],
             tuple(float(probability) for probability in row),
         )
-        for utterance, row in zip(features.utterances, probabilities, strict=True)
+        for utterance, emotion, row in zip(features.utterances, features.emotions, probabilities, strict=True)
     )
 
 

@@ -49,7 +49,7 @@ def test_what_a_protocol_promises_is_kept_and_no_test_feature_is_opened(folder, 
     else:
         assert shared == ["speakers train + validation 1 4 of 17 the protocol's choice"]
     assert any(line.startswith("speakers train + test 0 0 of 22 none") for line in lines)
-    assert any(line.startswith("scripts train + test 2 ") and line.endswith("counted") for line in lines)
+    assert any(line.startswith("scenes train + test 2 ") and line.endswith("counted") for line in lines)
 
 
 @pytest.mark.long

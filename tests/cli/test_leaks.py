@@ -34,7 +34,7 @@ def test_without_the_flag_no_prepared_file_of_the_test_session_is_opened(folder)
         "random split",
         "speaker-disjoint split",
         "session-disjoint split",
-        "script-disjoint split",
+        "scene-disjoint split",
     ]
     words = " ".join(done.stdout.split())
     assert words.startswith("What leaks buy (validation) ")

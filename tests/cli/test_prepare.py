@@ -26,10 +26,10 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
     done = run_prepare(tmp_path, layout.root, "--into", into, "--jobs", 1)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert lines[0] == "The corpus is not the complete release: 25 counts differ."
+    assert lines[0] == "The corpus is not the complete release: 30 counts differ."
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
-    assert cells[0] == ["1", "1/229", "0/143", "1/384", "1/194", "3/950", "4/1819"]
-    assert cells[5] == ["all", "1/1103", "1/1041", "1/1708", "1/1084", "4/4936", "6/10039"]
+    assert cells[0] == ["1", "1/229", "0/143", "1/384", "1/194", "3/950", "0/135", "3/1085", "4/1819"]
+    assert cells[5] == ["all", "1/1103", "1/1041", "1/1708", "1/1084", "4/4936", "0/595", "4/5531", "6/10039"]
     assert cells[-1][:2] == ["few mocap rows", "4"]
     assert "mocap: 4 of 6 utterances have it." in lines
     assert "Under protocol paper: 2 utterances train, 1 validate, 1 test (Session 5)." in lines

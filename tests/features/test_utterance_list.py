@@ -19,6 +19,7 @@ def test_an_utterance_survives_strict_json():
     assert found.emotion is Emotion.SADNESS
     assert math.isnan(found.activation) and math.isnan(found.end)
     assert found.transcript == "hören"
+    assert json.loads(text)["scene"] == found.scene == "impro01"
 
 
 @pytest.mark.parametrize("content", [b"{}\n", b"{\n", b"\xff\n", b"[]\n"])
@@ -38,8 +39,9 @@ def test_a_damaged_list_is_rejected(tmp_path, content):
         ({"utterance_id": "../x"}, "utterance '../x': not an id of the corpus"),
         ({"valence": "2.5"}, "valence is '2.5'; expected a finite number with a point, or null"),
         ({"num_mocap_rows": -1}, "num_mocap_rows is -1; expected a count"),
+        ({"scene": "impro02"}, "scene of Ses01F_impro01_F000 is 'impro02'; expected 'impro01'"),
     ],
-    ids=["transcript", "id", "rating", "rows"],
+    ids=["transcript", "id", "rating", "rows", "scene"],
 )
 def test_a_line_that_is_no_utterance_is_refused(tmp_path, change, message):
     record = utterance_to_json(UTTERANCE)

@@ -45,7 +45,7 @@ def report_of(protocol, *overlaps, vocabularies=()):
 @pytest.mark.parametrize("second", [VALIDATION, TEST])
 def test_what_each_protocol_promises(shared, second):
     overlap = Overlap(shared, TRAIN, second, ("a", "b", "c", "d"), 3, 10)
-    is_counted = shared in (Shared.SCRIPTS, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES)
+    is_counted = shared in (Shared.SCENES, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES)
     assert promises(PROTOCOLS["strict"], overlap) is not is_counted
     for protocol in ("paper", "published-code"):
         kept = not is_counted and (second is TEST or shared is Shared.UTTERANCES)
@@ -141,17 +141,17 @@ def test_every_kind_and_pair_is_counted_and_nothing_is_found_where_nothing_is():
 @pytest.mark.parametrize(
     ("planted", "expected"),
     [
-        (said("Ses02F_impro02_F000", None), {Shared.UTTERANCES, Shared.SPEAKERS, Shared.DIALOGUES, Shared.SCRIPTS}),
-        (said("Ses02F_impro02_M000", None), {Shared.DIALOGUES, Shared.SCRIPTS}),
+        (said("Ses02F_impro02_F000", None), {Shared.UTTERANCES, Shared.SPEAKERS, Shared.DIALOGUES, Shared.SCENES}),
+        (said("Ses02F_impro02_M000", None), {Shared.DIALOGUES, Shared.SCENES}),
         (said("Ses02M_impro03_F000", None), {Shared.SPEAKERS}),
-        (said("Ses04M_impro02a_F000", None), {Shared.SCRIPTS}),
+        (said("Ses04M_impro02a_F000", None), {Shared.SCENES}),
         (said("Ses04M_impro03_F000", "we are going to the BEACH, now!"), {Shared.TRANSCRIPTS}),
         (said("Ses04M_impro03_F000", "We are going to the beach right now"), {Shared.NEAR_DUPLICATES}),
         (said("Ses04M_impro03_F000", "We are going to the cinema right now"), set()),
         (said("Ses04M_impro03_F000", None), set()),
         (said("Ses04M_impro03_F000", "..."), set()),
     ],
-    ids=["utterance", "dialogue", "speaker", "script", "verbatim", "near", "not so near", "nothing said", "no word"],
+    ids=["utterance", "dialogue", "speaker", "scene", "verbatim", "near", "not so near", "nothing said", "no word"],
 )
 def test_what_is_planted_between_validation_and_test_is_found_there_alone(planted, expected):
     found = shared_in({**APART, Part.TEST: [*APART[Part.TEST], planted]})

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.corpus.utterances import parse_utterance_id, script_of
+from harness.corpus.utterances import parse_utterance_id
 from harness.features.store import Features
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.leaks import LeaksPlan, plan_experiments, record_leaks_opening
@@ -94,15 +94,15 @@ def test_with_the_test_session_its_turns_are_scored_once_and_under_an_opening(re
         assert look_through(results) == ({}, [])
 
 
-SCRIPTS = ("impro01", "impro02", "script01_1", "script01_2")
+SCENES = ("impro01", "impro02", "script01_1", "script01_2")
 
 
 def invent_corpus(told_by):
-    """Four sessions; each speaker, or each script, has columns of its own that tell the class."""
+    """Four sessions; each speaker, or each scene, has columns of its own that tell the class."""
     names = [
-        f"Ses0{session}F_{script}_{turn}{number:03d}"
+        f"Ses0{session}F_{scene}_{turn}{number:03d}"
         for session in range(1, 5)
-        for script in SCRIPTS
+        for scene in SCENES
         for turn in "FM"
         for number in range(15)
     ]
@@ -110,8 +110,8 @@ def invent_corpus(told_by):
     speech = invented._blocks[0]["speech"].copy()
     for row, (name, emotion) in enumerate(zip(names, invented.emotions, strict=True)):
         turn = parse_utterance_id(name)
-        script = SCRIPTS.index(script_of(turn.dialogue_id))
-        key = 2 * turn.session + "FM".index(turn.speaker[-1]) - 2 if told_by == "speaker" else script
+        scene = SCENES.index(turn.scene)
+        key = 2 * turn.session + "FM".index(turn.speaker[-1]) - 2 if told_by == "speaker" else scene
         speech[row, :, :] = 0.1 * speech[row]
         speech[row, :, 4 * key + emotion] = 3.0
     utterances = tuple(
@@ -165,7 +165,7 @@ def test_what_only_the_speakers_own_turns_tell_shows_under_the_random_split_alon
     assert max(accuracy[split] for split in list(LeakSplit)[1:]) < 0.6, accuracy
 
 
-def test_what_only_the_script_tells_shows_until_scripts_are_kept_apart():
-    accuracy = score_splits("script")
+def test_what_only_the_scene_tells_shows_until_scenes_are_kept_apart():
+    accuracy = score_splits("scene")
     assert min(accuracy[split] for split in list(LeakSplit)[:3]) > 0.8, accuracy
-    assert accuracy[LeakSplit.SCRIPT] < 0.6, accuracy
+    assert accuracy[LeakSplit.SCENE] < 0.6, accuracy

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.corpus.utterances import parse_utterance_id
 from harness.store.export import ColumnType, ExportedRows, read_rows
 from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
 from harness.store.store import ResultsStore
@@ -112,6 +113,9 @@ def test_a_prediction_is_one_row(store: ResultsStore, results_path: Path) -> Non
     assert len(rows) == 20 and len({row["utterance_id"] for row in rows}) == 20
     assert sum(row["emotion"] == row["predicted"] for row in rows) == 15
     assert rows[0]["is_synthetic"] is True
+    assert {row["utterance_id"]: row["scene"] for row in rows} == {
+        row["utterance_id"]: parse_utterance_id(row["utterance_id"]).scene for row in rows
+    }
     assert sum(rows[0][f"probability_{emotion}"] for emotion in ("ang", "exc", "neu", "sad")) == pytest.approx(1)
 
 

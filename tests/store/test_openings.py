@@ -103,6 +103,16 @@ def test_transcripts_seen_are_read_back_by_opening(store: ResultsStore) -> None:
     assert store.test_utterances(second) == {}
 
 
+def test_each_test_utterance_stands_with_its_scene(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None))
+    store.record_test_utterances(opening_id, {"Ses05F_script01_1b_F000": True, "Ses05M_impro04_M001": None})
+    rows = store.query("SELECT utterance_id, scene FROM test_utterances ORDER BY utterance_id", [])
+    assert [(row["utterance_id"], row["scene"]) for row in rows] == [
+        ("Ses05F_script01_1b_F000", "script01_1"),
+        ("Ses05M_impro04_M001", "impro04"),
+    ]
+
+
 def test_transcripts_seen_are_recorded_once(store: ResultsStore) -> None:
     opening_id = store.record_opening(an_opening(None))
     store.record_test_utterances(opening_id, {"Ses05F_impro01_F000": True})

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
-from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
@@ -81,8 +81,8 @@ def count_classes(scale: float) -> dict[int, dict[Emotion, int]]:
 def count_others(scale: float) -> dict[int, dict[Emotion, int]]:
     """Return utterances by session and label outside the four classes at ``scale``.
 
-    At 1 both the totals by session and the totals by label are the real corpus's; how a label
-    spreads over the sessions is not published, so it is in proportion to their sizes.
+    At 1 the totals by session, the totals by label and happiness in each session are the real corpus's; how
+    another label spreads over the sessions is not published, so it is in proportion to their sizes.
 
     Example:
         >>> others = count_others(1.0)
@@ -92,11 +92,13 @@ def count_others(scale: float) -> dict[int, dict[Emotion, int]]:
     by_session = [PUBLISHED_TOTALS[session] - sum(PUBLISHED_COUNTS[session].values()) for session in SESSIONS]
     total = round(sum(by_session) * scale)
     left = apportion(total, by_session)
-    by_label = apportion(total, list(OTHER_COUNTS.values()))
-    counts: dict[int, dict[Emotion, int]] = {session: {} for session in SESSIONS}
-    for emotion, count in zip(OTHER_COUNTS, by_label, strict=True):
+    by_label = dict(zip(OTHER_COUNTS, apportion(total, list(OTHER_COUNTS.values())), strict=True))
+    counts: dict[int, dict[Emotion, int]] = {session: dict.fromkeys(OTHER_COUNTS, 0) for session in SESSIONS}
+    happiness = [PUBLISHED_HAPPINESS[session] for session in SESSIONS]
+    for emotion in (Emotion.HAPPINESS, *(emotion for emotion in OTHER_COUNTS if emotion is not Emotion.HAPPINESS)):
         # Proportional to what is left, so that no session overflows and the last label fits exactly.
-        given = apportion(count, left) if count else [0] * len(left)
+        count, weights = by_label[emotion], happiness if emotion is Emotion.HAPPINESS else left
+        given = apportion(count, weights) if count else [0] * len(left)
         for place, session in enumerate(SESSIONS):
             counts[session][emotion] = given[place]
             left[place] -= given[place]
