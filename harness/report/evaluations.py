@@ -45,9 +45,10 @@ def describe_evaluation(scored: ScoredEvaluation) -> list[Statement]:
     evaluation, assessment = scored.evaluation, scored.assessment
     sessions = ", ".join(map(str, evaluation.sessions))
     name = mark_synthetic(name_evaluation(evaluation), evaluation.is_synthetic)
+    counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}"
     what = (
-        f"{name} Scored {write_time(evaluation.evaluated_at)} UTC with `{evaluation.command}`: every utterance of the four classes in Session {sessions}, "
-        f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
+        f"{name} Scored {write_time(evaluation.evaluated_at)} UTC with `{evaluation.command}`: every utterance of the "
+        f"four classes in Session {sessions}, {counts}."
     )
     return [
         Statement("What was scored", what, is_warning=evaluation.is_synthetic),
