@@ -37,11 +37,12 @@ _STANDARD_OUTPUT = Path("-")
 )
 @click.option(
     "--what",
-    type=click.Choice(["trials", "epochs", "predictions", "test-scores"]),
+    type=click.Choice(["trials", "epochs", "predictions", "test-scores", "evaluations"]),
     default="trials",
     show_default=True,
     help="What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
-    "validation utterance, or a score on the test set with who chose its epoch.",
+    "validation utterance, a score on the test set with who chose its epoch, or a saved model's score on another "
+    "corpus, with those of models from elsewhere.",
 )
 @click.option(
     "--experiment",

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.corpus.utterances import Happiness
 from harness.files import write_then_rename
 from harness.final.saved_model import ModelRecord, name_in_results
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
@@ -22,9 +23,10 @@ from harness.report.statements import (
 )
 from harness.report.tables import Table
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
-from harness.scoring.assessment import ScoredOpening, read_scored_opening
+from harness.scoring.assessment import ScoredOpening, draw_intervals, read_scored_opening
 from harness.splits.protocol import EpochChoice
-from harness.store.records import TestOpeningRow, TrialStatus
+from harness.store.evaluations import read_evaluations
+from harness.store.records import EvaluationRow, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -58,6 +60,7 @@ class CardFacts:
         num_finished: trials that it was the best of
         openings: every test evaluation of this corpus, oldest first, by whatever command
         scored: the latest test evaluation of this very model, broken down; None before there is one
+        evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
     """
 
@@ -66,6 +69,7 @@ class CardFacts:
     num_finished: int
     openings: tuple[TestOpeningRow, ...]
     scored: ScoredOpening | None
+    evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
 
 
@@ -100,6 +104,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         num_finished=len(finished),
         openings=tuple(openings),
         scored=read_scored_opening(results, record.eid, model),
+        evaluations=tuple(row for row in read_evaluations(results, record.eid) if row.model == model),
         replication=replication if is_of_this else None,
     )
 
@@ -122,6 +127,8 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         "## Test session",
         _describe_openings(record, facts.openings),
         *_describe_scores(record, facts),
+        "## Other corpora",
+        _describe_evaluations(facts.evaluations),
         "## Use and limits",
         LIMITS_OF_SYNTHETIC if record.is_synthetic else limits,
     ]
@@ -200,6 +207,13 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
         published = describe_published()
         parts += [f"### {published.heading}", published.text]
     return parts
+
+
+def _describe_evaluations(evaluations: Sequence[EvaluationRow]) -> str:
+    if not evaluations:
+        return "These models have been scored on no other corpus; `harness evaluate` does it."
+    intervals = {evaluation.evaluation_id: draw_intervals(evaluation) for evaluation in evaluations}
+    return write_markdown(tabulate_evaluations(evaluations, intervals))
 
 
 def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:

@@ -47,6 +47,7 @@ from harness.report.charts_space import (
     draw_parallel_coordinates,
     draw_scatter,
 )
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Findings
 from harness.report.follow_ups import (
     describe_leaks,
@@ -212,6 +213,7 @@ def render_page(findings: Findings) -> str:
         openings=openings,
         test_scores=tabulate_test_scores(findings),
         test_statements=[] if scored is None else describe_scores(scored),
+        evaluations=tabulate_evaluations(findings.evaluations, findings.evaluation_intervals),
         test_tables=[] if scored is None else tabulate_opening(scored),
         published=None if findings.is_synthetic_only else describe_published(),
         settings=tabulate_settings(findings),

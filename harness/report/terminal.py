@@ -16,6 +16,7 @@ from harness.report.comparison import (
     tabulate_experiments,
     tabulate_settings_that_differ,
 )
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Findings, Leaks, Replication
 from harness.report.follow_ups import (
     describe_leaks,
@@ -88,6 +89,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     if findings.scored_opening is not None:
         console.print()
         print_scored_opening(console, findings.scored_opening)
+    print_table(console, tabulate_evaluations(findings.evaluations, findings.evaluation_intervals))
 
 
 def print_replication(console: Console, replication: Replication) -> None:
