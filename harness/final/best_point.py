@@ -181,6 +181,8 @@ def describe_follow_up(
         created_at=utc_now(),
         status=ExperimentStatus.RUNNING,
         kind=kind,
+        folded_id=None,
+        fold=None,
     )
 
 
