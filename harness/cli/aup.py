@@ -34,8 +34,8 @@ def aup(experiment: Path, fresh: bool) -> int:
     """Search for the best hyperparameters, as the JSON file EXPERIMENT describes.
 
     Results go to the folder `results` beside the file. The corpus is prepared first if necessary; if none is
-    named there or in HARNESS_CORPUS, a synthetic one is made. With "folds", every fold is a search of its own. Ctrl-C lets the running trials finish, a second
-    Ctrl-C ends them; the same command resumes the search later.
+    named there or in HARNESS_CORPUS, a synthetic one is made. With the key `folds`, every fold is a search of its own.
+    Ctrl-C lets the running trials finish, a second Ctrl-C ends them; the same command resumes the search later.
 
     \b
     Example:

@@ -190,7 +190,8 @@ def describe_best(snapshot: SearchSnapshot) -> str:
 def describe_outcome(outcome: FoldOutcome) -> str:
     """Say in one line what a fold's search found."""
     experiment, best = outcome.experiment, outcome.best
-    found = f"{experiment.fold} (experiment {experiment.eid}): {outcome.num_finished} of {experiment.num_samples} trials"
+    counts = f"{outcome.num_finished} of {experiment.num_samples} trials"
+    found = f"{experiment.fold} (experiment {experiment.eid}): {counts}"
     if best is None:
         return f"{found} finished."
     measure = "validation accuracy" if are_accuracies(experiment) else "score"

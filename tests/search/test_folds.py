@@ -70,7 +70,9 @@ def points_of(path: Path, eid: int) -> dict[int, tuple[object, int]]:
     return {trial.trial_index: (trial.hyperparameters["dropout"], trial.seed) for trial in trials_of(path, eid)}
 
 
-def test_each_session_is_the_test_set_of_a_search_with_the_same_points(prepared_folder: Path, tiny_corpus: Path) -> None:
+def test_each_session_is_the_test_set_of_a_search_with_the_same_points(
+    prepared_folder: Path, tiny_corpus: Path
+) -> None:
     path, view = write_folds(prepared_folder, tiny_corpus), SilentView()
     report = run(path, view)
     assert report.ending is Ending.DONE
@@ -154,7 +156,8 @@ def test_a_controller_killed_in_the_third_fold_loses_no_trial_and_repeats_none(
     ]
     assert [line.split(":")[0] for line in lines[-9:-4]] == [f"{fold} (experiment {fold[-1]})" for fold in SESSIONS]
     assert "no score on it is a score on IEMOCAP" in lines[-4]
-    assert [line.split(" '")[0] for line in lines[-3:]] == ["Next:", "  harness report", "  harness retrain-best --test"]
+    words = [line.split(" '")[0] for line in lines[-3:]]
+    assert words == ["Next:", "  harness report", "  harness retrain-best --test"]
 
 
 def test_a_fold_that_fails_is_the_last_one(prepared_folder: Path, tiny_corpus: Path) -> None:
@@ -198,8 +201,9 @@ def test_changed_settings_are_refused_and_named(prepared_folder: Path, tiny_corp
     with pytest.raises(ExperimentFileError) as caught:
         run(path)
     assert str(caught.value) == (
-        "experiment 'a search' was started with other settings: folds was \"sessions\" and is \"speakers\", random_seed "
-        "was 5 and is 6; change it back to resume it, give it another name, or start a new one beside it with --fresh"
+        "experiment 'a search' was started with other settings: folds was \"sessions\" and is \"speakers\", "
+        "random_seed was 5 and is 6; change it back to resume it, give it another name, or start a new one beside it "
+        "with --fresh"
     )
 
 

@@ -65,7 +65,8 @@ def test_a_speakers_fold_opens_the_session_for_the_partner_alone():
 def test_a_speakers_fold_of_strict_validates_on_speakers_that_nobody_heard():
     split = split_of(read_protocol({"base": "strict", "test_session": 5, "test_speaker": "M"}), SMALL)
     assert speakers_of(split.validation) == {"Ses04F", "Ses04M"}
-    assert speakers_of(split.train) == {"Ses05F", *(f"Ses0{session}{letter}" for session in (1, 2, 3) for letter in "FM")}
+    others = {f"Ses0{session}{letter}" for session in (1, 2, 3) for letter in "FM"}
+    assert speakers_of(split.train) == {"Ses05F"} | others
 
 
 def test_one_session_is_no_fold():

@@ -1,4 +1,4 @@
-"""A search whose test set is one speaker opens the partner's turns of the same files, and not a bit of the speaker's."""
+"""A search whose test set is one speaker reads the partner's turns of the same files, and no bit of the speaker's."""
 
 import json
 import shutil
@@ -15,6 +15,7 @@ from harness.training.recipe import Recipe, Watch, open_parts, train_once
 from tests.searched import prepare_small
 
 SESSION = 4
+OTHER_CLASS = {"ang": "sad", "sad": "neu", "neu": "exc", "exc": "ang"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def overwrite(prepared, spoken_by, folder):
     for line in lines:
         if line["utterance_id"].rpartition("_")[2][0] == spoken_by:
             line["transcript"] = "shibboleth " * 9
-            line["emotion"] = {"ang": "sad", "sad": "neu", "neu": "exc", "exc": "ang"}.get(line["emotion"], line["emotion"])
+            line["emotion"] = OTHER_CLASS.get(line["emotion"], line["emotion"])
     (session_dir / "utterances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return copied
 
