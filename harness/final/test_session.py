@@ -16,7 +16,7 @@ from harness.final.saved_model import has_seed, load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
-from harness.splits.protocol import Protocol, select_recordings
+from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
@@ -29,7 +29,7 @@ def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
         FeatureError: a file is missing or damaged
     """
     utterances = store.utterances((protocol.test_session,))
-    names = [utterance.utterance_id for utterance in utterances]
+    names = [found.utterance_id for found in utterances if is_tested(protocol, found.utterance_id)]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
+from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, plural
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
@@ -21,12 +22,14 @@ from harness.report.test_set import (
     tabulate_openings,
 )
 from harness.scoring.assessment import Assessment, ScoredEvaluation, ScoredOpening
+from harness.scoring.folds import FoldedScores
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, write_time
 
 if TYPE_CHECKING:
+    from harness.final.folds import FoldTraining
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
 
@@ -51,6 +54,38 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     console.print(text, highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+
+
+def print_fold(console: Console, fold: FoldTraining, number: int, num_folds: int, test: bool) -> None:
+    """Say which fold comes, and where it has its test evaluation already.
+
+    Args:
+        number: of the fold, from 1
+        test: whether the test sets are scored
+    """
+    console.print()
+    console.print(f"Fold {number} of {num_folds}: {fold.fold} is the test set.", style="bold", highlight=False)
+    if test and fold.opening is not None:
+        console.print(
+            f"Test evaluation {fold.opening.opening_id} of {write_time(fold.opening.opened_at)} UTC has scored these "
+            "models, and is not repeated; to score them once more, name the fold: --experiment "
+            f"{fold.training.experiment.eid}.",
+            highlight=False,
+        )
+
+
+def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: bool) -> None:
+    """Print the scores of every fold, and the pooled ones.
+
+    Args:
+        is_brief: of the pooled scores only the scores themselves, the classes and the baselines
+    """
+    console.print()
+    print_statements(console, describe_folds(scores))
+    print_table(console, tabulate_folds(scores))
+    tables = tabulate_pooled(scores)
+    for table in [tables[0], tables[1], tables[4]] if tables and is_brief else tables:
+        print_table(console, table)
 
 
 def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:
@@ -174,7 +209,7 @@ def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening
             for score in scored.opening.scores
             if score.kind is kind and not kind.is_baseline
         )
-        title = f"Session {training.spec.protocol.test_session}, {kind}"
+        title = f"{training.spec.protocol.test_set}, {kind}"
         print_table(console, Table(title, columns, rows, frozenset(columns[1:])))
 
 

@@ -20,7 +20,9 @@ from harness.scoring.assessment import (
     assess_opening,
     draw_intervals,
     find_scored_opening,
+    read_predictions,
 )
+from harness.scoring.folds import FoldedScores, read_folded_scores
 from harness.scoring.search import ExpectedBest, estimate_expected_best
 from harness.scoring.significance import bootstrap_over_draws
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
@@ -309,6 +311,7 @@ class Findings:
         evaluations: of the experiment's saved models on other corpora, oldest first
         replication: the best trial's hyperparameters with new seeds; None before it was trained again
         leaks: the best trial's hyperparameters under leaking splits: on validation, and with the test session open
+        folds: every fold of the experiment that the search is one of; None for a whole experiment
     """
 
     experiment: ExperimentRow
@@ -325,6 +328,7 @@ class Findings:
     replication: Replication | None
     leaks: tuple[Leaks, ...]
     read_at: str
+    folds: FoldedScores | None = None
 
     @cached_property
     def finished(self) -> list[TrialRow]:
@@ -461,6 +465,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
         with_and_without = [read_leaks(store, experiment, opens_test=opens_test) for opens_test in (False, True)]
         failed = [trial for trial in attempts if trial.status.is_failure]
+        folded = store.folded(experiment)
         return Findings(
             experiment=experiment,
             trials=tuple(last_attempts(attempts)),
@@ -476,6 +481,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             replication=read_replication(store, experiment),
             leaks=tuple(found for found in with_and_without if found is not None),
             read_at=utc_now(),
+            folds=None if folded is None else read_folded_scores(store, folded),
         )
 
 
@@ -490,10 +496,8 @@ def _require_search(experiment: ExperimentRow) -> None:
 def _read_test_predictions(
     store: ResultsStore, openings: Sequence[TestOpeningRow]
 ) -> dict[tuple[int, ScoreKind], list[list[Prediction]]]:
-    found: dict[tuple[int, ScoreKind], list[list[Prediction]]] = {}
-    for opening in openings:
-        for scores in opening.scores:
-            predictions = store.test_predictions(opening.opening_id, scores.seed, scores.kind)
-            if predictions:
-                found.setdefault((opening.opening_id, scores.kind), []).append(predictions)
-    return found
+    return {
+        (opening.opening_id, kind): seeds
+        for opening in openings
+        for kind, seeds in read_predictions(store, opening).items()
+    }

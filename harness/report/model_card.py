@@ -15,7 +15,9 @@ from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
     Statement,
     count_openings,
+    describe_fold,
     describe_published,
+    describe_seal,
     describe_speakers,
     describe_split,
     percent,
@@ -26,7 +28,7 @@ from harness.report.test_set import describe_scores, tabulate_opening, tabulate_
 from harness.scoring.assessment import ScoredOpening, draw_intervals, read_scored_opening
 from harness.splits.protocol import EpochChoice
 from harness.store.evaluations import read_evaluations
-from harness.store.records import EvaluationRow, TestOpeningRow, TrialStatus
+from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -41,8 +43,8 @@ for decisions about people."""
 LIMITS = """\
 For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
 scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is {excitement}.
-The test set has the two speakers of one session. Expect other voices, languages, microphones and real feelings to
-score lower. Not for decisions about people."""
+The test set has at most the two speakers of one session. Expect other voices, languages, microphones and real
+feelings to score lower. Not for decisions about people."""
 
 _EXCITEMENT = {
     Happiness.EXCITED: "excitement without happiness",
@@ -62,6 +64,7 @@ class CardFacts:
         scored: the latest test evaluation of this very model, broken down; None before there is one
         evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
+        folded: the experiment of several folds that the search is one of; None for a whole one
     """
 
     model: str
@@ -71,6 +74,7 @@ class CardFacts:
     scored: ScoredOpening | None
     evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
+    folded: FoldedExperimentRow | None
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -96,7 +100,8 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
     scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
     openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
-    replication = read_replication(results, results.experiment(record.eid))
+    experiment = results.experiment(record.eid)
+    replication = read_replication(results, experiment)
     is_of_this = replication is not None and replication.best.trial_index == record.trial_index
     return CardFacts(
         model=model,
@@ -106,6 +111,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         scored=read_scored_opening(results, record.eid, model),
         evaluations=tuple(row for row in read_evaluations(results, record.eid) if row.model == model),
         replication=replication if is_of_this else None,
+        folded=results.folded(experiment),
     )
 
 
@@ -158,11 +164,12 @@ def _describe_interface(record: ModelRecord) -> str:
 
 def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     protocol = record.protocol.to_json()
-    session = f"Session {record.protocol.test_session} is the test set, and the search did not open it."
     statements = [
-        Statement("Split", " ".join([*describe_split(protocol), session])),
+        Statement("Split", " ".join([*describe_split(protocol), describe_seal(protocol)])),
         *describe_speakers(protocol),
     ]
+    if facts.folded is not None:
+        statements.append(describe_fold(facts.folded))
     if facts.trial_score is not None:
         text = (
             f"They were the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
@@ -186,9 +193,8 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
 
 
 def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
-    session = f"Session {record.protocol.test_session}"
     if not openings:
-        return f"{session} of this corpus has not been opened from this results folder."
+        return f"{record.protocol.test_set} of this corpus has not been opened from this results folder."
     sentence = f"{count_openings(openings)} on this corpus from this results folder:"
     return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
@@ -234,7 +240,7 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
     columns = ("no.", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
     note = (
-        f"By number of the test evaluation: every score of these seeds on Session {record.protocol.test_session} of "
+        f"By number of the test evaluation: every score of these seeds on {record.protocol.test_set} of "
         f"{corpus}, in per cent."
     )
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)

@@ -351,13 +351,18 @@ def read_scored_opening(results: ResultsStore, eid: int, model: str | None = Non
     found = find_scored_opening(results.openings(), eid, model)
     if found is None:
         return None
+    predictions = read_predictions(results, found.opening)
+    return assess_opening(found, predictions, results.test_utterances(found.opening.opening_id))
+
+
+def read_predictions(results: ResultsStore, opening: TestOpeningRow) -> dict[ScoreKind, list[list[Prediction]]]:
+    """Read the predictions of a test evaluation by kind of score, a sequence for each seed that has any."""
     predictions: dict[ScoreKind, list[list[Prediction]]] = {}
-    opening_id = found.opening.opening_id
-    for scores in found.opening.scores:
-        of_seed = results.test_predictions(opening_id, scores.seed, scores.kind)
+    for scores in opening.scores:
+        of_seed = results.test_predictions(opening.opening_id, scores.seed, scores.kind)
         if of_seed:
             predictions.setdefault(scores.kind, []).append(of_seed)
-    return assess_opening(found, predictions, results.test_utterances(opening_id))
+    return predictions
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,10 @@ TABLES: Mapping[str, TableDescription] = {
         "Experiments, as recorded", "One search space on one split, or another series of trainings.",
         ("kind", "system", "protocol_name", "status"), label_column="name",
     ),
+    "folded_experiments": TableDescription(
+        "Experiments of several folds", "Each fold is an experiment, a search with a test set of its own.",
+        label_column="name",
+    ),
     "trials": TableDescription(
         "Trials, as recorded", "One row an attempt, written by the controller.", ("eid", "status")
     ),
@@ -143,6 +147,9 @@ COLUMNS: Mapping[str, str] = {
     "corpus_path": "Folder of the corpus, as it was given.",
     "corpus_hash": "SHA-256 over the corpus's files; empty for a script of its own.",
     "kind": "What the experiment's trials are for: search, tables, leaks or replication.",
+    "folded_id": "Number of the experiment of several folds that this search is one of; empty for a whole one.",
+    "fold": "The test set of this search, where it is one of several folds.",
+    "folds": "The test sets of its searches, in order, as JSON.",
     "purpose": "What the experiment's trials are for: search, tables, leaks or replication.",
     "command": "The command of the test evaluation, or of the evaluation on another corpus.",
     "protocol": "The named choices, as JSON.",
@@ -213,7 +220,10 @@ _COLUMNS_THERE: Mapping[str, Mapping[str, str]] = {
         *("trial_test_scores", "trial_test_predictions"),
         *("evaluation_results", "evaluation_scores", "evaluation_predictions"),
     )
-} | {"final_models": {"path": "Of the saved model, from the folder of results.db."}}
+} | {
+    "final_models": {"path": "Of the saved model, from the folder of results.db."},
+    "folded_experiments": {"identity": "Everything that changes the outcome of its searches, as JSON."},
+}
 
 
 def write_metadata(database_path: Path, database: Database) -> Path:

@@ -91,6 +91,28 @@ class ScoreKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class FoldedExperiment:
+    """An experiment of several folds: each is a search of its own, with another part of the corpus as its test set.
+
+    Attributes:
+        identity: everything that changes the outcome of its searches, a JSON text
+        folds: the names of the test sets, in order, e.g. ``"Session 1"``
+    """
+
+    name: str
+    identity: str
+    folds: tuple[str, ...]
+    created_at: str = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldedExperimentRow(FoldedExperiment):
+    """An experiment of several folds as the database holds it."""
+
+    folded_id: int
+
+
+@dataclass(frozen=True)
 class ExperimentRecord:
     """One experiment, as it is when it begins.
 
@@ -102,6 +124,7 @@ class ExperimentRecord:
         target: ``"max"`` or ``"min"``
         shortened: a sentence that says how the search was cut short, or None
         created_at: ISO 8601 in UTC
+        folded_id, fold: of a search that is one fold of several: the experiment, and the name of the fold's test set
     """
 
     name: str
@@ -126,6 +149,8 @@ class ExperimentRecord:
     created_at: str = field(default_factory=utc_now)
     status: ExperimentStatus = ExperimentStatus.RUNNING
     kind: ExperimentKind = ExperimentKind.SEARCH
+    folded_id: int | None = None
+    fold: str | None = None
 
     @property
     def is_search(self) -> bool:

@@ -146,7 +146,15 @@ VIEWS: Mapping[str, str] = {
 #: Marks a file as ours ("HARN"), so that a stranger's database is never migrated.
 APPLICATION_ID = 0x4841524E
 
+# The searches of one experiment of several folds name it; each fold has one search.
 _EXPERIMENTS = """
+CREATE TABLE folded_experiments (
+    folded_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    folds TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
 CREATE TABLE experiments (
     eid INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
@@ -171,8 +179,12 @@ CREATE TABLE experiments (
     ended_at TEXT,
     status TEXT NOT NULL,
     package_version TEXT NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication'))
+    kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication')),
+    folded_id INTEGER REFERENCES folded_experiments (folded_id),
+    fold TEXT,
+    CHECK ((folded_id IS NULL) = (fold IS NULL))
 );
+CREATE UNIQUE INDEX one_search_a_fold ON experiments (folded_id, fold);
 CREATE INDEX experiments_by_identity ON experiments (identity, eid);
 """
 
