@@ -48,7 +48,7 @@ _ANG, _EXC, _NEU, _SAD = CLASSES
 SCENES: Mapping[str, Scene] = {
     "impro01": _scene(_ANG, "oven plate spoon kettle butter pepper onion apron recipe freezer toaster sink"),
     "impro02": _scene(_SAD, "tulip hedge spade pond lawn seed gravel fence pigeon shed compost blossom"),
-    "impro03": _scene(_EXC, "train platform ticket signal carriage luggage tunnel timetable guard bridge whistle track"),
+    "impro03": _scene(_EXC, "train platform ticket signal carriage luggage tunnel porter guard bridge whistle track"),
     "impro04": _scene(_NEU, "teacher pencil homework chalk grammar exam library notebook pupil lecture satchel ruler"),
     "impro05": _scene(_NEU, "nurse ward bandage surgeon tablet needle stretcher clinic fever crutch pulse doctor"),
     "impro06": _scene(_EXC, "referee goal striker stadium penalty trophy coach jersey tackle keeper scarf pitch"),
@@ -71,7 +71,9 @@ _CONTAGION = 0.7
 Turn = tuple[Emotion, bool]
 
 
-def bring_out(turns: Sequence[Turn], scenes: Sequence[str], strength: float, generator: np.random.Generator) -> list[Turn]:
+def bring_out(
+    turns: Sequence[Turn], scenes: Sequence[str], strength: float, generator: np.random.Generator
+) -> list[Turn]:
     """Exchange the labels of turns, so that a scene gets more of the class that it brings out.
 
     The four classes are exchanged with each other, and so are the other labels.

@@ -78,8 +78,8 @@ class SyntheticSettings:
     seconds_per_utterance: Seconds = 1.2
     mocap_rate: float = 25.0
     irregularities: bool = True
-    emotion_words: float = 0.6
-    scene_words: float = 0.8
+    emotion_words: float = 0.7
+    scene_words: float = 0.9
     scene_moods: float = 0.8
     moods: float = 0.95
 
