@@ -71,7 +71,7 @@ def evaluate(
     results_dir = results.path.parent
     training = find_training_features(results_dir, record)
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir)
+    store = FeatureStore.open(prepared.prepared_dir, record.protocol.happiness)
     chosen = _choose_sessions(results, record, store, sessions)
     evaluation = Evaluation(
         eid=_find_experiment(results, model_dir, record),
@@ -113,7 +113,7 @@ def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureSto
     """
     for folder in sorted((results_dir / "prepared").glob("*")):
         try:
-            store = FeatureStore.open(folder)
+            store = FeatureStore.open(folder, record.protocol.happiness)
         except FeatureError:
             # None yet, of another version, or damaged: as good as none.
             continue
@@ -146,7 +146,7 @@ def _choose_sessions(
     if missing:
         raise FeatureError(f"{name}: has no Session {missing[0]}; expected some of {list(store.sessions)}")
     _refuse_sealed(results, store, chosen)
-    if not any(store.manifest.sessions[session].num_four_class for session in chosen):
+    if not store.utterances(chosen):
         raise FeatureError(
             f"{name}: has no utterance of the classes {', '.join(CLASSES)} in Session {_list(chosen)}; expected at "
             "least one"

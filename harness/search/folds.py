@@ -81,7 +81,7 @@ def name_search(name: str, fold: str) -> str:
 def _protocols(settings: ExperimentSettings, prepared: PreparedCorpus | None) -> Mapping[str, Protocol]:
     assert settings.training is not None and settings.training.folds is not None and prepared is not None
     sessions = FeatureStore.open(prepared.prepared_dir).manifest.sessions
-    there = [session for session, record in sessions.items() if record.num_four_class]
+    there = [session for session, record in sessions.items() if record.num_utterances]
     return fold_protocols(settings.training.folds, settings.training.protocol, there)
 
 

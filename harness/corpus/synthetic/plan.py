@@ -22,7 +22,7 @@ from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHE
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.synthetic.scenes import LIKENESSES, Turn, bring_out, keep_moods
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.utterances import CLASSES, Emotion, Seconds, script_of
+from harness.corpus.utterances import CLASSES, Emotion, Seconds, scene_of
 
 #: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
 OTHER_COUNTS: Mapping[Emotion, int] = {
@@ -336,7 +336,7 @@ class PlannedDialogue:
     @property
     def scene(self) -> str:
         """The scene, e.g. ``script01_1``, which other takes and sessions share."""
-        return script_of(self.dialogue_id)
+        return scene_of(self.dialogue_id)
 
     @property
     def is_scripted(self) -> bool:
@@ -411,7 +411,7 @@ def _cast_session(settings: SyntheticSettings, session: int) -> dict[str, list[_
         weights = generator.uniform(0.6, 1.4, size=len(names))
         weights[[name.endswith("script01_1b") for name in names]] = 0.3
         sizes = [1 + size for size in apportion(len(turns) - len(names), weights.tolist())]
-        scenes = [script_of(name) for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+        scenes = [scene_of(name) for name, size in zip(names, sizes, strict=True) for _ in range(size)]
         turns = bring_out(turns, scenes, settings.scene_moods, generator)
         for name, size in zip(names, sizes, strict=True):
             cast[name] = _name_turns(name, keep_moods(turns[:size], settings.moods, generator))
