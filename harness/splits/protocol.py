@@ -184,7 +184,7 @@ class Protocol:
         return cast(dict[str, Any], to_plain(self))
 
 
-_LATER_CHOICES = frozenset({"happiness"})
+_LATER_CHOICES = frozenset({"happiness", "test_speaker"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),
