@@ -69,8 +69,10 @@ def searched(tmp_path_factory) -> Path:
     path = folder / "experiment.json"
     controller = start_aup(path, cwd=folder, env=watched)
 
-    wait_until(lambda: num_running(path) > 0 and trials_of(path)[0].eid == 3, seconds=3000)
-    kill(controller)
+    try:
+        wait_until(lambda: num_running(path) > 0 and trials_of(path)[0].eid == 3, seconds=3000)
+    finally:
+        kill(controller)
     command = [sys.executable, "-c", "from harness.cli.aup import main; main()", "experiment.json"]
     done = subprocess.run(command, cwd=folder, env=watched, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
