@@ -31,7 +31,7 @@ OPENED = """
 import os, sys
 def record(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, bytes)) and "prepared" in os.fsdecode(arguments[0]):
-        line = f"{os.path.basename(sys.argv[1]) if len(sys.argv) > 1 else ''} {os.fsdecode(arguments[0])}\\n"
+        line = "\\t".join([*sys.argv[1:2], os.fsdecode(arguments[0])]) + "\\n"
         with os.fdopen(os.open(os.environ["OPENED_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
             log.write(line)
 sys.addaudithook(record)
@@ -92,15 +92,12 @@ def test_the_resumed_search_ends_with_a_line_for_each_fold_and_no_trial_lost_or_
 
 
 def test_no_trial_of_a_fold_opened_its_test_session(searched):
-    of_trial = {}
+    opened = set()
     for line in (searched / "opened.log").read_text().splitlines():
-        job, _, path = line.partition(" ")
-        folder = next((part for part in Path(path).parts if part.startswith("Session")), None)
-        if job.endswith(".json") and folder is not None:
-            of_trial.setdefault(job, set()).add(int(folder[-1]))
-    jobs = {Path(path).name: eid for eid, path in rows(searched, "SELECT eid, job_path FROM trials")}
-    opened = {(jobs[job], session) for job, sessions in of_trial.items() if job in jobs for session in sessions}
-    assert {eid for eid, _ in opened} == set(SESSIONS), "the hook that records what is opened was not there"
+        job, _, path = line.partition("\t")
+        session = next((part for part in Path(path).parts if part.startswith("Session")), None)
+        if Path(job).parent.name == "jobs" and session is not None:
+            opened.add((int(Path(job).parts[-3]), int(session[-1])))
     assert opened == {(eid, session) for eid in SESSIONS for session in SESSIONS if session != eid}
 
 
