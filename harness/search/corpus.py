@@ -164,9 +164,11 @@ def shorten_search(
 
 
 def _write_synthetic(results_dir: Path, progress: Progress) -> Path:
-    from harness.corpus.synthetic import SyntheticSettings, write_synthetic
+    from harness.corpus.synthetic import GENERATOR_VERSION, SyntheticSettings, write_synthetic
 
     settings = SyntheticSettings(scale=QUICK_START_SCALE)
-    path = results_dir / "synthetic" / f"scale-{settings.scale:g}-seed-{settings.seed}"
+    # A newer version's corpus lies beside an older one's, which it must not overwrite.
+    name = f"scale-{settings.scale:g}-seed-{settings.seed}-version-{GENERATOR_VERSION}"
+    path = results_dir / "synthetic" / name
     write_synthetic(path, settings, lambda done, total: progress("writing the synthetic corpus", done, total))
     return path

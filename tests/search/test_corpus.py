@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.corpus.synthetic import GENERATOR_VERSION
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.manifest import FORMAT_VERSION
 from harness.features.store import FeatureStore
@@ -76,7 +77,7 @@ def test_without_a_corpus_one_is_made(folder: Path, monkeypatch: pytest.MonkeyPa
     )
     assert (prepared.is_synthetic, prepared.corpus_path) == (True, "")
     assert {"writing the synthetic corpus", "preparing features"} == set(told)
-    assert (folder / "results" / "synthetic" / "scale-0.01-seed-0").is_dir()
+    assert (folder / "results" / "synthetic" / f"scale-0.01-seed-0-version-{GENERATOR_VERSION}").is_dir()
     assert prepare_chosen(TRAINING, folder / "results", environment={}) == prepared
 
 

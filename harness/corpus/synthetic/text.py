@@ -122,7 +122,7 @@ def compose_line(told: Told, num_words: int, generator: np.random.Generator) -> 
 
     Args:
         told: decides the telling words that it draws on
-        num_words: about as many as it has, at least 4
+        num_words: about as many as it has, and it has at least 7
 
     Returns:
         words with single spaces, beginning upper case, ending in a full stop or question mark
@@ -147,7 +147,7 @@ def compose_transcripts(settings: SyntheticSettings, dialogue: PlannedDialogue) 
     """Return the line of each utterance of a dialogue, by id; also of those whose line will be missing.
 
     A scripted dialogue goes through its scene's lines, which every session shares, often in other
-    words; an improvised one makes up its own, but for a few that everybody uses.
+    words; an improvised one makes up its own, but for a few that everybody uses in this scene.
     """
     generator = settings.generator(dialogue.dialogue_id, "language")
     spoken: Counter[Told] = Counter()
