@@ -80,7 +80,7 @@ def test_a_synthetic_corpus_is_named_beside_every_score(store: ResultsStore, eid
     score_evaluation(store, eid, is_synthetic=True)
     (row,) = read_evaluations(store)
     scored = assess_evaluation(row)
-    assert SYNTHETIC_SENTENCE in said(scored)["What was scored"] and SYNTHETIC_SENTENCE in said(scored)["Largest class"]
+    assert all(SYNTHETIC_SENTENCE in said(scored)[heading] for heading in ("What was scored", "Largest class"))
     assert all("'the other' (0ther0th, synthetic)" in table.note for table in tabulate_evaluation(scored))
     assert evaluation_to_json(scored, ())["note"] == f"No score of a test session. {SYNTHETIC_SENTENCE}"
 
