@@ -21,7 +21,7 @@ from harness.final.saved_model import ModelRecord, load_seed, name_in_results
 from harness.final.test_session import FinalBaselines, compare_transcripts, fit_baselines
 from harness.models.systems import find_system
 from harness.provenance import user_name
-from harness.search.corpus import Progress, prepare_features
+from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
 from harness.store.records import Evaluation, EvaluationRow, ScoreKind, TestScores
 from harness.store.store import ResultsStore
@@ -73,23 +73,7 @@ def evaluate(
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)
     store = FeatureStore.open(prepared.prepared_dir, record.protocol.happiness)
     chosen = _choose_sessions(results, record, store, sessions)
-    evaluation = Evaluation(
-        eid=_find_experiment(results, model_dir, record),
-        model=_name_model(results_dir, model_dir),
-        model_hash=hash_file(model_dir / "model.json"),
-        system=record.system,
-        protocol_name=record.protocol.name,
-        trained_on_hash=record.corpus_hash,
-        is_trained_on_synthetic=record.is_synthetic,
-        corpus_hash=prepared.corpus_hash,
-        corpus_path=prepared.corpus_path,
-        is_synthetic=prepared.is_synthetic,
-        sessions=chosen,
-        seeds=record.seeds,
-        command=command,
-        host=platform.node(),
-        user=user_name(),
-    )
+    evaluation = _describe(results, model_dir, record, prepared, chosen, command)
     known = _find_known(results, evaluation, wants_baselines=training is not None)
     if known is not None:
         return Evaluated(known, (), is_new=False)
@@ -105,20 +89,48 @@ def evaluate(
     return Evaluated(row, baselines.left_out, is_new=True)
 
 
+def _describe(
+    results: ResultsStore,
+    model_dir: Path,
+    record: ModelRecord,
+    prepared: CorpusFeatures,
+    sessions: tuple[int, ...],
+    command: str,
+) -> Evaluation:
+    return Evaluation(
+        eid=_find_experiment(results, model_dir, record),
+        model=_name_model(results.path.parent, model_dir),
+        model_hash=hash_file(model_dir / "model.json"),
+        system=record.system,
+        protocol_name=record.protocol.name,
+        trained_on_hash=record.corpus_hash,
+        is_trained_on_synthetic=record.is_synthetic,
+        corpus_hash=prepared.corpus_hash,
+        corpus_path=prepared.corpus_path,
+        is_synthetic=prepared.is_synthetic,
+        sessions=sessions,
+        seeds=record.seeds,
+        command=command,
+        host=platform.node(),
+        user=user_name(),
+    )
+
+
 def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureStore | None:
     """Find the prepared features of the corpus that a model was trained on; None where they are not in the folder.
 
     Args:
         results_dir: searches prepare their corpora in ``results_dir / "prepared"``
     """
+    settings = record.speech_settings
+    wanted = None if settings is None else SpeechSettings.from_json(settings)
     for folder in sorted((results_dir / "prepared").glob("*")):
         try:
             store = FeatureStore.open(folder, record.protocol.happiness)
         except FeatureError:
             # None yet, of another version, or damaged: as good as none.
             continue
-        is_same = record.speech_settings in (None, store.manifest.speech_settings.to_json())
-        if store.corpus_hash == record.corpus_hash and is_same:
+        if store.corpus_hash == record.corpus_hash and wanted in (None, store.manifest.speech_settings):
             return store
     return None
 

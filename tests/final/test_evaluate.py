@@ -1,4 +1,4 @@
-"""A saved model on another corpus: refusals, scores, and the record. Tiny corpora, small models."""
+"""A saved model on another corpus: what is refused, what is scored, what is on record. The corpora are tiny."""
 
 import json
 import shutil
@@ -116,8 +116,7 @@ def test_without_the_features_of_training_there_are_no_baselines_and_it_is_said(
     found = evaluate(results, models / "reader", other)
     assert found.left_out == (
         "The baselines are left out, and whether training had the same transcripts: the prepared features of the "
-        "corpus "
-        "that the model was trained on, 00000000, are not in the results folder.",
+        "corpus that the model was trained on, 00000000, are not in the results folder.",
     )
     assert found.evaluation.is_seen == {}
 
@@ -210,8 +209,7 @@ def test_a_session_that_an_experiment_keeps_for_its_test_stays_sealed(results, m
     eid = search(results, store.corpus_hash, name="text")
     assert refusal(results, models / "watcher", other, sessions=() if session is None else (session,)) == (
         f"corpus {str(other)!r}: its Session 5 is the test session of experiment {eid} ('text') in '{results.path}', "
-        "and "
-        "stays sealed but for its test evaluations; score the others with --session 1"
+        "and stays sealed but for its test evaluations; score the others with --session 1"
     )
     opened = []
     utterances = FeatureStore.utterances

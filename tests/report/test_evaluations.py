@@ -72,7 +72,7 @@ def test_statements_say_what_was_scored_and_what_training_had_read(scored: Score
     )
     assert "is no test evaluation and is not counted as one" in found["What it is not"]
     assert found["Transcripts"].startswith("25.5 % of the utterances with words (12 of 47) have a transcript that")
-    assert found["Largest class"].startswith("Always answering ")
+    assert found["Largest class"].startswith("Always answering '")
     assert "would have 25.0 % right" in found["Largest class"]
     assert found["Baselines left out"].startswith("Not scored: TF-IDF, logistic regression, random forest on speech, ")
 
@@ -81,7 +81,7 @@ def test_a_synthetic_corpus_is_named_beside_every_score(store: ResultsStore, eid
     score_evaluation(store, eid, is_synthetic=True)
     (row,) = read_evaluations(store)
     scored = assess_evaluation(row)
-    assert SYNTHETIC_SENTENCE in said(scored)["What was scored"] and SYNTHETIC_SENTENCE in said(scored)["Largest class"]
+    assert all(SYNTHETIC_SENTENCE in said(scored)[heading] for heading in ("What was scored", "Largest class"))
     assert all("'the other' (0ther0th, synthetic)" in table.note for table in tabulate_evaluation(scored))
     assert evaluation_to_json(scored, ())["note"] == f"No score of a test session. {SYNTHETIC_SENTENCE}"
 
