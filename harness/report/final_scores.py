@@ -53,24 +53,26 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
 
 
 def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:
-    """Print the scores, the classes and the baselines of a test evaluation so that they fit 80 columns, 24 lines.
+    """Print scores, classes, baselines and scenes of a test evaluation so that they fit 80 columns and 30 lines.
 
     Args:
         left_out: a sentence for each baseline that could not be fitted
     """
     assessment = scored.assessment
-    scores, classes, _, _, comparisons, *_ = tabulate_opening(scored)
+    scores, classes, _, _, comparisons, by_scenes, *_ = tabulate_opening(scored)
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
         keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
+        keep_columns(by_scenes, *by_scenes.columns),
     ]
     counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
-    warnings = [statement for statement in describe_scores(scored)[1:] if statement.is_warning]
+    _, scenes, *others = describe_scores(scored)
+    warnings = [statement for statement in others if statement.is_warning]
     if left_out:
         # The reasons are known, and take the place of the sentence that can only guess at them.
         warnings = [statement for statement in warnings if statement.heading != BASELINES_LEFT_OUT]
-    print_statements(console, [Statement("Test set", f"{name_opening(scored)} {counts}"), *warnings])
+    print_statements(console, [Statement("Test set", f"{name_opening(scored)} {counts}"), scenes, *warnings])
     # Each baseline that is left out saves its row below; the details have the whole sentences.
     lines = textwrap.wrap(" ".join(left_out), console.width, max_lines=len(left_out) + 1, placeholder=" …")
     if lines:
@@ -135,7 +137,7 @@ def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening
                 f"{100 * score.macro_f1:.2f}",
             )
             for score in scored.opening.scores
-            if score.kind is kind and not kind.is_baseline
+            if score.kind is kind and kind.is_of_model
         )
         title = f"Session {training.spec.protocol.test_session}, {kind}"
         print_table(console, Table(title, columns, rows, frozenset(columns[1:])))
