@@ -226,15 +226,15 @@ def record_probes(
                 results.record_test_scores(opening_id, score)
             if answers.left_out is None:
                 reasons.append(
-                    f"The probe of {probe.name} has no score with the scored scene left out: every training utterance "
-                    f"with {probe.name} plays scene {answers.only_scene!r}."
+                    f"The probe of {probe.reads} has no score with the scored scene left out: every training utterance "
+                    f"with {probe.reads} plays scene {answers.only_scene!r}."
                 )
     return tuple(reasons)
 
 
 def score_probe(probe: Probe, answers: ProbeAnswers, test: Features, seed: int) -> tuple[TestScores, ...]:
-    """Score the answers of a probe: with scenes shared first, then, where there are such, with the scored one left out."""
-    found = zip(PROBE_KINDS[probe.name], (answers.shared, answers.left_out), strict=True)
+    """Score a probe: with scenes shared first, then with the scored scene left out, where there are such answers."""
+    found = zip(PROBE_KINDS[probe.reads], (answers.shared, answers.left_out), strict=True)
     return tuple(
         score_predictions(seed, kind, test, probabilities, epoch=None)
         for kind, probabilities in found

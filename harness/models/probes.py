@@ -56,14 +56,14 @@ class Probe:
     """A cheap system that reads one modality.
 
     Attributes:
-        name: of what it reads, as the tables print it
+        reads: in a word, as the tables print it
         modality: that the corpus must have
         has_input: True for each utterance that has anything of it, bool (num_utterances,)
         read: the inputs of utterances, as ``Examples`` has them
         build: the classifier, with everything that is fitted before it
     """
 
-    name: str
+    reads: str
     modality: str
     has_input: Callable[[Features], npt.NDArray[np.bool_]]
     read: Callable[[Features], npt.NDArray[Any]]
@@ -98,21 +98,31 @@ def answer_twice(probe: Probe, train: Features, test: Features, show: Show = lam
     Raises:
         FeatureError: no training utterance has the probe's input
     """
-    trained, asked = _read(probe, train), _read(probe, test)
-    show(f"fitting the probe of {probe.name}")
-    if not trained.has_input.any():
-        raise FeatureError(
-            f"probe: none of the {len(train)} training utterances has {probe.name}; expected at least one"
-        )
+    trained, asked = _read_training(probe, train), _read(probe, test)
+    show(f"fitting the probe of {probe.reads}")
     shared = _answer(probe, trained, asked)
     left_out = shared.copy()
     for scene in sorted({str(scene) for scene in asked.scenes} & {str(scene) for scene in trained.scenes}):
-        show(f"fitting the probe of {probe.name} without {scene}")
+        show(f"fitting the probe of {probe.reads} without {scene}")
         others, is_scored = trained.select(trained.scenes != scene), asked.scenes == scene
         if not others.has_input.any():
             return ProbeAnswers(shared, None, scene)
         left_out[is_scored] = _answer(probe, others, asked.select(is_scored))
     return ProbeAnswers(shared, left_out)
+
+
+def answer_shared(probe: Probe, train: Features, scored: Features) -> Probabilities:
+    """Fit a probe with scenes shared alone; the rest as ``answer_twice``."""
+    return _answer(probe, _read_training(probe, train), _read(probe, scored))
+
+
+def _read_training(probe: Probe, train: Features) -> Examples:
+    trained = _read(probe, train)
+    if not trained.has_input.any():
+        raise FeatureError(
+            f"probe: none of the {len(train)} training utterances has {probe.reads}; expected at least one"
+        )
+    return trained
 
 
 def _read(probe: Probe, features: Features) -> Examples:
@@ -173,4 +183,5 @@ _PROBES = (
     Probe("speech", "speech", has_speech, _read_functionals, _build_speech),
 )
 
-PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _PROBES}
+#: By the name of their rows in results.db.
+PROBES: Mapping[str, Probe] = {f"probe_{probe.reads}": probe for probe in _PROBES}

@@ -14,6 +14,7 @@ from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
+    describe_scenes,
     describe_scores,
     name_opening,
     tabulate_opening,
@@ -86,6 +87,11 @@ def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[st
         "Everything else: `harness retrain-best --details`, or the model card.",
     ]
     console.print("\n".join(sentences), style="dim", highlight=False)
+
+
+def print_scenes(console: Console, scored: ScoredOpening) -> None:
+    """Print how much of what is scored in a test evaluation is recognition of the scenes."""
+    print_statements(console, [describe_scenes(scored)])
 
 
 def keep_columns(table: Table, *columns: str) -> Table:

@@ -72,6 +72,11 @@ class ScenePair:
     num_without_class: int
     num_utterances: int
 
+    @property
+    def scores(self) -> tuple[SceneScore, SceneScore | None]:
+        """Both, scenes shared first."""
+        return self.shared, self.left_out
+
 
 def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]) -> tuple[ScenePair, ...]:
     """Pair the scores of the probes, and the model's own where it was trained without the scored scenes too.
@@ -153,14 +158,14 @@ def _explain(pair: ScenePair) -> str:
     subject, shared, chance = _SUBJECTS[pair.reader], _percent(pair.shared), f"chance {100 / len(CLASSES):.0f} %"
     if pair.effect is SceneEffect.NOTHING_TO_LEAVE_OUT:
         return (
-            f"{subject} {shared} unweighted ({chance}); training has read no scene of the test set, so there is nothing "
-            "to leave out, and no effect of the scene."
+            f"{subject} {shared} unweighted ({chance}); training has read no scene of the test set, so there is "
+            "nothing to leave out, and no effect of the scene."
         )
     read = f"{subject} {shared} unweighted where training has read the test set's scenes"
     if pair.left_out is None:
         return f"{read} ({chance}); with the scored scene left out too little is left to train on."
     beside = f"{read}, and {_percent(pair.left_out)} with the scored scene left out ({chance})"
-    return f"{beside}: {_explain_difference(pair)}."
+    return f"{beside}: {_explain_difference(pair, with_interval=True)}."
 
 
 def _explain_briefly(pair: ScenePair) -> str:
@@ -169,19 +174,21 @@ def _explain_briefly(pair: ScenePair) -> str:
         return f"{subject} {shared}."
     if pair.left_out is None:
         return f"{subject} {shared}; without the scored scene too little is left to train on."
-    return f"{subject} {shared} and {_percent(pair.left_out)}: {_explain_difference(pair)}."
+    return f"{subject} {shared} and {_percent(pair.left_out)}: {_explain_difference(pair, with_interval=False)}."
 
 
-def _explain_difference(pair: ScenePair) -> str:
+def _explain_difference(pair: ScenePair, *, with_interval: bool) -> str:
     assert pair.recognised is not None, "a pair of two scores has a difference"
     points, interval = 100 * pair.recognised.difference, pair.recognised.interval
     if pair.effect is SceneEffect.SHOWN:
         what = _SUBJECTS[pair.reader].replace(" alone", "").replace(" itself", "").lower()
         return f"{points:.1f} points of what {what} here are recognition of the scene"
-    bounds = f"{points:+.1f} points, 95 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+    bounds = f" ({points:+.1f} points, 95 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    if not with_interval:
+        bounds = ""
     if pair.effect is SceneEffect.REVERSED:
-        return f"having read the scene does not help here ({bounds})"
-    return f"no effect of the scene is shown here ({bounds})"
+        return f"having read the scene does not help here{bounds}"
+    return f"no effect of the scene is shown here{bounds}"
 
 
 def _explain_missing_classes(pairs: Sequence[ScenePair]) -> list[str]:
