@@ -136,7 +136,7 @@ def retrain_best(
 def _retrain(
     console: Console, training: FinalTraining, store: ResultsStore, command: str | None
 ) -> tuple[str, ...]:
-    """Train, score the test session if there is a command for the record, and return what could not be fitted beside it."""
+    """Train, score the test session if there is a command for the record, and return what was not fitted beside it."""
     from rich.progress import Progress
 
     from harness.final.retrain import train_final_models

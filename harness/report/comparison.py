@@ -356,7 +356,7 @@ def _write_probes(contender: Contender, kinds: tuple[ScoreKind, ScoreKind]) -> l
             origin = f"evaluation {opening.opening_id}" + (", synthetic" if opening.is_synthetic else "")
             found.setdefault(origin, {})[kind] = scores[0].unweighted_accuracy
     return [
-        " / ".join(f"{100 * of_kind[kind]:.1f}" if kind in of_kind else "none" for kind in kinds) + f" % ({origin})"
+        " / ".join(f"{100 * of_kind[kind]:.1f} %" if kind in of_kind else "none" for kind in kinds) + f" ({origin})"
         for origin, of_kind in found.items()
     ]
 
