@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--details",
     is_flag=True,
     help="Print all test scores: seeds, groups, confusion, calibration, every test evaluation. Without --test, those "
-    "of the models' latest test evaluation.  [default: with --test scores, classes and baselines]",
+    "of the models' latest test evaluation.  [default: with --test scores, classes, baselines and scenes]",
 )
 @threads_option
 def retrain_best(
@@ -93,6 +93,7 @@ def retrain_best(
         print_comparison,
         print_details,
         print_final_training,
+        print_scenes,
         print_summary,
     )
     from harness.report.model_card import write_model_card
@@ -132,8 +133,11 @@ def retrain_best(
             print_comparison(console, training, comparison)
         if details:
             print_details(console, training, scored, left_out, store.openings())
-        elif test and not comparisons and scored is not None:
-            print_summary(console, scored, left_out)
+        elif test and scored is not None:
+            if comparisons:
+                print_scenes(console, scored)
+            else:
+                print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 
@@ -181,7 +185,7 @@ def _write_card_after_error(training: FinalTraining, store: ResultsStore) -> Non
 def _retrain(
     console: Console, training: FinalTraining, store: ResultsStore, command: str | None
 ) -> tuple[str, ...]:
-    """Train, score the test session if there is a command for the record, and return the baselines left out."""
+    """Train, score the test session if there is a command for the record, and return what was not fitted beside it."""
     from rich.progress import Progress
 
     from harness.final.retrain import train_final_models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_op
 
 if TYPE_CHECKING:
     from harness.cli.options import TrainingsProgress
+    from harness.scoring.scenes import ScenePair
     from harness.tables.plan import CorpusFacts, TablesSettings
     from harness.tables.results import RowResult
 
@@ -146,9 +148,10 @@ def tables(
     with open_view() as view:
         found = _train_and_read(settings, corpus, results, threads, view, needs_all=names is not None)
     if as_json:
-        click.echo(json.dumps(to_json(found.settings, found.corpus, found.rows), indent=2, ensure_ascii=False))
+        plain = to_json(found.settings, found.corpus, found.rows, found.scenes)
+        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
     else:
-        print_tables(Console(highlight=False), found.settings, found.corpus, found.rows)
+        print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes)
     require_all_finished(found.num_failed, "below the table")
 
 
@@ -158,6 +161,7 @@ class Found(NamedTuple):
     settings: TablesSettings
     corpus: CorpusFacts
     rows: list[RowResult]
+    scenes: tuple[ScenePair, ...]
     num_failed: int
 
 
@@ -173,7 +177,14 @@ def _train_and_read(
     from harness.features.store import FeatureStore, require_modalities
     from harness.search.lock import held
     from harness.store.store import ResultsStore
-    from harness.tables.plan import distinct_experiments, modalities_of, plan_rows, prepare_tables, streams_of
+    from harness.tables.plan import (
+        distinct_experiments,
+        modalities_of,
+        plan_rows,
+        prepare_tables,
+        probe_experiments,
+        streams_of,
+    )
     from harness.tables.results import TablesReader, lacking_modalities
     from harness.training.tensorflow import start_tensorflow
 
@@ -182,7 +193,7 @@ def _train_and_read(
     for name in settings.names if needs_all else ():
         require_modalities(store, name, modalities_of(name), streams_of(name))
     rows = plan_rows(settings)
-    experiments = distinct_experiments(rows)
+    experiments = [*distinct_experiments(rows), *chain.from_iterable(probe_experiments(settings).values())]
     start_tensorflow(threads)
     # Imported here: these import TensorFlow.
     from harness.tables.trainings import plan_experiments, record_tables_opening
@@ -197,4 +208,4 @@ def _train_and_read(
         if not num_failed:
             results.complete_opening(opening_id)
         reader = TablesReader(settings, facts, store, results)
-        return Found(settings, facts, [reader.read(row) for row in rows], num_failed)
+        return Found(settings, facts, [reader.read(row) for row in rows], reader.read_scenes(), num_failed)

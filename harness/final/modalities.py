@@ -22,7 +22,7 @@ from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
 from harness.final.retrain import FinalTraining, describe_model, keep_record, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, name_in_results, save_seed
-from harness.final.test_session import open_for_scoring
+from harness.final.test_session import open_for_scoring, record_probes
 from harness.models.build import build_optimizer
 from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
@@ -319,6 +319,7 @@ def retrain_without(
         show("retraining without " + ", ".join(without))
         variants, models = compare_without(training, finals, without, both, test)
         comparisons.append(_record(training, results, opening_id, test, variants, destination))
+        record_probes(results, opening_id, both, test, training.seeds[0], show)
     _save(training, store, destination, models, both)
     return destination.folder, comparisons
 
@@ -378,6 +379,7 @@ def replace_branch(
             for kind, by_seed in found.items()
         ]
         comparisons = [_record(training, results, opening_id, test, variants, destination)]
+        record_probes(results, opening_id, both, test, training.seeds[0], show)
     _save(training, store, destination, models, both)
     return destination.folder, comparisons
 

@@ -1,6 +1,7 @@
 """Test evaluations: each is on record before the test session's files are opened, and scores each model once.
 
-The baselines that every reader asks for are fitted on the same utterances and scored in the same evaluation.
+The baselines that every reader asks for, and the probes that show what the scenes give away, are fitted on the same
+utterances and scored in the same evaluation.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from harness.features.store import Features, FeatureStore
 from harness.final.retrain import FinalTraining, train_final_models
 from harness.final.saved_model import has_seed, load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
+from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
+from harness.scoring.scenes import PROBE_KINDS
 from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
@@ -112,7 +115,7 @@ def score_test_session(
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
     show: Callable[[str], None] = lambda doing: None,
 ) -> tuple[str, ...]:
-    """Open the test session, score each seed's model and the baselines once, and record every score.
+    """Open the test session, score each seed's model, the baselines and the probes once, and record every score.
 
     Under ``EpochChoice.TEST_MAXIMUM`` the models are trained here, with the test session open and scored after
     every epoch, and the best test epoch is recorded too, labelled optimistic. Otherwise train them before.
@@ -123,7 +126,7 @@ def score_test_session(
         show: called with a description of each step
 
     Returns:
-        a sentence for each baseline that could not be fitted
+        a sentence for each baseline or probe that could not be fitted
 
     Raises:
         ModelError: the features are of another corpus, or a saved model is missing or damaged
@@ -156,7 +159,7 @@ def score_test_session(
     scores += baselines.score(test)
     for score in scores:
         results.record_test_scores(opening_id, score)
-    return baselines.left_out
+    return baselines.left_out + record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,48 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
     return FinalBaselines(fitted, tuple(left_out))
+
+
+def record_probes(
+    results: ResultsStore,
+    opening_id: int,
+    trained_on: Features,
+    test: Features,
+    seed: int,
+    show: Callable[[str], None] = lambda doing: None,
+) -> tuple[str, ...]:
+    """Fit the probes for which training has anything to read, and record their scores in a test evaluation.
+
+    Args:
+        trained_on: train and validation utterances, as the model is trained on
+        seed: that their scores are recorded under, one of the evaluation's; it changes nothing
+        show: called with a description of each fit
+
+    Returns:
+        a sentence for each probe that could not be fitted without a scene
+    """
+    reasons: list[str] = []
+    for probe in PROBES.values():
+        if probe.has_input(trained_on).any():
+            answers = answer_twice(probe, trained_on, test, show)
+            for score in score_probe(probe, answers, test, seed):
+                results.record_test_scores(opening_id, score)
+            if answers.left_out is None:
+                reasons.append(
+                    f"The probe of {probe.reads} has no score with the scored scene left out: every training utterance "
+                    f"with {probe.reads} plays scene {answers.only_scene!r}."
+                )
+    return tuple(reasons)
+
+
+def score_probe(probe: Probe, answers: ProbeAnswers, test: Features, seed: int) -> tuple[TestScores, ...]:
+    """Score a probe: with scenes shared first, then with the scored scene left out, where there are such answers."""
+    found = zip(PROBE_KINDS[probe.reads], (answers.shared, answers.left_out), strict=True)
+    return tuple(
+        score_predictions(seed, kind, test, probabilities, epoch=None)
+        for kind, probabilities in found
+        if probabilities is not None
+    )
 
 
 def kind_of(baseline: Baseline) -> ScoreKind:

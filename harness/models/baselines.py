@@ -71,7 +71,7 @@ def fit_text_logistic(train: Features, seed: int) -> FittedBaseline:
         TfidfVectorizer(analyzer=split_words, sublinear_tf=True),
         LogisticRegression(max_iter=1000, random_state=seed),
     )
-    return _fit(train, "words", classifier, _has_words, _words)
+    return _fit(train, "words", classifier, has_words, _words)
 
 
 def fit_speech_forest(train: Features, seed: int) -> FittedBaseline:
@@ -81,7 +81,7 @@ def fit_speech_forest(train: Features, seed: int) -> FittedBaseline:
     answered with the prior.
     """
     classifier = RandomForestClassifier(n_estimators=NUM_TREES, random_state=seed, n_jobs=1)
-    return _fit(train, "speech", classifier, _has_speech, summarise_speech)
+    return _fit(train, "speech", classifier, has_speech, summarise_speech)
 
 
 def fit_average(train: Features, seed: int) -> FittedBaseline:
@@ -199,11 +199,13 @@ def _words(features: Features, rows: npt.NDArray[np.int64]) -> list[str]:
     return [transcripts[row] or "" for row in rows]
 
 
-def _has_words(features: Features) -> npt.NDArray[np.bool_]:
+def has_words(features: Features) -> npt.NDArray[np.bool_]:
+    """Return bool (num_utterances,), True for each utterance whose transcript has a word."""
     return np.array([bool(split_words(transcript or "")) for transcript in features.transcripts], dtype=bool)
 
 
-def _has_speech(features: Features) -> npt.NDArray[np.bool_]:
+def has_speech(features: Features) -> npt.NDArray[np.bool_]:
+    """Return bool (num_utterances,), True for each utterance with a frame of speech."""
     return np.asarray(features.speech_lengths > 0)
 
 

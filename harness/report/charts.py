@@ -32,13 +32,16 @@ from harness.report.chart_style import (
 from harness.report.findings import Findings, trial_seconds
 from harness.report.statements import describe_expected_best, name_class, write_score
 from harness.report.tables import tabulate_causes, tabulate_costs, tabulate_expected_best
-from harness.report.test_set import name_opening
+from harness.report.test_set import describe_scenes, name_opening
 from harness.scoring.metrics import confusion_matrix, predicted_classes
+from harness.scoring.scenes import MODEL, SceneScore
 from harness.store.records import TrialStatus
 from harness.wording import write_bytes, write_duration
 
-#: Pixels of a cause's bar with the gap to the next.
-_BAR_HEIGHT = 40
+#: Pixels of a cause's bar, and of a reader's two scores, with the gap to the next.
+_BAR_HEIGHT, _PAIR_HEIGHT = 40, 70
+#: The two ways to train, as the picture of the scenes names them.
+_WAYS = ("scenes shared", "scored scene left out")
 
 
 class _Measure(NamedTuple):
@@ -252,6 +255,68 @@ def draw_reliability(findings: Findings, look: Look) -> Figure:
         dots,
     )
     return figure.show(chart.properties(width=look.width, height=FIGURE_HEIGHT), reliability=rows)
+
+
+def draw_scenes(findings: Findings, look: Look) -> Figure:
+    """Draw what words, speech and the model score with scenes shared and with the scored scene left out."""
+    scored = findings.scored_opening
+    pairs = () if scored is None else scored.assessment.scenes
+    figure = Figure(
+        "scenes",
+        "Scenes shared and left out, by modality",
+        "On the test set: unweighted accuracy with its 95 % interval, where training has read the scored scene and "
+        "where that scene was left out of training. What lies between them is recognition of the scene. The dotted "
+        "line is chance.",
+        () if scored is None else (name_opening(scored), describe_scenes(scored).text),
+    )
+    if scored is None or not pairs:
+        return figure
+    of_model = {score.name: score for score in scored.assessment.scores}["unweighted accuracy"]
+    scores = [(pair.reader, way, score) for pair in pairs for way, score in zip(_WAYS, pair.scores, strict=True)]
+    if pairs[-1].reader != MODEL:
+        scores.append((MODEL, _WAYS[0], SceneScore(of_model.spread, of_model.interval)))
+    rows = [
+        {
+            "reader": reader,
+            "scenes": way,
+            "accuracy": rounded(score.spread.mean),
+            "low": rounded(score.interval.low),
+            "high": rounded(score.interval.high),
+        }
+        for reader, way, score in scores
+        if score is not None
+    ]
+    return figure.show(_place_scenes(rows, look), scenes=rows)
+
+
+def _place_scenes(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
+    readers = list(dict.fromkeys(row["reader"] for row in rows))
+    most = max(row["high"] for row in rows)
+    x_scale = alt.Scale(domain=[0, min(1.0, most + 0.08)], nice=False)
+    colors = alt.Scale(domain=list(_WAYS), range=[look.accent, look.second])
+    legend = alt.Legend(orient="top", title=None, symbolType="circle", symbolSize=90, symbolOpacity=1, labelLimit=260)
+    base = alt.Chart(alt.NamedData(name="scenes")).encode(
+        y=alt.Y("reader:N", sort=readers, title=None, axis=alt.Axis(ticks=False), scale=alt.Scale(paddingInner=0.3)),
+        yOffset=alt.YOffset("scenes:N", sort=list(_WAYS)),
+        color=alt.Color("scenes:N", scale=colors, legend=legend),
+        tooltip=tooltips(
+            ("reader:N", "read"),
+            ("scenes:N", "scenes"),
+            ("accuracy:Q", "unweighted accuracy", ".1%"),
+            ("low:Q", "from", ".1%"),
+            ("high:Q", "to", ".1%"),
+        ),
+    )
+    x_axis = alt.Axis(format="%")
+    accuracy = alt.X("accuracy:Q", title="unweighted accuracy", axis=x_axis, scale=x_scale)
+    chance = alt.Chart(alt.Data(values=[{"accuracy": 1 / len(CLASSES), "label": "chance"}])).encode(x=accuracy)
+    return alt.layer(
+        chance.mark_rule(color=look.ink, strokeDash=[2, 3], opacity=0.7),
+        chance.mark_text(align="left", dx=5, color=look.ink).encode(text="label:N", y=alt.value(8)),
+        base.mark_rule(strokeWidth=3, opacity=0.45).encode(x=alt.X("low:Q", scale=x_scale), x2="high:Q"),
+        base.mark_circle(size=110, opacity=1).encode(x=accuracy),
+        base.mark_text(dy=-11, fontSize=11).encode(x=accuracy, text=alt.Text("accuracy:Q", format=".1%")),
+    ).properties(width=look.width, height=_PAIR_HEIGHT * len(readers))
 
 
 def draw_expected_best(findings: Findings, look: Look) -> Figure:

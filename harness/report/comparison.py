@@ -15,6 +15,7 @@ import numpy as np
 from harness.report.findings import Findings, trial_seconds
 from harness.report.statements import describe_progress, plural, write_score
 from harness.report.tables import Table, write_value
+from harness.scoring.scenes import PROBE_KINDS
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
@@ -328,17 +329,36 @@ def _describe_contender(comparison: Comparison, contender: Contender) -> dict[st
 
 
 def _test_scores(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Write one line a test evaluation for each experiment, a row for each way in which the epoch was chosen."""
+    """Write one line a test evaluation for each experiment: a row for each kind of score, and each pair of probes."""
     rows: dict[str, list[list[str]]] = {}
     for number, contender in enumerate(comparison.contenders):
         for opening, kind, scores in contender.test_scores:
+            if kind.is_probe:
+                continue
             spread = mean_and_spread([score.weighted_accuracy for score in scores])
             deviation = f" ± {100 * spread.deviation:.1f}" if spread.num_values > 1 else ""
             origin = f"{plural(len(scores), 'seed')}, evaluation {opening.opening_id}"
             origin += ", synthetic" if opening.is_synthetic else ""
             cells = rows.setdefault(f"test weighted accuracy, {kind}", [[] for _ in comparison.contenders])
             cells[number].append(f"{100 * spread.mean:.1f}{deviation} % ({origin})")
+    for reader, kinds in PROBE_KINDS.items():
+        name = f"test unweighted accuracy of {reader}, scenes shared / left out"
+        cells = [_write_probes(contender, kinds) for contender in comparison.contenders]
+        rows |= {name: cells} if any(cells) else {}
     return [(name, *("\n".join(cell) for cell in cells)) for name, cells in rows.items()]
+
+
+def _write_probes(contender: Contender, kinds: tuple[ScoreKind, ScoreKind]) -> list[str]:
+    """Write one line a test evaluation that has a probe: both of its scores, or the first."""
+    found: dict[str, dict[ScoreKind, float]] = {}
+    for opening, kind, scores in contender.test_scores:
+        if kind in kinds:
+            origin = f"evaluation {opening.opening_id}" + (", synthetic" if opening.is_synthetic else "")
+            found.setdefault(origin, {})[kind] = scores[0].unweighted_accuracy
+    return [
+        " / ".join(f"{100 * of_kind[kind]:.1f} %" if kind in of_kind else "none" for kind in kinds) + f" ({origin})"
+        for origin, of_kind in found.items()
+    ]
 
 
 def tabulate_differences(comparison: Comparison) -> Table:

@@ -16,6 +16,7 @@ from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
+    describe_scenes,
     describe_scores,
     name_opening,
     tabulate_opening,
@@ -89,15 +90,16 @@ def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: boo
 
 
 def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:
-    """Print the scores, the classes and the baselines of a test evaluation so that they fit 80 columns, 24 lines.
+    """Print scores, classes, baselines and scenes of a test evaluation so that they fit 80 columns and 30 lines.
 
     Args:
         left_out: a sentence for each baseline that could not be fitted
     """
     assessment = scored.assessment
     counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
-    warnings = [statement for statement in describe_scores(scored)[1:] if statement.is_warning]
-    statements = [Statement("Test set", f"{name_opening(scored)} {counts}"), *warnings]
+    _, scenes, *others = describe_scores(scored)
+    warnings = [statement for statement in others if statement.is_warning]
+    statements = [Statement("Test set", f"{name_opening(scored)} {counts}"), scenes, *warnings]
     more = "`harness retrain-best --details`, or the model card"
     _print_screen(console, statements, left_out, tabulate_opening(scored), assessment, more)
 
@@ -135,11 +137,12 @@ def _print_screen(
     Args:
         more: where the other parts can be read
     """
-    scores, classes, _, _, comparisons, *_ = parts
+    scores, classes, _, _, comparisons, by_scenes, *_ = parts
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
         keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
+        keep_columns(by_scenes, *by_scenes.columns),
     ]
     if left_out:
         # The reasons are known, and take the place of the sentence that can only guess at them.
@@ -158,6 +161,11 @@ def _print_screen(
         f"Everything else: {more}.",
     ]
     console.print("\n".join(sentences), style="dim", highlight=False)
+
+
+def print_scenes(console: Console, scored: ScoredOpening) -> None:
+    """Print how much of what is scored in a test evaluation is recognition of the scenes."""
+    print_statements(console, [describe_scenes(scored)])
 
 
 def keep_columns(table: Table, *columns: str) -> Table:
@@ -209,7 +217,7 @@ def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening
                 f"{100 * score.macro_f1:.2f}",
             )
             for score in scored.opening.scores
-            if score.kind is kind and not kind.is_baseline
+            if score.kind is kind and kind.is_of_model
         )
         title = f"{training.spec.protocol.test_set}, {kind}"
         print_table(console, Table(title, columns, rows, frozenset(columns[1:])))

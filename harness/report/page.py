@@ -38,6 +38,7 @@ from harness.report.charts import (
     draw_history,
     draw_learning_curves,
     draw_reliability,
+    draw_scenes,
 )
 from harness.report.charts_space import (
     AXIS_WIDTH,
@@ -171,6 +172,7 @@ def draw_figures(findings: Findings, look: Look) -> list[Figure]:
         draw_confusion(findings, look),
         draw_costs(findings, look),
         draw_failures(findings, look),
+        draw_scenes(findings, look),
         draw_reliability(findings, look),
     ]
 

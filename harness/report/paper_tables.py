@@ -11,18 +11,23 @@ from rich.text import Text
 
 from harness.report.tables import write_interval
 from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
+from harness.scoring.scenes import ScenePair
 from harness.scoring.statistics import Spread
 from harness.tables.plan import CorpusFacts, TablesSettings
 from harness.tables.published import TITLES
-from harness.tables.results import RowResult, describe_run, describe_table
+from harness.tables.results import RowResult, describe_run, describe_scenes, describe_table
 
 NOTHING = "–"
 
 
 def print_tables(
-    console: Console, settings: TablesSettings, corpus: CorpusFacts, results: Sequence[RowResult]
+    console: Console,
+    settings: TablesSettings,
+    corpus: CorpusFacts,
+    results: Sequence[RowResult],
+    scenes: Sequence[ScenePair],
 ) -> None:
-    """Print the tables, each with its notes below it."""
+    """Print the tables, each with its notes below it, and below them what the scores by session owe to the scenes."""
     for sentence in describe_run(settings, corpus):
         console.print(Text(sentence))
     console.print(
@@ -44,6 +49,9 @@ def print_tables(
         if any(result.text for result in of_table):
             console.print()
             console.print(_text_table(table, of_table))
+    if scenes:
+        console.print()
+        console.print(Text.assemble(("Scenes: ", "bold"), describe_scenes(corpus, scenes)))
 
 
 def _new_table(title: str) -> Table:

@@ -20,12 +20,13 @@ from harness.report.tables import (
 from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
 from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
+from harness.scoring.scenes import SceneEffect, SceneScore, explain_scenes
 from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
 from harness.wording import write_time
 
 BASELINES_LEFT_OUT = "Baselines left out"
-#: Who or what chose the epoch that was scored; a baseline has no epoch.
+#: Who or what chose the epoch that was scored; a baseline and a probe have no epoch.
 _CHOSEN_BY = {
     ScoreKind.VALIDATION_CHOSEN: "validation",
     ScoreKind.TEST_MAXIMUM: "test set, optimistic",
@@ -33,7 +34,8 @@ _CHOSEN_BY = {
     ScoreKind.ALL_RETRAINED: "validation; without a modality, all retrained",
     ScoreKind.ZEROED: "validation; zeros in place of a modality",
     ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
-    **{kind: f"nobody; {kind}" for kind in ScoreKind if kind.is_baseline},
+    ScoreKind.SCENES_LEFT_OUT: "validation; scored scenes left out of training",
+    **{kind: f"nobody; {kind}" for kind in ScoreKind if not kind.is_of_model},
 }
 
 
@@ -55,6 +57,7 @@ def tabulate_assessment(assessment: Assessment, scored: str, label: str) -> list
         _tabulate_groups(assessment, label),
         _tabulate_confusion(assessment, label),
         _tabulate_comparisons(assessment, label),
+        _tabulate_scenes(assessment, label),
         _tabulate_calibration(assessment, label),
         _tabulate_reliability(assessment, label),
     ]
@@ -184,6 +187,37 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
         intervals=[found.paired.interval for found in assessment.comparisons],
     )
     return Table("against baselines", columns, rows, frozenset(columns[1:]), note)
+
+
+def _tabulate_scenes(assessment: Assessment, label: str) -> Table:
+    def write(score: SceneScore | None) -> str:
+        if score is None:
+            return ""
+        return f"{write_spread(score.spread, score.spread.num_values)} [{write_interval(score.interval)}]"
+
+    rows = tuple(
+        (
+            pair.reader,
+            write(pair.shared),
+            write(pair.left_out),
+            ""
+            if pair.recognised is None
+            else f"{100 * pair.recognised.difference:+.1f} [{_write_points(pair.recognised.interval)}]",
+        )
+        for pair in assessment.scenes
+    )
+    columns = ("unweighted, %", "scenes shared", "scored scene left out", "difference")
+    found = [pair.recognised.interval for pair in assessment.scenes if pair.recognised is not None]
+    note = _explain(
+        label,
+        "Unweighted accuracy, in brackets 95 % intervals by bootstrap over "
+        f"{assessment.drawn}, paired for the difference. Words: TF-IDF with logistic regression; speech: logistic "
+        "regression on means and deviations; both with a loss balanced over the classes.",
+        "Left out: one training for each scene of the test set, on the utterances that do not play it. It has fewer "
+        "utterances, too, above all of the emotions that the scene brings out.",
+        intervals=found,
+    )
+    return Table("Test set: scenes", columns, rows, frozenset(columns[1:]), note)
 
 
 def _write_points(interval: Interval) -> str:
@@ -332,10 +366,24 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     )
     return [
         Statement("What was scored", text, is_warning=bool(opening.is_synthetic)),
+        describe_scenes(scored),
         _describe_epoch_choice(scored),
         describe_intervals(assessment),
         *_describe_missing_baselines(assessment),
     ]
+
+
+def describe_scenes(scored: ScoredOpening) -> Statement:
+    """Say how much of what is scored here is recognition of the scenes, which training has read too."""
+    pairs = scored.assessment.scenes
+    if not pairs:
+        text = (
+            "This test evaluation has no probes: how much of its scores is recognition of the scenes, which every "
+            "session plays, is not known."
+        )
+        return Statement("Scenes", text, is_warning=True)
+    is_warning = any(pair.effect in (SceneEffect.SHOWN, SceneEffect.NOTHING_LEFT) for pair in pairs)
+    return Statement("Scenes", explain_scenes(pairs, bool(scored.opening.is_synthetic)), is_warning)
 
 
 def _describe_epoch_choice(scored: ScoredOpening) -> Statement:

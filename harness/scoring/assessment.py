@@ -1,4 +1,4 @@
-"""The assessment of a model by its latest test evaluation, or on another corpus: scores, classes, groups, baselines."""
+"""The assessment of a model by its latest test evaluation, or on another corpus: scores, classes, baselines, scenes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.scoring.metrics import (
     unweighted_accuracy_of,
     weighted_accuracy_of,
 )
+from harness.scoring.scenes import ScenePair, pair_scenes
 from harness.scoring.significance import McNemar, PairedBootstrap, mcnemar_test, paired_bootstrap
 from harness.scoring.statistics import (
     Interval,
@@ -133,6 +134,8 @@ class Assessment:
         confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
         calibrations: of the averaged probabilities first, then of each baseline
         seed_calibrations: of each seed
+        scenes: of the probes, and of the model where it was trained without the scored scenes too; empty where none
+            was scored
         num_without_words: utterances without a transcript that could have been seen
     """
 
@@ -147,6 +150,7 @@ class Assessment:
     comparisons: tuple[BaselineComparison, ...]
     calibrations: tuple[Calibrated, ...]
     seed_calibrations: tuple[Calibration, ...]
+    scenes: tuple[ScenePair, ...]
     num_without_words: int
 
     @property
@@ -162,7 +166,7 @@ def assess(
 
     Args:
         kind: of the model's scores, a key of ``predictions``
-        predictions: of that evaluation, those of the baselines among them
+        predictions: of that evaluation, those of the baselines and of the probes among them
         is_seen: as ``test_utterances`` of the store returns it
 
     Raises:
@@ -207,6 +211,7 @@ def assess(
             ),
         ),
         seed_calibrations=tuple(measure_calibration(of_seed) for of_seed in model),
+        scenes=pair_scenes(kind, predictions),
         num_without_words=sum(seen is None for seen in is_seen.values()),
     )
 
@@ -323,7 +328,7 @@ def find_scored_opening(
 def _scores_of(opening: TestOpeningRow, eid: int, model: str | None) -> list[TestScores]:
     if opening.eid != eid:
         return []
-    of_model = [score for score in opening.scores if not score.kind.is_baseline]
+    of_model = [score for score in opening.scores if score.kind.is_of_model]
     return [score for score in of_model if model is None or score.model == model]
 
 

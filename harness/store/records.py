@@ -68,10 +68,12 @@ class TrialStatus(StrEnum):
 
 #: What the kinds of baselines' scores begin with; the baseline's title follows.
 BASELINE_PREFIX = "baseline: "
+#: What the kinds of probes' scores begin with.
+PROBE_PREFIX = "probe: "
 
 
 class ScoreKind(StrEnum):
-    """The model that was scored on the test set, and who chose its epoch; a baseline has none."""
+    """The model that was scored on the test set, and who chose its epoch; a baseline and a probe have none."""
 
     VALIDATION_CHOSEN = "validation-chosen epoch"
     TEST_MAXIMUM = "maximum over test epochs (optimistic)"
@@ -79,15 +81,30 @@ class ScoreKind(StrEnum):
     ALL_RETRAINED = "validation-chosen epoch, without a modality: all retrained"
     ZEROED = "validation-chosen epoch, zeros in place of a modality"
     BRANCH_REPLACED = "validation-chosen epoch, a branch replaced: fusion layers retrained"
+    SCENES_LEFT_OUT = "validation-chosen epoch, scored scenes left out of training"
     BASELINE_MAJORITY = "baseline: majority class"
     BASELINE_TEXT_LOGISTIC = "baseline: TF-IDF, logistic regression"
     BASELINE_SPEECH_FOREST = "baseline: random forest on speech"
     BASELINE_AVERAGE = "baseline: average of TF-IDF and forest"
+    PROBE_WORDS_SHARED = "probe: words, scenes shared"
+    PROBE_WORDS_LEFT_OUT = "probe: words, scored scene left out"
+    PROBE_SPEECH_SHARED = "probe: speech, scenes shared"
+    PROBE_SPEECH_LEFT_OUT = "probe: speech, scored scene left out"
 
     @property
     def is_baseline(self) -> bool:
         """True for a baseline that the model is compared with."""
         return self.value.startswith(BASELINE_PREFIX)
+
+    @property
+    def is_probe(self) -> bool:
+        """True for a cheap system that shows how much of a score is recognition of the scene."""
+        return self.value.startswith(PROBE_PREFIX)
+
+    @property
+    def is_of_model(self) -> bool:
+        """True for the model itself or a variant of it, false for what is fitted to stand beside it."""
+        return not (self.is_baseline or self.is_probe)
 
 
 @dataclass(frozen=True)
@@ -326,9 +343,9 @@ class TestScores:
     """One seed's scores on the test session, or on another corpus, from 0 to 1.
 
     Attributes:
-        epoch: the epoch, from 1, whose weights were scored; None for a baseline
+        epoch: the epoch, from 1, whose weights were scored; None for a baseline or a probe
         model: folder of the saved model that was scored, from the results folder; None for what is not saved as
-            it was scored, a baseline or a model trained for comparison alone
+            it was scored, a baseline, a probe or a model trained for comparison alone
     """
 
     __test__: ClassVar[bool] = False

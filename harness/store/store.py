@@ -592,7 +592,7 @@ class ResultsStore:
             key = {"opening_id": opening_id, "seed": scores.seed, "kind": scores.kind.value}
             insert(database, "test_scores", {**key, **_measured(scores), "model": scores.model})
             insert_predictions(database, "test_predictions", key, scores.predictions)
-            of_model = [known for known in (*opening.scores, scores) if not known.kind.is_baseline]
+            of_model = [known for known in (*opening.scores, scores) if known.kind.is_of_model]
             if {known.seed for known in of_model} >= set(opening.seeds):
                 self._mark_complete(opening_id)
 

@@ -25,6 +25,7 @@ from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
 from harness.files import hash_json
 from harness.models.baselines import BASELINES
+from harness.models.probes import PROBES
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import (
@@ -190,7 +191,7 @@ class CorpusFacts(CorpusFeatures):
 
 @dataclass(frozen=True)
 class TableExperiment:
-    """All seeds of one system or baseline on one split: one experiment in results.db."""
+    """All seeds of one system, baseline or probe on one split: one experiment in results.db."""
 
     name: str
     protocol: Protocol
@@ -199,7 +200,12 @@ class TableExperiment:
     @property
     def is_baseline(self) -> bool:
         """True where scikit-learn fits it, in one go and without epochs."""
-        return self.name in BASELINES
+        return self.name in BASELINES or self.is_probe
+
+    @property
+    def is_probe(self) -> bool:
+        """True for a probe, which no table has a row for: a note has its scores. Its seed changes nothing."""
+        return self.name in PROBES
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -225,7 +231,9 @@ def streams_of(name: str) -> tuple[MocapStream, ...]:
 
 
 def modalities_of(name: str) -> tuple[str, ...]:
-    """Return the modalities that a system or a baseline reads."""
+    """Return the modalities that a system, a baseline or a probe reads."""
+    if name in PROBES:
+        return (PROBES[name].modality,)
     return BASELINES[name].modalities if name in BASELINES else SYSTEMS[name].modalities
 
 
@@ -299,7 +307,7 @@ def describe_experiment(
         corpus_path=corpus.corpus_path,
         is_synthetic=corpus.is_synthetic,
         seed=0,
-        num_samples=len(settings.seeds),
+        num_samples=1 if experiment.is_probe else len(settings.seeds),
         max_epochs=1 if experiment.is_baseline else settings.max_epochs,
         patience=None if experiment.is_baseline else settings.patience,
         target="max",
@@ -357,6 +365,11 @@ def plan_rows(settings: TablesSettings) -> tuple[Row, ...]:
 def distinct_experiments(rows: Iterable[Row]) -> tuple[TableExperiment, ...]:
     """Return the experiments of some rows, each once, in the rows' order."""
     return tuple(dict.fromkeys(experiment for row in rows for experiment in row.experiments))
+
+
+def probe_experiments(settings: TablesSettings) -> dict[str, tuple[TableExperiment, ...]]:
+    """Return the experiments of each probe by its name: one by session, or one for each session left out."""
+    return {name: _experiments(settings, COMBINED_TABLE, name, settings.recordings) for name in PROBES}
 
 
 def _published_row(settings: TablesSettings, published: PublishedRow) -> Row:

@@ -16,6 +16,7 @@ from harness.features.text import split_words
 from harness.files import hash_json
 from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
+from harness.scoring.scenes import ScenePair, SceneScore, explain_scenes, pair_scenes
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, bootstrap_interval, mean_and_spread
 from harness.splits.protocol import Recordings
 from harness.store.records import Prediction, ScoreKind, TestScores, TrialRow, TrialStatus, last_attempts
@@ -31,6 +32,7 @@ from harness.tables.plan import (
     identity_of,
     make_parts,
     modalities_of,
+    probe_experiments,
     split_of,
     streams_of,
 )
@@ -107,6 +109,15 @@ class TablesReader:
             failures=failures,
             num_without_input=self._count_without_input(row) if of_text else None,
         )
+
+    def read_scenes(self) -> tuple[ScenePair, ...]:
+        """Return the scores of the probes that have finished, with scenes shared and with the scored scene left out."""
+        predictions: dict[ScoreKind, list[list[Prediction]]] = {}
+        for experiments in probe_experiments(self.settings).values():
+            by_fold = [self._scores(experiment) for experiment in experiments]
+            pooled = {kind: _all_folds(_pool(by_fold, kind)) for kind in ScoreKind if kind.is_probe}
+            predictions |= {kind: of_kind for kind, of_kind in pooled.items() if of_kind}
+        return pair_scenes(None, predictions)
 
     def _trials(self, experiment: TableExperiment) -> list[TrialRow]:
         """The latest attempt of each seed that was tried."""
@@ -221,6 +232,11 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
     return sentences
 
 
+def describe_scenes(corpus: CorpusFacts, scenes: Sequence[ScenePair]) -> str:
+    """Say how much of the scores by session is recognition of the scene; empty where no probe was scored."""
+    return explain_scenes(scenes, corpus.is_synthetic) if scenes else ""
+
+
 def describe_table(settings: TablesSettings, table: int, results: Sequence[RowResult]) -> list[str]:
     """Describe how the columns of one table came about, and what is missing in it."""
     split = split_of(settings, table)
@@ -267,7 +283,9 @@ def _describe_missing_inputs(result: RowResult) -> list[str]:
     ]
 
 
-def to_json(settings: TablesSettings, corpus: CorpusFacts, results: Sequence[RowResult]) -> dict[str, Any]:
+def to_json(
+    settings: TablesSettings, corpus: CorpusFacts, results: Sequence[RowResult], scenes: Sequence[ScenePair]
+) -> dict[str, Any]:
     """Return everything that the tables show; scores from 0 to 1, null where there is none."""
     tables: dict[int, list[RowResult]] = {}
     for result in results:
@@ -291,7 +309,22 @@ def to_json(settings: TablesSettings, corpus: CorpusFacts, results: Sequence[Row
             }
             for table, of_table in tables.items()
         ],
+        "scenes": {"note": describe_scenes(corpus, scenes), "probes": [_write_pair(pair) for pair in scenes]},
     }
+
+
+def _write_pair(pair: ScenePair) -> dict[str, Any]:
+    """Unweighted accuracies with their intervals; null where without some scene nothing is left to train on."""
+    return {
+        "reads": pair.reader,
+        "scenes_shared": _write_scene_score(pair.shared),
+        "scored_scene_left_out": None if pair.left_out is None else _write_scene_score(pair.left_out),
+        "difference": None if pair.recognised is None else asdict(pair.recognised),
+    }
+
+
+def _write_scene_score(score: SceneScore) -> dict[str, Any]:
+    return {"unweighted_accuracy": score.spread.mean, "interval": asdict(score.interval)}
 
 
 def _row(result: RowResult) -> dict[str, Any]:

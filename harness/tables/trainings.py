@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-from harness.features.store import FeatureStore
-from harness.final.test_session import record_opening
+import numpy as np
+
+from harness.features.store import Features, FeatureStore
+from harness.final.test_session import record_opening, score_probe
 from harness.models.baselines import BASELINES
+from harness.models.probes import PROBES, answer_shared, answer_twice
 from harness.models.systems import find_system, read_hyperparameters
 from harness.scoring.metrics import weighted_accuracy
 from harness.splits.parts import Parts
@@ -48,6 +50,8 @@ def train(
         Diverged: a loss became NaN or infinite
         FeatureError: the features that the system reads cannot be used
     """
+    if experiment.is_probe:
+        return _train_probe(experiment.name, seed, store, parts)
     if experiment.is_baseline:
         return _train_baseline(experiment.name, seed, store, parts)
     system = find_system(experiment.name)
@@ -73,8 +77,22 @@ def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> 
     probabilities = baseline.fit(store.load(parts.train), seed).probabilities(validation)
     fitted = baseline.fit(store.load(parts.trained_on), seed)
     test = store.load(parts.test)
-    score = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), 1)
-    result = TrialResult(
+    score = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), epoch=None)
+    return Outcome(_describe_result(validation, probabilities, began), (score,))
+
+
+def _train_probe(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
+    """Fit a probe on train and score validation, then twice on train + validation and score the test set."""
+    began = time.monotonic()
+    validation, test = store.load(parts.validation), store.load(parts.test)
+    probabilities = answer_shared(PROBES[name], store.load(parts.train), validation)
+    answers = answer_twice(PROBES[name], store.load(parts.trained_on), test)
+    scores = score_probe(PROBES[name], answers, test, seed)
+    return Outcome(_describe_result(validation, probabilities, began), scores)
+
+
+def _describe_result(validation: Features, probabilities: np.ndarray, began: float) -> TrialResult:
+    return TrialResult(
         score=weighted_accuracy(validation.emotions, probabilities.argmax(axis=1)),
         best_epoch=1,
         num_epochs=1,
@@ -82,7 +100,6 @@ def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> 
         peak_memory_bytes=None,
         duration_seconds=time.monotonic() - began,
     )
-    return Outcome(result, (replace(score, epoch=None),))
 
 
 def record_tables_opening(
@@ -114,6 +131,6 @@ def _plan_one(
         title=experiment.title,
         record=describe_experiment(experiment, settings, corpus),
         hyperparameters=hyperparameters_of(experiment),
-        seeds={seed: seed for seed in settings.seeds},
+        seeds={seed: seed for seed in (settings.seeds[:1] if experiment.is_probe else settings.seeds)},
         train=train_seed,
     )

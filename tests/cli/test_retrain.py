@@ -66,9 +66,14 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     assert counts == {"opened after 1"} and again == models
     (opening,) = openings_of(folder)
     assert opening.completed_at is not None and opening.command == "harness retrain-best --test --seeds 1 --threads 1"
-    of_model = {score.model for score in opening.scores if not score.kind.is_baseline}
+    of_model = {score.model for score in opening.scores if score.kind.is_of_model}
     assert of_model == {f"models/{models.name}"}
-    assert {score.model for score in opening.scores if score.kind.is_baseline} == {None}
+    assert {score.model for score in opening.scores if not score.kind.is_of_model} == {None}
+    assert {score.kind for score in opening.scores if score.kind.is_probe} >= {
+        ScoreKind.PROBE_WORDS_SHARED,
+        ScoreKind.PROBE_SPEECH_SHARED,
+    }
+    assert "Scenes: On this synthetic corpus, words alone score" in words
     assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
     assert "Test set: Test evaluation 1, validation-chosen epoch, protocol 'paper', 1 seed, synthetic corpus." in words
     assert "score, % mean deviation" in words and "random forest on speech" in words
@@ -76,7 +81,7 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     # The details of what is on record need no further test evaluation.
     words, counts, again = retrain(folder, "--details")
     assert counts == set() and again == models and len(openings_of(folder)) == 1
-    for title in ("scores", "by class", "by group", "confusion", "against baselines", "calibration", "reliability"):
+    for title in ("scores", "by class", "by group", "confusion", "against baselines", "scenes", "calibration", "reliability"):
         assert f"Test set: {title}" in words
     assert "Session 5, validation-chosen epoch" in words and "Every test evaluation" in words
 
@@ -107,7 +112,7 @@ def test_models_fitted_with_the_test_session_open_are_told_from_those_that_were_
     assert "### What it scored" in card_of(opened)
     assert UNSCORED in card_of(sealed) and "maximum over test epochs" not in card_of(sealed)
     (opening,) = openings_of(published)
-    assert {score.kind for score in opening.scores if not score.kind.is_baseline} == {
+    assert {score.kind for score in opening.scores if score.kind.is_of_model} == {
         ScoreKind.VALIDATION_CHOSEN,
         ScoreKind.TEST_MAXIMUM,
     }

@@ -77,7 +77,7 @@ def test_progress_goes_to_standard_error(made):
 
 def test_a_second_call_trains_nothing_and_gives_the_same_as_json(folder, made):
     again = tables(folder, *ASKED, "--json")
-    assert again.returncode == 0 and again.stderr == "8 of 8 trainings were finished before.\n"
+    assert again.returncode == 0 and again.stderr == "10 of 10 trainings were finished before.\n"
     found = json.loads(again.stdout)
     assert found["is_synthetic"] is True and [table["table"] for table in found["tables"]] == [1, 2, 3, 4, 5]
     (text1,) = [row for row in found["tables"][2]["rows"] if row["system"] == "text1"]
@@ -87,6 +87,8 @@ def test_a_second_call_trains_nothing_and_gives_the_same_as_json(folder, made):
     accuracy = chosen["weighted_accuracy"]
     assert printed[3] == f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['deviation']:.2f}"
     assert {score["group"] for score in text1["text"]} >= {"all", "scripted", "improvised"}
+    assert [probe["reads"] for probe in found["scenes"]["probes"]] == ["words", "speech"]
+    assert f"Scenes: {found['scenes']['note']}" in " ".join(made.stdout.split())
 
 
 def test_every_call_is_an_opening_on_record_before_a_file_of_the_test_session_is_opened(folder, made):

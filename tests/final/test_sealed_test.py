@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.final.test_session import fit_baselines, kind_of, record_transcripts_seen
+from harness.final.test_session import fit_baselines, kind_of, record_probes, record_transcripts_seen
 from harness.models.baselines import BASELINES
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
@@ -113,3 +113,55 @@ def test_transcripts_seen_are_recorded_with_the_opening(results):
     opening_id = results.record_opening(an_opening(None))
     record_transcripts_seen(results, opening_id, trained_on, test)
     assert results.test_utterances(opening_id) == dict(zip(test.utterance_ids, (True, False, None, None), strict=True))
+
+
+def play_scenes(features, scenes):
+    """The same utterances, each in one of the scenes in turn."""
+    utterances = [
+        replace(found, utterance_id=found.utterance_id.replace("impro01", scenes[row % len(scenes)]))
+        for row, found in enumerate(features.utterances)
+    ]
+    return replace(features, utterances=tuple(utterances))
+
+
+PROBES_OF = {
+    "words": (ScoreKind.PROBE_WORDS_SHARED, ScoreKind.PROBE_WORDS_LEFT_OUT),
+    "speech": (ScoreKind.PROBE_SPEECH_SHARED, ScoreKind.PROBE_SPEECH_LEFT_OUT),
+}
+
+
+def test_probes_are_recorded_as_kinds_of_their_own_and_complete_no_evaluation(results):
+    scenes = ("impro01", "impro02", "script01_1")
+    trained_on, test = play_scenes(invent_features(60), scenes), play_scenes(invent_features(30, seed=3), scenes)
+    opening_id = results.record_opening(an_opening(None, seeds=(11, 12)))
+    assert record_probes(results, opening_id, trained_on, test, 11) == ()
+    (opening,) = results.openings()
+    assert {(score.kind, score.seed, score.epoch, score.model) for score in opening.scores} == {
+        (kind, 11, None, None) for kinds in PROBES_OF.values() for kind in kinds
+    }
+    assert opening.completed_at is None
+    for kind in (kind for kinds in PROBES_OF.values() for kind in kinds):
+        predictions = results.test_predictions(opening_id, 11, kind)
+        assert [found.utterance_id for found in predictions] == sorted(test.utterance_ids)
+    # The word tells the class, whatever the scene.
+    left_out = [score for score in opening.scores if score.kind is ScoreKind.PROBE_WORDS_LEFT_OUT]
+    assert [score.unweighted_accuracy for score in left_out] == [1.0]
+
+
+def test_a_corpus_of_a_single_scene_has_half_of_each_probe_and_a_sentence(results):
+    opening_id = results.record_opening(an_opening(None, seeds=(1,)))
+    said = record_probes(results, opening_id, invent_features(40), invent_features(20, seed=3), 1)
+    assert said == tuple(
+        f"The probe of {reads} has no score with the scored scene left out: every training utterance with {reads} "
+        "plays scene 'impro01'."
+        for reads in PROBES_OF
+    )
+    (opening,) = results.openings()
+    assert {score.kind for score in opening.scores} == {shared for shared, _ in PROBES_OF.values()}
+
+
+def test_what_training_has_nothing_of_is_not_probed(results):
+    silent = change_transcripts(invent_features(40), [None] * 40)
+    opening_id = results.record_opening(an_opening(None, seeds=(1,)))
+    record_probes(results, opening_id, silent, invent_features(20, seed=3), 1)
+    assert {score.kind for score in results.openings()[0].scores} == {ScoreKind.PROBE_SPEECH_SHARED}

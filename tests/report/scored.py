@@ -1,5 +1,7 @@
 """An opening of the test set with everything in it: two seeds, two baselines, transcripts seen and not."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from harness.scoring.metrics import macro_f1, predicted_classes, unweighted_accuracy, weighted_accuracy
@@ -10,6 +12,14 @@ from tests.scored import answer_dialogues
 from tests.store.experiments import an_evaluation, an_opening
 
 COMMAND = "harness retrain-best --test --seeds 2"
+
+#: What the probes have right of the four turns of each dialogue: words lose by a scene left out, speech does not.
+PROBED = {
+    ScoreKind.PROBE_WORDS_SHARED: [True, True, True, False],
+    ScoreKind.PROBE_WORDS_LEFT_OUT: [True, False, False, False],
+    ScoreKind.PROBE_SPEECH_SHARED: [True, True, False, False],
+    ScoreKind.PROBE_SPEECH_LEFT_OUT: [False, True, True, False],
+}
 
 
 def score(
@@ -27,6 +37,7 @@ def score_whole_opening(
     baselines: tuple[ScoreKind, ...] = (ScoreKind.BASELINE_MAJORITY, ScoreKind.BASELINE_SPEECH_FOREST),
     kind: ScoreKind = ScoreKind.VALIDATION_CHOSEN,
     model: str | None = None,
+    probes: Mapping[ScoreKind, Sequence[bool]] = MappingProxyType({}),
 ) -> int:
     """Every dialogue has four turns, one of each class: three and two of them right, one by the baselines."""
     opening_id = store.record_opening(
@@ -39,6 +50,9 @@ def score_whole_opening(
     for baseline in baselines:
         predictions = answer_dialogues([[False, False, False, True]] * num_dialogues, confidence=0.4)
         store.record_test_scores(opening_id, score(1, baseline, predictions, epoch=None))
+    for probe, right in probes.items():
+        predictions = answer_dialogues([right] * num_dialogues, confidence=0.6)
+        store.record_test_scores(opening_id, score(1, probe, predictions, epoch=None))
     names = sorted(prediction.utterance_id for prediction in answer_dialogues([[True] * 4] * num_dialogues))
     store.record_test_utterances(
         opening_id, {name: None if number == 0 else number % 2 == 1 for number, name in enumerate(names)}

@@ -15,14 +15,15 @@ from harness.report.charts import (
     draw_history,
     draw_learning_curves,
     draw_reliability,
+    draw_scenes,
 )
 from harness.report.findings import Findings
 from harness.report.statements import describe_expected_best
 from harness.report.tables import tabulate_costs, tabulate_expected_best
-from harness.store.records import TrialStatus
+from harness.store.records import ScoreKind, TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.pictures import draw_to_svg, rows_of
-from tests.report.scored import score_whole_opening
+from tests.report.scored import PROBED, score, score_whole_opening
 from tests.report.searches import (
     begin_search,
     begin_trial,
@@ -32,6 +33,7 @@ from tests.report.searches import (
     run_trial,
     with_trials,
 )
+from tests.scored import answer_dialogues
 
 
 @pytest.mark.parametrize("target", ["max", "min"])
@@ -107,9 +109,46 @@ def test_a_dot_for_each_bin_that_is_used(store: ResultsStore, results_path: Path
         assert spec["width"] == width
 
 
+def test_scenes_are_drawn_by_modality_with_the_models_own_score_below(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store), probes=PROBED)
+    for look, width in ((PAPER, 720), (PAGE, "container")):
+        spec = draw_scenes(findings_of(results_path), look).to_dict()
+        rows = [(row["reader"], row["scenes"], row["accuracy"]) for row in spec["datasets"]["scenes"]]
+        assert rows == [
+            ("words", "scenes shared", 0.75),
+            ("words", "scored scene left out", 0.25),
+            ("speech", "scenes shared", 0.5),
+            ("speech", "scored scene left out", 0.5),
+            ("the model", "scenes shared", 0.625),
+        ]
+        assert spec["width"] == width
+    picture = draw_scenes(findings_of(results_path), PAPER)
+    assert picture.reading[1].startswith("On this synthetic corpus, words alone score 75.0 %")
+    svg = draw_to_svg(picture)
+    assert ">chance<" in svg and ">75.0%<" in svg and ">scored scene left out<" in svg
+
+
+def test_the_models_own_pair_is_drawn_where_it_was_trained_without_the_scored_scenes(
+    store: ResultsStore, results_path: Path
+) -> None:
+    opening_id = score_whole_opening(store, run_search(store), probes=PROBED)
+    for seed in (1, 2):
+        predictions = answer_dialogues([[True, False, False, False]] * 12)
+        store.record_test_scores(opening_id, score(seed, ScoreKind.SCENES_LEFT_OUT, predictions))
+    rows = rows_of(draw_scenes(findings_of(results_path), PAPER))
+    of_model = [(row["scenes"], row["accuracy"]) for row in rows if row.get("reader") == "the model"]
+    assert of_model == [("scenes shared", 0.625), ("scored scene left out", 0.25)]
+
+
+def test_an_evaluation_without_probes_has_no_picture_of_scenes(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    assert draw_scenes(findings_of(results_path), PAPER).chart is None
+
+
 def test_nothing_is_drawn_before_the_test_set_was_scored(store: ResultsStore, results_path: Path) -> None:
     run_search(store)
     assert draw_reliability(findings_of(results_path), PAPER).chart is None
+    assert draw_scenes(findings_of(results_path), PAPER).chart is None
 
 
 def test_sentence_says_what_the_second_half_brought(searched: Path) -> None:

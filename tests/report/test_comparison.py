@@ -19,6 +19,7 @@ from harness.report.comparison import (
 from harness.splits.protocol import read_protocol
 from harness.store.records import ScoreKind, TrialStatus
 from harness.store.store import ResultsStore
+from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import (
     SEARCH_SPACE,
     begin_search,
@@ -214,6 +215,29 @@ def test_every_test_score_says_who_chose_its_epoch_and_that_it_is_synthetic(
     expected = ("65.0 ± 7.1 % (2 seeds, evaluation 1, synthetic)", "")
     assert row_of(comparison, f"test weighted accuracy, {chosen}") == expected
     assert row_of(comparison, f"test weighted accuracy, {maximum}") == expected
+
+
+def test_probes_stand_beside_the_test_score_of_each_experiment_that_has_them(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = search_with(store, [0.5])
+    search_with(store, [0.6])
+    score_whole_opening(store, eid, probes=PROBED)
+    score_whole_opening(store, eid)
+    comparison = compare(results_path, 1, 2)
+    name = "test unweighted accuracy of {}, scenes shared / left out"
+    assert row_of(comparison, name.format("words")) == ("75.0 % / 25.0 % (evaluation 1, synthetic)", "")
+    assert row_of(comparison, name.format("speech")) == ("50.0 % / 50.0 % (evaluation 1, synthetic)", "")
+    assert not any("probe" in row[0] for row in tabulate_experiments(comparison).rows)
+    kinds = {each["epoch_chosen_by"] for each in to_json(comparison)["experiments"][0]["test_scores"]}
+    assert {str(kind) for kind in PROBED} < kinds
+
+
+def test_half_of_a_probe_is_written_as_such(store: ResultsStore, results_path: Path) -> None:
+    half = {ScoreKind.PROBE_WORDS_SHARED: PROBED[ScoreKind.PROBE_WORDS_SHARED]}
+    score_whole_opening(store, search_with(store, [0.5]), probes=half)
+    name = "test unweighted accuracy of words, scenes shared / left out"
+    assert row_of(compare(results_path, 1, 1), name)[0] == "75.0 % / none (evaluation 1, synthetic)"
 
 
 def test_what_was_set_differently_is_listed(store: ResultsStore, results_path: Path) -> None:

@@ -9,7 +9,7 @@ from harness.report.final_scores import print_summary
 from harness.scoring.assessment import read_scored_opening
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from tests.report.scored import score_whole_opening
+from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import run_search
 
 
@@ -18,22 +18,24 @@ def scored(tmp_path):
     with ResultsStore.open(tmp_path / "results.db") as store:
         eid = run_search(store, is_synthetic=False)
         every = tuple(kind for kind in ScoreKind if kind.is_baseline)
-        score_whole_opening(store, eid, num_dialogues=31, baselines=every)
+        score_whole_opening(store, eid, num_dialogues=31, baselines=every, probes=PROBED)
         return read_scored_opening(store, eid)
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_scores_classes_and_baselines_fit_one_screen(scored, width):
+def test_scores_classes_baselines_and_scenes_fit_one_screen(scored, width):
     console = Console(file=io.StringIO(), width=width)
     print_summary(console, scored)
     lines = console.file.getvalue().splitlines()
     # The line after it says where the models are.
-    assert len(lines) <= 23 and max(map(len, lines)) <= width
+    assert len(lines) <= 29 and max(map(len, lines)) <= width
     words = [" ".join(line.split()) for line in lines]
     begins = ("Test set: Test evaluation 1, validation-chosen epoch, protocol 'paper', 2 ", "score, % mean")
     begins += ("weighted accuracy 62.5 17.7 ", "unweighted accuracy 62.5 ", "macro F1 ", "class utterances ")
     begins += ("anger 31 ", "excitement 31 ", "neutral 31 ", "sadness 31 ", "baseline weighted, % model better by ")
     begins += ("majority class 25.0 +37.5 ", "average of TF-IDF and forest ", "Intervals: bootstrap over dialogues; ")
+    begins += ("Scenes: Words alone score 75.0 % unweighted ", "unweighted, % scenes shared scored scene left out ")
+    begins += ("words 75.0 [75.0 to 75.0] 25.0 [25.0 to 25.0] +50.0 ", "speech 50.0 ")
     for beginning in begins:
         assert any(line.startswith(beginning) for line in words), (beginning, words)
 
@@ -43,7 +45,7 @@ def test_why_baselines_were_left_out_stands_on_the_same_screen(tmp_path, width):
     kinds = (ScoreKind.BASELINE_MAJORITY, ScoreKind.BASELINE_SPEECH_FOREST)
     with ResultsStore.open(tmp_path / "results.db") as store:
         eid = run_search(store, is_synthetic=False)
-        score_whole_opening(store, eid, num_dialogues=31, baselines=kinds)
+        score_whole_opening(store, eid, num_dialogues=31, baselines=kinds, probes=PROBED)
         scored = read_scored_opening(store, eid)
     titles = ("TF-IDF, logistic regression", "average of TF-IDF and forest")
     left_out = [f"The baseline '{title}' is left out: the corpus has no text." for title in titles]
@@ -51,12 +53,12 @@ def test_why_baselines_were_left_out_stands_on_the_same_screen(tmp_path, width):
     print_summary(console, scored, left_out)
     lines = console.file.getvalue().splitlines()
     words = " ".join(" ".join(lines).split())
-    assert len(lines) <= 23 and all(sentence in words for sentence in left_out)
+    assert len(lines) <= 29 and all(sentence in words for sentence in left_out)
     assert "Not scored in this test evaluation" not in words
     long = Console(file=io.StringIO(), width=width)
     print_summary(long, scored, [f"{sentence} {100 * 'word '}" for sentence in left_out])
     lines = long.file.getvalue().splitlines()
-    assert len(lines) <= 23 and max(map(len, lines)) <= width and any(line.endswith(" …") for line in lines)
+    assert len(lines) <= 29 and max(map(len, lines)) <= width and any(line.endswith(" …") for line in lines)
 
 
 def test_the_summary_keeps_every_warning(tmp_path):
@@ -71,4 +73,5 @@ def test_the_summary_keeps_every_warning(tmp_path):
     assert "The test set has scored models of these seeds in test evaluation 1 too." in words
     assert "With 3 dialogues, fewer than 10, a bootstrap over dialogues says little" in words
     assert "This test evaluation scored no baseline: nothing stands beside the model." in words
+    assert "Scenes: This test evaluation has no probes" in words
     assert "* Fewer than 10 dialogues" in words and "synthetic corpus" in words

@@ -8,7 +8,7 @@ from harness.report.model_card import describe_card, read_card_facts, write_mode
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from tests.report.scored import COMMAND, score_whole_opening
+from tests.report.scored import COMMAND, PROBED, score_whole_opening
 from tests.report.searches import run_search, score_test
 from tests.store.experiments import an_opening
 
@@ -73,12 +73,15 @@ def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(sto
 
 def test_the_card_has_every_part_of_what_was_scored(store: ResultsStore) -> None:
     eid = run_search(store)
-    score_whole_opening(store, eid, model=FOLDER)
+    score_whole_opening(store, eid, model=FOLDER, probes=PROBED)
     text = card(store, a_record(eid))
-    for title in ("scores", "by class", "by group", "confusion", "against baselines", "calibration", "reliability"):
+    titles = ("scores", "by class", "by group", "confusion", "against baselines", "scenes", "calibration", "reliability")
+    for title in titles:
         assert f"#### Test set: {title}\n" in text
     assert "| weighted accuracy | 62.5 | 17.7 | 50.0 to 75.0 | 62.5 to 62.5 |" in text
     assert f"| 1 | 2026-02-03 04:05:06 | {COMMAND} | paper | synthetic | {eid} | 2 |  |" in text
+    assert "- **Scenes:** On this synthetic corpus, words alone score 75.0 % unweighted where training" in text
+    assert "| words | 75.0 [75.0 to 75.0] | 25.0 [25.0 to 25.0] | +50.0 [+50.0 to +50.0] |" in text
     assert "**What the intervals mean:** 95 % percentile bootstrap" in text
     assert "| 1 | 2 | validation-chosen epoch | 4 | 50.00 | 50.00 |" in text
     # Both tables name the test evaluation with the same word.

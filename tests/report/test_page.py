@@ -22,7 +22,7 @@ from harness.store.records import (
 )
 from harness.store.store import ResultsStore
 from tests.report.reading import PICTURES, Reader, specs_in
-from tests.report.scored import score_whole_opening
+from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import (
     begin_search,
     begin_trial,
@@ -154,7 +154,7 @@ def test_headings_go_down_one_level_at_a_time(searched: Path) -> None:
 
 
 def test_page_can_be_walked_without_a_mouse_and_without_eyes(store: ResultsStore, results_path: Path) -> None:
-    score_whole_opening(store, run_search(store, num_trials=14))
+    score_whole_opening(store, run_search(store, num_trials=14), probes=PROBED)
     html = render_page(findings_of(results_path))
     reader = Reader(html)
     links = [str(values["href"])[1:] for tag, values in reader.tags if tag == "a"]
@@ -163,7 +163,7 @@ def test_page_can_be_walked_without_a_mouse_and_without_eyes(store: ResultsStore
     assert names.count("table") == names.count("caption") > 10
     assert all("scope" in values for tag, values in reader.tags if tag == "th")
     described = [values for tag, values in reader.tags if tag == "figure"]
-    assert len(described) == 10
+    assert len(described) == 11
     for values in described:
         assert {values["aria-labelledby"], values["aria-describedby"]} <= set(reader.ids)
     specs = specs_in(html)
@@ -171,16 +171,19 @@ def test_page_can_be_walked_without_a_mouse_and_without_eyes(store: ResultsStore
 
 
 def test_page_shows_what_was_scored_on_the_test_set(store: ResultsStore, results_path: Path) -> None:
-    score_whole_opening(store, run_search(store, num_trials=3))
+    score_whole_opening(store, run_search(store, num_trials=3), probes=PROBED)
     html = render_page(findings_of(results_path))
     text = Reader(html).text
     for words in (
         "What this experiment's model scored there",
         "Test set: by class",
         "Test set: against baselines",
+        "Test set: scenes",
+        "words alone score 75.0",
+        "Scenes shared and left out, by modality",
     ):
         assert words in text
-    assert "reliability" in specs_in(html) and "`" not in text
+    assert {"reliability", "scenes"} <= set(specs_in(html)) and "`" not in text
 
 
 def test_page_says_how_much_of_the_best_score_was_luck(store: ResultsStore, results_path: Path) -> None:
@@ -304,12 +307,13 @@ TABLES_ELSEWHERE = {
     "hyperparameters": "All trials",
     "parallel-coordinates": "All trials",
     "confusion": "Utterances by class",
+    "scenes": "Test set: scenes",
 }
 
 
 def test_every_picture_has_its_numbers_in_a_table_of_the_page(store: ResultsStore, results_path: Path) -> None:
     eid = run_search(store, num_trials=20)
-    score_whole_opening(store, eid)
+    score_whole_opening(store, eid, probes=PROBED)
     html = render_page(findings_of(results_path))
     captions = re.findall(r'<caption class="unseen">(.*?)</caption>', html)
     for figure in draw_figures(findings_of(results_path), PAPER):
@@ -328,7 +332,7 @@ def by_name(findings: Findings) -> dict[str, Figure]:
 def test_every_picture_of_a_whole_search_is_drawn_and_described(
     store: ResultsStore, results_path: Path
 ) -> None:
-    score_whole_opening(store, run_search(store, num_trials=14))
+    score_whole_opening(store, run_search(store, num_trials=14), probes=PROBED)
     figures = by_name(findings_of(results_path))
     assert all(figure.chart is not None for figure in figures.values())
     assert all(figure.title and figure.caption.endswith(".") for figure in figures.values())
@@ -363,6 +367,7 @@ def test_pictures_that_cannot_be_drawn_say_why(store: ResultsStore, results_path
         "importance",
         "parallel-coordinates",
         "confusion",
+        "scenes",
         "reliability",
     }
     assert figures["expected-best"].reading == ("From 3 finished trials on; 0 trials so far.",)

@@ -9,7 +9,7 @@ from harness.report.test_set import describe_scores, tabulate_opening, tabulate_
 from harness.scoring.assessment import ScoredOpening
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from tests.report.scored import COMMAND, score, score_whole_opening
+from tests.report.scored import COMMAND, PROBED, score, score_whole_opening
 from tests.report.searches import findings_of, run_search, score_test
 from tests.scored import answer_dialogues
 from tests.store.experiments import an_opening
@@ -25,7 +25,7 @@ def scored_in(path: Path) -> ScoredOpening:
 
 @pytest.fixture
 def tables(store: ResultsStore, results_path: Path) -> dict[str, Table]:
-    score_whole_opening(store, run_search(store))
+    score_whole_opening(store, run_search(store), probes=PROBED)
     return {table.title: table for table in tabulate_opening(scored_in(results_path))}
 
 
@@ -36,6 +36,7 @@ def test_every_table_says_whose_numbers_it_holds(tables: dict[str, Table]) -> No
         "Test set: by group",
         "Test set: confusion",
         "Test set: against baselines",
+        "Test set: scenes",
         "Test set: calibration",
         "Test set: reliability",
     ]
@@ -87,6 +88,64 @@ def test_baselines_stand_with_both_tests(tables: dict[str, Table]) -> None:
     # Averaged, the model has three of four right, the baseline the fourth: 12 of 48 by a fair coin.
     assert majority[5:] == ("36 : 12", "0.0007")
     assert "is the exact binomial one, two-sided" in table.note and "its p is too small" in table.note
+
+
+def test_probes_stand_with_scenes_shared_beside_the_scored_scene_left_out(tables: dict[str, Table]) -> None:
+    table = tables["Test set: scenes"]
+    assert table.rows == (
+        ("words", "75.0 [75.0 to 75.0]", "25.0 [25.0 to 25.0]", "+50.0 [+50.0 to +50.0]"),
+        ("speech", "50.0 [50.0 to 50.0]", "50.0 [50.0 to 50.0]", "+0.0 [+0.0 to +0.0]"),
+    )
+    assert "one training for each scene of the test set, on the utterances that do not play it" in table.note
+    assert "It has fewer utterances, too" in table.note
+
+
+def test_probes_are_no_baselines_and_the_models_own_seeds_are_told_from_them(tables: dict[str, Table]) -> None:
+    assert [row[0] for row in tables["Test set: against baselines"].rows] == [
+        "majority class",
+        "random forest on speech",
+    ]
+    assert not any("probe" in row[0] for row in tables["Test set: calibration"].rows)
+
+
+def test_the_sentence_on_scenes_stands_above_the_tables(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store), probes=PROBED)
+    said = describe_scores(scored_in(results_path))[1]
+    assert said.heading == "Scenes" and said.is_warning
+    assert said.text == (
+        "On this synthetic corpus, words alone score 75.0 % unweighted where training has read the test set's scenes, "
+        "and 25.0 % with the scored scene left out (chance 25 %): 50.0 points of what words score here are recognition "
+        "of the scene. Speech alone scores 50.0 % and 50.0 %: no effect of the scene is shown here."
+    )
+
+
+def test_an_evaluation_of_before_the_probes_is_shown_and_says_so(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    scored = scored_in(results_path)
+    (table,) = [each for each in tabulate_opening(scored) if each.title == "Test set: scenes"]
+    assert table.rows == ()
+    said = describe_scores(scored)[1]
+    assert said.is_warning and said.text == (
+        "This test evaluation has no probes: how much of its scores is recognition of the scenes, which every session "
+        "plays, is not known."
+    )
+
+
+def test_the_models_own_score_without_the_scored_scenes_stands_below_the_probes(
+    store: ResultsStore, results_path: Path
+) -> None:
+    opening_id = score_whole_opening(store, run_search(store), probes=PROBED)
+    for seed in (1, 2):
+        predictions = answer_dialogues([[True, False, False, False]] * 12)
+        store.record_test_scores(opening_id, score(seed, ScoreKind.SCENES_LEFT_OUT, predictions))
+    scored = scored_in(results_path)
+    assert scored.assessment.kind is ScoreKind.VALIDATION_CHOSEN
+    (table,) = [each for each in tabulate_opening(scored) if each.title == "Test set: scenes"]
+    assert table.rows[2][:3] == ("the model", "62.5 ± 17.7 [62.5 to 62.5]", "25.0 ± 0.0 [25.0 to 25.0]")
+    assert describe_scores(scored)[1].text.endswith(
+        "The model itself scores 62.5 % and 25.0 %: 37.5 points of what the model scores here are recognition of the "
+        "scene."
+    )
 
 
 def test_calibration_stands_for_one_seed_the_average_and_each_baseline(tables: dict[str, Table]) -> None:
@@ -188,7 +247,7 @@ def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore
 
 def test_every_kind_of_score_can_be_taken_apart(store: ResultsStore, results_path: Path) -> None:
     eid = run_search(store)
-    kinds = [kind for kind in ScoreKind if not kind.is_baseline]
+    kinds = [kind for kind in ScoreKind if kind.is_of_model]
     for kind in kinds:
         score_whole_opening(store, eid, kind=kind)
         assert findings_of(results_path).scored_opening is not None
@@ -233,6 +292,13 @@ def test_baselines_stand_below_the_model_and_say_what_they_are(store: ResultsSto
         ("validation", "2"),
         ("nobody; baseline: majority class", "1"),
         ("nobody; baseline: random forest on speech", "1"),
+    ]
+    score_whole_opening(store, 1, probes=PROBED)
+    assert [row[2] for row in tabulate_test_scores(findings_of(results_path)).rows[-4:]] == [
+        "nobody; probe: words, scenes shared",
+        "nobody; probe: words, scored scene left out",
+        "nobody; probe: speech, scenes shared",
+        "nobody; probe: speech, scored scene left out",
     ]
     # The majority baseline knows the training utterances alone; beside it the best constant answer would mislead.
     assert "Always answering" not in table.note

@@ -84,10 +84,11 @@ def test_final_models_are_read_back_as_written(store: ResultsStore) -> None:
     assert [{name: row[name] for name in asdict(models[0])} for row in rows] == [asdict(model) for model in models]
 
 
-def test_baselines_do_not_complete_an_opening(store: ResultsStore) -> None:
+def test_baselines_and_probes_do_not_complete_an_opening(store: ResultsStore) -> None:
     opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
     for seed in (1, 2):
         store.record_test_scores(opening_id, scores(seed, ScoreKind.BASELINE_MAJORITY))
+        store.record_test_scores(opening_id, scores(seed, ScoreKind.PROBE_WORDS_SHARED))
     store.record_test_scores(opening_id, scores(1))
     (half,) = store.openings()
     store.record_test_scores(opening_id, scores(2))

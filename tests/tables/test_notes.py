@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from harness.scoring.scenes import pair_scenes
 from harness.scoring.statistics import Interval, mean_and_spread
 from harness.splits.protocol import Recordings
+from harness.store.records import ScoreKind
 from harness.tables.plan import SPLIT_SENTENCES, TableSplit, plan_rows
 from harness.tables.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
 from harness.tables.results import Estimate, RowResult, describe_run, describe_table, to_json
+from tests.scored import answer_dialogues
 
 
 def estimate(*accuracies, is_too_narrow=False):
@@ -100,7 +103,9 @@ def test_what_is_missing_or_failed_is_told_below_its_table(settings):
 def test_the_plain_values_have_every_number_and_no_nan(settings, facts):
     asked = settings(names=("head2",), seeds=(1,))
     results = [result_of(asked, 4, "head2", chosen=estimate(0.5), maximum=estimate(0.5, 0.75))]
-    found = json.loads(json.dumps(to_json(asked, facts, results), allow_nan=False))
+    scored = answer_dialogues([[True, False, False, False]] * 12)
+    scenes = pair_scenes(None, {ScoreKind.PROBE_WORDS_SHARED: [scored]})
+    found = json.loads(json.dumps(to_json(asked, facts, results, scenes), allow_nan=False))
     (table,) = found["tables"]
     (row,) = table["rows"]
     assert (table["table"], table["split"], row["published_percent"]) == (4, "sessions", 40.28)
@@ -108,3 +113,8 @@ def test_the_plain_values_have_every_number_and_no_nan(settings, facts):
     assert chosen["weighted_accuracy"] == {"mean": 0.5, "deviation": None, "num_seeds": 1}
     assert chosen["interval"]["low"] == 0.25
     assert row["maximum_over_test_epochs_optimistic"]["weighted_accuracy"]["mean"] == 0.625
+    assert found["scenes"]["note"].startswith("On this synthetic corpus, words alone score 25.0 % unweighted")
+    (probe,) = found["scenes"]["probes"]
+    assert (probe["reads"], probe["scenes_shared"]["unweighted_accuracy"]) == ("words", 0.25)
+    assert (probe["scored_scene_left_out"], probe["difference"]) == (None, None)
+    assert to_json(asked, facts, results, ())["scenes"] == {"note": "", "probes": []}

@@ -31,11 +31,14 @@ class Recorder:
 
 def carry_out_rows(settings, facts, store, results, stop_at=None):
     """Return the number of failures and what the view was told."""
+    experiments = distinct_experiments(plan_rows(settings))
+    return carry_out_experiments(experiments, settings, facts, store, results, stop_at)
+
+
+def carry_out_experiments(experiments, settings, facts, store, results, stop_at=None):
     view = Recorder(stop_at)
     opening_id = record_tables_opening(results, settings, facts, "harness tables")
-    experiments = [
-        found for found in distinct_experiments(plan_rows(settings)) if not lacking_modalities(store, found.name)
-    ]
+    experiments = [found for found in experiments if not lacking_modalities(store, found.name)]
     planned = plan_experiments(settings, facts, store, experiments)
     return carry_out(Execution(results, view, 1, opening_id), planned), view
 
