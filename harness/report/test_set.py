@@ -217,7 +217,7 @@ def _tabulate_scenes(assessment: Assessment, label: str) -> Table:
         "utterances, too, above all of the emotions that the scene brings out.",
         intervals=found,
     )
-    return Table("Test set: scenes", columns, rows, frozenset(columns[1:]), note)
+    return Table("scenes", columns, rows, frozenset(columns[1:]), note)
 
 
 def _write_points(interval: Interval) -> str:

@@ -34,12 +34,14 @@ class CorpusFeatures:
 
     Attributes:
         corpus_path: as it was given; empty for the synthetic corpus that is made where none is named
+        differences: one sentence for each count that differs from the complete release's
     """
 
     prepared_dir: Path
     corpus_hash: str
     corpus_path: str
     is_synthetic: bool
+    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def prepare_features(
         corpus_hash=report.corpus_hash,
         corpus_path="" if corpus is None else str(corpus),
         is_synthetic=is_synthetic(find_root(root).root),
+        differences=tuple(report.differences),
     )
 
 

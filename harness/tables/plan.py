@@ -20,7 +20,6 @@ from harness import __version__
 from harness.corpus.layout import SESSIONS, MocapStream
 from harness.corpus.utterances import Happiness
 from harness.errors import FeatureError, HarnessError, unknown_name
-from harness.features.report import IngestReport
 from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
 from harness.files import hash_json
@@ -177,11 +176,9 @@ class CorpusFacts(CorpusFeatures):
 
     Attributes:
         shortened: a sentence that says what was cut for a quick start, or None
-        differences: one sentence for each count that differs from the complete release's
     """
 
     shortened: str | None
-    differences: Sequence[str] = ()
 
     @property
     def is_published_one(self) -> bool:
@@ -431,9 +428,7 @@ def prepare_tables(
         CorpusError: it is no corpus
     """
     features = prepare_features(named, speech_settings(settings.base), results_dir, progress)
-    facts = CorpusFacts(
-        **vars(features), shortened=None, differences=IngestReport.read(features.prepared_dir).differences
-    )
+    facts = CorpusFacts(**vars(features), shortened=None)
     if features.corpus_path:
         return settings, facts
     max_epochs = min(settings.max_epochs, QUICK_START_MAX_EPOCHS)

@@ -15,7 +15,7 @@ def identity_with(folder: Path, vectors: Path) -> str:
     path = write_experiment(
         folder, SCORES_X, system="text2", parameter_config=SPACE, word_vectors=str(vectors)
     )
-    prepared = PreparedCorpus(folder, "c0ffee", "", False, 30, None, None)
+    prepared = PreparedCorpus(folder, "c0ffee", "", False, (), 30, None, None)
     return hash_json(identity_of(read_experiment_file(path), prepared))
 
 

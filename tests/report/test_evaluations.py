@@ -52,11 +52,14 @@ def printed(scored: ScoredEvaluation, *left_out: str, details: bool = False) -> 
     return " ".join(console.file.getvalue().split())
 
 
+PARTS = ("scores", "by class", "by group", "confusion", "against baselines", "scenes")
+
+
 def test_every_table_says_whose_numbers_it_holds(scored: ScoredEvaluation) -> None:
     tables = tabulate_evaluation(scored)
     assert [table.title for table in tables] == [
         f"Another corpus: {part}"
-        for part in ("scores", "by class", "by group", "confusion", "against baselines", "calibration", "reliability")
+        for part in (*PARTS, "calibration", "reliability")
     ]
     assert all(table.note.startswith(LABEL) for table in tables)
     assert not any("test set" in f"{table.title} {table.note}".lower() for table in tables)

@@ -70,7 +70,8 @@ def test_without_scores_of_its_own_the_model_has_no_pair():
 
 
 def test_a_difference_whose_interval_holds_zero_claims_nothing():
-    text = explain({SHARED: [TWO], LEFT_OUT: [TWO_OTHERS]})
+    every, none = [True] * 4, [False] * 4
+    text = explain({SHARED: [answer_dialogues([every, none] * 6)], LEFT_OUT: [answer_dialogues([none, every] * 6)]})
     assert text.startswith(
         "Words alone score 50.0 % unweighted where training has read the test set's scenes, and 50.0 % with the scored "
         "scene left out (chance 25 %): no effect of the scene is shown here (+0.0 points, 95 % interval -"

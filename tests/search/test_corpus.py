@@ -35,7 +35,7 @@ FIRST_SEARCH = read_experiment_file(REPOSITORY / "experiment.json")
 
 
 def prepared_of(corpus_path: str, max_epochs: int = 30) -> PreparedCorpus:
-    return PreparedCorpus(Path("prepared"), "c0ffee", corpus_path, True, max_epochs, 10, None)
+    return PreparedCorpus(Path("prepared"), "c0ffee", corpus_path, True, (), max_epochs, 10, None)
 
 
 def test_the_experiment_file_goes_before_the_environment(folder: Path, tmp_path: Path) -> None:
