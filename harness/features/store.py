@@ -190,7 +190,8 @@ class FeatureStore:
         Raises:
             FeatureError: a session's list is missing or damaged
         """
-        return tuple(utterance for utterance in self.turns(sessions) if utterance.emotion in CLASSES)
+        turns = self.turns(sessions)
+        return tuple(turn for turn in turns if class_of(turn.emotion, self.happiness) is not None)
 
     def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
         """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
@@ -204,7 +205,6 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
-            if class_of(utterance.emotion, self.happiness) is not None
         )
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
