@@ -21,9 +21,9 @@ def build_context(hyperparameters: ContextHyperparameters, width: int, context: 
     """Build a network that classifies every turn of a dialogue from the vectors of its turns.
 
     LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own
-    vector through a linear layer under ``Residual.ADDED`` -> softmax at every turn. Under ``Residual.PROBABILITIES`` the
-    first four numbers of a turn's vector, the logarithms of its own classifier's probabilities, are added to what the
-    softmax reads, whose layer begins at 0: an untrained network answers as that classifier does.
+    vector through a linear layer under ``Residual.ADDED`` -> softmax at every turn. Under ``Residual.PROBABILITIES``
+    the first four numbers of a turn's vector, the logarithms of its own classifier's probabilities, are added to what
+    the softmax reads, whose layer begins at 0: an untrained network answers as that classifier does.
 
     Inputs are ``turns`` float32 (batch, turns, width), padded on the right, and ``dialogue_lengths`` int32 (batch,).
     Outputs are probabilities, float32 (batch, turns, 4); those of padding mean nothing.

@@ -80,7 +80,9 @@ class System:
     @property
     def source(self) -> str:
         """Where the system comes from, as a title."""
-        return self.published_name if self.section is None else f"{self.published_name} in the paper, section {self.section}"
+        if self.section is None:
+            return self.published_name
+        return f"{self.published_name} in the paper, section {self.section}"
 
 
 _SECTIONS = {"speech": "4.1", "text": "4.2", "mocap": "4.3"}

@@ -266,9 +266,11 @@ class TurnClassifier:
             if "text" in modalities:
                 vocabulary = tuple(record["vocabulary"])
                 size = len(vocabulary)
-                components = _load_array(directory, "words_components", (None, size))
                 words = WordReader(
-                    vocabulary, _load_array(directory, "words_idf", (size,)), components, _load(directory, "words", size)
+                    vocabulary=vocabulary,
+                    idf=_load_array(directory, "words_idf", (size,)),
+                    components=_load_array(directory, "words_components", (None, size)),
+                    regression=_load(directory, "words", size),
                 )
             if "speech" in modalities:
                 mean = _load_array(directory, "speech_mean", (None,))

@@ -83,11 +83,19 @@ class ScoreKind(StrEnum):
     BASELINE_TEXT_LOGISTIC = "baseline: TF-IDF, logistic regression"
     BASELINE_SPEECH_FOREST = "baseline: random forest on speech"
     BASELINE_AVERAGE = "baseline: average of TF-IDF and forest"
+    BASELINE_OWN_TURN = "baseline: the same without context"
+    BASELINE_CONTEXT = "baseline: logistic regression over the dialogue"
+
 
     @property
     def is_baseline(self) -> bool:
         """True for a baseline that the model is compared with."""
         return self.value.startswith(BASELINE_PREFIX)
+
+    @property
+    def is_for_all(self) -> bool:
+        """True for a baseline of every system; the others are of systems that read the dialogue."""
+        return self.is_baseline and self not in (ScoreKind.BASELINE_OWN_TURN, ScoreKind.BASELINE_CONTEXT)
 
 
 @dataclass(frozen=True)

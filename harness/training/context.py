@@ -67,7 +67,7 @@ class DialogueInputs:
 
     @cached_property
     def emotions(self) -> npt.NDArray[np.int64]:
-        """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for every other turn, whatever its label."""
+        """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for the other turns, whatever their label."""
         return _emotions_of(self.features, self.dialogues)
 
     @cached_property
@@ -140,6 +140,11 @@ class FittedDialogues:
             raise FeatureError(
                 f"fitted dialogues {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
             ) from error
+
+
+def is_fitted_on_dialogues(directory: Path) -> bool:
+    """Return whether ``FittedDialogues.save`` wrote a folder."""
+    return (directory / _RECORD_NAME).is_file()
 
 
 @dataclass(frozen=True)
