@@ -11,8 +11,8 @@ from harness.corpus.layout import MocapStream
 from harness.models.hyperparameters import (
     Face1Hyperparameters,
     FusionHyperparameters,
-    NetworkHyperparameters,
     MotionLstmHyperparameters,
+    NetworkHyperparameters,
     SingleHyperparameters,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, mocap_steps, stacked_lstms

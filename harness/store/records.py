@@ -86,7 +86,6 @@ class ScoreKind(StrEnum):
     BASELINE_OWN_TURN = "baseline: the same without context"
     BASELINE_CONTEXT = "baseline: logistic regression over the dialogue"
 
-
     @property
     def is_baseline(self) -> bool:
         """True for a baseline that the model is compared with."""

@@ -29,7 +29,14 @@ from harness.models.context_networks import NOT_SCORED, build_context, scored_lo
 from harness.models.hyperparameters import ContextHyperparameters, DialogueHyperparameters, TurnVectors
 from harness.models.out_of_fold import predict_out_of_fold
 from harness.models.turns import SMALLEST, TurnClassifier, TurnInputs
-from harness.training.loop import Learner, Scorer, Trainer, check_loss, like_length_batches, mean_cross_entropy
+from harness.training.loop import (
+    Learner,
+    Scorer,
+    Trainer,
+    check_loss,
+    like_length_batches,
+    mean_cross_entropy,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,7 +74,7 @@ class DialogueInputs:
 
     @cached_property
     def emotions(self) -> npt.NDArray[np.int64]:
-        """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for the other turns, whatever their label."""
+        """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for the others, whatever their label."""
         return _emotions_of(self.features, self.dialogues)
 
     @cached_property

@@ -45,7 +45,16 @@ from harness.store.records import (
 )
 from harness.store.trial_spec import TrialSpec
 from harness.training.context import FittedDialogues, TrainedContext, begin_training
-from harness.training.loop import HasFeatures, History, Learner, Scorer, Trainer, fit, seed_everything, train_for
+from harness.training.loop import (
+    HasFeatures,
+    History,
+    Learner,
+    Scorer,
+    Trainer,
+    fit,
+    seed_everything,
+    train_for,
+)
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
