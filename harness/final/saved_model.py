@@ -22,9 +22,7 @@ from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
 from harness.files import make_then_rename, read_json, write_json
-from harness.models.chain import Chain
 from harness.models.decoder import AttentionDecoder
-from harness.models.hyperparameters import Hyperparameters
 from harness.models.layers import (
     AttentionPooling,
     Columns,
@@ -35,10 +33,9 @@ from harness.models.layers import (
     WordMask,
 )
 from harness.models.recurrence import CompiledLSTM
-from harness.models.systems import find_system, read_hyperparameters
 from harness.models.text import EachRow, SharedPadding
 from harness.splits.protocol import Protocol
-from harness.training.context import FittedDialogues, TrainedContext, is_fitted_on_dialogues
+from harness.training.context import FittedDialogues, TrainedContext, is_fitted_on_dialogues, load_chain
 from harness.training.recipe import Trained, TrainedModel
 
 FORMAT_VERSION = 1
@@ -93,11 +90,6 @@ class ModelRecord:
     trial_index: int
     versions: Mapping[str, str]
     created_at: str
-
-    @property
-    def point(self) -> Hyperparameters:
-        """The hyperparameters as the system's record of them."""
-        return read_hyperparameters(find_system(self.system), self.hyperparameters, self.protocol)
 
     def write(self, model_dir: Path) -> None:
         """Write ``model.json`` into ``model_dir``, whole or not at all."""
@@ -167,7 +159,7 @@ def save_seed(model_dir: Path, seed: int, trained: Trained) -> None:
     folder = seed_dir(model_dir, seed)
     folder.mkdir(parents=True, exist_ok=True)
     trained.fitted.save(folder / "fitted")
-    if isinstance(trained.model, Chain):
+    if not isinstance(trained.model, keras.Model):
         trained.model.write(folder / _CHAIN_NAME)
         return
     with make_then_rename(folder / "model.keras", ".keras") as partial:
@@ -194,7 +186,7 @@ def load_seed(model_dir: Path, seed: int) -> Trained:
     """
     folder = seed_dir(model_dir, seed)
     if (folder / _CHAIN_NAME).is_file():
-        return TrainedContext(Chain.read(folder / _CHAIN_NAME), FittedDialogues.load(folder / "fitted"))
+        return load_chain(folder / _CHAIN_NAME, folder / "fitted")
     path = folder / "model.keras"
     if not path.is_file():
         raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")

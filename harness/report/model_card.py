@@ -184,7 +184,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements.append(
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')}, in that trial.")
     )
-    statements += describe_context(record.point)
+    statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (
             "This protocol also reports the best epoch on the test set, as the published code does: such a score is "

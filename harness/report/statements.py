@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
-from harness.features.dialogues import Context
-from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters
+from harness.features.dialogues import Context, ContextTurns
+from harness.models.systems import SYSTEMS
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import (
@@ -315,16 +315,21 @@ def describe_published() -> Statement:
     )
 
 
-def describe_context(hyperparameters: Hyperparameters) -> list[Statement]:
-    """Say which turns of its dialogue an answer depends on; nothing of a system of single utterances."""
-    if not isinstance(hyperparameters, DialogueHyperparameters):
+def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:
+    """Say which turns of its dialogue an answer depends on; nothing of a system of single utterances.
+
+    Args:
+        hyperparameters: complete, plain values by name
+    """
+    if not SYSTEMS[system].contexts:
         return []
-    context = hyperparameters.context
+    context = Context(hyperparameters["context"])
     read = {
         Context.NONE: "an answer depends on the utterance alone",
         Context.PAST: "an answer depends on the words and sounds of the turns so far, never on their labels",
         Context.DIALOGUE: "an answer depends on the words and sounds of all turns of the dialogue, later ones too, "
         "never on their labels",
     }
-    note = hyperparameters.turns.note
-    return [Statement("Context", f"`{context}`: {read[context]}." + (f" {note}" if note else ""), is_warning=bool(note))]
+    note = ContextTurns(hyperparameters["turns"]).note
+    text = f"`{context}`: {read[context]}." + (f" {note}" if note else "")
+    return [Statement("Context", text, is_warning=note is not None)]

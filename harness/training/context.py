@@ -169,6 +169,15 @@ class TrainedContext:
         return ContextScorer(self.model).score(inputs)
 
 
+def load_chain(path: Path, fitted_dir: Path) -> TrainedContext:
+    """Load a chain and what was fitted for its inputs.
+
+    Raises:
+        ModelError, FeatureError: a file is missing or damaged
+    """
+    return TrainedContext(Chain.read(path), FittedDialogues.load(fitted_dir))
+
+
 def fit_dialogues(
     hyperparameters: DialogueHyperparameters, train: Features, seed: int
 ) -> tuple[FittedDialogues, DialogueInputs]:
