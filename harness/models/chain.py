@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line
-from harness.features.dialogues import SPEAKERS, Context, Dialogues
+from harness.features.context import Context
+from harness.features.dialogues import SPEAKERS, Dialogues
 from harness.files import read_json, write_json
 
 Floats = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
-from harness.features.dialogues import Context
+from harness.features.context import Context
 from harness.models.fusion import classify
 from harness.models.hyperparameters import ContextHyperparameters, Residual
 from harness.models.inputs import lstm

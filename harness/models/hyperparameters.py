@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.features.dialogues import Context, ContextTurns
+from harness.features.context import Context, ContextTurns
 
 
 class Attention(StrEnum):

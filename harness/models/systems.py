@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
-from harness.features.dialogues import Context
+from harness.features.context import Context
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     ContextHyperparameters,

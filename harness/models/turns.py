@@ -169,7 +169,7 @@ class SpeechReader:
 
     def read(self, speech: Floats) -> tuple[Floats, Floats]:
         """Return probabilities, float64 (num_turns, 4), and standardised functionals, 0 where there is no sound."""
-        is_lost = np.isnan(speech).any(axis=1)
+        is_lost = np.asarray(np.isnan(speech).any(axis=1))
         values = np.where(is_lost[:, None], 0.0, (speech - self.mean) / self.deviation)
         # Not BLAS, whose sums of one row may depend on how many rows there are.
         probabilities = self.regression.answer(np.einsum("tf,fc->tc", values, self.regression.weights))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
-from harness.features.dialogues import Context, ContextTurns
+from harness.features.context import Context, ContextTurns
 from harness.models.systems import SYSTEMS
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval

@@ -19,7 +19,8 @@ import tensorflow as tf
 from harness.codec import from_plain
 from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.errors import FeatureError, one_line
-from harness.features.dialogues import Context, ContextTurns, Dialogues
+from harness.features.context import Context, ContextTurns
+from harness.features.dialogues import Dialogues
 from harness.features.speech import SpeechSettings
 from harness.features.store import Features
 from harness.files import read_json, write_json
@@ -247,7 +248,7 @@ class ContextScorer(Scorer):
         for start in range(0, len(order), _SCORED_TOGETHER):
             numbers = order[start : start + _SCORED_TOGETHER]
             dialogues.unpad(self._score(self.feed(inputs, numbers)).numpy(), numbers, probabilities)
-        return probabilities[inputs.rows]
+        return np.asarray(probabilities[inputs.rows])
 
 
 class ContextTrainer(ContextScorer, Trainer):

@@ -7,7 +7,7 @@ import pytest
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
 from harness.errors import ExperimentFileError, FeatureError
-from harness.features.dialogues import Context
+from harness.features.context import Context
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features
 from harness.final.context_baselines import fit_context_baselines
