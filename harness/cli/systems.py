@@ -59,7 +59,7 @@ def _print_system(console: Console, system: System) -> None:
     origin = f"search space '{path}'"
     space = read_search_space(read_json_object(path, origin).get("parameter_config"), origin, system)
     searched = {parameter.name: parameter for parameter in space.parameters}
-    console.print(f"{system.name} ({system.published_name} in the paper, section {system.section})", style="bold")
+    console.print(f"{system.name} ({system.source})", style="bold")
     console.print(f"Reads {', '.join(system.modalities)}. It is: {system.description}.", soft_wrap=True)
     table = _open_table("hyperparameter", "default", "searched", *(["published code"] if system.published_code else []))
     for field in fields(system.hyperparameters):

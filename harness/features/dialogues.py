@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -15,34 +14,10 @@ import numpy.typing as npt
 
 from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import ShapeError
+from harness.features.context import ContextTurns
 
 #: The letters of the turns, in the order of the numbers of ``Dialogues.speakers``.
 SPEAKERS = ("F", "M")
-
-
-class Context(StrEnum):
-    """The turns of its dialogue that the answer to an utterance depends on, besides the utterance itself."""
-
-    NONE = "none"
-    PAST = "past"  # those before it: causal
-    DIALOGUE = "dialogue"  # those on both sides
-
-
-class ContextTurns(StrEnum):
-    """The turns that a dialogue consists of for a model."""
-
-    ALL = "all"
-    LABELLED_ONLY = "labelled-only"  # the published form: labels, the test set's too, choose what a model reads
-
-    @property
-    def note(self) -> str | None:
-        """The sentence that stands beside every score under this choice; None for the default."""
-        if self is ContextTurns.ALL:
-            return None
-        return (
-            "Only turns of the scored classes are in a dialogue, as published, so labels of the test set choose "
-            "what the model reads there."
-        )
 
 
 @dataclass(frozen=True, eq=False)

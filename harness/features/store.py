@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,7 @@ class Features:
     _block_of: npt.NDArray[np.int64] = field(repr=False)
     _row_of: npt.NDArray[np.int64] = field(repr=False)
     happiness: Happiness = Happiness.EXCITED
+    _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
 
     @classmethod
     def from_arrays(
@@ -91,6 +92,18 @@ class Features:
     def transcripts(self) -> tuple[str | None, ...]:
         """The words of each utterance; None where the corpus has no transcript."""
         return tuple(utterance.transcript for utterance in self.utterances)
+
+    @cached_property
+    def all_turns(self) -> Features:
+        """The features of every turn, whatever its label, of the dialogues of these utterances.
+
+        Features that were given as arrays are whole dialogues already. No session is opened that was not opened
+        for the utterances themselves.
+
+        Raises:
+            FeatureError: a file is missing, damaged or contradicts the manifest
+        """
+        return self if self._load_dialogues is None else self._load_dialogues(self.utterance_ids)
 
     @cached_property
     def is_marked(self) -> npt.NDArray[np.bool_]:
@@ -190,7 +203,8 @@ class FeatureStore:
         Raises:
             FeatureError: a session's list is missing or damaged
         """
-        return tuple(utterance for utterance in self.turns(sessions) if utterance.emotion in CLASSES)
+        turns = self.turns(sessions)
+        return tuple(turn for turn in turns if class_of(turn.emotion, self.happiness) is not None)
 
     def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
         """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
@@ -204,7 +218,6 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
-            if class_of(utterance.emotion, self.happiness) is not None
         )
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
@@ -243,7 +256,14 @@ class FeatureStore:
             _block_of=block_of,
             _row_of=row_of,
             happiness=self.happiness,
+            _load_dialogues=self._load_dialogues,
         )
+
+    def _load_dialogues(self, utterance_ids: Sequence[str]) -> Features:
+        names = [parse_utterance_id(utterance_id) for utterance_id in utterance_ids]
+        dialogues = {name.dialogue_id for name in names}
+        turns = self.turns({name.session for name in names})
+        return self.load([turn.utterance_id for turn in turns if turn.name.dialogue_id in dialogues])
 
     def _list(self, session: int) -> tuple[Utterance, ...]:
         if session not in self._utterances:

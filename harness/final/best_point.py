@@ -15,7 +15,7 @@ from harness.errors import ModelError, WorkFailedError
 from harness.features.store import FeatureStore, require_modalities
 from harness.files import hash_json
 from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import System, find_system, read_hyperparameters
+from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
 from harness.provenance import hash_word_vectors
 from harness.store.records import (
     ExperimentKind,
@@ -56,6 +56,11 @@ class BestPoint:
         """Its name in messages."""
         return _name_trial(self.trial, self.experiment)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that its models read."""
+        return modalities_of(self.system, self.hyperparameters)
+
     def recipe(self, seed: int) -> Recipe:
         """Return the recipe of the trial, with another seed."""
         return replace(recipe_of(self.spec, self.system, self.hyperparameters), seed=seed)
@@ -84,7 +89,7 @@ class BestPoint:
                 f"features at {str(self.spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
                 "search again with `aup experiment.json`"
             )
-        require_modalities(store, self.system.name, self.system.modalities, self.system.streams)
+        require_modalities(store, self.system.name, self.modalities, self.system.streams)
         return store
 
 

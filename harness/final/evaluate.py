@@ -19,7 +19,7 @@ from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
 from harness.final.saved_model import ModelRecord, load_seed, name_in_results
 from harness.final.test_session import FinalBaselines, compare_transcripts, fit_baselines
-from harness.models.systems import find_system
+from harness.models.systems import find_system, read_hyperparameters
 from harness.provenance import user_name
 from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
@@ -258,7 +258,8 @@ def _fit_baselines(
         )
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
-    return fit_baselines(store, trained_on, record.seeds)
+    point = read_hyperparameters(find_system(record.system), record.hyperparameters, record.protocol)
+    return fit_baselines(store, trained_on, record.seeds, point)
 
 
 def _list(sessions: Sequence[int]) -> str:

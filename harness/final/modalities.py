@@ -152,7 +152,9 @@ def train_whole(
 ) -> TrainedModel:
     """Train a fusion of ``modalities`` from its beginning."""
     system = replace(recipe.system, modalities=tuple(modalities))
-    return train_for_epochs(replace(recipe, system=system), features, num_epochs)[0]
+    trained = train_for_epochs(replace(recipe, system=system), features, num_epochs)[0]
+    assert isinstance(trained, TrainedModel)
+    return trained
 
 
 def retrain_fusion_layers(
@@ -308,7 +310,7 @@ def retrain_without(
     show("training the final models on train + validation")
     train_final_models(training, results)
     both = store.load(parts.trained_on)
-    finals = {seed: load_seed(training.model_dir, seed) for seed in training.seeds}
+    finals = {seed: load_network(training.model_dir, seed) for seed in training.seeds}
     if command is None:
         models = {
             seed: retrain_fusion_layers(training.recipe(seed), dict.fromkeys(kept, base), both, num_epochs)
@@ -363,12 +365,12 @@ def replace_branch(
     show("training the final models on train + validation")
     train_final_models(training, results)
     both = store.load(open_parts(training.spec.protocol, store).trained_on)
-    finals = {seed: load_seed(training.model_dir, seed) for seed in training.seeds}
+    finals = {seed: load_network(training.model_dir, seed) for seed in training.seeds}
     show(f"retraining the fusion layers over the {modality} branch of {other.system}")
     models = {}
     for seed, other_seed in zip(training.seeds, other.seeds, strict=False):
         branches = dict.fromkeys(modalities, finals[seed])
-        branches[modality] = load_seed(other_dir, other_seed)
+        branches[modality] = load_network(other_dir, other_seed)
         models[seed] = retrain_fusion_layers(training.recipe(seed), branches, both, training.num_epochs)
     comparisons = []
     if command is not None:
@@ -382,6 +384,21 @@ def replace_branch(
         record_probes(results, opening_id, both, test, training.seeds[0], show)
     _save(training, store, destination, models, both)
     return destination.folder, comparisons
+
+
+def load_network(model_dir: Path, seed: int) -> TrainedModel:
+    """Load one seed of a network over single utterances.
+
+    Raises:
+        ModelError: it reads the dialogue, or a file is missing or damaged
+    """
+    trained = load_seed(model_dir, seed)
+    if not isinstance(trained, TrainedModel):
+        raise ModelError(
+            f"model {str(model_dir)!r}: reads the dialogue, and has no branch of one modality; expected a system of "
+            "single utterances"
+        )
+    return trained
 
 
 def _require_sealed(training: FinalTraining) -> None:

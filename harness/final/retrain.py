@@ -19,7 +19,7 @@ from harness.provenance import hash_word_vectors, package_versions
 from harness.splits.protocol import EpochChoice, search_sessions
 from harness.store.records import FinalModel, utc_now
 from harness.store.store import ResultsStore
-from harness.training.recipe import TrainedModel, open_parts, train_for_epochs
+from harness.training.recipe import Trained, open_parts, train_for_epochs
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def train_final_models(
             continue
         began = time.monotonic()
 
-        def finish_epoch(number: int, trained: TrainedModel, seed: int = seed) -> None:
+        def finish_epoch(number: int, trained: Trained, seed: int = seed) -> None:
             if number == training.num_epochs:
                 save_seed(training.model_dir, seed, trained)
             on_epoch(seed, number)
@@ -176,12 +176,12 @@ def describe_model(
     variant: str | None = None,
 ) -> ModelRecord:
     """Return the record of one final training's models."""
-    has_speech = "speech" in training.system.modalities
+    has_speech = "speech" in training.modalities
     return ModelRecord(
         system=training.system.name,
         hyperparameters=asdict(training.hyperparameters),
         protocol=training.spec.protocol,
-        modalities=training.system.modalities,
+        modalities=training.modalities,
         classes=CLASSES,
         num_epochs=training.num_epochs,
         seeds=training.seeds,

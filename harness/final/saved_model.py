@@ -2,8 +2,8 @@
 
     model.json              its record; written last, so that a folder with it is whole
     MODEL_CARD.md           its description for people, which the command writes
-    seed-1234/model.keras   the network, without its optimiser
-    seed-1234/fitted/       tokenizer, word vectors and scaling: JSON and .npy
+    seed-1234/model.keras   the network, without its optimiser; chain.json in its place for a chain of emotions
+    seed-1234/fitted/       tokenizer, word vectors and scaling, or the turns' own classifier: JSON and .npy
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ from harness.models.layers import (
 from harness.models.recurrence import CompiledLSTM
 from harness.models.text import EachRow, SharedPadding
 from harness.splits.protocol import Protocol
-from harness.training.recipe import TrainedModel
+from harness.training.context import FittedDialogues, TrainedContext, is_fitted_on_dialogues, load_chain
+from harness.training.recipe import Trained, TrainedModel
 
 FORMAT_VERSION = 1
+
+_CHAIN_NAME = "chain.json"
+_MODEL_NAMES = ("model.keras", _CHAIN_NAME)
 
 #: Layers that a saved network may have besides Keras's own.
 OWN_LAYERS = (
@@ -150,33 +154,40 @@ def seed_dir(model_dir: Path, seed: int) -> Path:
     return model_dir / f"seed-{seed}"
 
 
-def save_seed(model_dir: Path, seed: int, trained: TrainedModel) -> None:
+def save_seed(model_dir: Path, seed: int, trained: Trained) -> None:
     """Save one seed's network and what was fitted with it; the network appears whole, and last."""
     folder = seed_dir(model_dir, seed)
     folder.mkdir(parents=True, exist_ok=True)
     trained.fitted.save(folder / "fitted")
+    if not isinstance(trained.model, keras.Model):
+        trained.model.write(folder / _CHAIN_NAME)
+        return
     with make_then_rename(folder / "model.keras", ".keras") as partial:
         trained.model.save(partial, include_optimizer=False)
 
 
 def has_seed(model_dir: Path, seed: int) -> bool:
     """Return whether one seed has been trained and saved."""
-    return (seed_dir(model_dir, seed) / "model.keras").is_file()
+    return any((seed_dir(model_dir, seed) / name).is_file() for name in _MODEL_NAMES)
 
 
 def saved_seeds(model_dir: Path, first: Sequence[int]) -> tuple[int, ...]:
     """Return the seeds that are saved whole: those of ``first`` in their order, then any others."""
-    found = [int(path.parent.name.removeprefix("seed-")) for path in model_dir.glob("seed-*/model.keras")]
+    paths = [path for name in _MODEL_NAMES for path in model_dir.glob(f"seed-*/{name}")]
+    found = [int(path.parent.name.removeprefix("seed-")) for path in paths]
     return tuple([seed for seed in first if seed in found] + sorted(set(found) - set(first)))
 
 
-def load_seed(model_dir: Path, seed: int) -> TrainedModel:
+def load_seed(model_dir: Path, seed: int) -> Trained:
     """Load one seed, in Keras's safe mode: no code in the file is run.
 
     Raises:
         ModelError: a file is missing or damaged
     """
-    path = seed_dir(model_dir, seed) / "model.keras"
+    folder = seed_dir(model_dir, seed)
+    if (folder / _CHAIN_NAME).is_file():
+        return load_chain(folder / _CHAIN_NAME, folder / "fitted")
+    path = folder / "model.keras"
     if not path.is_file():
         raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
     try:
@@ -190,4 +201,6 @@ def load_seed(model_dir: Path, seed: int) -> TrainedModel:
     except Exception as error:
         reason = one_line(error) or type(error).__name__
         raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
-    return TrainedModel(model, FittedFeatures.load(path.parent / "fitted"))
+    if is_fitted_on_dialogues(folder / "fitted"):
+        return TrainedContext(model, FittedDialogues.load(folder / "fitted"))
+    return TrainedModel(model, FittedFeatures.load(folder / "fitted"))

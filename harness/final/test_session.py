@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from harness.errors import FeatureError, ModelError
 from harness.features.store import Features, FeatureStore
+from harness.final.context_baselines import fit_context_baselines
 from harness.final.retrain import FinalTraining, train_final_models
 from harness.final.saved_model import has_seed, load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
+from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters
 from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
@@ -144,7 +146,7 @@ def score_test_session(
         )
     trained_on = store.load(open_parts(training.spec.protocol, store).trained_on)
     show("fitting the baselines")
-    baselines = fit_baselines(store, trained_on, training.seeds)
+    baselines = fit_baselines(store, trained_on, training.seeds, training.hyperparameters)
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
     model = name_in_results(training.model_dir)
@@ -182,13 +184,16 @@ class FinalBaselines:
         ]
 
 
-def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
-    """Fit every baseline whose modalities the corpus has.
+def fit_baselines(
+    store: FeatureStore, trained_on: Features, seeds: Sequence[int], hyperparameters: Hyperparameters
+) -> FinalBaselines:
+    """Fit every baseline whose modalities the corpus has; for a system that reads the dialogue two more.
 
     Args:
         store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
+        hyperparameters: of the system
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
@@ -211,6 +216,9 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
                 fitted[kind_of(baseline), seed] = average(parts) if is_known else baseline.fit(trained_on, seed)
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
+    if isinstance(hyperparameters, DialogueHyperparameters):
+        in_context = fit_context_baselines(hyperparameters, trained_on)
+        fitted |= {(kind, seeds[0]): baseline for kind, baseline in in_context.items()}
     return FinalBaselines(fitted, tuple(left_out))
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from harness.features.fitted import FittedFeatures
 from harness.models.fusion import build_fusion, classify
-from harness.models.hyperparameters import FusionHyperparameters, Hyperparameters, Optimizer
+from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
@@ -94,7 +94,7 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
 }
 
 
-def build_model(system: System, hyperparameters: Hyperparameters, shapes: InputShapes) -> keras.Model:
+def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
     """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
     if isinstance(hyperparameters, FusionHyperparameters):
         return build_fusion(hyperparameters, shapes, system.modalities)
@@ -105,7 +105,7 @@ def build_model(system: System, hyperparameters: Hyperparameters, shapes: InputS
     return keras.Model(branch.inputs, classify(branch.output), name=system.name)
 
 
-def build_optimizer(hyperparameters: Hyperparameters) -> keras.optimizers.Optimizer:
+def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers.Optimizer:
     """Build the optimiser that the hyperparameters name, at their learning rate."""
     return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.utterances import CLASSES
-from harness.features.dialogues import SPEAKERS, Context, Dialogues
+from harness.errors import ModelError, one_line
+from harness.features.context import Context
+from harness.features.dialogues import SPEAKERS, Dialogues
+from harness.files import read_json, write_json
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -37,6 +41,30 @@ class Chain:
 
     prior: Floats
     transitions: Floats
+
+    def write(self, path: Path) -> None:
+        """Write both tables as JSON, in which every number keeps all its digits."""
+        write_json(path, {"prior": self.prior.tolist(), "transitions": self.transitions.tolist()})
+
+    @classmethod
+    def read(cls, path: Path) -> Chain:
+        """Read what ``write`` wrote.
+
+        Raises:
+            ModelError: the file is missing or damaged
+        """
+        try:
+            record = read_json(path)
+            tables = [np.array(record[name], dtype=np.float64) for name in ("prior", "transitions")]
+            shapes = [table.shape for table in tables]
+            states = NUM_CLASSES + 1
+            if shapes != [(NUM_CLASSES,), (states, states, NUM_CLASSES)] or not all(map(_is_shares, tables)):
+                raise ValueError(f"its tables have the shapes {shapes}, or are no probabilities")
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"chain {str(path)!r}: cannot be read ({one_line(error)}); train it again with `harness retrain-best`"
+            ) from None
+        return cls(*tables)
 
     def smooth(self, dialogues: Dialogues, probabilities: Floats, context: Context) -> Floats:
         """Return the exact probabilities of each turn's class, given the system's answers to the turns that count.
@@ -138,6 +166,10 @@ def find_previous(dialogues: Dialogues) -> tuple[Numbers, Numbers]:
             own[row], other[row] = last[speaker], last[1 - speaker]
             last[speaker] = row
     return own, other
+
+
+def _is_shares(table: Floats) -> bool:
+    return bool((table >= 0).all() and np.allclose(table.sum(axis=-1), 1.0))
 
 
 def _silence() -> Floats:

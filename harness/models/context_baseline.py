@@ -10,7 +10,8 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from harness.corpus.utterances import CLASSES
-from harness.features.dialogues import SPEAKERS, Context, Dialogues
+from harness.features.context import Context
+from harness.features.dialogues import SPEAKERS, Dialogues
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]

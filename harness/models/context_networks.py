@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from harness.features.dialogues import Context
+from harness.corpus.utterances import CLASSES
+from harness.features.context import Context
 from harness.models.fusion import classify
 from harness.models.hyperparameters import ContextHyperparameters, Residual
 from harness.models.inputs import lstm
-from harness.models.layers import LengthMask
+from harness.models.layers import Columns, LengthMask
 
 #: In place of the emotion of a turn that is not scored, and of padding.
 NOT_SCORED = -1
@@ -20,7 +21,9 @@ def build_context(hyperparameters: ContextHyperparameters, width: int, context: 
     """Build a network that classifies every turn of a dialogue from the vectors of its turns.
 
     LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own
-    vector through a linear layer where ``residual`` says so -> softmax at every turn.
+    vector through a linear layer under ``Residual.ADDED`` -> softmax at every turn. Under ``Residual.PROBABILITIES``
+    the first four numbers of a turn's vector, the logarithms of its own classifier's probabilities, are added to what
+    the softmax reads, whose layer begins at 0: an untrained network answers as that classifier does.
 
     Inputs are ``turns`` float32 (batch, turns, width), padded on the right, and ``dialogue_lengths`` int32 (batch,).
     Outputs are probabilities, float32 (batch, turns, 4); those of padding mean nothing.
@@ -46,7 +49,13 @@ def build_context(hyperparameters: ContextHyperparameters, width: int, context: 
     if hyperparameters.residual is Residual.ADDED:
         own = layers.Dense(hyperparameters.dense, name="context_residual")(turns)
         hidden = layers.Add(name="context_sum")([hidden, own])
-    return keras.Model({"turns": turns, "dialogue_lengths": lengths}, classify(hidden), name=f"context_{context}")
+    if hyperparameters.residual is Residual.PROBABILITIES:
+        change = layers.Dense(len(CLASSES), kernel_initializer="zeros", name="context_change")(hidden)
+        own = Columns(0, len(CLASSES), name="own_probabilities")(turns)
+        answers = layers.Softmax(name="emotion")(layers.Add(name="context_sum")([change, own]))
+    else:
+        answers = classify(hidden)
+    return keras.Model({"turns": turns, "dialogue_lengths": lengths}, answers, name=f"context_{context}")
 
 
 def scored_loss(emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:

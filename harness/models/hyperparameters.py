@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.features.context import Context, ContextTurns
+
 
 class Attention(StrEnum):
     """The layer after the first recurrent layer of an attentive speech branch."""
@@ -32,13 +34,37 @@ class WordVectors(StrEnum):
 class Residual(StrEnum):
     """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
 
+    PROBABILITIES = "probabilities"  # the logarithms of its classifier's probabilities, added to the softmax's inputs
     ADDED = "added"  # through a linear layer, added before the softmax
     NONE = "none"  # as published
 
 
+class TurnVectors(StrEnum):
+    """The inputs of a turn's own classifier, and the vector of the turn that a network over dialogues reads."""
+
+    TFIDF = "tfidf"  # TF-IDF of its words
+    FUNCTIONALS = "functionals"  # mean and deviation of each number of its frames of speech
+    BOTH = "both"  # one classifier each, whose probabilities are averaged
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return {"tfidf": ("text",), "functionals": ("speech",), "both": ("text", "speech")}[self.value]
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The hyperparameters of every system.
+    """The base of the hyperparameters of every system."""
+
+    @property
+    def batch_size(self) -> int:
+        """Utterances, or dialogues, a training step."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NetworkHyperparameters(Hyperparameters):
+    """The hyperparameters of every network.
 
     Attributes:
         dropout: share of activations dropped
@@ -60,7 +86,7 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
-class SingleHyperparameters(Hyperparameters):
+class SingleHyperparameters(NetworkHyperparameters):
     """Those of the systems of one modality; the convolutions over motion and the motion Dense layer have no more.
 
     Attributes:
@@ -173,7 +199,7 @@ class Face1Hyperparameters(AdadeltaHyperparameters):
 
 
 @dataclass(frozen=True)
-class FusionHyperparameters(Hyperparameters):
+class FusionHyperparameters(NetworkHyperparameters):
     """The combined models; ``dropout`` and the first four here are what the authors searched.
 
     Attributes:
@@ -200,16 +226,52 @@ class FusionHyperparameters(Hyperparameters):
 
 
 @dataclass(frozen=True)
+class ChainHyperparameters(Hyperparameters):
+    """Those of the chain of emotions.
+
+    Attributes:
+        vectors: the inputs of the turn's own classifier
+        context: the turns that an answer depends on; under ``NONE`` the answer is the turn's own classifier's
+        turns: that a dialogue consists of
+    """
+
+    vectors: TurnVectors = TurnVectors.TFIDF
+    context: Context = Context.DIALOGUE
+    turns: ContextTurns = ContextTurns.ALL
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True)
 class ContextHyperparameters(SingleHyperparameters):
-    """Those of the networks over the turns of a dialogue; a batch is of dialogues.
+    """Those of ``bc_lstm``, the network over both sides of a dialogue; a batch is of dialogues.
 
     Attributes:
         contextlstm: units of each direction; 100, ``dense`` and the rate are of a public reimplementation that
             chooses its epoch on validation dialogues, for the paper gives none
         batch_size: dialogues a training step, as the authors' code
+        svd_dimension: numbers of a turn's words in its vector
+        vectors, context, turns: as the chain has them
     """
 
     batch_size: int = 10
     contextlstm: int = 100
     dense: int = 100
-    residual: Residual = Residual.ADDED
+    residual: Residual = Residual.PROBABILITIES
+    svd_dimension: int = 50
+    vectors: TurnVectors = TurnVectors.TFIDF
+    context: Context = Context.DIALOGUE
+    turns: ContextTurns = ContextTurns.ALL
+
+
+@dataclass(frozen=True)
+class PastHyperparameters(ContextHyperparameters):
+    """Those of ``sc_lstm``, the network over the turns so far."""
+
+    context: Context = Context.PAST
+
+
+#: Of the systems that read the dialogue of an utterance.
+DialogueHyperparameters = ChainHyperparameters | ContextHyperparameters

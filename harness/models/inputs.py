@@ -10,7 +10,7 @@ from keras import layers
 
 from harness.corpus.layout import MocapStream
 from harness.features.mocap import MOCAP_COLUMNS
-from harness.models.hyperparameters import Hyperparameters
+from harness.models.hyperparameters import NetworkHyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
 from harness.models.recurrence import CompiledLSTM
 from harness.splits.protocol import MocapOrder
@@ -130,7 +130,7 @@ def _columns_of(stream: MocapStream, mocap: keras.KerasTensor) -> keras.KerasTen
 
 
 def lstm(
-    units: int, hyperparameters: Hyperparameters, name: str, *, steps: bool, returns_state: bool = False
+    units: int, hyperparameters: NetworkHyperparameters, name: str, *, steps: bool, returns_state: bool = False
 ) -> CompiledLSTM:
     """An LSTM as the paper's authors used it; ``steps`` returns every step instead of the last."""
     return CompiledLSTM(
@@ -145,7 +145,7 @@ def lstm(
 
 
 def stacked_lstms(
-    branch: Branch, first_units: int, second_units: int, hyperparameters: Hyperparameters, name: str
+    branch: Branch, first_units: int, second_units: int, hyperparameters: NetworkHyperparameters, name: str
 ) -> keras.KerasTensor:
     """Two LSTMs, dropout after each; returns the second one's last state, float32 (batch, second_units)."""
     first = lstm(first_units, hyperparameters, f"{name}_lstm", steps=True)(branch.output, mask=branch.mask)

@@ -11,8 +11,8 @@ from harness.corpus.layout import MocapStream
 from harness.models.hyperparameters import (
     Face1Hyperparameters,
     FusionHyperparameters,
-    Hyperparameters,
     MotionLstmHyperparameters,
+    NetworkHyperparameters,
     SingleHyperparameters,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, mocap_input, mocap_steps, stacked_lstms
@@ -65,7 +65,7 @@ def build_fused_mocap(hyperparameters: FusionHyperparameters, shapes: InputShape
     return replace(branch, output=layers.Dense(hyperparameters.branch_dense, name="mocap_dense")(flat))
 
 
-def convolve(windows: keras.KerasTensor, hyperparameters: Hyperparameters) -> keras.KerasTensor:
+def convolve(windows: keras.KerasTensor, hyperparameters: NetworkHyperparameters) -> keras.KerasTensor:
     """Five convolutions of kernel 3 and stride 2 over (windows, columns), flattened.
 
     Padding ``same`` and dropout before each relu, as the published code has them.

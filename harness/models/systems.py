@@ -11,13 +11,18 @@ from typing import Any
 
 from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
+from harness.features.context import Context
 from harness.models.hyperparameters import (
+    ChainHyperparameters,
+    ContextHyperparameters,
+    DialogueHyperparameters,
     Face1Hyperparameters,
     FusionHyperparameters,
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
     Optimizer,
+    PastHyperparameters,
     SingleHyperparameters,
     Speech1Hyperparameters,
     Speech2Hyperparameters,
@@ -48,15 +53,18 @@ _OLD_GATES = {"gates": Gates.HARD_SIGMOID}
 
 @dataclass(frozen=True)
 class System:
-    """One architecture of the paper under its name here.
+    """One architecture under its name here.
 
     Attributes:
-        modalities: those that the system reads, in the order of its branches
+        published_name: in the paper; the source of a system that is not the paper's
+        modalities: those that the system can read, in the order of its branches; ``modalities_of`` knows those that
+            some hyperparameters read
         hyperparameters: a frozen dataclass; its fields are all that may be searched or set
         description: the layers between the input and the softmax
-        section: of the paper
+        section: of the paper; None for a system that is not the paper's
         streams: of the motion capture, in the order of the columns
         published_code: defaults under the published code's maths, where they differ from the paper's
+        contexts: the values that its hyperparameter ``context`` can have; empty for a system of single utterances
     """
 
     name: str
@@ -64,9 +72,17 @@ class System:
     modalities: tuple[str, ...]
     hyperparameters: type[Hyperparameters]
     description: str
-    section: str
+    section: str | None
     streams: tuple[MocapStream, ...] = tuple(MocapStream)
     published_code: Mapping[str, Any] = field(default_factory=dict)
+    contexts: tuple[Context, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where the system comes from, as a title."""
+        if self.section is None:
+            return self.published_name
+        return f"{self.published_name} in the paper, section {self.section}"
 
 
 _SECTIONS = {"speech": "4.1", "text": "4.2", "mocap": "4.3"}
@@ -108,6 +124,14 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
     )
 
 
+def _in_context(
+    name: str, source: str, hyperparameters: type[Hyperparameters], description: str, *contexts: Context
+) -> System:
+    """A system that reads the other turns of an utterance's dialogue."""
+    modalities = ("text", "speech")
+    return System(name, source, modalities, hyperparameters, description, None, contexts=(Context.NONE, *contexts))
+
+
 _FACE, _HAND, _HEAD = MocapStream.FACE, MocapStream.HAND, MocapStream.HEAD
 _SYSTEMS = (
     _single("speech1", "Speech_Model1", "speech", Speech1Hyperparameters, "three Dense layers over all frames"),
@@ -136,9 +160,33 @@ _SYSTEMS = (
     ),
     _fused("speech_text", "Text + Speech", "text", "speech"),
     _fused("fusion", "Combined", "text", "speech", "mocap"),
+    _in_context(
+        "chain",
+        "not in the paper; after Yeh et al. 2020",
+        ChainHyperparameters,
+        "a chain of emotions over a dialogue's class probabilities, that knows who speaks",
+        Context.PAST,
+        Context.DIALOGUE,
+    ),
+    _in_context(
+        "sc_lstm",
+        "not in the paper; Poria et al. 2017",
+        PastHyperparameters,
+        "an LSTM over the turns of a dialogue so far",
+        Context.PAST,
+    ),
+    _in_context(
+        "bc_lstm",
+        "not in the paper; Poria et al. 2017",
+        ContextHyperparameters,
+        "an LSTM over all turns of a dialogue, in both directions",
+        Context.DIALOGUE,
+    ),
 )
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
+#: Those that stand in the paper's tables.
+PAPER_SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS if system.section is not None}
 
 
 def find_system(name: str) -> System:
@@ -152,6 +200,13 @@ def find_system(name: str) -> System:
     return SYSTEMS[name]
 
 
+def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str, ...]:
+    """Return the modalities that a system with these hyperparameters reads, in the order of its branches."""
+    if isinstance(hyperparameters, DialogueHyperparameters):
+        return hyperparameters.vectors.modalities
+    return system.modalities
+
+
 def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Protocol) -> Hyperparameters:
     """Complete some hyperparameters with the system's defaults.
 
@@ -161,20 +216,36 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
 
     Raises:
         UnknownNameError: a name, or the value of a named choice, that the system does not have
-        ExperimentFileError: a value of the wrong type, or out of its range
+        ExperimentFileError: a value of the wrong type, or out of its range; or a system that reads dialogues under a
+            protocol that parts them
 
     Example:
         >>> from harness.splits.protocol import PROTOCOLS
         >>> read_hyperparameters(SYSTEMS["fusion"], {"textlstm": 200}, PROTOCOLS["paper"]).textlstm
         200
     """
+    if system.contexts:
+        _check_dialogues(system, protocol)
     known = {field.name: field.default for field in fields(system.hyperparameters)}
     defaults = dict(system.published_code) if protocol.layer_defaults is LayerDefaults.PUBLISHED_CODE else {}
     for name, value in values.items():
         if name not in known:
             raise unknown_name(f"hyperparameter of system {system.name!r}:", name, known)
         defaults[name] = _read_value(system.name, name, value, known[name])
+    if system.contexts and (context := defaults.get("context", known["context"])) not in system.contexts:
+        raise ExperimentFileError(
+            f"system {system.name!r}: hyperparameter 'context' is {context.value!r}; expected one of "
+            f"{[each.value for each in system.contexts]}"
+        )
     return system.hyperparameters(**defaults)
+
+
+def _check_dialogues(system: System, protocol: Protocol) -> None:
+    if protocol.tests_one_speaker:
+        raise ExperimentFileError(
+            f"system {system.name!r}: reads both speakers of a dialogue, and protocol {protocol.name!r} keeps "
+            f"{protocol.test_set} alone for the test; expected a whole session as the test set"
+        )
 
 
 def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:

@@ -16,7 +16,7 @@ from keras import layers
 
 from harness.models.hyperparameters import (
     FusionHyperparameters,
-    Hyperparameters,
+    NetworkHyperparameters,
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
@@ -93,7 +93,7 @@ def left_padded_lstms(
     table: layers.Embedding,
     first: int,
     second: int,
-    hyperparameters: Hyperparameters,
+    hyperparameters: NetworkHyperparameters,
     name: str,
 ) -> keras.KerasTensor:
     """Two LSTMs over looked-up word ids, int (batch, words); the last state, float32 (batch, second).

@@ -95,7 +95,7 @@ def _describe_largest_class(evaluation: EvaluationRow) -> Statement:
 
 def _describe_missing_baselines(evaluation: EvaluationRow) -> list[Statement]:
     known = {score.kind for score in evaluation.scores}
-    missing = [name_baseline(kind) for kind in ScoreKind if kind.is_baseline and kind not in known]
+    missing = [name_baseline(kind) for kind in ScoreKind if kind.is_for_all and kind not in known]
     if not missing:
         return []
     text = (

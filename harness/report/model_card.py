@@ -15,6 +15,7 @@ from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
     Statement,
     count_openings,
+    describe_context,
     describe_fold,
     describe_published,
     describe_seal,
@@ -183,6 +184,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements.append(
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')}, in that trial.")
     )
+    statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (
             "This protocol also reports the best epoch on the test set, as the published code does: such a score is "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
+from harness.features.context import Context, ContextTurns
+from harness.models.systems import SYSTEMS
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import (
@@ -311,3 +314,23 @@ def describe_published() -> Statement:
         "it without saying so.",
         is_warning=True,
     )
+
+
+def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:
+    """Say which turns of its dialogue an answer depends on; nothing of a system of single utterances.
+
+    Args:
+        hyperparameters: complete, plain values by name
+    """
+    if not SYSTEMS[system].contexts:
+        return []
+    context = Context(hyperparameters["context"])
+    read = {
+        Context.NONE: "an answer depends on the utterance alone",
+        Context.PAST: "an answer depends on the words and sounds of the turns so far, never on their labels",
+        Context.DIALOGUE: "an answer depends on the words and sounds of all turns of the dialogue, later ones too, "
+        "never on their labels",
+    }
+    note = ContextTurns(hyperparameters["turns"]).note
+    text = f"`{context}`: {read[context]}." + (f" {note}" if note else "")
+    return [Statement("Context", text, is_warning=note is not None)]

@@ -428,7 +428,7 @@ def describe_intervals(assessment: Assessment) -> Statement:
 
 def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
     known = {found.kind for found in assessment.comparisons}
-    missing = [name_baseline(kind) for kind in ScoreKind if kind.is_baseline and kind not in known]
+    missing = [name_baseline(kind) for kind in ScoreKind if kind.is_for_all and kind not in known]
     if not known:
         text = "This test evaluation scored no baseline: nothing stands beside the model."
         return [Statement("Baselines", text, is_warning=True)]

@@ -103,7 +103,9 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
             prepared = None
             if settings.training is not None:
-                prepared = prepare_chosen(settings.training, results_dir, view.progress)
+                prepared = prepare_chosen(
+                    settings.training, results_dir, view.progress, modalities=settings.modalities
+                )
                 settings, prepared = shorten_search(settings, prepared)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
             with Interrupts() as interrupts, ResultsStore.open(results_dir / DATABASE) as store:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from harness.corpus.layout import find_root
@@ -81,8 +81,12 @@ def prepare_chosen(
     results_dir: Path,
     progress: Progress = lambda doing, done, total: None,
     environment: Mapping[str, str] = os.environ,
+    modalities: Iterable[str] | None = None,
 ) -> PreparedCorpus:
     """Prepare the chosen corpus's features; without one, make the synthetic corpus.
+
+    Args:
+        modalities: those that some point of the search reads; None for all that the system can read
 
     Raises:
         ExperimentFileError: the named corpus does not exist
@@ -95,7 +99,8 @@ def prepare_chosen(
     settings = speech_settings(training.protocol, training.speech_features)
     features = prepare_features(training.corpus, settings, results_dir, progress, environment)
     system = training.system
-    require_modalities(FeatureStore.open(features.prepared_dir), system.name, system.modalities, system.streams)
+    needed = system.modalities if modalities is None else modalities
+    require_modalities(FeatureStore.open(features.prepared_dir), system.name, needed, system.streams)
     return PreparedCorpus(
         **vars(features), max_epochs=training.max_epochs, patience=training.patience, shortened=None
     )
@@ -149,7 +154,8 @@ def shorten_search(
     max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
     if max_epochs < prepared.max_epochs:
         cuts.append(f"max_epochs from {prepared.max_epochs} to {max_epochs}")
-    if all(parameter.name != "batch_size" for parameter in settings.space.parameters):
+    has_batches = any(field.name == "batch_size" for field in fields(training.system.hyperparameters))
+    if has_batches and all(parameter.name != "batch_size" for parameter in settings.space.parameters):
         batch_size = Parameter("batch_size", ParameterType.CHOICE, choices=(QUICK_START_BATCH_SIZE,))
         settings = replace(
             settings,

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
-from harness.models.systems import System, find_system
+from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
@@ -123,6 +123,21 @@ class ExperimentSettings:
     def folds(self) -> Folds | None:
         """What is the test set once; None for an experiment of one search."""
         return None if self.training is None else self.training.folds
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that some point of the search reads; empty for a script that knows nothing of this package."""
+        if self.training is None:
+            return ()
+        system, protocol = self.training.system, self.training.protocol
+        choices = [parameter.choices for parameter in self.space.parameters if parameter.name == "vectors"]
+        points = [{"vectors": choice} for choice in choices[0]] if choices else [{}]
+        read = {
+            modality
+            for point in points
+            for modality in modalities_of(system, read_hyperparameters(system, point, protocol))
+        }
+        return tuple(modality for modality in system.modalities if modality in read)
 
     @property
     def results_dir(self) -> Path:

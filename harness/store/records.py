@@ -90,6 +90,8 @@ class ScoreKind(StrEnum):
     PROBE_WORDS_LEFT_OUT = "probe: words, scored scene left out"
     PROBE_SPEECH_SHARED = "probe: speech, scenes shared"
     PROBE_SPEECH_LEFT_OUT = "probe: speech, scored scene left out"
+    BASELINE_OWN_TURN = "baseline: the same without context"
+    BASELINE_CONTEXT = "baseline: logistic regression over the dialogue"
 
     @property
     def is_baseline(self) -> bool:
@@ -105,6 +107,11 @@ class ScoreKind(StrEnum):
     def is_of_model(self) -> bool:
         """True for the model itself or a variant of it, false for what is fitted to stand beside it."""
         return not (self.is_baseline or self.is_probe)
+
+    @property
+    def is_for_all(self) -> bool:
+        """True for a baseline of every system; the others are of systems that read the dialogue."""
+        return self.is_baseline and self not in (ScoreKind.BASELINE_OWN_TURN, ScoreKind.BASELINE_CONTEXT)
 
 
 @dataclass(frozen=True)

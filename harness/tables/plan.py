@@ -25,7 +25,7 @@ from harness.features.store import FeatureStore
 from harness.files import hash_json
 from harness.models.baselines import BASELINES
 from harness.models.probes import PROBES
-from harness.models.systems import SYSTEMS, read_hyperparameters
+from harness.models.systems import PAPER_SYSTEMS, read_hyperparameters
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import (
     CORPUS_VARIABLE,
@@ -218,20 +218,20 @@ class TableExperiment:
 
 
 def known_names() -> tuple[str, ...]:
-    """Return the names that a row can have: the systems, then the baselines."""
-    return (*SYSTEMS, *BASELINES)
+    """Return the names that a row can have: the paper's systems, then the baselines."""
+    return (*PAPER_SYSTEMS, *BASELINES)
 
 
 def streams_of(name: str) -> tuple[MocapStream, ...]:
     """Return the motion streams that a system reads; none for a baseline."""
-    return SYSTEMS[name].streams if name in SYSTEMS and "mocap" in SYSTEMS[name].modalities else ()
+    return PAPER_SYSTEMS[name].streams if name in PAPER_SYSTEMS and "mocap" in PAPER_SYSTEMS[name].modalities else ()
 
 
 def modalities_of(name: str) -> tuple[str, ...]:
     """Return the modalities that a system, a baseline or a probe reads."""
     if name in PROBES:
         return (PROBES[name].modality,)
-    return BASELINES[name].modalities if name in BASELINES else SYSTEMS[name].modalities
+    return BASELINES[name].modalities if name in BASELINES else PAPER_SYSTEMS[name].modalities
 
 
 def check_settings(settings: TablesSettings) -> None:
@@ -285,7 +285,7 @@ def hyperparameters_of(experiment: TableExperiment) -> dict[str, Any]:
     """Return the hyperparameters, the paper's own; a baseline has none."""
     if experiment.is_baseline:
         return {}
-    return asdict(read_hyperparameters(SYSTEMS[experiment.name], {}, experiment.protocol))
+    return asdict(read_hyperparameters(PAPER_SYSTEMS[experiment.name], {}, experiment.protocol))
 
 
 def describe_experiment(

@@ -77,11 +77,15 @@ def like_length_batches(
         yield batches[number]
 
 
-class ModelInputs(Protocol):
-    """The inputs that a model is trained and scored on: utterances, and batches of them."""
+class HasFeatures(Protocol):
+    """Inputs of a model, of any form; they know the utterances that are trained on or scored."""
 
     @property
     def features(self) -> Features: ...
+
+
+class ModelInputs(HasFeatures, Protocol):
+    """The inputs that a model is trained and scored on: utterances, and batches of them."""
 
     @property
     def lengths(self) -> Mapping[str, np.ndarray]:
@@ -97,6 +101,27 @@ def num_steps(inputs: ModelInputs) -> np.ndarray:
     for lengths in inputs.lengths.values():
         steps += lengths
     return steps
+
+
+class Learner(Protocol):
+    """What ``fit`` and ``train_for`` train."""
+
+    def expect_steps(self, num_steps: int) -> None:
+        """Prepare for this number of training steps."""
+
+    def train_epoch(
+        self, inputs: Any, batch_size: int, generator: np.random.Generator
+    ) -> tuple[float, np.ndarray]:
+        """Take one pass over the utterances, and return what ``Trainer.train_epoch`` does."""
+
+    def score(self, inputs: Any) -> np.ndarray:
+        """Return the probabilities of every utterance, float32 (num_utterances, 4)."""
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copy the weights."""
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Return to weights that ``get_weights`` has copied."""
 
 
 class Scorer:
@@ -129,7 +154,13 @@ class Scorer:
 
 
 class Trainer(Scorer):
-    """A model with its optimiser, and the traced functions that step and score it."""
+    """A model with its optimiser, and the traced functions that step and score it.
+
+    Attributes:
+        emotions: int64, the classes of a batch, as ``loss`` takes them
+    """
+
+    emotions = tf.TensorSpec((None,), tf.int64)
 
     def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
         super().__init__(model)
@@ -137,7 +168,7 @@ class Trainer(Scorer):
         optimizer.build(model.trainable_variables)
         self._step = tf.function(
             self._train_step,
-            input_signature=[self.signature, tf.TensorSpec((None,), tf.int64)],
+            input_signature=[self.signature, self.emotions],
             autograph=False,
         )
 
@@ -153,10 +184,22 @@ class Trainer(Scorer):
                 if isinstance(part, AttentionDecoder | CompiledLSTM):
                     part.is_compiled = is_compiled
 
+    def get_weights(self) -> list[np.ndarray]:
+        """Copy the model's weights."""
+        return list(self.model.get_weights())
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Return to weights that ``get_weights`` has copied."""
+        self.model.set_weights(weights)
+
+    def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        """Return the mean cross-entropy of a batch."""
+        return tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(emotions, probabilities))
+
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(emotions, probabilities))
+            loss = self.loss(emotions, probabilities)
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
@@ -179,13 +222,22 @@ class Trainer(Scorer):
         for rows in like_length_batches(num_steps(inputs), batch_size, generator):
             loss, outputs = self._step(self.feed(inputs, rows), emotions[rows])
             probabilities[rows] = outputs.numpy()
-            total += float(loss) * len(rows)
-            if not math.isfinite(total):
-                raise Diverged(
-                    f"training diverged: the loss of a batch is {float(loss)}; expected a finite number; "
-                    "a lower learning rate may help"
-                )
+            total += check_loss(float(loss)) * len(rows)
         return total / len(emotions), probabilities
+
+
+def check_loss(loss: float) -> float:
+    """Return the loss of a batch.
+
+    Raises:
+        Diverged: it is NaN or infinite
+    """
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"training diverged: the loss of a batch is {loss}; expected a finite number; "
+            "a lower learning rate may help"
+        )
+    return loss
 
 
 def mean_cross_entropy(probabilities: np.ndarray, emotions: np.ndarray) -> float:
@@ -195,9 +247,9 @@ def mean_cross_entropy(probabilities: np.ndarray, emotions: np.ndarray) -> float
 
 
 def fit(
-    trainer: Trainer,
-    train: ModelInputs,
-    validation: ModelInputs,
+    trainer: Learner,
+    train: HasFeatures,
+    validation: HasFeatures,
     *,
     batch_size: int,
     max_epochs: int,
@@ -229,18 +281,18 @@ def fit(
         on_epoch(epoch)
         if not best_epoch or epoch.validation_accuracy > epochs[best_epoch - 1].validation_accuracy:
             best_epoch, best_probabilities = number, probabilities
-            best_weights = trainer.model.get_weights()
+            best_weights = trainer.get_weights()
         elif patience is not None and number - best_epoch >= patience:
             break
     if best_weights is None or best_probabilities is None:
         raise ValueError(f"max_epochs is {max_epochs}; expected at least 1")
-    trainer.model.set_weights(best_weights)
+    trainer.set_weights(best_weights)
     return History(tuple(epochs), best_epoch, best_probabilities)
 
 
 def train_for(
-    trainer: Trainer,
-    train: ModelInputs,
+    trainer: Learner,
+    train: HasFeatures,
     *,
     batch_size: int,
     num_epochs: int,
@@ -265,9 +317,9 @@ def train_for(
 def _describe(
     number: int,
     train_loss: float,
-    train: ModelInputs,
+    train: HasFeatures,
     train_probabilities: np.ndarray,
-    validation: ModelInputs,
+    validation: HasFeatures,
     probabilities: np.ndarray,
     began: float,
 ) -> EpochRecord:

@@ -24,7 +24,12 @@ from harness.corpus.utterances import CLASSES, Seconds
 from harness.features.fitted import FittedFeatures, fit_features
 from harness.features.store import Features, FeatureStore
 from harness.models.build import build_model, build_optimizer, input_shapes
-from harness.models.hyperparameters import Hyperparameters
+from harness.models.hyperparameters import (
+    ChainHyperparameters,
+    DialogueHyperparameters,
+    Hyperparameters,
+    NetworkHyperparameters,
+)
 from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
@@ -39,7 +44,17 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.loop import History, Scorer, Trainer, fit, seed_everything, train_for
+from harness.training.context import FittedDialogues, TrainedContext, begin_training
+from harness.training.loop import (
+    HasFeatures,
+    History,
+    Learner,
+    Scorer,
+    Trainer,
+    fit,
+    seed_everything,
+    train_for,
+)
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
@@ -95,6 +110,10 @@ class TrainedModel:
     def predict(self, features: Features) -> np.ndarray:
         """Return the probabilities of utterances, float32 (num_utterances, 4)."""
         return Scorer(self.model).score(self.fitted.prepare(features))
+
+
+#: A trained model of any system.
+Trained = TrainedModel | TrainedContext
 
 
 @dataclass(frozen=True)
@@ -186,24 +205,24 @@ def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watc
 
 def train_validated(
     recipe: Recipe, train: Features, validation: Features, watch: Watch = Watch()
-) -> tuple[TrainedModel, History]:
+) -> tuple[Trained, History]:
     """Train one model, validated after every epoch.
 
     Returns:
         the model with the weights of its best validation epoch
     """
-    trained, trainer = _build(recipe, train, validation)
+    trained, learner, train_inputs = _build(recipe, train, validation)
 
     def finish_epoch(epoch: EpochRecord) -> None:
         watch.record_epoch(epoch)
         watch.show("validated", epoch.epoch)
 
     history = fit(
-        trainer,
-        trained.fitted.prepare(train),
+        learner,
+        train_inputs,
         trained.fitted.prepare(validation),
         batch_size=recipe.hyperparameters.batch_size,
-        max_epochs=recipe.max_epochs,
+        max_epochs=1 if isinstance(recipe.hyperparameters, ChainHyperparameters) else recipe.max_epochs,
         patience=recipe.patience,
         seed=recipe.seed,
         on_epoch=finish_epoch,
@@ -218,8 +237,8 @@ def train_for_epochs(
     *,
     test: Features | None = None,
     scored_epochs: Collection[int] = (),
-    on_epoch: Callable[[int, TrainedModel], None] = lambda number, trained: None,
-) -> tuple[TrainedModel, dict[int, np.ndarray]]:
+    on_epoch: Callable[[int, Trained], None] = lambda number, trained: None,
+) -> tuple[Trained, dict[int, np.ndarray]]:
     """Train one model for a number of epochs that was chosen beforehand.
 
     Args:
@@ -230,18 +249,18 @@ def train_for_epochs(
     Returns:
         the model, and the test probabilities, float32 (num_test, 4), by epoch
     """
-    trained, trainer = _build(recipe, train, test)
+    trained, learner, train_inputs = _build(recipe, train, test)
     test_inputs = None if test is None else trained.fitted.prepare(test)
     probabilities: dict[int, np.ndarray] = {}
 
     def finish_epoch(number: int) -> None:
         if test_inputs is not None and number in scored_epochs:
-            probabilities[number] = trainer.score(test_inputs)
+            probabilities[number] = learner.score(test_inputs)
         on_epoch(number, trained)
 
     train_for(
-        trainer,
-        trained.fitted.prepare(train),
+        learner,
+        train_inputs,
         batch_size=recipe.hyperparameters.batch_size,
         num_epochs=num_epochs,
         seed=recipe.seed,
@@ -252,26 +271,31 @@ def train_for_epochs(
 
 def _build(
     recipe: Recipe, train: Features, vocabulary_extra: Features | None
-) -> tuple[TrainedModel, Trainer]:
+) -> tuple[Trained, Learner, HasFeatures]:
+    """Fit the features and build the model; the last is what the learner trains on."""
     # Collecting the garbage of earlier models takes half a second, which a trial of a search need not spend.
     keras.backend.clear_session(free_memory=bool(_MODELS))
     seed_everything(recipe.seed)
+    point = recipe.hyperparameters
+    if isinstance(point, DialogueHyperparameters):
+        return begin_training(point, train, recipe.seed)
+    assert isinstance(point, NetworkHyperparameters)
     fitted = fit_features(
         train,
         recipe.system.modalities,
         recipe.protocol,
         recipe.word_vectors,
-        getattr(recipe.hyperparameters, "embedding_dimension", None),
+        getattr(point, "embedding_dimension", None),
         recipe.seed,
         vocabulary_extra=vocabulary_extra,
     )
-    model = build_model(recipe.system, recipe.hyperparameters, input_shapes(fitted, recipe.protocol))
+    model = build_model(recipe.system, point, input_shapes(fitted, recipe.protocol))
     _MODELS.add(model)
-    return TrainedModel(model, fitted), Trainer(model, build_optimizer(recipe.hyperparameters))
+    return TrainedModel(model, fitted), Trainer(model, build_optimizer(point)), fitted.prepare(train)
 
 
 def _describe_result(
-    history: History, validation: Features, fitted: FittedFeatures, duration_seconds: Seconds
+    history: History, validation: Features, fitted: FittedFeatures | FittedDialogues, duration_seconds: Seconds
 ) -> TrialResult:
     return TrialResult(
         score=history.epochs[history.best_epoch - 1].validation_accuracy,

@@ -62,7 +62,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     # Imported here: these import TensorFlow, which has to be started before.
     from harness.features.fitted import NO_TEXT
     from harness.features.store import FeatureStore, require_modalities
-    from harness.models.systems import find_system, read_hyperparameters
+    from harness.models.systems import find_system, modalities_of, read_hyperparameters
     from harness.provenance import peak_memory_bytes
     from harness.store.recorder import open_recorder
     from harness.training.recipe import Watch, describe_environment, open_parts, recipe_of, train_once
@@ -74,7 +74,8 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
         store = FeatureStore.open(spec.prepared_dir, spec.protocol.happiness)
         environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash)
         results.record_environment(spec.trial_id, environment)
-        require_modalities(store, system.name, system.modalities, system.streams)
+        modalities = modalities_of(system, recipe.hyperparameters)
+        require_modalities(store, system.name, modalities, system.streams)
         watch = Watch(lambda epoch: results.record_epoch(spec.trial_id, epoch))
         result = train_once(recipe, store, open_parts(spec.protocol, store), watch).result
         results.record_result(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
-from harness.features.dialogues import ContextTurns, Dialogues
+from harness.features.context import ContextTurns
+from harness.features.dialogues import Dialogues
 
 
 def turn(utterance_id, start, emotion="ang"):

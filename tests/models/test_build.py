@@ -8,7 +8,7 @@ import tensorflow as tf
 from harness.errors import ExperimentFileError, UnknownNameError
 from harness.models.build import FusedAdadelta, FusedAdam, build_model, build_optimizer
 from harness.models.inputs import InputShapes
-from harness.models.systems import SYSTEMS, find_system, read_hyperparameters
+from harness.models.systems import PAPER_SYSTEMS, find_system, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 
 NUM_WORDS = 40
@@ -33,7 +33,7 @@ SMALL = {
 
 
 def small_model(name, **choices):
-    system = SYSTEMS[name]
+    system = PAPER_SYSTEMS[name]
     known = {**SMALL, **{key: value for key, value in choices.items() if value is not None}}
     fields = system.hyperparameters.__dataclass_fields__
     point = read_hyperparameters(
@@ -66,12 +66,12 @@ def lengthen(batch):
 
 
 def has_attention(name):
-    return "attention" in SYSTEMS[name].hyperparameters.__dataclass_fields__
+    return "attention" in PAPER_SYSTEMS[name].hyperparameters.__dataclass_fields__
 
 
 VARIANTS = [
     pytest.param(name, attention, directions, id=f"{name}-{attention}-{directions}")
-    for name in SYSTEMS
+    for name in PAPER_SYSTEMS
     for attention in (["decoder", "pooling"] if has_attention(name) else [None])
     for directions in ([1, 2] if attention else [None])
 ]
@@ -87,7 +87,7 @@ def test_a_model_gives_probabilities_that_padding_does_not_change(name, attentio
     np.testing.assert_allclose(model(lengthen(batch)).numpy(), probabilities, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", PAPER_SYSTEMS)
 def test_a_saved_model_gives_the_same_numbers(name, tmp_path):
     model, _ = small_model(name)
     batch = make_batch(model)
@@ -106,7 +106,7 @@ def test_fusion_reads_every_modality(modality):
 
 
 def test_the_paper_s_sizes_are_the_defaults():
-    system = SYSTEMS["fusion"]
+    system = PAPER_SYSTEMS["fusion"]
     point = read_hyperparameters(system, {}, PROTOCOLS["paper"])
     model = build_model(system, point, InputShapes(embedding=np.zeros((100, 300), np.float32)))
     assert {tensor.name: tuple(tensor.shape) for tensor in model.inputs} == {
@@ -131,13 +131,13 @@ def test_frozen_word_vectors_are_not_trained():
 )
 def test_the_optimiser_is_the_paper_s_at_the_point_s_rate(name, kind, rate):
     values = {"adamlr": rate} if name == "fusion" else {}
-    optimizer = build_optimizer(read_hyperparameters(SYSTEMS[name], values, PROTOCOLS["paper"]))
+    optimizer = build_optimizer(read_hyperparameters(PAPER_SYSTEMS[name], values, PROTOCOLS["paper"]))
     assert type(optimizer).__name__.lower() == f"fused{kind}"
     assert float(optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
 
 
 def test_the_published_code_has_its_own_defaults():
-    point = read_hyperparameters(SYSTEMS["fusion"], {}, PROTOCOLS["published-code"])
+    point = read_hyperparameters(PAPER_SYSTEMS["fusion"], {}, PROTOCOLS["published-code"])
     assert (point.recurrent_dropout, point.directions, str(point.gates)) == (0.2, 1, "hard_sigmoid")
 
 
@@ -170,7 +170,7 @@ def test_the_published_code_has_its_own_defaults():
 )
 def test_a_wrong_point_gets_one_sentence(values, error, message):
     with pytest.raises(error) as caught:
-        read_hyperparameters(SYSTEMS["mocap1"], values, PROTOCOLS["paper"])
+        read_hyperparameters(PAPER_SYSTEMS["mocap1"], values, PROTOCOLS["paper"])
     assert str(caught.value) == message
 
 

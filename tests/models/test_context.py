@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.errors import ShapeError
-from harness.features.dialogues import Context, Dialogues
+from harness.features.context import Context
+from harness.features.dialogues import Dialogues
 from harness.models.chain import Chain, find_previous, fit_chain
 from harness.models.context_baseline import DECAYS, fit_context_baseline, read_context
 

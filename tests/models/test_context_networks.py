@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.features.dialogues import Context, Dialogues
+from harness.features.context import Context
+from harness.features.dialogues import Dialogues
 from harness.models.build import build_optimizer
 from harness.models.context_networks import NOT_SCORED, build_context, scored_loss
 from harness.models.hyperparameters import ContextHyperparameters, Residual
