@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.utterances import CLASSES, Happiness, Utterance, class_of, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, class_of, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
@@ -86,6 +86,26 @@ class Features:
     def utterance_ids(self) -> tuple[str, ...]:
         """The ids, in the order of the request."""
         return tuple(utterance.utterance_id for utterance in self.utterances)
+
+    def select(self, utterance_ids: Sequence[str]) -> Features:
+        """Keep some of the utterances, in the order of the request.
+
+        Raises:
+            FeatureError: an id is not among them
+        """
+        row_of = {name: row for row, name in enumerate(self.utterance_ids)}
+        for name in utterance_ids:
+            if name not in row_of:
+                raise FeatureError(f"utterance {name!r}: not among the {len(self)} utterances of these features")
+        rows = np.array([row_of[name] for name in utterance_ids], dtype=np.int64)
+        return replace(
+            self,
+            utterances=tuple(self.utterances[row] for row in rows),
+            speech_lengths=self.speech_lengths[rows],
+            mocap_rows=self.mocap_rows[rows],
+            _block_of=self._block_of[rows],
+            _row_of=self._row_of[rows],
+        )
 
     @property
     def transcripts(self) -> tuple[str | None, ...]:
@@ -198,6 +218,15 @@ class FeatureStore:
             for utterance in self._list(session)
             if class_of(utterance.emotion, self.happiness) is not None
         )
+
+    def classes(self, sessions: Iterable[int]) -> dict[str, Emotion]:
+        """The class of each four-class utterance of some sessions, by id and sorted by it.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        found = {one.utterance_id: class_of(one.emotion, self.happiness) for one in self.utterances(sessions)}
+        return {name: emotion for name, emotion in found.items() if emotion is not None}
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
         """Map the features of some utterances into memory; only their sessions' files are opened.

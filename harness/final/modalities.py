@@ -383,7 +383,12 @@ def replace_branch(
 
 
 def _require_sealed(training: FinalTraining) -> None:
-    """Models that others are made of are trained with the test session sealed, whatever the protocol."""
+    """Models that others are made of are trained with the test session sealed, and one alone for each seed."""
+    if training.scene_groups:
+        raise ModelError(
+            f"protocol {training.spec.protocol.name!r}: has a model for each group of scenes, and others are made of "
+            'one; expected a search with "scenes": "shared"'
+        )
     if training.test_chooses_epoch:
         raise ModelError(
             f"protocol {training.spec.protocol.name!r}: would open the test session while the models train, from "

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from harness.errors import FeatureError, ModelError
 from harness.features.store import Features, FeatureStore
-from harness.final.retrain import FinalTraining, train_final_models
-from harness.final.saved_model import has_seed, load_seed, name_in_results
+from harness.final.retrain import FinalTraining, join_folds, train_final_models
+from harness.final.saved_model import load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.splits.protocol import Protocol, select_recordings
+from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
@@ -83,16 +84,26 @@ def open_for_scoring(
     protocol, eid = training.spec.protocol, training.experiment.eid
     opening_id = record_opening(results, command, protocol.name, store.corpus_hash, training.seeds, eid)
     test = open_test_session(store, protocol)
-    record_transcripts_seen(results, opening_id, trained_on, test)
+    groups = [fold.scenes for fold in training.folds]
+    folds = leave_groups_out(groups, trained_on.utterance_ids, test.utterance_ids) if groups else ()
+    record_transcripts_seen(results, opening_id, trained_on, test, folds)
     return opening_id, test
 
 
 def record_transcripts_seen(
-    results: ResultsStore, opening_id: int, trained_on: Features, test: Features
+    results: ResultsStore, opening_id: int, trained_on: Features, test: Features, folds: Sequence[SceneFold] = ()
 ) -> None:
-    """Record of each test utterance whether its transcript stands, word for word, among those trained on."""
+    """Record of each test utterance whether its transcript stands, word for word, among those trained on.
+
+    Args:
+        folds: where scenes are disjoint; then only what the utterance's own model was trained on counts
+    """
     transcripts = dict(zip(test.utterance_ids, test.transcripts, strict=True))
-    is_seen = find_seen(transcripts, trained_on.transcripts)
+    read = dict(zip(trained_on.utterance_ids, trained_on.transcripts, strict=True))
+    is_seen: dict[str, bool] = {}
+    for fold in folds or [SceneFold(frozenset(), trained_on.utterance_ids, test.utterance_ids)]:
+        of_fold = {name: transcripts[name] for name in fold.scored}
+        is_seen |= find_seen(of_fold, [read[name] for name in fold.train])
     results.record_test_utterances(opening_id, {name: is_seen.get(name) for name in transcripts})
 
 
@@ -104,6 +115,9 @@ def score_test_session(
     show: Callable[[str], None] = lambda doing: None,
 ) -> tuple[str, ...]:
     """Open the test session, score each seed's model and the baselines once, and record every score.
+
+    Where scenes are disjoint, each utterance is scored by the model, and by the baselines, that have not read its
+    scene, and a score is over all of them together.
 
     Under ``EpochChoice.TEST_MAXIMUM`` the models are trained here, with the test session open and scored after
     every epoch, and the best test epoch is recorded too, labelled optimistic. Otherwise train them before.
@@ -124,33 +138,44 @@ def score_test_session(
     # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
     test_chooses = training.test_chooses_epoch
-    missing = [str(seed) for seed in training.seeds if not has_seed(training.model_dir, seed)]
+    missing = list(dict.fromkeys(str(seed) for seed, _ in training.trainings))
     if missing and not test_chooses:
         raise ModelError(
             f"models {str(training.model_dir)!r}: lack seed {', '.join(missing)}; expected every seed to be trained "
             "before the test session is scored"
         )
-    trained_on = store.load(open_parts(training.spec.protocol, store).trained_on)
+    parts = open_parts(training.spec.protocol, store)
+    trained_on = store.load(parts.trained_on)
     show("fitting the baselines")
-    baselines = fit_baselines(store, trained_on, training.seeds)
+    of_folds = [
+        fit_baselines(store, trained_on.select(fold.train), training.seeds) for fold in parts.final_folds(())
+    ]
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
+    folds = parts.final_folds(test.utterance_ids)
+    scored = [test.select(fold.scored) for fold in folds]
     model = name_in_results(training.model_dir)
     of_model: list[TestScores] = []
     for seed in training.seeds:
-        probabilities = load_seed(training.model_dir, seed).predict(test)
+        predicted = [
+            load_seed(training.model_dir, seed, group).predict(of_group)
+            for group, of_group in zip(training.group_numbers, scored, strict=True)
+        ]
+        probabilities = join_folds(folds, test, predicted)
         of_model.append(
             score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, probabilities, training.num_epochs)
         )
     of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
     scores = [replace(score, model=model) for score in of_model]
-    scores += [
-        score_predictions(seed, kind, test, baseline.probabilities(test), epoch=None)
-        for (kind, seed), baseline in baselines.fitted.items()
-    ]
+    for kind, seed in of_folds[0].fitted:
+        # One that could not be fitted without some group's scenes has no answer for that group.
+        fitted = [baselines.fitted[kind, seed] for baselines in of_folds if (kind, seed) in baselines.fitted]
+        if len(fitted) == len(folds):
+            answers = [baseline.probabilities(part) for baseline, part in zip(fitted, scored, strict=True)]
+            scores.append(score_predictions(seed, kind, test, join_folds(folds, test, answers), epoch=None))
     for score in scores:
         results.record_test_scores(opening_id, score)
-    return baselines.left_out
+    return tuple(dict.fromkeys(sentence for baselines in of_folds for sentence in baselines.left_out))
 
 
 @dataclass(frozen=True)

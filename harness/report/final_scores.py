@@ -23,7 +23,7 @@ from harness.scoring.assessment import ScoredOpening
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, write_duration
 
 if TYPE_CHECKING:
     from harness.final.modalities import SideBySide
@@ -48,8 +48,22 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     else:
         text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
     console.print(text, highlight=False)
+    if training.folds:
+        console.print(_describe_cost(training), highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+
+
+def _describe_cost(training: FinalTraining) -> str:
+    """Say what disjoint scenes cost, beforehand."""
+    seconds = training.expected_seconds
+    num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
+    about = "" if seconds is None else f", about {write_duration(seconds)} by the trial's own time"
+    return (
+        f"Scenes are disjoint: each seed has one model for each of {len(training.folds)} groups of scenes, trained "
+        f"without the group. That is {plural(len(training.trainings), 'training')} of {plural(num_epochs, 'epoch')}"
+        f"{about}."
+    )
 
 
 def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:

@@ -15,6 +15,7 @@ from harness.report.statements import (
     Statement,
     count_openings,
     describe_published,
+    describe_scenes,
     describe_speakers,
     describe_split,
     percent,
@@ -135,6 +136,10 @@ def _describe_training(record: ModelRecord) -> str:
         f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, the number "
         f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
         "`harness predict` averages their probabilities."
+    ) + (
+        f"\nEach seed has {len(record.scene_groups)} models, one trained without each group of scenes."
+        if record.scene_groups
+        else ""
     )
 
 
@@ -155,6 +160,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements = [
         Statement("Split", " ".join([*describe_split(protocol), session])),
         *describe_speakers(protocol),
+        describe_scenes(protocol, record.scene_groups),
     ]
     if facts.trial_score is not None:
         text = (

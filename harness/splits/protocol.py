@@ -99,6 +99,13 @@ class Vocabulary(StrEnum):
     EVERYTHING_OPENED = "everything-opened"  # also the scored utterances': validation in a search, test at the end
 
 
+class Scenes(StrEnum):
+    """Whether training may read the scenes that are scored; every session plays the same."""
+
+    SHARED = "shared"
+    DISJOINT = "disjoint"  # a search validates on one group of scenes; a final training is one model a group
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Every named choice between the paper, its published code and strict practice.
@@ -124,6 +131,7 @@ class Protocol:
     layer_defaults: LayerDefaults = LayerDefaults.PAPER
     vocabulary: Vocabulary = Vocabulary.TRAINING
     happiness: Happiness = Happiness.EXCITED
+    scenes: Scenes = Scenes.SHARED
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -161,7 +169,7 @@ class Protocol:
         return cast(dict[str, Any], to_plain(self))
 
 
-_LATER_CHOICES = frozenset({"happiness"})
+_LATER_CHOICES = frozenset({"happiness", "scenes"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),

@@ -133,6 +133,7 @@ COLUMNS: Mapping[str, str] = {
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
     "happiness": "Whether happiness is merged into excitement; scores of the two ways are not comparable.",
+    "scenes": "Whether training may read the scenes that are scored: shared, or disjoint.",
     "protocol_hash": "Hash over every choice of the protocol.",
     "identity": "Hash of everything that changes the outcome.",
     "target": "Whether the highest or the lowest score is best.",
@@ -181,6 +182,8 @@ COLUMNS: Mapping[str, str] = {
     "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",
     "seeds": "Of the trainings that the test evaluation scores, as JSON.",
+    "scene_groups": "Groups into which the split parts the scenes, as JSON; empty where scenes are shared.",
+    "validated_scenes": "Scenes that validate and that training has not read, as JSON; empty where scenes are shared.",
     "scene": "The improvised scenario or script that is played; every session plays the same.",
     "is_transcript_seen": "1 where training has the same words; empty without a transcript.",
 }

@@ -28,8 +28,9 @@ from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
-from harness.splits.parts import Parts
-from harness.splits.protocol import Protocol, make_split, search_sessions
+from harness.splits.parts import Parts, part_search
+from harness.splits.protocol import Protocol, search_sessions
+from harness.splits.scenes import name_groups
 from harness.store.records import (
     EpochRecord,
     Prediction,
@@ -114,11 +115,9 @@ def open_parts(protocol: Protocol, store: FeatureStore) -> Parts:
     """Return the utterances that a search trains and validates on; the test session's files are not opened.
 
     Raises:
-        FeatureError: a part would be empty
+        FeatureError: a part would be empty, or scenes are to be disjoint and a single one is played
     """
-    utterances = store.utterances(search_sessions(protocol))
-    split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
-    return Parts(split.train, split.validation, ())
+    return part_search(protocol, store.classes(search_sessions(protocol)))
 
 
 def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
@@ -322,8 +321,14 @@ def best_test_epoch(seed: int, test: Features, epochs: dict[int, np.ndarray]) ->
     return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best)
 
 
-def describe_environment(threads: int, corpus_hash: str, protocol_hash: str) -> TrialEnvironment:
-    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine."""
+def describe_environment(
+    threads: int, corpus_hash: str, protocol_hash: str, parts: Parts | None = None
+) -> TrialEnvironment:
+    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine.
+
+    Args:
+        parts: whose groups of scenes are put on record; None where scenes are shared
+    """
     return TrialEnvironment(
         threads=threads,
         versions=package_versions(),
@@ -332,4 +337,6 @@ def describe_environment(threads: int, corpus_hash: str, protocol_hash: str) -> 
         protocol_hash=protocol_hash,
         host=platform.node(),
         pid=os.getpid(),
+        scene_groups=() if parts is None else name_groups(parts.groups),
+        validated_scenes=() if parts is None else tuple(sorted(parts.validated_scenes)),
     )
