@@ -23,6 +23,7 @@ VARIANTS = ("short-term", "deltas", "mel", "short-windows")
 PROTOCOL_NAMES = ("paper", "published-code", "strict")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
+OUTDATED_SENTENCE = "The features in the folder are of another version of harness; they are prepared again."
 
 
 @click.command()
@@ -68,6 +69,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.cli.options import progress_bar
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
+    from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, SpeechSource
@@ -79,6 +81,8 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
         console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
     settings = speech_settings(PROTOCOLS[protocol], speech)
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
+    if is_outdated(prepared_dir):
+        console.print(OUTDATED_SENTENCE, soft_wrap=True)
     with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
     _print_counts(console, report)
@@ -142,9 +146,7 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
     for modality in MODALITIES:
         num_present = report.num_present[modality]
         if num_present:
-            console.print(
-                f"{modality}: {num_present} of {report.num_four_class} four-class utterances have it."
-            )
+            console.print(f"{modality}: {num_present} of {report.num_utterances} utterances have it.")
         else:
             what = "recording of a whole dialogue" if is_cut and modality == "speech" else modality
             console.print(
@@ -160,12 +162,12 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
 def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> None:
     from harness.features.store import FeatureStore
     from harness.splits.parts import part_search
-    from harness.splits.protocol import search_sessions, select_recordings
+    from harness.splits.protocol import select_recordings
 
     store = FeatureStore.open(Path(report.prepared_dir), protocol.happiness)
     tested = [utterance.utterance_id for utterance in store.utterances([protocol.test_session])]
     try:
-        parts = part_search(protocol, store.classes(search_sessions(protocol)))
+        parts = part_search(protocol, store.searchable_classes(protocol))
     except FeatureError as error:
         console.print(f"No split: {error}", soft_wrap=True, markup=False)
         return

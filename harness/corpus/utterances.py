@@ -168,5 +168,5 @@ class Utterance:
 
     @property
     def is_marked(self) -> bool:
-        """Whether the speaker, not the listener, wears the markers."""
+        """True where the speaker, not the listener, wears the markers."""
         return self.name.speaker == self.name.marked_actor

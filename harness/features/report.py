@@ -32,8 +32,8 @@ class IngestReport:
     Attributes:
         counts: by session: utterances of each of the four classes, of happiness, and of ``all labels``
         differences: one sentence for each count that differs from the complete release's
-        num_present: four-class utterances that have anything of a modality, by modality
-        num_with_stream: four-class utterances that have any number of a motion stream, by stream
+        num_present: utterances of any label that have anything of a modality, by modality
+        num_with_stream: utterances of any label that have any number of a motion stream, by stream
         irregularities: how many of each kind
         num_dialogues: of the corpus
         num_read: of them, those whose files were read in this run; the others had been read before
@@ -52,7 +52,7 @@ class IngestReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every count is that of the complete release."""
+        """True where every count is that of the complete release."""
         return not self.differences
 
     @property

@@ -18,7 +18,7 @@ from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecor
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
-from harness.splits.protocol import SpeechSource
+from harness.splits.protocol import Protocol, SpeechSource, is_tested, search_sessions
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.integer] | Sequence[int]
@@ -205,7 +205,16 @@ class FeatureStore:
         return session_dir(self.prepared_dir, session)
 
     def utterances(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
-        """The four-class utterances of some sessions, sorted by id; no other session's file is opened.
+        """The four-class utterances of some sessions: those of ``turns`` that are scored.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        turns = self.turns(sessions)
+        return tuple(turn for turn in turns if class_of(turn.emotion, self.happiness) is not None)
+
+    def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
+        """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
 
         Sessions that the corpus does not have are left out.
 
@@ -216,23 +225,26 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
-            if class_of(utterance.emotion, self.happiness) is not None
         )
 
-    def classes(self, sessions: Iterable[int]) -> dict[str, Emotion]:
-        """The class of each four-class utterance of some sessions, by id and sorted by it.
+    def searchable_classes(self, protocol: Protocol) -> dict[str, Emotion]:
+        """The class of each four-class utterance that a search may read under a protocol, by id and sorted by it.
 
         Raises:
             FeatureError: a session's list is missing or damaged
         """
-        found = {one.utterance_id: class_of(one.emotion, self.happiness) for one in self.utterances(sessions)}
-        return {name: emotion for name, emotion in found.items() if emotion is not None}
+        return {
+            turn.utterance_id: emotion
+            for turn in self.turns(search_sessions(protocol))
+            if not is_tested(protocol, turn.utterance_id)
+            and (emotion := class_of(turn.emotion, self.happiness)) is not None
+        }
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
         """Map the features of some utterances into memory; only their sessions' files are opened.
 
         Args:
-            utterance_ids: of four-class utterances, in any order
+            utterance_ids: of utterances of any label, in any order
 
         Raises:
             FeatureError: an id is unknown, or a file is missing, damaged or contradicts the manifest
@@ -248,7 +260,7 @@ class FeatureStore:
         for utterance_id in utterance_ids:
             if utterance_id not in places:
                 raise FeatureError(
-                    f"utterance {utterance_id!r}: not among the four-class utterances of "
+                    f"utterance {utterance_id!r}: not among the utterances of "
                     f"{str(self.prepared_dir)!r}; expected an id of its {UTTERANCES_NAME}"
                 )
         found = [places[utterance_id] for utterance_id in utterance_ids]
@@ -274,11 +286,11 @@ class FeatureStore:
                     f"expected one of {list(self.sessions)}"
                 )
             path = self.session_dir(session) / UTTERANCES_NAME
-            four_class = read_utterances(path, CLASSES)
-            expected = self.manifest.sessions[session].num_four_class
-            if len(four_class) != expected:
-                raise _differs(path, f"{len(four_class)} four-class utterances", str(expected))
-            self._utterances[session] = four_class
+            utterances = read_utterances(path)
+            expected = self.manifest.sessions[session].num_utterances
+            if len(utterances) != expected:
+                raise _differs(path, f"{len(utterances)} utterances", str(expected))
+            self._utterances[session] = utterances
         return self._utterances[session]
 
     def _map(self, session: int) -> Mapping[str, npt.NDArray[Any]]:

@@ -28,6 +28,7 @@ from harness.splits.protocol import (
     Protocol,
     Scenes,
     Vocabulary,
+    is_tested,
     read_protocol,
     search_sessions,
     select_recordings,
@@ -233,6 +234,8 @@ def promises(protocol: Protocol, overlap: Overlap) -> bool:
         return False
     if overlap.shared is Shared.SCENES:
         return protocol.scenes is Scenes.DISJOINT
+    if overlap.shared is Shared.DIALOGUES and overlap.second is Part.TEST:
+        return not protocol.tests_one_speaker
     if overlap.shared is Shared.UTTERANCES or overlap.second is Part.TEST:
         return True
     return not protocol.shares_speakers
@@ -291,8 +294,9 @@ def find_leaks(corpus: Path, store: FeatureStore, protocol: Protocol) -> LeakRep
         CorpusError: there is no corpus
         FeatureError: the features are missing or damaged, or a part would be empty
     """
-    outside = {utterance.utterance_id: utterance for utterance in store.utterances(search_sessions(protocol))}
-    split = part_search(protocol, store.classes(search_sessions(protocol)))
+    opened = store.utterances(search_sessions(protocol))
+    outside = {found.utterance_id: found for found in opened if not is_tested(protocol, found.utterance_id)}
+    split = part_search(protocol, store.searchable_classes(protocol))
     parts = {
         Part.TRAIN: [outside[name] for name in split.train],
         Part.VALIDATION: [outside[name] for name in split.validation],
@@ -354,7 +358,7 @@ def join_overlaps(of_models: Sequence[Overlap]) -> Overlap:
 
 
 def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
-    """Read the test session's four-class utterances from the corpus's own label files and transcripts, by id.
+    """Read the test set's four-class utterances from the corpus's own label files and transcripts, by id.
 
     Raises:
         CorpusError: there is no corpus
@@ -365,6 +369,7 @@ def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
         for dialogue_id in layout.dialogue_ids(protocol.test_session)
         for utterance in read_dialogue(layout, dialogue_id).utterances
         if class_of(utterance.emotion, protocol.happiness) is not None
+        and is_tested(protocol, utterance.utterance_id)
     }
     return [found[name] for name in select_recordings(list(found), protocol.recordings)]
 

@@ -19,7 +19,7 @@ from harness.errors import CorpusError, ModelError
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
-from harness.final.saved_model import ModelRecord, load_seed
+from harness.final.saved_model import ModelRecord, load_seed, predict_seed
 from harness.splits.scenes import find_group
 
 #: How each modality is given on the command line.
@@ -80,11 +80,11 @@ def predict(model_dir: Path, recorded: Recorded, scene: str | None = None) -> Cl
                 f"and {modality} is missing; expected {OPTIONS[modality]} too"
             )
     features, irregularities = read_recorded(record, recorded)
-    groups = record.group_numbers if scene is None else (_group_without(record, scene, model_dir),)
-    probabilities = []
-    for seed in record.seeds:
-        for group in groups:
-            probabilities.append(load_seed(model_dir, seed, group).predict(features)[0])
+    if scene is None:
+        probabilities = [predict_seed(model_dir, record, seed, features)[0] for seed in record.seeds]
+    else:
+        group = _group_without(record, scene, model_dir)
+        probabilities = [load_seed(model_dir, seed, group).predict(features)[0] for seed in record.seeds]
     mean = np.mean(probabilities, axis=0)
     named = {Emotion(name): float(value) for name, value in zip(record.classes, mean, strict=True)}
     return Classification(named, irregularities)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from harness.codec import from_plain
 from harness.corpus.utterances import CLASSES
@@ -23,6 +24,7 @@ from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
+from harness.features.store import Features
 from harness.files import make_then_rename, read_json, write_json
 from harness.models.decoder import AttentionDecoder
 from harness.models.layers import (
@@ -199,6 +201,21 @@ def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> t
     numbers = number_groups(num_groups)
     found = {seed for seed in candidates if all(has_seed(model_dir, seed, number) for number in numbers)}
     return tuple([seed for seed in first if seed in found] + sorted(found - set(first)))
+
+
+def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Features) -> np.ndarray:
+    """Return the probabilities of utterances that none of a seed's networks has trained on.
+
+    Where there is a network for each group of scenes, their mean.
+
+    Returns:
+        float32 (num_utterances, 4)
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    answers = [load_seed(model_dir, seed, group).predict(features) for group in record.group_numbers]
+    return answers[0] if len(answers) == 1 else np.mean(answers, axis=0)
 
 
 def load_seed(model_dir: Path, seed: int, group: int | None = None) -> TrainedModel:

@@ -16,7 +16,7 @@ from harness.final.saved_model import load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
-from harness.splits.protocol import Protocol, select_recordings
+from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
@@ -30,7 +30,7 @@ def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
         FeatureError: a file is missing or damaged
     """
     utterances = store.utterances((protocol.test_session,))
-    names = [utterance.utterance_id for utterance in utterances]
+    names = [found.utterance_id for found in utterances if is_tested(protocol, found.utterance_id)]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
 
 
@@ -98,13 +98,21 @@ def record_transcripts_seen(
     Args:
         folds: where scenes are disjoint; then only what the utterance's own model was trained on counts
     """
-    transcripts = dict(zip(test.utterance_ids, test.transcripts, strict=True))
-    read = dict(zip(trained_on.utterance_ids, trained_on.transcripts, strict=True))
-    is_seen: dict[str, bool] = {}
-    for fold in folds or [SceneFold(frozenset(), trained_on.utterance_ids, test.utterance_ids)]:
-        of_fold = {name: transcripts[name] for name in fold.scored}
-        is_seen |= find_seen(of_fold, [read[name] for name in fold.train])
-    results.record_test_utterances(opening_id, {name: is_seen.get(name) for name in transcripts})
+    is_seen = {} if folds else compare_transcripts(trained_on, test)
+    for fold in folds:
+        is_seen |= compare_transcripts(trained_on.select(fold.train), test.select(fold.scored))
+    results.record_test_utterances(opening_id, is_seen)
+
+
+def compare_transcripts(trained_on: Features, scored: Features) -> dict[str, bool | None]:
+    """Return of each scored utterance whether its transcript stands, word for word, among those trained on.
+
+    Returns:
+        by utterance id; None where no word was said
+    """
+    transcripts = dict(zip(scored.utterance_ids, scored.transcripts, strict=True))
+    is_seen = find_seen(transcripts, trained_on.transcripts)
+    return {name: is_seen.get(name) for name in transcripts}
 
 
 def score_test_session(
@@ -190,11 +198,19 @@ class FinalBaselines:
     fitted: dict[tuple[ScoreKind, int], FittedBaseline]
     left_out: tuple[str, ...]
 
+    def score(self, scored: Features) -> list[TestScores]:
+        """Score each of them on the same utterances."""
+        return [
+            score_predictions(seed, kind, scored, baseline.probabilities(scored), epoch=None)
+            for (kind, seed), baseline in self.fitted.items()
+        ]
+
 
 def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has.
 
     Args:
+        store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
     """

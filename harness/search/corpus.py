@@ -113,13 +113,15 @@ def prepare_features(
         CorpusError: it is no corpus
     """
     from harness.corpus.synthetic import is_synthetic
+    from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
 
     corpus = choose_corpus(named, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     prepared_dir = prepared_dir_for(results_dir, root, settings)
+    again = " again, for they are of another version of harness" if is_outdated(prepared_dir) else ""
     report = prepare_corpus(
-        root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)
+        root, prepared_dir, settings, progress=lambda done, total: progress(f"preparing features{again}", done, total)
     )
     return CorpusFeatures(
         prepared_dir=prepared_dir,

@@ -32,6 +32,16 @@ class SplitRule(StrEnum):
     LAST_SESSION = "last-session"  # the last session before the test session validates: new speakers
 
 
+class TestedSpeakers(StrEnum):
+    """The speakers of the test session whose utterances are the test set."""
+
+    __test__ = False
+
+    BOTH = "both"
+    FEMALE = "F"
+    MALE = "M"
+
+
 class EpochChoice(StrEnum):
     """The utterances that choose the epoch of a final training's score."""
 
@@ -116,6 +126,7 @@ class Protocol:
     name: str
     split_rule: SplitRule = SplitRule.HOLDOUT_BY_ID
     test_session: int = SEALED_SESSION
+    test_speaker: TestedSpeakers = TestedSpeakers.BOTH
     recordings: Recordings = Recordings.ALL
     epoch_choice: EpochChoice = EpochChoice.VALIDATION
     speech_source: SpeechSource = SpeechSource.UTTERANCE
@@ -161,15 +172,27 @@ class Protocol:
 
     @property
     def shares_speakers(self) -> bool:
-        """Whether validation hears speakers that training has heard."""
+        """True where validation hears speakers that training has heard."""
         return self.split_rule is SplitRule.HOLDOUT_BY_ID
+
+    @property
+    def tests_one_speaker(self) -> bool:
+        """Whether one speaker is the test set; the partner's turns of the same dialogues then train or validate."""
+        return self.test_speaker is not TestedSpeakers.BOTH
+
+    @property
+    def test_set(self) -> str:
+        """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
+        if not self.tests_one_speaker:
+            return f"Session {self.test_session}"
+        return f"Speaker Ses{self.test_session:02d}{self.test_speaker}"
 
     def to_json(self) -> dict[str, Any]:
         """Every choice by name, as plain values."""
         return cast(dict[str, Any], to_plain(self))
 
 
-_LATER_CHOICES = frozenset({"happiness", "scenes"})
+_LATER_CHOICES = frozenset({"test_speaker", "happiness", "scenes"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),
@@ -238,7 +261,7 @@ def _read_choice(key: str, choice: object, default: object) -> Any:
 class Split:
     """The utterance ids of train and validation, and the session that stays sealed.
 
-    The test set's ids are not here: to list them is to open the test session.
+    The test set's ids are not here: to list them is to open the test set.
     """
 
     protocol: Protocol
@@ -248,8 +271,29 @@ class Split:
 
 
 def search_sessions(protocol: Protocol) -> tuple[int, ...]:
-    """The sessions that a search may open under ``protocol``: all but the test session."""
+    """The sessions that a search may open under ``protocol``: all but the test session.
+
+    Where one speaker is the test set, the test session is among them: the partner's turns train or validate, and
+    ``is_tested`` says which utterances stay sealed.
+    """
+    return SESSIONS if protocol.tests_one_speaker else _other_sessions(protocol)
+
+
+def _other_sessions(protocol: Protocol) -> tuple[int, ...]:
     return tuple(session for session in SESSIONS if session != protocol.test_session)
+
+
+def is_tested(protocol: Protocol, utterance_id: str) -> bool:
+    """Return True for an utterance of the test set, which no search reads.
+
+    Example:
+        >>> protocol = read_protocol({"test_session": 3, "test_speaker": "F"})
+        >>> is_tested(protocol, "Ses03M_impro01_F000"), is_tested(protocol, "Ses03M_impro01_M000")
+        (True, False)
+    """
+    name = parse_utterance_id(utterance_id)
+    is_there = name.session == protocol.test_session
+    return is_there and (not protocol.tests_one_speaker or name.speaker[-1] == protocol.test_speaker)
 
 
 def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> list[str]:
@@ -265,22 +309,22 @@ def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> l
 
 
 def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
-    """Split the four-class utterances of the sessions that are not tested.
+    """Split the four-class utterances that are not tested.
 
     Args:
         protocol: names the rule
-        utterance_ids: ids of all four-class utterances outside the test session, in any order
+        utterance_ids: ids of all four-class utterances outside the test set, in any order
 
     Raises:
-        FeatureError: an id of the test session is among them, or a part would be empty
+        FeatureError: an id of the test set is among them, or a part would be empty
 
     Source: paper, section 3: of the 3838 utterances of Sessions 1-4 the last 838 by id validate.
     """
     selected = select_recordings(utterance_ids, protocol.recordings)
-    sealed = [name for name in selected if parse_utterance_id(name).session == protocol.test_session]
+    sealed = [name for name in selected if is_tested(protocol, name)]
     if sealed:
         raise FeatureError(
-            f"utterance {sealed[0]!r}: belongs to Session {protocol.test_session}, which protocol "
+            f"utterance {sealed[0]!r}: belongs to {protocol.test_set}, which protocol "
             f"{protocol.name!r} keeps for the test; a split may not contain it"
         )
     if protocol.split_rule is SplitRule.HOLDOUT_BY_ID:
@@ -288,7 +332,7 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
         cut = round(len(selected) * share)
         train, validation = selected[:cut], selected[cut:]
     else:
-        last_session = max(search_sessions(protocol))
+        last_session = max(_other_sessions(protocol))
         train = [name for name in selected if parse_utterance_id(name).session != last_session]
         validation = [name for name in selected if parse_utterance_id(name).session == last_session]
     if not train or not validation:

@@ -29,7 +29,7 @@ from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
-from harness.splits.protocol import Protocol, search_sessions
+from harness.splits.protocol import Protocol
 from harness.splits.scenes import name_groups
 from harness.store.records import (
     EpochRecord,
@@ -114,10 +114,12 @@ class Outcome:
 def open_parts(protocol: Protocol, store: FeatureStore) -> Parts:
     """Return the utterances that a search trains and validates on; the test session's files are not opened.
 
+    Where one speaker is the test set they are opened for the partner's turns, and the speaker's are left out here.
+
     Raises:
         FeatureError: a part would be empty, or scenes are to be disjoint and a single one is played
     """
-    return part_search(protocol, store.classes(search_sessions(protocol)))
+    return part_search(protocol, store.searchable_classes(protocol))
 
 
 def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:

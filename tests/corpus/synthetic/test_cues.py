@@ -13,6 +13,8 @@ from harness.corpus.synthetic.text import compose_transcripts
 from harness.corpus.synthetic.writer import LETTERS, record_dialogue
 from harness.corpus.utterances import CLASSES
 
+pytestmark = pytest.mark.long
+
 
 def hear(samples):
     """Mean and deviation over windows of the logarithmic power in 24 bands, relative to the peak."""

@@ -32,6 +32,7 @@ def tiny(tmp_path_factory):
     return digests(root)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_however_many_jobs_write(tiny, tmp_path):
     write_synthetic(tmp_path / "again", TINY, jobs=2)
     assert digests(tmp_path / "again") == tiny
