@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +111,32 @@ class Dialogues:
         """Yield the rows of each dialogue."""
         for first, end in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             yield slice(int(first), int(end))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Turns of each dialogue, int64 (num_dialogues,)."""
+        return np.diff(self.bounds)
+
+    def pad(self, values: npt.NDArray[Any], numbers: npt.NDArray[np.int64], fill: float = 0) -> npt.NDArray[Any]:
+        """Lay out the values of some dialogues' turns, padded on the right to the longest of them.
+
+        Args:
+            values: (num_turns, ...)
+            numbers: int (batch,), of dialogues
+
+        Returns:
+            (batch, turns, ...), of the type of ``values``
+        """
+        lengths = self.lengths[numbers]
+        padded = np.full((len(numbers), lengths.max(initial=0), *values.shape[1:]), fill, dtype=values.dtype)
+        for row, number in enumerate(numbers):
+            padded[row, : lengths[row]] = values[self.bounds[number] : self.bounds[number + 1]]
+        return padded
+
+    def unpad(self, padded: npt.NDArray[Any], numbers: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
+        """Write what ``pad`` laid out back into ``values`` (num_turns, ...), without the padding."""
+        for row, number in enumerate(numbers):
+            values[self.bounds[number] : self.bounds[number + 1]] = padded[row, : self.lengths[number]]
 
 
 def _dialogue_id(turn: Utterance) -> str:

@@ -67,3 +67,18 @@ def test_no_label_changes_the_dialogues():
     one, other = Dialogues.arrange(TURNS, SCORED), Dialogues.arrange(others, SCORED)
     assert one.utterance_ids == other.utterance_ids
     assert np.array_equal(one.bounds, other.bounds) and np.array_equal(one.is_scored, other.is_scored)
+
+
+def test_dialogues_are_laid_out_padded_and_back():
+    dialogues = Dialogues.arrange(TURNS, SCORED)
+    values = np.arange(10).reshape(5, 2)
+    numbers = np.array([1, 0])
+    padded = dialogues.pad(values, numbers, fill=-1)
+    assert padded.tolist() == [
+        [[8, 9], [-1, -1], [-1, -1], [-1, -1]],
+        [[0, 1], [2, 3], [4, 5], [6, 7]],
+    ]
+    again = np.zeros_like(values)
+    dialogues.unpad(padded, numbers, again)
+    assert np.array_equal(again, values)
+    assert dialogues.lengths.tolist() == [4, 1]
