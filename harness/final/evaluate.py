@@ -246,7 +246,7 @@ def _fit_baselines(
         )
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
-    return fit_baselines(store, trained_on, record.seeds)
+    return fit_baselines(store, trained_on, record.seeds, record.protocol.class_weights)
 
 
 def _list(sessions: Sequence[int]) -> str:

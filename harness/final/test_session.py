@@ -16,7 +16,7 @@ from harness.final.saved_model import load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
-from harness.splits.protocol import Protocol, is_tested, select_recordings
+from harness.splits.protocol import ClassWeights, Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
@@ -155,8 +155,9 @@ def score_test_session(
     parts = open_parts(training.spec.protocol, store)
     trained_on = store.load(parts.trained_on)
     show("fitting the baselines")
+    weights = training.spec.protocol.class_weights
     of_folds = [
-        fit_baselines(store, trained_on.select(fold.train), training.seeds) for fold in parts.final_folds(())
+        fit_baselines(store, trained_on.select(fold.train), training.seeds, weights) for fold in parts.final_folds(())
     ]
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
@@ -206,13 +207,19 @@ class FinalBaselines:
         ]
 
 
-def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
+def fit_baselines(
+    store: FeatureStore,
+    trained_on: Features,
+    seeds: Sequence[int],
+    class_weights: ClassWeights = ClassWeights.NONE,
+) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has.
 
     Args:
         store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
+        class_weights: the protocol's
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
@@ -232,7 +239,9 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
                 # Its parts have been fitted already, as a rule; a forest takes longer than all else.
                 parts = [part for part in known if part is not None]
                 is_known = bool(known) and len(parts) == len(known)
-                fitted[kind_of(baseline), seed] = average(parts) if is_known else baseline.fit(trained_on, seed)
+                fitted[kind_of(baseline), seed] = (
+                    average(parts) if is_known else baseline.fit(trained_on, seed, class_weights)
+                )
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
     return FinalBaselines(fitted, tuple(left_out))

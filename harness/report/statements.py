@@ -12,6 +12,7 @@ from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import (
     SEALED_SESSION,
+    ClassWeights,
     EpochChoice,
     Recordings,
     Scenes,
@@ -143,6 +144,8 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Only improvised dialogues are used.")
     if protocol.get("recordings") == Recordings.SCRIPTED:
         sentences.append("Only scripted dialogues are used.")
+    if protocol.get("class_weights") == ClassWeights.BALANCED:
+        sentences.append("In the loss every class weighs the same, whatever its number of training utterances.")
     is_merged = protocol.get("happiness") == Happiness.MERGED
     if is_merged:
         sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")

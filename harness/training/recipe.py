@@ -29,7 +29,7 @@ from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
-from harness.splits.protocol import Protocol
+from harness.splits.protocol import ClassWeights, Protocol
 from harness.splits.scenes import name_groups
 from harness.store.records import (
     EpochRecord,
@@ -40,7 +40,15 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.loop import History, Scorer, Trainer, fit, seed_everything, train_for
+from harness.training.loop import (
+    History,
+    Scorer,
+    Trainer,
+    balance_classes,
+    fit,
+    seed_everything,
+    train_for,
+)
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
@@ -266,7 +274,13 @@ def _build(
     )
     model = build_model(recipe.system, recipe.hyperparameters, input_shapes(fitted, recipe.protocol))
     _MODELS.add(model)
-    return TrainedModel(model, fitted), Trainer(model, build_optimizer(recipe.hyperparameters))
+    trainer = Trainer(model, build_optimizer(recipe.hyperparameters), weigh_classes(recipe.protocol, train))
+    return TrainedModel(model, fitted), trainer
+
+
+def weigh_classes(protocol: Protocol, train: Features) -> np.ndarray | None:
+    """Return the weights of the classes in the loss under a protocol, float32 (4,); None where all weigh 1."""
+    return balance_classes(train.emotions) if protocol.class_weights is ClassWeights.BALANCED else None
 
 
 def _describe_result(
