@@ -52,14 +52,14 @@ def describe_evaluation(scored: ScoredEvaluation) -> list[Statement]:
     )
     return [
         Statement("What was scored", what, is_warning=evaluation.is_synthetic),
+        _describe_transcripts(evaluation),
+        _describe_largest_class(evaluation),
         Statement(
             "What it is not",
             "Nothing of this corpus had a part in the search, the training or the choice of the epoch, so this is no "
             "test evaluation and is not counted as one; nor can its scores be set beside those of a test session. "
             "Whoever chooses between models by them turns this corpus into validation data.",
         ),
-        _describe_transcripts(evaluation),
-        _describe_largest_class(evaluation),
         describe_intervals(assessment),
         *_describe_missing_baselines(evaluation),
     ]

@@ -124,8 +124,10 @@ def print_evaluation(console: Console, scored: ScoredEvaluation, left_out: Seque
     """
     statements = describe_evaluation(scored)
     if not details:
+        # What was scored, what training had read of it, and the largest class; of the rest the warnings.
+        brief = [*statements[:3], *(statement for statement in statements[3:] if statement.is_warning)]
         more = "the same command with --details, which scores nothing again"
-        _print_screen(console, statements, left_out, tabulate_evaluation(scored), scored.assessment, more)
+        _print_screen(console, brief, left_out, tabulate_evaluation(scored), scored.assessment, more)
         return
     print_statements(console, statements)
     for sentence in left_out:

@@ -60,17 +60,23 @@ def tabulate_folds(scores: FoldedScores) -> Table:
         intervals += [score.interval for score in scores.pooled.scores]
     names = [f"{name.removesuffix(' accuracy')}, %" for name in METRICS]
     columns = ("fold", "experiment", "trials", "best trial", "validation, %", "utterances", "seeds", *names)
-    corpus = "the synthetic corpus, no score on IEMOCAP" if scores.is_synthetic else "the corpus"
     note = (
-        f"Validation accuracy of each search's best trial, which is optimistic; then scores on the fold's test set of "
-        f"{corpus}: mean over the seeds and 95 % bootstrap interval over dialogues. Beside the mean of the folds "
-        "stands their sample standard deviation, which is no interval."
+        "Validation accuracy of each search's best trial, which is optimistic; then scores on the fold's test set of "
+        f"{_name_corpus(scores)}: mean over the seeds and 95 % bootstrap interval over dialogues."
     )
+    if scores.pooled is not None:
+        note += " Beside the mean of the folds stands their sample standard deviation, which is no interval."
     note += "".join(_describe_repeated(fold) for fold in scores.folds if fold.num_openings > 1)
     if any(interval.is_too_narrow for interval in intervals):
         note += f" {TOO_NARROW}"
     highlighted = len(rows) - 1 if scores.pooled is not None else None
     return Table("Folds", columns, tuple(rows), frozenset(columns[1:]), note, highlighted_row=highlighted)
+
+
+def _name_corpus(scores: FoldedScores) -> str:
+    if scores.is_synthetic:
+        return "the synthetic corpus, no score on IEMOCAP"
+    return f"corpus {scores.searches[0].corpus_hash[:8]}"
 
 
 def _describe_repeated(fold: FoldScore) -> str:
@@ -107,6 +113,6 @@ def tabulate_pooled(scores: FoldedScores) -> list[Table]:
     numbers = ", ".join(str(fold.opening.opening_id) for fold in scores.folds if fold.opening is not None)
     label = (
         f"All {len(scores.folds)} folds pooled, test evaluations {numbers}, {scores.pooled.kind}, "
-        f"{plural(scores.pooled.num_seeds, 'seed')}, {'synthetic corpus' if scores.is_synthetic else 'the corpus'}."
+        f"{plural(scores.pooled.num_seeds, 'seed')}, {_name_corpus(scores)}."
     )
     return tabulate_assessment(scores.pooled, "All folds", label)
