@@ -18,6 +18,7 @@ from harness.report.test_set import (
     BASELINES_LEFT_OUT,
     describe_scores,
     name_opening,
+    order_scores,
     tabulate_opening,
     tabulate_openings,
 )
@@ -153,7 +154,7 @@ def _print_screen(
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
-        keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
+        keep_columns(comparisons, *comparisons.columns[:2], "model better by", "95 % interval"),
     ]
     if left_out:
         # The reasons are known, and take the place of the sentence that can only guess at them.
@@ -213,14 +214,13 @@ def print_details(
 
 def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening) -> None:
     """Print the scores of each seed, those of the optimistic kind in a table of their own."""
-    columns = ("", "weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
+    ordered = order_scores(scored.assessment.leading)
+    columns = ("", *(f"{name}, %" for name in ordered))
     for kind in ScoreKind:
         rows = tuple(
             (
                 f"seed {score.seed}, epoch {score.epoch}",
-                f"{100 * score.weighted_accuracy:.2f}",
-                f"{100 * score.unweighted_accuracy:.2f}",
-                f"{100 * score.macro_f1:.2f}",
+                *(f"{100 * getattr(score, field):.2f}" for field in ordered.values()),
             )
             for score in scored.opening.scores
             if score.kind is kind and not kind.is_baseline

@@ -13,6 +13,7 @@ from harness.scoring.metrics import weighted_accuracy_of
 from harness.scoring.statistics import (
     MIN_DIALOGUES,
     Interval,
+    Metric,
     Units,
     count_units,
     dialogue_of,
@@ -102,12 +103,13 @@ def paired_bootstrap(
     first: Sequence[Sequence[Prediction]],
     second: Sequence[Sequence[Prediction]],
     num_resamples: int = 10_000,
+    metric: Metric = weighted_accuracy_of,
 ) -> PairedBootstrap:
-    """Compare two models' weighted accuracies on the same draws of dialogues: what both find hard cancels out.
+    """Compare two models' scores on the same draws of dialogues: what both find hard cancels out.
 
     Args:
         first, second: one sequence for each seed of that model, all of the same utterances in any order
-        num_resamples: as ``bootstrap_interval``
+        num_resamples, metric: as ``bootstrap_interval``; the metric of no draw may be NaN
 
     Raises:
         ShapeError: no predictions, or of different utterances
@@ -122,10 +124,10 @@ def paired_bootstrap(
         )
     units = count_units([*first, *second])
     differences = np.concatenate(
-        [_differ(weighted_accuracy_of(drawn), len(first)) for drawn in draw_resamples(units, num_resamples, _SEED)]
+        [_differ(metric(drawn), len(first)) for drawn in draw_resamples(units, num_resamples, _SEED)]
     )
     return PairedBootstrap(
-        difference=float(_differ(weighted_accuracy_of(units.counts.sum(axis=0)[None]), len(first))[0]),
+        difference=float(_differ(metric(units.counts.sum(axis=0)[None]), len(first))[0]),
         interval=make_interval(differences, units),
         share_above=float((differences > 0).mean()),
     )
