@@ -60,7 +60,7 @@ def run_small_search(
                 max_epochs=max_epochs,
             )
         )
-        for trial_index, (point, seed) in enumerate(zip(points, SEEDS, strict=False)):
+        for trial_index, (point, seed) in enumerate(zip(points, SEEDS, strict=True)):
             trial_id = results.start_trial(eid, trial_index, seed, point, trial_index)
             job_path = folder / "results" / "jobs" / f"{trial_index}.json"
             job_path.parent.mkdir(exist_ok=True)
