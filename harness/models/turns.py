@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError, one_line
 from harness.features.store import Features
-from harness.features.text import split_words
+from harness.features.text import split_terms
 from harness.files import read_json, read_npy, write_json, write_then_rename
 from harness.models.baselines import summarise_speech
 from harness.models.hyperparameters import TurnVectors
@@ -123,10 +123,10 @@ class WordReader:
 
     @classmethod
     def fit(cls, words: tuple[str, ...], emotions: Rows, prior: Floats, svd_dimension: int, seed: int) -> WordReader:
-        rows = np.array([row for row, spoken in enumerate(words) if split_words(spoken)], dtype=np.int64)
+        rows = np.array([row for row, spoken in enumerate(words) if split_terms(spoken)], dtype=np.int64)
         if not len(rows):
             raise FeatureError(f"none of the {len(words)} training turns has words; expected at least one")
-        vectorizer = TfidfVectorizer(analyzer=split_words, sublinear_tf=True)
+        vectorizer = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True)
         matrix = vectorizer.fit_transform([words[row] for row in rows])
         dimension = min(svd_dimension, *matrix.shape)
         components = np.zeros((0, matrix.shape[1]))
@@ -137,11 +137,11 @@ class WordReader:
 
     def read(self, words: tuple[str, ...]) -> tuple[Floats, Floats]:
         """Return probabilities, float64 (num_turns, 4), and vectors, float64 (num_turns, svd_dimension)."""
-        vectorizer = TfidfVectorizer(analyzer=split_words, sublinear_tf=True, vocabulary=list(self.vocabulary))
+        vectorizer = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=list(self.vocabulary))
         vectorizer.idf_ = self.idf
         matrix = vectorizer.transform(words)
         probabilities = self.regression.answer(matrix @ self.regression.weights)
-        probabilities[[not split_words(spoken) for spoken in words]] = self.regression.prior
+        probabilities[[not split_terms(spoken) for spoken in words]] = self.regression.prior
         return probabilities, np.asarray(matrix @ self.components.T)
 
 
