@@ -17,8 +17,9 @@ from harness.errors import FeatureError, ModelError
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
+from harness.final.baselines import FinalBaselines, fit_baselines
 from harness.final.saved_model import ModelRecord, name_in_results, predict_seed
-from harness.final.test_session import FinalBaselines, compare_transcripts, fit_baselines
+from harness.final.test_session import compare_transcripts
 from harness.models.systems import find_system, read_hyperparameters
 from harness.provenance import user_name
 from harness.search.corpus import CorpusFeatures, Progress, prepare_features

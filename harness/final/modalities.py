@@ -20,9 +20,10 @@ from harness.errors import ModelError
 from harness.features.fitted import NO_TEXT, FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
+from harness.final.baselines import record_probes
 from harness.final.retrain import FinalTraining, describe_model, keep_record, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, name_in_results, save_seed
-from harness.final.test_session import open_for_scoring, record_probes
+from harness.final.test_session import open_for_scoring
 from harness.models.build import build_optimizer
 from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.features.store import Features, FeatureStore
-from harness.final.test_session import record_opening, score_probe
+from harness.final.baselines import score_probe
+from harness.final.test_session import record_opening
 from harness.models.baselines import BASELINES
 from harness.models.probes import PROBES, answer_shared, answer_twice
 from harness.models.systems import find_system, read_hyperparameters

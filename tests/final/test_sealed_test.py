@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.final.test_session import fit_baselines, kind_of, record_probes, record_transcripts_seen
+from harness.final.baselines import fit_baselines, kind_of, record_probes
+from harness.final.test_session import record_transcripts_seen
 from harness.models.baselines import BASELINES
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
@@ -44,7 +45,7 @@ def change_transcripts(features, transcripts):
 
 
 def test_every_baseline_has_its_kind_of_score_and_every_such_kind_its_baseline():
-    assert {kind_of(baseline) for baseline in BASELINES.values()} == {kind for kind in ScoreKind if kind.is_baseline}
+    assert {kind_of(baseline) for baseline in BASELINES.values()} == {kind for kind in ScoreKind if kind.is_for_all}
 
 
 def test_baselines_that_draw_are_fitted_with_every_seed_and_the_others_once():

@@ -10,7 +10,7 @@ from harness.errors import ExperimentFileError, FeatureError
 from harness.features.context import Context
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features
-from harness.final.context_baselines import fit_context_baselines
+from harness.final.baselines import fit_context_baselines
 from harness.final.saved_model import has_seed, load_seed, save_seed, saved_seeds
 from harness.models.systems import SYSTEMS, modalities_of, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, TestedSpeakers
