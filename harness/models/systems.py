@@ -162,7 +162,7 @@ _SYSTEMS = (
     _fused("fusion", "Combined", "text", "speech", "mocap"),
     _in_context(
         "chain",
-        "not in the paper; after Yeh et al. 2020",
+        "Yeh et al. 2020",
         ChainHyperparameters,
         "a chain of emotions over a dialogue's class probabilities, that knows who speaks",
         Context.PAST,
@@ -170,14 +170,14 @@ _SYSTEMS = (
     ),
     _in_context(
         "sc_lstm",
-        "not in the paper; Poria et al. 2017",
+        "Poria et al. 2017",
         PastHyperparameters,
         "an LSTM over the turns of a dialogue so far",
         Context.PAST,
     ),
     _in_context(
         "bc_lstm",
-        "not in the paper; Poria et al. 2017",
+        "Poria et al. 2017",
         ContextHyperparameters,
         "an LSTM over all turns of a dialogue, in both directions",
         Context.DIALOGUE,

@@ -94,8 +94,8 @@ def test_arrays_have_a_row_for_each_utterance_whatever_its_label(tiny_corpus, pr
 def test_the_report_counts_and_names_what_is_irregular(tiny_corpus, prepared_dir):
     report = prepare(tiny_corpus, prepared_dir)
     assert report.counts == {
-        1: {"ang": 1, "exc": 0, "neu": 1, "sad": 1, "all labels": 4},
-        5: {"ang": 0, "exc": 1, "neu": 0, "sad": 0, "all labels": 2},
+        1: {"ang": 1, "exc": 0, "neu": 1, "sad": 1, "hap": 0, "all labels": 4},
+        5: {"ang": 0, "exc": 1, "neu": 0, "sad": 0, "hap": 0, "all labels": 2},
     }
     assert (report.num_four_class, report.num_utterances) == (4, 6)
     assert not report.is_complete
@@ -346,7 +346,7 @@ def test_real_recordings_are_prepared(emodb, tmp_path):
         4: 63,
         5: 73,
     }
-    assert report.counts[1] == {"ang": 26, "exc": 18, "neu": 21, "sad": 16, "all labels": 81}
+    assert report.counts[1] == {"ang": 26, "exc": 18, "neu": 21, "sad": 16, "hap": 0, "all labels": 81}
     assert report.modalities == ("speech", "text")
     assert report.num_present == {"speech": 339, "text": 339, "mocap": 0}
     assert FeatureStore.open(tmp_path).modalities == ("speech", "text")
