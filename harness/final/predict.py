@@ -79,11 +79,11 @@ def predict(model_dir: Path, recorded: Recorded, scene: str | None = None) -> Cl
                 f"model {str(model_dir)!r}: was trained with {', '.join(sorted(record.modalities))}, "
                 f"and {modality} is missing; expected {OPTIONS[modality]} too"
             )
+    group = None if scene is None else _group_without(record, scene, model_dir)
     features, irregularities = read_recorded(record, recorded)
-    if scene is None:
+    if group is None:
         probabilities = [predict_seed(model_dir, record, seed, features)[0] for seed in record.seeds]
     else:
-        group = _group_without(record, scene, model_dir)
         probabilities = [load_seed(model_dir, seed, group).predict(features)[0] for seed in record.seeds]
     mean = np.mean(probabilities, axis=0)
     named = {Emotion(name): float(value) for name, value in zip(record.classes, mean, strict=True)}

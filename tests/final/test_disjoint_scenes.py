@@ -232,6 +232,19 @@ def _hash_fitted(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def test_a_test_set_that_chooses_the_epoch_is_put_together_from_the_groups_too(searched, retrained, tmp_path):
+    folder = shutil.copytree(searched, tmp_path / "open")
+    with ResultsStore.open(folder / "results" / "results.db") as results:
+        training = replace(plan(results, folder), test_chooses_epoch=True)
+        test = open_test_session(training.open_features(), training.spec.protocol)
+        (seed,) = training.seeds
+        epochs = train_final_models(training, results, test)[seed]
+    with ResultsStore.open_readonly(retrained / "results" / "results.db") as results:
+        found = results.test_predictions(1, seed, ScoreKind.VALIDATION_CHOSEN)
+    expected = [prediction.probabilities for prediction in found]
+    np.testing.assert_allclose(epochs[training.num_epochs], expected, atol=1e-6)
+
+
 def test_only_the_models_that_are_missing_are_trained_again(retrained, tmp_path):
     folder = shutil.copytree(retrained, tmp_path / "broken off")
     training = open_plan(folder)
