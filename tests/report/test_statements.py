@@ -80,7 +80,8 @@ def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> No
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
     scenes = by_heading(describe_search(findings_of(searched)))["Scenes"]
     assert scenes.is_warning
-    assert scenes.text.startswith("Every session plays the same scenes, so training has read each scene that is scored.")
+    begins = "Every session plays the same scenes, so training has read each scene that is scored."
+    assert scenes.text.startswith(begins)
 
 
 def test_disjoint_scenes_are_said_with_their_groups(store: ResultsStore, results_path: Path) -> None:
