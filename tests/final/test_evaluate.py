@@ -216,7 +216,7 @@ def test_a_session_that_an_experiment_keeps_for_its_test_stays_sealed(results, m
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureStore, "utterances", lambda store, asked: opened.extend(asked) or utterances(store, asked))
         row = evaluate(results, models / "watcher", other, sessions=(1,)).evaluation
-    assert opened == [1] and len(row.of_model[0].predictions) == 3
+    assert set(opened) == {1} and len(row.of_model[0].predictions) == 3
 
 
 def test_what_is_not_there_is_refused_in_a_sentence(results, models, other, tmp_path):
