@@ -47,12 +47,11 @@ TAG_PROBABILITY = 120 / 4936
 
 #: Source: 128 of Session 5's 473 scripted four-class utterances, and 92 of its 625 improvised ones, have
 #: a transcript that stands word for word in another session; these probabilities come near that.
-_VARIED_PROBABILITY = 0.7
-_COMMON_PROBABILITY = 0.15
+_VARIED_PROBABILITY = 0.6
+_COMMON_PROBABILITY = 0.2
 
 _OPENINGS = ("uh", "well", "so", "and", "look", "oh", "now", "hey")
 _LINES_OF_A_SCRIPT = 60
-_COMMON_LINES = 2
 
 _WORDS_A_SECOND = 1.9
 _FEWEST_WORDS, _MOST_WORDS = 4, 98
@@ -160,7 +159,7 @@ def compose_transcripts(settings: SyntheticSettings, dialogue: PlannedDialogue) 
             if generator.random() < _VARIED_PROBABILITY:
                 text = _vary(text, generator)
         elif generator.random() < _COMMON_PROBABILITY:
-            text = _read_line(settings, told, int(generator.integers(_COMMON_LINES)))
+            text = _read_line(settings, told, 0)
         else:
             text = compose_line(told, _draw_num_words(utterance.end - utterance.start, generator), generator)
         transcripts[utterance.utterance_id] = _mark(text, utterance, generator)

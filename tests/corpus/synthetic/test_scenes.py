@@ -54,10 +54,10 @@ def fit(texts, emotions):
 
 
 def test_by_default_words_lose_most_with_the_scored_scene_left_out():
-    shared, left_out = score_words()
-    assert 0.57 < shared < 0.70
-    assert 0.30 < left_out < 0.43
-    assert 0.17 < shared - left_out < 0.33
+    shared, left_out = np.mean([score_words(seed=seed) for seed in range(3)], axis=0)
+    assert 0.58 < shared < 0.70
+    assert 0.30 < left_out < 0.42
+    assert 0.20 < shared - left_out < 0.33
 
 
 def test_scene_words_alone_fall_to_chance_with_the_scored_scene_left_out():
