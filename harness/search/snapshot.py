@@ -206,6 +206,7 @@ class SearchSnapshot:
         return {
             "eid": experiment.eid,
             "name": experiment.name,
+            "fold": experiment.fold,
             "kind": experiment.kind.value,
             "system": experiment.system,
             "protocol": experiment.protocol_name,
