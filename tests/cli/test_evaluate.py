@@ -13,7 +13,7 @@ from tests.corpus.written import write_tiny_corpus
 from tests.final.test_predict import save_untrained
 
 # Every command starts TensorFlow.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
