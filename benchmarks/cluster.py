@@ -1,4 +1,4 @@
-"""What a cluster takes and gives: `python -m benchmarks.cluster`.
+"""The costs and gains of a cluster: `python -m benchmarks.cluster`.
 
 First the local runner and a cluster of one worker run the same trivial trials in turn. Then trials that only wait, as
 those of other machines do for this one, run on 1, 2 and 4 workers. Last, simulated workers whose jobs end at once show

@@ -1,4 +1,4 @@
-"""What faults have cost a search: counted from results.db and the process table."""
+"""The cost of faults to a search: counted from results.db and the process table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.store.store import ResultsStore
 
 
 class Fault(StrEnum):
-    """What must not happen to a search, whatever happens."""
+    """Counts of what must never happen to a search."""
 
     LOST = "lost"
     REPEATED = "repeated"
@@ -34,7 +34,7 @@ class Fault(StrEnum):
 
 @dataclass
 class Tally:
-    """What was done to searches, and what it cost.
+    """The faults that were put into searches, and their cost.
 
     Attributes:
         done: how often each thing was done or seen, by its name

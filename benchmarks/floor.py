@@ -192,7 +192,7 @@ def epoch_work(
 
 @dataclass(frozen=True)
 class Peak:
-    """What the machine does at its best, on the threads of a trial.
+    """The best speed of this machine, on the threads of a trial.
 
     Attributes:
         operations: of a matrix product, a second

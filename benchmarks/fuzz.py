@@ -35,7 +35,7 @@ MISSING = "error: atheris is not here; expected it for fuzzing: pip install athe
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of fuzzing one parser.
+    """The findings of fuzzing one parser.
 
     Attributes:
         num_edges: branches of the package that the inputs reached

@@ -1,4 +1,4 @@
-"""What a fuzzed parser is: the file it reads, the seeds that begin it, and what its values promise."""
+"""A parser to be fuzzed: the file that it reads, its first inputs, and the checks of its values."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def run_one(check: Callable[[Path], None], path: Path, data: bytes) -> str | Non
 
 
 def place_of(report: str) -> str:
-    """Where a traceback ends inside this package, with the error's type: what makes two findings one."""
+    """Return where a traceback ends inside this package, and the error's type: equal ones are one finding."""
     lines = report.strip().splitlines()
     places = [line.strip() for line in lines if line.strip().startswith("File ") and "harness/" in line]
     return f"{places[-1] if places else ''} {lines[-1].split(':')[0]}"

@@ -15,7 +15,7 @@ from harness.search.process import usable_cores
 
 @dataclass(frozen=True)
 class Timing:
-    """What the runs of one candidate took.
+    """The times of one candidate's runs.
 
     Attributes:
         seconds: one a run, in the order of the runs
@@ -46,7 +46,7 @@ def time_in_turn(
 
 
 def ratio(slower: Timing, faster: Timing) -> str:
-    """How many times longer one takes than another: the median over the rounds, and its range."""
+    """The ratio of two candidates' times: the median over the rounds, and its range."""
     ratios = [one / other for one, other in zip(slower.seconds, faster.seconds, strict=True)]
     return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
 

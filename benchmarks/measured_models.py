@@ -13,7 +13,7 @@ from harness.splits.protocol import Lengths, Protocol, read_protocol
 
 @dataclass(frozen=True)
 class Targets:
-    """What is asked of a model; None where nothing is.
+    """The targets of a model; None where there is none.
 
     Attributes:
         plain: times that an epoch is faster than in plain Keras, at least

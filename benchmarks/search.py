@@ -1,4 +1,4 @@
-"""What a search adds to its trials: `python -m benchmarks.search`.
+"""The time that a search adds to its trials: `python -m benchmarks.search`.
 
 A trial is the cheapest script that prints a score. The bookkeeping of one is the time from the start of its
 job to the start of the next, less the bare start of the same script: measured by every fourth trial, which
@@ -53,7 +53,7 @@ print("#Auptimizer:0.5")
 
 @dataclass(frozen=True)
 class SearchTiming:
-    """What one search took; times in milliseconds a trial, memory in MB.
+    """The cost of one search; times in milliseconds a trial, memory in MB.
 
     Attributes:
         first, last: of the first and the last trials, at most ``WINDOW`` each

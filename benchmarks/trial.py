@@ -47,7 +47,7 @@ OF_THE_PACKAGE = ("ours", "uncompiled")
 
 @dataclass
 class Measurement:
-    """What the rounds of one model gave, by competitor.
+    """The results of the rounds of one model, by competitor.
 
     Attributes:
         peak_operations, peak_functions: a second, one a round

@@ -1,4 +1,4 @@
-"""What the competitors of `benchmarks.trial` are told, and what they answer."""
+"""The settings given to the competitors of `benchmarks.trial`, and their answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.splits.protocol import Protocol
 
 @dataclass(frozen=True)
 class Setting:
-    """What a competitor is told.
+    """The settings of one competitor.
 
     Attributes:
         corpus: where the invented features lie

@@ -30,7 +30,7 @@ NUM_WORDS, EMBEDDING_DIMENSION = 3000, 300
 
 @dataclass(frozen=True)
 class UtteranceLengths:
-    """How long some utterances are.
+    """The lengths of some utterances.
 
     Attributes:
         words: int64 (num_utterances,), at least 1
@@ -131,7 +131,7 @@ class InventedCorpus:
         return Features.from_arrays(utterances, self.settings, column_names(self.settings), arrays)
 
     def fit(self, modalities: Iterable[str], protocol: Protocol) -> FittedFeatures:
-        """What a trial would have fitted: a vocabulary of 3000 words with random vectors, and the unit scale."""
+        """Return what a trial would have fitted: a vocabulary of 3000 words with random vectors, and the unit scale."""
         wanted = tuple(modalities)
         columns = column_names(self.settings)
         tokenizer = Tokenizer(tuple(f"w{number}" for number in range(NUM_WORDS)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = Path(sys.executable).parent
@@ -161,6 +161,24 @@ def test_a_saved_model_classifies_one_recording(line, models):
     probabilities = json.loads(succeed(line, *words))
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
     assert list(probabilities) == ["ang", "exc", "neu", "sad"]
+
+
+def test_a_saved_model_is_scored_on_another_corpus_and_no_test_evaluation_is_counted(line, models):
+    before = rows(line, "SELECT count(*) FROM test_openings")
+    succeed(line, "harness", "synth", "another corpus", "--scale", "0.03", "--seed", "5")
+    printed = succeed(line, "harness", "evaluate", str(models[0]), "another corpus")
+    assert "No score of a test session." in printed and "synthetic" in printed
+    assert rows(line, "SELECT count(*) FROM test_openings") == before
+    assert rows(line, "SELECT eid, is_synthetic, sessions FROM evaluations") == [(1, 1, "[1, 2, 3, 4, 5]")]
+    scores = rows(line, "SELECT kind, weighted_accuracy FROM evaluation_scores")
+    assert [kind for kind, _ in scores].count("validation-chosen epoch") == 2 and len({kind for kind, _ in scores}) == 5
+    # The words of an emotion are the same in every synthetic corpus: what is learnt of one holds in another.
+    accuracies = dict(scores)
+    assert accuracies["baseline: TF-IDF, logistic regression"] > accuracies["baseline: majority class"]
+    assert "On other corpora" in succeed(line, "harness", "report", "results/")
+    assert "'another corpus'" in (models[0] / "MODEL_CARD.md").read_text("utf-8")
+    refused = type_command(line, "harness", "evaluate", str(models[0]), "the corpus")
+    assert refused.returncode == 2 and "is the corpus that the model was trained on" in refused.stderr
 
 
 def test_predict_asks_for_the_modality_that_is_missing(line, models):

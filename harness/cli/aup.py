@@ -7,11 +7,16 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from harness import __version__
 from harness.cli.main import INTERRUPTED_EXIT_CODE, run
+
+if TYPE_CHECKING:
+    from harness.search.experiment_file import ExperimentSettings
+    from harness.search.view import SearchReport, SearchView
 
 
 @click.command("aup")
@@ -29,8 +34,8 @@ def aup(experiment: Path, fresh: bool) -> int:
     """Search for the best hyperparameters, as the JSON file EXPERIMENT describes.
 
     Results go to the folder `results` beside the file. The corpus is prepared first if necessary; if none is
-    named there or in HARNESS_CORPUS, a synthetic one is made. Ctrl-C lets the running trials finish, a second
-    Ctrl-C ends them; the same command resumes the search later.
+    named there or in HARNESS_CORPUS, a synthetic one is made. With the key `folds`, every fold is a search of its own.
+    Ctrl-C lets the running trials finish, a second Ctrl-C ends them; the same command resumes the search later.
 
     \b
     Example:
@@ -39,7 +44,6 @@ def aup(experiment: Path, fresh: bool) -> int:
     Exit codes: 0 done, 1 more failed trials than max_failures, 2 wrong file or arguments, 130 interrupted.
     """
     from harness.errors import WorkFailedError
-    from harness.search.controller import run_search
     from harness.search.display import SearchDisplay, open_console
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
@@ -47,15 +51,28 @@ def aup(experiment: Path, fresh: bool) -> int:
     settings = read_experiment_file(experiment)
     display = SearchDisplay(open_console(), settings.path)
     try:
-        report = run_search(settings, display, fresh)
+        report = _run(settings, display, fresh)
     finally:
         display.close()
+    if report is None:
+        return 0
     if report.ending is Ending.TOO_MANY_FAILURES:
         raise WorkFailedError(
-            f"experiment {settings.name!r}: {report.num_failed} trials failed, and max_failures is "
+            f"experiment {report.experiment.name!r}: {report.num_failed} trials failed, and max_failures is "
             f"{report.max_failures}; fix the cause and begin a new experiment with --fresh"
         )
     return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0
+
+
+def _run(settings: ExperimentSettings, view: SearchView, fresh: bool) -> SearchReport | None:
+    """Return the report of the search that was run last; None where every fold had finished before."""
+    if settings.folds is None:
+        from harness.search.controller import run_search
+
+        return run_search(settings, view, fresh)
+    from harness.search.folds import run_folds
+
+    return run_folds(settings, view, fresh)
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ _LOOKED_AT = {
     "trials": "attempts at trials",
     "epochs": "epochs",
     "test_openings": "test evaluations",
+    "evaluations": "evaluations on other corpora",
 }
 
 

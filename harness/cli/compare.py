@@ -52,6 +52,7 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
 
 
 def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Contender]:
+    from harness.errors import StoreError
     from harness.report.comparison import Contender
     from harness.report.findings import read_findings
     from harness.store.store import ResultsStore
@@ -60,7 +61,14 @@ def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Conten
     found = []
     for folder, which in places:
         with ResultsStore.open_readonly(folder / DATABASE) as store:
-            found.append(read_findings(store, _find_eid(store, which) if which else None))
+            findings = read_findings(store, _find_eid(store, which) if which else None)
+            if findings.folds is not None and not which:
+                raise StoreError(
+                    f"results folder '{folder}': its latest search is one fold of experiment "
+                    f"{findings.folds.folded.name!r}, and a fold is compared with the same fold of another; expected "
+                    f"the number of one of: {_list_experiments(store)}"
+                )
+            found.append(findings)
     several = len({folder.resolve() for folder, _ in places}) > 1
     labels = [
         f"{folder}:{findings.experiment.eid}" if several else str(findings.experiment.eid)

@@ -37,18 +37,20 @@ _STANDARD_OUTPUT = Path("-")
 )
 @click.option(
     "--what",
-    type=click.Choice(["trials", "epochs", "predictions", "test-scores"]),
+    type=click.Choice(["trials", "epochs", "predictions", "test-scores", "evaluations"]),
     default="trials",
     show_default=True,
     help="What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
-    "validation utterance, or a score on the test set with who chose its epoch.",
+    "validation utterance, a score on the test set with who chose its epoch, or a saved model's score on another "
+    "corpus, with those of models from elsewhere.",
 )
 @click.option(
     "--experiment",
     "eids",
     type=EXPERIMENT_NUMBER,
     multiple=True,
-    help="Number of an experiment; give it again for more of them.  [default: the latest search]",
+    help="Number of an experiment; give it again for more of them.  [default: the latest search, with its "
+    "other folds]",
 )
 @click.option("--all", "is_whole", is_flag=True, help="Every experiment of the folder, whatever it was for.")
 @click.option(
@@ -113,7 +115,7 @@ def _chosen(store: ResultsStore, eids: tuple[int, ...], is_whole: bool) -> list[
         raise StoreError(
             f"results database '{store.path}': holds no search yet; run aup first, or export what there is with --all"
         )
-    return [latest]
+    return [latest] if latest.folded_id is None else list(store.searches_of(latest.folded_id).values())
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ VARIANTS = ("short-term", "deltas", "mel", "short-windows")
 PROTOCOL_NAMES = ("paper", "published-code", "strict")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
+OUTDATED_SENTENCE = "The features in the folder are of another version of harness; they are prepared again."
 
 
 @click.command()
@@ -68,6 +69,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.cli.options import progress_bar
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
+    from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, SpeechSource
@@ -79,6 +81,8 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
         console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
     settings = speech_settings(PROTOCOLS[protocol], speech)
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
+    if is_outdated(prepared_dir):
+        console.print(OUTDATED_SENTENCE, soft_wrap=True)
     with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
     _print_counts(console, report)
@@ -104,33 +108,35 @@ def _print_counts(console: Console, report: IngestReport) -> None:
 def _count_table(report: IngestReport) -> Table:
     from rich.table import Table
 
-    from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+    from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
+    from harness.corpus.utterances import Emotion
     from harness.features.report import ALL_LABELS
 
     table = Table("session", title="Utterances (found/published where they differ)", title_justify="left")
     classes = [emotion.value for emotion in PUBLISHED_COUNTS[1]]
-    for name in (*classes, "all four", ALL_LABELS):
+    names = (*classes, "all four", Emotion.HAPPINESS.value, "with hap", ALL_LABELS)
+    for name in names:
         table.add_column(name, justify="right")
     found_sums: Counter[str] = Counter()
     published_sums: Counter[str] = Counter()
     for session in PUBLISHED_COUNTS:
         published = {emotion.value: count for emotion, count in PUBLISHED_COUNTS[session].items()}
-        published |= {"all four": sum(published.values()), ALL_LABELS: PUBLISHED_TOTALS[session]}
-        counts = report.counts.get(session, dict.fromkeys(published, 0))
-        found = {**counts, "all four": sum(counts[emotion] for emotion in classes)}
-        table.add_row(str(session), *_cells(found, published))
+        published |= {Emotion.HAPPINESS.value: PUBLISHED_HAPPINESS[session], ALL_LABELS: PUBLISHED_TOTALS[session]}
+        found = dict(report.counts.get(session, dict.fromkeys(published, 0)))
+        for counts in (found, published):
+            counts["all four"] = sum(counts[emotion] for emotion in classes)
+            counts["with hap"] = counts["all four"] + counts[Emotion.HAPPINESS.value]
+        table.add_row(str(session), *_cells(names, found, published))
         found_sums.update(found)
         published_sums.update(published)
     table.add_section()
-    table.add_row("all", *_cells(found_sums, published_sums))
+    table.add_row("all", *_cells(names, found_sums, published_sums))
     return table
 
 
-def _cells(found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
-    return [
-        str(found[name]) if found[name] == count else f"{found[name]}/{count}"
-        for name, count in published.items()
-    ]
+def _cells(names: Sequence[str], found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
+    pairs = ((found[name], published[name]) for name in names)
+    return [str(count) if count == expected else f"{count}/{expected}" for count, expected in pairs]
 
 
 def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
@@ -140,9 +146,7 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
     for modality in MODALITIES:
         num_present = report.num_present[modality]
         if num_present:
-            console.print(
-                f"{modality}: {num_present} of {report.num_four_class} four-class utterances have it."
-            )
+            console.print(f"{modality}: {num_present} of {report.num_utterances} utterances have it.")
         else:
             what = "recording of a whole dialogue" if is_cut and modality == "speech" else modality
             console.print(
@@ -159,7 +163,7 @@ def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> 
     from harness.features.store import FeatureStore
     from harness.splits.protocol import make_split, search_sessions, select_recordings
 
-    store = FeatureStore.open(Path(report.prepared_dir))
+    store = FeatureStore.open(Path(report.prepared_dir), protocol.happiness)
     opened = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
     tested = [utterance.utterance_id for utterance in store.utterances([protocol.test_session])]
     try:

@@ -36,7 +36,8 @@ def report(
     """Show what a search found: tables here, and one self-contained HTML page.
 
     RESULTS is the folder of a search, running or ended. The page opens from disk and needs no
-    network. Every test evaluation of the folder is shown, whatever the experiment.
+    network. Every test evaluation of the folder is shown, whatever the experiment. The folds of one experiment are
+    shown as one; the page has them above the fold that --experiment names, or else the latest.
 
     \b
     Example:
@@ -56,10 +57,13 @@ def report(
     from rich.console import Console
 
     from harness.report.page import write_figures, write_page
-    from harness.report.terminal import print_report
+    from harness.report.terminal import print_folds, print_report
 
     console = Console()
-    print_report(console, findings, num_trials)
+    if eid is None and findings.folds is not None:
+        print_folds(console, findings)
+    else:
+        print_report(console, findings, num_trials)
     page_path = output or results / "report.html"
     write_page(page_path, findings)
     written = [page_path] if figures is None else [page_path, *write_figures(figures, findings)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.final.folds import FoldTraining
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
     from harness.store.store import ResultsStore
@@ -72,6 +74,9 @@ def retrain_best(
     again, unless the protocol has the test session open in training, as published-code has with --test: then every
     seed trains anew to the last epoch.
 
+    Of an experiment with folds, every fold has models of its own, and --test scores each fold's own test set. A fold
+    that is scored already is scored again only if --experiment names it.
+
     \b
     Example:
       harness retrain-best --test --seeds 5
@@ -82,6 +87,7 @@ def retrain_best(
 
     from rich.console import Console
 
+    from harness.final.folds import find_folded, plan_folds
     from harness.final.retrain import plan_final_training
     from harness.report.final_scores import (
         print_comparison,
@@ -99,6 +105,11 @@ def retrain_best(
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
+        folded = find_folded(store) if eid is None and not (without or replace) else None
+        if folded is not None:
+            folds = plan_folds(store, results, folded, num_seeds, opens_test=test)
+            _retrain_folds(console, folds, store, test, details)
+            return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
         opens_test = test and not (without or replace)
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
@@ -113,10 +124,7 @@ def retrain_best(
             else:
                 left_out = _retrain(console, training, store, command)
         except BaseException:
-            # Saved models have a card even if a later step failed; that step's error is the one to show.
-            with suppress(HarnessError, OSError):
-                if (training.model_dir / "model.json").exists():
-                    write_model_card(training.model_dir, store)
+            _write_card_after_error(training, store)
             raise
         scored = write_model_card(training.model_dir, store)
         if folder != training.model_dir:
@@ -131,6 +139,47 @@ def retrain_best(
             else:
                 print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
+
+
+def _retrain_folds(
+    console: Console, folds: Sequence[FoldTraining], store: ResultsStore, test: bool, details: bool
+) -> None:
+    """Train the models of every fold, and score each fold's test set that these models have not been scored on."""
+    from harness.report.final_scores import (
+        print_details,
+        print_final_training,
+        print_fold,
+        print_folded_scores,
+    )
+    from harness.report.model_card import write_model_card
+    from harness.scoring.folds import read_folded_scores
+
+    folded = store.folded(folds[0].training.experiment)
+    assert folded is not None
+    for number, fold in enumerate(folds, start=1):
+        training = fold.training
+        print_fold(console, fold, number, len(folds), test)
+        print_final_training(console, training)
+        try:
+            left_out = _retrain(console, training, store, typed_command() if test and fold.opening is None else None)
+        except BaseException:
+            _write_card_after_error(training, store)
+            raise
+        if (training.model_dir / "model.json").exists():
+            scored = write_model_card(training.model_dir, store)
+            if details:
+                print_details(console, training, scored, left_out, store.openings())
+            console.print(f"Saved to {training.model_dir}", soft_wrap=True, highlight=False)
+    print_folded_scores(console, read_folded_scores(store, folded), is_brief=not details)
+
+
+def _write_card_after_error(training: FinalTraining, store: ResultsStore) -> None:
+    """Write the card of models that are saved although a later step failed; that step's error is the one to show."""
+    from harness.report.model_card import write_model_card
+
+    with suppress(HarnessError, OSError):
+        if (training.model_dir / "model.json").exists():
+            write_model_card(training.model_dir, store)
 
 
 def _retrain(

@@ -52,6 +52,38 @@ NO_CUES = "none"
     help="The real corpus's irregularities and some damaged files, or none of them.",
 )
 @click.option(
+    "--emotion-words",
+    type=float,
+    metavar="SHARE",
+    default=0.7,
+    show_default=True,
+    help="Share of the lines whose emotion words tell, from 0 to 1; they mean the same in all scenes.",
+)
+@click.option(
+    "--scene-words",
+    type=float,
+    metavar="SHARE",
+    default=0.9,
+    show_default=True,
+    help="Share of the lines whose scene words tell, from 0 to 1; each scene has words of its own.",
+)
+@click.option(
+    "--scene-moods",
+    type=float,
+    metavar="STRENGTH",
+    default=0.8,
+    show_default=True,
+    help="How much more a scene has of the emotion that it brings out, from 0 to 1.",
+)
+@click.option(
+    "--moods",
+    type=float,
+    metavar="CHANCE",
+    default=0.95,
+    show_default=True,
+    help="Chance that a speaker keeps the emotion of his previous turn on purpose, from 0 to 1, in any scene.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
@@ -65,6 +97,10 @@ def synth(
     seconds_per_utterance: float,
     mocap_rate: float,
     irregularities: bool,
+    emotion_words: float,
+    scene_words: float,
+    scene_moods: float,
+    moods: float,
     jobs: int | None,
 ) -> None:
     """Write a synthetic corpus into the folder DIR, in the layout of IEMOCAP_full_release.
@@ -90,6 +126,10 @@ def synth(
         seconds_per_utterance=seconds_per_utterance,
         mocap_rate=mocap_rate,
         irregularities=irregularities,
+        emotion_words=emotion_words,
+        scene_words=scene_words,
+        scene_moods=scene_moods,
+        moods=moods,
     )
     plan = plan_corpus(settings)
     size = measure_plan(plan)

@@ -145,14 +145,20 @@ def _fill_screen(console: Console, results: Path, eid: int | None, interval_seco
 
 
 def _looks(results: Path, eid: int | None, interval_seconds: float) -> Iterator[SearchSnapshot]:
-    """Look until the search has ended or no process runs it; stay with the experiment that was once seen running."""
+    """Look until the search has ended or no process runs it; stay with the experiment that was once seen running.
+
+    A fold's search is followed by that of the next fold, unless the fold was named.
+    """
     from harness.search.snapshot import SearchState, watch_search
 
+    named = eid
     while True:
         snapshot = watch_search(results, eid)
         yield snapshot
         if _has_ended(snapshot):
-            return
+            if named is not None or not _is_fold(snapshot) or _has_ended(watch_search(results, None)):
+                return
+            eid = None
         if snapshot.state is SearchState.RUNNING and snapshot.experiment is not None:
             eid = snapshot.experiment.eid
         time.sleep(interval_seconds)
@@ -162,6 +168,10 @@ def _has_ended(snapshot: SearchSnapshot) -> bool:
     from harness.search.snapshot import SearchState
 
     return snapshot.state in (SearchState.ENDED, SearchState.ABANDONED)
+
+
+def _is_fold(snapshot: SearchSnapshot) -> bool:
+    return snapshot.experiment is not None and snapshot.experiment.fold is not None
 
 
 def _exit_code(snapshot: SearchSnapshot) -> int:
@@ -175,7 +185,7 @@ def _exit_code(snapshot: SearchSnapshot) -> int:
 
 
 class Wake(Enum):
-    """Why a wait has ended."""
+    """The reason why a wait has ended."""
 
     TIME_IS_UP = auto()
     CHANGED_SIZE = auto()  # or resumed after Ctrl-Z: the screen must be drawn again

@@ -151,7 +151,7 @@ class Irregularity:
 
     @property
     def policy(self) -> str:
-        """How such a thing is treated, in one sentence."""
+        """The treatment of such a thing, in one sentence."""
         return POLICIES[self.kind]
 
 

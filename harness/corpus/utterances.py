@@ -30,6 +30,26 @@ class Emotion(StrEnum):
 #: The four classes of the paper, in the order of every model's outputs.
 CLASSES = (Emotion.ANGER, Emotion.EXCITEMENT, Emotion.NEUTRAL, Emotion.SADNESS)
 
+
+class Happiness(StrEnum):
+    """The class of the utterances that the raters call happy."""
+
+    EXCITED = "excited"  # none: excitement alone is the class, 4936 utterances
+    MERGED = "merged"  # that of excitement, 5531 utterances
+
+
+def class_of(emotion: Emotion, happiness: Happiness) -> Emotion | None:
+    """Return the class of a label, one of ``CLASSES``; None for a label that is not modelled.
+
+    Example:
+        >>> class_of(Emotion.HAPPINESS, Happiness.EXCITED), class_of(Emotion.HAPPINESS, Happiness.MERGED).value
+        (None, 'exc')
+    """
+    if emotion is Emotion.HAPPINESS and happiness is Happiness.MERGED:
+        return Emotion.EXCITEMENT
+    return emotion if emotion in CLASSES else None
+
+
 DIALOGUE_PATTERN = re.compile(
     r"(?P<dialogue>Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<kind>impro|script)"
     r"(?P<take>[0-9]{2}(?:_[0-9])?[a-z]?))"
@@ -148,5 +168,5 @@ class Utterance:
 
     @property
     def is_marked(self) -> bool:
-        """Whether the speaker, not the listener, wears the markers."""
+        """True where the speaker, not the listener, wears the markers."""
         return self.name.speaker == self.name.marked_actor

@@ -99,7 +99,7 @@ def find_features(expected: ExpectedFeatures, store: Path) -> FoundFeatures | No
 
 
 def _has_features(expected: ExpectedFeatures) -> bool:
-    """Whether the folder is here, with a file of the right size for each that its manifest lists."""
+    """Return True where the folder is here, with a file of the right size for each that its manifest lists."""
     folder = Path(expected.prepared_dir)
     try:
         return hash_file(folder / MANIFEST_NAME) == expected.manifest_hash and all(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from harness.codec import from_plain, to_plain
 from harness.corpus.audio import SAMPLING_RATE, Recording, read_dialogue_left, read_recording
-from harness.corpus.index import four_class, read_dialogue
+from harness.corpus.index import read_dialogue
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
@@ -65,8 +65,8 @@ class DialogueRecord:
         irregularities: of all the dialogue's files
         file_hashes: SHA-256 of each file's content, by its path from the corpus's root
         mocap_columns: names of the columns of each stream that has a readable file
-        num_present: four-class utterances that have anything of a modality, by modality
-        num_with_stream: four-class utterances that have any number of a motion stream, by stream
+        num_present: utterances that have anything of a modality, by modality
+        num_with_stream: utterances that have any number of a motion stream, by stream
     """
 
     utterances: tuple[Utterance, ...]
@@ -79,7 +79,7 @@ class DialogueRecord:
 
 @dataclass(frozen=True)
 class DialogueArrays:
-    """The features of one dialogue's four-class utterances, sorted by id.
+    """The features of one dialogue's utterances, whatever their label, sorted by id.
 
     Attributes:
         frames: float32 (num_frames, num_columns), of all utterances, one after the other
@@ -167,12 +167,11 @@ def read_features(
 ) -> tuple[DialogueRecord, DialogueArrays]:
     """Read one dialogue; no file of it, however damaged, makes this fail."""
     index = read_dialogue(layout, dialogue_id)
-    chosen = four_class(index.utterances)
     found: list[Irregularity] = []
-    speech, unheard = _extract_all(layout, dialogue_id, chosen, settings, found)
+    speech, unheard = _extract_all(layout, dialogue_id, index.utterances, settings, found)
     tracks = _read_tracks(layout, dialogue_id, found)
-    windows = [window_motion(tracks, turn.start, turn.end) for turn in chosen]
-    motion = {turn.utterance_id: values for turn, (values, _) in zip(chosen, windows, strict=True)}
+    windows = [window_motion(tracks, turn.start, turn.end) for turn in index.utterances]
+    motion = {turn.utterance_id: values for turn, (values, _) in zip(index.utterances, windows, strict=True)}
     num_rows = {turn.utterance_id: _count_rows(tracks, turn) for turn in index.utterances}
     found += _check_motion(layout, tracks, num_rows, motion)
     if settings.source is not SpeechSource.UTTERANCE:
@@ -186,7 +185,7 @@ def read_features(
         for turn in index.utterances
     )
     # The index knows the window of the paper alone; here it is known who has a frame.
-    heard = {turn.utterance_id for turn, frames in zip(chosen, speech, strict=True) if len(frames)}
+    heard = {turn.utterance_id for turn, frames in zip(utterances, speech, strict=True) if len(frames)}
     indexed = [
         one
         for one in index.irregularities
@@ -206,7 +205,7 @@ def read_features(
         mocap_columns={stream.value: track.columns for stream, track in tracks.items()},
         num_present={
             "speech": int((arrays.speech_lengths > 0).sum()),
-            "text": sum(turn.transcript is not None for turn in chosen),
+            "text": sum(turn.transcript is not None for turn in utterances),
             "mocap": int((~arrays.mocap_empty).any(axis=1).sum()),
         },
         num_with_stream={
@@ -314,7 +313,7 @@ def _check_motion(
             path = layout.mocap_path(dialogue_id, next(iter(counts)))
             detail = ", ".join(f"{stream} {count}" for stream, count in counts.items())
             yield irregularity_of(kind, path, f"rows: {detail}", utterance_id)
-        for stream in seen if utterance_id in motion else ():
+        for stream in seen:
             if counts[stream] and np.isnan(motion[utterance_id][:, MOCAP_COLUMNS[stream]]).all():
                 path = layout.mocap_path(dialogue_id, stream)
                 detail = f"no value in {counts[stream]} rows"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,14 @@ class SessionRecord:
     """The contents of one session's files.
 
     Attributes:
-        num_utterances: of every label: the lines of ``utterances.jsonl``
-        num_four_class: the rows of every array, sorted by utterance id
-        arrays: by name; the file is ``<name>.npy``. ``mocap_empty``, bool (num_four_class, 200), marks the
+        num_utterances: of every label: the lines of ``utterances.jsonl`` and the rows of every array, both sorted
+            by utterance id
+        arrays: by name; the file is ``<name>.npy``. ``mocap_empty``, bool (num_utterances, 200), marks the
             windows in which no stream has a row; it is there for readers of the folder, no model takes it
         utterances_sha256, utterances_num_bytes: of ``utterances.jsonl``
     """
 
     num_utterances: int
-    num_four_class: int
     arrays: Mapping[str, ArrayRecord]
     utterances_sha256: str
     utterances_num_bytes: int
@@ -63,7 +62,7 @@ class Manifest:
         corpus_path: as it was given; another path may hold the same corpus
         corpus_hash: SHA-256 over every source file's place and content
         modalities: those of which the corpus has anything at all
-        mocap_streams: those of which a four-class utterance has any number at all, in the order of the columns
+        mocap_streams: those of which an utterance has any number at all, in the order of the columns
         versions: of the software that computed the features, by name
         sessions: by number
         source_hash: over the sizes and times of the source files and all else that changes the features;
@@ -120,12 +119,21 @@ class Manifest:
             num_names = len(manifest.speech_columns)
             raise ValueError(f"speech_columns has {num_names} names that are not those of the settings")
         for session in manifest.sessions.values():
-            expected = array_shapes(session.num_four_class, manifest.speech_settings)
+            expected = array_shapes(session.num_utterances, manifest.speech_settings)
             for name, array in session.arrays.items():
                 shape, dtype = expected.get(name, (None, None))
                 if (array.shape, array.dtype) != (shape, dtype):
                     raise ValueError(f"array {name!r} is {array.dtype} {array.shape}; expected {dtype} {shape}")
         return manifest
+
+
+def is_outdated(prepared_dir: Path) -> bool:
+    """Say whether a folder holds features of another format version: ``prepare_corpus`` makes them again."""
+    try:
+        record = read_json(prepared_dir / MANIFEST_NAME)
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("format_version") != FORMAT_VERSION
 
 
 def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -171,8 +179,8 @@ def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
     return Utterance(**values)
 
 
-def read_utterances(path: Path, emotions: Collection[Emotion] = tuple(Emotion)) -> tuple[Utterance, ...]:
-    """Read the utterances of a session that have one of some labels, sorted by id.
+def read_utterances(path: Path) -> tuple[Utterance, ...]:
+    """Read the utterances of a session, of every label, sorted by id.
 
     Raises:
         FeatureError: the file is missing or damaged
@@ -180,6 +188,6 @@ def read_utterances(path: Path, emotions: Collection[Emotion] = tuple(Emotion)) 
     try:
         # One call for all lines: a trial opens thousands of them, in a tenth of a second.
         records = json.loads(b"[" + b",".join(path.read_bytes().splitlines()) + b"]")
-        return tuple(utterance_from_json(record) for record in records if record["emotion"] in emotions)
+        return tuple(utterance_from_json(record) for record in records)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); {PREPARE_AGAIN}") from error

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from harness import __version__
-from harness.corpus.index import find_unlabelled_dialogues, four_class, list_dialogues
+from harness.corpus.index import find_unlabelled_dialogues, list_dialogues
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
@@ -299,15 +299,14 @@ def _assemble_session(
         (record.utterances[0].utterance_id, path, record) for record, path in dialogues if record.utterances
     )
     utterances = [utterance for _, _, record in ordered for utterance in record.utterances]
-    chosen = four_class(utterances)
     with ExitStack() as stack:
         writers = {}
-        for name, (shape, dtype) in array_shapes(len(chosen), settings).items():
-            if chosen and MODALITY_OF_ARRAY[name] in modalities:
+        for name, (shape, dtype) in array_shapes(len(utterances), settings).items():
+            if utterances and MODALITY_OF_ARRAY[name] in modalities:
                 stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
                 writers[name] = _ArrayWriter(stream, shape, np.dtype(dtype))
         for _, path, record in ordered:
-            rows = _rows_of(read_arrays(path), four_class(record.utterances), settings)
+            rows = _rows_of(read_arrays(path), record.utterances, settings)
             for name, writer in writers.items():
                 writer.append(rows[name])
     lines = [json.dumps(utterance_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
@@ -316,7 +315,6 @@ def _assemble_session(
         stream.write(content)
     return SessionRecord(
         num_utterances=len(utterances),
-        num_four_class=len(chosen),
         arrays={name: writer.describe() for name, writer in writers.items()},
         utterances_sha256=hashlib.sha256(content).hexdigest(),
         utterances_num_bytes=len(content),

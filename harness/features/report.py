@@ -12,7 +12,7 @@ from harness.codec import from_plain, to_plain
 from harness.corpus.index import compare_counts, count_by_session
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
-from harness.corpus.utterances import CLASSES, Utterance
+from harness.corpus.utterances import CLASSES, Emotion, Utterance
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import MODALITIES
 from harness.files import read_json, write_json, write_then_rename
@@ -21,6 +21,8 @@ REPORT_NAME = "ingest.json"
 IRREGULARITIES_NAME = "irregularities.csv"
 #: The column of ``counts`` for all labels.
 ALL_LABELS = "all labels"
+#: The labels that are counted: the four classes, and happiness, which a protocol may merge into one.
+COUNTED = (*CLASSES, Emotion.HAPPINESS)
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class IngestReport:
     """The result of preparing a corpus.
 
     Attributes:
-        counts: by session: utterances of each of the four classes, and of ``all labels``
+        counts: by session: utterances of each of the four classes, of happiness, and of ``all labels``
         differences: one sentence for each count that differs from the complete release's
-        num_present: four-class utterances that have anything of a modality, by modality
-        num_with_stream: four-class utterances that have any number of a motion stream, by stream
+        num_present: utterances of any label that have anything of a modality, by modality
+        num_with_stream: utterances of any label that have any number of a motion stream, by stream
         irregularities: how many of each kind
         num_dialogues: of the corpus
         num_read: of them, those whose files were read in this run; the others had been read before
@@ -50,7 +52,7 @@ class IngestReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every count is that of the complete release."""
+        """True where every count is that of the complete release."""
         return not self.differences
 
     @property
@@ -103,7 +105,7 @@ class IngestReport:
         return replace(report, irregularities={kind: found[kind] for kind in IrregularityKind if kind in found})
 
     def _check_counts(self) -> None:
-        names = {*(emotion.value for emotion in CLASSES), ALL_LABELS}
+        names = {*(emotion.value for emotion in COUNTED), ALL_LABELS}
         rows = {f"session {session} of counts": (row, names) for session, row in self.counts.items()}
         rows["num_present"] = (self.num_present, set(MODALITIES))
         rows["num_with_stream"] = (self.num_with_stream, {stream.value for stream in MocapStream})
@@ -121,7 +123,7 @@ def count_utterances(utterances: tuple[Utterance, ...]) -> tuple[dict[int, dict[
         ``IngestReport.counts`` and ``IngestReport.differences``
     """
     counts = {
-        session: {**{emotion.value: labels[emotion] for emotion in CLASSES}, ALL_LABELS: labels.total()}
+        session: {**{emotion.value: labels[emotion] for emotion in COUNTED}, ALL_LABELS: labels.total()}
         for session, labels in count_by_session(utterances).items()
     }
     return counts, tuple(compare_counts(utterances))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Happiness, Utterance, class_of, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
@@ -32,6 +32,7 @@ class Features:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
         mocap_rows: int64 (num_utterances,), rows of the face file; 0 where there is no motion
         speech_columns: the names of a frame's numbers
+        happiness: decides the classes
     """
 
     utterances: tuple[Utterance, ...]
@@ -42,6 +43,7 @@ class Features:
     _blocks: tuple[Mapping[str, npt.NDArray[Any]], ...] = field(repr=False)
     _block_of: npt.NDArray[np.int64] = field(repr=False)
     _row_of: npt.NDArray[np.int64] = field(repr=False)
+    happiness: Happiness = Happiness.EXCITED
 
     @classmethod
     def from_arrays(
@@ -50,6 +52,7 @@ class Features:
         speech_settings: SpeechSettings,
         speech_columns: Sequence[str],
         arrays: Mapping[str, npt.NDArray[Any]],
+        happiness: Happiness = Happiness.EXCITED,
     ) -> Features:
         """Hold arrays that are in memory already, as a session's files have them.
 
@@ -66,6 +69,7 @@ class Features:
             _blocks=(arrays,),
             _block_of=nothing,
             _row_of=np.arange(len(utterances)),
+            happiness=happiness,
         )
 
     def __len__(self) -> int:
@@ -73,9 +77,10 @@ class Features:
 
     @cached_property
     def emotions(self) -> npt.NDArray[np.int64]:
-        """int64 (num_utterances,), each an index into ``CLASSES``; -1 for another label."""
+        """int64 (num_utterances,), each utterance's class as an index into ``CLASSES``; -1 for another label."""
         numbers = {emotion: number for number, emotion in enumerate(CLASSES)}
-        return np.array([numbers.get(utterance.emotion, -1) for utterance in self.utterances], dtype=np.int64)
+        classes = [class_of(utterance.emotion, self.happiness) for utterance in self.utterances]
+        return np.array([-1 if emotion is None else numbers[emotion] for emotion in classes], dtype=np.int64)
 
     @property
     def utterance_ids(self) -> tuple[str, ...]:
@@ -139,21 +144,26 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder of prepared features. Opening it reads the manifest alone."""
+    """A folder of prepared features. Opening it reads the manifest alone.
+
+    Attributes:
+        happiness: decides which utterances are of the four classes
+    """
 
     prepared_dir: Path
     manifest: Manifest
+    happiness: Happiness = Happiness.EXCITED
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
     _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, prepared_dir: Path) -> FeatureStore:
-        """Open prepared features.
+    def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
+        """Open prepared features; give the protocol's ``happiness`` wherever classes matter.
 
         Raises:
             FeatureError: there are none, or the manifest is damaged
         """
-        return cls(prepared_dir, Manifest.read(prepared_dir))
+        return cls(prepared_dir, Manifest.read(prepared_dir), happiness)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -175,7 +185,15 @@ class FeatureStore:
         return session_dir(self.prepared_dir, session)
 
     def utterances(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
-        """The four-class utterances of some sessions, sorted by id; no other session's file is opened.
+        """The four-class utterances of some sessions: those of ``turns`` that are scored.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        return tuple(utterance for utterance in self.turns(sessions) if utterance.emotion in CLASSES)
+
+    def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
+        """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
 
         Sessions that the corpus does not have are left out.
 
@@ -186,13 +204,14 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
+            if class_of(utterance.emotion, self.happiness) is not None
         )
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
         """Map the features of some utterances into memory; only their sessions' files are opened.
 
         Args:
-            utterance_ids: of four-class utterances, in any order
+            utterance_ids: of utterances of any label, in any order
 
         Raises:
             FeatureError: an id is unknown, or a file is missing, damaged or contradicts the manifest
@@ -208,7 +227,7 @@ class FeatureStore:
         for utterance_id in utterance_ids:
             if utterance_id not in places:
                 raise FeatureError(
-                    f"utterance {utterance_id!r}: not among the four-class utterances of "
+                    f"utterance {utterance_id!r}: not among the utterances of "
                     f"{str(self.prepared_dir)!r}; expected an id of its {UTTERANCES_NAME}"
                 )
         found = [places[utterance_id] for utterance_id in utterance_ids]
@@ -223,6 +242,7 @@ class FeatureStore:
             _blocks=blocks,
             _block_of=block_of,
             _row_of=row_of,
+            happiness=self.happiness,
         )
 
     def _list(self, session: int) -> tuple[Utterance, ...]:
@@ -233,11 +253,11 @@ class FeatureStore:
                     f"expected one of {list(self.sessions)}"
                 )
             path = self.session_dir(session) / UTTERANCES_NAME
-            four_class = read_utterances(path, CLASSES)
-            expected = self.manifest.sessions[session].num_four_class
-            if len(four_class) != expected:
-                raise _differs(path, f"{len(four_class)} four-class utterances", str(expected))
-            self._utterances[session] = four_class
+            utterances = read_utterances(path)
+            expected = self.manifest.sessions[session].num_utterances
+            if len(utterances) != expected:
+                raise _differs(path, f"{len(utterances)} utterances", str(expected))
+            self._utterances[session] = utterances
         return self._utterances[session]
 
     def _map(self, session: int) -> Mapping[str, npt.NDArray[Any]]:

@@ -77,7 +77,7 @@ class BestPoint:
             ModelError: they are now of another corpus
             FeatureError: they are damaged, or lack a modality that the system reads
         """
-        store = FeatureStore.open(self.spec.prepared_dir)
+        store = FeatureStore.open(self.spec.prepared_dir, self.spec.protocol.happiness)
         if store.corpus_hash != self.experiment.corpus_hash:
             raise ModelError(
                 f"experiment {self.experiment.eid}: was searched on corpus {self.experiment.corpus_hash[:12]}, but the "
@@ -92,17 +92,25 @@ def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -
     """Find the best trial of a search.
 
     Args:
-        eid: the experiment; None for the latest
+        eid: the experiment; None for the latest, unless that is one fold of several
 
     Raises:
         WorkFailedError: no trial has finished
-        ModelError: there is no search, the experiment is none, or its trials were not of this package
+        ModelError: there is no search, the experiment is none, it is one fold of several and was not named, or its
+            trials were not of this package
         StoreError: there is no such experiment
     """
     experiment = results.latest_experiment() if eid is None else results.experiment(eid)
     if experiment is None:
         raise ModelError(
             f"results {str(results_dir)!r}: hold no experiment; run `aup experiment.json` first"
+        )
+    folded = results.folded(experiment)
+    if folded is not None and eid is None:
+        numbers = [f"{each.eid} ({fold})" for fold, each in results.searches_of(folded.folded_id).items()]
+        raise ModelError(
+            f"experiment {folded.name!r}: has {len(folded.folds)} folds, each a search with a best trial of its own; "
+            f"name one with --experiment: {', '.join(numbers)}"
         )
     name = f"experiment {experiment.eid} ({experiment.name!r})"
     if experiment.kind is not ExperimentKind.SEARCH:
@@ -161,7 +169,7 @@ def describe_follow_up(
         "system": spec.system,
         "hyperparameters": asdict(best.hyperparameters),
         "corpus": experiment.corpus_hash,
-        **{f"protocol {key}": choice for key, choice in spec.protocol.to_json().items() if key != "name"},
+        **{f"protocol {key}": choice for key, choice in spec.protocol.choices.items()},
         "max_epochs": spec.max_epochs,
         "patience": spec.patience,
         "word_vectors": hash_word_vectors(spec.word_vectors),
@@ -181,6 +189,8 @@ def describe_follow_up(
         created_at=utc_now(),
         status=ExperimentStatus.RUNNING,
         kind=kind,
+        folded_id=None,
+        fold=None,
     )
 
 

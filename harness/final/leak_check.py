@@ -17,7 +17,7 @@ import numpy as np
 from harness.corpus.index import read_dialogue
 from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
-from harness.corpus.utterances import CLASSES, TurnName, Utterance
+from harness.corpus.utterances import TurnName, Utterance, class_of
 from harness.features.fitted import fit_features
 from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
@@ -26,6 +26,7 @@ from harness.search.corpus import Progress, prepare_features
 from harness.splits.protocol import (
     Protocol,
     Vocabulary,
+    is_tested,
     make_split,
     read_protocol,
     search_sessions,
@@ -226,6 +227,8 @@ def promises(protocol: Protocol, overlap: Overlap) -> bool:
     """Return whether a protocol promises that two parts do not share something."""
     if overlap.shared in _COUNTED:
         return False
+    if overlap.shared is Shared.DIALOGUES and overlap.second is Part.TEST:
+        return not protocol.tests_one_speaker
     if overlap.shared is Shared.UTTERANCES or overlap.second is Part.TEST:
         return True
     return not protocol.shares_speakers
@@ -249,13 +252,13 @@ def choose_corpus(
     """
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
-        store = FeatureStore.open(searched.prepared_dir)
+        store = FeatureStore.open(searched.prepared_dir, searched.protocol.happiness)
         if protocol in (None, searched.protocol.name):
             return Path(store.manifest.corpus_path), store, searched.protocol
         corpus = Path(store.manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
     prepared = prepare_features(corpus, speech_settings(chosen), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir)
+    store = FeatureStore.open(prepared.prepared_dir, chosen.happiness)
     return Path(store.manifest.corpus_path), store, chosen
 
 
@@ -284,7 +287,8 @@ def find_leaks(corpus: Path, store: FeatureStore, protocol: Protocol) -> LeakRep
         CorpusError: there is no corpus
         FeatureError: the features are missing or damaged, or a part would be empty
     """
-    outside = {utterance.utterance_id: utterance for utterance in store.utterances(search_sessions(protocol))}
+    opened = store.utterances(search_sessions(protocol))
+    outside = {found.utterance_id: found for found in opened if not is_tested(protocol, found.utterance_id)}
     split = make_split(protocol, list(outside))
     parts = {
         Part.TRAIN: [outside[name] for name in split.train],
@@ -309,7 +313,7 @@ def find_leaks(corpus: Path, store: FeatureStore, protocol: Protocol) -> LeakRep
 
 
 def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
-    """Read the test session's four-class utterances from the corpus's own label files and transcripts, by id.
+    """Read the test set's four-class utterances from the corpus's own label files and transcripts, by id.
 
     Raises:
         CorpusError: there is no corpus
@@ -319,7 +323,8 @@ def read_test_utterances(corpus: Path, protocol: Protocol) -> list[Utterance]:
         utterance.utterance_id: utterance
         for dialogue_id in layout.dialogue_ids(protocol.test_session)
         for utterance in read_dialogue(layout, dialogue_id).utterances
-        if utterance.emotion in CLASSES
+        if class_of(utterance.emotion, protocol.happiness) is not None
+        and is_tested(protocol, utterance.utterance_id)
     }
     return [found[name] for name in select_recordings(list(found), protocol.recordings)]
 

@@ -13,7 +13,7 @@ from harness.features.store import FeatureStore
 from harness.final.best_point import BestPoint, describe_follow_up
 from harness.final.test_session import record_opening
 from harness.splits.parts import LeakParts, LeakSplit, Parts, draw_leak_parts, part_for_epochs
-from harness.splits.protocol import search_sessions, select_recordings
+from harness.splits.protocol import is_tested, search_sessions, select_recordings
 from harness.store.records import ExperimentKind
 from harness.store.store import ResultsStore
 from harness.training.recipe import Outcome, Watch, train_once, train_twice
@@ -44,12 +44,15 @@ class LeaksPlan:
             FeatureError: the corpus is too small for these splits
         """
         protocol = self.best.spec.protocol
-        searched = search_sessions(protocol)
-        sessions = SESSIONS if self.opens_test else searched
-        utterances = self.store.utterances(sessions)
+        sessions = SESSIONS if self.opens_test else search_sessions(protocol)
+        utterances = [
+            found
+            for found in self.store.utterances(sessions)
+            if self.opens_test or not is_tested(protocol, found.utterance_id)
+        ]
         names = select_recordings([utterance.utterance_id for utterance in utterances], protocol.recordings)
-        there = {utterance.name.session for utterance in utterances}
-        held = (protocol.test_session,) if self.opens_test else tuple(sorted(there & set(searched), reverse=True))
+        others = {utterance.name.session for utterance in utterances} - {protocol.test_session}
+        held = (protocol.test_session,) if self.opens_test else tuple(sorted(others, reverse=True))
         return {seed: draw_leak_parts(names, held, seed - 1) for seed in range(1, self.num_seeds + 1)}
 
 

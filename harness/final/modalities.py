@@ -411,8 +411,8 @@ def _record(
         for seed, probabilities in variant.probabilities.items():
             scores = score_predictions(seed, variant.kind, test, probabilities, training.num_epochs)
             results.record_test_scores(opening_id, replace(scores, model=model))
-    session = f"Session {training.spec.protocol.test_session}, trained on train + validation"
-    return SideBySide(session, test.emotions, tuple(variants))
+    scored_on = f"{training.spec.protocol.test_set}, trained on train + validation"
+    return SideBySide(scored_on, test.emotions, tuple(variants))
 
 
 def _check_replacement(

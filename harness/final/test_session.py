@@ -19,7 +19,7 @@ from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.scoring.scenes import PROBE_KINDS
-from harness.splits.protocol import Protocol, select_recordings
+from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
@@ -32,7 +32,7 @@ def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
         FeatureError: a file is missing or damaged
     """
     utterances = store.utterances((protocol.test_session,))
-    names = [utterance.utterance_id for utterance in utterances]
+    names = [found.utterance_id for found in utterances if is_tested(protocol, found.utterance_id)]
     return store.load(tuple(select_recordings(names, protocol.recordings)))
 
 
@@ -94,9 +94,18 @@ def record_transcripts_seen(
     results: ResultsStore, opening_id: int, trained_on: Features, test: Features
 ) -> None:
     """Record of each test utterance whether its transcript stands, word for word, among those trained on."""
-    transcripts = dict(zip(test.utterance_ids, test.transcripts, strict=True))
+    results.record_test_utterances(opening_id, compare_transcripts(trained_on, test))
+
+
+def compare_transcripts(trained_on: Features, scored: Features) -> dict[str, bool | None]:
+    """Return of each scored utterance whether its transcript stands, word for word, among those trained on.
+
+    Returns:
+        by utterance id; None where no word was said
+    """
+    transcripts = dict(zip(scored.utterance_ids, scored.transcripts, strict=True))
     is_seen = find_seen(transcripts, trained_on.transcripts)
-    results.record_test_utterances(opening_id, {name: is_seen.get(name) for name in transcripts})
+    return {name: is_seen.get(name) for name in transcripts}
 
 
 def score_test_session(
@@ -147,10 +156,7 @@ def score_test_session(
         )
     of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
     scores = [replace(score, model=model) for score in of_model]
-    scores += [
-        score_predictions(seed, kind, test, baseline.probabilities(test), epoch=None)
-        for (kind, seed), baseline in baselines.fitted.items()
-    ]
+    scores += baselines.score(test)
     for score in scores:
         results.record_test_scores(opening_id, score)
     return baselines.left_out + record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
@@ -168,11 +174,19 @@ class FinalBaselines:
     fitted: dict[tuple[ScoreKind, int], FittedBaseline]
     left_out: tuple[str, ...]
 
+    def score(self, scored: Features) -> list[TestScores]:
+        """Score each of them on the same utterances."""
+        return [
+            score_predictions(seed, kind, scored, baseline.probabilities(scored), epoch=None)
+            for (kind, seed), baseline in self.fitted.items()
+        ]
+
 
 def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has.
 
     Args:
+        store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
     """

@@ -29,6 +29,13 @@ class WordVectors(StrEnum):
     FROZEN = "frozen"
 
 
+class Residual(StrEnum):
+    """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
+
+    ADDED = "added"  # through a linear layer, added before the softmax
+    NONE = "none"  # as published
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The hyperparameters of every system.
@@ -190,3 +197,19 @@ class FusionHyperparameters(Hyperparameters):
     @property
     def rate(self) -> float:
         return self.adamlr
+
+
+@dataclass(frozen=True)
+class ContextHyperparameters(SingleHyperparameters):
+    """Those of the networks over the turns of a dialogue; a batch is of dialogues.
+
+    Attributes:
+        contextlstm: units of each direction; 100, ``dense`` and the rate are of a public reimplementation that
+            chooses its epoch on validation dialogues, for the paper gives none
+        batch_size: dialogues a training step, as the authors' code
+    """
+
+    batch_size: int = 10
+    contextlstm: int = 100
+    dense: int = 100
+    residual: Residual = Residual.ADDED

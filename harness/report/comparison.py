@@ -89,7 +89,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one experiment is than another that it can be compared with.
+    """The difference between two experiments that can be compared.
 
     Attributes:
         num_trials: of each, as many as both have, for ``expected_best``

@@ -1,4 +1,4 @@
-"""The scores of `harness retrain-best` in a terminal: one screen of a test evaluation, its details, and comparisons."""
+"""The scores of `harness retrain-best` and `harness evaluate` in a terminal: one screen, details, and comparisons."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from harness.report.evaluations import describe_evaluation, tabulate_evaluation
+from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, plural
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
@@ -20,13 +22,15 @@ from harness.report.test_set import (
     tabulate_opening,
     tabulate_openings,
 )
-from harness.scoring.assessment import ScoredOpening
+from harness.scoring.assessment import Assessment, ScoredEvaluation, ScoredOpening
+from harness.scoring.folds import FoldedScores
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, write_time
 
 if TYPE_CHECKING:
+    from harness.final.folds import FoldTraining
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
 
@@ -53,6 +57,38 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
 
 
+def print_fold(console: Console, fold: FoldTraining, number: int, num_folds: int, test: bool) -> None:
+    """Say which fold comes, and where it has its test evaluation already.
+
+    Args:
+        number: of the fold, from 1
+        test: whether the test sets are scored
+    """
+    console.print()
+    console.print(f"Fold {number} of {num_folds}: {fold.fold} is the test set.", style="bold", highlight=False)
+    if test and fold.opening is not None:
+        console.print(
+            f"Test evaluation {fold.opening.opening_id} of {write_time(fold.opening.opened_at)} UTC has scored these "
+            "models, and is not repeated; to score them once more, name the fold: --experiment "
+            f"{fold.training.experiment.eid}.",
+            highlight=False,
+        )
+
+
+def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: bool) -> None:
+    """Print the scores of every fold, and the pooled ones.
+
+    Args:
+        is_brief: of the pooled scores only the scores themselves, the classes and the baselines
+    """
+    console.print()
+    print_statements(console, describe_folds(scores))
+    print_table(console, tabulate_folds(scores))
+    tables = tabulate_pooled(scores)
+    for table in [tables[0], tables[1], tables[4]] if tables and is_brief else tables:
+        print_table(console, table)
+
+
 def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[str] = ()) -> None:
     """Print scores, classes, baselines and scenes of a test evaluation so that they fit 80 columns and 30 lines.
 
@@ -60,20 +96,58 @@ def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[st
         left_out: a sentence for each baseline that could not be fitted
     """
     assessment = scored.assessment
-    scores, classes, _, _, comparisons, by_scenes, *_ = tabulate_opening(scored)
+    counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
+    _, scenes, *others = describe_scores(scored)
+    warnings = [statement for statement in others if statement.is_warning]
+    statements = [Statement("Test set", f"{name_opening(scored)} {counts}"), scenes, *warnings]
+    more = "`harness retrain-best --details`, or the model card"
+    _print_screen(console, statements, left_out, tabulate_opening(scored), assessment, more)
+
+
+def print_evaluation(console: Console, scored: ScoredEvaluation, left_out: Sequence[str], *, details: bool) -> None:
+    """Print an evaluation on another corpus: scores, classes and baselines, or everything.
+
+    Args:
+        left_out: a sentence for each thing that could not stand beside the model's scores
+    """
+    statements = describe_evaluation(scored)
+    if not details:
+        # What was scored, what training had read of it, and the largest class; of the rest the warnings.
+        brief = [*statements[:3], *(statement for statement in statements[3:] if statement.is_warning)]
+        more = "the same command with --details, which scores nothing again"
+        _print_screen(console, brief, left_out, tabulate_evaluation(scored), scored.assessment, more)
+        return
+    print_statements(console, statements)
+    for sentence in left_out:
+        console.print(sentence, highlight=False, markup=False)
+    for table in tabulate_evaluation(scored):
+        print_table(console, table)
+
+
+def _print_screen(
+    console: Console,
+    statements: Sequence[Statement],
+    left_out: Sequence[str],
+    parts: Sequence[Table],
+    assessment: Assessment,
+    more: str,
+) -> None:
+    """Print the scores, the classes and the baselines among the parts of an assessment.
+
+    Args:
+        more: where the other parts can be read
+    """
+    scores, classes, _, _, comparisons, by_scenes, *_ = parts
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
         keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
         keep_columns(by_scenes, *by_scenes.columns),
     ]
-    counts = f"{plural(assessment.num_utterances, 'utterance')} of {plural(assessment.num_dialogues, 'dialogue')}."
-    _, scenes, *others = describe_scores(scored)
-    warnings = [statement for statement in others if statement.is_warning]
     if left_out:
         # The reasons are known, and take the place of the sentence that can only guess at them.
-        warnings = [statement for statement in warnings if statement.heading != BASELINES_LEFT_OUT]
-    print_statements(console, [Statement("Test set", f"{name_opening(scored)} {counts}"), scenes, *warnings])
+        statements = [statement for statement in statements if statement.heading != BASELINES_LEFT_OUT]
+    print_statements(console, statements)
     # Each baseline that is left out saves its row below; the details have the whole sentences.
     lines = textwrap.wrap(" ".join(left_out), console.width, max_lines=len(left_out) + 1, placeholder=" …")
     if lines:
@@ -84,7 +158,7 @@ def print_summary(console: Console, scored: ScoredOpening, left_out: Sequence[st
     sentences = [
         f"Intervals: bootstrap over {assessment.drawn}; a class's is of its recall.",
         *([TOO_NARROW] if is_too_narrow else []),
-        "Everything else: `harness retrain-best --details`, or the model card.",
+        f"Everything else: {more}.",
     ]
     console.print("\n".join(sentences), style="dim", highlight=False)
 
@@ -145,7 +219,7 @@ def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening
             for score in scored.opening.scores
             if score.kind is kind and kind.is_of_model
         )
-        title = f"Session {training.spec.protocol.test_session}, {kind}"
+        title = f"{training.spec.protocol.test_set}, {kind}"
         print_table(console, Table(title, columns, rows, frozenset(columns[1:])))
 
 

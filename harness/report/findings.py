@@ -14,13 +14,23 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion
 from harness.errors import StoreError
-from harness.scoring.assessment import METRICS, ScoredOpening, assess_opening, find_scored_opening
+from harness.scoring.assessment import (
+    METRICS,
+    ScoredOpening,
+    assess_opening,
+    draw_intervals,
+    find_scored_opening,
+    read_predictions,
+)
+from harness.scoring.folds import FoldedScores, read_folded_scores
 from harness.scoring.search import ExpectedBest, estimate_expected_best
 from harness.scoring.significance import bootstrap_over_draws
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
 from harness.splits.parts import LeakSplit
+from harness.store.evaluations import read_evaluations
 from harness.store.records import (
     EpochRecord,
+    EvaluationRow,
     ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
@@ -298,8 +308,10 @@ class Findings:
         test_predictions: by test evaluation and kind of score, one sequence a seed
         test_utterances: by test evaluation, of each utterance whether training had read its transcript; None where
             no word was said
+        evaluations: of the experiment's saved models on other corpora, oldest first
         replication: the best trial's hyperparameters with new seeds; None before it was trained again
         leaks: the best trial's hyperparameters under leaking splits: on validation, and with the test session open
+        folds: every fold of the experiment that the search is one of; None for a whole experiment
     """
 
     experiment: ExperimentRow
@@ -312,9 +324,11 @@ class Findings:
     openings: tuple[TestOpeningRow, ...]
     test_predictions: Mapping[tuple[int, ScoreKind], Sequence[Sequence[Prediction]]]
     test_utterances: Mapping[int, Mapping[str, bool | None]]
+    evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
     leaks: tuple[Leaks, ...]
     read_at: str
+    folds: FoldedScores | None = None
 
     @cached_property
     def finished(self) -> list[TrialRow]:
@@ -386,6 +400,11 @@ class Findings:
         return found
 
     @cached_property
+    def evaluation_intervals(self) -> dict[int, tuple[Interval, ...]]:
+        """Of each of ``METRICS``, in its order, by evaluation on another corpus."""
+        return {evaluation.evaluation_id: draw_intervals(evaluation) for evaluation in self.evaluations}
+
+    @cached_property
     def scored_opening(self) -> ScoredOpening | None:
         """The test evaluation that counts for the experiment's model, and its scores; None before there is one."""
         found = find_scored_opening(self.openings, self.experiment.eid)
@@ -446,6 +465,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
         with_and_without = [read_leaks(store, experiment, opens_test=opens_test) for opens_test in (False, True)]
         failed = [trial for trial in attempts if trial.status.is_failure]
+        folded = store.folded(experiment)
         return Findings(
             experiment=experiment,
             trials=tuple(last_attempts(attempts)),
@@ -457,9 +477,11 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             openings=openings,
             test_predictions=_read_test_predictions(store, openings),
             test_utterances={found.opening_id: store.test_utterances(found.opening_id) for found in openings},
+            evaluations=tuple(read_evaluations(store, experiment.eid)),
             replication=read_replication(store, experiment),
             leaks=tuple(found for found in with_and_without if found is not None),
             read_at=utc_now(),
+            folds=None if folded is None else read_folded_scores(store, folded),
         )
 
 
@@ -474,10 +496,8 @@ def _require_search(experiment: ExperimentRow) -> None:
 def _read_test_predictions(
     store: ResultsStore, openings: Sequence[TestOpeningRow]
 ) -> dict[tuple[int, ScoreKind], list[list[Prediction]]]:
-    found: dict[tuple[int, ScoreKind], list[list[Prediction]]] = {}
-    for opening in openings:
-        for scores in opening.scores:
-            predictions = store.test_predictions(opening.opening_id, scores.seed, scores.kind)
-            if predictions:
-                found.setdefault((opening.opening_id, scores.kind), []).append(predictions)
-    return found
+    return {
+        (opening.opening_id, kind): seeds
+        for opening in openings
+        for kind, seeds in read_predictions(store, opening).items()
+    }

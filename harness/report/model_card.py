@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.corpus.utterances import Happiness
 from harness.files import write_then_rename
 from harness.final.saved_model import ModelRecord, name_in_results
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
 from harness.report.statements import (
     Statement,
     count_openings,
+    describe_fold,
     describe_published,
+    describe_seal,
     describe_speakers,
     describe_split,
     percent,
@@ -21,9 +25,10 @@ from harness.report.statements import (
 )
 from harness.report.tables import Table
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
-from harness.scoring.assessment import ScoredOpening, read_scored_opening
+from harness.scoring.assessment import ScoredOpening, draw_intervals, read_scored_opening
 from harness.splits.protocol import EpochChoice
-from harness.store.records import TestOpeningRow, TrialStatus
+from harness.store.evaluations import read_evaluations
+from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -37,9 +42,14 @@ for decisions about people."""
 
 LIMITS = """\
 For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
-scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is excitement without happiness.
-The test set has the two speakers of one session. Expect other voices, languages, microphones and real feelings to
-score lower. Not for decisions about people."""
+scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is {excitement}.
+The test set has at most the two speakers of one session. Expect other voices, languages, microphones and real
+feelings to score lower. Not for decisions about people."""
+
+_EXCITEMENT = {
+    Happiness.EXCITED: "excitement without happiness",
+    Happiness.MERGED: "excitement and happiness together",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,9 @@ class CardFacts:
         num_finished: trials that it was the best of
         openings: every test evaluation of this corpus, oldest first, by whatever command
         scored: the latest test evaluation of this very model, broken down; None before there is one
+        evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
+        folded: the experiment of several folds that the search is one of; None for a whole one
     """
 
     model: str
@@ -60,7 +72,9 @@ class CardFacts:
     num_finished: int
     openings: tuple[TestOpeningRow, ...]
     scored: ScoredOpening | None
+    evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
+    folded: FoldedExperimentRow | None
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -86,7 +100,8 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
     scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
     openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
-    replication = read_replication(results, results.experiment(record.eid))
+    experiment = results.experiment(record.eid)
+    replication = read_replication(results, experiment)
     is_of_this = replication is not None and replication.best.trial_index == record.trial_index
     return CardFacts(
         model=model,
@@ -94,13 +109,16 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         num_finished=len(finished),
         openings=tuple(openings),
         scored=read_scored_opening(results, record.eid, model),
+        evaluations=tuple(row for row in read_evaluations(results, record.eid) if row.model == model),
         replication=replication if is_of_this else None,
+        folded=results.folded(experiment),
     )
 
 
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
     hyperparameters = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
         f"# {record.system}: an emotion classifier for acted, dyadic speech",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
@@ -115,8 +133,10 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         "## Test session",
         _describe_openings(record, facts.openings),
         *_describe_scores(record, facts),
+        "## Other corpora",
+        _describe_evaluations(facts.evaluations),
         "## Use and limits",
-        LIMITS_OF_SYNTHETIC if record.is_synthetic else LIMITS,
+        LIMITS_OF_SYNTHETIC if record.is_synthetic else limits,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -144,11 +164,12 @@ def _describe_interface(record: ModelRecord) -> str:
 
 def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     protocol = record.protocol.to_json()
-    session = f"Session {record.protocol.test_session} is the test set, and the search did not open it."
     statements = [
-        Statement("Split", " ".join([*describe_split(protocol), session])),
+        Statement("Split", " ".join([*describe_split(protocol), describe_seal(protocol)])),
         *describe_speakers(protocol),
     ]
+    if facts.folded is not None:
+        statements.append(describe_fold(facts.folded))
     if facts.trial_score is not None:
         text = (
             f"They were the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
@@ -172,9 +193,8 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
 
 
 def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
-    session = f"Session {record.protocol.test_session}"
     if not openings:
-        return f"{session} of this corpus has not been opened from this results folder."
+        return f"{record.protocol.test_set} of this corpus has not been opened from this results folder."
     sentence = f"{count_openings(openings)} on this corpus from this results folder:"
     return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
@@ -195,6 +215,13 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     return parts
 
 
+def _describe_evaluations(evaluations: Sequence[EvaluationRow]) -> str:
+    if not evaluations:
+        return "These models have been scored on no other corpus; `harness evaluate` does it."
+    intervals = {evaluation.evaluation_id: draw_intervals(evaluation) for evaluation in evaluations}
+    return write_markdown(tabulate_evaluations(evaluations, intervals))
+
+
 def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     rows = [
         (
@@ -213,7 +240,7 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
     columns = ("no.", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
     note = (
-        f"By number of the test evaluation: every score of these seeds on Session {record.protocol.test_session} of "
+        f"By number of the test evaluation: every score of these seeds on {record.protocol.test_set} of "
         f"{corpus}, in per cent."
     )
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)

@@ -48,7 +48,9 @@ from harness.report.charts_space import (
     draw_parallel_coordinates,
     draw_scatter,
 )
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Findings
+from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.follow_ups import (
     describe_leaks,
     describe_replication,
@@ -196,13 +198,15 @@ def render_page(findings: Findings) -> str:
     if findings.replication is not None:
         statements.append(describe_replication(findings.replication))
     statements += [*map(describe_leaks, findings.leaks), openings[0]]
-    scored = findings.scored_opening
+    scored, folds = findings.scored_opening, findings.folds
     return environment.get_template("page.html").render(
         experiment=findings.experiment,
         is_running=findings.is_running,
         progress=describe_progress(findings),
         tiles=_list_tiles(findings),
         statements=statements,
+        fold_statements=[] if folds is None else describe_folds(folds),
+        fold_tables=[] if folds is None else [tabulate_folds(folds), *tabulate_pooled(folds)],
         replication=None if findings.replication is None else tabulate_replication(findings.replication),
         leaks=[tabulate_leaks(leaks) for leaks in findings.leaks],
         figures={figure.name: figure for figure in figures},
@@ -214,6 +218,7 @@ def render_page(findings: Findings) -> str:
         openings=openings,
         test_scores=tabulate_test_scores(findings),
         test_statements=[] if scored is None else describe_scores(scored),
+        evaluations=tabulate_evaluations(findings.evaluations, findings.evaluation_intervals),
         test_tables=[] if scored is None else tabulate_opening(scored),
         published=None if findings.is_synthetic_only else describe_published(),
         settings=tabulate_settings(findings),

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.corpus.utterances import Emotion
+from harness.corpus.utterances import Emotion, Happiness
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
-from harness.splits.protocol import EpochChoice, Recordings, SplitRule, Vocabulary
-from harness.store.records import ScoreKind, TestOpeningRow, TrialStatus
+from harness.splits.protocol import (
+    SEALED_SESSION,
+    EpochChoice,
+    Recordings,
+    SplitRule,
+    TestedSpeakers,
+    Vocabulary,
+)
+from harness.store.records import FoldedExperimentRow, ScoreKind, TestOpeningRow, TrialStatus
 from harness.wording import SYNTHETIC_SENTENCE, write_time
 
 _CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
@@ -101,10 +108,11 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(_SYNTHETIC)
     if experiment.shortened:
         statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
+    if findings.folds is not None:
+        statements.append(describe_fold(findings.folds.folded))
     if experiment.protocol_name:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
-        sealed = f"Session {protocol.get('test_session', 5)} is the test set, and the search does not open it."
-        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), sealed])))
+        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), describe_seal(protocol)])))
     else:
         text = "The search is a script of its own: what it trains and scores on is not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
@@ -130,27 +138,71 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Only improvised dialogues are used.")
     if protocol.get("recordings") == Recordings.SCRIPTED:
         sentences.append("Only scripted dialogues are used.")
+    is_merged = protocol.get("happiness") == Happiness.MERGED
+    if is_merged:
+        sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         sentences.append("The last session before the test session validates, and those before it train.")
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
+        counts = "3353 and 937" if is_merged else "3000 and 838"
+        complete = f" ({counts} of the complete corpus)" if name_test_set(protocol) == "Session 5" else ""
+        others = "other utterances" if _tests_one_speaker(protocol) else "other sessions' utterances"
         sentences.append(
-            "Of the other sessions' utterances, sorted by id, the first 78 % train and the last 22 % "
-            "validate (3000 and 838 of the complete corpus)."
+            f"Of the {others}, sorted by id, the first 78 % train and the last 22 % validate{complete}."
         )
     return sentences
 
 
+def name_test_set(protocol: dict[str, object]) -> str:
+    """Return the test set as a sentence names it, as ``Protocol.test_set`` does; ``protocol`` as JSON has it."""
+    session = protocol.get("test_session", SEALED_SESSION)
+    return f"Speaker Ses0{session}{protocol['test_speaker']}" if _tests_one_speaker(protocol) else f"Session {session}"
+
+
+def _tests_one_speaker(protocol: dict[str, object]) -> bool:
+    return protocol.get("test_speaker", TestedSpeakers.BOTH) != TestedSpeakers.BOTH
+
+
+def describe_seal(protocol: dict[str, object]) -> str:
+    """Say what no search reads; ``protocol`` as JSON has it."""
+    if _tests_one_speaker(protocol):
+        return f"{name_test_set(protocol)} is the test set, and the search reads none of the speaker's turns."
+    return f"{name_test_set(protocol)} is the test set, and the search does not open it."
+
+
+def describe_fold(folded: FoldedExperimentRow) -> Statement:
+    """Say that a search or a model is one of several folds, and where all of them stand."""
+    text = (
+        f"One of the {len(folded.folds)} folds of experiment {folded.name!r}. `harness report` shows all of them and "
+        "their pooled score; with a fold's number in `--experiment`, it shows that fold."
+    )
+    return Statement("Fold", text)
+
+
+def describe_partner(protocol: dict[str, object]) -> list[Statement]:
+    """Say what training knows of a test set that is one speaker; ``protocol`` as JSON has it."""
+    if not _tests_one_speaker(protocol):
+        return []
+    text = (
+        "One speaker is the test set, as in older papers: the partner's turns of the same dialogues train or validate. "
+        "Training knows these dialogues, and where the tested speaker wears the markers, his or her motion while the "
+        "partner speaks. Such a score is not to be set beside one of a whole session."
+    )
+    return [Statement("The partner's turns", text, is_warning=True)]
+
+
 def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
     """Say whether training and validation share speakers; ``protocol`` as JSON has it."""
+    partner = describe_partner(protocol)
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
-        return [Statement("Speakers", "No speaker of the validation utterances is heard in training.")]
+        return [Statement("Speakers", "No speaker of the validation utterances is heard in training."), *partner]
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         text = (
             "Training and validation share speakers: the cut falls inside a session, and even inside a "
             "dialogue. Validation accuracy therefore promises more than new speakers will give."
         )
-        return [Statement("Speakers", text, is_warning=True)]
-    return []
+        return [Statement("Speakers", text, is_warning=True), *partner]
+    return partner
 
 
 def _describe_epoch_choice(findings: Findings) -> Statement:

@@ -16,7 +16,9 @@ from harness.report.comparison import (
     tabulate_experiments,
     tabulate_settings_that_differ,
 )
+from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Findings, Leaks, Replication
+from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.follow_ups import (
     describe_leaks,
     describe_replication,
@@ -88,6 +90,26 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     if findings.scored_opening is not None:
         console.print()
         print_scored_opening(console, findings.scored_opening)
+    print_table(console, tabulate_evaluations(findings.evaluations, findings.evaluation_intervals))
+
+
+def print_folds(console: Console, findings: Findings) -> None:
+    """Print the folds of an experiment as one: each fold's search and score, and everything that was pooled."""
+    assert findings.folds is not None
+    experiment = findings.experiment
+    title = f"Experiment {findings.folds.folded.name!r}, {len(findings.folds.folds)} folds (system {experiment.system})"
+    title += ", synthetic corpus" if findings.folds.is_synthetic else ""
+    console.print(Text(title, style="bold"))
+    console.print()
+    print_statements(console, describe_folds(findings.folds))
+    for table in (tabulate_folds(findings.folds), *tabulate_pooled(findings.folds)):
+        print_table(console, table)
+    console.print()
+    print_statements(console, describe_openings(findings))
+    if findings.folds.pooled is not None and not findings.folds.is_synthetic:
+        print_statements(console, [describe_published()])
+    first = findings.folds.searches[0].eid
+    console.print(Text(f"The report of one fold: harness report --experiment {first}", style="dim"))
 
 
 def print_replication(console: Console, replication: Replication) -> None:

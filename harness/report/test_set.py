@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, find_baseline
@@ -40,8 +41,17 @@ _CHOSEN_BY = {
 
 def tabulate_opening(scored: ScoredOpening) -> list[Table]:
     """List the scores of a test evaluation part by part; each table says in its note whose numbers it holds."""
-    label, assessment = name_opening(scored), scored.assessment
-    return [
+    return tabulate_assessment(scored.assessment, "Test set", name_opening(scored))
+
+
+def tabulate_assessment(assessment: Assessment, scored: str, label: str) -> list[Table]:
+    """List the scores of a model part by part.
+
+    Args:
+        scored: what was scored, at the beginning of each title
+        label: a sentence at the beginning of each note that says whose numbers these are
+    """
+    tables = [
         _tabulate_scores(assessment, label),
         _tabulate_classes(assessment, label),
         _tabulate_groups(assessment, label),
@@ -51,6 +61,7 @@ def tabulate_opening(scored: ScoredOpening) -> list[Table]:
         _tabulate_calibration(assessment, label),
         _tabulate_reliability(assessment, label),
     ]
+    return [replace(table, title=f"{scored}: {table.title}") for table in tables]
 
 
 def name_opening(scored: ScoredOpening) -> str:
@@ -88,7 +99,7 @@ def _tabulate_scores(assessment: Assessment, label: str) -> Table:
         "Seeds averaged: one answer from the mean of their probabilities, as `harness predict` gives it.",
         intervals=[score.interval for score in assessment.scores],
     )
-    return Table("Test set: scores", columns, rows, frozenset(columns[1:]), note)
+    return Table("scores", columns, rows, frozenset(columns[1:]), note)
 
 
 def _tabulate_classes(assessment: Assessment, label: str) -> Table:
@@ -111,7 +122,7 @@ def _tabulate_classes(assessment: Assessment, label: str) -> Table:
         f"{UNDEFINED} where the class is never predicted, or does not occur.",
         intervals=[found.recall_interval for found in assessment.classes],
     )
-    return Table("Test set: by class", columns, tuple(rows), frozenset(columns[1:]), note)
+    return Table("by class", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
 def _tabulate_groups(assessment: Assessment, label: str) -> Table:
@@ -136,7 +147,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
             f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
         )
     note = _explain(label, *sentences, intervals=[interval for _, interval in assessment.groups])
-    return Table("Test set: by group", columns, tuple(rows), frozenset(columns[1:]), note)
+    return Table("by group", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
 def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
@@ -148,7 +159,7 @@ def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
         rows.append((name_class(emotion), *cells))
     columns = ("raters said", *map(name_class, CLASSES))
     note = _explain(label, "Utterances, mean over the seeds, and their share of the row; columns: the model said.")
-    return Table("Test set: confusion", columns, tuple(rows), frozenset(columns[1:]), note)
+    return Table("confusion", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
 def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
@@ -167,7 +178,7 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
     columns = ("baseline", "weighted, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
     note = _explain(
         label,
-        "Weighted accuracy of baselines that are fitted on the same utterances and scored in the same test evaluation.",
+        "Weighted accuracy of baselines that are fitted on the model's training utterances and scored beside it.",
         "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
         f"{assessment.drawn} and the share of its draws above 0.",
         "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
@@ -175,7 +186,7 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
         "independent, which those of a dialogue are not, so its p is too small. Not corrected for several comparisons.",
         intervals=[found.paired.interval for found in assessment.comparisons],
     )
-    return Table("Test set: against baselines", columns, rows, frozenset(columns[1:]), note)
+    return Table("against baselines", columns, rows, frozenset(columns[1:]), note)
 
 
 def _tabulate_scenes(assessment: Assessment, label: str) -> Table:
@@ -236,7 +247,7 @@ def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
     for found in impossible:
         count = plural(found.calibration.num_impossible, "utterance")
         sentences.append(f"Infinite: {found.name} gave the probability 0 to what was true of {count}.")
-    return Table("Test set: calibration", columns, tuple(rows), frozenset(columns[1:]), _explain(label, *sentences))
+    return Table("calibration", columns, tuple(rows), frozenset(columns[1:]), _explain(label, *sentences))
 
 
 def _calibration_row(name: str, calibrations: Sequence[Calibration]) -> tuple[str, ...]:
@@ -267,7 +278,7 @@ def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
     which = "The confidence is the largest probability of an answer"
     which += ", the seeds' probabilities averaged." if assessment.num_seeds > 1 else "."
     note = _explain(label, which, "Bins without an utterance are left out.")
-    return Table("Test set: reliability", columns, tuple(rows), frozenset(columns), note)
+    return Table("reliability", columns, tuple(rows), frozenset(columns), note)
 
 
 def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
@@ -357,7 +368,7 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
         Statement("What was scored", text, is_warning=bool(opening.is_synthetic)),
         describe_scenes(scored),
         _describe_epoch_choice(scored),
-        _describe_intervals(assessment),
+        describe_intervals(assessment),
         *_describe_missing_baselines(assessment),
     ]
 
@@ -395,7 +406,8 @@ def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
     return Statement("Who chose the epoch", " ".join(sentences), is_warning)
 
 
-def _describe_intervals(assessment: Assessment) -> Statement:
+def describe_intervals(assessment: Assessment) -> Statement:
+    """Say what was drawn for the intervals, and what they leave out."""
     if assessment.num_dialogues < MIN_DIALOGUES:
         return Statement(
             "What the intervals mean",

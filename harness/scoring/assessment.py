@@ -1,4 +1,4 @@
-"""The assessment of a model by its latest test evaluation: scores, intervals, classes, groups, baselines, scenes."""
+"""The assessment of a model by its latest test evaluation, or on another corpus: scores, classes, baselines, scenes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ from harness.scoring.statistics import (
     dialogue_of,
     mean_and_spread,
 )
-from harness.store.records import BASELINE_PREFIX, Prediction, ScoreKind, TestOpeningRow, TestScores
+from harness.store.records import (
+    BASELINE_PREFIX,
+    EvaluationRow,
+    Prediction,
+    ScoreKind,
+    TestOpeningRow,
+    TestScores,
+)
 from harness.store.store import ResultsStore
 
 #: One sequence for each seed, all of the same utterances.
@@ -349,10 +356,36 @@ def read_scored_opening(results: ResultsStore, eid: int, model: str | None = Non
     found = find_scored_opening(results.openings(), eid, model)
     if found is None:
         return None
+    predictions = read_predictions(results, found.opening)
+    return assess_opening(found, predictions, results.test_utterances(found.opening.opening_id))
+
+
+def read_predictions(results: ResultsStore, opening: TestOpeningRow) -> dict[ScoreKind, list[list[Prediction]]]:
+    """Read the predictions of a test evaluation by kind of score, a sequence for each seed that has any."""
     predictions: dict[ScoreKind, list[list[Prediction]]] = {}
-    opening_id = found.opening.opening_id
-    for scores in found.opening.scores:
-        of_seed = results.test_predictions(opening_id, scores.seed, scores.kind)
+    for scores in opening.scores:
+        of_seed = results.test_predictions(opening.opening_id, scores.seed, scores.kind)
         if of_seed:
             predictions.setdefault(scores.kind, []).append(of_seed)
-    return assess_opening(found, predictions, results.test_utterances(opening_id))
+    return predictions
+
+
+@dataclass(frozen=True)
+class ScoredEvaluation:
+    """An evaluation on another corpus, and the assessment of the model by it."""
+
+    evaluation: EvaluationRow
+    assessment: Assessment
+
+
+def assess_evaluation(evaluation: EvaluationRow) -> ScoredEvaluation:
+    """Assess a model by an evaluation on another corpus: the same numbers, drawn in the same way, as of a test set."""
+    predictions: dict[ScoreKind, list[Sequence[Prediction]]] = {}
+    for score in evaluation.scores:
+        predictions.setdefault(score.kind, []).append(score.predictions)
+    return ScoredEvaluation(evaluation, assess(evaluation.of_model[0].kind, predictions, evaluation.is_seen))
+
+
+def draw_intervals(evaluation: EvaluationRow) -> tuple[Interval, ...]:
+    """Return the interval of each of ``METRICS``, in its order, without the rest of ``assess_evaluation``."""
+    return tuple(bootstrap_intervals([score.predictions for score in evaluation.of_model], [*METRICS.values()]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,44 @@ _STATUSES = {
 }
 
 
+@dataclass(frozen=True)
+class OpenedSearch:
+    """Everything that a search needs, held by this process: its corpus is prepared, and results.db is open.
+
+    Attributes:
+        settings: as the experiment file has them, cut short where no corpus is named
+        prepared: None for a script that knows nothing of this package
+    """
+
+    settings: ExperimentSettings
+    prepared: PreparedCorpus | None
+    store: ResultsStore
+    view: SearchView
+    interrupts: Interrupts
+
+
 def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = False) -> SearchReport:
-    """Run an experiment, or resume it where an earlier controller left it; main thread only.
+    """Run an experiment of one search, or resume it where an earlier controller left it; main thread only.
 
     Args:
         fresh: begin a new experiment even where there is one of the same name
 
     Raises:
-        AlreadyRunningError: another controller has the experiment
         ExperimentFileError: the experiment of that name was started with other settings
-        StoreError: results.db cannot be used
         WorkFailedError: no trial can be started
+        HarnessError: as ``open_search``
+    """
+    with open_search(settings, view) as opened:
+        return carry_out(opened, fresh)
+
+
+@contextmanager
+def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[OpenedSearch]:
+    """Take an experiment for this process, prepare its corpus, and open results.db.
+
+    Raises:
+        AlreadyRunningError: another controller has the experiment
+        StoreError: results.db cannot be used
         HarnessError: the results' folder cannot be written
     """
     register_proposers()
@@ -79,17 +107,7 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
                 settings, prepared = shorten_search(settings, prepared)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
             with Interrupts() as interrupts, ResultsStore.open(results_dir / DATABASE) as store:
-                experiment = _begin_or_resume(settings, prepared, store, view, fresh)
-                folder = experiment_folder(results_dir, experiment.eid)
-                context = SearchContext(settings, prepared, store, folder, experiment.eid, view, interrupts.wake)
-                try:
-                    search = _run_trials(context, experiment, interrupts)
-                except BaseException:
-                    _record_broken_off(context)
-                    raise
-                report = _sum_up(context, search)
-                view.end(report)
-                return report
+                yield OpenedSearch(settings, prepared, store, view, interrupts)
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"
         raise HarnessError(
@@ -98,14 +116,25 @@ def run_search(settings: ExperimentSettings, view: SearchView, fresh: bool = Fal
         ) from error
 
 
-def _begin_or_resume(
-    settings: ExperimentSettings,
-    prepared: PreparedCorpus | None,
-    store: ResultsStore,
-    view: SearchView,
-    fresh: bool,
-) -> ExperimentRow:
+def carry_out(opened: OpenedSearch, fresh: bool = False) -> SearchReport:
+    """Begin or resume the search, run its trials, and record and show how it ended."""
+    settings, store, view = opened.settings, opened.store, opened.view
+    experiment = _begin_or_resume(opened, fresh)
+    folder = experiment_folder(settings.results_dir, experiment.eid)
+    context = SearchContext(settings, opened.prepared, store, folder, experiment.eid, view, opened.interrupts.wake)
+    try:
+        search = _run_trials(context, experiment, opened.interrupts)
+    except BaseException:
+        _record_broken_off(context)
+        raise
+    report = _sum_up(context, search)
+    view.end(report)
+    return report
+
+
+def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     """Find or make the experiment's row, after recording how the trials of dead controllers ended."""
+    settings, prepared, store, view = opened.settings, opened.prepared, opened.store, opened.view
     num_trials = int(get_proposer(settings.proposer)(_auptimizer_config(settings)).nSamples)
     if settings.num_samples is not None and num_trials < settings.num_samples:
         view.note(
@@ -114,16 +143,21 @@ def _begin_or_resume(
         )
     parts = identity_of(settings, prepared)
     earlier = None if fresh else find_experiment(store, settings, parts)
+    account_for_earlier(store, settings.results_dir, settings.name)
+    if earlier is None:
+        return create_experiment(store, settings, prepared, num_trials, parts)
+    return resume_experiment(store, settings, earlier.eid, num_trials, parts)
+
+
+def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> None:
+    """Record how the experiments of a name, and their trials, ended that a dead controller has left running."""
     for experiment in store.experiments():
-        if experiment.name == settings.name:
-            folder = experiment_folder(settings.results_dir, experiment.eid)
+        if experiment.name == name:
+            folder = experiment_folder(results_dir, experiment.eid)
             account_for_running(store, experiment.eid, folder.mark)
             _remove_half_written(folder.path)
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
-    if earlier is None:
-        return create_experiment(store, settings, prepared, num_trials, parts)
-    return resume_experiment(store, settings, earlier.eid, num_trials, parts)
 
 
 def _remove_half_written(folder: Path) -> None:

@@ -113,13 +113,15 @@ def prepare_features(
         CorpusError: it is no corpus
     """
     from harness.corpus.synthetic import is_synthetic
+    from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
 
     corpus = choose_corpus(named, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     prepared_dir = prepared_dir_for(results_dir, root, settings)
+    again = " again, for they are of another version of harness" if is_outdated(prepared_dir) else ""
     report = prepare_corpus(
-        root, prepared_dir, settings, progress=lambda done, total: progress("preparing features", done, total)
+        root, prepared_dir, settings, progress=lambda done, total: progress(f"preparing features{again}", done, total)
     )
     return CorpusFeatures(
         prepared_dir=prepared_dir,
@@ -162,9 +164,11 @@ def shorten_search(
 
 
 def _write_synthetic(results_dir: Path, progress: Progress) -> Path:
-    from harness.corpus.synthetic import SyntheticSettings, write_synthetic
+    from harness.corpus.synthetic import GENERATOR_VERSION, SyntheticSettings, write_synthetic
 
     settings = SyntheticSettings(scale=QUICK_START_SCALE)
-    path = results_dir / "synthetic" / f"scale-{settings.scale:g}-seed-{settings.seed}"
+    # A newer version's corpus lies beside an older one's, which it must not overwrite.
+    name = f"scale-{settings.scale:g}-seed-{settings.seed}-version-{GENERATOR_VERSION}"
+    path = results_dir / "synthetic" / name
     write_synthetic(path, settings, lambda done, total: progress("writing the synthetic corpus", done, total))
     return path

@@ -29,8 +29,8 @@ from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
-from harness.search.view import Ending, SearchPlan, SearchReport
-from harness.store.records import TrialRow, TrialStatus, best_of, utc_now
+from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
+from harness.store.records import TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
 
@@ -71,7 +71,7 @@ def describe_changes(before: SearchSnapshot | None, now: SearchSnapshot, with_be
     """
     if now.experiment is None:
         return [] if before is not None and before.message == now.message else [now.message or ""]
-    if before is None or before.experiment is None:
+    if before is None or before.experiment is None or before.experiment.eid != now.experiment.eid:
         return _describe_standing(now)
     pids = [None if each.controller is None else each.controller.pid for each in (before, now)]
     is_resumed = pids[0] != pids[1] and now.state is SearchState.RUNNING
@@ -185,6 +185,17 @@ def describe_best(snapshot: SearchSnapshot) -> str:
     assert snapshot.best is not None
     epoch = f", epoch {snapshot.best.best_epoch}" if snapshot.best.best_epoch else ""
     return f"Best {snapshot.measure} {snapshot.best.score:.4f} (trial {snapshot.best.trial_index}{epoch})"
+
+
+def describe_outcome(outcome: FoldOutcome) -> str:
+    """Say in one line what a fold's search found."""
+    experiment, best = outcome.experiment, outcome.best
+    counts = f"{outcome.num_finished} of {experiment.num_samples} trials"
+    found = f"{experiment.fold} (experiment {experiment.eid}): {counts}"
+    if best is None:
+        return f"{found} finished."
+    measure = "validation accuracy" if are_accuracies(experiment) else "score"
+    return f"{found} finished; best trial {best.trial_index}, {measure} {best.score:.4f}."
 
 
 def describe_failure(trial: TrialRow) -> str:
@@ -442,7 +453,7 @@ class SearchDisplay:
             f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
             f"{plan.num_parallel} at once with {threads} each."
         )
-        if experiment.shortened:
+        if experiment.shortened and experiment.fold is None:
             self._print(experiment.shortened)
         if plan.num_done or plan.num_interrupted:
             num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
@@ -480,13 +491,24 @@ class SearchDisplay:
             self._print(line)
         if report.ending is Ending.INTERRUPTED:
             self._print(f"Interrupted. Resume with:  aup {shlex.quote(os.path.relpath(self._experiment_path))}")
-        elif report.best is not None:
-            results = os.path.relpath(self._experiment_path.parent / "results")
-            self._print("Next:")
-            self._print(f"  harness report {shlex.quote(results)}")
-            if report.experiment.system:
-                named = "" if results == "results" else f" {shlex.quote(results)}"
-                self._print(f"  harness retrain-best --test{named}")
+        elif report.best is not None and report.experiment.fold is None:
+            self._print_next(can_retrain=bool(report.experiment.system))
+
+    def end_folds(self, outcomes: Sequence[FoldOutcome]) -> None:
+        """Print a line for each fold, and what to type next."""
+        for line in map(describe_outcome, outcomes):
+            self._print(line)
+        if any(outcome.experiment.is_synthetic for outcome in outcomes):
+            self._print(SYNTHETIC_SENTENCE)
+        self._print_next(can_retrain=True)
+
+    def _print_next(self, *, can_retrain: bool) -> None:
+        results = os.path.relpath(self._experiment_path.parent / "results")
+        self._print("Next:")
+        self._print(f"  harness report {shlex.quote(results)}")
+        if can_retrain:
+            named = "" if results == "results" else f" {shlex.quote(results)}"
+            self._print(f"  harness retrain-best --test{named}")
 
     def close(self) -> None:
         """Take the drawing away, and give the terminal its cursor back."""

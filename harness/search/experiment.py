@@ -40,6 +40,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
     parts |= {f"parameter_config {entry['name']!r}": entry for entry in settings.searched}
     # Drawn in the file's order.
     parts["parameter_config order"] = [entry["name"] for entry in settings.searched]
+    if settings.folds is not None:
+        parts["folds"] = settings.folds.value
     if settings.training is not None and prepared is not None:
         parts |= {
             "system": settings.training.system.name,
@@ -49,8 +51,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "speech_features": settings.training.speech_features,
             "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
-        choices = settings.training.protocol.to_json().items()
-        parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}
+        parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
     return parts
 
 
@@ -75,7 +76,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class ExperimentFolder:
-    """Where one experiment keeps its job files."""
+    """The folder in which one experiment keeps its job files."""
 
     path: Path
 
@@ -112,19 +113,33 @@ def find_experiment(
     Raises:
         ExperimentFileError: the experiments of that name were started with other settings
     """
-    named = [experiment for experiment in store.experiments() if experiment.name == settings.name]
+    folded_id = None if settings.place is None else settings.place.folded_id
+    named = [each for each in store.experiments() if (each.name, each.folded_id) == (settings.name, folded_id)]
     same = [experiment for experiment in named if experiment.identity == hash_json(parts)]
     if same:
         return same[-1]
-    if not named:
-        return None
-    latest = named[-1]
-    before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
-    differences = describe_differences(before, parts) if before else "its identity.json is gone"
-    raise ExperimentFileError(
-        f"experiment {settings.name!r} was started as experiment {latest.eid} with other settings: "
-        f"{differences}; change it back to resume it, give it another name, or start a new one beside it "
-        "with --fresh"
+    if named:
+        latest = named[-1]
+        before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
+        differences = describe_differences(before, parts) if before else "its identity.json is gone"
+        raise other_settings(f"{settings.name!r} was started as experiment {latest.eid}", differences)
+    folded = [each for each in store.folded_experiments() if each.name == settings.name]
+    if folded:
+        differences = describe_differences({"folds": json.loads(folded[-1].identity)["folds"]}, {})
+        raise other_settings(f"{settings.name!r} was started", differences)
+    return None
+
+
+def other_settings(started: str, differences: str) -> ExperimentFileError:
+    """Return the error for an experiment file that its experiment cannot be resumed with.
+
+    Args:
+        started: the experiment's name, and as what it was started
+        differences: as ``describe_differences`` returns them
+    """
+    return ExperimentFileError(
+        f"experiment {started} with other settings: {differences}; change it back to resume it, give it another name, "
+        "or start a new one beside it with --fresh"
     )
 
 
@@ -203,4 +218,6 @@ def _describe(
         settings=_settings_text(settings),
         shortened=None if prepared is None else prepared.shortened,
         package_version=__version__,
+        folded_id=None if settings.place is None else settings.place.folded_id,
+        fold=None if settings.place is None else settings.place.fold,
     )

@@ -28,7 +28,8 @@ from harness.search.keys import (
 )
 from harness.search.proposer import PROPOSERS, check_installed
 from harness.search.space import SearchSpace, check_extremes, check_grid, read_search_space
-from harness.splits.protocol import SEALED_SESSION, Protocol, read_protocol
+from harness.splits.folds import FOLD_CHOICES, Folds
+from harness.splits.protocol import Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
@@ -57,6 +58,7 @@ class TrainingSettings:
         patience: epochs without a better one before a trial stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         speech_features: a name of ``SPEECH_VARIANTS``
+        folds: what is the test set once, each time of a search of its own; None for one search
     """
 
     system: System
@@ -66,6 +68,20 @@ class TrainingSettings:
     patience: int | None
     word_vectors: Path | None
     speech_features: str = DEFAULT_SPEECH_VARIANT
+    folds: Folds | None = None
+
+
+@dataclass(frozen=True)
+class FoldPlace:
+    """The place of a search among the folds of an experiment.
+
+    Attributes:
+        folded_id: of the experiment in results.db
+        fold: the name of the test set, e.g. ``"Session 3"``
+    """
+
+    folded_id: int
+    fold: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,7 @@ class ExperimentSettings:
         job_environment: ``runtime_args.env``, which is never stored
         file: the file as it was read, without what may hold secrets
         cluster: None unless the resource is Dask
+        place: of one fold's settings, which are made of the file's; None for the file's own
     """
 
     path: Path
@@ -100,6 +117,12 @@ class ExperimentSettings:
     job_environment: Mapping[str, str]
     file: Mapping[str, Any]
     cluster: ClusterSettings | None = None
+    place: FoldPlace | None = None
+
+    @property
+    def folds(self) -> Folds | None:
+        """What is the test set once; None for an experiment of one search."""
+        return None if self.training is None else self.training.folds
 
     @property
     def results_dir(self) -> Path:
@@ -189,11 +212,13 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         protocol = read_protocol(keys.values.get("protocol", "paper"))
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
-    if protocol.test_session != SEALED_SESSION:
+    sealed = Protocol(protocol.name)
+    if any(getattr(protocol, choice) != getattr(sealed, choice) for choice in FOLD_CHOICES):
         raise keys.error(
             "protocol",
-            f"tests Session {protocol.test_session}, so that a search would train on Session {SEALED_SESSION}",
-            f"test_session {SEALED_SESSION}; the others are for `harness tables --leave-one-session-out`",
+            f"tests {protocol.test_set}, so that one search would train on {sealed.test_set}",
+            f"{sealed.test_set}; for the others let each be tested once, with the key folds: "
+            f"{' or '.join(repr(folds.value) for folds in Folds)}",
         )
     return TrainingSettings(
         system=system,
@@ -203,7 +228,14 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
         speech_features=keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=DEFAULT_SPEECH_VARIANT),
+        folds=_read_folds(keys),
     )
+
+
+def _read_folds(keys: ExperimentKeys) -> Folds | None:
+    if keys.values.get("folds") is None:
+        return None
+    return Folds(keys.one_of("folds", [folds.value for folds in Folds]))
 
 
 def _read_space(

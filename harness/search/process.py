@@ -28,7 +28,7 @@ THREAD_VARIABLES = (
 
 
 class EndedBy(StrEnum):
-    """Who ended a job."""
+    """The cause of a job's end."""
 
     ITSELF = "itself"  # or somebody unknown, with a signal
     TIMEOUT = "timeout"

@@ -45,7 +45,7 @@ _MAX_FAILURES = 5
 
 
 class SearchState(StrEnum):
-    """How a search stands."""
+    """The state of a search."""
 
     WAITING = "waiting"  # no search has begun, or one is preparing its corpus
     RUNNING = "running"

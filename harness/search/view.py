@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ending(StrEnum):
-    """Why a search ended."""
+    """The reason why a search ended."""
 
     DONE = "done"
     TOO_MANY_FAILURES = "too many failures"
@@ -60,6 +60,20 @@ class SearchReport:
     max_failures: int
 
 
+@dataclass(frozen=True)
+class FoldOutcome:
+    """The outcome of one fold's search.
+
+    Attributes:
+        num_finished: trials with a score
+        best: None where no trial has finished
+    """
+
+    experiment: ExperimentRow
+    num_finished: int
+    best: TrialRow | None
+
+
 class SearchView(Protocol):
     """Shows a search to its user. It reads the trials from results.db; no method may fail for want of a reader."""
 
@@ -76,4 +90,7 @@ class SearchView(Protocol):
         """Show the trials as results.db has them; return when to look again, None for not before a job ends."""
 
     def end(self, report: SearchReport) -> None:
-        """Show the outcome; nothing runs any more."""
+        """Show the outcome; nothing runs any more, but for the searches of further folds."""
+
+    def end_folds(self, outcomes: Sequence[FoldOutcome]) -> None:
+        """Show the outcome of every fold of an experiment."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from harness.codec import to_plain
 from harness.corpus.layout import SESSIONS
-from harness.corpus.utterances import parse_utterance_id
+from harness.corpus.utterances import Happiness, parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, unknown_name
 from harness.files import hash_json
 
@@ -30,6 +30,16 @@ class SplitRule(StrEnum):
 
     HOLDOUT_BY_ID = "holdout-by-id"  # sorted by id, the first 3000 of 3838 train (or that share of fewer)
     LAST_SESSION = "last-session"  # the last session before the test session validates: new speakers
+
+
+class TestedSpeakers(StrEnum):
+    """The speakers of the test session whose utterances are the test set."""
+
+    __test__ = False
+
+    BOTH = "both"
+    FEMALE = "F"
+    MALE = "M"
 
 
 class EpochChoice(StrEnum):
@@ -109,6 +119,7 @@ class Protocol:
     name: str
     split_rule: SplitRule = SplitRule.HOLDOUT_BY_ID
     test_session: int = SEALED_SESSION
+    test_speaker: TestedSpeakers = TestedSpeakers.BOTH
     recordings: Recordings = Recordings.ALL
     epoch_choice: EpochChoice = EpochChoice.VALIDATION
     speech_source: SpeechSource = SpeechSource.UTTERANCE
@@ -123,6 +134,7 @@ class Protocol:
     max_words: int = 500
     layer_defaults: LayerDefaults = LayerDefaults.PAPER
     vocabulary: Vocabulary = Vocabulary.TRAINING
+    happiness: Happiness = Happiness.EXCITED
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -135,20 +147,44 @@ class Protocol:
             )
 
     @property
+    def choices(self) -> dict[str, Any]:
+        """The choices that decide a score, as plain values: all but the name.
+
+        A choice of ``_LATER_CHOICES`` is left out while it has its default, so that hashes of before it existed hold.
+        """
+        defaults = {each.name: each.default for each in fields(self) if each.name in _LATER_CHOICES}
+        choices = self.to_json()
+        del choices["name"]
+        return {key: choice for key, choice in choices.items() if choice != defaults.get(key)}
+
+    @property
     def protocol_hash(self) -> str:
         """16 hexadecimal digits over every choice, but not the name."""
-        choices = {key: choice for key, choice in self.to_json().items() if key != "name"}
-        return hash_json(choices)
+        return hash_json(self.choices)
 
     @property
     def shares_speakers(self) -> bool:
-        """Whether validation hears speakers that training has heard."""
+        """True where validation hears speakers that training has heard."""
         return self.split_rule is SplitRule.HOLDOUT_BY_ID
+
+    @property
+    def tests_one_speaker(self) -> bool:
+        """Whether one speaker is the test set; the partner's turns of the same dialogues then train or validate."""
+        return self.test_speaker is not TestedSpeakers.BOTH
+
+    @property
+    def test_set(self) -> str:
+        """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
+        if not self.tests_one_speaker:
+            return f"Session {self.test_session}"
+        return f"Speaker Ses{self.test_session:02d}{self.test_speaker}"
 
     def to_json(self) -> dict[str, Any]:
         """Every choice by name, as plain values."""
         return cast(dict[str, Any], to_plain(self))
 
+
+_LATER_CHOICES = frozenset({"happiness", "test_speaker"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),
@@ -217,7 +253,7 @@ def _read_choice(key: str, choice: object, default: object) -> Any:
 class Split:
     """The utterance ids of train and validation, and the session that stays sealed.
 
-    The test set's ids are not here: to list them is to open the test session.
+    The test set's ids are not here: to list them is to open the test set.
     """
 
     protocol: Protocol
@@ -227,8 +263,29 @@ class Split:
 
 
 def search_sessions(protocol: Protocol) -> tuple[int, ...]:
-    """The sessions that a search may open under ``protocol``: all but the test session."""
+    """The sessions that a search may open under ``protocol``: all but the test session.
+
+    Where one speaker is the test set, the test session is among them: the partner's turns train or validate, and
+    ``is_tested`` says which utterances stay sealed.
+    """
+    return SESSIONS if protocol.tests_one_speaker else _other_sessions(protocol)
+
+
+def _other_sessions(protocol: Protocol) -> tuple[int, ...]:
     return tuple(session for session in SESSIONS if session != protocol.test_session)
+
+
+def is_tested(protocol: Protocol, utterance_id: str) -> bool:
+    """Return True for an utterance of the test set, which no search reads.
+
+    Example:
+        >>> protocol = read_protocol({"test_session": 3, "test_speaker": "F"})
+        >>> is_tested(protocol, "Ses03M_impro01_F000"), is_tested(protocol, "Ses03M_impro01_M000")
+        (True, False)
+    """
+    name = parse_utterance_id(utterance_id)
+    is_there = name.session == protocol.test_session
+    return is_there and (not protocol.tests_one_speaker or name.speaker[-1] == protocol.test_speaker)
 
 
 def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> list[str]:
@@ -244,22 +301,22 @@ def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> l
 
 
 def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
-    """Split the four-class utterances of the sessions that are not tested.
+    """Split the four-class utterances that are not tested.
 
     Args:
         protocol: names the rule
-        utterance_ids: ids of all four-class utterances outside the test session, in any order
+        utterance_ids: ids of all four-class utterances outside the test set, in any order
 
     Raises:
-        FeatureError: an id of the test session is among them, or a part would be empty
+        FeatureError: an id of the test set is among them, or a part would be empty
 
     Source: paper, section 3: of the 3838 utterances of Sessions 1-4 the last 838 by id validate.
     """
     selected = select_recordings(utterance_ids, protocol.recordings)
-    sealed = [name for name in selected if parse_utterance_id(name).session == protocol.test_session]
+    sealed = [name for name in selected if is_tested(protocol, name)]
     if sealed:
         raise FeatureError(
-            f"utterance {sealed[0]!r}: belongs to Session {protocol.test_session}, which protocol "
+            f"utterance {sealed[0]!r}: belongs to {protocol.test_set}, which protocol "
             f"{protocol.name!r} keeps for the test; a split may not contain it"
         )
     if protocol.split_rule is SplitRule.HOLDOUT_BY_ID:
@@ -267,7 +324,7 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
         cut = round(len(selected) * share)
         train, validation = selected[:cut], selected[cut:]
     else:
-        last_session = max(search_sessions(protocol))
+        last_session = max(_other_sessions(protocol))
         train = [name for name in selected if parse_utterance_id(name).session != last_session]
         validation = [name for name in selected if parse_utterance_id(name).session == last_session]
     if not train or not validation:

@@ -78,9 +78,17 @@ TABLES: Mapping[str, TableDescription] = {
         "Test results of tables and leaks", "What single trainings of `tables` and `leaks` scored on the test set.",
         ("command", "system", "kind", "is_synthetic"),
     ),
+    "evaluation_results": TableDescription(
+        "Results on other corpora", "What saved models scored on corpora that they were not trained on, latest first: "
+        "no score of a test session.", ("corpus", "model", "kind", "is_synthetic"),
+    ),
     "experiments": TableDescription(
         "Experiments, as recorded", "One search space on one split, or another series of trainings.",
         ("kind", "system", "protocol_name", "status"), label_column="name",
+    ),
+    "folded_experiments": TableDescription(
+        "Experiments of several folds", "Each fold is an experiment, a search with a test set of its own.",
+        label_column="name",
     ),
     "trials": TableDescription(
         "Trials, as recorded", "One row an attempt, written by the controller.", ("eid", "status")
@@ -117,6 +125,16 @@ TABLES: Mapping[str, TableDescription] = {
     "trial_test_predictions": TableDescription(
         "Test predictions of tables and leaks", "Of single trainings, one row an utterance.", is_hidden=True
     ),
+    "evaluations": TableDescription(
+        "Evaluations on other corpora", "A saved model on a corpus that it was not trained on; no test evaluation.",
+    ),
+    "evaluation_scores": TableDescription("Scores on other corpora, as recorded", "Of saved models.", is_hidden=True),
+    "evaluation_predictions": TableDescription(
+        "Predictions on other corpora", "Of saved models, one row an utterance.", ("kind", "emotion", "predicted")
+    ),
+    "evaluation_utterances": TableDescription(
+        "Utterances of other corpora", "The utterances that each evaluation on another corpus scored.", is_hidden=True
+    ),
 }  # fmt: skip
 
 
@@ -126,12 +144,17 @@ COLUMNS: Mapping[str, str] = {
     "experiment": "Name of the experiment; one started anew has the same name and another eid.",
     "corpus": "synthetic, or the first digits of the corpus's content hash.",
     "is_synthetic": "1 where the corpus was made by this package: no score there is a score on IEMOCAP.",
+    "corpus_path": "Folder of the corpus, as it was given.",
     "corpus_hash": "SHA-256 over the corpus's files; empty for a script of its own.",
     "kind": "What the experiment's trials are for: search, tables, leaks or replication.",
+    "folded_id": "Number of the experiment of several folds that this search is one of; empty for a whole one.",
+    "fold": "The test set of this search, where it is one of several folds.",
+    "folds": "The test sets of its searches, in order, as JSON.",
     "purpose": "What the experiment's trials are for: search, tables, leaks or replication.",
-    "command": "The command of the test evaluation.",
+    "command": "The command of the test evaluation, or of the evaluation on another corpus.",
     "protocol": "The named choices, as JSON.",
     "protocol_name": "Which named choices: how data is split, what is fitted on what, who chooses the epoch.",
+    "happiness": "Whether happiness is merged into excitement; scores of the two ways are not comparable.",
     "protocol_hash": "Hash over every choice of the protocol.",
     "identity": "Hash of everything that changes the outcome.",
     "target": "Whether the highest or the lowest score is best.",
@@ -160,7 +183,7 @@ COLUMNS: Mapping[str, str] = {
     "validation_accuracy": "Share of the validation utterances that are right, from 0 to 1.",
     "train_unweighted_accuracy": "Mean recall over the classes, from 0 to 1.",
     "validation_unweighted_accuracy": "Mean recall over the classes, from 0 to 1.",
-    "weighted_accuracy": "Share of the test utterances that are right, from 0 to 1.",
+    "weighted_accuracy": "Share of the scored utterances that are right, from 0 to 1.",
     "unweighted_accuracy": "Mean recall over the classes, from 0 to 1.",
     "model": "Folder of the saved model that was scored, from that of results.db; empty for one that is not saved.",
     "macro_f1": "Mean F1 over the classes, from 0 to 1.",
@@ -179,8 +202,14 @@ COLUMNS: Mapping[str, str] = {
     "jid": "Auptimizer's own number of the job.",
     "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",
-    "seeds": "Of the trainings that the test evaluation scores, as JSON.",
     "scene": "The improvised scenario or script that is played; every session plays the same.",
+    "evaluation_id": "Number of the evaluation on another corpus.",
+    "evaluated_at": "When everything was scored.",
+    "is_trained_on_synthetic": "1 where the corpus that the model was trained on was made by this package.",
+    "trained_on_hash": "SHA-256 over the files of the corpus that the model was trained on.",
+    "model_hash": "SHA-256 of the saved model's record.",
+    "sessions": "Sessions of the corpus that were scored, as JSON.",
+    "seeds": "Of the trainings that are scored, as JSON.",
     "is_transcript_seen": "1 where training has the same words; empty without a transcript.",
 }
 #: What a column holds in one table or view, where its name means something else there.
@@ -189,8 +218,12 @@ _COLUMNS_THERE: Mapping[str, Mapping[str, str]] = {
     for table in (
         *("test_results", "trial_test_results", "test_scores", "test_predictions"),
         *("trial_test_scores", "trial_test_predictions"),
+        *("evaluation_results", "evaluation_scores", "evaluation_predictions"),
     )
-} | {"final_models": {"path": "Of the saved model, from the folder of results.db."}}
+} | {
+    "final_models": {"path": "Of the saved model, from the folder of results.db."},
+    "folded_experiments": {"identity": "Everything that changes the outcome of its searches, as JSON."},
+}
 
 
 def write_metadata(database_path: Path, database: Database) -> Path:

@@ -25,6 +25,7 @@ class ExportedRows(StrEnum):
     EPOCHS = "epochs"
     PREDICTIONS = "predictions"
     TEST_SCORES = "test-scores"
+    EVALUATIONS = "evaluations"
 
 
 class ColumnType(Enum):
@@ -62,6 +63,7 @@ _EXPERIMENT = {
     "experiments.system": _TEXT,
     "experiments.protocol_name AS protocol": _TEXT,
     "experiments.protocol_hash": _TEXT,
+    "json_extract(experiments.protocol, '$.happiness') AS happiness": _TEXT,
     "experiments.corpus_hash": _TEXT,
     "experiments.is_synthetic": _TRUTH,
 }
@@ -125,12 +127,35 @@ _TEST_SCORE = {
     "scored.recorded_at": _TEXT,
     "scored.model": _TEXT,
 }
+#: Of the scored corpus, which is not the experiment's.
+_EVALUATION = {
+    "evaluations.evaluation_id": _WHOLE,
+    "evaluations.evaluated_at": _TEXT,
+    "evaluations.eid": _WHOLE,
+    "evaluations.model": _TEXT,
+    "evaluations.system": _TEXT,
+    "evaluations.protocol_name AS protocol": _TEXT,
+    "evaluations.trained_on_hash": _TEXT,
+    "evaluations.is_trained_on_synthetic": _TRUTH,
+    "evaluations.corpus_hash": _TEXT,
+    "evaluations.is_synthetic": _TRUTH,
+    "evaluations.sessions": _TEXT,
+    "evaluation_scores.seed": _WHOLE,
+    "evaluation_scores.kind AS score_kind": _TEXT,
+    "evaluation_scores.epoch": _WHOLE,
+    "(SELECT count(*) FROM evaluation_predictions AS made WHERE (made.evaluation_id, made.seed, made.kind) = "
+    "(evaluation_scores.evaluation_id, evaluation_scores.seed, evaluation_scores.kind)) AS num_utterances": _WHOLE,
+    "evaluation_scores.weighted_accuracy": _NUMBER,
+    "evaluation_scores.unweighted_accuracy": _NUMBER,
+    "evaluation_scores.macro_f1": _NUMBER,
+}
 
 _COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
     ExportedRows.TRIALS: {**_EXPERIMENT, **_TRIAL, **_END_OF_TRIAL},
     ExportedRows.EPOCHS: {**_EXPERIMENT, **_TRIAL, **_EPOCH},
     ExportedRows.PREDICTIONS: {**_EXPERIMENT, **_TRIAL, **_PREDICTION},
     ExportedRows.TEST_SCORES: {**_EXPERIMENT, **_TEST_SCORE},
+    ExportedRows.EVALUATIONS: _EVALUATION,
 }
 
 _TABLES: Mapping[ExportedRows, str] = {
@@ -162,6 +187,12 @@ _TABLES: Mapping[ExportedRows, str] = {
             JOIN test_openings ON test_openings.opening_id = scored.opening_id
             JOIN experiments ON experiments.eid = scored.eid
         WHERE experiments.eid IN ({eids}) ORDER BY scored.opening_id, scored.trial_id, scored.seed, scored.kind DESC
+    """,
+    # A model of another results folder has no experiment here.
+    ExportedRows.EVALUATIONS: """
+        evaluations JOIN evaluation_scores USING (evaluation_id)
+        WHERE evaluations.eid IN ({eids}) OR evaluations.eid IS NULL
+        ORDER BY evaluations.evaluation_id, evaluation_scores.kind DESC, evaluation_scores.seed
     """,
 }
 

@@ -85,10 +85,11 @@ _FROM_TRIALS = "FROM trials JOIN experiments USING (eid) LEFT JOIN trial_results
 #: Both sides are quotients of the same counts: only a last bit may differ.
 _TOLERANCE = 1e-9
 
-#: Table of scores -> the table of their predictions, and the columns that both are found by.
-_TEST_TABLES = {
-    "test_scores": ("test_predictions", ("opening_id", "seed", "kind")),
-    "trial_test_scores": ("trial_test_predictions", ("trial_id", "kind")),
+#: Table of scores -> the table of their predictions, the columns that both are found by, and what was scored.
+_SCORE_TABLES = {
+    "test_scores": ("test_predictions", ("opening_id", "seed", "kind"), "the test set"),
+    "trial_test_scores": ("trial_test_predictions", ("trial_id", "kind"), "the test set"),
+    "evaluation_scores": ("evaluation_predictions", ("evaluation_id", "seed", "kind"), "another corpus"),
 }
 
 
@@ -126,7 +127,7 @@ def find_contradictions(store: ResultsStore, eids: Collection[int]) -> list[Find
         found = [
             *_find_unfinished(store, eids),
             *_find_wrong_scores(store, eids),
-            *_find_wrong_test_scores(store),
+            *_find_wrong_scores_of_models(store),
             *_find_missing_epochs(store, eids),
         ]
     return in_order(found)
@@ -177,8 +178,8 @@ def _is_same(score: float, other: float) -> bool:
     return score == other or abs(score - other) <= _TOLERANCE
 
 
-def _find_wrong_test_scores(store: ResultsStore) -> Iterator[Finding]:
-    for table, (predictions, keys) in _TEST_TABLES.items():
+def _find_wrong_scores_of_models(store: ResultsStore) -> Iterator[Finding]:
+    for table, (predictions, keys, scored) in _SCORE_TABLES.items():
         columns = ", ".join(keys)
         rows = store.query(
             f"SELECT * FROM {table} JOIN (SELECT {columns}, avg(emotion = predicted) AS accuracy "
@@ -186,7 +187,7 @@ def _find_wrong_test_scores(store: ResultsStore) -> Iterator[Finding]:
         )
         for row in rows:
             if not _is_same(row["weighted_accuracy"], row["accuracy"]):
-                subject = f"score of {', '.join(f'{key} {row[key]!r}' for key in keys)} on the test set"
+                subject = f"score of {', '.join(f'{key} {row[key]!r}' for key in keys)} on {scored}"
                 found = f"the weighted accuracy is {row['weighted_accuracy']}"
                 expected = f"{row['accuracy']}, the accuracy of its predictions"
                 yield Finding(FindingKind.WRONG_SCORE, subject, found, expected)

@@ -1,4 +1,4 @@
-"""How a trial's own process records what it does: in results.db, or through a pipe to the worker that runs it."""
+"""The recorder of a trial's own process: into results.db, or through a pipe to the worker that runs it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class TrialStatus(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the trial ended without a score for a cause of its own.
+        """True where the trial ended without a score for a cause of its own.
 
         A stopped trial has not failed: the search was ended while it ran, and it is left to do.
         """
@@ -62,7 +62,7 @@ class TrialStatus(StrEnum):
 
     @property
     def runs_again(self) -> bool:
-        """Whether the trial runs again when its search is resumed: the cause of its end lay outside it."""
+        """True where the trial runs again when its search is resumed: the cause of its end lay outside it."""
         return self in (TrialStatus.KILLED, TrialStatus.STOPPED)
 
 
@@ -108,6 +108,28 @@ class ScoreKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class FoldedExperiment:
+    """An experiment of several folds: each is a search of its own, with another part of the corpus as its test set.
+
+    Attributes:
+        identity: everything that changes the outcome of its searches, a JSON text
+        folds: the names of the test sets, in order, e.g. ``"Session 1"``
+    """
+
+    name: str
+    identity: str
+    folds: tuple[str, ...]
+    created_at: str = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldedExperimentRow(FoldedExperiment):
+    """An experiment of several folds as the database holds it."""
+
+    folded_id: int
+
+
+@dataclass(frozen=True)
 class ExperimentRecord:
     """One experiment, as it is when it begins.
 
@@ -119,6 +141,7 @@ class ExperimentRecord:
         target: ``"max"`` or ``"min"``
         shortened: a sentence that says how the search was cut short, or None
         created_at: ISO 8601 in UTC
+        folded_id, fold: of a search that is one fold of several: the experiment, and the name of the fold's test set
     """
 
     name: str
@@ -143,6 +166,8 @@ class ExperimentRecord:
     created_at: str = field(default_factory=utc_now)
     status: ExperimentStatus = ExperimentStatus.RUNNING
     kind: ExperimentKind = ExperimentKind.SEARCH
+    folded_id: int | None = None
+    fold: str | None = None
 
     @property
     def is_search(self) -> bool:
@@ -195,6 +220,7 @@ class Prediction:
     """One utterance: what the raters said, what the model said, and its four probabilities.
 
     Attributes:
+        emotion: the class of the raters' label under the protocol's ``happiness``
         probabilities: in the order of ``CLASSES``
     """
 
@@ -314,7 +340,7 @@ class TestOpening:
 
 @dataclass(frozen=True)
 class TestScores:
-    """One seed's scores on the test session, from 0 to 1.
+    """One seed's scores on the test session, or on another corpus, from 0 to 1.
 
     Attributes:
         epoch: the epoch, from 1, whose weights were scored; None for a baseline or a probe
@@ -348,6 +374,61 @@ class TestOpeningRow(TestOpening):
     completed_at: str | None
     is_synthetic: bool | None
     scores: tuple[TestScores, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One scoring of a saved model on another corpus than the one that it was trained on: no test evaluation.
+
+    Attributes:
+        eid: the experiment that the model comes from; None for a model of another results folder
+        model: its folder, from the results folder; the bare name of one that lies elsewhere
+        model_hash: SHA-256 of its record
+        protocol_name: of its training
+        trained_on_hash, corpus_hash: content hashes of the two corpora, which differ
+        corpus_path: as it was given
+        is_synthetic: whether the scored corpus was made by this package
+        sessions: of the scored corpus; each of their four-class utterances is scored
+        seeds: of the model, each scored once
+        command: as the user typed it
+    """
+
+    eid: int | None
+    model: str
+    model_hash: str
+    system: str
+    protocol_name: str
+    trained_on_hash: str
+    is_trained_on_synthetic: bool
+    corpus_hash: str
+    corpus_path: str
+    is_synthetic: bool
+    sessions: tuple[int, ...]
+    seeds: tuple[int, ...]
+    command: str
+    host: str
+    user: str
+    evaluated_at: str = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow(Evaluation):
+    """An evaluation as the database holds it, whole.
+
+    Attributes:
+        scores: with their predictions by utterance id; the model's, then the baselines'
+        is_seen: of each utterance whether training had read its transcript, None where no word was said; empty where
+            it is not known what was trained on
+    """
+
+    evaluation_id: int
+    scores: tuple[TestScores, ...]
+    is_seen: Mapping[str, bool | None]
+
+    @property
+    def of_model(self) -> tuple[TestScores, ...]:
+        """The scores of the model, one for each seed."""
+        return tuple(score for score in self.scores if not score.kind.is_baseline)
 
 
 #: The columns that hold ``Prediction.probabilities``.

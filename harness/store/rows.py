@@ -17,6 +17,7 @@ from harness.store.records import (
     ExperimentKind,
     ExperimentRow,
     ExperimentStatus,
+    FoldedExperimentRow,
     Hyperparameter,
     Prediction,
     ScoreKind,
@@ -109,6 +110,11 @@ def read_experiment(row: Row) -> ExperimentRow:
             "kind": ExperimentKind(row["kind"]),
         }
     )
+
+
+def read_folded(row: Row) -> FoldedExperimentRow:
+    """Read a row of ``folded_experiments``."""
+    return FoldedExperimentRow(**{**row, "folds": tuple(json.loads(row["folds"]))})
 
 
 def read_trial(row: Row, results_dir: Path) -> TrialRow:

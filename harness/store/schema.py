@@ -39,7 +39,7 @@ _CORPUS = """CASE experiments.is_synthetic WHEN 1 THEN 'synthetic' ELSE
 #: Scores are comparable where corpus, purpose, protocol and target are the same.
 _WHOSE = (
     f"experiments.eid, experiments.name AS experiment, {_CORPUS}, experiments.kind AS purpose, "
-    "experiments.protocol_name"
+    "experiments.protocol_name, json_extract(experiments.protocol, '$.happiness') AS happiness"
 )
 
 VIEWS: Mapping[str, str] = {
@@ -122,11 +122,23 @@ VIEWS: Mapping[str, str] = {
         ORDER BY opening_id DESC, test_scores.seed, test_scores.kind
     """,
     "trial_test_results": """
-        SELECT experiments.kind AS command, system, protocol_name, trials.seed, trial_test_scores.kind, epoch,
+        SELECT experiments.kind AS command, system, protocol_name,
+            json_extract(experiments.protocol, '$.happiness') AS happiness, trials.seed, trial_test_scores.kind, epoch,
             weighted_accuracy, unweighted_accuracy, macro_f1, is_synthetic, opening_id, trial_id, eid,
             experiments.name AS experiment
         FROM trial_test_scores JOIN trials USING (trial_id) JOIN experiments USING (eid)
         ORDER BY trial_id DESC, trial_test_scores.kind DESC
+    """,
+    "evaluation_results": """
+        SELECT evaluation_id, evaluated_at, model, evaluations.system, evaluations.protocol_name,
+            evaluations.corpus_path, CASE evaluations.is_synthetic WHEN 1 THEN 'synthetic' ELSE
+            substr(evaluations.corpus_hash, 1, 8) END AS corpus, evaluations.is_synthetic, is_trained_on_synthetic,
+            evaluation_scores.seed, evaluation_scores.kind, epoch, weighted_accuracy, unweighted_accuracy, macro_f1,
+            eid, experiments.name AS experiment
+        FROM evaluations
+            JOIN evaluation_scores USING (evaluation_id)
+            LEFT JOIN experiments USING (eid)
+        ORDER BY evaluation_id DESC, evaluation_scores.kind DESC, evaluation_scores.seed
     """,
 }
 
@@ -134,7 +146,15 @@ VIEWS: Mapping[str, str] = {
 #: Marks a file as ours ("HARN"), so that a stranger's database is never migrated.
 APPLICATION_ID = 0x4841524E
 
+# The searches of one experiment of several folds name it; each fold has one search.
 _EXPERIMENTS = """
+CREATE TABLE folded_experiments (
+    folded_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    folds TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
 CREATE TABLE experiments (
     eid INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
@@ -159,8 +179,12 @@ CREATE TABLE experiments (
     ended_at TEXT,
     status TEXT NOT NULL,
     package_version TEXT NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication'))
+    kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication')),
+    folded_id INTEGER REFERENCES folded_experiments (folded_id),
+    fold TEXT,
+    CHECK ((folded_id IS NULL) = (fold IS NULL))
 );
+CREATE UNIQUE INDEX one_search_a_fold ON experiments (folded_id, fold);
 CREATE INDEX experiments_by_identity ON experiments (identity, eid);
 """
 
@@ -330,6 +354,59 @@ CREATE TABLE trial_test_predictions (
 ) WITHOUT ROWID;
 """
 
+# No test evaluation: nothing of the scored corpus had a part in the training, and none of its sessions is sealed here.
+_OTHER_CORPORA = """
+CREATE TABLE evaluations (
+    evaluation_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    eid INTEGER REFERENCES experiments (eid),
+    model TEXT NOT NULL,
+    model_hash TEXT NOT NULL,
+    system TEXT NOT NULL,
+    protocol_name TEXT NOT NULL,
+    trained_on_hash TEXT NOT NULL,
+    is_trained_on_synthetic INTEGER NOT NULL CHECK (is_trained_on_synthetic IN (0, 1)),
+    corpus_hash TEXT NOT NULL CHECK (corpus_hash <> trained_on_hash),
+    corpus_path TEXT NOT NULL,
+    is_synthetic INTEGER NOT NULL CHECK (is_synthetic IN (0, 1)),
+    sessions TEXT NOT NULL,
+    seeds TEXT NOT NULL,
+    command TEXT NOT NULL,
+    host TEXT NOT NULL,
+    user TEXT NOT NULL,
+    evaluated_at TEXT NOT NULL
+);
+CREATE TABLE evaluation_scores (
+    evaluation_id INTEGER NOT NULL REFERENCES evaluations (evaluation_id),
+    seed INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    epoch INTEGER,
+    weighted_accuracy REAL NOT NULL,
+    unweighted_accuracy REAL NOT NULL,
+    macro_f1 REAL NOT NULL,
+    PRIMARY KEY (evaluation_id, seed, kind)
+);
+CREATE TABLE evaluation_predictions (
+    evaluation_id INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    utterance_id TEXT NOT NULL,
+    emotion TEXT NOT NULL,
+    predicted TEXT NOT NULL,
+    probability_ang REAL NOT NULL,
+    probability_exc REAL NOT NULL,
+    probability_neu REAL NOT NULL,
+    probability_sad REAL NOT NULL,
+    PRIMARY KEY (evaluation_id, seed, kind, utterance_id),
+    FOREIGN KEY (evaluation_id, seed, kind) REFERENCES evaluation_scores (evaluation_id, seed, kind)
+) WITHOUT ROWID;
+CREATE TABLE evaluation_utterances (
+    evaluation_id INTEGER NOT NULL REFERENCES evaluations (evaluation_id),
+    utterance_id TEXT NOT NULL,
+    is_transcript_seen INTEGER CHECK (is_transcript_seen IN (0, 1)),
+    PRIMARY KEY (evaluation_id, utterance_id)
+) WITHOUT ROWID;
+"""
+
 #: Applied in order, each once; a released one is never edited. sqlite-utils records them in the database.
 MIGRATIONS = Migrations("harness")
 
@@ -337,7 +414,7 @@ MIGRATIONS = Migrations("harness")
 @MIGRATIONS(name="1: experiments, trials and test evaluations")
 def create_schema(database: Database) -> None:
     """Create every table and view."""
-    for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET, _TRIALS_ON_THE_TEST_SET):
+    for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET, _TRIALS_ON_THE_TEST_SET, _OTHER_CORPORA):
         database.executescript(statements)
     create_views(database)
 

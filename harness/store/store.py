@@ -22,6 +22,8 @@ from harness.store.records import (
     ExperimentRow,
     ExperimentStatus,
     FinalModel,
+    FoldedExperiment,
+    FoldedExperimentRow,
     Hyperparameter,
     Prediction,
     ScoreKind,
@@ -43,6 +45,7 @@ from harness.store.rows import (
     read_environment,
     read_epoch,
     read_experiment,
+    read_folded,
     read_opening,
     read_prediction,
     read_scores,
@@ -272,6 +275,25 @@ class ResultsStore:
         """Return the latest experiment of that identity, or None."""
         rows = self._experiments("WHERE identity = ? ORDER BY eid DESC LIMIT 1", [identity])
         return rows[0] if rows else None
+
+    def create_folded(self, folded: FoldedExperiment) -> int:
+        """Record a new experiment of several folds, and return its ``folded_id``; its searches come later."""
+        with self.writing() as database:
+            return insert(database, "folded_experiments", {**asdict(folded), "folds": json.dumps(list(folded.folds))})
+
+    def folded_experiments(self) -> list[FoldedExperimentRow]:
+        """Return every experiment of several folds, oldest first."""
+        return [read_folded(row) for row in self.query("SELECT * FROM folded_experiments ORDER BY folded_id")]
+
+    def folded(self, experiment: ExperimentRow) -> FoldedExperimentRow | None:
+        """Return the experiment of several folds that a search is one of; None where it is a whole one."""
+        found = [each for each in self.folded_experiments() if each.folded_id == experiment.folded_id]
+        return found[0] if found else None
+
+    def searches_of(self, folded_id: int) -> dict[str, ExperimentRow]:
+        """Return the search of each fold that has begun, by the fold's name, oldest first."""
+        rows = self._experiments("WHERE folded_id = ? ORDER BY eid", [folded_id])
+        return {experiment.fold: experiment for experiment in rows if experiment.fold is not None}
 
     def _experiments(self, clause: str, parameters: Sequence[object] = ()) -> list[ExperimentRow]:
         return [read_experiment(row) for row in self.query(f"SELECT * FROM experiments {clause}", parameters)]

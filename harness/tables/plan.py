@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import __version__
 from harness.corpus.layout import SESSIONS, MocapStream
+from harness.corpus.utterances import Happiness
 from harness.errors import FeatureError, HarnessError, unknown_name
 from harness.features.report import IngestReport
 from harness.features.speech import speech_settings
@@ -150,6 +151,7 @@ class TablesSettings:
         leaves_each_session_out: whether each of the five sessions tests once
         patience: epochs without a better one before validation stops waiting; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+        happiness: decides the four classes of every row
     """
 
     names: tuple[str, ...]
@@ -161,6 +163,12 @@ class TablesSettings:
     max_epochs: int
     patience: int | None
     word_vectors: Path | None = None
+    happiness: Happiness = Happiness.EXCITED
+
+    @property
+    def base(self) -> Protocol:
+        """The protocol of all rows, whose recordings and test session a row may change."""
+        return read_protocol({"base": self.protocol, "happiness": self.happiness.value})
 
 
 @dataclass(frozen=True)
@@ -239,7 +247,7 @@ def check_settings(settings: TablesSettings) -> None:
     for name in settings.names:
         if name not in known_names():
             raise unknown_name("system or baseline", name, known_names())
-    protocol = read_protocol(settings.protocol)
+    protocol = settings.base
     if settings.split in (None, TableSplit.SESSIONS):
         return
     if settings.leaves_each_session_out:
@@ -263,8 +271,7 @@ def identity_of(experiment: TableExperiment, settings: TablesSettings, corpus_ha
         "split": experiment.split.value,
         "corpus": corpus_hash,
     }
-    choices = experiment.protocol.to_json().items()
-    parts |= {f"protocol {key}": choice for key, choice in choices if key != "name"}
+    parts |= {f"protocol {key}": choice for key, choice in experiment.protocol.choices.items()}
     if not experiment.is_baseline:
         point = hyperparameters_of(experiment)
         parts |= {
@@ -385,7 +392,11 @@ def _experiments(
 ) -> tuple[TableExperiment, ...]:
     sessions = SESSIONS if settings.leaves_each_session_out else (SEALED_SESSION,)
     split = split_of(settings, table)
-    choices: dict[str, Any] = {"base": settings.protocol, "recordings": recordings.value}
+    choices: dict[str, Any] = {
+        "base": settings.protocol,
+        "recordings": recordings.value,
+        "happiness": settings.happiness.value,
+    }
     if split is TableSplit.BY_POSITION and modalities_of(name) == ("text",) and name not in BASELINES:
         choices["max_words"] = NOTEBOOK_MAX_WORDS
     return tuple(
@@ -400,7 +411,7 @@ def split_of(settings: TablesSettings, table: int) -> TableSplit:
         return TableSplit.SESSIONS
     if settings.split is not None:
         return settings.split
-    test_chooses = read_protocol(settings.protocol).epoch_choice is EpochChoice.TEST_MAXIMUM
+    test_chooses = settings.base.epoch_choice is EpochChoice.TEST_MAXIMUM
     return TableSplit.BY_POSITION if test_chooses else TableSplit.SESSIONS
 
 
@@ -419,7 +430,7 @@ def prepare_tables(
         ExperimentFileError: the corpus that is named does not exist
         CorpusError: it is no corpus
     """
-    features = prepare_features(named, speech_settings(read_protocol(settings.protocol)), results_dir, progress)
+    features = prepare_features(named, speech_settings(settings.base), results_dir, progress)
     facts = CorpusFacts(
         **vars(features), shortened=None, differences=IngestReport.read(features.prepared_dir).differences
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.corpus.layout import SESSIONS
+from harness.corpus.utterances import Happiness
 from harness.features.store import FeatureStore
 from harness.features.text import split_words
 from harness.files import hash_json
@@ -17,7 +18,7 @@ from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, sco
 from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
 from harness.scoring.scenes import ScenePair, SceneScore, explain_scenes, pair_scenes
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, bootstrap_interval, mean_and_spread
-from harness.splits.protocol import Recordings, read_protocol
+from harness.splits.protocol import Recordings
 from harness.store.records import Prediction, ScoreKind, TestScores, TrialRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
 from harness.tables.plan import (
@@ -204,7 +205,7 @@ def _estimate(pooled: _Pooled) -> Estimate | None:
 
 def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
     """Describe the protocol, the trainings and the corpus of all tables."""
-    protocol = read_protocol(settings.protocol)
+    protocol = settings.base
     seeds = "one seed" if len(settings.seeds) == 1 else f"{len(settings.seeds)} seeds"
     recordings = "" if settings.recordings is Recordings.ALL else f", {settings.recordings} recordings only"
     sessions = (
@@ -219,6 +220,10 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
         sentences.append(corpus.shortened)
     if corpus.is_synthetic:
         sentences.append(SYNTHETIC_SENTENCE)
+    if settings.happiness is Happiness.MERGED:
+        sentences.append(
+            "Happiness counts as excitement here, and does not in the published column: the two score other utterances."
+        )
     if not corpus.is_published_one:
         sentences.append(
             "The published column speaks of other data: the complete IEMOCAP, where this corpus "
@@ -286,7 +291,7 @@ def to_json(
     for result in results:
         tables.setdefault(result.row.table, []).append(result)
     return {
-        "protocol": read_protocol(settings.protocol).to_json() | {"recordings": settings.recordings.value},
+        "protocol": settings.base.to_json() | {"recordings": settings.recordings.value},
         "seeds": list(settings.seeds),
         "max_epochs": settings.max_epochs,
         "patience": settings.patience,

@@ -110,7 +110,7 @@ def record_tables_opening(
     Args:
         command: as the user typed it
     """
-    return record_opening(results, command, settings.protocol, corpus.corpus_hash, settings.seeds)
+    return record_opening(results, command, settings.base.name, corpus.corpus_hash, settings.seeds)
 
 
 def plan_experiments(

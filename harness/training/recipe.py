@@ -29,7 +29,7 @@ from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts
-from harness.splits.protocol import Protocol, make_split, search_sessions
+from harness.splits.protocol import Protocol, is_tested, make_split, search_sessions
 from harness.store.records import (
     EpochRecord,
     Prediction,
@@ -113,11 +113,13 @@ class Outcome:
 def open_parts(protocol: Protocol, store: FeatureStore) -> Parts:
     """Return the utterances that a search trains and validates on; the test session's files are not opened.
 
+    Where one speaker is the test set they are opened for the partner's turns, and the speaker's are left out here.
+
     Raises:
         FeatureError: a part would be empty
     """
-    utterances = store.utterances(search_sessions(protocol))
-    split = make_split(protocol, [utterance.utterance_id for utterance in utterances])
+    names = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
+    split = make_split(protocol, [name for name in names if not is_tested(protocol, name)])
     return Parts(split.train, split.validation, ())
 
 
@@ -284,15 +286,15 @@ def _describe_result(
 
 
 def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:
-    """Set a model's probabilities, float32 (num_utterances, 4), beside the raters' emotions."""
+    """Set a model's probabilities, float32 (num_utterances, 4), beside the classes that the raters' labels have."""
     return tuple(
         Prediction(
             utterance.utterance_id,
-            utterance.emotion,
+            CLASSES[emotion],
             CLASSES[int(row.argmax())],
             tuple(float(probability) for probability in row),
         )
-        for utterance, row in zip(features.utterances, probabilities, strict=True)
+        for utterance, emotion, row in zip(features.utterances, features.emotions, probabilities, strict=True)
     )
 
 

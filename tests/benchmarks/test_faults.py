@@ -39,6 +39,7 @@ def copied(done: FaultySearch, tmp_path: Path) -> FaultySearch:
     return FaultySearch(tmp_path / "search", dict(done.values), tmp_path / "search")
 
 
+@pytest.mark.long
 def test_nothing_is_lost_by_five_kills(tmp_path: Path) -> None:
     # So few are those of the first search, whose trials need no corpus.
     tally = kill_in_trivial(tmp_path, 5, 2, 1, Prepared(tmp_path / "none", tmp_path / "none"))

@@ -2,9 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.invented_search import NUM_EPOCHS, NUM_VALIDATION, fill_results
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.search import summarise
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -23,7 +23,9 @@ from tests.corpus.written import write_tiny_corpus
 from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
-LOOKED_AT = "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations.\n"
+LOOKED_AT = (
+    "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations, 0 evaluations on other corpora.\n"
+)
 
 
 def harness(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("protocol", ["paper", "strict"])
+@pytest.mark.parametrize("protocol", ["paper", pytest.param("strict", marks=pytest.mark.long)])
 def test_what_a_protocol_promises_is_kept_and_no_test_feature_is_opened(folder, protocol):
     asked = ("check", "a corpus", "--leaks", "--protocol", protocol)
     # The first call prepares the features, as `harness prepare` does.
@@ -52,6 +52,7 @@ def test_what_a_protocol_promises_is_kept_and_no_test_feature_is_opened(folder, 
     assert any(line.startswith("scenes train + test 2 ") and line.endswith("counted") for line in lines)
 
 
+@pytest.mark.long
 def test_the_vocabulary_of_the_published_code_is_named_as_its_choice(folder):
     done = type_command(folder, "check", "a corpus", "--leaks", "--protocol", "published-code", "--json")
     assert done.returncode == 0, done.stderr
@@ -71,6 +72,7 @@ def test_a_vocabulary_fitted_on_everything_is_found_with_exit_code_one(folder):
     assert len(found["broken_promises"]) == 2 and all(check["leaked"] for check in found["vocabularies"])
 
 
+@pytest.mark.long
 def test_without_a_corpus_it_is_that_of_the_latest_search(folder):
     done = type_command(folder, "check", "--leaks", "--json", program=WATCHED)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,7 +10,7 @@ from tests.cli.commands import WATCHED, type_command
 from tests.searched import run_small_search
 
 # Every command starts TensorFlow, and trains four times.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,6 @@ def test_with_it_each_opening_is_on_record_before_a_file_is_touched(folder):
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
 
 
-@pytest.mark.long
 def test_a_second_call_trains_nothing_and_more_seeds_are_added(folder):
     # Here, too: a test that trains them may not have been asked for.
     assert type_command(folder, "leaks", "--seeds", "1", "--threads", "1").returncode == 0
@@ -68,7 +67,6 @@ def test_a_second_call_trains_nothing_and_more_seeds_are_added(folder):
     assert "2 seeds, each with another draw" in " ".join(again.stdout.split())
 
 
-@pytest.mark.long
 def test_a_training_that_fails_is_told_and_has_exit_code_one(folder, tmp_path):
     copied = shutil.copytree(folder, tmp_path / "copied")
     program = WATCHED.replace(

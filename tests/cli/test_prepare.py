@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.prepare import PROTOCOL_NAMES, VARIANTS
+from harness.cli.prepare import OUTDATED_SENTENCE, PROTOCOL_NAMES, VARIANTS
+from harness.features.manifest import FORMAT_VERSION
 from harness.features.speech import SPEECH_VARIANTS
 from harness.features.store import FeatureStore
 from harness.splits.protocol import PROTOCOLS
@@ -25,12 +26,12 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
     done = run_prepare(tmp_path, layout.root, "--into", into, "--jobs", 1)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert lines[0] == "The corpus is not the complete release: 25 counts differ."
+    assert lines[0] == "The corpus is not the complete release: 30 counts differ."
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
-    assert cells[0] == ["1", "1/229", "0/143", "1/384", "1/194", "3/950", "4/1819"]
-    assert cells[5] == ["all", "1/1103", "1/1041", "1/1708", "1/1084", "4/4936", "6/10039"]
+    assert cells[0] == ["1", "1/229", "0/143", "1/384", "1/194", "3/950", "0/135", "3/1085", "4/1819"]
+    assert cells[5] == ["all", "1/1103", "1/1041", "1/1708", "1/1084", "4/4936", "0/595", "4/5531", "6/10039"]
     assert cells[-1][:2] == ["few mocap rows", "4"]
-    assert "mocap: 3 of 4 four-class utterances have it." in lines
+    assert "mocap: 4 of 6 utterances have it." in lines
     assert "Under protocol paper: 2 utterances train, 1 validate, 1 test (Session 5)." in lines
     assert str(into / "irregularities.csv") in lines
     assert "2 dialogues were read, 0 had been read before." in lines
@@ -39,8 +40,13 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
     again = run_prepare(tmp_path, layout.root, "--into", into, "--jobs", 1)
     expected = done.stdout.replace("2 dialogues were read, 0 had", "0 dialogues were read, 2 had")
     assert again.stdout == expected
+    manifest = into / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 2'))
+    renewed = run_prepare(tmp_path, layout.root, "--into", into, "--jobs", 1)
+    assert renewed.stdout == f"{OUTDATED_SENTENCE}\n{expected}"
 
 
+@pytest.mark.long
 def test_each_choice_has_its_own_folder_beside_the_results(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
     for arguments in ([], ["--speech", "mel"], ["--protocol", "published-code"]):
@@ -98,6 +104,7 @@ def test_what_a_protocol_cuts_speech_from_may_be_missing(tmp_path):
     assert f"speech: {sentence}\n" in done.stdout
 
 
+@pytest.mark.long
 def test_a_motion_stream_that_the_corpus_lacks_is_told(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
     for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
@@ -125,11 +132,12 @@ def test_the_help_needs_no_features(tmp_path):
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.long
 def test_real_recordings_without_motion_are_prepared(tmp_path):
     if not EMODB.is_dir():
         pytest.skip("the recordings of EmoDB are not beside this repository")
     done = run_prepare(tmp_path, EMODB, "--into", tmp_path / "prepared")
     assert done.returncode == 0, done.stderr
     assert "mocap: the corpus has no mocap, so systems that need mocap cannot use it." in done.stdout
-    assert "speech: 339 of 339 four-class utterances have it." in done.stdout
+    assert "speech: 339 of 339 utterances have it." in done.stdout
     assert "Under protocol paper: 208 utterances train, 58 validate, 73 test (Session 5)." in done.stdout

@@ -12,7 +12,7 @@ from tests.cli.commands import WATCHED, break_off, type_command
 from tests.searched import run_small_search
 
 # Every command starts TensorFlow.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,6 @@ def folder(tmp_path_factory):
     return made
 
 
-@pytest.mark.long
 def test_killed_it_goes_on_and_says_what_was_luck(folder):
     words = ("replicate", "--seeds", "3", "--threads", "1")
     code, printed, _ = break_off(folder, *words, at="new seeds of trial", number=signal.SIGKILL)

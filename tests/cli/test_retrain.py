@@ -87,6 +87,7 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
     assert "Session 5, validation-chosen epoch" in words and "Every test evaluation" in words
 
 
+@pytest.mark.long
 def test_an_error_is_not_hidden_by_a_card_that_cannot_be_written(folder, tmp_path):
     shutil.copytree(folder / "results", tmp_path / "results")
     _, _, models = retrain(tmp_path)

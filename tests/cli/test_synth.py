@@ -18,7 +18,7 @@ def test_the_command_states_the_size_and_writes_the_corpus(tmp_path):
     done = run(folder, "--scale", "0.01", "--cues", "hand, head", "--seed", "3", "--mocap-rate", "10")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "100 utterances, 49 of them of the four classes, in 21 dialogues: 446 files, about 15 MB.",
+        "100 utterances, 49 of them of the four classes, in 21 dialogues: 446 files, about 16 MB.",
         f"The synthetic corpus is in {folder}",
         "This corpus is synthetic: no score on it is a score on IEMOCAP.",
     ]
@@ -32,6 +32,16 @@ def test_no_cue_at_all_can_be_asked_for(tmp_path):
     assert result.exit_code == 0, result.output
     settings = read_settings(tmp_path / "corpus")
     assert settings.cues == frozenset() and not settings.irregularities
+
+
+def test_strengths_can_be_chosen_and_are_those_of_the_settings_otherwise(tmp_path):
+    strengths = ["--emotion-words", "1", "--scene-words", "0", "--scene-moods", "0.5", "--moods", "0"]
+    for folder, options in (("chosen", strengths), ("default", [])):
+        result = CliRunner().invoke(synth, [str(tmp_path / folder), "--scale", "0.01", "--jobs", "1", *options])
+        assert result.exit_code == 0, result.output
+    chosen = SyntheticSettings(scale=0.01, emotion_words=1.0, scene_words=0.0, scene_moods=0.5, moods=0.0)
+    assert read_settings(tmp_path / "chosen") == chosen
+    assert read_settings(tmp_path / "default") == SyntheticSettings(scale=0.01)
 
 
 def test_an_unknown_cue_is_refused(tmp_path):

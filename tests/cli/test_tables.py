@@ -8,6 +8,8 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.store.store import ResultsStore
 from tests.cli.commands import PROGRAM, WATCHED, break_off, type_command
 
+pytestmark = pytest.mark.long
+
 
 def tables(folder, *arguments, program=PROGRAM):
     return type_command(folder, "tables", "--threads", "1", *arguments, program=program, columns=120)
@@ -168,7 +170,6 @@ def test_a_system_that_is_asked_for_and_that_the_corpus_cannot_feed_is_refused(f
     assert not (tmp_path / "results" / "results.db").exists()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_without_a_corpus_it_is_a_quick_start_that_says_so(tmp_path):
     done = tables(tmp_path, "--systems", "majority", "--seeds", "1")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.corpus.utterances import Emotion
+from harness.corpus.utterances import Emotion, Happiness
 from harness.errors import FeatureError
 from harness.features.speech import SHORT_TERM_COLUMNS
 from harness.features.store import Features
@@ -24,6 +24,16 @@ def test_emotions_are_numbered_in_the_order_of_the_classes():
     features = Features.from_arrays(utterances, SETTINGS, SHORT_TERM_COLUMNS, {})
     assert features.emotions.dtype == np.int64
     assert features.emotions.tolist() == [3, 0, -1, 1, 2]
+
+
+@pytest.mark.parametrize(("happiness", "numbers"), [("excited", [1, -1, 0]), ("merged", [1, 1, 0])])
+def test_happiness_is_a_class_where_it_is_merged_into_excitement(happiness, numbers):
+    emotions = [Emotion.EXCITEMENT, Emotion.HAPPINESS, Emotion.ANGER]
+    utterances = [make_utterance(f"Ses01F_impro01_F00{i}", emotion) for i, emotion in enumerate(emotions)]
+    features = Features.from_arrays(utterances, SETTINGS, SHORT_TERM_COLUMNS, {}, Happiness(happiness))
+    assert features.emotions.tolist() == numbers
+    # The raters' label stays what it was.
+    assert [utterance.emotion for utterance in features.utterances] == emotions
 
 
 def test_a_modality_that_is_not_there_has_no_length_and_cannot_be_read():

@@ -30,7 +30,7 @@ def kinds(record):
     return count_by_kind(record.irregularities)
 
 
-def test_a_dialogue_gives_its_four_class_utterances_in_order(tiny_corpus):
+def test_a_dialogue_gives_all_its_utterances_in_order(tiny_corpus):
     record, arrays = read_features(tiny_corpus, COMPLETE, SETTINGS)
     assert [utterance.utterance_id[-4:] for utterance in record.utterances] == [
         "F000",
@@ -38,12 +38,12 @@ def test_a_dialogue_gives_its_four_class_utterances_in_order(tiny_corpus):
         "M000",
         "M001",
     ]
-    # Of 1 s, 0.5 s and 0.75 s; F001 has no label of the four.
-    assert arrays.speech_lengths.tolist() == [9, 4, 6]
+    # Of 1 s, twice 0.5 s and 0.75 s; F001 has no label of the four.
+    assert arrays.speech_lengths.tolist() == [9, 4, 4, 6]
     expected = extract_speech(tone(1.0) / 2**15, SETTINGS).astype(np.float32)
     assert np.array_equal(arrays.frames[:9], expected)
-    assert record.num_present == {"speech": 3, "text": 3, "mocap": 3}
-    assert record.num_with_stream == {"face": 3, "hand": 3, "head": 3}
+    assert record.num_present == {"speech": 4, "text": 4, "mocap": 4}
+    assert record.num_with_stream == {"face": 4, "hand": 4, "head": 4}
 
 
 def test_windows_hold_the_rows_between_start_and_end(tiny_corpus):
@@ -64,7 +64,7 @@ def test_windows_hold_the_rows_between_start_and_end(tiny_corpus):
 
 def test_a_dialogue_without_motion_is_nan_and_marked_empty(tiny_corpus):
     record, arrays = read_features(tiny_corpus, WITHOUT_MOCAP, SETTINGS)
-    assert arrays.mocap.shape == (1, 200, 189)
+    assert arrays.mocap.shape == (2, 200, 189)
     assert np.isnan(arrays.mocap).all()
     assert arrays.mocap_empty.all()
     assert record.mocap_columns == {}
@@ -80,7 +80,7 @@ def test_one_stream_that_cannot_be_read_leaves_the_others(tiny_corpus):
     assert not np.isnan(arrays.mocap[0, 0, :165]).any()
     assert not arrays.mocap_empty[0, 0]
     assert list(record.mocap_columns) == ["face", "head"]
-    assert record.num_with_stream == {"face": 3, "hand": 0, "head": 3}
+    assert record.num_with_stream == {"face": 4, "hand": 0, "head": 4}
     (found,) = [found for found in record.irregularities if found.kind is KIND.UNREADABLE_FILE]
     assert found.path == f"Session1/dialog/MOCAP_hand/{COMPLETE}.txt"
     assert "line 4: found 'one'; expected a number, or NaN" in found.detail
@@ -93,7 +93,7 @@ def test_motion_that_ends_before_the_utterance_is_told(tiny_corpus):
     record, arrays = read_features(tiny_corpus, COMPLETE, SETTINGS)
     none = [found.utterance_id for found in record.irregularities if found.kind is KIND.NO_MOCAP_ROWS]
     assert none == [f"{COMPLETE}_{turn}" for turn in ("F001", "M000", "M001")]
-    assert arrays.mocap_empty.all(axis=1).tolist() == [False, True, True]
+    assert arrays.mocap_empty.all(axis=1).tolist() == [False, True, True, True]
 
 
 def test_the_left_channel_of_the_dialogue_is_cut_at_start_and_end(tiny_corpus):
@@ -101,18 +101,18 @@ def test_the_left_channel_of_the_dialogue_is_cut_at_start_and_end(tiny_corpus):
     write_file(tiny_corpus.dialogue_wav_path(COMPLETE), wav_bytes(stereo))
     record, arrays = read_features(tiny_corpus, COMPLETE, LEFT)
     expected = extract_speech(stereo[28000:36000, 0] / 2**15, LEFT).astype(np.float32)
-    assert arrays.speech_lengths.tolist() == [9, 4, 6]
-    assert np.array_equal(arrays.frames[9:13], expected)
-    assert record.num_present["speech"] == 3
+    assert arrays.speech_lengths.tolist() == [9, 4, 4, 6]
+    assert np.array_equal(arrays.frames[13:17], expected)
+    assert record.num_present["speech"] == 4
 
 
 def test_without_the_dialogues_recording_there_is_nothing_to_cut(tiny_corpus):
     tiny_corpus.dialogue_wav_path(COMPLETE).unlink()
     record, arrays = read_features(tiny_corpus, COMPLETE, LEFT)
-    assert arrays.speech_lengths.tolist() == [0, 0, 0]
+    assert arrays.speech_lengths.tolist() == [0, 0, 0, 0]
     missing = [found for found in record.irregularities if found.kind is KIND.MISSING_RECORDING]
     assert [found.utterance_id for found in missing] == [
-        f"{COMPLETE}_{turn}" for turn in ("F000", "M000", "M001")
+        f"{COMPLETE}_{turn}" for turn in ("F000", "F001", "M000", "M001")
     ]
     assert {found.detail for found in missing} == {"no recording of the dialogue to cut it from"}
 
@@ -122,7 +122,7 @@ def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
     labels = label_bytes(COMPLETE).replace(b"[0.5000 - 1.5000]", b"[ten - 1.5000]")
     path.write_bytes(labels.replace(b"[1.7500 - 2.2500]", b"[2.2500 - 1.7500]"))
     record, arrays = read_features(tiny_corpus, COMPLETE, LEFT)
-    assert arrays.speech_lengths.tolist() == [0, 0, 6]
+    assert arrays.speech_lengths.tolist() == [0, 4, 0, 6]
     policies = {found.kind: found.policy for found in record.irregularities}
     assert policies[KIND.UNREADABLE_TIMES] == (
         "Kept with unknown times: without mocap, and without speech that is cut by time."
@@ -160,8 +160,8 @@ def test_a_damaged_recording_is_told_once_and_costs_no_utterance(tiny_corpus, co
     if content is not None:
         path.write_bytes(content)
     record, arrays = read_features(tiny_corpus, COMPLETE, SETTINGS)
-    assert arrays.speech_lengths.tolist() == [length, 4, 6]
-    assert len(arrays.frames) == length + 10
+    assert arrays.speech_lengths.tolist() == [length, 4, 4, 6]
+    assert len(arrays.frames) == length + 14
     assert np.isfinite(arrays.frames).all()
     assert kinds(record)[kind] == 1
     is_heard = kind not in (KIND.EMPTY_RECORDING, KIND.UNREADABLE_RECORDING, KIND.MISSING_RECORDING)
@@ -172,9 +172,9 @@ def test_who_has_no_frame_follows_from_the_settings(tiny_corpus):
     path = tiny_corpus.utterance_wav_path(f"{COMPLETE}_F000")
     path.write_bytes(wav_bytes(tone(0.15)))
     for settings, lengths in (
-        (SETTINGS, [0, 4, 6]),
-        (SPEECH_VARIANTS["short-windows"], [2, 11, 17]),
-        (replace(SETTINGS, trims_edge_frames=True), [0, 2, 4]),
+        (SETTINGS, [0, 4, 4, 6]),
+        (SPEECH_VARIANTS["short-windows"], [2, 11, 11, 17]),
+        (replace(SETTINGS, trims_edge_frames=True), [0, 2, 2, 4]),
     ):
         record, arrays = read_features(tiny_corpus, COMPLETE, settings)
         assert arrays.speech_lengths.tolist() == lengths
@@ -185,7 +185,7 @@ def test_frames_that_are_all_trimmed_are_told(tiny_corpus):
     path = tiny_corpus.utterance_wav_path(f"{COMPLETE}_F000")
     path.write_bytes(wav_bytes(tone(0.3)))
     record, arrays = read_features(tiny_corpus, COMPLETE, replace(SETTINGS, trims_edge_frames=True))
-    assert arrays.speech_lengths.tolist() == [0, 2, 4]
+    assert arrays.speech_lengths.tolist() == [0, 2, 2, 4]
     assert kinds(record)[KIND.SHORTER_THAN_WINDOW] == 1
 
 

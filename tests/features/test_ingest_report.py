@@ -9,7 +9,7 @@ from tests.features.invented import make_utterance
 
 
 def make_report(folder, differences=()):
-    row = {"ang": 1, "exc": 2, "neu": 3, "sad": 4, "all labels": 20}
+    row = {"ang": 1, "exc": 2, "neu": 3, "sad": 4, "hap": 5, "all labels": 20}
     return IngestReport(
         corpus_path="corpus",
         prepared_dir=str(folder),
@@ -47,9 +47,9 @@ def test_a_missing_report_is_rejected(tmp_path):
 
 def test_counts_that_differ_from_the_release_are_sentences():
     counts, differences = count_utterances((make_utterance("Ses02F_impro01_F000"),))
-    assert counts == {2: {"ang": 0, "exc": 0, "neu": 1, "sad": 0, "all labels": 1}}
+    assert counts == {2: {"ang": 0, "exc": 0, "neu": 1, "sad": 0, "hap": 0, "all labels": 1}}
     assert "Session 2 has 1 utterances labelled neu, where the complete corpus has 362." in differences
-    assert len(differences) == 25
+    assert len(differences) == 30
 
 
 def test_the_table_of_irregularities_survives_commas_and_line_ends(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
-from harness.features.manifest import FORMAT_VERSION, ArrayRecord, Manifest, SessionRecord
+from harness.features.manifest import FORMAT_VERSION, ArrayRecord, Manifest, SessionRecord, is_outdated
 from harness.features.speech import SPEECH_VARIANTS, column_names
 
 MANIFEST = Manifest(
@@ -18,7 +18,7 @@ MANIFEST = Manifest(
     mocap_streams=(MocapStream.FACE, MocapStream.HEAD),
     versions={"numpy": "2"},
     sessions={
-        3: SessionRecord(7, 2, {"speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128)}, "2" * 64, 9)
+        3: SessionRecord(2, {"speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128)}, "2" * 64, 9)
     },
     source_hash="3" * 64,
 )
@@ -39,9 +39,12 @@ def test_a_folder_without_manifest_is_rejected(tmp_path):
 
 
 def test_another_format_version_is_rejected(tmp_path):
+    assert not is_outdated(tmp_path)
     MANIFEST.write(tmp_path)
+    assert not is_outdated(tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(path.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 0'))
+    assert is_outdated(tmp_path)
     with pytest.raises(FeatureError) as caught:
         Manifest.read(tmp_path)
     assert str(caught.value) == (

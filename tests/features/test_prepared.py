@@ -49,7 +49,6 @@ def test_the_folder_holds_what_the_manifest_says(tiny_corpus, prepared_dir):
     assert manifest.mocap_columns[0] == "face_M1_X"
     assert manifest.mocap_columns[165] == "hand_M1_X"
     assert manifest.mocap_columns[188] == "head_M2_Z"
-    assert {session: record.num_four_class for session, record in manifest.sessions.items()} == {1: 3, 5: 1}
     assert {session: record.num_utterances for session, record in manifest.sessions.items()} == {1: 4, 5: 2}
     for session, record in manifest.sessions.items():
         folder = prepared_dir / f"Session{session}"
@@ -73,16 +72,16 @@ def test_two_processes_write_what_one_writes(tiny_corpus, tmp_path, monkeypatch)
     assert one == two
 
 
-def test_arrays_have_a_row_for_each_four_class_utterance(tiny_corpus, prepared_dir):
+def test_arrays_have_a_row_for_each_utterance_whatever_its_label(tiny_corpus, prepared_dir):
     prepare(tiny_corpus, prepared_dir)
     folder = prepared_dir / "Session1"
     speech = np.load(folder / "speech.npy")
-    assert (speech.dtype, speech.shape) == (np.float32, (3, 100, 34))
-    assert np.load(folder / "speech_lengths.npy").tolist() == [9, 4, 6]
+    assert (speech.dtype, speech.shape) == (np.float32, (4, 100, 34))
+    assert np.load(folder / "speech_lengths.npy").tolist() == [9, 4, 4, 6]
     assert (speech[1, 4:] == 0).all() and (speech[1, :4] != 0).any(axis=1).all()
-    assert np.load(folder / "mocap_rows.npy").tolist() == [19, 9, 14]
-    assert np.load(folder / "mocap_empty.npy").sum(axis=1).tolist() == [181, 191, 186]
-    assert np.load(folder / "mocap.npy").shape == (3, 200, 189)
+    assert np.load(folder / "mocap_rows.npy").tolist() == [19, 9, 9, 14]
+    assert np.load(folder / "mocap_empty.npy").sum(axis=1).tolist() == [181, 191, 191, 186]
+    assert np.load(folder / "mocap.npy").shape == (4, 200, 189)
     listed = [json.loads(line) for line in (folder / "utterances.jsonl").read_text().splitlines()]
     assert [(line["utterance_id"][-4:], line["num_mocap_rows"]) for line in listed] == [
         ("F000", 19),
@@ -100,7 +99,7 @@ def test_the_report_counts_and_names_what_is_irregular(tiny_corpus, prepared_dir
     }
     assert (report.num_four_class, report.num_utterances) == (4, 6)
     assert not report.is_complete
-    assert report.num_present == {"speech": 4, "text": 4, "mocap": 3}
+    assert report.num_present == {"speech": 6, "text": 6, "mocap": 4}
     assert report.irregularities[IrregularityKind.MISSING_MOCAP] == 3
     assert report.irregularities[IrregularityKind.FEW_MOCAP_ROWS] == 4
     with report.irregularities_path.open(newline="") as stream:
@@ -226,13 +225,39 @@ def test_a_session_that_is_gone_leaves_nothing(tiny_corpus, prepared_dir):
     assert list((prepared_dir / "Session5").iterdir()) == []
 
 
-def test_a_session_without_a_four_class_utterance_has_no_array(tiny_corpus, prepared_dir):
-    path = tiny_corpus.annotation_path(WITHOUT_MOCAP)
-    path.write_bytes(label_bytes(WITHOUT_MOCAP).replace(b"\texc\t", b"\tfru\t"))
+def test_a_session_without_an_utterance_has_no_array(tiny_corpus, prepared_dir):
+    tiny_corpus.annotation_path(WITHOUT_MOCAP).write_bytes(b"")
     prepare(tiny_corpus, prepared_dir)
     store = FeatureStore.open(prepared_dir)
-    assert store.utterances([5]) == ()
-    assert len(store.utterances([1, 5])) == 3
+    assert store.manifest.sessions[5].arrays == {}
+    assert store.turns([5]) == ()
+    assert len(store.turns([1, 5])) == 4
+
+
+def test_no_label_selects_or_changes_a_row(tiny_corpus, prepared_dir, tmp_path):
+    prepare(tiny_corpus, prepared_dir)
+    path = tiny_corpus.annotation_path(COMPLETE)
+    path.write_bytes(label_bytes(COMPLETE).replace(b"\tsad\t", b"\tfru\t").replace(b"\txxx\t", b"\tang\t"))
+    prepare(tiny_corpus, tmp_path / "other labels")
+    ids = [[one.utterance_id[-4:] for one in FeatureStore.open(folder).utterances([1])]
+           for folder in (prepared_dir, tmp_path / "other labels")]
+    assert ids == [["F000", "M000", "M001"], ["F000", "F001", "M000"]]
+    for name in ("speech", "speech_lengths", "mocap", "mocap_rows", "mocap_empty"):
+        one, other = (folder / f"Session1/{name}.npy" for folder in (prepared_dir, tmp_path / "other labels"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_features_of_another_version_are_made_again(tiny_corpus, prepared_dir, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr("harness.features.ingest.INGEST_VERSION", 3)
+        earlier.setattr("harness.features.manifest.FORMAT_VERSION", 2)
+        earlier.setattr("harness.features.prepare.FORMAT_VERSION", 2)
+        prepare(tiny_corpus, prepared_dir)
+    with pytest.raises(FeatureError, match="found format version 2; expected 3; run harness prepare again"):
+        FeatureStore.open(prepared_dir)
+    assert prepare(tiny_corpus, prepared_dir).num_read == 2
+    assert len(FeatureStore.open(prepared_dir).turns([1])) == 4
+    assert len(list((prepared_dir / "parts").iterdir())) == 2
 
 
 def test_rows_stay_sorted_where_one_dialogues_name_begins_anothers(tiny_corpus, prepared_dir):
@@ -242,6 +267,7 @@ def test_rows_stay_sorted_where_one_dialogues_name_begins_anothers(tiny_corpus, 
     prepare(tiny_corpus, prepared_dir)
     ids = [utterance.utterance_id for utterance in FeatureStore.open(prepared_dir).utterances([1])]
     assert len(ids) == 9
+    assert len(FeatureStore.open(prepared_dir).turns([1])) == 12
     assert ids == sorted(ids)
 
 

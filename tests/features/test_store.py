@@ -62,9 +62,9 @@ def test_features_come_in_the_order_asked_for(prepared):
     assert features.transcripts == ("They're here!", "Oh.", "Excuse me.")
     first = np.load(prepared / "Session1/speech.npy")
     last = np.load(prepared / "Session5/speech.npy")
-    assert np.array_equal(features.speech([0, 1, 2]), [last[0], first[2], first[0]])
+    assert np.array_equal(features.speech([0, 1, 2]), [last[1], first[3], first[0]])
     motion = np.load(prepared / "Session1/mocap.npy")
-    assert np.array_equal(features.mocap([2, 1]), motion[[0, 2]], equal_nan=True)
+    assert np.array_equal(features.mocap([2, 1]), motion[[0, 3]], equal_nan=True)
     assert np.isnan(features.mocap([0])).all()
 
 
@@ -83,11 +83,21 @@ def test_opening_and_loading_take_less_than_a_tenth_of_a_second(prepared):
     assert time.perf_counter() - begin < 0.1
 
 
+def test_turns_of_every_label_are_listed_and_loaded(prepared):
+    store = FeatureStore.open(prepared)
+    ids = [turn.utterance_id for turn in store.turns([1, 5, 2])]
+    assert ids == [FIRST[0], "Ses01F_impro01_F001", *FIRST[1:], "Ses05M_script01_1b_F000", LAST]
+    features = store.load(ids)
+    assert features.emotions.tolist() == [2, -1, 0, 3, -1, 1]
+    assert features.transcripts[1] == "[LAUGHTER]"
+    assert features.speech_lengths.tolist() == [9, 4, 4, 6, 9, 6]
+
+
 def test_an_unknown_utterance_is_rejected(prepared):
     with pytest.raises(FeatureError) as caught:
-        FeatureStore.open(prepared).load(["Ses01F_impro01_F001"])
+        FeatureStore.open(prepared).load(["Ses01F_impro01_F002"])
     assert str(caught.value) == (
-        f"utterance 'Ses01F_impro01_F001': not among the four-class utterances of {str(prepared)!r}; "
+        f"utterance 'Ses01F_impro01_F002': not among the utterances of {str(prepared)!r}; "
         "expected an id of its utterances.jsonl"
     )
 
@@ -102,11 +112,11 @@ def test_a_session_that_is_not_there_is_rejected(prepared):
 
 def test_an_array_of_another_shape_is_rejected(prepared_dir):
     path = prepared_dir / "Session1/speech.npy"
-    np.save(path, np.zeros((3, 100, 33), dtype=np.float32))
+    np.save(path, np.zeros((4, 100, 33), dtype=np.float32))
     with pytest.raises(FeatureError) as caught:
         FeatureStore.open(prepared_dir).load(FIRST)
     assert str(caught.value) == (
-        f"{str(path)!r}: found <f4 (3, 100, 33); the manifest expects <f4 (3, 100, 34); "
+        f"{str(path)!r}: found <f4 (4, 100, 33); the manifest expects <f4 (4, 100, 34); "
         "delete the manifest.json above it and run harness prepare again"
     )
 
@@ -136,7 +146,7 @@ def test_a_list_of_another_length_is_rejected(prepared_dir):
     with pytest.raises(FeatureError) as caught:
         FeatureStore.open(prepared_dir).utterances([1])
     assert str(caught.value) == (
-        f"{str(path)!r}: found 2 four-class utterances; the manifest expects 3; "
+        f"{str(path)!r}: found 3 utterances; the manifest expects 4; "
         "delete the manifest.json above it and run harness prepare again"
     )
 

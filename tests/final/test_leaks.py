@@ -27,6 +27,8 @@ from tests.searched import run_small_search
 from tests.store.experiments import an_experiment
 from tests.tables.work import Recorder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def results_dir(tmp_path_factory):

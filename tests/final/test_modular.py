@@ -24,6 +24,8 @@ from harness.store.records import ScoreKind
 from harness.training.recipe import Recipe
 from tests.invented_features import invent_features
 
+pytestmark = pytest.mark.long
+
 SMALL = {"textlstm": 6, "speechlstm": 6, "finalfc": 12, "branch_dense": 10, "embedding_dimension": 8}
 
 

@@ -102,6 +102,7 @@ def test_what_is_irregular_in_the_motion_comes_with_the_probabilities(watcher, f
     assert found.irregularities[1].detail == "rows: face 80, hand 29, head 80"
 
 
+@pytest.mark.long
 def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, tmp_path):
     wav = write_wav(tmp_path, wav_bytes(tone(1.0))[:12844])
     for option in ([], ["--json"]):

@@ -12,6 +12,8 @@ from harness.training.runner import Execution, carry_out
 from tests.searched import SEEDS, run_small_search
 from tests.tables.work import Recorder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def results_dir(tmp_path_factory):

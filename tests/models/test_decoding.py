@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from harness.models import decoder as decoding
 from harness.models.decoder import AttentionDecoder
+from tests.models.cases import every_case
 
 UNITS, COLUMNS = 6, 5
 
@@ -79,13 +80,18 @@ def make(directions, rng, scale=0.5):
     return layer
 
 
-@pytest.mark.parametrize("directions", [1, 2])
-@pytest.mark.parametrize("is_compiled", [False, True], ids=["interpreted", "compiled"])
-@pytest.mark.parametrize("is_training", [False, True], ids=["scored", "trained"])
 @pytest.mark.parametrize(
-    "lengths",
-    [[26] * 17, [5, 0, 25]],
-    ids=["one more than compiled for", "one without a step"],
+    ("lengths", "is_training", "is_compiled", "directions"),
+    every_case(
+        [("one more than compiled for", [26] * 17), ("one without a step", [5, 0, 25])],
+        [("scored", False), ("trained", True)],
+        [("interpreted", False), ("compiled", True)],
+        [("1", 1), ("2", 2)],
+        quick=[
+            ("one without a step", "trained", "compiled", "2"),
+            ("one without a step", "trained", "interpreted", "2"),
+        ],
+    ),
 )
 def test_outputs_and_gradients_are_those_of_the_plain_loop(
     directions, is_compiled, is_training, lengths, rng

@@ -13,6 +13,7 @@ from harness.models.recurrence import STEPS_COMPILED_FOR, CompiledLSTM
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.models.text import SharedPadding
 from harness.splits.protocol import PROTOCOLS
+from tests.models.cases import every_case
 
 NUM_IDS, MAX_WORDS = 12, STEPS_COMPILED_FOR + 5
 POINT = {"dropout": 0.0, "textlstm": 6, "textlstm2": 5, "dense": 8, "embedding_dimension": 4}
@@ -57,11 +58,20 @@ def differentiate(model, ids):
     return [value.numpy() for value in run(ids)]
 
 
-@pytest.mark.parametrize("is_compiled", [False, True], ids=["stock loops", "compiled"])
 @pytest.mark.parametrize(
-    "lengths", [[3, 1, 7], [MAX_WORDS, 2], [0, 0, 0], [4, 0], [1]],
-    ids=["short", "one without padding", "no word at all", "one without a word", "a single utterance"],
-)  # fmt: skip
+    ("lengths", "is_compiled"),
+    every_case(
+        [
+            ("short", [3, 1, 7]),
+            ("one without padding", [MAX_WORDS, 2]),
+            ("no word at all", [0, 0, 0]),
+            ("one without a word", [4, 0]),
+            ("a single utterance", [1]),
+        ],
+        [("stock loops", False), ("compiled", True)],
+        quick=[("short", "stock loops"), ("one without a word", "stock loops")],
+    ),
+)
 def test_outputs_and_gradients_are_those_of_every_row(models, lengths, is_compiled):
     ours, every_row = models
     for layer in ours.layers:

@@ -9,6 +9,7 @@ from keras import layers
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
 from harness.training.loop import STEPS_WORTH_COMPILING, Trainer
+from tests.models.cases import every_case
 
 UNITS, COLUMNS = 6, 5
 
@@ -42,17 +43,24 @@ def make(kind, is_bidirectional, **options):
 
 
 @pytest.mark.parametrize(
-    ("gates", "recurrent_dropout", "return_sequences"),
-    [("sigmoid", 0.0, False), ("sigmoid", 0.0, True), ("hard_sigmoid", 0.4, True)],
-    ids=["last", "steps", "published"],
+    ("lengths", "is_bidirectional", "choices"),
+    every_case(
+        [("unmasked", None), ("one more", [26] * 17), ("one without a step", [5, 0, 25])],
+        [("one direction", False), ("two", True)],
+        [
+            ("last", ("sigmoid", 0.0, False)),
+            ("steps", ("sigmoid", 0.0, True)),
+            ("published", ("hard_sigmoid", 0.4, True)),
+        ],
+        quick=[
+            ("one without a step", "two", "published"),
+            ("one without a step", "one direction", "last"),
+            ("unmasked", "one direction", "steps"),
+        ],
+    ),
 )
-@pytest.mark.parametrize("is_bidirectional", [False, True], ids=["one direction", "two"])
-@pytest.mark.parametrize(
-    "lengths", [None, [26] * 17, [5, 0, 25]], ids=["unmasked", "one more", "one without a step"]
-)
-def test_outputs_and_gradients_are_those_of_the_stock_layer(
-    gates, recurrent_dropout, return_sequences, is_bidirectional, lengths, rng
-):
+def test_outputs_and_gradients_are_those_of_the_stock_layer(lengths, is_bidirectional, choices, rng):
+    gates, recurrent_dropout, return_sequences = choices
     options = {
         "return_sequences": return_sequences,
         "recurrent_activation": gates,

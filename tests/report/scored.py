@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from harness.scoring.metrics import macro_f1, predicted_classes, unweighted_accuracy, weighted_accuracy
+from harness.store.evaluations import record_evaluation
 from harness.store.records import Prediction, ScoreKind, TestScores
 from harness.store.store import ResultsStore
 from tests.scored import answer_dialogues
-from tests.store.experiments import an_opening
+from tests.store.experiments import an_evaluation, an_opening
 
 COMMAND = "harness retrain-best --test --seeds 2"
 
@@ -56,3 +58,16 @@ def score_whole_opening(
         opening_id, {name: None if number == 0 else number % 2 == 1 for number, name in enumerate(names)}
     )
     return opening_id
+
+
+def score_evaluation(store: ResultsStore, eid: int | None, num_dialogues: int = 12, **changes: Any) -> int:
+    """An evaluation on another corpus: the same answers as of ``score_whole_opening``, and one baseline."""
+    scores = [
+        score(seed, ScoreKind.VALIDATION_CHOSEN, answer_dialogues([right] * num_dialogues))
+        for seed, right in {1: [True, True, True, False], 2: [True, True, False, False]}.items()
+    ]
+    constant = answer_dialogues([[False, False, False, True]] * num_dialogues, confidence=0.4)
+    scores.append(score(1, ScoreKind.BASELINE_MAJORITY, constant, epoch=None))
+    names = [prediction.utterance_id for prediction in constant]
+    is_seen = {name: None if number == 0 else number % 4 == 1 for number, name in enumerate(names)}
+    return record_evaluation(store, an_evaluation(eid, **changes), scores, is_seen)

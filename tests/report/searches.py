@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.corpus.utterances import CLASSES
 from harness.report.findings import Findings, read_findings
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import Protocol, read_protocol
 from harness.store.records import (
     EpochRecord,
     ExperimentStatus,
@@ -50,8 +50,10 @@ def validation_predictions(num_right: int, num_utterances: int = 20) -> tuple[Pr
     return tuple(predictions)
 
 
-def begin_search(store: ResultsStore, protocol: str = "paper", **changes: Any) -> int:
-    chosen = PROTOCOLS[protocol]
+def begin_search(
+    store: ResultsStore, protocol: str | dict[str, Any] | Protocol = "paper", **changes: Any
+) -> int:
+    chosen = protocol if isinstance(protocol, Protocol) else read_protocol(protocol)
     known = {
         "protocol_name": chosen.name,
         "protocol_hash": chosen.protocol_hash,

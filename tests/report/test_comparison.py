@@ -16,6 +16,7 @@ from harness.report.comparison import (
     tabulate_settings_that_differ,
     to_json,
 )
+from harness.splits.protocol import read_protocol
 from harness.store.records import ScoreKind, TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.scored import PROBED, score_whole_opening
@@ -28,6 +29,7 @@ from tests.report.searches import (
     score_test,
 )
 
+MERGED = read_protocol({"base": "paper", "happiness": "merged"})
 COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
 
 
@@ -61,6 +63,11 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
         ({"corpus_hash": "0" * 64}, "corpus", "synthetic c0ffee (1); synthetic 00000000 (2)"),
         ({"is_synthetic": False}, "corpus", "synthetic c0ffee (1); c0ffee (2)"),
         ({"protocol": "strict"}, "protocol", "'paper' (8bb6c6e1) (1); 'strict' (501ab3f6) (2)"),
+        (
+            {"protocol": {"base": "paper", "name": "paper", "happiness": "merged"}},
+            "protocol",
+            f"'paper' (8bb6c6e1) (1); 'paper' ({MERGED.protocol_hash[:8]}) (2)",
+        ),
         ({"target": "min"}, "target", "max (1); min (2)"),
         (
             {"protocol_name": "", "script": "own.py"},
@@ -68,7 +75,7 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
             "'paper' (8bb6c6e1) (1); of its own script, own.py (2)",
         ),
     ],
-    ids=["other corpus", "synthetic and real", "protocol", "target", "script of its own"],
+    ids=["other corpus", "synthetic and real", "protocol", "happiness", "target", "script of its own"],
 )
 def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     store: ResultsStore, results_path: Path, changes: dict[str, Any], trait: str, values: str

@@ -5,7 +5,7 @@ import pytest
 
 from harness.final.saved_model import ModelRecord
 from harness.report.model_card import describe_card, read_card_facts, write_model_card
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, PROBED, score_whole_opening
@@ -49,6 +49,17 @@ FOLDER = "models/experiment-1-trial-9-0a1b2c3d"
 
 def card(store: ResultsStore, record: ModelRecord, folder: str = FOLDER) -> str:
     return describe_card(record, read_card_facts(Path("results") / folder, record, store))
+
+
+@pytest.mark.parametrize(
+    ("happiness", "said"),
+    [("excited", "excitement without happiness"), ("merged", "excitement and happiness together")],
+)
+def test_the_card_says_what_excitement_is(store: ResultsStore, happiness: str, said: str) -> None:
+    protocol = read_protocol({"base": "paper", "happiness": happiness})
+    text = card(store, a_record(run_search(store), is_synthetic=False, protocol=protocol))
+    assert f"`exc` is {said}." in text
+    assert ("Happiness is merged into excitement" in text) is (happiness == "merged")
 
 
 def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(store: ResultsStore) -> None:

@@ -68,6 +68,14 @@ def test_shared_speakers_are_said(
     assert said["Speakers"] == Statement("Speakers", speakers, is_warning)
 
 
+def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, protocol={"base": "paper", "name": "mine", "happiness": "merged"})
+    said = by_heading(describe_search(findings_of(results_path)))
+    text = said["Protocol"].text
+    assert "Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936." in text
+    assert "(3353 and 937 of the complete corpus)" in text
+
+
 def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -> None:
     said = by_heading(describe_search(findings_of(searched)))
     assert said["Who chose the epoch"] == Statement(

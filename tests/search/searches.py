@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.search.controller import run_search
 from harness.search.experiment_file import read_experiment_file
-from harness.search.view import SearchPlan, SearchReport
+from harness.search.view import FoldOutcome, SearchPlan, SearchReport
 from harness.store.records import TrialRow
 from harness.store.store import ResultsStore
 
@@ -55,6 +55,7 @@ class SilentView:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.plan: SearchPlan | None = None
+        self.outcomes: Sequence[FoldOutcome] = ()
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -70,6 +71,9 @@ class SilentView:
 
     def end(self, report: SearchReport) -> None:
         pass
+
+    def end_folds(self, outcomes: Sequence[FoldOutcome]) -> None:
+        self.outcomes = outcomes
 
 
 def write_experiment(folder: Path, script_text: str, /, **changes: Any) -> Path:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.corpus.synthetic import GENERATOR_VERSION
 from harness.errors import ExperimentFileError, FeatureError
+from harness.features.manifest import FORMAT_VERSION
 from harness.features.store import FeatureStore
 from harness.models.systems import SYSTEMS
 from harness.search import corpus as corpus_choice
@@ -23,6 +25,7 @@ from harness.search.experiment_file import TrainingSettings, read_experiment_fil
 from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits.protocol import PROTOCOLS
+from tests.corpus.written import write_tiny_corpus
 from tests.search.searches import RECORDS_ITS_SCORE, REPOSITORY, search, trials_of, write_experiment
 
 TRAINING = TrainingSettings(SYSTEMS["fusion"], PROTOCOLS["paper"], None, 30, None, None)
@@ -74,8 +77,20 @@ def test_without_a_corpus_one_is_made(folder: Path, monkeypatch: pytest.MonkeyPa
     )
     assert (prepared.is_synthetic, prepared.corpus_path) == (True, "")
     assert {"writing the synthetic corpus", "preparing features"} == set(told)
-    assert (folder / "results" / "synthetic" / "scale-0.01-seed-0").is_dir()
+    assert (folder / "results" / "synthetic" / f"scale-0.01-seed-0-version-{GENERATOR_VERSION}").is_dir()
     assert prepare_chosen(TRAINING, folder / "results", environment={}) == prepared
+
+
+def test_features_of_another_version_are_prepared_again_in_so_many_words(
+    folder: Path, tmp_path: Path
+) -> None:
+    named = replace(TRAINING, corpus=write_tiny_corpus(tmp_path / "corpus").root)
+    manifest = prepare_chosen(named, folder / "results").prepared_dir / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 2'))
+    told: list[str] = []
+    for _ in range(2):
+        prepare_chosen(named, folder / "results", lambda doing, done, total: told.append(doing))
+    assert told == ["preparing features again, for they are of another version of harness"]
 
 
 def test_a_search_without_a_corpus_is_cut_to_few_epochs_and_small_batches_and_says_so() -> None:

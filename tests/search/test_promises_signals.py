@@ -26,6 +26,7 @@ from tests.search.searches import (
     start_aup,
     trials_of,
     wait_until,
+    wait_until_gone,
     write_experiment,
 )
 
@@ -221,6 +222,8 @@ def test_a_trial_that_lost_its_controller_keeps_its_last_lines(folder: Path) -> 
     (jobs,) = (folder / "results").glob("experiments/*/jobs")
     wait_until(lambda: any(output.stat().st_size for output in jobs.glob("*.out")))
     kill(process)
+    # The trial would finish if it saw "go" in the moment before it is ended.
+    wait_until_gone(trial.pid for trial in trials_of(path))
     (folder / "go").touch()
     assert run_aup(path)[0] == 0
     first, second = trials_of(path)

@@ -71,6 +71,15 @@ def test_a_search_never_opens_the_test_session(protocol):
     )
 
 
+@pytest.mark.parametrize(("name", "pinned"), [("paper", "8bb6c6e1"), ("strict", "501ab3f6")])
+def test_choices_that_came_later_change_no_hash_of_before(name, pinned):
+    assert PROTOCOLS[name].protocol_hash.startswith(pinned)
+    assert "happiness" in PROTOCOLS[name].to_json() and "happiness" not in PROTOCOLS[name].choices
+    merged = read_protocol({"base": name, "happiness": "merged", "name": name})
+    assert merged.choices == PROTOCOLS[name].choices | {"happiness": "merged"}
+    assert merged.protocol_hash != PROTOCOLS[name].protocol_hash
+
+
 def test_another_test_session_moves_the_seal():
     protocol = read_protocol({"base": "strict", "test_session": 2})
     split = make_split(protocol, utterance_ids({1: 10, 3: 10, 4: 10, 5: 10}))

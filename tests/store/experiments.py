@@ -6,6 +6,7 @@ from typing import Any
 from harness.corpus.utterances import CLASSES
 from harness.store.records import (
     EpochRecord,
+    Evaluation,
     ExperimentRecord,
     Prediction,
     TestOpening,
@@ -65,3 +66,25 @@ def an_environment(pid: int = 4711) -> TrialEnvironment:
 def an_opening(eid: int | None, **changes: Any) -> TestOpening:
     opening = TestOpening(eid, "harness retrain-best --test", "paper", "c0ffee", (1, 2), "host", "user")
     return replace(opening, **changes)
+
+
+def an_evaluation(eid: int | None, **changes: Any) -> Evaluation:
+    evaluation = Evaluation(
+        eid=eid,
+        model="models/experiment-1-trial-9-0a1b2c3d",
+        model_hash="abcd",
+        system="fusion",
+        protocol_name="paper",
+        trained_on_hash="c0ffee",
+        is_trained_on_synthetic=True,
+        corpus_hash="0ther0ther",
+        corpus_path="../data/the other",
+        is_synthetic=False,
+        sessions=(1, 5),
+        seeds=(1, 2),
+        command="harness evaluate",
+        host="host",
+        user="user",
+        evaluated_at="2026-03-04T05:06:07.891+00:00",
+    )
+    return replace(evaluation, **changes)

@@ -42,6 +42,7 @@ def open_at(moment: float, path: Path, is_writer: bool) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_eight_writers_and_eight_readers_meet_on_an_empty_folder(tmp_path: Path) -> None:
     with ProcessPoolExecutor(16, mp_context=SPAWN) as pool:
         # Every process has imported what it needs before the first moment.

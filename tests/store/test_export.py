@@ -11,6 +11,7 @@ from harness.corpus.utterances import parse_utterance_id
 from harness.store.export import ColumnType, ExportedRows, read_rows
 from harness.store.records import ExperimentKind, ScoreKind, TestScores, TrialStatus
 from harness.store.store import ResultsStore
+from tests.report.scored import score_evaluation
 from tests.report.searches import begin_search, fail_trial, run_search, run_trial, score_test
 from tests.store.experiments import an_experiment, an_opening
 
@@ -137,6 +138,22 @@ def test_every_test_score_says_who_chose_its_epoch(store: ResultsStore, results_
     assert [row["opening_id"] for row in read(results_path, ExportedRows.TEST_SCORES, [tables])] == [2]
 
 
+def test_every_score_on_another_corpus_names_both_corpora(store: ResultsStore, results_path: Path) -> None:
+    first, second = run_search(store, num_trials=1), run_search(store, num_trials=1)
+    for eid in (first, second, None):
+        score_evaluation(store, eid)
+    rows = read(results_path, ExportedRows.EVALUATIONS, [first])
+    chosen, majority = "validation-chosen epoch", "baseline: majority class"
+    kinds = [(1, chosen), (2, chosen), (1, majority)]
+    assert [(row["eid"], row["seed"], row["score_kind"]) for row in rows] == [
+        *[(first, *kind) for kind in kinds],
+        *[(None, *kind) for kind in kinds],
+    ]
+    assert (rows[0]["trained_on_hash"], rows[0]["is_trained_on_synthetic"]) == ("c0ffee", True)
+    assert (rows[0]["corpus_hash"], rows[0]["is_synthetic"]) == ("0ther0ther", False)
+    assert (rows[0]["sessions"], rows[0]["num_utterances"], rows[0]["weighted_accuracy"]) == ("[1, 5]", 48, 0.75)
+
+
 @pytest.mark.parametrize("what", ExportedRows, ids=str)
 def test_what_a_job_printed_and_who_ran_it_where_stays_here(
     store: ResultsStore, results_path: Path, what: ExportedRows
@@ -149,6 +166,8 @@ def test_what_a_job_printed_and_who_ran_it_where_stays_here(
     store.finish_trial(trial_id, TrialStatus.CRASHED, message="no", last_output="token=s3cret")
     opening = an_opening(eid, command="harness s3cret", host="s3cret", user="s3cret")
     store.record_test_scores(store.record_opening(opening), TestScores(1, ScoreKind.VALIDATION_CHOSEN, 1, 1, 1))
+    private = {"command": "harness s3cret", "host": "s3cret", "user": "s3cret", "corpus_path": "/home/s3cret"}
+    score_evaluation(store, eid, **private)
     rows = read(results_path, what, [eid])
     assert rows and "s3cret" not in str(rows)
 

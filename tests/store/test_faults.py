@@ -167,6 +167,7 @@ def test_a_lock_that_outlasts_our_patience_gives_one_sentence_and_loses_nothing(
     assert len(ended) == len(set(ended)) >= len(finished) + 2
 
 
+@pytest.mark.long
 def test_a_lock_that_is_shorter_than_our_patience_is_waited_for(folder: Path) -> None:
     path = write_experiment(folder, TAKES_A_WHILE, n_samples=80)
     controller = start_aup(path)

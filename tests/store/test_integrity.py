@@ -26,7 +26,7 @@ from harness.store.integrity import (
 )
 from harness.store.records import FinalModel
 from harness.store.store import ResultsStore
-from tests.store.whole import break_index, damage, write_table, write_whole_results
+from tests.store.whole import break_index, damage, write_evaluation, write_table, write_whole_results
 
 TRIAL = "experiment 1 ('fusion search'), trial {}, attempt {}"
 SEARCH = "experiment 1 ('fusion search')"
@@ -100,6 +100,12 @@ DAMAGES = {
         "score of trial_id 6, kind 'validation-chosen epoch' on the test set: the weighted accuracy is 0.9; "
         "expected 0.25, the accuracy of its predictions",
     ),
+    "another score on another corpus than predicted": (
+        "UPDATE evaluation_scores SET weighted_accuracy = 0.9 WHERE epoch = 2",
+        FindingKind.WRONG_SCORE,
+        "score of evaluation_id 1, seed 1, kind 'validation-chosen epoch' on another corpus: the weighted accuracy is "
+        "0.9; expected 0.75, the accuracy of its predictions",
+    ),
 }
 
 
@@ -107,6 +113,7 @@ DAMAGES = {
 def whole(results_path: Path) -> Path:
     write_whole_results(results_path)
     write_table(results_path)
+    write_evaluation(results_path)
     return results_path
 
 

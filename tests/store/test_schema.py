@@ -16,7 +16,8 @@ from tests.store.experiments import an_experiment
 TABLES = {
     "experiments", "trials", "hyperparameters", "trial_environments", "epochs", "trial_results",
     "validation_predictions", "final_models", "test_openings", "test_scores", "test_predictions",
-    "trial_test_scores", "trial_test_predictions", "test_utterances",
+    "trial_test_scores", "trial_test_predictions", "test_utterances", "evaluations", "evaluation_scores",
+    "evaluation_predictions", "evaluation_utterances", "folded_experiments",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.corpus.utterances import CLASSES
+from harness.store.evaluations import record_evaluation
 from harness.store.records import (
     EpochRecord,
     ExperimentKind,
@@ -17,7 +18,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
-from tests.store.experiments import an_experiment, an_opening
+from tests.store.experiments import an_evaluation, an_experiment, an_opening
 
 #: Of the three finished trials, by trial_id; the fourth crashed, and ran again as the fifth attempt.
 SCORES = {1: 0.25, 2: 0.75, 3: 0.5, 5: 1.0}
@@ -62,6 +63,16 @@ def write_table(path: Path) -> None:
         store.record_trial_test_scores(trial_id, opening_id, scores)
         store.finish_trial(trial_id, TrialStatus.FINISHED, 0.5)
         store.update_experiment(eid, ExperimentStatus.FINISHED, utc_now())
+
+
+def write_evaluation(path: Path) -> None:
+    """Write an evaluation of a model from elsewhere, with a baseline."""
+    scores = [
+        TestScores(1, ScoreKind.VALIDATION_CHOSEN, 0.75, 0.6, 0.6, predictions(0.75), epoch=2),
+        TestScores(1, ScoreKind.BASELINE_MAJORITY, 0.25, 0.2, 0.2, predictions(0.25)),
+    ]
+    with ResultsStore.open(path) as store:
+        record_evaluation(store, an_evaluation(None, seeds=(1,)), scores, {})
 
 
 def train(store: ResultsStore, trial_id: int, score: float) -> None:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from harness.corpus.utterances import Happiness
+from harness.files import hash_json
 from harness.splits.protocol import Recordings
-from harness.tables.plan import TableSplit, distinct_experiments, known_names, plan_rows
+from harness.tables.plan import TableSplit, distinct_experiments, identity_of, known_names, plan_rows
 from harness.tables.published import PUBLISHED
 
 
@@ -83,6 +85,21 @@ def test_each_session_is_the_test_session_once(settings):
     rows = plan_rows(settings(names=("fusion",), leaves_each_session_out=True))
     (row,) = [row for row in rows if row.name]
     assert [found.protocol.test_session for found in row.experiments] == [1, 2, 3, 4, 5]
+
+
+def test_merged_happiness_is_every_rows_and_makes_it_another_experiment(settings):
+    plain, merged = (
+        [found for row in plan_rows(chosen) for found in row.experiments]
+        for chosen in (settings(), settings(happiness=Happiness.MERGED))
+    )
+    assert {found.protocol.happiness for found in merged} == {Happiness.MERGED} and len(merged) == len(plain)
+    identities = [
+        {hash_json(identity_of(found, settings(), "c0ffee")) for found in experiments}
+        for experiments in (plain, merged)
+    ]
+    assert not identities[0] & identities[1]
+    assert settings(happiness=Happiness.MERGED).base.name == "paper+happiness=merged"
+    assert settings().base.name == "paper"
 
 
 def test_under_the_published_code_text_systems_have_its_500_words_and_the_combined_one_its_50(settings):

@@ -12,6 +12,8 @@ from harness.tables.trainings import train
 from harness.training.recipe import Watch
 from harness.training.runner import cause_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def train_row(settings, store):

@@ -5,6 +5,8 @@ import pytest
 from harness.store.records import ExperimentKind, ExperimentStatus, ScoreKind, TrialStatus
 from tests.tables.work import carry_out_rows, read_rows
 
+pytestmark = pytest.mark.long
+
 
 def test_each_row_and_seed_is_a_finished_trial_of_an_experiment_that_is_no_search(settings, facts, store, results):
     num_failed, view = carry_out_rows(settings(), facts, store, results)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 STARTED = """
 import sys
 from harness.training.tensorflow import start_tensorflow
@@ -20,12 +22,14 @@ def test_what_keras_can_do_without_is_not_imported() -> None:
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+@pytest.mark.long
 def test_packages_kept_out_can_be_imported_afterwards() -> None:
     code = STARTED + "import matplotlib.pyplot, pandas, sklearn.ensemble; print(pandas.DataFrame({'a': [1]}).size)"
     done = run_python(code)
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+@pytest.mark.long
 def test_package_that_was_imported_before_stays() -> None:
     done = run_python("import pandas as before" + STARTED + "import pandas; print(pandas is before)")
     assert (done.stdout, done.stderr) == ("True\n", "")

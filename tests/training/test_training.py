@@ -47,6 +47,7 @@ def without_seconds(history):
     return [(epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy) for epoch in history.epochs]
 
 
+@pytest.mark.long
 def test_a_cue_is_learnt_and_noise_is_not():
     history, *_ = train(invent_features(160, cue=1), invent_features(80, cue=1, seed=9))
     assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7

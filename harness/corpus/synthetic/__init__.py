@@ -1,11 +1,13 @@
 """A corpus made up in exactly the real one's layout, with a planted answer and with its irregularities.
 
 Each modality carries a different part of the emotion: speech shows arousal, words show valence, and
-motion shows the rest, so that none suffices alone and all together nearly do.
+motion shows the rest, so that none suffices alone and all together nearly do. Every session plays the
+same scenes, whose words and frequent emotions tell only those who know the scene.
 """
 
 from harness.corpus.synthetic.plan import CorpusPlan, plan_corpus
 from harness.corpus.synthetic.settings import (
+    GENERATOR_VERSION,
     MARKER_NAME,
     Cue,
     SyntheticSettings,
@@ -15,6 +17,7 @@ from harness.corpus.synthetic.settings import (
 from harness.corpus.synthetic.writer import CorpusSize, measure_plan, write_synthetic
 
 __all__ = [
+    "GENERATOR_VERSION",
     "MARKER_NAME",
     "CorpusPlan",
     "CorpusSize",

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.corpus.audio import SAMPLING_RATE
-from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS, MocapStream
+from harness.corpus.synthetic.scenes import LIKENESSES, Turn, bring_out, keep_moods
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
-from harness.corpus.utterances import CLASSES, Emotion, Seconds
+from harness.corpus.utterances import CLASSES, Emotion, Seconds, scene_of
 
 #: Utterances of the labels outside the four classes. Source: the real release's labels, counted.
 OTHER_COUNTS: Mapping[Emotion, int] = {
@@ -81,8 +82,8 @@ def count_classes(scale: float) -> dict[int, dict[Emotion, int]]:
 def count_others(scale: float) -> dict[int, dict[Emotion, int]]:
     """Return utterances by session and label outside the four classes at ``scale``.
 
-    At 1 both the totals by session and the totals by label are the real corpus's; how a label
-    spreads over the sessions is not published, so it is in proportion to their sizes.
+    At 1 the totals by session, the totals by label and happiness in each session are the real corpus's; how
+    another label spreads over the sessions is not published, so it is in proportion to their sizes.
 
     Example:
         >>> others = count_others(1.0)
@@ -92,11 +93,13 @@ def count_others(scale: float) -> dict[int, dict[Emotion, int]]:
     by_session = [PUBLISHED_TOTALS[session] - sum(PUBLISHED_COUNTS[session].values()) for session in SESSIONS]
     total = round(sum(by_session) * scale)
     left = apportion(total, by_session)
-    by_label = apportion(total, list(OTHER_COUNTS.values()))
-    counts: dict[int, dict[Emotion, int]] = {session: {} for session in SESSIONS}
-    for emotion, count in zip(OTHER_COUNTS, by_label, strict=True):
+    by_label = dict(zip(OTHER_COUNTS, apportion(total, list(OTHER_COUNTS.values())), strict=True))
+    counts: dict[int, dict[Emotion, int]] = {session: dict.fromkeys(OTHER_COUNTS, 0) for session in SESSIONS}
+    happiness = [PUBLISHED_HAPPINESS[session] for session in SESSIONS]
+    for emotion in (Emotion.HAPPINESS, *(emotion for emotion in OTHER_COUNTS if emotion is not Emotion.HAPPINESS)):
         # Proportional to what is left, so that no session overflows and the last label fits exactly.
-        given = apportion(count, left) if count else [0] * len(left)
+        count, weights = by_label[emotion], happiness if emotion is Emotion.HAPPINESS else left
+        given = apportion(count, weights) if count else [0] * len(left)
         for place, session in enumerate(SESSIONS):
             counts[session][emotion] = given[place]
             left[place] -= given[place]
@@ -107,11 +110,12 @@ def dialogue_ids(session: int, scale: float) -> list[str]:
     """Return the dialogues of a session at ``scale``, sorted; at 1 all of the real ones.
 
     Both actors and both kinds are there at every scale, and the first script is in every session.
-    ``Ses05M_script01_1b`` is there at every scale.
+    ``Ses05M_script01_1b`` is there at every scale. The recordings in which the man wears the markers begin with the
+    scenes in the middle, so that few dialogues still play many scenes.
 
     Example:
         >>> dialogue_ids(1, scale=0.1)
-        ['Ses01F_impro01', 'Ses01F_script01_1', 'Ses01M_impro01', 'Ses01M_script01_1']
+        ['Ses01F_impro01', 'Ses01F_script01_1', 'Ses01M_impro05', 'Ses01M_script02_1']
         >>> [len(dialogue_ids(session, scale=1.0)) for session in SESSIONS]
         [28, 30, 32, 30, 31]
     """
@@ -120,9 +124,11 @@ def dialogue_ids(session: int, scale: float) -> list[str]:
     for actor in "FM":
         takes = [f"impro0{take}" for take in range(1, 8 if session == 1 else 9)]
         if (session, actor) == (3, "M"):
-            takes = ["impro01", "impro02", "impro03", "impro04", "impro05a", "impro05b"]
-            takes += ["impro06", "impro07", "impro08a", "impro08b"]
-        groups += [[f"Ses0{session}{actor}_{take}" for take in group] for group in (takes, scripts)]
+            takes = ["impro01", "impro02", "impro03", "impro04", "impro05a", "impro06"]
+            takes += ["impro07", "impro08a", "impro05b", "impro08b"]
+        for group, middle in ((takes, 4), (scripts, 3)):
+            ordered = group if actor == "F" else group[middle:] + group[:middle]
+            groups.append([f"Ses0{session}{actor}_{take}" for take in ordered])
     places = range(max(map(len, groups)))
     interleaved = [group[place] for place in places for group in groups if place < len(group)]
     extra = ["Ses05M_script01_1b"] if session == 5 else []
@@ -229,15 +235,6 @@ def encode_utterance_wav(samples: NDArray[np.int16], damage: Damage | None) -> b
     return encoded
 
 
-#: The class whose expression an utterance of another label borrows; the rest borrow one by chance.
-LIKENESSES: Mapping[Emotion, Emotion] = {emotion: emotion for emotion in CLASSES} | {
-    Emotion.FRUSTRATION: Emotion.ANGER,
-    Emotion.DISGUST: Emotion.ANGER,
-    Emotion.HAPPINESS: Emotion.EXCITEMENT,
-    Emotion.SURPRISE: Emotion.EXCITEMENT,
-    Emotion.FEAR: Emotion.SADNESS,
-}
-
 _AROUSED = frozenset({Emotion.ANGER, Emotion.EXCITEMENT})
 _NEGATIVE = frozenset({Emotion.ANGER, Emotion.SADNESS})
 _TENSE = frozenset({Emotion.ANGER, Emotion.NEUTRAL})
@@ -337,10 +334,13 @@ class PlannedDialogue:
         return self.dialogue_id[5]
 
     @property
-    def script(self) -> str | None:
-        """The script, e.g. ``script01_1``, which other takes and sessions share; None where improvised."""
-        name = self.dialogue_id.split("_", 1)[1]
-        return name.rstrip("ab") if name.startswith("script") else None
+    def scene(self) -> str:
+        """The scene, e.g. ``script01_1``, which other takes and sessions share."""
+        return scene_of(self.dialogue_id)
+
+    @property
+    def is_scripted(self) -> bool:
+        return "_script" in self.dialogue_id
 
 
 @dataclass(frozen=True)
@@ -397,7 +397,6 @@ def annotated_end(dialogue: PlannedDialogue, utterance: PlannedUtterance) -> Sec
     return utterance.end
 
 
-_Turns = list[tuple[Emotion, bool]]
 _NamedTurn = tuple[str, Emotion, bool]
 
 
@@ -405,24 +404,26 @@ def _cast_session(settings: SyntheticSettings, session: int) -> dict[str, list[_
     """Return (utterance id, emotion, whether marked) in the order of time, by dialogue."""
     generator = settings.generator(f"session {session}")
     cast: dict[str, list[_NamedTurn]] = {}
-    groups = _split_kinds(settings.scale, session, generator)
-    for is_scripted, group in zip((True, False), groups, strict=True):
-        generator.shuffle(group)
+    kinds = _split_kinds(settings.scale, session, generator)
+    for is_scripted, turns in zip((True, False), kinds, strict=True):
+        generator.shuffle(turns)
         names = [name for name in dialogue_ids(session, settings.scale) if ("_script" in name) == is_scripted]
         weights = generator.uniform(0.6, 1.4, size=len(names))
         weights[[name.endswith("script01_1b") for name in names]] = 0.3
-        sizes = [1 + size for size in apportion(len(group) - len(names), weights.tolist())]
+        sizes = [1 + size for size in apportion(len(turns) - len(names), weights.tolist())]
+        scenes = [scene_of(name) for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+        turns = bring_out(turns, scenes, settings.scene_moods, generator)
         for name, size in zip(names, sizes, strict=True):
-            turns, group = group[:size], group[size:]
-            cast[name] = _name_turns(name, turns)
+            cast[name] = _name_turns(name, keep_moods(turns[:size], settings.moods, generator))
+            turns = turns[size:]
     return cast
 
 
-def _split_kinds(scale: float, session: int, generator: np.random.Generator) -> tuple[_Turns, _Turns]:
+def _split_kinds(scale: float, session: int, generator: np.random.Generator) -> tuple[list[Turn], list[Turn]]:
     """Split a session's labels into scripted and improvised ones, each with whether its speaker is marked."""
     scripted_share = SCRIPTED_COUNTS[session] / sum(PUBLISHED_COUNTS[session].values())
     num_marked = _count_marked(scale)[session]
-    kinds: tuple[_Turns, _Turns] = ([], [])
+    kinds: tuple[list[Turn], list[Turn]] = ([], [])
     for counts, marked in ((count_classes(scale)[session], num_marked), (count_others(scale)[session], None)):
         labels = [emotion for emotion, count in counts.items() for _ in range(count)]
         generator.shuffle(labels)
@@ -440,7 +441,7 @@ def _count_marked(scale: float) -> dict[int, int]:
     return dict(zip(SESSIONS, apportion(round(sum(sizes) * NUM_MARKED / NUM_FOUR_CLASS), sizes), strict=True))
 
 
-def _name_turns(dialogue_id: str, turns: _Turns) -> list[_NamedTurn]:
+def _name_turns(dialogue_id: str, turns: Sequence[Turn]) -> list[_NamedTurn]:
     marked = dialogue_id[5]
     listener = "M" if marked == "F" else "F"
     numbers: Counter[str] = Counter()

@@ -37,7 +37,7 @@ MARKER_NAME = "SYNTHETIC.json"
 UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
 
 #: Raised whenever the same settings come to give other bytes.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 #: The smallest scale at which every session still has every class.
 SMALLEST_SCALE = 0.01
@@ -55,6 +55,14 @@ class SyntheticSettings:
             so that the corpus is written, read and trained on in minutes
         mocap_rate: rows a second; the real corpus has 119.9. Low by default, for the same reason
         irregularities: whether the real corpus's irregularities, and damaged files, are there on purpose
+        emotion_words: share of the lines whose emotion words tell what the words are to tell, 0 to 1; those of the
+            other lines are any. They mean the same in all scenes
+        scene_words: share of the lines whose scene words do so, 0 to 1, each scene with words of its own; those of
+            the other lines are any of any scene
+        scene_moods: how much more a scene has of the class that it brings out, 0 to 1. 0 is none, and 1 all that
+            its session has left
+        moods: chance that a speaker keeps the class of his own previous turn on purpose, 0 to 1, in any scene. With
+            0 the turns of a dialogue are in an order of chance
 
     Raises:
         CorpusError: a value is outside its range
@@ -70,12 +78,18 @@ class SyntheticSettings:
     seconds_per_utterance: Seconds = 1.2
     mocap_rate: float = 25.0
     irregularities: bool = True
+    emotion_words: float = 0.7
+    scene_words: float = 0.9
+    scene_moods: float = 0.8
+    moods: float = 0.95
 
     def __post_init__(self) -> None:
         _require_between("scale", self.scale, SMALLEST_SCALE, 1.0)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         _require_between("seconds_per_utterance", self.seconds_per_utterance, 0.5, 30.0)
         _require_between("mocap_rate", self.mocap_rate, 1.0, 1000.0)
+        for name in ("emotion_words", "scene_words", "scene_moods", "moods"):
+            _require_between(name, getattr(self, name), 0.0, 1.0)
 
     def generator(self, *names: str) -> np.random.Generator:
         """Return the random numbers that belong to ``names``, whatever else was drawn before."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.corpus.synthetic.plan import Damage, PlannedDialogue, PlannedUtterance, annotated_end
+from harness.corpus.synthetic.scenes import SCENES
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import Emotion, Seconds
 
@@ -51,7 +52,7 @@ _COMMON_PROBABILITY = 0.15
 
 _OPENINGS = ("uh", "well", "so", "and", "look", "oh", "now", "hey")
 _LINES_OF_A_SCRIPT = 60
-_COMMON_LINES = 8
+_COMMON_LINES = 2
 
 _WORDS_A_SECOND = 1.9
 _FEWEST_WORDS, _MOST_WORDS = 4, 98
@@ -95,21 +96,46 @@ _DISAGREEMENT = 0.25
 Side = tuple[bool, bool]
 
 
-def compose_line(side: Side, num_words: int, generator: np.random.Generator) -> str:
+@dataclass(frozen=True)
+class Told:
+    """What a line's words tell.
+
+    Attributes:
+        side: by its emotion words, which mean the same in all scenes
+        scene: whose words it has
+        scene_side: by those words
+    """
+
+    side: Side
+    scene: str
+    scene_side: Side
+
+
+def scene_words(scene: str, side: Side) -> tuple[str, ...]:
+    """Return the words with which a scene tells a side: three of its twelve."""
+    place = 2 * side[0] + side[1]
+    return SCENES[scene].words[3 * place : 3 * place + 3]
+
+
+def compose_line(told: Told, num_words: int, generator: np.random.Generator) -> str:
     """Make up a line.
 
     Args:
-        side: whether it draws on the first set of telling words, and of faintly telling ones
-        num_words: about as many as it has, at least 3
+        told: decides the telling words that it draws on
+        num_words: about as many as it has, and it has at least 7
 
     Returns:
         words with single spaces, beginning upper case, ending in a full stop or question mark
     """
-    words, faint_words = CUE_WORDS[side[0]], FAINT_WORDS[side[1]]
-    telling = [words[place] for place in generator.integers(len(words), size=max(2, num_words // 5))]
-    telling.append(faint_words[generator.integers(len(faint_words))])
+    telling: list[str] = []
+    for words, count in (
+        (CUE_WORDS[told.side[0]], max(2, num_words // 5)),
+        (FAINT_WORDS[told.side[1]], 1),
+        (scene_words(told.scene, told.scene_side), max(2, num_words // 5)),
+    ):
+        telling += [words[place] for place in generator.integers(len(words), size=count)]
     parts: list[str] = []
-    while len(telling) + sum(len(part.split()) for part in parts) < num_words:
+    while not parts or len(telling) + sum(len(part.split()) for part in parts) < num_words:
         parts.append(PHRASES[generator.integers(len(PHRASES))])
     for word in telling:
         parts.insert(int(generator.integers(len(parts) + 1)), word)
@@ -120,29 +146,47 @@ def compose_line(side: Side, num_words: int, generator: np.random.Generator) -> 
 def compose_transcripts(settings: SyntheticSettings, dialogue: PlannedDialogue) -> dict[str, str]:
     """Return the line of each utterance of a dialogue, by id; also of those whose line will be missing.
 
-    A scripted dialogue goes through its script's lines, which every session shares, often in other
-    words; an improvised one makes up its own, but for a few that everybody uses.
+    A scripted dialogue goes through its scene's lines, which every session shares, often in other
+    words; an improvised one makes up its own, but for a few that everybody uses in this scene.
     """
     generator = settings.generator(dialogue.dialogue_id, "language")
-    shared = dialogue.script or "common"
-    size = _LINES_OF_A_SCRIPT if dialogue.script else _COMMON_LINES
-    sides = product((True, False), (True, False))
-    lines = {side: _compose_shared(settings, shared, side, size) for side in sides}
-    spoken: Counter[Side] = Counter()
+    spoken: Counter[Told] = Counter()
     transcripts = {}
     for utterance in dialogue.utterances:
-        side = (Cue.TEXT in utterance.main_sides, Cue.TEXT in utterance.faint_sides)
-        if dialogue.script:
-            text = lines[side][spoken[side] % size]
-            spoken[side] += 1
+        told = _choose_told(settings, dialogue.scene, utterance, generator)
+        if dialogue.is_scripted:
+            text = _read_line(settings, told, spoken[told] % _LINES_OF_A_SCRIPT)
+            spoken[told] += 1
             if generator.random() < _VARIED_PROBABILITY:
                 text = _vary(text, generator)
         elif generator.random() < _COMMON_PROBABILITY:
-            text = lines[side][generator.integers(size)]
+            text = _read_line(settings, told, int(generator.integers(_COMMON_LINES)))
         else:
-            text = compose_line(side, _draw_num_words(utterance.end - utterance.start, generator), generator)
+            text = compose_line(told, _draw_num_words(utterance.end - utterance.start, generator), generator)
         transcripts[utterance.utterance_id] = _mark(text, utterance, generator)
     return transcripts
+
+
+def _choose_told(
+    settings: SyntheticSettings, scene: str, utterance: PlannedUtterance, generator: np.random.Generator
+) -> Told:
+    """Choose what a line tells: as planned for as many lines as the settings' strengths say, and else anything.
+
+    Where the words carry no cue, they do not tell the scene either, because a scene has its emotions.
+    """
+    planned = (Cue.TEXT in utterance.main_sides, Cue.TEXT in utterance.faint_sides)
+    any_side, any_scene_side = (_draw_side(generator) for _ in range(2))
+    any_scene = list(SCENES)[generator.integers(len(SCENES))]
+    tells_emotion, tells_scene = generator.random(2) < (settings.emotion_words, settings.scene_words)
+    side = planned if tells_emotion else any_side
+    if tells_scene and Cue.TEXT in settings.cues:
+        return Told(side, scene, planned)
+    return Told(side, any_scene, any_scene_side)
+
+
+def _draw_side(generator: np.random.Generator) -> Side:
+    main, faint = generator.integers(2, size=2).tolist()
+    return bool(main), bool(faint)
 
 
 def encode_transcription_file(settings: SyntheticSettings, dialogue: PlannedDialogue) -> bytes:
@@ -164,10 +208,10 @@ def encode_transcription_file(settings: SyntheticSettings, dialogue: PlannedDial
     return b"".join(line + b"\n" for line in lines)
 
 
-def _compose_shared(settings: SyntheticSettings, name: str, side: Side, size: int) -> list[str]:
-    generator = settings.generator("lines", name, str(side))
-    seconds = settings.seconds_per_utterance
-    return [compose_line(side, _draw_num_words(seconds, generator), generator) for _ in range(size)]
+def _read_line(settings: SyntheticSettings, told: Told, number: int) -> str:
+    """Return one of the lines that everybody says who tells the same."""
+    generator = settings.generator("lines", str(told), str(number))
+    return compose_line(told, _draw_num_words(settings.seconds_per_utterance, generator), generator)
 
 
 def _draw_num_words(seconds: Seconds, generator: np.random.Generator) -> int:

@@ -149,7 +149,7 @@ class HarnessDaskManager(TrialResourceManager):
             del self._workers
 
     def seconds_to_look(self) -> Seconds | None:
-        """How long nothing needs a look unless Dask reports something."""
+        """Return the seconds until the next look, or None where only a report of Dask's calls for one."""
         if self._is_ending:
             return 0.1
         return None if self._workers.accepted else 1.0

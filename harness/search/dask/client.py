@@ -257,7 +257,7 @@ class DaskClient:
 
     @property
     def _is_connected(self) -> bool:
-        """Whether the client's stream is open, and still the first: Dask opens another by itself.
+        """True while the client's first stream is open: Dask opens another by itself.
 
         That may be to another scheduler, which knows neither our tasks nor our topics.
         """

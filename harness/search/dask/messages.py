@@ -22,7 +22,7 @@ TRIAL_RESOURCE = "harness-trial"
 
 @dataclass(frozen=True)
 class Expectations:
-    """What a worker must have before it gets a trial.
+    """The packages and resources that a worker must have before it gets a trial.
 
     Attributes:
         versions: of each package whose version can change a score, by name

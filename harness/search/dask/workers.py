@@ -39,7 +39,7 @@ RESUME = "recorded trials are safe: fix the cause and run the same command again
 
 
 class Standing(Enum):
-    """How far a worker has come; it passes the first three until it is accepted."""
+    """The stage that a worker has reached; it passes the first three until it is accepted."""
 
     CHECKING = auto()
     SENDING_FEATURES = auto()
@@ -113,7 +113,7 @@ class Workers:
 
     @property
     def seconds_without(self) -> Seconds:
-        """How long no worker has been there that may run a trial, or is likely to be accepted."""
+        """Seconds since there was a worker that may run a trial, or is likely to be accepted."""
         self._touch()
         return time.monotonic() - self._last_promising
 
@@ -262,7 +262,7 @@ class Workers:
                 self._on_none_left()
 
     def _may_become_ready(self, worker: _Worker) -> bool:
-        """Whether a worker is likely to be accepted: few were lost one after the other at the stages before it."""
+        """Return True where a worker is likely to be accepted: few were lost in a row at the stages before it."""
         ahead = _STAGES[_STAGES.index(worker.standing) :] if worker.standing in _STAGES else ()
         return bool(ahead) and all(self._num_lost[stage] <= _ALLOWED_LOSSES for stage in ahead)
 

@@ -8,10 +8,12 @@ import pytest
 from harness.corpus.layout import MocapStream
 from harness.corpus.synthetic.motion import move, rows_of
 from harness.corpus.synthetic.plan import plan_corpus
-from harness.corpus.synthetic.settings import ALL_CUES, Cue, SyntheticSettings
+from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.synthetic.text import compose_transcripts
 from harness.corpus.synthetic.writer import LETTERS, record_dialogue
 from harness.corpus.utterances import CLASSES
+
+pytestmark = pytest.mark.long
 
 
 def hear(samples):
@@ -83,7 +85,8 @@ def scores_alone(seen, emotions, sessions):
 
 
 def test_each_modality_tells_a_part_and_together_they_tell_most():
-    seen, emotions, sessions = perceive(SyntheticSettings(cues=ALL_CUES), list(Cue))
+    # Without the moods of scenes: with them, few dialogues tie an actor's build to few emotions.
+    seen, emotions, sessions = perceive(SyntheticSettings(scene_moods=0.0, moods=0.0), list(Cue))
     alone = scores_alone(seen, emotions, sessions)
     assert all(CHANCE + 0.05 < share < 0.68 for share in alone.values()), alone
     together = np.hstack([seen[cue] for cue in Cue])

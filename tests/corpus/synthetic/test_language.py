@@ -5,17 +5,21 @@ import pytest
 
 from harness.corpus.labels import read_transcripts
 from harness.corpus.synthetic.plan import Damage, plan_corpus
+from harness.corpus.synthetic.scenes import SCENES
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.synthetic.text import (
     CUE_WORDS,
     FAINT_WORDS,
     PHRASES,
+    Told,
     compose_line,
     compose_transcripts,
     encode_transcription_file,
+    scene_words,
 )
 
 SETTINGS = SyntheticSettings()
+SIDES = [(True, True), (True, False), (False, True), (False, False)]
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +43,55 @@ def words_of(text):
 def test_no_word_stands_in_two_vocabularies():
     filling = {word for phrase in PHRASES for word in words_of(phrase)}
     vocabularies = [*CUE_WORDS.values(), *FAINT_WORDS.values(), filling]
+    vocabularies += [scene_words(scene, side) for scene in SCENES for side in SIDES]
     counts = Counter(word for vocabulary in vocabularies for word in vocabulary)
     assert set(counts.values()) == {1}
 
 
-@pytest.mark.parametrize("side", [(True, True), (True, False), (False, True), (False, False)])
-def test_a_line_draws_on_its_own_side_alone(side):
+@pytest.mark.parametrize("side", SIDES)
+def test_a_line_draws_on_its_own_sides_alone(side):
+    told = Told(side, "impro03", (not side[0], side[1]))
+    others = {
+        word
+        for scene in SCENES
+        for other in SIDES
+        if (scene, other) != ("impro03", told.scene_side)
+        for word in scene_words(scene, other)
+    }
     for seed in range(20):
-        words = set(words_of(compose_line(side, 7, np.random.default_rng(seed))))
+        words = set(words_of(compose_line(told, 7, np.random.default_rng(seed))))
         assert words & set(CUE_WORDS[side[0]]) and words & set(FAINT_WORDS[side[1]])
         assert not words & set(CUE_WORDS[not side[0]]) and not words & set(FAINT_WORDS[not side[1]])
+        assert words & set(scene_words("impro03", told.scene_side)) and not words & others
 
 
-def test_the_words_show_what_was_planned(plan, transcripts):
-    for dialogue in plan.dialogues:
+def test_at_full_strength_the_words_show_what_was_planned():
+    settings = SyntheticSettings(emotion_words=1.0, scene_words=1.0)
+    for dialogue in plan_corpus(settings).dialogues:
+        transcripts = compose_transcripts(settings, dialogue)
         for utterance in dialogue.utterances:
             if utterance.damage is None:
                 words = set(words_of(transcripts[utterance.utterance_id]))
-                side = Cue.TEXT in utterance.main_sides
-                assert words & set(CUE_WORDS[side]) and not words & set(CUE_WORDS[not side])
+                side = (Cue.TEXT in utterance.main_sides, Cue.TEXT in utterance.faint_sides)
+                assert words & set(CUE_WORDS[side[0]]) and not words & set(CUE_WORDS[not side[0]])
+                assert words & set(scene_words(dialogue.scene, side))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_a_strength_is_the_share_of_lines_that_show_it(strength):
+    settings = SyntheticSettings(scale=0.25, emotion_words=strength, scene_words=strength)
+    right = Counter()
+    for dialogue in plan_corpus(settings).dialogues:
+        transcripts = compose_transcripts(settings, dialogue)
+        right["lines"] += len(transcripts)
+        for utterance in dialogue.utterances:
+            words = set(words_of(transcripts[utterance.utterance_id]))
+            side = (Cue.TEXT in utterance.main_sides, Cue.TEXT in utterance.faint_sides)
+            right["emotion"] += bool(words & set(CUE_WORDS[side[0]]))
+            right["scene"] += bool(words & set(scene_words(dialogue.scene, side)))
+    # Lines that show anything show the right one of two sides, and of 15 scenes' four sides.
+    assert right["emotion"] / right["lines"] == pytest.approx(strength + (1 - strength) / 2, abs=0.03)
+    assert right["scene"] / right["lines"] == pytest.approx(strength + (1 - strength) / 60, abs=0.03)
 
 
 def test_telling_words_recur(transcripts):

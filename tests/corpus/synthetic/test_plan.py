@@ -152,8 +152,8 @@ def test_damaged_times_are_short_or_beyond_the_recording(full):
                 assert duration == pytest.approx(SHORT_DAMAGE)
 
 
-def test_the_script_is_shared_by_takes_and_sessions(full):
-    scripts = {dialogue.dialogue_id: dialogue.script for dialogue in full.dialogues}
+def test_the_scene_is_shared_by_takes_and_sessions(full):
+    scenes = {dialogue.dialogue_id: dialogue.scene for dialogue in full.dialogues}
     takes = ("Ses05M_script01_1b", "Ses05M_script01_1", "Ses01F_script01_1")
-    assert {scripts[take] for take in takes} == {"script01_1"}
-    assert scripts["Ses03M_impro05a"] is None
+    assert {scenes[take] for take in takes} == {"script01_1"}
+    assert scenes["Ses03M_impro05a"] == scenes["Ses01F_impro05"] == "impro05"

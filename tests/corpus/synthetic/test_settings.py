@@ -15,8 +15,10 @@ from harness.errors import CorpusError, UnknownNameError
             "synthetic corpus: seconds_per_utterance is 0.1; expected a number from 0.5 to 30",
         ),
         ({"mocap_rate": 0.0}, "synthetic corpus: mocap_rate is 0.0; expected a number from 1 to 1000"),
+        ({"moods": 1.1}, "synthetic corpus: moods is 1.1; expected a number from 0 to 1"),
+        ({"scene_words": -0.1}, "synthetic corpus: scene_words is -0.1; expected a number from 0 to 1"),
     ],
-    ids=["scale-zero", "scale-nan", "seed", "seconds", "rate"],
+    ids=["scale-zero", "scale-nan", "seed", "seconds", "rate", "moods", "scene-words"],
 )
 def test_a_setting_outside_its_range_is_rejected(values, message):
     with pytest.raises(CorpusError) as raised:
@@ -33,7 +35,7 @@ def test_an_unknown_cue_is_rejected():
 
 
 def test_settings_survive_json():
-    settings = SyntheticSettings(scale=0.25, seed=7, cues=frozenset({Cue.HEAD}), irregularities=False)
+    settings = SyntheticSettings(scale=0.25, seed=7, cues=frozenset({Cue.HEAD}), irregularities=False, moods=0.5)
     assert SyntheticSettings.from_json(settings.to_json()) == settings
 
 
@@ -41,8 +43,8 @@ def test_settings_with_another_name_are_rejected():
     with pytest.raises(CorpusError) as raised:
         SyntheticSettings.from_json({"scale": 0.1})
     assert str(raised.value) == (
-        "settings of a synthetic corpus: found ['scale']; expected ['cues', 'irregularities', 'mocap_rate', "
-        "'scale', 'seconds_per_utterance', 'seed']"
+        "settings of a synthetic corpus: found ['scale']; expected ['cues', 'emotion_words', 'irregularities', "
+        "'mocap_rate', 'moods', 'scale', 'scene_moods', 'scene_words', 'seconds_per_utterance', 'seed']"
     )
 
 

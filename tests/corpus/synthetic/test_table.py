@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_TOTALS
+from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS
 from harness.corpus.synthetic.plan import (
     OTHER_COUNTS,
@@ -12,7 +12,7 @@ from harness.corpus.synthetic.plan import (
     count_others,
     dialogue_ids,
 )
-from harness.corpus.utterances import DIALOGUE_PATTERN
+from harness.corpus.utterances import DIALOGUE_PATTERN, Emotion
 
 
 def test_scale_one_has_the_published_classes():
@@ -24,6 +24,7 @@ def test_scale_one_has_the_published_totals_by_session_and_by_label():
     for session in SESSIONS:
         four_class = sum(PUBLISHED_COUNTS[session].values())
         assert sum(others[session].values()) + four_class == PUBLISHED_TOTALS[session]
+        assert others[session][Emotion.HAPPINESS] == PUBLISHED_HAPPINESS[session]
     by_label = sum((Counter(counts) for counts in others.values()), Counter())
     assert by_label == OTHER_COUNTS
     assert sum(SCRIPTED_COUNTS.values()) == 2277

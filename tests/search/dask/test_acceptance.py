@@ -12,6 +12,8 @@ from harness.store.records import TrialStatus
 from tests.search.dask.processes import DaskProcesses, end, on
 from tests.search.searches import SCORES_X, SilentView, search, trials_of, wait_until, write_experiment
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
 #: Waits for "go", which the view leaves with its first note.

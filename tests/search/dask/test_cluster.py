@@ -47,6 +47,8 @@ from tests.search.searches import (
     write_experiment,
 )
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
 #: Waits for "go"; its worker's pid is its last word.

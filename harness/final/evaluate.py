@@ -1,0 +1,265 @@
+"""A saved model on another corpus: every four-class utterance is scored once, and the scores are put on record.
+
+This is no test evaluation. No utterance of that corpus had a part in the search, the training or the number of
+epochs, so none of it has to be sealed. What is a test session of this results folder's own experiments stays so.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.corpus.utterances import CLASSES, Utterance
+from harness.errors import FeatureError, ModelError
+from harness.features.speech import SpeechSettings, speech_settings
+from harness.features.store import Features, FeatureStore, require_modalities
+from harness.files import hash_file
+from harness.final.saved_model import ModelRecord, load_seed, name_in_results
+from harness.final.test_session import FinalBaselines, compare_transcripts, fit_baselines
+from harness.models.systems import find_system
+from harness.provenance import user_name
+from harness.search.corpus import CorpusFeatures, Progress, prepare_features
+from harness.store.evaluations import read_evaluations, record_evaluation
+from harness.store.records import Evaluation, EvaluationRow, ScoreKind, TestScores
+from harness.store.store import ResultsStore
+from harness.training.recipe import open_parts, score_predictions
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome of ``evaluate``.
+
+    Attributes:
+        left_out: a sentence for each thing that could not stand beside the model's scores
+        is_new: False where the same had been scored before and was read from the record
+    """
+
+    evaluation: EvaluationRow
+    left_out: tuple[str, ...]
+    is_new: bool
+
+
+def evaluate(
+    results: ResultsStore,
+    model_dir: Path,
+    corpus: Path,
+    sessions: Sequence[int] = (),
+    command: str = "",
+    progress: Progress = lambda doing, done, total: None,
+) -> Evaluated:
+    """Score every seed of a saved model on another corpus, and record the scores in results.db.
+
+    The corpus's features are prepared beside results.db as the model's own were. The baselines are fitted on what the
+    model was trained on, where the prepared features of that corpus are there too. The same model on the same
+    sessions is scored once: what is on record is returned.
+
+    Args:
+        corpus: a folder in the layout of the release
+        sessions: of the corpus that are scored; empty for all
+        command: as the user typed it, for the record
+
+    Raises:
+        ModelError: the model is missing or damaged, or was trained on this corpus
+        CorpusError, ExperimentFileError: there is no corpus
+        FeatureError: it lacks what the model reads, has nothing to score, or a session of it is sealed here
+        StoreError: the scores cannot be recorded
+    """
+    record = ModelRecord.read(model_dir)
+    results_dir = results.path.parent
+    training = find_training_features(results_dir, record)
+    prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)
+    store = FeatureStore.open(prepared.prepared_dir, record.protocol.happiness)
+    chosen = _choose_sessions(results, record, store, sessions)
+    evaluation = _describe(results, model_dir, record, prepared, chosen, command)
+    known = _find_known(results, evaluation, wants_baselines=training is not None)
+    if known is not None:
+        return Evaluated(known, (), is_new=False)
+    scored = _load(store, chosen)
+    trained_on = None if training is None else training.load(open_parts(record.protocol, training).trained_on)
+    if trained_on is not None:
+        _refuse_copies(store, scored, trained_on)
+    scores = _score_seeds(model_dir, record, scored, progress)
+    baselines = _fit_baselines(store, trained_on, record, progress)
+    is_seen = {} if trained_on is None else compare_transcripts(trained_on, scored)
+    evaluation_id = record_evaluation(results, evaluation, [*scores, *baselines.score(scored)], is_seen)
+    (row,) = [row for row in read_evaluations(results) if row.evaluation_id == evaluation_id]
+    return Evaluated(row, baselines.left_out, is_new=True)
+
+
+def _describe(
+    results: ResultsStore,
+    model_dir: Path,
+    record: ModelRecord,
+    prepared: CorpusFeatures,
+    sessions: tuple[int, ...],
+    command: str,
+) -> Evaluation:
+    return Evaluation(
+        eid=_find_experiment(results, model_dir, record),
+        model=_name_model(results.path.parent, model_dir),
+        model_hash=hash_file(model_dir / "model.json"),
+        system=record.system,
+        protocol_name=record.protocol.name,
+        trained_on_hash=record.corpus_hash,
+        is_trained_on_synthetic=record.is_synthetic,
+        corpus_hash=prepared.corpus_hash,
+        corpus_path=prepared.corpus_path,
+        is_synthetic=prepared.is_synthetic,
+        sessions=sessions,
+        seeds=record.seeds,
+        command=command,
+        host=platform.node(),
+        user=user_name(),
+    )
+
+
+def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureStore | None:
+    """Find the prepared features of the corpus that a model was trained on; None where they are not in the folder.
+
+    Args:
+        results_dir: searches prepare their corpora in ``results_dir / "prepared"``
+    """
+    settings = record.speech_settings
+    wanted = None if settings is None else SpeechSettings.from_json(settings)
+    for folder in sorted((results_dir / "prepared").glob("*")):
+        try:
+            store = FeatureStore.open(folder, record.protocol.happiness)
+        except FeatureError:
+            # None yet, of another version, or damaged: as good as none.
+            continue
+        if store.corpus_hash == record.corpus_hash and wanted in (None, store.manifest.speech_settings):
+            return store
+    return None
+
+
+def _settings_of(record: ModelRecord, training: FeatureStore | None) -> SpeechSettings:
+    """Return how the model's frames were made; one that hears nothing takes those that a baseline was fitted on."""
+    if record.speech_settings is not None:
+        return SpeechSettings.from_json(record.speech_settings)
+    return speech_settings(record.protocol) if training is None else training.manifest.speech_settings
+
+
+def _choose_sessions(
+    results: ResultsStore, record: ModelRecord, store: FeatureStore, asked: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the sessions to score, after everything has been refused that cannot be scored or must not be read."""
+    name = f"corpus {store.manifest.corpus_path!r}"
+    if store.corpus_hash == record.corpus_hash:
+        raise ModelError(
+            f"{name}: is the corpus that the model was trained on; expected another one; its test session is scored by "
+            "`harness retrain-best --test`"
+        )
+    require_modalities(store, record.system, record.modalities, find_system(record.system).streams)
+    chosen = tuple(sorted(set(asked))) or store.sessions
+    missing = [session for session in chosen if session not in store.sessions]
+    if missing:
+        raise FeatureError(f"{name}: has no Session {missing[0]}; expected some of {list(store.sessions)}")
+    _refuse_sealed(results, store, chosen)
+    if not store.utterances(chosen):
+        raise FeatureError(
+            f"{name}: has no utterance of the classes {', '.join(CLASSES)} in Session {_list(chosen)}; expected at "
+            "least one"
+        )
+    return chosen
+
+
+def _refuse_sealed(results: ResultsStore, store: FeatureStore, chosen: Sequence[int]) -> None:
+    """Keep sealed what is the test session of an experiment: only a test evaluation may read it."""
+    owners = {
+        json.loads(experiment.protocol).get("test_session"): experiment
+        for experiment in reversed(results.experiments())
+        if experiment.corpus_hash == store.corpus_hash
+    }
+    for session in chosen:
+        if session in owners:
+            experiment = owners[session]
+            others = [f"--session {other}" for other in store.sessions if other not in owners]
+            remedy = f"score the others with {' '.join(others)}" if others else "none of its sessions is free"
+            raise FeatureError(
+                f"corpus {store.manifest.corpus_path!r}: its Session {session} is the test session of experiment "
+                f"{experiment.eid} ({experiment.name!r}) in '{results.path}', and stays sealed but for its test "
+                f"evaluations; {remedy}"
+            )
+
+
+def _refuse_copies(store: FeatureStore, scored: Features, trained_on: Features) -> None:
+    """Refuse a corpus that is the training corpus but for some of its files: its content hash is another one."""
+    known = {_identify(utterance) for utterance in trained_on.utterances}
+    copies = [utterance.utterance_id for utterance in scored.utterances if _identify(utterance) in known]
+    if copies:
+        raise ModelError(
+            f"corpus {store.manifest.corpus_path!r}: {len(copies)} of its {len(scored)} utterances, such as "
+            f"{copies[0]!r}, have the id, the times and the words of one that the model was trained on; expected "
+            "another corpus"
+        )
+
+
+def _identify(utterance: Utterance) -> tuple[object, ...]:
+    return utterance.utterance_id, utterance.start, utterance.end, utterance.transcript
+
+
+def _find_experiment(results: ResultsStore, model_dir: Path, record: ModelRecord) -> int | None:
+    """Return the experiment that a model of this results folder comes from; None for a model from elsewhere."""
+    is_here = _lies_in(results.path.parent, model_dir)
+    known = {experiment.eid: experiment.corpus_hash for experiment in results.experiments()}
+    return record.eid if is_here and known.get(record.eid) == record.corpus_hash else None
+
+
+def _name_model(results_dir: Path, model_dir: Path) -> str:
+    folder = model_dir.resolve()
+    return name_in_results(folder) if _lies_in(results_dir, folder) else folder.name
+
+
+def _lies_in(results_dir: Path, model_dir: Path) -> bool:
+    return model_dir.resolve().parent == results_dir.resolve() / "models"
+
+
+def _find_known(results: ResultsStore, evaluation: Evaluation, *, wants_baselines: bool) -> EvaluationRow | None:
+    """Return the latest evaluation of the same model on the same utterances.
+
+    Args:
+        wants_baselines: whether one without baselines will not do, for they can be fitted now
+    """
+    for row in reversed(read_evaluations(results)):
+        is_same = all(
+            getattr(row, name) == getattr(evaluation, name) for name in ("model_hash", "corpus_hash", "sessions")
+        )
+        if is_same and (len(row.of_model) < len(row.scores) or not wants_baselines):
+            return row
+    return None
+
+
+def _load(store: FeatureStore, sessions: Sequence[int]) -> Features:
+    return store.load([utterance.utterance_id for utterance in store.utterances(sessions)])
+
+
+def _score_seeds(
+    model_dir: Path, record: ModelRecord, scored: Features, progress: Progress
+) -> list[TestScores]:
+    scores = []
+    for number, seed in enumerate(record.seeds):
+        progress("scoring", number, len(record.seeds))
+        probabilities = load_seed(model_dir, seed).predict(scored)
+        kind = ScoreKind.VALIDATION_CHOSEN
+        scores.append(score_predictions(seed, kind, scored, probabilities, record.num_epochs))
+    return scores
+
+
+def _fit_baselines(
+    store: FeatureStore, trained_on: Features | None, record: ModelRecord, progress: Progress
+) -> FinalBaselines:
+    if trained_on is None:
+        sentence = (
+            "The baselines are left out, and whether training had the same transcripts: the prepared features of the "
+            f"corpus that the model was trained on, {record.corpus_hash[:8]}, are not in the results folder."
+        )
+        return FinalBaselines({}, (sentence,))
+    progress("fitting the baselines", 0, 1)
+    return fit_baselines(store, trained_on, record.seeds)
+
+
+def _list(sessions: Sequence[int]) -> str:
+    return ", ".join(map(str, sessions))

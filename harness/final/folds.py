@@ -1,0 +1,78 @@
+"""The final models of every fold of an experiment, and the test evaluations that they have already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import WorkFailedError
+from harness.final.retrain import FinalTraining, plan_final_training
+from harness.final.saved_model import name_in_results
+from harness.store.records import (
+    ExperimentStatus,
+    FoldedExperimentRow,
+    ScoreKind,
+    TestOpeningRow,
+)
+from harness.store.store import ResultsStore
+
+
+@dataclass(frozen=True)
+class FoldTraining:
+    """The final training of one fold.
+
+    Attributes:
+        opening: the latest test evaluation that has scored these very models with all of these seeds; None where
+            there is none
+    """
+
+    fold: str
+    training: FinalTraining
+    opening: TestOpeningRow | None
+
+
+def find_folded(results: ResultsStore) -> FoldedExperimentRow | None:
+    """Return the experiment of several folds that the latest search is one of; None where it is a whole one."""
+    latest = results.latest_experiment()
+    return None if latest is None else results.folded(latest)
+
+
+def plan_folds(
+    results: ResultsStore, results_dir: Path, folded: FoldedExperimentRow, num_seeds: int, *, opens_test: bool
+) -> list[FoldTraining]:
+    """Plan the final training of every fold, each of its own search's best trial; nothing is trained or written.
+
+    Args:
+        num_seeds, opens_test: as ``plan_final_training``
+
+    Raises:
+        WorkFailedError: the search of a fold has not finished
+        ModelError, FeatureError, StoreError: as ``plan_final_training``
+    """
+    searches = results.searches_of(folded.folded_id)
+    finished = [fold for fold, search in searches.items() if search.status is ExperimentStatus.FINISHED]
+    if len(finished) < len(folded.folds):
+        missing = [fold for fold in folded.folds if fold not in finished]
+        raise WorkFailedError(
+            f"experiment {folded.name!r}: the search of {', '.join(missing)} has not finished; run "
+            "`aup experiment.json` to the end, or name a fold that has finished with --experiment"
+        )
+    trainings = {
+        fold: plan_final_training(results, results_dir, searches[fold].eid, num_seeds, opens_test=opens_test)
+        for fold in folded.folds
+    }
+    openings = results.openings()
+    return [FoldTraining(fold, training, _find_opening(openings, training)) for fold, training in trainings.items()]
+
+
+def _find_opening(openings: list[TestOpeningRow], training: FinalTraining) -> TestOpeningRow | None:
+    model = name_in_results(training.model_dir)
+    for opening in reversed(openings):
+        scored = {
+            score.seed
+            for score in opening.scores
+            if score.kind is ScoreKind.VALIDATION_CHOSEN and score.model == model
+        }
+        if opening.completed_at is not None and scored >= set(training.seeds):
+            return opening
+    return None

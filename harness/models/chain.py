@@ -1,0 +1,155 @@
+"""A chain of emotions over any system's probabilities, that knows who speaks: context in a table of counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.corpus.utterances import CLASSES
+from harness.features.dialogues import SPEAKERS, Context, Dialogues
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+NUM_CLASSES = len(CLASSES)
+#: The state of a speaker who has not spoken yet, after the classes.
+_SILENT = NUM_CLASSES
+#: The turns that the less specific distribution counts for where transitions are estimated. Ours.
+BACK_OFF_TURNS = 5.0
+#: Probabilities are at least this before they are divided.
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A first-order chain of emotions that knows who speaks.
+
+    The emotion of a turn depends on the emotion of the same speaker's previous turn, and on that of the other
+    speaker's previous turn. Every turn has one of the four classes here, whatever its label.
+
+    Attributes:
+        prior: float64 (4,), the classes' shares in what trained the system below
+        transitions: float64 (5, 5, 4), the probability of a class given the class of the speaker's own previous
+            turn, and of the other's; index 4 stands for no turn before
+    """
+
+    prior: Floats
+    transitions: Floats
+
+    def smooth(self, dialogues: Dialogues, probabilities: Floats, context: Context) -> Floats:
+        """Return the exact probabilities of each turn's class, given the system's answers to the turns that count.
+
+        Args:
+            probabilities: float64 (num_turns, 4), the system's own; no label is read
+            context: ``PAST`` for the turns so far (forward), ``DIALOGUE`` for all (forward and backward)
+
+        Returns:
+            float64 (num_turns, 4)
+
+        Source:
+            Rabiner, Proceedings of the IEEE 77(2), 1989, for the recursions; a system's probability over its
+            prior stands for the likelihood, as Bourlard and Morgan, Connectionist Speech Recognition, 1994.
+        """
+        dialogues.check(probabilities)
+        if context is Context.NONE:
+            return probabilities
+        evidence = np.maximum(probabilities, _SMALLEST) / np.maximum(self.prior, _SMALLEST)
+        smoothed = np.empty_like(evidence)
+        for rows in dialogues:
+            smoothed[rows] = self._smooth_one(dialogues.speakers[rows], evidence[rows], context)
+        return smoothed
+
+    def _smooth_one(self, speakers: Numbers, evidence: Floats, context: Context) -> Floats:
+        # A state is what both said last: the rows are the speaker's whose turn it is, the columns the other's.
+        states = _silence()
+        forward = []
+        for speaker, likelihood in zip(_turned(speakers), evidence, strict=True):
+            states = states.T if speaker else states
+            spoken = np.einsum("ab,aby->yb", states, self.transitions) * likelihood[:, None]
+            states = np.zeros_like(states)
+            states[:NUM_CLASSES] = spoken / spoken.sum()
+            forward.append(states)
+        joint = np.array(forward)[:, :NUM_CLASSES]
+        if context is Context.DIALOGUE:
+            joint *= self._backward(speakers, evidence)[:, :NUM_CLASSES]
+        classes = joint.sum(axis=2)
+        return np.asarray(classes / classes.sum(axis=1, keepdims=True))
+
+    def _backward(self, speakers: Numbers, evidence: Floats) -> Floats:
+        """Return the likelihood of all later turns given each turn's state, float64 (num_turns, 5, 5)."""
+        later = np.ones((NUM_CLASSES + 1, NUM_CLASSES + 1))
+        backward = [later]
+        turned = _turned(speakers)
+        for turn in range(len(speakers) - 1, 0, -1):
+            spoken = later[:NUM_CLASSES] * evidence[turn][:, None]
+            later = np.einsum("yb,aby->ab", spoken, self.transitions)
+            later = (later.T if turned[turn] else later) / later.max()
+            backward.append(later)
+        return np.array(backward[::-1])
+
+
+def fit_chain(
+    dialogues: Dialogues, probabilities: Floats, emotions: Numbers, prior: Floats | None = None
+) -> Chain:
+    """Estimate a chain's transitions by counting training labels.
+
+    Where a previous turn has no label, its out-of-fold probabilities are counted in place of one. The counts of a
+    pair of previous classes are filled up with ``BACK_OFF_TURNS`` turns of the distribution given the speaker's own
+    previous class alone, and those with the classes' shares.
+
+    Args:
+        probabilities: float64 (num_turns, 4), of training turns, out of fold
+        emotions: int64 (num_turns,), indices into ``CLASSES``; -1 where there is no label to train on
+        prior: as ``Chain`` has it; the shares of ``emotions`` by default, which is wrong of a system that
+            was trained with balanced classes
+    """
+    dialogues.check(probabilities)
+    is_known = emotions >= 0
+    shares = np.bincount(emotions[is_known], minlength=NUM_CLASSES) / is_known.sum()
+    # The last row is that of a turn that is not there.
+    previous = np.zeros((len(dialogues) + 1, NUM_CLASSES + 1))
+    previous[:-1, :NUM_CLASSES] = np.where(is_known[:, None], np.eye(NUM_CLASSES)[emotions], probabilities)
+    previous[-1, _SILENT] = 1.0
+    own, other = find_previous(dialogues)
+    counts = np.einsum(
+        "ta,tb,ty->aby",
+        previous[own[is_known]],
+        previous[other[is_known]],
+        np.eye(NUM_CLASSES)[emotions[is_known]],
+    )
+    given_own = _normalise(counts.sum(axis=1) + BACK_OFF_TURNS * shares)
+    transitions = _normalise(counts + BACK_OFF_TURNS * given_own[:, None])
+    return Chain(shares if prior is None else prior, transitions)
+
+
+def find_previous(dialogues: Dialogues) -> tuple[Numbers, Numbers]:
+    """Return the row of each turn's previous turn of the same speaker, and of the other one.
+
+    Returns:
+        two of int64 (num_turns,); -1 where there is none
+    """
+    own, other = np.full((2, len(dialogues)), -1, dtype=np.int64)
+    for rows in dialogues:
+        last = [-1] * len(SPEAKERS)
+        for row in range(rows.start, rows.stop):
+            speaker = dialogues.speakers[row]
+            own[row], other[row] = last[speaker], last[1 - speaker]
+            last[speaker] = row
+    return own, other
+
+
+def _silence() -> Floats:
+    states = np.zeros((NUM_CLASSES + 1, NUM_CLASSES + 1))
+    states[_SILENT, _SILENT] = 1.0
+    return states
+
+
+def _turned(speakers: Numbers) -> npt.NDArray[np.bool_]:
+    """Say of each turn whether another speaks than in the turn before."""
+    return np.asarray(np.diff(speakers, prepend=speakers[:1]) != 0)
+
+
+def _normalise(counts: Floats) -> Floats:
+    return np.asarray(counts / counts.sum(axis=-1, keepdims=True))

@@ -1,0 +1,128 @@
+"""The baseline of every system with context: a logistic regression over a dialogue's class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from harness.corpus.utterances import CLASSES
+from harness.features.dialogues import SPEAKERS, Context, Dialogues
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+NUM_CLASSES = len(CLASSES)
+#: Probabilities are at least this before a logarithm is taken.
+_SMALLEST = 1e-6
+#: The decays that cross-validation chooses from: 0 reads each speaker's nearest turn alone, 1 all alike. Ours.
+DECAYS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ContextBaseline:
+    """A multinomial logistic regression over the probabilities of a turn and of the turns around it.
+
+    Attributes:
+        prior: float64 (4,), the classes' shares of training: it stands for turns that are not there
+        decay: the weight of each further turn of a speaker, a factor
+    """
+
+    context: Context
+    prior: Floats
+    decay: float
+    classifier: LogisticRegression
+
+    def predict(self, dialogues: Dialogues, probabilities: Floats) -> Floats:
+        """Return the probabilities of each turn's class; no label is read.
+
+        Args:
+            probabilities: float64 (num_turns, 4), the system's own
+
+        Returns:
+            float64 (num_turns, 4); 0 for a class never trained on
+        """
+        inputs = read_context(dialogues, probabilities, self.context, self.decay, self.prior)
+        answers = np.zeros((len(dialogues), NUM_CLASSES))
+        answers[:, self.classifier.classes_] = self.classifier.predict_proba(inputs)
+        return answers
+
+
+def fit_context_baseline(
+    dialogues: Dialogues,
+    probabilities: Floats,
+    emotions: Numbers,
+    folds: npt.NDArray[np.int64],
+    context: Context,
+    decays: Sequence[float] = DECAYS,
+) -> ContextBaseline:
+    """Fit the regression; the decay is the one of the least log loss in cross-validation over the folds.
+
+    Args:
+        probabilities: float64 (num_turns, 4), of training turns, out of fold
+        emotions: int64 (num_turns,), indices into ``CLASSES``; -1 where there is no label to train on
+        folds: int (num_turns,), such as the session: a dialogue is in one fold
+    """
+    is_known = emotions >= 0
+    prior = np.bincount(emotions[is_known], minlength=NUM_CLASSES) / is_known.sum()
+    inputs = [read_context(dialogues, probabilities, context, decay, prior)[is_known] for decay in decays]
+    labels, parts = emotions[is_known], folds[is_known]
+    losses = [_cross_validate(values, labels, parts) if len(decays) > 1 else 0.0 for values in inputs]
+    chosen = int(np.argmin(losses))
+    return ContextBaseline(context, prior, decays[chosen], _regression().fit(inputs[chosen], labels))
+
+
+def read_context(
+    dialogues: Dialogues, probabilities: Floats, context: Context, decay: float, prior: Floats
+) -> Floats:
+    """Lay out what the regression reads of each turn, as logarithms.
+
+    Returns:
+        float64 (num_turns, 4 * num_groups): the turn's own probabilities; under ``PAST`` also the decayed means over
+        the same speaker's turns before it, and over the other's; under ``DIALOGUE`` also those over the turns after it
+    """
+    dialogues.check(probabilities)
+    groups = [probabilities]
+    if context is not Context.NONE:
+        groups += _decayed_means(dialogues, probabilities, decay, prior, step=1)
+    if context is Context.DIALOGUE:
+        groups += _decayed_means(dialogues, probabilities, decay, prior, step=-1)
+    return np.log(np.maximum(np.concatenate(groups, axis=1), _SMALLEST))
+
+
+def _decayed_means(
+    dialogues: Dialogues, probabilities: Floats, decay: float, prior: Floats, step: int
+) -> list[Floats]:
+    """Return the means over the same speaker's turns so far and over the other's, each float64 (num_turns, 4).
+
+    Args:
+        step: 1 to go through a dialogue from its beginning, -1 from its end
+    """
+    own, other = np.empty((2, *probabilities.shape))
+    for rows in dialogues:
+        means = np.tile(prior, (len(SPEAKERS), 1))
+        weights = np.zeros(len(SPEAKERS))
+        for row in range(rows.start, rows.stop)[::step]:
+            speaker = dialogues.speakers[row]
+            own[row], other[row] = means[speaker], means[1 - speaker]
+            weights[speaker] = decay * weights[speaker] + 1.0
+            means[speaker] += (probabilities[row] - means[speaker]) / weights[speaker]
+    return [own, other]
+
+
+def _cross_validate(inputs: Floats, labels: Numbers, folds: npt.NDArray[np.int64]) -> float:
+    loss = 0.0
+    for fold in np.unique(folds):
+        is_held_out = folds == fold
+        classifier = _regression().fit(inputs[~is_held_out], labels[~is_held_out])
+        answers = np.full((is_held_out.sum(), NUM_CLASSES), _SMALLEST)
+        answers[:, classifier.classes_] = np.maximum(classifier.predict_proba(inputs[is_held_out]), _SMALLEST)
+        loss -= np.log(answers[np.arange(len(answers)), labels[is_held_out]]).sum()
+    return float(loss)
+
+
+def _regression() -> LogisticRegression:
+    return LogisticRegression(solver="newton-cholesky")

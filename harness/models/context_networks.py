@@ -1,0 +1,64 @@
+"""Networks over the turns of a dialogue: sc_lstm reads the past, bc_lstm both sides. Source: Poria et al., ACL 2017."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from harness.features.dialogues import Context
+from harness.models.fusion import classify
+from harness.models.hyperparameters import ContextHyperparameters, Residual
+from harness.models.inputs import lstm
+from harness.models.layers import LengthMask
+
+#: In place of the emotion of a turn that is not scored, and of padding.
+NOT_SCORED = -1
+
+
+def build_context(hyperparameters: ContextHyperparameters, width: int, context: Context) -> keras.Model:
+    """Build a network that classifies every turn of a dialogue from the vectors of its turns.
+
+    LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own
+    vector through a linear layer where ``residual`` says so -> softmax at every turn.
+
+    Inputs are ``turns`` float32 (batch, turns, width), padded on the right, and ``dialogue_lengths`` int32 (batch,).
+    Outputs are probabilities, float32 (batch, turns, 4); those of padding mean nothing.
+
+    Args:
+        context: ``PAST`` for sc_lstm, ``DIALOGUE`` for bc_lstm; under ``NONE`` there is no LSTM: each turn on its own
+
+    Source:
+        Poria et al., ACL 2017, section 3.2: sc-LSTM and bc-LSTM. Deviates: it ends in the softmax with which the
+        network is trained, not in an SVM on the Dense layer; ``residual`` is not in the paper.
+    """
+    turns = keras.Input((None, width), name="turns")
+    lengths = keras.Input((), dtype="int32", name="dialogue_lengths")
+    mask = LengthMask(name="dialogue_mask")(turns, lengths)
+    read = turns
+    if context is not Context.NONE:
+        recurrent = lstm(hyperparameters.contextlstm, hyperparameters, "context_lstm", steps=True)
+        if context is Context.DIALOGUE:
+            recurrent = layers.Bidirectional(recurrent, name="context_bilstm")
+        read = recurrent(turns, mask=mask)
+    read = layers.Dropout(hyperparameters.dropout, name="context_dropout")(read)
+    hidden = layers.Dense(hyperparameters.dense, activation="relu", name="context_dense")(read)
+    if hyperparameters.residual is Residual.ADDED:
+        own = layers.Dense(hyperparameters.dense, name="context_residual")(turns)
+        hidden = layers.Add(name="context_sum")([hidden, own])
+    return keras.Model({"turns": turns, "dialogue_lengths": lengths}, classify(hidden), name=f"context_{context}")
+
+
+def scored_loss(emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Return the mean cross-entropy of the scored turns; turns without a label and padding have no part in it.
+
+    Args:
+        emotions: int64 (batch, turns), indices into ``CLASSES``; ``NOT_SCORED`` for the others
+        probabilities: float32 (batch, turns, 4)
+    """
+    is_scored = emotions != NOT_SCORED
+    return tf.reduce_mean(
+        keras.losses.sparse_categorical_crossentropy(
+            tf.boolean_mask(emotions, is_scored), tf.boolean_mask(probabilities, is_scored)
+        )
+    )

@@ -1,0 +1,118 @@
+"""The folds of one experiment, in words and tables: each fold's search and score, and the pooled score."""
+
+from __future__ import annotations
+
+import json
+
+from harness.report.statements import (
+    Statement,
+    describe_partner,
+    mark_synthetic,
+    percent,
+    plural,
+)
+from harness.report.tables import Table, write_interval, write_share, write_spread
+from harness.report.test_set import tabulate_assessment
+from harness.scoring.assessment import METRICS
+from harness.scoring.folds import FoldedScores, FoldScore
+from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
+from harness.store.records import are_accuracies
+
+
+def describe_folds(scores: FoldedScores) -> list[Statement]:
+    """Say what the folds are, and how many have been tested."""
+    num_folds, name = len(scores.folds), scores.folded.name
+    text = (
+        f"Experiment {name!r} is {num_folds} searches. Each has another test set, which it does not read, tries the "
+        "same points, and chooses its best trial by its own validation utterances."
+    )
+    statements = [Statement("Folds", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)]
+    partner = describe_partner(json.loads(scores.searches[0].protocol)) if scores.searches else []
+    return [*statements, *partner, _describe_tested(scores)]
+
+
+def _describe_tested(scores: FoldedScores) -> Statement:
+    pooled, num_folds = scores.pooled, len(scores.folds)
+    if pooled is None:
+        text = f"{scores.num_scored} of {plural(num_folds, 'fold')} tested; the pooled score needs all of them."
+        return Statement("Test sets", text)
+    weighted = pooled.scores[0]
+    text = (
+        f"{percent(weighted.spread.mean)} {weighted.name} over all {plural(pooled.num_utterances, 'utterance')} of "
+        f"{plural(pooled.num_dialogues, 'dialogue')} (95 % interval {write_interval(weighted.interval)} %), each "
+        "scored by the models of the fold that never read it."
+    )
+    return Statement("Pooled", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)
+
+
+def tabulate_folds(scores: FoldedScores) -> Table:
+    """List every fold with its best trial and its test scores, then their mean and the pooled scores."""
+    rows = [_row(fold) for fold in scores.folds]
+    intervals = [interval for fold in scores.folds for interval in fold.intervals]
+    if scores.pooled is not None:
+        means = [
+            mean_and_spread([fold.spreads[place].mean for fold in scores.folds]) for place in range(len(METRICS))
+        ]
+        num_utterances = str(scores.pooled.num_utterances)
+        rows.append(("mean of the folds", "", "", "", "", "", "", *(write_spread(mean, len(rows)) for mean in means)))
+        found = [_write_score(score.spread, score.interval) for score in scores.pooled.scores]
+        rows.append(("pooled", "", "", "", "", num_utterances, str(scores.pooled.num_seeds), *found))
+        intervals += [score.interval for score in scores.pooled.scores]
+    names = [f"{name.removesuffix(' accuracy')}, %" for name in METRICS]
+    columns = ("fold", "experiment", "trials", "best trial", "validation, %", "utterances", "seeds", *names)
+    note = (
+        "Validation accuracy of each search's best trial, which is optimistic; then scores on the fold's test set of "
+        f"{_name_corpus(scores)}: mean over the seeds and 95 % bootstrap interval over dialogues."
+    )
+    if scores.pooled is not None:
+        note += " Beside the mean of the folds stands their sample standard deviation, which is no interval."
+    note += "".join(_describe_repeated(fold) for fold in scores.folds if fold.num_openings > 1)
+    if any(interval.is_too_narrow for interval in intervals):
+        note += f" {TOO_NARROW}"
+    highlighted = len(rows) - 1 if scores.pooled is not None else None
+    return Table("Folds", columns, tuple(rows), frozenset(columns[1:]), note, highlighted_row=highlighted)
+
+
+def _name_corpus(scores: FoldedScores) -> str:
+    if scores.is_synthetic:
+        return "the synthetic corpus, no score on IEMOCAP"
+    return f"corpus {scores.searches[0].corpus_hash[:8]}"
+
+
+def _describe_repeated(fold: FoldScore) -> str:
+    return f" {fold.fold} has {fold.num_openings} test evaluations; the latest complete one counts here."
+
+
+def _row(fold: FoldScore) -> tuple[str, ...]:
+    if fold.search is None:
+        return (fold.fold, "not begun", *[""] * (5 + len(METRICS)))
+    accuracy = ""
+    if fold.best is not None and fold.best.score is not None:
+        accuracy = write_share(fold.best.score) if are_accuracies(fold.search) else f"{fold.best.score:.4g}"
+    cells = [_write_score(spread, interval) for spread, interval in zip(fold.spreads, fold.intervals, strict=False)]
+    return (
+        fold.fold,
+        str(fold.search.eid),
+        f"{fold.num_finished} of {fold.search.num_samples}",
+        "" if fold.best is None else str(fold.best.trial_index),
+        accuracy,
+        str(fold.num_utterances or ""),
+        str(fold.spreads[0].num_values) if fold.spreads else "",
+        *(cells or [""] * len(METRICS)),
+    )
+
+
+def _write_score(spread: Spread, interval: Interval) -> str:
+    return f"{write_share(spread.mean)} [{write_interval(interval)}]"
+
+
+def tabulate_pooled(scores: FoldedScores) -> list[Table]:
+    """List the pooled scores part by part; empty before every fold is tested."""
+    if scores.pooled is None:
+        return []
+    numbers = ", ".join(str(fold.opening.opening_id) for fold in scores.folds if fold.opening is not None)
+    label = (
+        f"All {len(scores.folds)} folds pooled, test evaluations {numbers}, {scores.pooled.kind}, "
+        f"{plural(scores.pooled.num_seeds, 'seed')}, {_name_corpus(scores)}."
+    )
+    return tabulate_assessment(scores.pooled, "All folds", label)

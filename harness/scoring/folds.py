@@ -1,0 +1,143 @@
+"""The scores of an experiment of several folds: each fold's test evaluation, and all test sets pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.scoring.assessment import METRICS, Assessment, Seeds, assess, read_predictions
+from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
+from harness.store.records import (
+    ExperimentRow,
+    FoldedExperimentRow,
+    ScoreKind,
+    TestOpeningRow,
+    TrialRow,
+    TrialStatus,
+)
+from harness.store.store import ResultsStore
+
+#: Of the scores that are pooled: validation chose the epoch, in every fold by itself.
+_KIND = ScoreKind.VALIDATION_CHOSEN
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """One fold: its search, and the test evaluation of its model.
+
+    Attributes:
+        fold: the name of its test set
+        search: None before it has begun
+        num_finished: trials of the search that have a score
+        best: None before one has
+        opening: the latest complete test evaluation of the search's model; None before there is one
+        num_openings: test evaluations of the search, complete or not, whatever they scored
+        predictions: of that evaluation, by kind of score; the model's and the baselines'
+        is_seen: of each of its utterances whether training had read the transcript; None where no word was said
+    """
+
+    fold: str
+    search: ExperimentRow | None
+    num_finished: int
+    best: TrialRow | None
+    opening: TestOpeningRow | None
+    num_openings: int
+    predictions: Mapping[ScoreKind, Seeds]
+    is_seen: Mapping[str, bool | None]
+
+    @property
+    def num_utterances(self) -> int:
+        """Test utterances that were scored."""
+        return len(self.predictions[_KIND][0]) if self.predictions else 0
+
+    @property
+    def spreads(self) -> list[Spread]:
+        """Of each of ``METRICS``, in its order, over the seeds; empty before the test evaluation."""
+        scores = [] if self.opening is None else [score for score in self.opening.scores if score.kind is _KIND]
+        values = [
+            [score.weighted_accuracy for score in scores],
+            [score.unweighted_accuracy for score in scores],
+            [score.macro_f1 for score in scores],
+        ]
+        return [mean_and_spread(of_metric) for of_metric in values if of_metric]
+
+    @cached_property
+    def intervals(self) -> list[Interval]:
+        """Of each of ``METRICS``, in its order; empty before the test evaluation."""
+        return bootstrap_intervals(self.predictions[_KIND], list(METRICS.values())) if self.predictions else []
+
+
+@dataclass(frozen=True)
+class FoldedScores:
+    """An experiment of several folds, in their order."""
+
+    folded: FoldedExperimentRow
+    folds: tuple[FoldScore, ...]
+
+    @property
+    def searches(self) -> list[ExperimentRow]:
+        """Those that have begun."""
+        return [fold.search for fold in self.folds if fold.search is not None]
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True if the corpus was made by this package."""
+        return any(search.is_synthetic for search in self.searches)
+
+    @property
+    def num_scored(self) -> int:
+        """Folds with a complete test evaluation."""
+        return sum(bool(fold.predictions) for fold in self.folds)
+
+    @cached_property
+    def pooled(self) -> Assessment | None:
+        """The assessment over the utterances of all test sets, each predicted by the fold that never read it.
+
+        None until every fold has its test evaluation. One fold's first seed is pooled with the first of every other,
+        and so on; what a fold has more of them is left out, and so is a baseline that a fold lacks.
+        """
+        if self.num_scored < len(self.folds):
+            return None
+        kinds = set.intersection(*(set(fold.predictions) for fold in self.folds))
+        pooled = {kind: _pool([fold.predictions[kind] for fold in self.folds]) for kind in kinds}
+        is_seen = {name: seen for fold in self.folds for name, seen in fold.is_seen.items()}
+        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen)
+
+
+def _pool(folds: Sequence[Seeds]) -> Seeds:
+    return [[found for of_fold in of_seed for found in of_fold] for of_seed in zip(*folds, strict=False)]
+
+
+def read_folded_scores(results: ResultsStore, folded: FoldedExperimentRow) -> FoldedScores:
+    """Read what the searches of all folds found, and what their models scored."""
+    searches = results.searches_of(folded.folded_id)
+    openings = results.openings()
+    return FoldedScores(folded, tuple(_read(results, fold, searches.get(fold), openings) for fold in folded.folds))
+
+
+def _read(
+    results: ResultsStore, fold: str, search: ExperimentRow | None, openings: Sequence[TestOpeningRow]
+) -> FoldScore:
+    if search is None:
+        return FoldScore(fold, None, 0, None, None, 0, {}, {})
+    of_search = [opening for opening in openings if opening.eid == search.eid]
+    opening = next((found for found in reversed(of_search) if _scores_a_model(found)), None)
+    predictions = {} if opening is None else read_predictions(results, opening)
+    return FoldScore(
+        fold=fold,
+        search=search,
+        num_finished=sum(trial.status is TrialStatus.FINISHED for trial in results.trials(search.eid)),
+        best=results.best_trial(search.eid),
+        opening=opening,
+        num_openings=len(of_search),
+        predictions={kind: seeds for kind, seeds in predictions.items() if kind is _KIND or kind.is_baseline},
+        is_seen={} if opening is None else results.test_utterances(opening.opening_id),
+    )
+
+
+def _scores_a_model(opening: TestOpeningRow) -> bool:
+    """Return True where every seed's model itself is scored, and not a variant of it alone."""
+    return opening.completed_at is not None and {
+        score.seed for score in opening.scores if score.kind is _KIND
+    } == set(opening.seeds)

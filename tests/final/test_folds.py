@@ -1,0 +1,51 @@
+"""The final models of every fold are planned together, once every search has finished."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ModelError, WorkFailedError
+from harness.final.best_point import find_best_point
+from harness.final.folds import find_folded, plan_folds
+from harness.store.records import ExperimentStatus
+from harness.store.store import ResultsStore
+from tests.folded import write_folds
+from tests.report.searches import run_search
+
+
+@pytest.fixture
+def results(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+def test_only_the_latest_search_decides_whether_there_are_folds(results):
+    assert find_folded(results) is None
+    folded = write_folds(results)
+    assert find_folded(results) == folded
+    run_search(results, name="later")
+    assert find_folded(results) is None
+
+
+def test_a_fold_that_was_interrupted_or_never_begun_is_named(results, tmp_path):
+    folded = write_folds(results, num_searched=4)
+    results.update_experiment(2, ExperimentStatus.INTERRUPTED, "2026-01-02T03:04:05.000+00:00")
+    with pytest.raises(WorkFailedError) as caught:
+        plan_folds(results, tmp_path, folded, 1, opens_test=True)
+    assert str(caught.value) == (
+        "experiment 'fusion search': the search of Session 2, Session 5 has not finished; run `aup experiment.json` to "
+        "the end, or name a fold that has finished with --experiment"
+    )
+
+
+def test_what_trains_one_search_again_asks_which_fold(results):
+    write_folds(results, num_searched=2)
+    with pytest.raises(ModelError) as caught:
+        find_best_point(results, Path("there"), None)
+    assert str(caught.value) == (
+        "experiment 'fusion search': has 5 folds, each a search with a best trial of its own; name one with "
+        "--experiment: 1 (Session 1), 2 (Session 2)"
+    )
+    # A fold that is named is a search like any other.
+    with pytest.raises(ModelError, match="^trial 1 of experiment 2: no file of its job is on record"):
+        find_best_point(results, Path("there"), 2)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from harness.errors import ShapeError
+from harness.models.out_of_fold import NO_FOLD, predict_out_of_fold
+
+FOLDS = np.array([1, 1, 2, 2, 3, NO_FOLD, NO_FOLD])
+IS_TRAINED_ON = np.array([True, False, True, True, True, False, False])
+
+
+def test_no_model_answers_for_a_fold_that_it_was_trained_on():
+    trained = {}
+
+    def fit(rows):
+        def predict(asked):
+            trained.update(dict.fromkeys(asked.tolist(), rows.tolist()))
+            return np.tile(asked[:, None], (1, 4)).astype(float)
+
+        return predict
+
+    answers = predict_out_of_fold(fit, FOLDS, IS_TRAINED_ON)
+    assert answers[:, 0].tolist() == list(range(7))
+    assert trained == {
+        **dict.fromkeys((0, 1), [2, 3, 4]),
+        **dict.fromkeys((2, 3), [0, 4]),
+        4: [0, 2, 3],
+        **dict.fromkeys((5, 6), [0, 2, 3, 4]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (np.ones(7, int), "out-of-fold probabilities: found training turns of 1 fold; expected at least 2"),
+        (np.full(7, NO_FOLD), "out-of-fold probabilities: 4 training turns have no fold; expected one for each"),
+    ],
+    ids=["one fold", "no fold"],
+)
+def test_folds_that_part_nothing_are_refused(folds, message):
+    with pytest.raises(ShapeError) as caught:
+        predict_out_of_fold(lambda rows: lambda asked: np.zeros((len(asked), 4)), folds, IS_TRAINED_ON)
+    assert str(caught.value) == message

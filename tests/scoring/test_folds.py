@@ -1,0 +1,78 @@
+"""The scores of folds: each fold's own, and all test sets pooled once every fold has been tested."""
+
+import numpy as np
+import pytest
+
+from harness.scoring.folds import read_folded_scores
+from harness.store.records import ScoreKind
+from harness.store.store import ResultsStore
+from tests.folded import RIGHT, answers_of, score_fold, write_folds
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+def test_every_utterance_is_pooled_as_the_fold_predicted_it_that_never_read_it(store):
+    folded = write_folds(store)
+    for session in RIGHT:
+        score_fold(store, session, session)
+    scores = read_folded_scores(store, folded)
+    assert [fold.spreads[0].mean for fold in scores.folds] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert [fold.num_utterances for fold in scores.folds] == [48] * 5
+    assert [fold.best.trial_index for fold in scores.folds] == [1] * 5
+    pooled = scores.pooled
+    assert (pooled.num_utterances, pooled.num_dialogues, pooled.num_seeds) == (240, 60, 2)
+    assert pooled.scores[0].spread.mean == 0.5 and pooled.drawn == "dialogues"
+    assert 0.4 < pooled.scores[0].interval.low < 0.5 < pooled.scores[0].interval.high < 0.6
+    assert [found.kind for found in pooled.comparisons] == [ScoreKind.BASELINE_MAJORITY]
+    speakers = {score.group.name for score, _ in pooled.groups if score.group.name.startswith("Ses")}
+    assert speakers == {f"Ses0{session}{letter}" for session in RIGHT for letter in "FM"}
+
+
+def test_folds_of_unequal_size_count_by_their_utterances(store):
+    folded = write_folds(store)
+    for session in RIGHT:
+        score_fold(store, session, session)
+    # Ten times as many dialogues in the session where nothing is right.
+    store.database.execute("DELETE FROM test_predictions WHERE opening_id < 5 AND utterance_id NOT LIKE '%impro00%'")
+    assert read_folded_scores(store, folded).pooled.scores[0].spread.mean == pytest.approx(10 / (4 * 4 + 48))
+
+
+def test_before_every_fold_is_tested_nothing_is_pooled(store):
+    folded = write_folds(store, num_searched=4)
+    for session in (1, 2, 3):
+        score_fold(store, session, session)
+    score_fold(store, 4, 4, scored=1)
+    scores = read_folded_scores(store, folded)
+    assert scores.pooled is None and scores.num_scored == 3
+    assert [fold.opening is not None for fold in scores.folds] == [True, True, True, False, False]
+    assert [fold.num_openings for fold in scores.folds] == [1, 1, 1, 1, 0]
+    assert scores.folds[4].search is None and scores.folds[4].spreads == [] == scores.folds[4].intervals
+
+
+def test_what_is_not_there_in_every_fold_is_not_pooled(store):
+    folded = write_folds(store)
+    for session in RIGHT:
+        kinds = [ScoreKind.BASELINE_MAJORITY, *([ScoreKind.BASELINE_TEXT_LOGISTIC] if session > 1 else [])]
+        score_fold(store, session, session, seeds=range(1, 3 + session), baselines=kinds)
+    pooled = read_folded_scores(store, folded).pooled
+    assert pooled.num_seeds == 3
+    assert [found.kind for found in pooled.comparisons] == [ScoreKind.BASELINE_MAJORITY]
+
+
+def test_the_latest_complete_evaluation_counts_and_a_variant_alone_does_not(store):
+    folded = write_folds(store)
+    first = score_fold(store, 1, 1)
+    score_fold(store, 1, 1, kind=ScoreKind.FUSION_RETRAINED)
+    assert read_folded_scores(store, folded).folds[0].opening.opening_id == first
+    again = score_fold(store, 1, 1, seeds=(3,))
+    score_fold(store, 1, 1, seeds=(3, 4), scored=1)
+    found = read_folded_scores(store, folded).folds[0]
+    assert (found.opening.opening_id, found.num_openings) == (again, 4)
+
+
+def test_answers_are_of_four_classes():
+    assert np.unique([each.emotion for each in answers_of(3, 2)]).size == 4

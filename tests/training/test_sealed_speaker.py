@@ -1,0 +1,97 @@
+"""A search whose test set is one speaker reads the partner's turns of the same files, and no bit of the speaker's."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.features.fitted import fit_features
+from harness.features.store import FeatureStore
+from harness.final.test_session import open_test_session
+from harness.models.systems import find_system, read_hyperparameters
+from harness.splits.protocol import is_tested, read_protocol
+from harness.training.recipe import Recipe, Watch, open_parts, train_once
+from tests.searched import prepare_small
+
+SESSION = 4
+OTHER_CLASS = {"ang": "sad", "sad": "neu", "neu": "exc", "exc": "ang"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return prepare_small(tmp_path_factory.mktemp("a corpus's folder"))
+
+
+def overwrite(prepared, spoken_by, folder):
+    """Copy prepared features, with other words, sounds, motion and emotions in all turns of one speaker."""
+    copied = folder / "features"
+    shutil.copytree(prepared, copied)
+    session_dir = FeatureStore.open(copied).session_dir(SESSION)
+    # The arrays have the rows of the four-class utterances, by id.
+    rows = [
+        row
+        for row, found in enumerate(FeatureStore.open(prepared).utterances([SESSION]))
+        if found.utterance_id.rpartition("_")[2][0] == spoken_by
+    ]
+    for path in session_dir.glob("*.npy"):
+        array = np.load(path)
+        array[rows] = 1 if "length" in path.name or "rows" in path.name else 1e3
+        np.save(path, array)
+    lines = [json.loads(line) for line in (session_dir / "utterances.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["utterance_id"].rpartition("_")[2][0] == spoken_by:
+            line["transcript"] = "shibboleth " * 9
+            line["emotion"] = OTHER_CLASS.get(line["emotion"], line["emotion"])
+    (session_dir / "utterances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return copied
+
+
+def everything_read(prepared_dir, protocol):
+    """All that a search and a final training fit and feed to a model, as bytes, and the words that they know."""
+    store = FeatureStore.open(prepared_dir)
+    parts = open_parts(protocol, store)
+    read, vocabularies = [], []
+    for fitted_on, scored in ((parts.train, parts.validation), (parts.trained_on, ())):
+        train = store.load(fitted_on)
+        fitted = fit_features(train, ("speech", "text", "mocap"), protocol, None, 8, 7)
+        vocabularies.append(fitted.tokenizer.vocabulary)
+        read += [train.emotions.tobytes(), fitted.embedding.tobytes()]
+        for names in filter(None, (fitted_on, scored)):
+            batch = fitted.prepare(store.load(names)).batch(np.arange(len(names)))
+            read += [np.asarray(array).tobytes() for _, array in sorted(batch.items())]
+    return read, vocabularies
+
+
+def train_on(prepared_dir, protocol):
+    """The predictions of a search's trial on validation."""
+    system, store = find_system("head2"), FeatureStore.open(prepared_dir)
+    recipe = Recipe(system, read_hyperparameters(system, {}, protocol), protocol, 7, 1, None, None)
+    return train_once(recipe, store, open_parts(protocol, store), Watch()).result.predictions
+
+
+PROTOCOL = read_protocol({"test_session": SESSION, "test_speaker": "F"})
+
+
+def test_whatever_the_test_speaker_says_changes_no_bit_of_what_a_search_or_a_final_training_reads(prepared, tmp_path):
+    read, vocabularies = everything_read(prepared, PROTOCOL)
+    assert everything_read(overwrite(prepared, "F", tmp_path / "F"), PROTOCOL) == (read, vocabularies)
+    assert all("shibboleth" not in vocabulary for vocabulary in vocabularies)
+    # The partner's turns are read: the comparison would have seen a difference.
+    others, vocabularies = everything_read(overwrite(prepared, "M", tmp_path / "M"), PROTOCOL)
+    assert others != read and "shibboleth" in vocabularies[1]
+
+
+@pytest.mark.long
+def test_nor_a_bit_of_what_a_trained_model_answers(prepared, tmp_path):
+    predictions = train_on(prepared, PROTOCOL)
+    assert train_on(overwrite(prepared, "F", tmp_path / "F"), PROTOCOL) == predictions
+    assert train_on(overwrite(prepared, "M", tmp_path / "M"), PROTOCOL) != predictions
+
+
+def test_the_test_set_is_all_of_the_speakers_turns_and_nobody_elses(prepared):
+    store = FeatureStore.open(prepared)
+    names = [found.utterance_id for found in store.utterances([SESSION])]
+    tested = open_test_session(store, PROTOCOL).utterance_ids
+    assert list(tested) == [name for name in names if is_tested(PROTOCOL, name)]
+    assert 0 < len(tested) < len(names) and not set(tested) & set(open_parts(PROTOCOL, store).trained_on)
