@@ -79,13 +79,13 @@ def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: boo
     """Print the scores of every fold, and the pooled ones.
 
     Args:
-        is_brief: of the pooled scores only the scores themselves, the classes and the baselines
+        is_brief: of the pooled scores only the scores themselves, the classes, the baselines and the scenes
     """
     console.print()
     print_statements(console, describe_folds(scores))
     print_table(console, tabulate_folds(scores))
     tables = tabulate_pooled(scores)
-    for table in [tables[0], tables[1], tables[4]] if tables and is_brief else tables:
+    for table in [tables[0], tables[1], *tables[4:6]] if tables and is_brief else tables:
         print_table(console, table)
 
 
@@ -165,7 +165,7 @@ def _print_screen(
 
 def print_scenes(console: Console, scored: ScoredOpening) -> None:
     """Print how much of what is scored in a test evaluation is recognition of the scenes."""
-    print_statements(console, [describe_scenes(scored)])
+    print_statements(console, [describe_scenes(scored.assessment, bool(scored.opening.is_synthetic))])
 
 
 def keep_columns(table: Table, *columns: str) -> Table:
