@@ -9,7 +9,7 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import read_protocol
 from harness.store.records import ExperimentStatus, TrialStatus, utc_now
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
@@ -39,14 +39,14 @@ def prepare_small(folder: Path) -> Path:
 
 def run_small_search(
     folder: Path,
-    protocol: str = "paper",
+    protocol: str | Mapping[str, Any] = "paper",
     max_epochs: int = MAX_EPOCHS,
     system: str = SYSTEM,
     points: Sequence[Mapping[str, Any]] = POINTS,
 ) -> int:
     """Carry out the search in ``folder / "results"`` and return its number."""
     prepared_dir, results_db = prepare_small(folder), folder / "results" / "results.db"
-    chosen = PROTOCOLS[protocol]
+    chosen = read_protocol(protocol)
     with ResultsStore.open(results_db) as results:
         eid = results.create_experiment(
             an_experiment(

@@ -20,6 +20,12 @@ import click
 )
 @click.option("--start", type=float, default=-math.inf, help="Begin of the utterance in the motion files, in seconds.")
 @click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
+@click.option(
+    "--scene",
+    metavar="SCENE",
+    help="Scene of the corpus that the recording plays, e.g. impro03: of a model that was trained with scenes "
+    "disjoint, only the networks answer that have not read it.  [default: all of them]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object of probabilities, for scripts.")
 def predict(
     model: Path,
@@ -28,12 +34,14 @@ def predict(
     mocap: Path | None,
     start: float,
     end: float,
+    scene: str | None,
     as_json: bool,
 ) -> None:
     """Classify one recording with a saved model.
 
     MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
-    probabilities are the mean over the model's seeds. What the model was trained with must be given.
+    probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups of
+    scenes. What the model was trained with must be given.
     Irregularities of the files are printed on standard error, each with its remedy.
 
     \b
@@ -50,7 +58,7 @@ def predict(
     from harness.final.predict import Recorded
     from harness.final.predict import predict as predict_emotion
 
-    classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end))
+    classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end), scene)
     for found in classification.irregularities:
         click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
     probabilities = classification.probabilities

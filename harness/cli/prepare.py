@@ -161,19 +161,19 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
 
 def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> None:
     from harness.features.store import FeatureStore
-    from harness.splits.protocol import make_split, search_sessions, select_recordings
+    from harness.splits.parts import part_search
+    from harness.splits.protocol import select_recordings
 
     store = FeatureStore.open(Path(report.prepared_dir), protocol.happiness)
-    opened = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
     tested = [utterance.utterance_id for utterance in store.utterances([protocol.test_session])]
     try:
-        split = make_split(protocol, opened)
+        parts = part_search(protocol, store.searchable_classes(protocol))
     except FeatureError as error:
         console.print(f"No split: {error}", soft_wrap=True, markup=False)
         return
     num_tested = len(select_recordings(tested, protocol.recordings))
-    counts = f"{len(split.train)} utterances train, {len(split.validation)} validate, {num_tested} test"
-    console.print(f"Under protocol {protocol.name}: {counts} (Session {split.test_session}).", soft_wrap=True)
+    counts = f"{len(parts.train)} utterances train, {len(parts.validation)} validate, {num_tested} test"
+    console.print(f"Under protocol {protocol.name}: {counts} (Session {protocol.test_session}).", soft_wrap=True)
 
 
 def _print_irregularities(console: Console, report: IngestReport) -> None:

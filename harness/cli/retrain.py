@@ -193,7 +193,7 @@ def _retrain(
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
-        bar = progress.add_task("training", total=len(training.seeds) * num_epochs)
+        bar = progress.add_task("training", total=len(training.seeds) * len(training.group_numbers) * num_epochs)
 
         def show_epoch(seed: int, epoch: int) -> None:
             progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")

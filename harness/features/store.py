@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.layout import MocapStream
-from harness.corpus.utterances import CLASSES, Happiness, Utterance, class_of, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, class_of, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
-from harness.splits.protocol import SpeechSource
+from harness.splits.protocol import Protocol, SpeechSource, is_tested, search_sessions
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.integer] | Sequence[int]
@@ -86,6 +86,26 @@ class Features:
     def utterance_ids(self) -> tuple[str, ...]:
         """The ids, in the order of the request."""
         return tuple(utterance.utterance_id for utterance in self.utterances)
+
+    def select(self, utterance_ids: Sequence[str]) -> Features:
+        """Keep some of the utterances, in the order of the request.
+
+        Raises:
+            FeatureError: an id is not among them
+        """
+        row_of = {name: row for row, name in enumerate(self.utterance_ids)}
+        for name in utterance_ids:
+            if name not in row_of:
+                raise FeatureError(f"utterance {name!r}: not among the {len(self)} utterances of these features")
+        rows = np.array([row_of[name] for name in utterance_ids], dtype=np.int64)
+        return replace(
+            self,
+            utterances=tuple(self.utterances[row] for row in rows),
+            speech_lengths=self.speech_lengths[rows],
+            mocap_rows=self.mocap_rows[rows],
+            _block_of=self._block_of[rows],
+            _row_of=self._row_of[rows],
+        )
 
     @property
     def transcripts(self) -> tuple[str | None, ...]:
@@ -190,7 +210,8 @@ class FeatureStore:
         Raises:
             FeatureError: a session's list is missing or damaged
         """
-        return tuple(utterance for utterance in self.turns(sessions) if utterance.emotion in CLASSES)
+        turns = self.turns(sessions)
+        return tuple(turn for turn in turns if class_of(turn.emotion, self.happiness) is not None)
 
     def turns(self, sessions: Iterable[int]) -> tuple[Utterance, ...]:
         """The utterances of every label of some sessions, sorted by id; no other session's file is opened.
@@ -204,8 +225,20 @@ class FeatureStore:
             utterance
             for session in sorted(set(sessions) & set(self.sessions))
             for utterance in self._list(session)
-            if class_of(utterance.emotion, self.happiness) is not None
         )
+
+    def searchable_classes(self, protocol: Protocol) -> dict[str, Emotion]:
+        """The class of each four-class utterance that a search may read under a protocol, by id and sorted by it.
+
+        Raises:
+            FeatureError: a session's list is missing or damaged
+        """
+        return {
+            turn.utterance_id: emotion
+            for turn in self.turns(search_sessions(protocol))
+            if not is_tested(protocol, turn.utterance_id)
+            and (emotion := class_of(turn.emotion, self.happiness)) is not None
+        }
 
     def load(self, utterance_ids: Sequence[str]) -> Features:
         """Map the features of some utterances into memory; only their sessions' files are opened.

@@ -17,7 +17,7 @@ from harness.errors import FeatureError, ModelError
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
-from harness.final.saved_model import ModelRecord, load_seed, name_in_results
+from harness.final.saved_model import ModelRecord, name_in_results, predict_seed
 from harness.final.test_session import FinalBaselines, compare_transcripts, fit_baselines
 from harness.models.systems import find_system
 from harness.provenance import user_name
@@ -242,7 +242,7 @@ def _score_seeds(
     scores = []
     for number, seed in enumerate(record.seeds):
         progress("scoring", number, len(record.seeds))
-        probabilities = load_seed(model_dir, seed).predict(scored)
+        probabilities = predict_seed(model_dir, record, seed, scored)
         kind = ScoreKind.VALIDATION_CHOSEN
         scores.append(score_predictions(seed, kind, scored, probabilities, record.num_epochs))
     return scores
@@ -258,7 +258,7 @@ def _fit_baselines(
         )
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
-    return fit_baselines(store, trained_on, record.seeds)
+    return fit_baselines(store, trained_on, record.seeds, record.protocol.class_weights)
 
 
 def _list(sessions: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,15 +23,17 @@ from harness.features.speech import SpeechSettings, column_names, speech_setting
 from harness.features.store import Features, FeatureStore
 from harness.features.text import split_words
 from harness.search.corpus import Progress, prepare_features
+from harness.splits.parts import Parts, part_search
 from harness.splits.protocol import (
     Protocol,
+    Scenes,
     Vocabulary,
     is_tested,
-    make_split,
     read_protocol,
     search_sessions,
     select_recordings,
 )
+from harness.splits.scenes import name_groups
 from harness.store.store import DATABASE, ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
@@ -150,7 +152,7 @@ class VocabularyCheck:
     """Words that a fitted vocabulary knows although the training utterances lack them.
 
     Attributes:
-        stage: ``"search"`` or ``"final training"``
+        stage: ``"search"``, ``"final training"``, or a final training without a group of scenes
         num_words: of the vocabulary
         leaked: words that training lacks, sorted
         num_utterances: scored utterances that say one of them
@@ -183,8 +185,8 @@ def _text_alone(utterances: Sequence[Utterance]) -> Features:
     return Features.from_arrays(utterances, settings, column_names(settings), {})
 
 
-#: Counted, and never a broken promise: every session plays the same scenes.
-_COUNTED = frozenset({Shared.SCENES, Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
+#: Counted, and never a broken promise: other scenes, and other sessions in the same scene, have the same words.
+_COUNTED = frozenset({Shared.TRANSCRIPTS, Shared.NEAR_DUPLICATES})
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,9 @@ class LeakReport:
     Attributes:
         sizes: utterances of each part
         overlaps: of every two parts
-        vocabularies: of the search, and of the final training that the test session scores
+        vocabularies: of the search, and of the models of the final training that the test session scores
+        groups: of scenes; empty where they are shared. Then each test utterance is compared with what its own model
+            was trained on, the one that has not read its scene
     """
 
     protocol: Protocol
@@ -203,6 +207,7 @@ class LeakReport:
     sizes: Mapping[Part, int]
     overlaps: tuple[Overlap, ...]
     vocabularies: tuple[VocabularyCheck, ...]
+    groups: tuple[tuple[str, ...], ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -227,6 +232,8 @@ def promises(protocol: Protocol, overlap: Overlap) -> bool:
     """Return whether a protocol promises that two parts do not share something."""
     if overlap.shared in _COUNTED:
         return False
+    if overlap.shared is Shared.SCENES:
+        return protocol.scenes is Scenes.DISJOINT
     if overlap.shared is Shared.DIALOGUES and overlap.second is Part.TEST:
         return not protocol.tests_one_speaker
     if overlap.shared is Shared.UTTERANCES or overlap.second is Part.TEST:
@@ -289,26 +296,64 @@ def find_leaks(corpus: Path, store: FeatureStore, protocol: Protocol) -> LeakRep
     """
     opened = store.utterances(search_sessions(protocol))
     outside = {found.utterance_id: found for found in opened if not is_tested(protocol, found.utterance_id)}
-    split = make_split(protocol, list(outside))
+    split = part_search(protocol, store.searchable_classes(protocol))
     parts = {
         Part.TRAIN: [outside[name] for name in split.train],
         Part.VALIDATION: [outside[name] for name in split.validation],
         Part.TEST: read_test_utterances(corpus, protocol),
     }
-    vocabularies: tuple[VocabularyCheck, ...] = ()
+    final = part_final_models(split, outside, parts[Part.TEST])
+    vocabularies: list[VocabularyCheck] = []
     if "text" in store.modalities:
-        trained_on = parts[Part.TRAIN] + parts[Part.VALIDATION]
-        vocabularies = (
-            check_vocabulary("search", parts[Part.TRAIN], parts[Part.VALIDATION], protocol),
-            check_vocabulary("final training", trained_on, parts[Part.TEST], protocol),
-        )
+        vocabularies = [check_vocabulary("search", parts[Part.TRAIN], parts[Part.VALIDATION], protocol)]
+        for number, of_model in enumerate(final, start=1):
+            stage = "final training" if len(final) == 1 else f"final training without group {number}"
+            trained_on = of_model[Part.TRAIN] + of_model[Part.VALIDATION]
+            vocabularies.append(check_vocabulary(stage, trained_on, of_model[Part.TEST], protocol))
+    of_search = find_overlaps({part: parts[part] for part in (Part.TRAIN, Part.VALIDATION)})
+    of_final = [[found for found in find_overlaps(of_model) if found.second is Part.TEST] for of_model in final]
+    overlaps = [*of_search, *map(join_overlaps, zip(*of_final, strict=True))]
     return LeakReport(
         protocol=protocol,
         corpus_path=str(corpus),
         is_synthetic=is_synthetic(find_root(corpus).root),
         sizes={part: len(utterances) for part, utterances in parts.items()},
-        overlaps=find_overlaps(parts),
-        vocabularies=vocabularies,
+        overlaps=tuple(sorted(overlaps, key=lambda found: list(Shared).index(found.shared))),
+        vocabularies=tuple(vocabularies),
+        groups=name_groups(split.groups),
+    )
+
+
+def part_final_models(
+    split: Parts, outside: Mapping[str, Utterance], test: Sequence[Utterance]
+) -> list[dict[Part, list[Utterance]]]:
+    """Return what each model of a final training is trained on, in two parts as the search has them, and scores.
+
+    Args:
+        outside: the utterances outside the test session by id
+
+    Returns:
+        one model a group of scenes where they are disjoint, or one alone
+    """
+    tested = {utterance.utterance_id: utterance for utterance in test}
+    validated = set(split.validation)
+    return [
+        {
+            Part.TRAIN: [outside[name] for name in fold.train if name not in validated],
+            Part.VALIDATION: [outside[name] for name in fold.train if name in validated],
+            Part.TEST: [tested[name] for name in fold.scored],
+        }
+        for fold in split.final_folds(list(tested))
+    ]
+
+
+def join_overlaps(of_models: Sequence[Overlap]) -> Overlap:
+    """Add up what each model's parts share, all of the same property and parts."""
+    return replace(
+        of_models[0],
+        names=tuple(sorted({name for found in of_models for name in found.names})),
+        num_utterances=sum(found.num_utterances for found in of_models),
+        num_of_second=sum(found.num_of_second for found in of_models),
     )
 
 

@@ -29,7 +29,14 @@ from harness.models.hyperparameters import FusionHyperparameters
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from harness.training.loop import ModelInputs, Scorer, Trainer, seed_everything, train_for
-from harness.training.recipe import Recipe, TrainedModel, open_parts, score_predictions, train_for_epochs
+from harness.training.recipe import (
+    Recipe,
+    TrainedModel,
+    open_parts,
+    score_predictions,
+    train_for_epochs,
+    weigh_classes,
+)
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ def retrain_fusion_layers(
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     train_for(
-        Trainer(layers, build_optimizer(point)),
+        Trainer(layers, build_optimizer(point), weigh_classes(recipe.protocol, features)),
         FrozenInputs(features, outputs),
         batch_size=point.batch_size,
         num_epochs=num_epochs,
@@ -385,7 +392,12 @@ def replace_branch(
 
 
 def _require_sealed(training: FinalTraining) -> None:
-    """Models that others are made of are trained with the test session sealed, whatever the protocol."""
+    """Models that others are made of are trained with the test session sealed, and one alone for each seed."""
+    if training.scene_groups:
+        raise ModelError(
+            f"protocol {training.spec.protocol.name!r}: has a model for each group of scenes, and others are made of "
+            'one; expected a search with "scenes": "shared"'
+        )
     if training.test_chooses_epoch:
         raise ModelError(
             f"protocol {training.spec.protocol.name!r}: would open the test session while the models train, from "

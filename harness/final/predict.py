@@ -14,12 +14,13 @@ from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
 from harness.corpus.layout import MocapStream
 from harness.corpus.mocap import read_mocap, rows_between
-from harness.corpus.utterances import Emotion, Seconds, Utterance
-from harness.errors import ModelError
+from harness.corpus.utterances import Emotion, Seconds, Utterance, scene_of
+from harness.errors import CorpusError, ModelError
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
-from harness.final.saved_model import ModelRecord, load_seed
+from harness.final.saved_model import ModelRecord, load_seed, predict_seed
+from harness.splits.scenes import find_group
 
 #: How each modality is given on the command line.
 OPTIONS = {"speech": "a recording as WAV", "text": "the words as --text", "mocap": "a motion file as --mocap"}
@@ -54,11 +55,19 @@ class Classification:
     irregularities: tuple[Irregularity, ...]
 
 
-def predict(model_dir: Path, recorded: Recorded) -> Classification:
+def predict(model_dir: Path, recorded: Recorded, scene: str | None = None) -> Classification:
     """Average the probabilities of a model's seeds for one utterance.
 
+    Where scenes were disjoint in training, each seed has one network a group of scenes: all of them answer, for a new
+    recording plays no scene that one of them has read.
+
+    Args:
+        scene: of the corpus, such as ``impro03``, if the utterance plays one; then only the networks answer that have
+            not read it, as in a test evaluation
+
     Raises:
-        ModelError: the model is damaged, or was trained with a modality that ``recorded`` lacks
+        ModelError: the model is damaged, was trained with a modality that ``recorded`` lacks, or ``scene`` is none or
+            was read by every network
         CorpusError: a file cannot be read as what it should be
         ShapeError: the recording is shorter than one window
     """
@@ -70,13 +79,31 @@ def predict(model_dir: Path, recorded: Recorded) -> Classification:
                 f"model {str(model_dir)!r}: was trained with {', '.join(sorted(record.modalities))}, "
                 f"and {modality} is missing; expected {OPTIONS[modality]} too"
             )
+    group = None if scene is None else _group_without(record, scene, model_dir)
     features, irregularities = read_recorded(record, recorded)
-    probabilities = []
-    for seed in record.seeds:
-        probabilities.append(load_seed(model_dir, seed).predict(features)[0])
+    if group is None:
+        probabilities = [predict_seed(model_dir, record, seed, features)[0] for seed in record.seeds]
+    else:
+        probabilities = [load_seed(model_dir, seed, group).predict(features)[0] for seed in record.seeds]
     mean = np.mean(probabilities, axis=0)
     named = {Emotion(name): float(value) for name, value in zip(record.classes, mean, strict=True)}
     return Classification(named, irregularities)
+
+
+def _group_without(record: ModelRecord, scene: str, model_dir: Path) -> int:
+    """Return the number of the group whose networks have not read a scene."""
+    if not record.scene_groups:
+        raise ModelError(
+            f"model {str(model_dir)!r}: was trained with scenes shared, so its networks have read every scene; "
+            "expected no scene"
+        )
+    try:
+        found = scene_of(f"Ses01F_{scene}")
+    except CorpusError:
+        raise ModelError(
+            f"scene {scene!r}: not one of the corpus; expected one like 'impro03' or 'script01_1'"
+        ) from None
+    return find_group([frozenset(group) for group in record.scene_groups], found) + 1
 
 
 def read_recorded(record: ModelRecord, recorded: Recorded) -> tuple[Features, tuple[Irregularity, ...]]:

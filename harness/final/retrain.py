@@ -1,22 +1,26 @@
-"""The final training: the best hyperparameters trained again on train + validation, one saved model for each seed."""
+"""The final training: the best hyperparameters trained again on train + validation, one saved model for each seed.
+
+Where scenes are disjoint, each seed has one model a group of scenes, trained without that group.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from harness.corpus.utterances import CLASSES
+from harness.corpus.utterances import CLASSES, Seconds
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
-from harness.final.saved_model import ModelRecord, has_seed, save_seed, saved_seeds, seed_dir
+from harness.final.saved_model import ModelRecord, has_seed, number_groups, save_seed, saved_seeds, seed_dir
 from harness.provenance import hash_word_vectors, package_versions
-from harness.splits.protocol import EpochChoice, search_sessions
+from harness.splits.protocol import EpochChoice, Scenes, search_sessions
+from harness.splits.scenes import SceneFold, name_groups
 from harness.store.records import FinalModel, utc_now
 from harness.store.store import ResultsStore
 from harness.training.recipe import TrainedModel, open_parts, train_for_epochs
@@ -30,11 +34,40 @@ class FinalTraining(BestPoint):
         model_dir: the folder of the saved models; its name ends in a hash of everything that decides them
         test_chooses_epoch: whether the test session is open while the models train and is scored after every epoch,
             as the published code does: vocabularies then know its words, and one score is its maximum
+        folds: what the model of each group of scenes trains on; empty where scenes are shared
+        seconds_per_utterance: of one epoch, as the trial measured it; None where it did not
     """
 
     seeds: tuple[int, ...]
     model_dir: Path
     test_chooses_epoch: bool
+    folds: tuple[SceneFold, ...] = ()
+    seconds_per_utterance: Seconds | None = None
+
+    @property
+    def group_numbers(self) -> tuple[int | None, ...]:
+        """The groups of scenes by number, from 1; None alone where each seed has one model."""
+        return number_groups(len(self.scene_groups))
+
+    @property
+    def scene_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The scenes of each group, sorted; empty where scenes are shared."""
+        return name_groups([fold.scenes for fold in self.folds])
+
+    @property
+    def trainings(self) -> list[tuple[int, int | None]]:
+        """The seeds and numbers of groups to train: all if the test set is open, else those that are not saved yet."""
+        pairs = [(seed, group) for seed in self.seeds for group in self.group_numbers]
+        return [pair for pair in pairs if self.test_chooses_epoch or not has_seed(self.model_dir, *pair)]
+
+    @property
+    def expected_seconds(self) -> Seconds | None:
+        """The time of all trainings, from the trial's seconds for an utterance; None where those are not known."""
+        if self.seconds_per_utterance is None:
+            return None
+        num_epochs = self.spec.max_epochs if self.test_chooses_epoch else self.num_epochs
+        sizes = [len(self.folds[group - 1].train) for _, group in self.trainings if group is not None]
+        return sum(sizes) * num_epochs * self.seconds_per_utterance
 
 
 def plan_final_training(
@@ -56,12 +89,21 @@ def plan_final_training(
     """
     best = find_best_point(results, results_dir, eid)
     test_chooses_epoch = opens_test and best.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
+    folds: tuple[SceneFold, ...] = ()
+    seconds_per_utterance: Seconds | None = None
+    if best.spec.protocol.scenes is Scenes.DISJOINT:
+        parts, trial = open_parts(best.spec.protocol, best.open_features()), best.trial
+        folds = parts.final_folds(())
+        if trial.duration_seconds is not None and trial.num_epochs:
+            seconds_per_utterance = trial.duration_seconds / (trial.num_epochs * len(parts.train))
     name = f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{_identity(best, test_chooses_epoch)}"
     return FinalTraining(
         **vars(best),
         seeds=best.new_seeds(num_seeds),
         model_dir=results_dir / "models" / name,
         test_chooses_epoch=test_chooses_epoch,
+        folds=folds,
+        seconds_per_utterance=seconds_per_utterance,
     )
 
 
@@ -92,9 +134,9 @@ def train_final_models(
     test: Features | None = None,
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
 ) -> dict[int, dict[int, np.ndarray]]:
-    """Train one model a seed on train + validation, and save each as it is after ``num_epochs``.
+    """Train each seed's models on train + validation, and save each as it is after ``num_epochs``.
 
-    A seed that was trained before is not trained again, except with ``test``.
+    A model that was trained before is not trained again, except with ``test``.
 
     Args:
         test: the opened test set, if and only if ``training.test_chooses_epoch``: then every seed trains on to
@@ -111,38 +153,70 @@ def train_final_models(
     """
     assert (test is not None) is training.test_chooses_epoch, "the folder's name says whether the test set was open"
     store = training.open_features()
-    features = store.load(open_parts(training.spec.protocol, store).trained_on)
-    num_epochs = training.num_epochs if test is None else training.spec.max_epochs
+    parts = open_parts(training.spec.protocol, store)
+    folds = parts.final_folds(() if test is None else test.utterance_ids)
+    train = [store.load(fold.train) for fold in folds]
     test_epochs: dict[int, dict[int, np.ndarray]] = {}
     for seed in training.seeds:
-        if test is None and has_seed(training.model_dir, seed):
-            continue
-        began = time.monotonic()
-
-        def finish_epoch(number: int, trained: TrainedModel, seed: int = seed) -> None:
-            if number == training.num_epochs:
-                save_seed(training.model_dir, seed, trained)
-            on_epoch(seed, number)
-
-        scored = () if test is None else range(1, num_epochs + 1)
-        _, of_epochs = train_for_epochs(
-            training.recipe(seed), features, num_epochs, test=test, scored_epochs=scored, on_epoch=finish_epoch
-        )
-        if test is not None:
-            test_epochs[seed] = of_epochs
-        results.record_final_training(
-            FinalModel(
-                eid=training.experiment.eid,
-                trial_id=training.trial.trial_id,
-                seed=seed,
-                num_epochs=training.num_epochs,
-                path=str(seed_dir(training.model_dir, seed)),
-                duration_seconds=time.monotonic() - began,
+        of_folds = []
+        for place, group in enumerate(training.group_numbers):
+            if test is None and has_seed(training.model_dir, seed, group):
+                continue
+            began = time.monotonic()
+            scored = None if test is None else test.select(folds[place].scored)
+            of_folds.append(_train_one(training, seed, group, train[place], scored, on_epoch))
+            results.record_final_training(
+                FinalModel(
+                    eid=training.experiment.eid,
+                    trial_id=training.trial.trial_id,
+                    seed=seed,
+                    num_epochs=training.num_epochs,
+                    path=str(seed_dir(training.model_dir, seed, group)),
+                    duration_seconds=time.monotonic() - began,
+                )
             )
-        )
-    record = describe_model(training, store, len(features), is_fitted_on_test=test is not None)
+        if test is not None:
+            test_epochs[seed] = {
+                epoch: join_folds(folds, test, [epochs[epoch] for epochs in of_folds]) for epoch in of_folds[0]
+            }
+    record = describe_model(training, store, len(parts.trained_on), is_fitted_on_test=test is not None)
     keep_record(training.model_dir, record)
     return test_epochs
+
+
+def _train_one(
+    training: FinalTraining,
+    seed: int,
+    group: int | None,
+    train: Features,
+    test: Features | None,
+    on_epoch: Callable[[int, int], None],
+) -> dict[int, np.ndarray]:
+    """Train and save one model; with ``test``, return its probabilities after each epoch."""
+
+    def finish_epoch(number: int, trained: TrainedModel) -> None:
+        if number == training.num_epochs:
+            save_seed(training.model_dir, seed, trained, group)
+        on_epoch(seed, number)
+
+    num_epochs = training.num_epochs if test is None else training.spec.max_epochs
+    scored = () if test is None else range(1, num_epochs + 1)
+    recipe = training.recipe(seed)
+    return train_for_epochs(recipe, train, num_epochs, test=test, scored_epochs=scored, on_epoch=finish_epoch)[1]
+
+
+def join_folds(folds: Sequence[SceneFold], features: Features, of_folds: Sequence[np.ndarray]) -> np.ndarray:
+    """Put the probabilities of each fold's scored utterances together, in the order of ``features``.
+
+    Args:
+        folds: whose scored ids are those of ``features``, each once
+        of_folds: floating (num_scored, 4) of each fold, in the order of its scored ids
+
+    Returns:
+        floating (num_utterances, 4)
+    """
+    place = {name: number for number, name in enumerate(name for fold in folds for name in fold.scored)}
+    return np.concatenate(of_folds)[[place[name] for name in features.utterance_ids]]
 
 
 def keep_record(model_dir: Path, record: ModelRecord) -> None:
@@ -151,7 +225,7 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
     Raises:
         ModelError: an earlier record there cannot be read
     """
-    seeds = saved_seeds(model_dir, record.seeds)
+    seeds = saved_seeds(model_dir, record.seeds, len(record.scene_groups))
     before = ModelRecord.read(model_dir) if (model_dir / "model.json").exists() else None
     if before is not None and _is_same_making(before, record):
         record = replace(record, created_at=before.created_at)
@@ -195,4 +269,5 @@ def describe_model(
         trial_index=training.trial.trial_index,
         versions=package_versions(),
         created_at=utc_now(),
+        scene_groups=training.scene_groups,
     )

@@ -4,6 +4,8 @@
     MODEL_CARD.md           its description for people, which the command writes
     seed-1234/model.keras   the network, without its optimiser
     seed-1234/fitted/       tokenizer, word vectors and scaling: JSON and .npy
+
+Where scenes are disjoint there is one network for each group of scenes, in ``seed-1234-scenes-1`` and so on.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from harness.codec import from_plain
 from harness.corpus.utterances import CLASSES
@@ -21,6 +24,7 @@ from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
+from harness.features.store import Features
 from harness.files import make_then_rename, read_json, write_json
 from harness.models.decoder import AttentionDecoder
 from harness.models.layers import (
@@ -67,6 +71,8 @@ class ModelRecord:
         num_train_utterances: train and validation together
         is_fitted_on_test: whether the vocabulary knows the test session's words, as the published code's does
         variant: a sentence on how it came from other models; None for one trained from its beginning
+        scene_groups: each seed has one network a group, trained without the group's scenes; empty where scenes are
+            shared, and each seed has one network
     """
 
     system: str
@@ -86,6 +92,12 @@ class ModelRecord:
     trial_index: int
     versions: Mapping[str, str]
     created_at: str
+    scene_groups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def group_numbers(self) -> tuple[int | None, ...]:
+        """The groups of scenes by number, from 1; None alone where a seed has one network."""
+        return number_groups(len(self.scene_groups))
 
     def write(self, model_dir: Path) -> None:
         """Write ``model.json`` into ``model_dir``, whole or not at all."""
@@ -145,38 +157,74 @@ def name_in_results(model_dir: Path) -> str:
     return f"{model_dir.parent.name}/{model_dir.name}"
 
 
-def seed_dir(model_dir: Path, seed: int) -> Path:
-    """Return the folder of one seed."""
-    return model_dir / f"seed-{seed}"
+def number_groups(num_groups: int) -> tuple[int | None, ...]:
+    """Return the numbers of groups of scenes, from 1; None alone where there is no group.
+
+    Example:
+        >>> number_groups(3), number_groups(0)
+        ((1, 2, 3), (None,))
+    """
+    return tuple(range(1, num_groups + 1)) or (None,)
 
 
-def save_seed(model_dir: Path, seed: int, trained: TrainedModel) -> None:
+def seed_dir(model_dir: Path, seed: int, group: int | None = None) -> Path:
+    """Return the folder of one seed's network.
+
+    Args:
+        group: number of the group of scenes that it was trained without; None for a seed's only network
+    """
+    return model_dir / (f"seed-{seed}" if group is None else f"seed-{seed}-scenes-{group}")
+
+
+def save_seed(model_dir: Path, seed: int, trained: TrainedModel, group: int | None = None) -> None:
     """Save one seed's network and what was fitted with it; the network appears whole, and last."""
-    folder = seed_dir(model_dir, seed)
+    folder = seed_dir(model_dir, seed, group)
     folder.mkdir(parents=True, exist_ok=True)
     trained.fitted.save(folder / "fitted")
     with make_then_rename(folder / "model.keras", ".keras") as partial:
         trained.model.save(partial, include_optimizer=False)
 
 
-def has_seed(model_dir: Path, seed: int) -> bool:
-    """Return whether one seed has been trained and saved."""
-    return (seed_dir(model_dir, seed) / "model.keras").is_file()
+def has_seed(model_dir: Path, seed: int, group: int | None = None) -> bool:
+    """Return whether one seed's network has been trained and saved."""
+    return (seed_dir(model_dir, seed, group) / "model.keras").is_file()
 
 
-def saved_seeds(model_dir: Path, first: Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds that are saved whole: those of ``first`` in their order, then any others."""
-    found = [int(path.parent.name.removeprefix("seed-")) for path in model_dir.glob("seed-*/model.keras")]
-    return tuple([seed for seed in first if seed in found] + sorted(set(found) - set(first)))
+def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> tuple[int, ...]:
+    """Return the seeds that are saved whole: those of ``first`` in their order, then any others.
+
+    Args:
+        num_groups: groups of scenes, each with a network of every seed; 0 for one network a seed
+    """
+    names = [path.parent.name.split("-") for path in model_dir.glob("seed-*/model.keras")]
+    candidates = {int(name[1]) for name in names}
+    numbers = number_groups(num_groups)
+    found = {seed for seed in candidates if all(has_seed(model_dir, seed, number) for number in numbers)}
+    return tuple([seed for seed in first if seed in found] + sorted(found - set(first)))
 
 
-def load_seed(model_dir: Path, seed: int) -> TrainedModel:
-    """Load one seed, in Keras's safe mode: no code in the file is run.
+def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Features) -> np.ndarray:
+    """Return the probabilities of utterances that none of a seed's networks has trained on.
+
+    Where there is a network for each group of scenes, their mean.
+
+    Returns:
+        float32 (num_utterances, 4)
 
     Raises:
         ModelError: a file is missing or damaged
     """
-    path = seed_dir(model_dir, seed) / "model.keras"
+    answers = [load_seed(model_dir, seed, group).predict(features) for group in record.group_numbers]
+    return answers[0] if len(answers) == 1 else np.mean(answers, axis=0)
+
+
+def load_seed(model_dir: Path, seed: int, group: int | None = None) -> TrainedModel:
+    """Load one seed's network, in Keras's safe mode: no code in the file is run.
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    path = seed_dir(model_dir, seed, group) / "model.keras"
     if not path.is_file():
         raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
     try:

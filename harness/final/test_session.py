@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 
 from harness.errors import FeatureError, ModelError
 from harness.features.store import Features, FeatureStore
-from harness.final.retrain import FinalTraining, train_final_models
-from harness.final.saved_model import has_seed, load_seed, name_in_results
+from harness.final.retrain import FinalTraining, join_folds, train_final_models
+from harness.final.saved_model import load_seed, name_in_results
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
 from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.scoring.scenes import PROBE_KINDS
-from harness.splits.protocol import Protocol, is_tested, select_recordings
+from harness.splits.protocol import ClassWeights, Protocol, is_tested, select_recordings
+from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestOpening, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
@@ -86,15 +87,24 @@ def open_for_scoring(
     protocol, eid = training.spec.protocol, training.experiment.eid
     opening_id = record_opening(results, command, protocol.name, store.corpus_hash, training.seeds, eid)
     test = open_test_session(store, protocol)
-    record_transcripts_seen(results, opening_id, trained_on, test)
+    groups = [fold.scenes for fold in training.folds]
+    folds = leave_groups_out(groups, trained_on.utterance_ids, test.utterance_ids) if groups else ()
+    record_transcripts_seen(results, opening_id, trained_on, test, folds)
     return opening_id, test
 
 
 def record_transcripts_seen(
-    results: ResultsStore, opening_id: int, trained_on: Features, test: Features
+    results: ResultsStore, opening_id: int, trained_on: Features, test: Features, folds: Sequence[SceneFold] = ()
 ) -> None:
-    """Record of each test utterance whether its transcript stands, word for word, among those trained on."""
-    results.record_test_utterances(opening_id, compare_transcripts(trained_on, test))
+    """Record of each test utterance whether its transcript stands, word for word, among those trained on.
+
+    Args:
+        folds: where scenes are disjoint; then only what the utterance's own model was trained on counts
+    """
+    is_seen = {} if folds else compare_transcripts(trained_on, test)
+    for fold in folds:
+        is_seen |= compare_transcripts(trained_on.select(fold.train), test.select(fold.scored))
+    results.record_test_utterances(opening_id, is_seen)
 
 
 def compare_transcripts(trained_on: Features, scored: Features) -> dict[str, bool | None]:
@@ -117,6 +127,9 @@ def score_test_session(
 ) -> tuple[str, ...]:
     """Open the test session, score each seed's model, the baselines and the probes once, and record every score.
 
+    Where scenes are disjoint, each utterance is scored by the model, and by the baselines, that have not read its
+    scene, and a score is over all of them together.
+
     Under ``EpochChoice.TEST_MAXIMUM`` the models are trained here, with the test session open and scored after
     every epoch, and the best test epoch is recorded too, labelled optimistic. Otherwise train them before.
 
@@ -136,30 +149,47 @@ def score_test_session(
     # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
     test_chooses = training.test_chooses_epoch
-    missing = [str(seed) for seed in training.seeds if not has_seed(training.model_dir, seed)]
+    missing = list(dict.fromkeys(str(seed) for seed, _ in training.trainings))
     if missing and not test_chooses:
         raise ModelError(
             f"models {str(training.model_dir)!r}: lack seed {', '.join(missing)}; expected every seed to be trained "
             "before the test session is scored"
         )
-    trained_on = store.load(open_parts(training.spec.protocol, store).trained_on)
+    parts = open_parts(training.spec.protocol, store)
+    trained_on = store.load(parts.trained_on)
     show("fitting the baselines")
-    baselines = fit_baselines(store, trained_on, training.seeds)
+    weights = training.spec.protocol.class_weights
+    of_folds = [
+        fit_baselines(store, trained_on.select(fold.train), training.seeds, weights) for fold in parts.final_folds(())
+    ]
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)
     test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
+    folds = parts.final_folds(test.utterance_ids)
+    scored = [test.select(fold.scored) for fold in folds]
     model = name_in_results(training.model_dir)
     of_model: list[TestScores] = []
     for seed in training.seeds:
-        probabilities = load_seed(training.model_dir, seed).predict(test)
+        predicted = [
+            load_seed(training.model_dir, seed, group).predict(of_group)
+            for group, of_group in zip(training.group_numbers, scored, strict=True)
+        ]
+        probabilities = join_folds(folds, test, predicted)
         of_model.append(
             score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, probabilities, training.num_epochs)
         )
     of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
     scores = [replace(score, model=model) for score in of_model]
-    scores += baselines.score(test)
+    for kind, seed in of_folds[0].fitted:
+        # One that could not be fitted without some group's scenes has no answer for that group.
+        fitted = [baselines.fitted[kind, seed] for baselines in of_folds if (kind, seed) in baselines.fitted]
+        if len(fitted) == len(folds):
+            answers = [baseline.probabilities(part) for baseline, part in zip(fitted, scored, strict=True)]
+            scores.append(score_predictions(seed, kind, test, join_folds(folds, test, answers), epoch=None))
     for score in scores:
         results.record_test_scores(opening_id, score)
-    return baselines.left_out + record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
+    reasons = [sentence for baselines in of_folds for sentence in baselines.left_out]
+    reasons += record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
+    return tuple(dict.fromkeys(reasons))
 
 
 @dataclass(frozen=True)
@@ -182,13 +212,19 @@ class FinalBaselines:
         ]
 
 
-def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int]) -> FinalBaselines:
+def fit_baselines(
+    store: FeatureStore,
+    trained_on: Features,
+    seeds: Sequence[int],
+    class_weights: ClassWeights = ClassWeights.NONE,
+) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has.
 
     Args:
         store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
+        class_weights: the protocol's
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
@@ -208,7 +244,9 @@ def fit_baselines(store: FeatureStore, trained_on: Features, seeds: Sequence[int
                 # Its parts have been fitted already, as a rule; a forest takes longer than all else.
                 parts = [part for part in known if part is not None]
                 is_known = bool(known) and len(parts) == len(known)
-                fitted[kind_of(baseline), seed] = average(parts) if is_known else baseline.fit(trained_on, seed)
+                fitted[kind_of(baseline), seed] = (
+                    average(parts) if is_known else baseline.fit(trained_on, seed, class_weights)
+                )
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
     return FinalBaselines(fitted, tuple(left_out))

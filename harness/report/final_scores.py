@@ -19,6 +19,7 @@ from harness.report.test_set import (
     describe_scenes,
     describe_scores,
     name_opening,
+    order_scores,
     tabulate_opening,
     tabulate_openings,
 )
@@ -27,7 +28,7 @@ from harness.scoring.folds import FoldedScores
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE, write_time
+from harness.wording import SYNTHETIC_SENTENCE, write_duration, write_time
 
 if TYPE_CHECKING:
     from harness.final.folds import FoldTraining
@@ -53,8 +54,22 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     else:
         text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
     console.print(text, highlight=False)
+    if training.folds:
+        console.print(_describe_cost(training), highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+
+
+def _describe_cost(training: FinalTraining) -> str:
+    """Say what disjoint scenes cost, beforehand."""
+    seconds = training.expected_seconds
+    num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
+    about = "" if seconds is None else f", about {write_duration(seconds)} by the trial's own time"
+    return (
+        f"Scenes are disjoint: each seed has one model for each of {len(training.folds)} groups of scenes, trained "
+        f"without the group. That is {plural(len(training.trainings), 'training')} of {plural(num_epochs, 'epoch')}"
+        f"{about}."
+    )
 
 
 def print_fold(console: Console, fold: FoldTraining, number: int, num_folds: int, test: bool) -> None:
@@ -141,7 +156,7 @@ def _print_screen(
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),
-        keep_columns(comparisons, "baseline", "weighted, %", "model better by", "95 % interval"),
+        keep_columns(comparisons, *comparisons.columns[:2], "model better by", "95 % interval"),
         keep_columns(by_scenes, *by_scenes.columns),
     ]
     if left_out:
@@ -207,14 +222,13 @@ def print_details(
 
 def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening) -> None:
     """Print the scores of each seed, those of the optimistic kind in a table of their own."""
-    columns = ("", "weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
+    ordered = order_scores(scored.assessment.leading)
+    columns = ("", *(f"{name}, %" for name in ordered))
     for kind in ScoreKind:
         rows = tuple(
             (
                 f"seed {score.seed}, epoch {score.epoch}",
-                f"{100 * score.weighted_accuracy:.2f}",
-                f"{100 * score.unweighted_accuracy:.2f}",
-                f"{100 * score.macro_f1:.2f}",
+                *(f"{100 * getattr(score, field):.2f}" for field in ordered.values()),
             )
             for score in scored.opening.scores
             if score.kind is kind and kind.is_of_model

@@ -20,6 +20,7 @@ from harness.scoring.assessment import (
     assess_opening,
     draw_intervals,
     find_scored_opening,
+    leading_score,
     read_predictions,
 )
 from harness.scoring.folds import FoldedScores, read_folded_scores
@@ -361,6 +362,11 @@ class Findings:
         return choices if isinstance(choices, dict) else {}
 
     @property
+    def leading_score(self) -> str:
+        """The score on the test set that leads in what is printed, of ``METRICS``."""
+        return leading_score(self.protocol)
+
+    @property
     def attempts(self) -> list[TrialRow]:
         """Every known attempt in the order of the trials: the latest of each, and all that failed."""
         attempts = {trial.trial_id: trial for trial in (*self.trials, *self.failures)}
@@ -412,7 +418,7 @@ class Findings:
             return None
         number = found.opening.opening_id
         predictions = {kind: seeds for (known, kind), seeds in self.test_predictions.items() if known == number}
-        return assess_opening(found, predictions, self.test_utterances.get(number, {}))
+        return assess_opening(found, predictions, self.test_utterances.get(number, {}), self.leading_score)
 
     @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:

@@ -37,10 +37,10 @@ def _describe_tested(scores: FoldedScores) -> Statement:
     if pooled is None:
         text = f"{scores.num_scored} of {plural(num_folds, 'fold')} tested; the pooled score needs all of them."
         return Statement("Test sets", text)
-    weighted = pooled.scores[0]
+    leading = pooled.leading_first[0]
     text = (
-        f"{percent(weighted.spread.mean)} {weighted.name} over all {plural(pooled.num_utterances, 'utterance')} of "
-        f"{plural(pooled.num_dialogues, 'dialogue')} (95 % interval {write_interval(weighted.interval)} %), each "
+        f"{percent(leading.spread.mean)} {leading.name} over all {plural(pooled.num_utterances, 'utterance')} of "
+        f"{plural(pooled.num_dialogues, 'dialogue')} (95 % interval {write_interval(leading.interval)} %), each "
         "scored by the models of the fold that never read it."
     )
     return Statement("Pooled", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)

@@ -31,6 +31,7 @@ def to_json(report: LeakReport) -> dict[str, Any]:
         "corpus": report.corpus_path,
         "is_synthetic": report.is_synthetic,
         "protocol": report.protocol.to_json(),
+        "scene_groups": [list(group) for group in report.groups],
         "num_utterances": dict(report.sizes),
         "overlaps": overlaps,
         "near_duplicate": {"word_set_overlap": NEAR_DUPLICATE_SHARE, "fewest_different_words": FEWEST_WORDS},
@@ -45,6 +46,11 @@ def print_leaks(report: LeakReport) -> None:
         click.echo(SYNTHETIC_SENTENCE)
     sizes = ", ".join(f"{part} {size}" for part, size in report.sizes.items())
     click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
+    if report.groups:
+        click.echo(
+            "Scenes are disjoint: each test utterance is compared with what its own model is trained on. Groups: "
+            f"{'; '.join(', '.join(group) for group in report.groups)}."
+        )
     console = Console(highlight=False)
     for table in (_overlap_table(report), _vocabulary_table(report)):
         print_table(console, table)

@@ -17,6 +17,7 @@ from harness.report.statements import (
     count_openings,
     describe_fold,
     describe_published,
+    describe_scenes,
     describe_seal,
     describe_speakers,
     describe_split,
@@ -24,8 +25,8 @@ from harness.report.statements import (
     plural,
 )
 from harness.report.tables import Table
-from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings
-from harness.scoring.assessment import ScoredOpening, draw_intervals, read_scored_opening
+from harness.report.test_set import describe_scores, order_scores, tabulate_opening, tabulate_openings
+from harness.scoring.assessment import ScoredOpening, draw_intervals, leading_score, read_scored_opening
 from harness.splits.protocol import EpochChoice
 from harness.store.evaluations import read_evaluations
 from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpeningRow, TrialStatus
@@ -148,6 +149,10 @@ def _describe_training(record: ModelRecord) -> str:
         f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, the number "
         f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
         "`harness predict` averages their probabilities."
+    ) + (
+        f"\nEach seed has {len(record.scene_groups)} models, one trained without each group of scenes."
+        if record.scene_groups
+        else ""
     )
 
 
@@ -167,6 +172,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements = [
         Statement("Split", " ".join([*describe_split(protocol), describe_seal(protocol)])),
         *describe_speakers(protocol),
+        describe_scenes(protocol, record.scene_groups),
     ]
     if facts.folded is not None:
         statements.append(describe_fold(facts.folded))
@@ -223,22 +229,21 @@ def _describe_evaluations(evaluations: Sequence[EvaluationRow]) -> str:
 
 
 def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
+    ordered = order_scores(leading_score(record.protocol.to_json()))
     rows = [
         (
             str(opening.opening_id),
             str(score.seed),
             str(score.kind),
             str(score.epoch),
-            f"{100 * score.weighted_accuracy:.2f}",
-            f"{100 * score.unweighted_accuracy:.2f}",
-            f"{100 * score.macro_f1:.2f}",
+            *(f"{100 * getattr(score, field):.2f}" for field in ordered.values()),
         )
         for opening in facts.openings
         for score in opening.scores
         if opening.eid == record.eid and score.model == facts.model
     ]
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
-    columns = ("no.", "seed", "epoch chosen by", "epoch", "weighted accuracy", "unweighted accuracy", "macro F1")
+    columns = ("no.", "seed", "epoch chosen by", "epoch", *ordered)
     note = (
         f"By number of the test evaluation: every score of these seeds on {record.protocol.test_set} of "
         f"{corpus}, in per cent."

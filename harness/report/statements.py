@@ -12,8 +12,10 @@ from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import (
     SEALED_SESSION,
+    ClassWeights,
     EpochChoice,
     Recordings,
+    Scenes,
     SplitRule,
     TestedSpeakers,
     Vocabulary,
@@ -117,6 +119,10 @@ def describe_search(findings: Findings) -> list[Statement]:
         text = "The search is a script of its own: what it trains and scores on is not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
     statements += describe_speakers(protocol)
+    if experiment.protocol_name:
+        known = findings.environment
+        recorded = ((), ()) if known is None else (known.scene_groups, known.validated_scenes)
+        statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
         text = "The vocabulary is fitted on what is scored too, as the published code does."
@@ -138,6 +144,8 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Only improvised dialogues are used.")
     if protocol.get("recordings") == Recordings.SCRIPTED:
         sentences.append("Only scripted dialogues are used.")
+    if protocol.get("class_weights") == ClassWeights.BALANCED:
+        sentences.append("In the loss every class weighs the same, whatever its number of training utterances.")
     is_merged = protocol.get("happiness") == Happiness.MERGED
     if is_merged:
         sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
@@ -203,6 +211,32 @@ def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
         )
         return [Statement("Speakers", text, is_warning=True), *partner]
     return partner
+
+
+def describe_scenes(
+    protocol: dict[str, object], groups: Sequence[Sequence[str]], validated: Sequence[str] = ()
+) -> Statement:
+    """Say whether training has read the scenes that are scored; ``protocol`` as JSON has it.
+
+    Args:
+        groups: of scenes, where they are disjoint and on record
+        validated: the group that validates in the search, where it is on record
+    """
+    if protocol.get("scenes", Scenes.SHARED) == Scenes.SHARED:
+        text = (
+            "Every session plays the same scenes, so training has read each scene that is scored. Part of a score is "
+            "that the scene is known again; with \"scenes\": \"disjoint\" it is not."
+        )
+        return Statement("Scenes", text, is_warning=True)
+    text = (
+        "Scenes are disjoint: the search trains without one group of scenes and validates on it, and in the test set "
+        "each utterance is scored by the model that has not read its scene. Unweighted accuracy counts."
+    )
+    if groups:
+        text += f" The groups: {'; '.join(', '.join(group) for group in groups)}."
+    if validated:
+        text += f" Validation is on {', '.join(validated)}."
+    return Statement("Scenes", text)
 
 
 def _describe_epoch_choice(findings: Findings) -> Statement:

@@ -17,7 +17,7 @@ from harness.report.tables import (
     write_share,
     write_spread,
 )
-from harness.scoring.assessment import Assessment, ScoredOpening, name_baseline
+from harness.scoring.assessment import METRICS, Assessment, ScoredOpening, name_baseline
 from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.scenes import SceneEffect, SceneScore, explain_scenes
@@ -64,6 +64,17 @@ def tabulate_assessment(assessment: Assessment, scored: str, label: str) -> list
     return [replace(table, title=f"{scored}: {table.title}") for table in tables]
 
 
+def order_scores(leading: str) -> dict[str, str]:
+    """Return the names of the scores of ``METRICS`` with their fields of ``TestScores``, the leading one first.
+
+    Example:
+        >>> list(order_scores("unweighted accuracy").values())
+        ['unweighted_accuracy', 'weighted_accuracy', 'macro_f1']
+    """
+    names = sorted(METRICS, key=lambda name: name != leading)
+    return {name: name.replace(" ", "_").lower() for name in names}
+
+
 def name_opening(scored: ScoredOpening) -> str:
     """Say in one sentence whose numbers these are: no row of them may stand without it."""
     opening, assessment = scored.opening, scored.assessment
@@ -89,7 +100,7 @@ def _tabulate_scores(assessment: Assessment, label: str) -> Table:
             write_interval(score.interval),
             write_share(score.averaged),
         )
-        for score in assessment.scores
+        for score in assessment.leading_first
     )
     columns = ("score, %", "mean", "deviation", "lowest to highest seed", "95 % interval", "seeds averaged")
     note = _explain(
@@ -126,21 +137,23 @@ def _tabulate_classes(assessment: Assessment, label: str) -> Table:
 
 
 def _tabulate_groups(assessment: Assessment, label: str) -> Table:
-    seeds = assessment.num_seeds
+    seeds, ordered = assessment.num_seeds, list(order_scores(assessment.leading).values())[:2]
     rows = [
         (
             f"speaker {score.group}" if score.group.division is Division.SPEAKER else score.group.name,
             str(score.num_utterances),
-            write_spread(score.weighted_accuracy, seeds),
+            write_spread(accuracies[0], seeds),
             write_interval(interval),
-            write_spread(score.unweighted_accuracy, seeds),
+            write_spread(accuracies[1], seeds),
         )
         for score, interval in assessment.groups
+        for accuracies in [[getattr(score, name) for name in ordered]]
     ]
-    columns = ("group", "utterances", "weighted, %", "95 % interval", "unweighted, %")
+    first, second = (name.removesuffix("_accuracy") for name in ordered)
+    columns = ("group", "utterances", f"{first}, %", "95 % interval", f"{second}, %")
     sentences = [
-        "Weighted and unweighted accuracy; the interval is of the weighted one. Transcripts are compared word for "
-        "word with those of training and validation."
+        f"{first.capitalize()} and {second} accuracy; the interval is of the {first} one. Transcripts are compared "
+        "word for word with those of training and validation."
     ]
     if assessment.num_without_words:
         sentences.append(
@@ -163,10 +176,11 @@ def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
 
 
 def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
+    field = next(iter(order_scores(assessment.leading).values()))
     rows = tuple(
         (
             name_baseline(found.kind),
-            write_spread(found.weighted_accuracy, found.weighted_accuracy.num_values),
+            write_spread(spread, spread.num_values),
             f"{100 * found.paired.difference:+.1f}",
             _write_points(found.paired.interval),
             percent(found.paired.share_above),
@@ -174,11 +188,14 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
             write_p_value(found.mcnemar.p_value),
         )
         for found in assessment.comparisons
+        for spread in [getattr(found, field)]
     )
-    columns = ("baseline", "weighted, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
+    first = assessment.leading.removesuffix(" accuracy")
+    columns = ("baseline", f"{first}, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
     note = _explain(
         label,
-        "Weighted accuracy of baselines that are fitted on the model's training utterances and scored beside it.",
+        f"{first.capitalize()} accuracy of baselines that are fitted on the model's training utterances and scored "
+        "beside it.",
         "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
         f"{assessment.drawn} and the share of its draws above 0.",
         "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
@@ -316,7 +333,7 @@ def tabulate_test_scores(findings: Findings) -> Table:
         notes += _describe_constant_answer(findings, opening)
     if any("*" in cell for row in rows for cell in row):
         notes.append(TOO_NARROW)
-    accuracies = ("weighted accuracy, %", "unweighted accuracy, %", "macro F1, %")
+    accuracies = [f"{name}, %" for name in order_scores(findings.leading_score)]
     columns = ("no.", "corpus", "epoch chosen by", "seeds", *accuracies)
     method = (
         "By number of the test evaluation: mean and sample standard deviation over seeds, in brackets a 95 % bootstrap "
@@ -330,15 +347,12 @@ def _test_row(
     findings: Findings, opening: TestOpeningRow, kind: ScoreKind, scores: Sequence[TestScores]
 ) -> tuple[str, ...]:
     """Write the mean over the seeds of each of ``METRICS``, with its interval where predictions are on record."""
-    shares = (
-        [score.weighted_accuracy for score in scores],
-        [score.unweighted_accuracy for score in scores],
-        [score.macro_f1 for score in scores],
-    )
-    cells = [write_spread(mean_and_spread(values), len(values)) for values in shares]
-    intervals = findings.test_intervals.get((opening.opening_id, kind), ())
-    if intervals:
-        cells = [f"{cell} [{write_interval(interval)}]" for cell, interval in zip(cells, intervals, strict=True)]
+    intervals = dict(zip(METRICS, findings.test_intervals.get((opening.opening_id, kind), ()), strict=False))
+    cells = []
+    for name, field in order_scores(findings.leading_score).items():
+        spread = mean_and_spread([getattr(score, field) for score in scores])
+        interval = f" [{write_interval(intervals[name])}]" if name in intervals else ""
+        cells.append(write_spread(spread, len(scores)) + interval)
     return str(opening.opening_id), _name_corpus(opening), _CHOSEN_BY[kind], str(len(scores)), *cells
 
 

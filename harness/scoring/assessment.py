@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from harness.scoring.statistics import (
     dialogue_of,
     mean_and_spread,
 )
+from harness.splits.protocol import Scenes
 from harness.store.records import (
     BASELINE_PREFIX,
     EvaluationRow,
@@ -100,13 +103,14 @@ class BaselineComparison:
     """The model beside a baseline, on the same utterances.
 
     Attributes:
-        weighted_accuracy: of the baseline, over its seeds
-        paired: difference of the weighted accuracies, each the mean over its seeds
+        weighted_accuracy, unweighted_accuracy: of the baseline, over its seeds
+        paired: difference of the leading scores, each the mean over its seeds
         mcnemar: of the answers by averaged probabilities, the model first
     """
 
     kind: ScoreKind
     weighted_accuracy: Spread
+    unweighted_accuracy: Spread
     paired: PairedBootstrap
     mcnemar: McNemar
 
@@ -130,7 +134,10 @@ class Assessment:
 
     Attributes:
         kind: who chose the epoch that was scored
-        groups: each with the interval of its weighted accuracy
+        leading: the score that leads in what is printed, of ``METRICS``: the intervals of groups and the comparisons
+            are of it
+        scores: in the order of ``METRICS``
+        groups: each with the interval of its leading score
         confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
         calibrations: of the averaged probabilities first, then of each baseline
         seed_calibrations: of each seed
@@ -140,6 +147,7 @@ class Assessment:
     """
 
     kind: ScoreKind
+    leading: str
     num_seeds: int
     num_utterances: int
     num_dialogues: int
@@ -154,13 +162,31 @@ class Assessment:
     num_without_words: int
 
     @property
+    def leading_first(self) -> list[Score]:
+        """The scores in the order in which they are printed."""
+        return sorted(self.scores, key=lambda score: score.name != self.leading)
+
+    @property
     def drawn(self) -> str:
         """The units that the bootstrap draws from the test set: ``"dialogues"`` or ``"utterances"``."""
         return self.scores[0].interval.drawn
 
 
+def leading_score(protocol: Mapping[str, Any]) -> str:
+    """Return the score that leads under a protocol, as JSON has it, of ``METRICS``.
+
+    Where scenes are disjoint it is unweighted accuracy: with a scene left out a training set holds other shares of the
+    classes than the test set.
+    """
+    is_disjoint = protocol.get("scenes") == Scenes.DISJOINT
+    return "unweighted accuracy" if is_disjoint else "weighted accuracy"
+
+
 def assess(
-    kind: ScoreKind, predictions: Mapping[ScoreKind, Seeds], is_seen: Mapping[str, bool | None]
+    kind: ScoreKind,
+    predictions: Mapping[ScoreKind, Seeds],
+    is_seen: Mapping[str, bool | None],
+    leading: str = "weighted accuracy",
 ) -> Assessment:
     """Assess the model by the predictions of one test evaluation.
 
@@ -168,11 +194,12 @@ def assess(
         kind: of the model's scores, a key of ``predictions``
         predictions: of that evaluation, those of the baselines and of the probes among them
         is_seen: as ``test_utterances`` of the store returns it
+        leading: of ``METRICS``
 
     Raises:
         ShapeError: no predictions, or the seeds or baselines scored different utterances
     """
-    model = predictions[kind]
+    model, metric = predictions[kind], METRICS[leading]
     averaged = average_probabilities(model)
     confusions = _confusions(model)
     baselines = {found: seeds for found, seeds in predictions.items() if found.is_baseline}
@@ -181,6 +208,7 @@ def assess(
     intervals = bootstrap_intervals(model, [*METRICS.values(), *recalls])
     return Assessment(
         kind=kind,
+        leading=leading,
         num_seeds=len(model),
         num_utterances=len(model[0]),
         num_dialogues=len({dialogue_of(prediction.utterance_id) for prediction in model[0]}),
@@ -192,13 +220,14 @@ def assess(
             _score_class(number, confusions, interval)
             for number, interval in enumerate(intervals[len(METRICS) :])
         ),
-        groups=_score_groups(model, is_seen),
+        groups=_score_groups(model, is_seen, metric),
         confusion=np.asarray(confusions.mean(axis=0)),
         comparisons=tuple(
             BaselineComparison(
                 found,
                 _spread(weighted_accuracy_of(_confusions(baselines[found]))),
-                paired_bootstrap(model, baselines[found]),
+                _spread(unweighted_accuracy_of(_confusions(baselines[found]))),
+                paired_bootstrap(model, baselines[found], metric=metric),
                 mcnemar_test(averaged, by_average[found]),
             )
             for found in sorted(baselines, key=list(ScoreKind).index)
@@ -243,12 +272,12 @@ def _recall_of(number: int) -> Metric:
 
 
 def _score_groups(
-    model: Seeds, is_seen: Mapping[str, bool | None]
+    model: Seeds, is_seen: Mapping[str, bool | None], metric: Metric
 ) -> tuple[tuple[GroupScore, Interval], ...]:
     known = {name: seen for name, seen in is_seen.items() if seen is not None}
     parts = [divide(of_seed, known) for of_seed in model]
     return tuple(
-        (score, bootstrap_interval([part[score.group] for part in parts]))
+        (score, bootstrap_interval([part[score.group] for part in parts], metric))
         for score in score_groups(model, known)
         if score.group != ALL
     )
@@ -336,15 +365,17 @@ def assess_opening(
     found: FoundOpening | None,
     predictions: Mapping[ScoreKind, Seeds],
     is_seen: Mapping[str, bool | None],
+    leading: str,
 ) -> ScoredOpening | None:
     """Assess the model by a test evaluation; None where no prediction of it is on record.
 
     Args:
         predictions, is_seen: of that evaluation
+        leading: as ``assess``
     """
     if found is None or not predictions.get(found.kind):
         return None
-    return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen), found.other_ids)
+    return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen, leading), found.other_ids)
 
 
 def read_scored_opening(results: ResultsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
@@ -357,7 +388,8 @@ def read_scored_opening(results: ResultsStore, eid: int, model: str | None = Non
     if found is None:
         return None
     predictions = read_predictions(results, found.opening)
-    return assess_opening(found, predictions, results.test_utterances(found.opening.opening_id))
+    leading = leading_score(json.loads(results.experiment(eid).protocol))
+    return assess_opening(found, predictions, results.test_utterances(found.opening.opening_id), leading)
 
 
 def read_predictions(results: ResultsStore, opening: TestOpeningRow) -> dict[ScoreKind, list[list[Prediction]]]:

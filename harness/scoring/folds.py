@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.scoring.assessment import METRICS, Assessment, Seeds, assess, read_predictions
+from harness.scoring.assessment import METRICS, Assessment, Seeds, assess, leading_score, read_predictions
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
 from harness.store.records import (
     ExperimentRow,
@@ -102,7 +103,8 @@ class FoldedScores:
         kinds = set.intersection(*(set(fold.predictions) for fold in self.folds))
         pooled = {kind: _pool([fold.predictions[kind] for fold in self.folds]) for kind in kinds}
         is_seen = {name: seen for fold in self.folds for name, seen in fold.is_seen.items()}
-        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen)
+        leading = leading_score(json.loads(self.searches[0].protocol))
+        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen, leading)
 
 
 def _pool(folds: Sequence[Seeds]) -> Seeds:

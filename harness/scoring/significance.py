@@ -102,15 +102,14 @@ def exact_p_value(num_first_only: int, num_second_only: int) -> float:
 def paired_bootstrap(
     first: Sequence[Sequence[Prediction]],
     second: Sequence[Sequence[Prediction]],
-    metric: Metric = weighted_accuracy_of,
     num_resamples: int = 10_000,
+    metric: Metric = weighted_accuracy_of,
 ) -> PairedBootstrap:
     """Compare two models' scores on the same draws of dialogues: what both find hard cancels out.
 
     Args:
         first, second: one sequence for each seed of that model, all of the same utterances in any order
-        metric: as ``bootstrap_interval``; one that is never NaN
-        num_resamples: as ``bootstrap_interval``
+        num_resamples, metric: as ``bootstrap_interval``; the metric of no draw may be NaN
 
     Raises:
         ShapeError: no predictions, or of different utterances

@@ -1,20 +1,28 @@
-"""Parts of a split as utterance ids, and the splits that measure a leak.
+"""Parts of a split as utterance ids: those of a search, of a final training, and of the splits that measure a leak.
 
-Those splits leak more or less into the same scored utterances, from the same number of training
+The latter leak more or less into the same scored utterances, from the same number of training
 utterances. Each is stricter than the one before: the difference between two is the price of one leak.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from harness.corpus.utterances import TurnName, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Emotion, TurnName, parse_utterance_id
 from harness.errors import FeatureError
-from harness.splits.protocol import NUM_HOLDOUT_UTTERANCES, NUM_TRAIN_UTTERANCES
+from harness.splits.protocol import (
+    NUM_HOLDOUT_UTTERANCES,
+    NUM_TRAIN_UTTERANCES,
+    Protocol,
+    Scenes,
+    make_split,
+)
+from harness.splits.scenes import Group, SceneFold, find_group, group_scenes, leave_groups_out
 
 
 @dataclass(frozen=True)
@@ -23,16 +31,72 @@ class Parts:
 
     Attributes:
         validation: empty where the test set is the validation set too
+        groups: of scenes; empty where scenes are shared
+        left_out: what a search may open but neither trains nor validates on, because of its scenes
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def validated_scenes(self) -> Group:
+        """The group of scenes that validates in the search; empty where scenes are shared."""
+        if not self.groups:
+            return frozenset()
+        return self.groups[find_group(self.groups, parse_utterance_id(self.validation[0]).scene)]
 
     @property
     def trained_on(self) -> tuple[str, ...]:
-        """The training ids of the model that is scored: train and validation."""
-        return tuple(sorted(self.train + self.validation))
+        """The ids that the models of a final training are trained on, together: train, validation and what is left."""
+        return tuple(sorted(self.train + self.validation + self.left_out))
+
+    def final_folds(self, scored: Sequence[str]) -> tuple[SceneFold, ...]:
+        """Return what each model of a final training trains on and scores: one model a group of scenes, or one alone.
+
+        Args:
+            scored: ids that the models score, each by the one that has not read its scene
+        """
+        if not self.groups:
+            return (SceneFold(frozenset(), self.trained_on, tuple(scored)),)
+        return leave_groups_out(self.groups, self.trained_on, scored)
+
+
+def part_search(protocol: Protocol, classes: Mapping[str, Emotion]) -> Parts:
+    """Part the utterances of the sessions that are not tested into what a search trains and validates on.
+
+    Under ``Scenes.DISJOINT`` the search validates on one group's utterances of the holdout, and trains on the train
+    part's utterances of the other groups. The group is the one whose rarest class has the most utterances in the
+    holdout, so that every class counts in the choice of epochs and hyperparameters.
+
+    Args:
+        classes: the class of each four-class utterance outside the test session, by id
+
+    Raises:
+        FeatureError: an id of the test session is among them, a part would be empty, or a single scene is played
+    """
+    split = make_split(protocol, list(classes))
+    if protocol.scenes is Scenes.SHARED:
+        return Parts(split.train, split.validation, ())
+    names = split.train + split.validation
+    groups = group_scenes({name: classes[name] for name in names})
+    folds = leave_groups_out(groups, split.train, split.validation)
+    fold = max(folds, key=lambda fold: _rarest_first(classes[name] for name in fold.scored))
+    if not fold.train:
+        raise FeatureError(
+            f"protocol {protocol.name!r}: no utterance of the train part plays another scene than "
+            f"{', '.join(sorted(fold.scenes))}, which validate; expected at least one; use a larger corpus, or "
+            '"scenes": "shared"'
+        )
+    left_out = set(names).difference(fold.train, fold.scored)
+    return Parts(fold.train, fold.scored, (), groups, tuple(sorted(left_out)))
+
+
+def _rarest_first(emotions: Iterable[Emotion]) -> list[int]:
+    counts = Counter(emotions)
+    return sorted(counts[emotion] for emotion in CLASSES)
 
 
 class LeakSplit(StrEnum):

@@ -109,6 +109,20 @@ class Vocabulary(StrEnum):
     EVERYTHING_OPENED = "everything-opened"  # also the scored utterances': validation in a search, test at the end
 
 
+class Scenes(StrEnum):
+    """Whether training may read the scenes that are scored; every session plays the same."""
+
+    SHARED = "shared"
+    DISJOINT = "disjoint"  # a search validates on one group of scenes; a final training is one model a group
+
+
+class ClassWeights(StrEnum):
+    """The weight of each class in the loss."""
+
+    NONE = "none"
+    BALANCED = "balanced"  # by inverse frequency in the training utterances, mean 1: every class weighs the same
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Every named choice between the paper, its published code and strict practice.
@@ -135,6 +149,8 @@ class Protocol:
     layer_defaults: LayerDefaults = LayerDefaults.PAPER
     vocabulary: Vocabulary = Vocabulary.TRAINING
     happiness: Happiness = Happiness.EXCITED
+    scenes: Scenes = Scenes.SHARED
+    class_weights: ClassWeights = ClassWeights.NONE
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -184,7 +200,7 @@ class Protocol:
         return cast(dict[str, Any], to_plain(self))
 
 
-_LATER_CHOICES = frozenset({"happiness", "test_speaker"})
+_LATER_CHOICES = frozenset({"test_speaker", "happiness", "scenes", "class_weights"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),
@@ -210,6 +226,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
 def read_protocol(value: object) -> Protocol:
     """Read a protocol: a preset's name, or an object ``{"base": preset, choice: value, ...}``.
 
+    Where scenes are disjoint, classes are balanced unless the object says otherwise: a scene that is left out takes its
+    emotion's utterances with it, and unweighted training would answer less of that emotion.
+
     Raises:
         UnknownNameError: no such preset, or no such value for a choice
         ExperimentFileError: no such choice, or a value of the wrong type
@@ -226,6 +245,8 @@ def read_protocol(value: object) -> Protocol:
     choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
     if not choices:
         return base
+    if choices.get("scenes") == Scenes.DISJOINT:
+        choices = {"class_weights": ClassWeights.BALANCED.value} | choices
     known = {field.name: getattr(base, field.name) for field in fields(Protocol) if field.name != "name"}
     for key, choice in choices.items():
         if key not in known:

@@ -56,6 +56,11 @@ def group_scenes(classes: Mapping[str, Emotion], num_groups: int = NUM_GROUPS) -
     return tuple(sorted((frozenset(group) for group in groups), key=sorted))
 
 
+def name_groups(groups: Sequence[Group]) -> tuple[tuple[str, ...], ...]:
+    """Return the scenes of each group sorted, as records hold them."""
+    return tuple(tuple(sorted(group)) for group in groups)
+
+
 def find_group(groups: Sequence[Group], scene: str) -> int:
     """Return the place of the group that a scene belongs to.
 

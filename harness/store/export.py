@@ -64,6 +64,7 @@ _EXPERIMENT = {
     "experiments.protocol_name AS protocol": _TEXT,
     "experiments.protocol_hash": _TEXT,
     "json_extract(experiments.protocol, '$.happiness') AS happiness": _TEXT,
+    "json_extract(experiments.protocol, '$.scenes') AS scenes": _TEXT,
     "experiments.corpus_hash": _TEXT,
     "experiments.is_synthetic": _TRUTH,
 }

@@ -190,6 +190,8 @@ class TrialEnvironment:
     Attributes:
         versions: of each package and of Python, by name
         git_revision: of the code, with ``+`` after it where files were changed; None outside a repository
+        scene_groups: of the split, by number from 1; empty where scenes are shared
+        validated_scenes: the group that validates and that training has not read; empty where scenes are shared
     """
 
     threads: int
@@ -199,6 +201,8 @@ class TrialEnvironment:
     protocol_hash: str
     host: str
     pid: int
+    scene_groups: tuple[tuple[str, ...], ...] = ()
+    validated_scenes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,10 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
 def read_environment(row: Row) -> TrialEnvironment:
     """Read a row of ``trial_environments``."""
     known = {field.name: row[field.name] for field in fields(TrialEnvironment)}
-    return TrialEnvironment(**{**known, "versions": json.loads(row["versions"])})
+    known["versions"] = json.loads(row["versions"])
+    known["scene_groups"] = tuple(map(tuple, json.loads(row["scene_groups"])))
+    known["validated_scenes"] = tuple(json.loads(row["validated_scenes"]))
+    return TrialEnvironment(**known)
 
 
 def read_epoch(row: Row) -> EpochRecord:

@@ -39,7 +39,8 @@ _CORPUS = """CASE experiments.is_synthetic WHEN 1 THEN 'synthetic' ELSE
 #: Scores are comparable where corpus, purpose, protocol and target are the same.
 _WHOSE = (
     f"experiments.eid, experiments.name AS experiment, {_CORPUS}, experiments.kind AS purpose, "
-    "experiments.protocol_name, json_extract(experiments.protocol, '$.happiness') AS happiness"
+    "experiments.protocol_name, json_extract(experiments.protocol, '$.happiness') AS happiness, "
+    "json_extract(experiments.protocol, '$.scenes') AS scenes"
 )
 
 VIEWS: Mapping[str, str] = {
@@ -123,7 +124,8 @@ VIEWS: Mapping[str, str] = {
     """,
     "trial_test_results": """
         SELECT experiments.kind AS command, system, protocol_name,
-            json_extract(experiments.protocol, '$.happiness') AS happiness, trials.seed, trial_test_scores.kind, epoch,
+            json_extract(experiments.protocol, '$.happiness') AS happiness,
+            json_extract(experiments.protocol, '$.scenes') AS scenes, trials.seed, trial_test_scores.kind, epoch,
             weighted_accuracy, unweighted_accuracy, macro_f1, is_synthetic, opening_id, trial_id, eid,
             experiments.name AS experiment
         FROM trial_test_scores JOIN trials USING (trial_id) JOIN experiments USING (eid)
@@ -228,6 +230,8 @@ CREATE TABLE trial_environments (
     protocol_hash TEXT NOT NULL,
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
+    scene_groups TEXT NOT NULL,
+    validated_scenes TEXT NOT NULL,
     recorded_at TEXT NOT NULL
 );
 CREATE TABLE epochs (

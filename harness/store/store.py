@@ -504,7 +504,9 @@ class ResultsStore:
         self._executions[trial_id] = execution
 
     def _insert_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
-        row = {**asdict(environment), "versions": json.dumps(dict(environment.versions), sort_keys=True)}
+        row = asdict(environment)
+        for name in ("versions", "scene_groups", "validated_scenes"):
+            row[name] = json.dumps(row[name], sort_keys=True)
         insert(self.database, "trial_environments", {**row, "trial_id": trial_id, "recorded_at": utc_now()})
 
     def _insert_epoch(self, trial_id: int, epoch: EpochRecord) -> None:

@@ -106,8 +106,9 @@ def part_by_position(utterance_ids: Sequence[str]) -> Parts:
     Source: the published code of the single modalities: of 4936 rows the first 3948 train.
 
     Example:
-        >>> part_by_position(["e", "c", "a", "d", "b"])
-        Parts(train=('a', 'b', 'c', 'd'), validation=(), test=('e',))
+        >>> parts = part_by_position(["e", "c", "a", "d", "b"])
+        >>> parts.train, parts.validation, parts.test
+        (('a', 'b', 'c', 'd'), (), ('e',))
     """
     names = sorted(utterance_ids)
     cut = int(len(names) * (1 - TEST_SHARE))

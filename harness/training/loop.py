@@ -128,12 +128,39 @@ class Scorer:
         return outputs
 
 
-class Trainer(Scorer):
-    """A model with its optimiser, and the traced functions that step and score it."""
+def balance_classes(emotions: np.ndarray) -> np.ndarray:
+    """Return weights of the classes by inverse frequency, with which every class that occurs weighs the same.
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    Args:
+        emotions: int64 (num_utterances,), indices into ``CLASSES``, of the training utterances
+
+    Returns:
+        float32 (4,), whose mean over the utterances is 1; 0 for a class that does not occur
+
+    Example:
+        >>> balance_classes(np.array([0, 0, 0, 2])).round(3).tolist()
+        [0.667, 0.0, 2.0, 0.0]
+    """
+    counts = np.bincount(emotions, minlength=len(CLASSES))
+    num_present = np.count_nonzero(counts)
+    weights = np.zeros(len(counts), np.float32)
+    weights[counts > 0] = len(emotions) / (num_present * counts[counts > 0])
+    return weights
+
+
+class Trainer(Scorer):
+    """A model with its optimiser, and the traced functions that step and score it.
+
+    Attributes:
+        class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
+    """
+
+    def __init__(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
+    ) -> None:
         super().__init__(model)
         self.optimizer = optimizer
+        self.class_weights = class_weights
         optimizer.build(model.trainable_variables)
         self._step = tf.function(
             self._train_step,
@@ -156,7 +183,10 @@ class Trainer(Scorer):
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(emotions, probabilities))
+            losses = keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
+            if self.class_weights is not None:
+                losses *= tf.gather(self.class_weights, emotions)
+            loss = tf.reduce_mean(losses)
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
@@ -167,8 +197,8 @@ class Trainer(Scorer):
         """Take one pass over the utterances.
 
         Returns:
-            the mean loss, and float32 (num_utterances, 4): each utterance's probabilities when it
-            was trained on, with dropout, as Keras reports training accuracy
+            the mean loss, weighted where classes are, and float32 (num_utterances, 4): each utterance's probabilities
+            when it was trained on, with dropout, as Keras reports training accuracy
 
         Raises:
             Diverged: the loss became NaN or infinite

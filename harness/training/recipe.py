@@ -28,8 +28,9 @@ from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
-from harness.splits.parts import Parts
-from harness.splits.protocol import Protocol, is_tested, make_split, search_sessions
+from harness.splits.parts import Parts, part_search
+from harness.splits.protocol import ClassWeights, Protocol
+from harness.splits.scenes import name_groups
 from harness.store.records import (
     EpochRecord,
     Prediction,
@@ -39,7 +40,15 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.loop import History, Scorer, Trainer, fit, seed_everything, train_for
+from harness.training.loop import (
+    History,
+    Scorer,
+    Trainer,
+    balance_classes,
+    fit,
+    seed_everything,
+    train_for,
+)
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
@@ -116,11 +125,9 @@ def open_parts(protocol: Protocol, store: FeatureStore) -> Parts:
     Where one speaker is the test set they are opened for the partner's turns, and the speaker's are left out here.
 
     Raises:
-        FeatureError: a part would be empty
+        FeatureError: a part would be empty, or scenes are to be disjoint and a single one is played
     """
-    names = [utterance.utterance_id for utterance in store.utterances(search_sessions(protocol))]
-    split = make_split(protocol, [name for name in names if not is_tested(protocol, name)])
-    return Parts(split.train, split.validation, ())
+    return part_search(protocol, store.searchable_classes(protocol))
 
 
 def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
@@ -267,7 +274,13 @@ def _build(
     )
     model = build_model(recipe.system, recipe.hyperparameters, input_shapes(fitted, recipe.protocol))
     _MODELS.add(model)
-    return TrainedModel(model, fitted), Trainer(model, build_optimizer(recipe.hyperparameters))
+    trainer = Trainer(model, build_optimizer(recipe.hyperparameters), weigh_classes(recipe.protocol, train))
+    return TrainedModel(model, fitted), trainer
+
+
+def weigh_classes(protocol: Protocol, train: Features) -> np.ndarray | None:
+    """Return the weights of the classes in the loss under a protocol, float32 (4,); None where all weigh 1."""
+    return balance_classes(train.emotions) if protocol.class_weights is ClassWeights.BALANCED else None
 
 
 def _describe_result(
@@ -324,8 +337,14 @@ def best_test_epoch(seed: int, test: Features, epochs: dict[int, np.ndarray]) ->
     return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best)
 
 
-def describe_environment(threads: int, corpus_hash: str, protocol_hash: str) -> TrialEnvironment:
-    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine."""
+def describe_environment(
+    threads: int, corpus_hash: str, protocol_hash: str, parts: Parts | None = None
+) -> TrialEnvironment:
+    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine.
+
+    Args:
+        parts: whose groups of scenes are put on record; None where scenes are shared
+    """
     return TrialEnvironment(
         threads=threads,
         versions=package_versions(),
@@ -334,4 +353,6 @@ def describe_environment(threads: int, corpus_hash: str, protocol_hash: str) -> 
         protocol_hash=protocol_hash,
         host=platform.node(),
         pid=os.getpid(),
+        scene_groups=() if parts is None else name_groups(parts.groups),
+        validated_scenes=() if parts is None else tuple(sorted(parts.validated_scenes)),
     )

@@ -72,11 +72,12 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     recipe = recipe_of(spec, system, read_hyperparameters(system, values, spec.protocol))
     with open_recorder(spec.results_db) as results:
         store = FeatureStore.open(spec.prepared_dir, spec.protocol.happiness)
-        environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash)
+        parts = open_parts(spec.protocol, store)
+        environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash, parts)
         results.record_environment(spec.trial_id, environment)
         require_modalities(store, system.name, system.modalities, system.streams)
         watch = Watch(lambda epoch: results.record_epoch(spec.trial_id, epoch))
-        result = train_once(recipe, store, open_parts(spec.protocol, store), watch).result
+        result = train_once(recipe, store, parts, watch).result
         results.record_result(
             spec.trial_id,
             replace(

@@ -18,7 +18,8 @@ from harness.final.leak_check import (
     find_overlaps,
     promises,
 )
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.parts import Parts
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from tests.invented_features import invent_features
 from tests.searched import prepare_small
 
@@ -32,13 +33,16 @@ def folder(tmp_path_factory):
     return made
 
 
+DISJOINT = {"base": "paper", "scenes": "disjoint"}
+
+
 def find_in(folder, protocol):
     store = FeatureStore.open(folder / "results" / "prepared" / "features")
-    return find_leaks(folder / "a corpus", store, PROTOCOLS[protocol])
+    return find_leaks(folder / "a corpus", store, read_protocol(protocol))
 
 
 def report_of(protocol, *overlaps, vocabularies=()):
-    return LeakReport(PROTOCOLS[protocol], "a corpus", True, {}, overlaps, vocabularies)
+    return LeakReport(read_protocol(protocol), "a corpus", True, {}, overlaps, vocabularies)
 
 
 @pytest.mark.parametrize("shared", Shared)
@@ -58,6 +62,17 @@ def test_what_each_protocol_promises(shared, second):
     assert report_of("strict", replace(overlap, names=(), num_utterances=0)).broken == ()
 
 
+@pytest.mark.parametrize("second", [VALIDATION, TEST])
+def test_disjoint_scenes_are_promised_and_shared_transcripts_are_not(second):
+    disjoint = read_protocol(DISJOINT)
+    overlap = Overlap(Shared.SCENES, TRAIN, second, ("impro01",), 3, 10)
+    assert promises(disjoint, overlap) and not promises(PROTOCOLS["strict"], overlap)
+    (sentence,) = report_of(DISJOINT, overlap).broken
+    kept = f"which protocol '{disjoint.name}' keeps apart"
+    assert sentence == f"scenes shared by train and {second}, {kept}: impro01; 3 of 10 utterances"
+    assert not promises(disjoint, replace(overlap, shared=Shared.TRANSCRIPTS))
+
+
 def test_words_of_scored_utterances_break_a_promise_where_the_protocol_does_not_declare_them():
     words = VocabularyCheck("search", 100, ("abc",), 1, 10)
     assert report_of("published-code", vocabularies=(words,)).broken == ()
@@ -66,21 +81,46 @@ def test_words_of_scored_utterances_break_a_promise_where_the_protocol_does_not_
     )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, DISJOINT], ids=[*PROTOCOLS, "disjoint"])
 def test_our_splits_keep_their_promises(folder, protocol):
     report = find_in(folder, protocol)
     assert report.broken == () and report.is_synthetic
-    assert all(size > 10 for size in report.sizes.values()) and len(report.vocabularies) == 2
+    assert all(size > 5 for size in report.sizes.values())
+    assert len(report.vocabularies) == 1 + max(1, len(report.groups))
+
+
+def test_no_model_has_read_a_scene_that_it_scores_and_each_test_utterance_counts_once(folder):
+    shared, disjoint = (
+        {(found.shared, found.first, found.second): found for found in find_in(folder, protocol).overlaps}
+        for protocol in ("paper", DISJOINT)
+    )
+    for second in (VALIDATION, TEST):
+        assert shared[Shared.SCENES, TRAIN, second].names and not disjoint[Shared.SCENES, TRAIN, second].names
+    for key, found in disjoint.items():
+        if key[2] is TEST:
+            assert found.num_of_second == shared[key].num_of_second
+
+
+def test_a_model_that_reads_its_own_scenes_is_found(folder, monkeypatch):
+    part_search = check.part_search
+
+    class Leaking(Parts):
+        def final_folds(self, scored):
+            return [replace(fold, train=self.trained_on) for fold in super().final_folds(scored)]
+
+    monkeypatch.setattr(check, "part_search", lambda *given: Leaking(**vars(part_search(*given))))
+    broken = find_in(folder, DISJOINT).broken
+    assert broken and all(sentence.startswith("scenes shared by ") for sentence in broken)
 
 
 def test_a_split_that_lets_a_dialogue_into_both_parts_is_found(folder, monkeypatch):
-    make_split = check.make_split
+    part_search = check.part_search
 
-    def make_leaking(protocol, names):
-        split = make_split(protocol, names)
+    def part_leaking(protocol, classes):
+        split = part_search(protocol, classes)
         return replace(split, train=split.train + split.validation[:2], validation=split.validation[2:])
 
-    monkeypatch.setattr(check, "make_split", make_leaking)
+    monkeypatch.setattr(check, "part_search", part_leaking)
     report = find_in(folder, "strict")
     assert [sentence.split(" shared by ")[0] for sentence in report.broken] == ["speakers", "dialogues"]
 

@@ -8,6 +8,7 @@ from harness.errors import FeatureError
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
 from harness.features.store import Features
 from harness.models.baselines import BASELINES, summarise_speech
+from harness.splits.protocol import ClassWeights
 
 SETTINGS = SpeechSettings(max_frames=4)
 WORDS = ("go away", "great, wow!", "the door is open", "I miss him")
@@ -125,6 +126,17 @@ def test_the_same_seed_gives_the_same_forest_and_another_seed_another():
     noisy = make_features([0, 1, 2, 3] * 8, values=list(np.random.default_rng(0).normal(size=32)))
     first, same, other = (BASELINES["speech_forest"].fit(noisy, seed).probabilities(EACH_CLASS) for seed in (1, 1, 2))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "text_speech_average"])
+def test_balanced_classes_answer_more_of_a_rare_class(name):
+    # Nothing tells the classes apart.
+    same = make_features([0] * 3 + [2] * 21, transcripts=["so"] * 24, values=[1.0] * 24)
+    plain, balanced = (
+        BASELINES[name].fit(same, 1, weights).probabilities(same)[0, 0]
+        for weights in (ClassWeights.NONE, ClassWeights.BALANCED)
+    )
+    assert plain < 0.2 and balanced == pytest.approx(0.5, abs=0.1)
 
 
 def test_speech_is_summarised_over_real_frames():

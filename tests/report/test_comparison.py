@@ -30,6 +30,7 @@ from tests.report.searches import (
 )
 
 MERGED = read_protocol({"base": "paper", "happiness": "merged"})
+DISJOINT = read_protocol({"base": "paper", "scenes": "disjoint"})
 COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
 
 
@@ -68,6 +69,11 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
             "protocol",
             f"'paper' (8bb6c6e1) (1); 'paper' ({MERGED.protocol_hash[:8]}) (2)",
         ),
+        (
+            {"protocol": {"base": "paper", "name": "paper", "scenes": "disjoint"}},
+            "protocol",
+            f"'paper' (8bb6c6e1) (1); 'paper' ({DISJOINT.protocol_hash[:8]}) (2)",
+        ),
         ({"target": "min"}, "target", "max (1); min (2)"),
         (
             {"protocol_name": "", "script": "own.py"},
@@ -75,7 +81,7 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
             "'paper' (8bb6c6e1) (1); of its own script, own.py (2)",
         ),
     ],
-    ids=["other corpus", "synthetic and real", "protocol", "happiness", "target", "script of its own"],
+    ids=["other corpus", "synthetic and real", "protocol", "happiness", "scenes", "target", "script of its own"],
 )
 def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     store: ResultsStore, results_path: Path, changes: dict[str, Any], trait: str, values: str

@@ -1,5 +1,6 @@
 """Sentences that must stand beside the numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,24 @@ def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> No
     text = said["Protocol"].text
     assert "Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936." in text
     assert "(3353 and 937 of the complete corpus)" in text
+
+
+def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
+    scenes = by_heading(describe_search(findings_of(searched)))["Scenes"]
+    assert scenes.is_warning
+    assert scenes.text.startswith("Every session plays the same scenes, so training has read each scene that is scored.")
+
+
+def test_disjoint_scenes_are_said_with_their_groups(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, num_trials=1, protocol={"base": "paper", "scenes": "disjoint"})
+    groups = (("impro01", "script01_1"), ("impro02",))
+    findings = findings_of(results_path)
+    assert findings.environment is not None
+    environment = replace(findings.environment, scene_groups=groups, validated_scenes=groups[1])
+    said = by_heading(describe_search(replace(findings, environment=environment)))
+    assert not said["Scenes"].is_warning
+    assert said["Scenes"].text.endswith(" The groups: impro01, script01_1; impro02. Validation is on impro02.")
+    assert "In the loss every class weighs the same" in said["Protocol"].text
 
 
 def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.corpus.utterances import CLASSES
 from harness.errors import ShapeError
-from harness.scoring.assessment import assess, name_baseline
+from harness.scoring.assessment import assess, leading_score, name_baseline
 from harness.scoring.breakdown import IMPROVISED, LISTENER, MARKED, NOT_SEEN, SEEN
 from harness.store.records import ScoreKind
 from tests.scored import answer, answer_dialogues, whole_test_sets
@@ -94,6 +95,25 @@ def test_baselines_stand_beside_the_model() -> None:
     assert (comparison.mcnemar.num_first_only, comparison.mcnemar.num_second_only) == (36, 0)
     assert [calibrated.name for calibrated in found.calibrations] == ["the model", "majority class"]
     assert len(found.seed_calibrations) == 2
+
+
+def test_unweighted_accuracy_leads_where_scenes_are_disjoint() -> None:
+    assert leading_score({"scenes": "shared"}) == leading_score({}) == "weighted accuracy"
+    leading = leading_score({"scenes": "disjoint"})
+    # Of twelve dialogues the last turn, sadness, stands in six alone: the two scores differ.
+    some = [found for number, found in enumerate(SECOND) if number % 8 != 7]
+    neutral = [answer(found.utterance_id, CLASSES.index(found.emotion), 2, 0.4) for found in some]
+    scored = {CHOSEN: [some], MAJORITY: [neutral]}
+    shared, disjoint = assess(CHOSEN, scored, {}), assess(CHOSEN, scored, {}, leading)
+    assert [score.name for score in disjoint.leading_first][0] == "unweighted accuracy"
+    assert [score.name for score in shared.leading_first] == [score.name for score in shared.scores]
+    weighted, unweighted, _ = disjoint.scores
+    for found, score in ((shared, weighted), (disjoint, unweighted)):
+        (comparison,) = found.comparisons
+        baseline = getattr(comparison, found.leading.replace(" ", "_"))
+        assert comparison.paired.difference == pytest.approx(score.spread.mean - baseline.mean)
+    assert shared.comparisons[0].paired.difference != disjoint.comparisons[0].paired.difference
+    assert shared.groups[0][1] != disjoint.groups[0][1]
 
 
 def test_a_baseline_of_other_utterances_is_refused() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from harness.corpus.utterances import CLASSES, Emotion, parse_utterance_id
 from harness.errors import FeatureError
+from harness.splits.parts import part_search
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.splits.scenes import find_group, group_scenes, leave_groups_out
 
 SCENES = tuple(f"impro0{number}" for number in range(1, 9)) + tuple(
@@ -106,6 +108,61 @@ def test_no_group_trains_on_its_scenes_and_every_utterance_is_scored_once():
             parse_utterance_id(name).scene for name in fold.scored
         }
         assert fold.train == tuple(name for name in classes if name in set(fold.train))
+
+
+DISJOINT = read_protocol({"base": "paper", "scenes": "disjoint"})
+
+
+def scenes_of(names):
+    return {parse_utterance_id(name).scene for name in names}
+
+
+def test_a_search_trains_without_the_scenes_of_one_group_and_validates_on_them():
+    classes = invent_classes()
+    shared, parts = (part_search(protocol, classes) for protocol in (PROTOCOLS["paper"], DISJOINT))
+    assert parts.groups == group_scenes(classes) and shared.groups == ()
+    assert set(parts.train) < set(shared.train) and set(parts.validation) < set(shared.validation)
+    assert scenes_of(parts.validation) <= parts.validated_scenes
+    assert scenes_of(parts.train) == set(SCENES) - parts.validated_scenes
+    # What a final training reads is the same, whatever the search leaves out.
+    assert parts.trained_on == shared.trained_on == tuple(sorted(classes))
+
+
+def test_the_validating_group_is_the_one_whose_rarest_class_has_the_most_utterances():
+    classes = invent_classes()
+    parts, holdout = part_search(DISJOINT, classes), part_search(PROTOCOLS["paper"], classes).validation
+    rarest = [
+        min(sum(classes[name] is emotion and scenes_of([name]) <= group for name in holdout) for emotion in CLASSES)
+        for group in parts.groups
+    ]
+    assert parts.groups[rarest.index(max(rarest))] == parts.validated_scenes
+
+
+def test_a_final_training_is_one_model_a_group_or_one_alone():
+    classes = invent_classes()
+    test_ids = tuple(f"Ses05M_{scene}_F000" for scene in SCENES)
+    (alone,) = part_search(PROTOCOLS["paper"], classes).final_folds(test_ids)
+    assert (alone.scenes, alone.train, alone.scored) == (frozenset(), tuple(sorted(classes)), test_ids)
+    folds = part_search(DISJOINT, classes).final_folds(test_ids)
+    assert [fold.scenes for fold in folds] == list(group_scenes(classes))
+    assert all(not scenes_of(fold.train) & scenes_of(fold.scored) for fold in folds)
+
+
+def test_the_labels_of_the_test_session_are_refused():
+    classes = invent_classes() | {"Ses05F_impro01_F000": Emotion.ANGER}
+    with pytest.raises(FeatureError, match="^utterance 'Ses05F_impro01_F000': belongs to Session 5"):
+        part_search(DISJOINT, classes)
+
+
+def test_a_train_part_of_the_validated_scenes_alone_is_one_sentence():
+    classes = {f"Ses01F_impro01_F{number:03d}": Emotion.ANGER for number in range(8)}
+    classes |= {f"Ses04F_impro0{scene}_F{number:03d}": Emotion.SADNESS for scene in (1, 2) for number in range(8)}
+    with pytest.raises(FeatureError) as raised:
+        part_search(read_protocol({"base": "strict", "scenes": "disjoint", "name": "mine"}), classes)
+    assert str(raised.value) == (
+        "protocol 'mine': no utterance of the train part plays another scene than impro01, which validate; expected at "
+        'least one; use a larger corpus, or "scenes": "shared"'
+    )
 
 
 def test_a_class_that_nobody_has_is_no_obstacle():

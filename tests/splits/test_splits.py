@@ -8,9 +8,11 @@ from harness.corpus.utterances import parse_utterance_id
 from harness.errors import ExperimentFileError, FeatureError, UnknownNameError
 from harness.splits.protocol import (
     PROTOCOLS,
+    ClassWeights,
     EpochChoice,
     Lengths,
     Recordings,
+    Scenes,
     make_split,
     read_protocol,
     search_sessions,
@@ -78,6 +80,18 @@ def test_choices_that_came_later_change_no_hash_of_before(name, pinned):
     merged = read_protocol({"base": name, "happiness": "merged", "name": name})
     assert merged.choices == PROTOCOLS[name].choices | {"happiness": "merged"}
     assert merged.protocol_hash != PROTOCOLS[name].protocol_hash
+
+
+def test_disjoint_scenes_balance_the_classes_unless_the_file_says_otherwise():
+    assert {protocol.class_weights for protocol in PROTOCOLS.values()} == {ClassWeights.NONE}
+    disjoint = read_protocol({"base": "strict", "scenes": "disjoint"})
+    assert (disjoint.scenes, disjoint.class_weights) == (Scenes.DISJOINT, ClassWeights.BALANCED)
+    assert disjoint.name == "strict+class_weights=balanced+scenes=disjoint"
+    plain = read_protocol({"base": "strict", "scenes": "disjoint", "class_weights": "none"})
+    assert (plain.class_weights, plain.name) == (ClassWeights.NONE, "strict+scenes=disjoint")
+    assert read_protocol({"base": "paper", "scenes": "shared"}) == PROTOCOLS["paper"]
+    hashes = {protocol.protocol_hash for protocol in (disjoint, plain, PROTOCOLS["strict"])}
+    assert len(hashes) == 3
 
 
 def test_another_test_session_moves_the_seal():

@@ -59,8 +59,9 @@ def a_result(score: float = 0.5) -> TrialResult:
 
 def an_environment(pid: int = 4711) -> TrialEnvironment:
     return TrialEnvironment(
-        1, {"python": "3.11.7", "tensorflow": "2.18"}, "1a2b3c+", "c0ffee", "abc", "host", pid
-    )
+        1, {"python": "3.11.7", "tensorflow": "2.18"}, "1a2b3c+", "c0ffee", "abc", "host", pid,
+        scene_groups=(("impro01", "script01_1"), ("impro02",)), validated_scenes=("impro02",),
+    )  # fmt: skip
 
 
 def an_opening(eid: int | None, **changes: Any) -> TestOpening:

@@ -7,16 +7,18 @@ from harness.errors import Diverged
 from harness.features.fitted import fit_features
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import (
     BATCHES_SORTED_TOGETHER,
     Trainer,
+    balance_classes,
     fit,
     like_length_batches,
     mean_cross_entropy,
     seed_everything,
     train_for,
 )
+from harness.training.recipe import Recipe, train_for_epochs, weigh_classes
 from tests.invented_features import invent_features
 
 
@@ -109,3 +111,56 @@ def test_batches_hold_every_row_once_and_rows_of_like_length_together():
 def test_cross_entropy_is_the_mean_negative_logarithm():
     probabilities = np.array([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0]])
     assert mean_cross_entropy(probabilities, np.array([0, 1])) == pytest.approx(np.log(2) / 2)
+
+
+def test_balanced_classes_weigh_the_same_in_all_and_1_on_average():
+    emotions = np.array([0] * 6 + [1] * 3 + [3])
+    weights = balance_classes(emotions)
+    assert weights.dtype == np.float32 and weights[2] == 0.0
+    assert weights[emotions].mean() == pytest.approx(1.0)
+    totals = np.bincount(emotions, weights=weights[emotions], minlength=4)
+    np.testing.assert_allclose(totals[[0, 1, 3]], len(emotions) / 3, rtol=1e-6)
+
+
+def test_weights_of_one_change_no_bit_and_other_weights_change_the_loss_as_they_say():
+    features = invent_features(40, cue=1)
+
+    def first_epoch(class_weights):
+        *_, trainer, fitted = train(features, features, max_epochs=1)
+        weighted = Trainer(trainer.model, trainer.optimizer, class_weights)
+        return weighted.train_epoch(fitted.prepare(features), 40, np.random.default_rng(0))
+
+    plain, probabilities = first_epoch(None)
+    ones, same = first_epoch(np.ones(4, np.float32))
+    assert plain == ones
+    np.testing.assert_array_equal(probabilities, same)
+    weights = balance_classes(features.emotions)
+    right = -np.log(probabilities[np.arange(40), features.emotions])
+    assert first_epoch(weights)[0] == pytest.approx(float((weights[features.emotions] * right).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("class_weights", "is_balanced"), [("none", False), ("balanced", True)])
+def test_the_protocol_says_whether_classes_are_balanced(class_weights, is_balanced):
+    features = invent_features(40)
+    protocol = read_protocol({"base": "paper", "class_weights": class_weights})
+    weights = weigh_classes(protocol, features)
+    assert (weights is not None) is is_balanced
+    if weights is not None:
+        np.testing.assert_array_equal(weights, balance_classes(features.emotions))
+
+
+def test_a_rare_class_is_answered_more_where_classes_are_balanced():
+    """A cue too weak to see: unweighted training learns to answer the large class alone."""
+    features = invent_features(200, cue=0)
+    rare = np.flatnonzero(features.emotions == 0)[:5]
+    kept = sorted([*rare, *np.flatnonzero(features.emotions == 2)])
+    some = features.select([features.utterance_ids[row] for row in kept])
+    shares = {}
+    for name in ("none", "balanced"):
+        protocol = read_protocol({"base": "paper", "class_weights": name})
+        system = SYSTEMS["speech4"]
+        values = {"speechlstm": 4, "dense": 4, "attention": "pooling", "batch_size": 16}
+        point = read_hyperparameters(system, values | {"optimizer": "adam", "learning_rate": 0.01}, protocol)
+        trained, _ = train_for_epochs(Recipe(system, point, protocol, 1, 3, None, None), some, 3)
+        shares[name] = trained.predict(some)[:, 0].mean()
+    assert shares["none"] < 0.3 < 0.35 < shares["balanced"]
