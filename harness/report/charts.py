@@ -275,7 +275,8 @@ def draw_scenes(findings: Findings, look: Look) -> Figure:
     of_model = {score.name: score for score in scored.assessment.scores}["unweighted accuracy"]
     scores = [(pair.reader, way, score) for pair in pairs for way, score in zip(_WAYS, pair.scores, strict=True)]
     if pairs[-1].reader != MODEL:
-        scores.append((MODEL, _WAYS[0], SceneScore(of_model.spread, of_model.interval)))
+        way = _WAYS[int(scored.assessment.has_disjoint_scenes)]
+        scores.append((MODEL, way, SceneScore(of_model.spread, of_model.interval)))
     rows = [
         {
             "reader": reader,

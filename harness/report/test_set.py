@@ -380,14 +380,14 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     )
     return [
         Statement("What was scored", text, is_warning=bool(opening.is_synthetic)),
-        describe_scenes(assessment, bool(opening.is_synthetic)),
+        describe_probes(assessment, bool(opening.is_synthetic)),
         _describe_epoch_choice(scored),
         describe_intervals(assessment),
         *_describe_missing_baselines(assessment),
     ]
 
 
-def describe_scenes(assessment: Assessment, is_synthetic: bool) -> Statement:
+def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:
     """Say how much of what is scored here is recognition of the scenes, which training has read too."""
     pairs = assessment.scenes
     if not pairs:
@@ -397,7 +397,10 @@ def describe_scenes(assessment: Assessment, is_synthetic: bool) -> Statement:
         )
         return Statement("Scenes", text, is_warning=True)
     is_warning = any(pair.effect in (SceneEffect.SHOWN, SceneEffect.NOTHING_LEFT) for pair in pairs)
-    return Statement("Scenes", explain_scenes(pairs, is_synthetic), is_warning)
+    text = explain_scenes(pairs, is_synthetic)
+    if assessment.has_disjoint_scenes:
+        text += " The scores of the model and of the baselines here are with the scored scenes left out."
+    return Statement("Scenes", text, is_warning)
 
 
 def _describe_epoch_choice(scored: ScoredOpening) -> Statement:

@@ -21,6 +21,8 @@ from harness.store.store import ResultsStore
 
 #: Of the scores that are pooled: validation chose the epoch, in every fold by itself.
 _KIND = ScoreKind.VALIDATION_CHOSEN
+#: The model's own scores that are pooled.
+_POOLED = (_KIND, ScoreKind.SCENES_LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _read(
         best=results.best_trial(search.eid),
         opening=opening,
         num_openings=len(of_search),
-        predictions={kind: seeds for kind, seeds in predictions.items() if kind is _KIND or not kind.is_of_model},
+        predictions={kind: seeds for kind, seeds in predictions.items() if kind in _POOLED or not kind.is_of_model},
         is_seen={} if opening is None else results.test_utterances(opening.opening_id),
     )
 

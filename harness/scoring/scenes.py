@@ -92,7 +92,7 @@ def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]
         ShapeError: the seeds of one pair scored different utterances
     """
     kinds = dict(PROBE_KINDS)
-    if model is not None and ScoreKind.SCENES_LEFT_OUT in predictions:
+    if model not in (None, ScoreKind.SCENES_LEFT_OUT) and ScoreKind.SCENES_LEFT_OUT in predictions:
         kinds[MODEL] = (model, ScoreKind.SCENES_LEFT_OUT)
     return tuple(
         _pair(reader, predictions[shared], predictions.get(left_out, ()))
