@@ -15,7 +15,7 @@ from harness.scoring.scenes import ScenePair
 from harness.scoring.statistics import Spread
 from harness.tables.plan import CorpusFacts, TablesSettings
 from harness.tables.published import TITLES
-from harness.tables.results import RowResult, describe_run, describe_probes, describe_table
+from harness.tables.results import RowResult, describe_probes, describe_run, describe_table
 
 NOTHING = "–"
 
