@@ -1,7 +1,7 @@
 """An experiment of folds with known outcomes, written to a real database as `aup` and `retrain-best` would."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.splits.folds import Folds, fold_protocols
@@ -50,6 +50,7 @@ def score_fold(
     baselines: Sequence[ScoreKind] = (ScoreKind.BASELINE_MAJORITY,),
     model: str | None = None,
     kind: ScoreKind = ScoreKind.VALIDATION_CHOSEN,
+    probes: Mapping[ScoreKind, int] | None = None,
 ) -> int:
     """Score a fold's test session with ``RIGHT``; of the seeds only the first ``scored``, where it was interrupted."""
     opening_id = store.record_opening(an_opening(eid, seeds=tuple(seeds)))
@@ -58,5 +59,8 @@ def score_fold(
         store.record_test_scores(opening_id, score(seed, kind, predictions, model=model))
     for baseline in baselines:
         store.record_test_scores(opening_id, score(seeds[0], baseline, answers_of(session, 1), epoch=None))
+    for kind_of_probe, num_right in (probes or {}).items():
+        predictions = answers_of(session, num_right)
+        store.record_test_scores(opening_id, score(seeds[0], kind_of_probe, predictions, epoch=None))
     store.record_test_utterances(opening_id, {each.utterance_id: session > 3 for each in answers_of(session, 4)})
     return opening_id

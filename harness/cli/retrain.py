@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 )
 @seeds_option(default=5, help="Trainings to average over, with different seeds.")
 @click.option(
+    "--scenes",
+    "with_scenes",
+    is_flag=True,
+    help="With --test, score the same hyperparameters with the scored scenes left out of training too: for each seed "
+    "one more training for each group of scenes. What that costs is printed beforehand.",
+)
+@click.option(
     "--without",
     type=click.Choice(["speech", "text", "mocap"]),
     multiple=True,
@@ -62,6 +69,7 @@ def retrain_best(
     eid: int | None,
     test: bool,
     num_seeds: int,
+    with_scenes: bool,
     without: tuple[str, ...],
     replace: str | None,
     details: bool,
@@ -73,6 +81,9 @@ def retrain_best(
     RESULTS/models, with a model card that has every test score. Models that were trained before are not trained
     again, unless the protocol has the test session open in training, as published-code has with --test: then every
     seed trains anew to the last epoch.
+
+    With --scenes the test evaluation also scores models that have not read the scenes that they are scored on. Where
+    these models have such an evaluation on record it is printed, and not repeated.
 
     Of an experiment with folds, every fold has models of its own, and --test scores each fold's own test set. A fold
     that is scored already is scored again only if --experiment names it.
@@ -89,11 +100,13 @@ def retrain_best(
 
     from harness.final.folds import find_folded, plan_folds
     from harness.final.retrain import plan_final_training
+    from harness.final.test_session import find_opening
     from harness.report.final_scores import (
         print_comparison,
         print_details,
         print_final_training,
-        print_scenes,
+        print_known_scenes,
+        print_probes,
         print_summary,
     )
     from harness.report.model_card import write_model_card
@@ -101,20 +114,25 @@ def retrain_best(
 
     if without and replace:
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
+    if with_scenes and (not test or without or replace):
+        raise click.UsageError("--scenes adds a score to that of --test, and excludes --without and --replace.")
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
         folded = find_folded(store) if eid is None and not (without or replace) else None
         if folded is not None:
-            folds = plan_folds(store, results, folded, num_seeds, opens_test=test)
-            _retrain_folds(console, folds, store, test, details)
+            folds = plan_folds(store, results, folded, num_seeds, opens_test=test, with_scenes=with_scenes)
+            _retrain_folds(console, folds, store, test, with_scenes, details)
             return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
         opens_test = test and not (without or replace)
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
-        command = typed_command() if test else None
+        known = find_opening(store.openings(), training, with_scenes=True) if with_scenes else None
+        if known is not None:
+            print_known_scenes(console, known)
+        command = typed_command() if test and known is None else None
         folder = training.model_dir
         comparisons: list[SideBySide] = []
         left_out: tuple[str, ...] = ()
@@ -122,7 +140,7 @@ def retrain_best(
             if without or replace:
                 folder, comparisons = _retrain_fusion_layers(console, training, store, without, replace, command)
             else:
-                left_out = _retrain(console, training, store, command)
+                left_out = _retrain(console, training, store, command, with_scenes)
         except BaseException:
             _write_card_after_error(training, store)
             raise
@@ -135,14 +153,19 @@ def retrain_best(
             print_details(console, training, scored, left_out, store.openings())
         elif test and scored is not None:
             if comparisons:
-                print_scenes(console, scored)
+                print_probes(console, scored)
             else:
                 print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 
 def _retrain_folds(
-    console: Console, folds: Sequence[FoldTraining], store: ResultsStore, test: bool, details: bool
+    console: Console,
+    folds: Sequence[FoldTraining],
+    store: ResultsStore,
+    test: bool,
+    with_scenes: bool,
+    details: bool,
 ) -> None:
     """Train the models of every fold, and score each fold's test set that these models have not been scored on."""
     from harness.report.final_scores import (
@@ -160,8 +183,9 @@ def _retrain_folds(
         training = fold.training
         print_fold(console, fold, number, len(folds), test)
         print_final_training(console, training)
+        command = typed_command() if test and fold.opening is None else None
         try:
-            left_out = _retrain(console, training, store, typed_command() if test and fold.opening is None else None)
+            left_out = _retrain(console, training, store, command, with_scenes)
         except BaseException:
             _write_card_after_error(training, store)
             raise
@@ -183,17 +207,30 @@ def _write_card_after_error(training: FinalTraining, store: ResultsStore) -> Non
 
 
 def _retrain(
-    console: Console, training: FinalTraining, store: ResultsStore, command: str | None
+    console: Console, training: FinalTraining, store: ResultsStore, command: str | None, with_scenes: bool
 ) -> tuple[str, ...]:
-    """Train, score the test session if there is a command for the record, and return what was not fitted beside it."""
+    """Train, score the test session if there is a command for the record, and return what was not fitted beside it.
+
+    Args:
+        with_scenes: whether to train and score the same hyperparameters without the scored scenes too
+    """
     from rich.progress import Progress
 
-    from harness.final.retrain import train_final_models
+    from harness.final.retrain import plan_disjoint_training, train_final_models
     from harness.final.test_session import score_test_session
+    from harness.report.final_scores import print_cost_of_scenes
+    from harness.report.model_card import write_model_card
 
+    # Models that have not read the scored scenes anyway have nothing to set beside them.
+    adds_scenes = with_scenes and command is not None and not training.folds
+    disjoint = plan_disjoint_training(training) if adds_scenes else None
+    if disjoint is not None:
+        print_cost_of_scenes(console, disjoint)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
-        bar = progress.add_task("training", total=len(training.seeds) * len(training.group_numbers) * num_epochs)
+        total = len(training.seeds) * len(training.group_numbers) * num_epochs
+        total += 0 if disjoint is None else len(disjoint.trainings) * disjoint.num_epochs
+        bar = progress.add_task("training", total=total)
 
         def show_epoch(seed: int, epoch: int) -> None:
             progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
@@ -203,7 +240,14 @@ def _retrain(
 
         if not training.test_chooses_epoch:
             train_final_models(training, store, on_epoch=show_epoch)
-        return () if command is None else score_test_session(training, store, command, show_epoch, show)
+        if disjoint is not None:
+            train_final_models(disjoint, store, on_epoch=show_epoch)
+        if command is None:
+            return ()
+        left_out = score_test_session(training, store, command, show_epoch, show, disjoint)
+    if disjoint is not None:
+        write_model_card(disjoint.model_dir, store)
+    return left_out
 
 
 def _retrain_fusion_layers(

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from harness.errors import WorkFailedError
 from harness.final.retrain import FinalTraining, plan_final_training
-from harness.final.saved_model import name_in_results
-from harness.store.records import (
-    ExperimentStatus,
-    FoldedExperimentRow,
-    ScoreKind,
-    TestOpeningRow,
-)
+from harness.final.test_session import find_opening
+from harness.store.records import ExperimentStatus, FoldedExperimentRow, TestOpeningRow
 from harness.store.store import ResultsStore
 
 
@@ -38,12 +33,19 @@ def find_folded(results: ResultsStore) -> FoldedExperimentRow | None:
 
 
 def plan_folds(
-    results: ResultsStore, results_dir: Path, folded: FoldedExperimentRow, num_seeds: int, *, opens_test: bool
+    results: ResultsStore,
+    results_dir: Path,
+    folded: FoldedExperimentRow,
+    num_seeds: int,
+    *,
+    opens_test: bool,
+    with_scenes: bool = False,
 ) -> list[FoldTraining]:
     """Plan the final training of every fold, each of its own search's best trial; nothing is trained or written.
 
     Args:
         num_seeds, opens_test: as ``plan_final_training``
+        with_scenes: whether a test evaluation counts only if it has scored them without the scored scenes too
 
     Raises:
         WorkFailedError: the search of a fold has not finished
@@ -62,17 +64,7 @@ def plan_folds(
         for fold in folded.folds
     }
     openings = results.openings()
-    return [FoldTraining(fold, training, _find_opening(openings, training)) for fold, training in trainings.items()]
-
-
-def _find_opening(openings: list[TestOpeningRow], training: FinalTraining) -> TestOpeningRow | None:
-    model = name_in_results(training.model_dir)
-    for opening in reversed(openings):
-        scored = {
-            score.seed
-            for score in opening.scores
-            if score.kind is ScoreKind.VALIDATION_CHOSEN and score.model == model
-        }
-        if opening.completed_at is not None and scored >= set(training.seeds):
-            return opening
-    return None
+    return [
+        FoldTraining(fold, training, find_opening(openings, training, with_scenes=with_scenes))
+        for fold, training in trainings.items()
+    ]

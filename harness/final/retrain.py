@@ -19,7 +19,7 @@ from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.saved_model import ModelRecord, has_seed, number_groups, save_seed, saved_seeds, seed_dir
 from harness.provenance import hash_word_vectors, package_versions
-from harness.splits.protocol import EpochChoice, Scenes, search_sessions
+from harness.splits.protocol import EpochChoice, Scenes, leave_scenes_out, search_sessions
 from harness.splits.scenes import SceneFold, name_groups
 from harness.store.records import FinalModel, utc_now
 from harness.store.store import ResultsStore
@@ -89,22 +89,46 @@ def plan_final_training(
     """
     best = find_best_point(results, results_dir, eid)
     test_chooses_epoch = opens_test and best.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
-    folds: tuple[SceneFold, ...] = ()
-    seconds_per_utterance: Seconds | None = None
-    if best.spec.protocol.scenes is Scenes.DISJOINT:
-        parts, trial = open_parts(best.spec.protocol, best.open_features()), best.trial
-        folds = parts.final_folds(())
-        if trial.duration_seconds is not None and trial.num_epochs:
-            seconds_per_utterance = trial.duration_seconds / (trial.num_epochs * len(parts.train))
-    name = f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{_identity(best, test_chooses_epoch)}"
+    is_disjoint = best.spec.protocol.scenes is Scenes.DISJOINT
     return FinalTraining(
         **vars(best),
         seeds=best.new_seeds(num_seeds),
-        model_dir=results_dir / "models" / name,
+        model_dir=results_dir / "models" / _name_folder(best, test_chooses_epoch),
         test_chooses_epoch=test_chooses_epoch,
-        folds=folds,
-        seconds_per_utterance=seconds_per_utterance,
+        folds=open_parts(best.spec.protocol, best.open_features()).final_folds(()) if is_disjoint else (),
+        seconds_per_utterance=_time_utterance(best) if is_disjoint else None,
     )
+
+
+def plan_disjoint_training(training: FinalTraining) -> FinalTraining:
+    """Plan the same hyperparameters, epochs and seeds with the scored scenes left out: one model a group of scenes.
+
+    The test session stays sealed while they train, whatever the protocol. Nothing is trained or written.
+
+    Raises:
+        FeatureError: the prepared features are damaged, or the training utterances play a single scene
+    """
+    protocol = leave_scenes_out(training.spec.protocol)
+    best = replace(training, spec=replace(training.spec, protocol=protocol), test_chooses_epoch=False)
+    return replace(
+        best,
+        model_dir=training.model_dir.with_name(_name_folder(best, fits_on_test=False)),
+        folds=open_parts(protocol, best.open_features()).final_folds(()),
+        seconds_per_utterance=_time_utterance(training),
+    )
+
+
+def _time_utterance(best: BestPoint) -> Seconds | None:
+    """Return how long the trial took for each training utterance of an epoch; None where that is not on record."""
+    trial = best.trial
+    if trial.duration_seconds is None or not trial.num_epochs:
+        return None
+    num_utterances = len(open_parts(best.spec.protocol, best.open_features()).train)
+    return trial.duration_seconds / (trial.num_epochs * num_utterances)
+
+
+def _name_folder(best: BestPoint, fits_on_test: bool) -> str:
+    return f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{_identity(best, fits_on_test)}"
 
 
 def _identity(best: BestPoint, fits_on_test: bool) -> str:

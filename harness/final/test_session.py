@@ -19,7 +19,7 @@ from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
-from harness.store.records import ScoreKind, TestOpening, TestScores
+from harness.store.records import ScoreKind, TestOpening, TestOpeningRow, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
 
@@ -122,6 +122,7 @@ def score_test_session(
     command: str,
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
     show: Callable[[str], None] = lambda doing: None,
+    disjoint: FinalTraining | None = None,
 ) -> tuple[str, ...]:
     """Open the test session, score each seed's model, the baselines and the probes once, and record every score.
 
@@ -135,6 +136,8 @@ def score_test_session(
         command: as the user typed it, for the record
         on_epoch: called with the seed and the number of each epoch that has ended
         show: called with a description of each step
+        disjoint: the same hyperparameters without the scored scenes, trained before, to be scored in the same
+            evaluation
 
     Returns:
         a sentence for each baseline or probe that could not be fitted
@@ -146,13 +149,13 @@ def score_test_session(
     """
     # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
-    test_chooses = training.test_chooses_epoch
-    missing = list(dict.fromkeys(str(seed) for seed, _ in training.trainings))
-    if missing and not test_chooses:
-        raise ModelError(
-            f"models {str(training.model_dir)!r}: lack seed {', '.join(missing)}; expected every seed to be trained "
-            "before the test session is scored"
-        )
+    for planned in (training, *([] if disjoint is None else [disjoint])):
+        missing = list(dict.fromkeys(str(seed) for seed, _ in planned.trainings))
+        if missing and not planned.test_chooses_epoch:
+            raise ModelError(
+                f"models {str(planned.model_dir)!r}: lack seed {', '.join(missing)}; expected every seed to be trained "
+                "before the test session is scored"
+            )
     parts = open_parts(training.spec.protocol, store)
     trained_on = store.load(parts.trained_on)
     show("fitting the baselines")
@@ -162,22 +165,15 @@ def score_test_session(
         for fold in parts.final_folds(())
     ]
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)
-    test_epochs = train_final_models(training, results, test, on_epoch) if test_chooses else {}
+    test_epochs = train_final_models(training, results, test, on_epoch) if training.test_chooses_epoch else {}
     folds = parts.final_folds(test.utterance_ids)
     scored = [test.select(fold.scored) for fold in folds]
     model = name_in_results(training.model_dir)
-    of_model: list[TestScores] = []
-    for seed in training.seeds:
-        predicted = [
-            load_seed(training.model_dir, seed, group).predict(of_group)
-            for group, of_group in zip(training.group_numbers, scored, strict=True)
-        ]
-        probabilities = join_folds(folds, test, predicted)
-        of_model.append(
-            score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, probabilities, training.num_epochs)
-        )
-    of_model += [best_test_epoch(seed, test, epochs) for seed, epochs in test_epochs.items()]
-    scores = [replace(score, model=model) for score in of_model]
+    scores = score_models(training, ScoreKind.VALIDATION_CHOSEN, folds, test)
+    scores += [replace(best_test_epoch(seed, test, epochs), model=model) for seed, epochs in test_epochs.items()]
+    if disjoint is not None:
+        left_out = open_parts(disjoint.spec.protocol, store).final_folds(test.utterance_ids)
+        scores += score_models(disjoint, ScoreKind.SCENES_LEFT_OUT, left_out, test)
     for kind, seed in of_folds[0].fitted:
         # One that could not be fitted without some group's scenes has no answer for that group.
         fitted = [baselines.fitted[kind, seed] for baselines in of_folds if (kind, seed) in baselines.fitted]
@@ -186,5 +182,48 @@ def score_test_session(
             scores.append(score_predictions(seed, kind, test, join_folds(folds, test, answers), epoch=None))
     for score in scores:
         results.record_test_scores(opening_id, score)
-    left_out = tuple(dict.fromkeys(sentence for baselines in of_folds for sentence in baselines.left_out))
-    return left_out + record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
+    reasons = [sentence for baselines in of_folds for sentence in baselines.left_out]
+    reasons += record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
+    return tuple(dict.fromkeys(reasons))
+
+
+def score_models(
+    training: FinalTraining, kind: ScoreKind, folds: Sequence[SceneFold], test: Features
+) -> list[TestScores]:
+    """Score each seed's saved model; where scenes are disjoint, each utterance by the one that has not read its scene.
+
+    Args:
+        folds: of the final training, whose scored ids are those of ``test``
+    """
+    scored = [test.select(fold.scored) for fold in folds]
+    scores = []
+    for seed in training.seeds:
+        predicted = [
+            load_seed(training.model_dir, seed, group).predict(of_group)
+            for group, of_group in zip(training.group_numbers, scored, strict=True)
+        ]
+        found = score_predictions(seed, kind, test, join_folds(folds, test, predicted), training.num_epochs)
+        scores.append(replace(found, model=name_in_results(training.model_dir)))
+    return scores
+
+
+def find_opening(
+    openings: Sequence[TestOpeningRow], training: FinalTraining, *, with_scenes: bool = False
+) -> TestOpeningRow | None:
+    """Find the latest complete test evaluation that has scored these very models with all of these seeds.
+
+    Args:
+        with_scenes: whether it must have scored the same hyperparameters without the scored scenes too
+    """
+    model = name_in_results(training.model_dir)
+    for opening in reversed(openings):
+        scored = {
+            score.seed
+            for score in opening.scores
+            if score.kind is ScoreKind.VALIDATION_CHOSEN and score.model == model
+        }
+        left_out = {score.seed for score in opening.scores if score.kind is ScoreKind.SCENES_LEFT_OUT}
+        is_whole = opening.completed_at is not None and scored >= set(training.seeds)
+        if is_whole and (not with_scenes or left_out >= set(training.seeds)):
+            return opening
+    return None

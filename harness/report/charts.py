@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -32,9 +33,9 @@ from harness.report.chart_style import (
 from harness.report.findings import Findings, trial_seconds
 from harness.report.statements import describe_expected_best, name_class, write_score
 from harness.report.tables import tabulate_causes, tabulate_costs, tabulate_expected_best
-from harness.report.test_set import describe_scenes, name_opening
+from harness.report.test_set import name_opening
 from harness.scoring.metrics import confusion_matrix, predicted_classes
-from harness.scoring.scenes import MODEL, SceneScore
+from harness.scoring.scenes import MODEL, SceneScore, explain_scenes
 from harness.store.records import TrialStatus
 from harness.wording import write_bytes, write_duration
 
@@ -267,14 +268,15 @@ def draw_scenes(findings: Findings, look: Look) -> Figure:
         "On the test set: unweighted accuracy with its 95 % interval, where training has read the scored scene and "
         "where that scene was left out of training. What lies between them is recognition of the scene. The dotted "
         "line is chance.",
-        () if scored is None else (name_opening(scored), describe_scenes(scored).text),
     )
     if scored is None or not pairs:
         return figure
+    reading = (name_opening(scored), explain_scenes(pairs, bool(scored.opening.is_synthetic)))
     of_model = {score.name: score for score in scored.assessment.scores}["unweighted accuracy"]
     scores = [(pair.reader, way, score) for pair in pairs for way, score in zip(_WAYS, pair.scores, strict=True)]
     if pairs[-1].reader != MODEL:
-        scores.append((MODEL, _WAYS[0], SceneScore(of_model.spread, of_model.interval)))
+        way = _WAYS[int(scored.assessment.has_disjoint_scenes)]
+        scores.append((MODEL, way, SceneScore(of_model.spread, of_model.interval)))
     rows = [
         {
             "reader": reader,
@@ -286,7 +288,7 @@ def draw_scenes(findings: Findings, look: Look) -> Figure:
         for reader, way, score in scores
         if score is not None
     ]
-    return figure.show(_place_scenes(rows, look), scenes=rows)
+    return replace(figure, reading=reading).show(_place_scenes(rows, look), scenes=rows)
 
 
 def _place_scenes(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:

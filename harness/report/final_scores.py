@@ -16,7 +16,7 @@ from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
-    describe_scenes,
+    describe_probes,
     describe_scores,
     name_opening,
     order_scores,
@@ -55,9 +55,23 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
     console.print(text, highlight=False)
     if training.folds:
-        console.print(_describe_cost(training), highlight=False)
+        console.print(f"Scenes are disjoint: {_describe_cost(training)}", highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+
+
+def print_cost_of_scenes(console: Console, disjoint: FinalTraining) -> None:
+    """Say what it costs to score the same hyperparameters without the scored scenes, before they are trained."""
+    console.print(f"Then with the scored scenes left out: {_describe_cost(disjoint)}", highlight=False)
+
+
+def print_known_scenes(console: Console, opening: TestOpeningRow) -> None:
+    """Say that a test evaluation has scored these models with the scored scenes left out too."""
+    console.print(
+        f"Test evaluation {opening.opening_id} of {write_time(opening.opened_at)} UTC has scored these models, and the "
+        "same hyperparameters with the scored scenes left out. It is not repeated.",
+        highlight=False,
+    )
 
 
 def _describe_cost(training: FinalTraining) -> str:
@@ -66,7 +80,7 @@ def _describe_cost(training: FinalTraining) -> str:
     num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
     about = "" if seconds is None else f", about {write_duration(seconds)} by the trial's own time"
     return (
-        f"Scenes are disjoint: each seed has one model for each of {len(training.folds)} groups of scenes, trained "
+        f"each seed has one model for each of {len(training.folds)} groups of scenes, trained "
         f"without the group. That is {plural(len(training.trainings), 'training')} of {plural(num_epochs, 'epoch')}"
         f"{about}."
     )
@@ -94,13 +108,13 @@ def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: boo
     """Print the scores of every fold, and the pooled ones.
 
     Args:
-        is_brief: of the pooled scores only the scores themselves, the classes and the baselines
+        is_brief: of the pooled scores only the scores themselves, the classes, the baselines and the scenes
     """
     console.print()
     print_statements(console, describe_folds(scores))
     print_table(console, tabulate_folds(scores))
     tables = tabulate_pooled(scores)
-    for table in [tables[0], tables[1], tables[4]] if tables and is_brief else tables:
+    for table in [tables[0], tables[1], *tables[4:6]] if tables and is_brief else tables:
         print_table(console, table)
 
 
@@ -178,9 +192,9 @@ def _print_screen(
     console.print("\n".join(sentences), style="dim", highlight=False)
 
 
-def print_scenes(console: Console, scored: ScoredOpening) -> None:
+def print_probes(console: Console, scored: ScoredOpening) -> None:
     """Print how much of what is scored in a test evaluation is recognition of the scenes."""
-    print_statements(console, [describe_scenes(scored)])
+    print_statements(console, [describe_probes(scored.assessment, bool(scored.opening.is_synthetic))])
 
 
 def keep_columns(table: Table, *columns: str) -> Table:

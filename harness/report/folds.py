@@ -12,7 +12,7 @@ from harness.report.statements import (
     plural,
 )
 from harness.report.tables import Table, write_interval, write_share, write_spread
-from harness.report.test_set import tabulate_assessment
+from harness.report.test_set import describe_probes, tabulate_assessment
 from harness.scoring.assessment import METRICS
 from harness.scoring.folds import FoldedScores, FoldScore
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
@@ -28,7 +28,8 @@ def describe_folds(scores: FoldedScores) -> list[Statement]:
     )
     statements = [Statement("Folds", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)]
     partner = describe_partner(json.loads(scores.searches[0].protocol)) if scores.searches else []
-    return [*statements, *partner, _describe_tested(scores)]
+    scenes = [] if scores.pooled is None else [describe_probes(scores.pooled, scores.is_synthetic)]
+    return [*statements, *partner, _describe_tested(scores), *scenes]
 
 
 def _describe_tested(scores: FoldedScores) -> Statement:

@@ -15,7 +15,7 @@ from harness.scoring.scenes import ScenePair
 from harness.scoring.statistics import Spread
 from harness.tables.plan import CorpusFacts, TablesSettings
 from harness.tables.published import TITLES
-from harness.tables.results import RowResult, describe_run, describe_scenes, describe_table
+from harness.tables.results import RowResult, describe_probes, describe_run, describe_table
 
 NOTHING = "–"
 
@@ -51,7 +51,7 @@ def print_tables(
             console.print(_text_table(table, of_table))
     if scenes:
         console.print()
-        console.print(Text.assemble(("Scenes: ", "bold"), describe_scenes(corpus, scenes)))
+        console.print(Text.assemble(("Scenes: ", "bold"), describe_probes(corpus, scenes)))
 
 
 def _new_table(title: str) -> Table:

@@ -380,16 +380,16 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     )
     return [
         Statement("What was scored", text, is_warning=bool(opening.is_synthetic)),
-        describe_scenes(scored),
+        describe_probes(assessment, bool(opening.is_synthetic)),
         _describe_epoch_choice(scored),
         describe_intervals(assessment),
         *_describe_missing_baselines(assessment),
     ]
 
 
-def describe_scenes(scored: ScoredOpening) -> Statement:
+def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:
     """Say how much of what is scored here is recognition of the scenes, which training has read too."""
-    pairs = scored.assessment.scenes
+    pairs = assessment.scenes
     if not pairs:
         text = (
             "This test evaluation has no probes: how much of its scores is recognition of the scenes, which every "
@@ -397,7 +397,10 @@ def describe_scenes(scored: ScoredOpening) -> Statement:
         )
         return Statement("Scenes", text, is_warning=True)
     is_warning = any(pair.effect in (SceneEffect.SHOWN, SceneEffect.NOTHING_LEFT) for pair in pairs)
-    return Statement("Scenes", explain_scenes(pairs, bool(scored.opening.is_synthetic)), is_warning)
+    text = explain_scenes(pairs, is_synthetic)
+    if assessment.has_disjoint_scenes:
+        text += " The scores of the model and of the baselines here are with the scored scenes left out."
+    return Statement("Scenes", text, is_warning)
 
 
 def _describe_epoch_choice(scored: ScoredOpening) -> Statement:

@@ -55,6 +55,10 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+#: The score that leads where scenes are disjoint.
+_LEADS_WITHOUT_SCENES = "unweighted accuracy"
+
+
 def name_baseline(kind: ScoreKind) -> str:
     """Return the name of the baseline whose scores are of that kind.
 
@@ -167,6 +171,11 @@ class Assessment:
         return sorted(self.scores, key=lambda score: score.name != self.leading)
 
     @property
+    def has_disjoint_scenes(self) -> bool:
+        """Whether the model's own scores are those of models that have not read the scored scenes."""
+        return self.leading == _LEADS_WITHOUT_SCENES
+
+    @property
     def drawn(self) -> str:
         """The units that the bootstrap draws from the test set: ``"dialogues"`` or ``"utterances"``."""
         return self.scores[0].interval.drawn
@@ -179,7 +188,7 @@ def leading_score(protocol: Mapping[str, Any]) -> str:
     classes than the test set.
     """
     is_disjoint = protocol.get("scenes") == Scenes.DISJOINT
-    return "unweighted accuracy" if is_disjoint else "weighted accuracy"
+    return _LEADS_WITHOUT_SCENES if is_disjoint else "weighted accuracy"
 
 
 def assess(

@@ -21,6 +21,8 @@ from harness.store.store import ResultsStore
 
 #: Of the scores that are pooled: validation chose the epoch, in every fold by itself.
 _KIND = ScoreKind.VALIDATION_CHOSEN
+#: The model's own scores that are pooled.
+_POOLED = (_KIND, ScoreKind.SCENES_LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class FoldScore:
         best: None before one has
         opening: the latest complete test evaluation of the search's model; None before there is one
         num_openings: test evaluations of the search, complete or not, whatever they scored
-        predictions: of that evaluation, by kind of score; the model's and the baselines'
+        predictions: of that evaluation, by kind of score; the model's, the baselines' and the probes'
         is_seen: of each of its utterances whether training had read the transcript; None where no word was said
     """
 
@@ -96,7 +98,7 @@ class FoldedScores:
         """The assessment over the utterances of all test sets, each predicted by the fold that never read it.
 
         None until every fold has its test evaluation. One fold's first seed is pooled with the first of every other,
-        and so on; what a fold has more of them is left out, and so is a baseline that a fold lacks.
+        and so on; what a fold has more of them is left out, and so is a baseline or a probe that a fold lacks.
         """
         if self.num_scored < len(self.folds):
             return None
@@ -133,7 +135,7 @@ def _read(
         best=results.best_trial(search.eid),
         opening=opening,
         num_openings=len(of_search),
-        predictions={kind: seeds for kind, seeds in predictions.items() if kind is _KIND or kind.is_baseline},
+        predictions={kind: seeds for kind, seeds in predictions.items() if kind in _POOLED or not kind.is_of_model},
         is_seen={} if opening is None else results.test_utterances(opening.opening_id),
     )
 

@@ -92,7 +92,7 @@ def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]
         ShapeError: the seeds of one pair scored different utterances
     """
     kinds = dict(PROBE_KINDS)
-    if model is not None and ScoreKind.SCENES_LEFT_OUT in predictions:
+    if model not in (None, ScoreKind.SCENES_LEFT_OUT) and ScoreKind.SCENES_LEFT_OUT in predictions:
         kinds[MODEL] = (model, ScoreKind.SCENES_LEFT_OUT)
     return tuple(
         _pair(reader, predictions[shared], predictions.get(left_out, ()))
@@ -104,7 +104,7 @@ def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]
 def _pair(reader: str, shared: _Seeds, left_out: _Seeds) -> ScenePair:
     if not left_out:
         return ScenePair(reader, _score(shared), None, None, SceneEffect.NOTHING_LEFT, 0, len(shared[0]))
-    recognised = paired_bootstrap(shared, left_out, unweighted_accuracy_of)
+    recognised = paired_bootstrap(shared, left_out, metric=unweighted_accuracy_of)
     num_without_class = sum(0.0 in prediction.probabilities for prediction in left_out[0])
     num_before = sum(0.0 in prediction.probabilities for prediction in shared[0])
     return ScenePair(

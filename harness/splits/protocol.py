@@ -257,6 +257,18 @@ def read_protocol(value: object) -> Protocol:
     return replace(base, name=str(value.get("name", label)), **choices)
 
 
+def leave_scenes_out(protocol: Protocol) -> Protocol:
+    """Return the same protocol with disjoint scenes, and balanced classes as ``read_protocol`` has them there.
+
+    Example:
+        >>> found = leave_scenes_out(read_protocol("strict"))
+        >>> found.name, found.scenes.value, found.class_weights.value
+        ('strict+scenes=disjoint', 'disjoint', 'balanced')
+    """
+    name = f"{protocol.name}+scenes={Scenes.DISJOINT}"
+    return replace(protocol, name=name, scenes=Scenes.DISJOINT, class_weights=ClassWeights.BALANCED)
+
+
 def _read_choice(key: str, choice: object, default: object) -> Any:
     if isinstance(default, StrEnum):
         allowed = [member.value for member in type(default)]

@@ -232,7 +232,7 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
     return sentences
 
 
-def describe_scenes(corpus: CorpusFacts, scenes: Sequence[ScenePair]) -> str:
+def describe_probes(corpus: CorpusFacts, scenes: Sequence[ScenePair]) -> str:
     """Say how much of the scores by session is recognition of the scene; empty where no probe was scored."""
     return explain_scenes(scenes, corpus.is_synthetic) if scenes else ""
 
@@ -309,7 +309,7 @@ def to_json(
             }
             for table, of_table in tables.items()
         ],
-        "scenes": {"note": describe_scenes(corpus, scenes), "probes": [_write_pair(pair) for pair in scenes]},
+        "scenes": {"note": describe_probes(corpus, scenes), "probes": [_write_pair(pair) for pair in scenes]},
     }
 
 

@@ -142,3 +142,25 @@ def test_branches_under_the_published_code_are_trained_with_the_test_session_sea
     assert not ModelRecord.read(whole).is_fitted_on_test
     checked = type_command(tmp_path, "check", "--results", "results")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+
+
+@pytest.mark.long
+def test_scenes_add_the_score_without_the_scored_scenes_once(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copied")
+    words, counts, _ = retrain(tmp_path / "copied", "--test", "--scenes")
+    number = len(openings_of(tmp_path / "copied"))
+    assert counts == {f"opened after {number}"}
+    assert "Then with the scored scenes left out: each seed has one model for each of" in words
+    assert "The model itself scores " in words
+    kinds = {score.kind for score in openings_of(tmp_path / "copied")[-1].scores}
+    assert {ScoreKind.VALIDATION_CHOSEN, ScoreKind.SCENES_LEFT_OUT, ScoreKind.PROBE_WORDS_LEFT_OUT} <= kinds
+    words, counts, _ = retrain(tmp_path / "copied", "--test", "--scenes")
+    assert counts == set() and len(openings_of(tmp_path / "copied")) == number
+    assert "with the scored scenes left out. It is not repeated." in words and "The model itself scores " in words
+
+
+@pytest.mark.parametrize("others", [(), ("--test", "--without", "speech")], ids=["without --test", "with --without"])
+def test_scenes_need_a_test_of_the_model_itself(folder, others):
+    done = type_command(folder, "retrain-best", "--scenes", *others)
+    assert done.returncode == 2
+    assert "--scenes adds a score to that of --test, and excludes --without and --replace." in done.stderr

@@ -12,6 +12,7 @@ from harness.report.page import render_page
 from harness.report.statements import describe_search
 from harness.report.terminal import print_folds
 from harness.splits.folds import Folds
+from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.folded import RIGHT, score_fold, write_folds
 
@@ -29,7 +30,8 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     with ResultsStore.open(path) as store:
         write_folds(store)
         for session in RIGHT:
-            score_fold(store, session, session)
+            probes = {ScoreKind.PROBE_WORDS_SHARED: 3, ScoreKind.PROBE_WORDS_LEFT_OUT: 1}
+            score_fold(store, session, session, probes=probes)
     return read(path)
 
 
@@ -72,6 +74,7 @@ def test_the_terminal_shows_the_folds_as_one_experiment(tested: Findings) -> Non
     text = printed(tested)
     assert text.startswith("Experiment 'fusion search', 5 folds (system fusion), synthetic corpus")
     assert "Pooled: 50.0 % weighted accuracy over all 240 utterances of 60 dialogues (95 % interval " in text
+    assert "Scenes: On this synthetic corpus, words alone score 75.0 % unweighted where training has read" in text
     assert SYNTHETIC in text and "There have been 5 test evaluations" in text
     assert text.endswith("The report of one fold: harness report --experiment 1")
 

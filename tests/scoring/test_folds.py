@@ -32,6 +32,16 @@ def test_every_utterance_is_pooled_as_the_fold_predicted_it_that_never_read_it(s
     assert speakers == {f"Ses0{session}{letter}" for session in RIGHT for letter in "FM"}
 
 
+def test_probes_are_pooled_too_and_one_that_a_fold_lacks_is_left_out(store):
+    folded = write_folds(store)
+    for session in RIGHT:
+        probes = {ScoreKind.PROBE_WORDS_SHARED: 3, ScoreKind.PROBE_WORDS_LEFT_OUT: 1}
+        probes |= {ScoreKind.PROBE_SPEECH_SHARED: 3} if session < 5 else {}
+        score_fold(store, session, session, probes=probes)
+    (pair,) = read_folded_scores(store, folded).pooled.scenes
+    assert (pair.reader, pair.num_utterances, pair.recognised.difference) == ("words", 240, 0.5)
+
+
 def test_folds_of_unequal_size_count_by_their_utterances(store):
     folded = write_folds(store)
     for session in RIGHT:

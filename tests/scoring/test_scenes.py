@@ -15,9 +15,9 @@ SPEECH_SHARED, SPEECH_LEFT_OUT = ScoreKind.PROBE_SPEECH_SHARED, ScoreKind.PROBE_
 #: Of the four turns of a dialogue, one of each class.
 THREE = answer_dialogues([[True, True, True, False]] * 12)
 ONE = answer_dialogues([[True, False, False, False]] * 12)
-#: Two of four, other ones in every other dialogue.
-TWO = answer_dialogues([[True, True, False, False], [False, False, True, True]] * 6)
-TWO_OTHERS = answer_dialogues([[False, False, True, True], [True, True, False, False]] * 6)
+#: Every other dialogue, and the others.
+TWO = answer_dialogues([[True] * 4, [False] * 4] * 6)
+TWO_OTHERS = answer_dialogues([[False] * 4, [True] * 4] * 6)
 
 
 def explain(predictions, model=None, is_synthetic=False):
