@@ -122,6 +122,8 @@ def test_balanced_classes_weigh_the_same_in_all_and_1_on_average():
     np.testing.assert_allclose(totals[[0, 1, 3]], len(emotions) / 3, rtol=1e-6)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_weights_of_one_change_no_bit_and_other_weights_change_the_loss_as_they_say():
     features = invent_features(40, cue=1)
 
@@ -149,6 +151,8 @@ def test_the_protocol_says_whether_classes_are_balanced(class_weights, is_balanc
         np.testing.assert_array_equal(weights, balance_classes(features.emotions))
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_a_rare_class_is_answered_more_where_classes_are_balanced():
     """A cue too weak to see: unweighted training learns to answer the large class alone."""
     features = invent_features(200, cue=0)
