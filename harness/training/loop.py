@@ -163,8 +163,8 @@ def balance_classes(emotions: np.ndarray) -> np.ndarray:
         float32 (4,), whose mean over the utterances is 1; 0 for a class that does not occur
 
     Example:
-        >>> balance_classes(np.array([0, 0, 0, 2])).round(3).tolist()
-        [0.667, 0.0, 2.0, 0.0]
+        >>> balance_classes(np.array([0, 0, 0, 2])).round(1).astype(str).tolist()
+        ['0.7', '0.0', '2.0', '0.0']
     """
     counts = np.bincount(emotions, minlength=len(CLASSES))
     num_present = np.count_nonzero(counts)

@@ -17,8 +17,8 @@ from tests.report.searches import run_search
 def scored(tmp_path):
     with ResultsStore.open(tmp_path / "results.db") as store:
         eid = run_search(store, is_synthetic=False)
-        every = tuple(kind for kind in ScoreKind if kind.is_baseline)
-        score_whole_opening(store, eid, num_dialogues=31, baselines=every, probes=PROBED)
+        baselines = tuple(kind for kind in ScoreKind if kind.is_for_all)
+        score_whole_opening(store, eid, num_dialogues=31, baselines=baselines, probes=PROBED)
         return read_scored_opening(store, eid)
 
 

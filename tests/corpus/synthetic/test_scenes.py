@@ -13,7 +13,7 @@ from harness.corpus.synthetic.plan import dialogue_ids, plan_corpus
 from harness.corpus.synthetic.scenes import SCENES, bring_out, keep_moods
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.synthetic.text import compose_transcripts
-from harness.corpus.utterances import CLASSES, Emotion, script_of
+from harness.corpus.utterances import CLASSES, Emotion, scene_of
 
 CHANCE = 0.25
 
@@ -150,7 +150,7 @@ def test_sessions_1_to_4_have_every_class_in_every_scene_at_the_scale_of_the_qui
 
 
 def test_the_scenes_are_those_of_the_real_corpus_and_share_no_word():
-    assert set(SCENES) == {script_of(name) for session in SESSIONS for name in dialogue_ids(session, scale=1.0)}
+    assert set(SCENES) == {scene_of(name) for session in SESSIONS for name in dialogue_ids(session, scale=1.0)}
     words = [word for scene in SCENES.values() for word in scene.words]
     assert len(set(words)) == len(words) == 12 * 15
 
