@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -28,10 +29,10 @@ def overwrite(prepared, spoken_by, folder):
     copied = folder / "features"
     shutil.copytree(prepared, copied)
     session_dir = FeatureStore.open(copied).session_dir(SESSION)
-    # The arrays have the rows of the four-class utterances, by id.
+    # The arrays have the rows of all turns, by id.
     rows = [
         row
-        for row, found in enumerate(FeatureStore.open(prepared).utterances([SESSION]))
+        for row, found in enumerate(FeatureStore.open(prepared).turns([SESSION]))
         if found.utterance_id.rpartition("_")[2][0] == spoken_by
     ]
     for path in session_dir.glob("*.npy"):
@@ -47,8 +48,12 @@ def overwrite(prepared, spoken_by, folder):
     return copied
 
 
+def digest(array):
+    return sha256(np.asarray(array).tobytes()).hexdigest()
+
+
 def everything_read(prepared_dir, protocol):
-    """All that a search and a final training fit and feed to a model, as bytes, and the words that they know."""
+    """All that a search and a final training fit and feed to a model, as digests, and the words that they know."""
     store = FeatureStore.open(prepared_dir)
     parts = open_parts(protocol, store)
     read, vocabularies = [], []
@@ -56,10 +61,10 @@ def everything_read(prepared_dir, protocol):
         train = store.load(fitted_on)
         fitted = fit_features(train, ("speech", "text", "mocap"), protocol, None, 8, 7)
         vocabularies.append(fitted.tokenizer.vocabulary)
-        read += [train.emotions.tobytes(), fitted.embedding.tobytes()]
+        read += [digest(train.emotions), digest(fitted.embedding)]
         for names in filter(None, (fitted_on, scored)):
             batch = fitted.prepare(store.load(names)).batch(np.arange(len(names)))
-            read += [np.asarray(array).tobytes() for _, array in sorted(batch.items())]
+            read += [digest(array) for _, array in sorted(batch.items())]
     return read, vocabularies
 
 
