@@ -1,4 +1,4 @@
-"""The charts of a search's trials, of its best trial, of its cost, and of the test set."""
+"""The charts of a search's trials, of its best trial (its confusion matrix too), of its cost, and of the test set."""
 
 from __future__ import annotations
 

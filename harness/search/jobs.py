@@ -38,7 +38,7 @@ _START_TOLERANCE: Seconds = 0.05
 
 @dataclass(frozen=True)
 class JobLimits:
-    """When a job is ended, and how often it may be started again.
+    """When ``RunningJobs`` ends a job, and how often the job may be started again.
 
     Attributes:
         memory_bytes: private memory of the job and its children; None for no limit

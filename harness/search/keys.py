@@ -1,4 +1,4 @@
-"""The keys of an experiment file, read one by one; each wrong value or unknown key gets one sentence.
+"""Readers of an experiment file's keys by type, with one sentence a wrong value; ``experiment_file.py`` has the keys.
 
 Includes the key ``script``: the file that a job runs, and how it is started.
 """

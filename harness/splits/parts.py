@@ -31,6 +31,7 @@ class Parts:
 
     Attributes:
         validation: empty where the test set is the validation set too
+        test: empty in a search, which does not know the ids of its test set
         groups: of scenes; empty where scenes are shared
         left_out: what a search may open but neither trains nor validates on, because of its scenes
     """

@@ -334,7 +334,7 @@ def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> l
 
 
 def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
-    """Split the four-class utterances that are not tested.
+    """Split the four-class utterances that are not tested, whatever their scenes; ``part_search`` keeps those apart.
 
     Args:
         protocol: names the rule
