@@ -92,6 +92,11 @@ def retrain_best(
     Example:
       harness retrain-best --test --seeds 5
     """
+    if without and replace:
+        raise click.UsageError("--without and --replace exclude each other; give one of them.")
+    if with_scenes and (not test or without or replace):
+        raise click.UsageError("--scenes adds a score to that of --test, and excludes --without and --replace.")
+
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
@@ -112,10 +117,6 @@ def retrain_best(
     from harness.report.model_card import write_model_card
     from harness.store.store import ResultsStore
 
-    if without and replace:
-        raise click.UsageError("--without and --replace exclude each other; give one of them.")
-    if with_scenes and (not test or without or replace):
-        raise click.UsageError("--scenes adds a score to that of --test, and excludes --without and --replace.")
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()

@@ -25,6 +25,7 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 def test_it_prints_the_scores_then_json_from_the_record(folder):
     words = ("evaluate", "its/models/m", "the corpus", "--session", "1", "--threads", "1")
     done = type_command(folder, *words)

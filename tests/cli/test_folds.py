@@ -47,6 +47,7 @@ def test_compare_sets_a_fold_beside_the_same_fold_of_another_and_asks_for_its_nu
     )
 
 
+@pytest.mark.long
 def test_report_shows_all_folds_or_the_one_that_is_named(results: Path) -> None:
     done = CliRunner().invoke(report, [str(results)], env={"COLUMNS": "200"})
     assert done.output.startswith("Experiment 'fusion search', 5 folds (system fusion), synthetic corpus")

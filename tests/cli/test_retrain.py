@@ -57,6 +57,7 @@ def card_of(models):
     return (models / "MODEL_CARD.md").read_text("utf-8")
 
 
+@pytest.mark.long
 def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_flag_none_is(folder):
     words, counts, models = retrain(folder, "--details")
     assert counts == set() and openings_of(folder) == []

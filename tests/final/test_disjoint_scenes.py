@@ -117,6 +117,7 @@ def test_each_test_utterance_is_scored_by_the_model_that_has_not_read_its_scene(
     assert len(kinds) == 4 and all(len(of_one) == len(test) for of_one in baselines)
 
 
+@pytest.mark.long
 def test_what_a_group_does_changes_nothing_in_its_own_model(searched, retrained, tmp_path):
     """Words, frames and motion of the first group's scenes are replaced on disk before training."""
     before = open_plan(retrained)
@@ -232,6 +233,7 @@ def _hash_fitted(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.long
 def test_a_test_set_that_chooses_the_epoch_is_put_together_from_the_groups_too(searched, retrained, tmp_path):
     folder = shutil.copytree(searched, tmp_path / "open")
     with ResultsStore.open(folder / "results" / "results.db") as results:

@@ -254,6 +254,7 @@ def test_sound_is_prepared_as_the_model_s_own_was(results, models, other):
     assert FeatureStore.open(prepared).manifest.speech_settings == SETTINGS
 
 
+@pytest.mark.long
 def test_real_speech_of_another_language_is_scored(results, models, emodb):
     """Every recording of EmoDB, by a model that never learnt anything."""
     row = evaluate(results, models / "listener", emodb, sessions=(2,)).evaluation

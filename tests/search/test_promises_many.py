@@ -79,6 +79,7 @@ def check_same(folder: Path, num_controllers: int, num_readers: int) -> None:
     assert sorted(trial.trial_index for trial in trials_of(path)) == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_two_searches_and_a_reader_begin_at_once(folder: Path) -> None:
     check_different(folder, 2, 1)
 

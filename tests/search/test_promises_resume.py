@@ -34,6 +34,7 @@ OURS: dict[str, Any] = {
 BOUNDS = [{"name": "x", "range": [0.0, 2.0], "type": "float"}]
 
 
+@pytest.mark.long
 def test_changed_bounds_are_refused_and_a_fresh_start_leaves_the_old_one_as_it_was(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X)
     assert run_aup(path)[0] == 0
