@@ -91,8 +91,8 @@ def test_tensorflow_is_not_imported(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--leaks", "--repair"), "Error: --repair puts right what a results folder contradicts; expected it without"),
-        (("a corpus", "--json"), "Error: --protocol and --json are of the leaks; expected --leaks too"),
+        (("--leaks", "--repair"), "Error: --repair is for results folders; expected it without"),
+        (("a corpus", "--json"), "Error: --protocol and --json belong to --leaks; expected --leaks too"),
         (("nowhere", "--leaks"), "error: corpus is 'nowhere', no folder; expected the folder IEMOCAP_full_release, or"),
     ],
     ids=["repair", "json", "no corpus"],

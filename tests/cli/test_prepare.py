@@ -110,7 +110,7 @@ def test_a_motion_stream_that_the_corpus_lacks_is_told(tmp_path):
     for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
         path.unlink()
     done = run_prepare(tmp_path, layout.root, "--jobs", 1)
-    sentence = "the corpus has nothing of the head's motion, so systems that need it cannot use it."
+    sentence = "the corpus has no motion of the head, so systems that need it cannot use it."
     assert f"mocap: {sentence}\n" in done.stdout
     assert done.stdout.count("nothing of the") == 1
 

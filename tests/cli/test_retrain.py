@@ -163,4 +163,4 @@ def test_scenes_add_the_score_without_the_scored_scenes_once(folder, tmp_path):
 def test_scenes_need_a_test_of_the_model_itself(folder, others):
     done = type_command(folder, "retrain-best", "--scenes", *others)
     assert done.returncode == 2
-    assert "--scenes adds a score to that of --test, and excludes --without and --replace." in done.stderr
+    assert "--scenes needs --test, and excludes --without and --replace." in done.stderr
