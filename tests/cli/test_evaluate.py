@@ -31,7 +31,7 @@ def test_it_prints_the_scores_then_json_from_the_record(folder):
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"Recorded as evaluation 1 of '{folder / 'its' / 'results.db'}'.\n"
     printed = " ".join(done.stdout.split())
-    assert "No score of a test session." in printed and "With 1 dialogue, fewer than 10" in printed
+    assert "This is not a score of a test session." in printed and "With 1 dialogue, fewer than 10" in printed
     assert "weighted accuracy" in printed and "Always answering" in printed and "The baselines are left out" in printed
     done = type_command(folder, *words, "--json")
     assert done.returncode == 0, done.stderr

@@ -41,8 +41,8 @@ def test_what_a_protocol_promises_is_kept_and_no_test_feature_is_opened(folder, 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0] == "This corpus is synthetic: no score on it is a score on IEMOCAP."
-    assert "of its labels only which utterances are of the four classes" in " ".join(lines[-3:])
-    assert lines[-1] == f"Nothing is shared that protocol '{protocol}' promises to keep apart."
+    assert "its labels only to find the utterances of the four classes" in " ".join(lines[-3:])
+    assert lines[-1] == f"The parts share nothing that protocol '{protocol}' promises to keep apart."
     shared = [line for line in lines if line.startswith("speakers train + validation")]
     if protocol == "strict":
         assert shared[0].startswith("speakers train + validation 0 0 of ")
