@@ -168,7 +168,7 @@ def test_a_saved_model_is_scored_on_another_corpus_and_no_test_evaluation_is_cou
     succeed(line, "harness", "synth", "another corpus", "--scale", "0.03", "--seed", "5")
     printed = succeed(line, "harness", "evaluate", str(models[0]), "another corpus")
     words = " ".join(printed.split())
-    assert "This is not a score of a test session." in words and "synthetic" in words
+    assert "This is not a test score." in words and "synthetic" in words
     assert rows(line, "SELECT count(*) FROM test_openings") == before
     assert rows(line, "SELECT eid, is_synthetic, sessions FROM evaluations") == [(1, 1, "[1, 2, 3, 4, 5]")]
     scores = rows(line, "SELECT kind, weighted_accuracy FROM evaluation_scores")

@@ -80,9 +80,9 @@ def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> 
     (copy,) = results.glob("results.before-repair-*.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"A copy of the database as it was: '{copy}'.",
-        f"{sentences[0]} Repaired: it is marked finished now: the result was recorded.",
-        f"{sentences[1]} Repaired: it is marked interrupted now; the command that began it resumes it.",
+        f"The original database was copied to '{copy}'.",
+        f"{sentences[0]} Repaired: it is now marked finished: the result was recorded.",
+        f"{sentences[1]} Repaired: it is now marked interrupted; the command that started it resumes it.",
         LOOKED_AT.rstrip("\n"),
         "Repaired 2, left 0.",
     ]
@@ -236,7 +236,7 @@ def test_a_corpus_is_told_what_it_lacks(tmp_path: Path) -> None:
     done = harness("check", layout.root, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "Session 1 has 1 utterances labelled ang, where the complete corpus has 229."
+    assert lines[0] == "Session 1 has 1 utterances labelled ang, but the complete corpus has 229."
     assert sum(line.startswith("Session ") for line in lines) == 30
     assert (
         "missing mocap: 3 (Ses05M_script01_1b, Ses05M_script01_1b, Ses05M_script01_1b). Its columns are marked as "

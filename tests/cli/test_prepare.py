@@ -90,8 +90,8 @@ def test_too_few_utterances_for_a_split_are_told(tmp_path):
     )
     assert done.returncode == 0
     assert (
-        "No split: protocol 'strict': 3 utterances part into 3 for training and 0 for validation; "
-        "expected at least one of each\n"
+        "No split: protocol 'strict': 3 utterances are split into 3 for training and 0 for validation; expected at "
+        "least one of each\n"
     ) in done.stdout
 
 

@@ -144,7 +144,7 @@ def test_two_at_once_are_refused(folder, made):
     [
         (
             ("--corpus", "nowhere"),
-            "error: corpus is 'nowhere', no folder; expected the folder IEMOCAP_full_release, or its parent\n",
+            "error: corpus is 'nowhere', which is not a folder; expected IEMOCAP_full_release, or its parent\n",
         ),
         (
             ("--corpus", "a corpus", "--split", "random", "--protocol", "strict"),

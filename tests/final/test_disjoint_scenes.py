@@ -296,5 +296,6 @@ def test_other_models_are_not_made_of_models_without_scenes(searched):
         with pytest.raises(ModelError) as raised:
             retrain_without(plan(results, searched), results, ["mocap"], None)
     assert str(raised.value).endswith(
-        'has a model for each group of scenes, and others are made of one; expected a search with "scenes": "shared"'
+        'has a model for each group of scenes, and only single models can be changed; expected a search with "scenes": '
+        '"shared"'
     )

@@ -77,7 +77,8 @@ def test_words_of_scored_utterances_break_a_promise_where_the_protocol_does_not_
     words = VocabularyCheck("search", 100, ("abc",), 1, 10)
     assert report_of("published-code", vocabularies=(words,)).broken == ()
     assert report_of("paper", vocabularies=(words,)).broken == (
-        "the vocabulary of the search knows words that training lacks (1), which protocol 'paper' promises not to: abc",
+        "the vocabulary of the search has words that training lacks (1), although protocol 'paper' promises that it "
+        "has none: abc",
     )
 
 

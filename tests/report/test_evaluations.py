@@ -26,7 +26,7 @@ from tests.report.test_model_card import FOLDER, a_record, card
 
 LABEL = (
     f"Evaluation 1 on another corpus, 'the other' (0ther0th): {FOLDER}, trained on a synthetic corpus, protocol "
-    "'paper', 2 seeds. This is not a score of a test session."
+    "'paper', 2 seeds. This is not a test score."
 )
 
 
@@ -88,7 +88,7 @@ def test_a_synthetic_corpus_is_named_beside_every_score(store: ResultsStore, eid
     scored = assess_evaluation(row)
     assert all(SYNTHETIC_SENTENCE in said(scored)[heading] for heading in ("What was scored", "Largest class"))
     assert all("'the other' (0ther0th, synthetic)" in table.note for table in tabulate_evaluation(scored))
-    assert evaluation_to_json(scored, ())["note"] == f"This is not a score of a test session. {SYNTHETIC_SENTENCE}"
+    assert evaluation_to_json(scored, ())["note"] == f"This is not a test score. {SYNTHETIC_SENTENCE}"
 
 
 def test_one_screen_has_scores_classes_and_baselines_and_the_details_the_rest(scored: ScoredEvaluation) -> None:
