@@ -1,4 +1,4 @@
-"""`harness check`: the gaps of a corpus, the leaks of a split, and the contradictions of a results folder."""
+"""`harness check`: the gaps of a corpus, the leaks of a split, and the inconsistencies of a results folder."""
 
 from __future__ import annotations
 

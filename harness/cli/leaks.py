@@ -1,4 +1,4 @@
-"""`harness leaks`: how many points each leak between the parts of a split buys."""
+"""`harness leaks`: how many points each leak between the parts of a split adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Motion files: two header lines, then one row of text a frame; and the motion in the order of time.
+"""Motion files: two header lines, then one row of text per frame; and the motion sorted by time.
 
 A long dialogue's face file has 46 MB. Where the counts of its separators prove that every row has the
 right width, pandas' C parser reads it directly and its text is never in memory as a whole; any other

@@ -1,4 +1,4 @@
-"""The scores of saved models on other corpora, in words, in tables and as JSON; none is a score of a test session."""
+"""The scores of saved models on other corpora, as text, tables and JSON; none is a score of a test session."""
 
 from __future__ import annotations
 

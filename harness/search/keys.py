@@ -1,4 +1,4 @@
-"""The keys of an experiment file, read one by one; each wrong value or unknown key gets one sentence.
+"""The keys of an experiment file, read one by one; each wrong value or unknown key causes a one-sentence error.
 
 Includes the key ``script``: the file that a job runs, and how it is started.
 """

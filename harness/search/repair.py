@@ -1,4 +1,4 @@
-"""A whole results folder, checked and repaired: who holds its experiments, results.db, and its files."""
+"""Check and repair of a whole results folder: who holds its experiments, results.db, and its files."""
 
 from __future__ import annotations
 
