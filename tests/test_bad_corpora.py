@@ -301,7 +301,7 @@ CASES = {
     ),
     "motion with a gap": (
         motion(lambda content: b"\n".join(content.split(b"\n")[:42] + content.split(b"\n")[62:])),
-        [("mocap gap", "", "1 gaps, the longest of 1.050 s from 2.000 s on")],
+        [("mocap gap", "", "1 gaps, the longest of 1.050 s, starting at 2.000 s")],
     ),
     "motion all NaN": (lost(slice(None)), [("lost mocap", "", "no value in 80 rows")]),
     "motion lost for one utterance": (

@@ -56,8 +56,8 @@ def test_what_each_protocol_promises(shared, second):
         assert promises(PROTOCOLS[protocol], overlap) is kept
     broken = report_of("strict", overlap).broken
     assert broken == (() if is_counted else (
-        f"{shared} shared by train and {second}, which protocol 'strict' keeps apart: a, b, c and 1 more; 3 of 10 "
-        "utterances",
+        f"{shared} shared by train and {second}, although protocol 'strict' keeps them apart: a, b, c and 1 "
+        "more; 3 of 10 utterances",
     ))
     assert report_of("strict", replace(overlap, names=(), num_utterances=0)).broken == ()
 
