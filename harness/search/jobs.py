@@ -218,7 +218,7 @@ class Guardian:
 
 
 def account_for_running(
-    store: ResultsStore, eid: int, mark: str, cause: str = "its controller was gone while the job ran"
+    store: ResultsStore, eid: int, mark: str, cause: str = "its controller disappeared while the job ran"
 ) -> None:
     """End the jobs of a controller that is gone, and record how each of its trials ended.
 

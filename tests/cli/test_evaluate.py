@@ -32,8 +32,8 @@ def test_it_prints_the_scores_then_json_from_the_record(folder):
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"Recorded as evaluation 1 of '{folder / 'its' / 'results.db'}'.\n"
     printed = " ".join(done.stdout.split())
-    assert "No score of a test session." in printed and "With 1 dialogue, fewer than 10" in printed
-    assert "weighted accuracy" in printed and "Always answering" in printed and "The baselines are left out" in printed
+    assert "This is not a test score." in printed and "With 1 dialogue, fewer than 10" in printed
+    assert "weighted accuracy" in printed and "Always answering" in printed and "The baselines and the share" in printed
     done = type_command(folder, *words, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"Read from evaluation 1 of '{folder / 'its' / 'results.db'}': nothing was scored again.\n"

@@ -17,7 +17,7 @@ from tests.search.searches import SCORES_X, STARTED, environment, start_aup, tri
 
 HELD = re.compile(
     r"error: experiment 'a search': (process \d+ on .+ has been running it since \S+|another process, which has "
-    r"only just begun, runs it); wait for it, or end it first\n"
+    r"just started, is running it); wait for it, or end it first\n"
 )
 NOTHING_YET = re.compile(r"error: results database '.*': (not found|holds no search yet); .*\n")
 
