@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.corpus.utterances import CLASSES, Emotion, parse_utterance_id
@@ -131,49 +131,61 @@ def _share_classes(classes: Mapping[str, Emotion]) -> _Shares:
     }
 
 
-def _unevenness(groups: Sequence[set[str]], shares: _Shares) -> int:
-    """The sum of squared shares, which is least where every group holds the same share of every class."""
-    columns = ([shares[scene] for scene in group] for group in groups)
-    return sum(sum(column) ** 2 for rows in columns for column in zip(*rows, strict=True))
+def _add_up(group: Iterable[str], shares: _Shares) -> list[int]:
+    """Return the shares of each class that a group holds."""
+    num_classes = len(next(iter(shares.values())))
+    return [sum(shares[scene][number] for scene in group) for number in range(num_classes)]
 
 
 def _place_scenes(shares: _Shares, num_groups: int) -> list[set[str]]:
     groups: list[set[str]] = [set() for _ in range(num_groups)]
     largest_first = sorted(shares, key=lambda scene: (-sum(share**2 for share in shares[scene]), scene))
     for scene in largest_first:
-        # Of equally good groups the one with the fewest scenes, so that none stays empty.
-        cost = [_unevenness([group | {scene}], shares) - _unevenness([group], shares) for group in groups]
+        # What it adds to the sum of squares; of equal groups the one with the fewest scenes, so that none stays empty.
+        cost = [
+            sum(share * (share + 2 * held) for share, held in zip(shares[scene], _add_up(group, shares), strict=True))
+            for group in groups
+        ]
         place = min(range(num_groups), key=lambda place: (cost[place], len(groups[place])))
         groups[place].add(scene)
     return groups
 
 
+#: A scene, the group that it moves to, and the scene that takes its place; None for none.
+_Change = tuple[str, int, str | None]
+
+
 def _move_scenes(groups: list[set[str]], shares: _Shares) -> None:
     """Move single scenes and exchange pairs, the best change first, until none makes the groups more even."""
     while True:
-        best = min(_neighbours(groups, shares), key=lambda groups: _unevenness(groups, shares), default=groups)
-        if _unevenness(best, shares) >= _unevenness(groups, shares):
+        where = {scene: place for place, group in enumerate(groups) for scene in group}
+        held = [_add_up(group, shares) for group in groups]
+
+        def cost(change: _Change) -> int:
+            """Half of what a change adds to the sum of squares."""
+            scene, place, other = change
+            moved = [gone - (shares[other][number] if other else 0) for number, gone in enumerate(shares[scene])]
+            both = zip(moved, held[place], held[where[scene]], strict=True)
+            return sum(share * (share + there - here) for share, there, here in both)
+
+        best = min(_list_changes(groups, where), key=cost, default=None)
+        if best is None or cost(best) >= 0:
             return
-        groups[:] = best
+        scene, place, other = best
+        if other is not None:
+            groups[place].remove(other)
+            groups[where[scene]].add(other)
+        groups[where[scene]].remove(scene)
+        groups[place].add(scene)
 
 
-def _neighbours(groups: Sequence[set[str]], shares: _Shares) -> Iterator[list[set[str]]]:
-    """Yield every parting that differs by one moved scene or by two exchanged ones; no group becomes empty."""
-    where = {scene: place for place, group in enumerate(groups) for scene in group}
-
-    def moved(*changes: tuple[str, int]) -> list[set[str]]:
-        there = [set(group) for group in groups]
-        for scene, place in changes:
-            there[where[scene]].discard(scene)
-        for scene, place in changes:
-            there[place].add(scene)
-        return there
-
-    scenes = sorted(shares)
+def _list_changes(groups: Sequence[set[str]], where: Mapping[str, int]) -> Iterator[_Change]:
+    """Yield every move of one scene and every exchange of two that leave no group empty."""
+    scenes = sorted(where)
     for scene in scenes:
         if len(groups[where[scene]]) > 1:
-            yield from (moved((scene, place)) for place in range(len(groups)) if place != where[scene])
+            yield from ((scene, place, None) for place in range(len(groups)) if place != where[scene])
     for number, first in enumerate(scenes):
         for second in scenes[number + 1 :]:
             if where[first] != where[second]:
-                yield moved((first, where[second]), (second, where[first]))
+                yield first, where[second], second
