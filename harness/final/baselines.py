@@ -6,22 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.errors import FeatureError
 from harness.features.store import Features, FeatureStore
-from harness.models.baselines import BASELINES, Baseline, FittedBaseline, average
+from harness.models.baselines import BASELINES, Baseline, FittedBaseline, Probabilities, average
 from harness.models.context_baseline import fit_context_baseline
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters
 from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.scoring.scenes import PROBE_KINDS
 from harness.splits.protocol import ClassWeights
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestScores
-from harness.store.store import ResultsStore
 from harness.training.context import DialogueInputs, fit_dialogues
 from harness.training.recipe import score_predictions
-
-Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -89,15 +85,10 @@ def fit_baselines(
     return FinalBaselines(fitted, tuple(left_out))
 
 
-def record_probes(
-    results: ResultsStore,
-    opening_id: int,
-    trained_on: Features,
-    test: Features,
-    seed: int,
-    show: Callable[[str], None] = lambda doing: None,
-) -> tuple[str, ...]:
-    """Fit the probes for which training has anything to read, and record their scores in a test evaluation.
+def score_probes(
+    trained_on: Features, test: Features, seed: int, show: Callable[[str], None] = lambda doing: None
+) -> tuple[list[TestScores], list[str]]:
+    """Fit and score the probes for which training has anything to read.
 
     Args:
         trained_on: train and validation utterances, as the model is trained on
@@ -105,20 +96,20 @@ def record_probes(
         show: called with a description of each fit
 
     Returns:
-        a sentence for each probe that could not be fitted without a scene
+        the scores, and a sentence for each probe that could not be fitted without a scene
     """
+    scores: list[TestScores] = []
     reasons: list[str] = []
     for probe in PROBES.values():
         if probe.has_input(trained_on).any():
             answers = answer_twice(probe, trained_on, test, show)
-            for score in score_probe(probe, answers, test, seed):
-                results.record_test_scores(opening_id, score)
+            scores += score_probe(probe, answers, test, seed)
             if answers.left_out is None:
                 reasons.append(
                     f"The probe of {probe.reads} has no score with the scored scene left out: every training utterance "
                     f"with {probe.reads} plays scene {answers.only_scene!r}."
                 )
-    return tuple(reasons)
+    return scores, reasons
 
 
 def score_probe(probe: Probe, answers: ProbeAnswers, test: Features, seed: int) -> tuple[TestScores, ...]:

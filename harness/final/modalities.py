@@ -20,14 +20,14 @@ from harness.errors import ModelError
 from harness.features.fitted import NO_TEXT, FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
-from harness.final.baselines import record_probes
+from harness.final.baselines import score_probes
 from harness.final.retrain import FinalTraining, describe_model, keep_record, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, name_in_results, save_seed
 from harness.final.test_session import open_for_scoring
 from harness.models.build import build_optimizer
 from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
-from harness.store.records import ScoreKind
+from harness.store.records import ScoreKind, TestScores
 from harness.store.store import ResultsStore
 from harness.training.loop import ModelInputs, Scorer, Trainer, seed_everything, train_for
 from harness.training.recipe import (
@@ -328,8 +328,9 @@ def retrain_without(
         opening_id, test = open_for_scoring(training, results, store, both, command)
         show("retraining without " + ", ".join(without))
         variants, models = compare_without(training, finals, without, both, test)
-        comparisons.append(_record(training, results, opening_id, test, variants, destination))
-        record_probes(results, opening_id, both, test, training.seeds[0], show)
+        scores, comparison = _score(training, test, variants, destination)
+        comparisons.append(comparison)
+        results.record_test_scores(opening_id, *scores, *score_probes(both, test, training.seeds[0], show)[0])
     _save(training, store, destination, models, both)
     return destination.folder, comparisons
 
@@ -388,8 +389,9 @@ def replace_branch(
             Variant(kind, {seed: model.predict(test) for seed, model in by_seed.items()})
             for kind, by_seed in found.items()
         ]
-        comparisons = [_record(training, results, opening_id, test, variants, destination)]
-        record_probes(results, opening_id, both, test, training.seeds[0], show)
+        scores, comparison = _score(training, test, variants, destination)
+        comparisons = [comparison]
+        results.record_test_scores(opening_id, *scores, *score_probes(both, test, training.seeds[0], show)[0])
     _save(training, store, destination, models, both)
     return destination.folder, comparisons
 
@@ -423,26 +425,22 @@ def _require_sealed(training: FinalTraining) -> None:
         )
 
 
-def _record(
-    training: FinalTraining,
-    results: ResultsStore,
-    opening_id: int,
-    test: Features,
-    variants: Sequence[Variant],
-    destination: Destination,
-) -> SideBySide:
+def _score(
+    training: FinalTraining, test: Features, variants: Sequence[Variant], destination: Destination
+) -> tuple[list[TestScores], SideBySide]:
     saved = {
         ScoreKind.VALIDATION_CHOSEN: training.model_dir,
         ScoreKind.FUSION_RETRAINED: destination.folder,
         ScoreKind.BRANCH_REPLACED: destination.folder,
     }
+    scores = []
     for variant in variants:
         model = name_in_results(saved[variant.kind]) if variant.kind in saved else None
         for seed, probabilities in variant.probabilities.items():
-            scores = score_predictions(seed, variant.kind, test, probabilities, training.num_epochs)
-            results.record_test_scores(opening_id, replace(scores, model=model))
+            score = score_predictions(seed, variant.kind, test, probabilities, training.num_epochs)
+            scores.append(replace(score, model=model))
     scored_on = f"{training.spec.protocol.test_set}, trained on train + validation"
-    return SideBySide(scored_on, test.emotions, tuple(variants))
+    return scores, SideBySide(scored_on, test.emotions, tuple(variants))
 
 
 def _check_replacement(

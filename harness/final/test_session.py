@@ -10,9 +10,12 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError
 from harness.features.store import Features, FeatureStore
-from harness.final.baselines import fit_baselines, record_probes
+from harness.final.baselines import fit_baselines, score_probes
 from harness.final.retrain import FinalTraining, join_folds, train_final_models
 from harness.final.saved_model import load_seed, name_in_results
 from harness.provenance import user_name
@@ -180,11 +183,11 @@ def score_test_session(
         if len(fitted) == len(folds):
             answers = [baseline.probabilities(part) for baseline, part in zip(fitted, scored, strict=True)]
             scores.append(score_predictions(seed, kind, test, join_folds(folds, test, answers), epoch=None))
-    for score in scores:
-        results.record_test_scores(opening_id, score)
+    of_probes, without_scene = score_probes(trained_on, test, training.seeds[0], show)
+    # Together: an evaluation that lacks its probes would count as complete, and would never get them.
+    results.record_test_scores(opening_id, *scores, *of_probes)
     reasons = [sentence for baselines in of_folds for sentence in baselines.left_out]
-    reasons += record_probes(results, opening_id, trained_on, test, training.seeds[0], show)
-    return tuple(dict.fromkeys(reasons))
+    return tuple(dict.fromkeys([*reasons, *without_scene]))
 
 
 def score_models(
@@ -198,8 +201,9 @@ def score_models(
     scored = [test.select(fold.scored) for fold in folds]
     scores = []
     for seed in training.seeds:
+        # A test set that plays no scene of some group has nothing to ask its model.
         predicted = [
-            load_seed(training.model_dir, seed, group).predict(of_group)
+            load_seed(training.model_dir, seed, group).predict(of_group) if of_group else np.zeros((0, len(CLASSES)))
             for group, of_group in zip(training.group_numbers, scored, strict=True)
         ]
         found = score_predictions(seed, kind, test, join_folds(folds, test, predicted), training.num_epochs)
@@ -213,7 +217,8 @@ def find_opening(
     """Find the latest complete test evaluation that has scored these very models with all of these seeds.
 
     Args:
-        with_scenes: whether it must have scored the same hyperparameters without the scored scenes too
+        with_scenes: whether it must have scored the same hyperparameters without the scored scenes too, unless these
+            models have not read those scenes anyway
     """
     model = name_in_results(training.model_dir)
     for opening in reversed(openings):
@@ -224,6 +229,6 @@ def find_opening(
         }
         left_out = {score.seed for score in opening.scores if score.kind is ScoreKind.SCENES_LEFT_OUT}
         is_whole = opening.completed_at is not None and scored >= set(training.seeds)
-        if is_whole and (not with_scenes or left_out >= set(training.seeds)):
+        if is_whole and (not with_scenes or training.folds or left_out >= set(training.seeds)):
             return opening
     return None

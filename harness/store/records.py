@@ -439,7 +439,7 @@ class EvaluationRow(Evaluation):
     @property
     def of_model(self) -> tuple[TestScores, ...]:
         """The scores of the model, one for each seed."""
-        return tuple(score for score in self.scores if not score.kind.is_baseline)
+        return tuple(score for score in self.scores if score.kind.is_of_model)
 
 
 #: The columns that hold ``Prediction.probabilities``.

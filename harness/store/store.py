@@ -573,29 +573,31 @@ class ResultsStore:
         with self.writing() as database:
             return insert(database, "test_openings", {**asdict(opening), "seeds": json.dumps(list(opening.seeds))})
 
-    def record_test_scores(self, opening_id: int, scores: TestScores) -> None:
-        """Record one seed's scores and predictions; with the model's last seed the test evaluation is complete.
+    def record_test_scores(self, opening_id: int, *scores: TestScores) -> None:
+        """Record scores with their predictions, whole or not at all; with the model's last seed it is complete.
 
         Raises:
             StoreError: no such test evaluation, a seed that it did not name, or scores recorded before
         """
         with self.writing() as database:
             opening = self._opening(opening_id)
-            if scores.seed not in opening.seeds:
-                raise StoreError(
-                    f"test evaluation {opening_id}: scored seed {scores.seed}; expected one of "
-                    f"{list(opening.seeds)}"
-                )
-            if any((known.seed, known.kind) == (scores.seed, scores.kind) for known in opening.scores):
-                raise StoreError(
-                    f"test evaluation {opening_id}: seed {scores.seed} ({scores.kind}) has its score already; a "
-                    "score on the test set is never replaced"
-                )
-            key = {"opening_id": opening_id, "seed": scores.seed, "kind": scores.kind.value}
-            insert(database, "test_scores", {**key, **_measured(scores), "model": scores.model})
-            insert_predictions(database, "test_predictions", key, scores.predictions)
-            of_model = [known for known in (*opening.scores, scores) if known.kind.is_of_model]
-            if {known.seed for known in of_model} >= set(opening.seeds):
+            recorded = {(known.seed, known.kind) for known in opening.scores}
+            for score in scores:
+                if score.seed not in opening.seeds:
+                    raise StoreError(
+                        f"test evaluation {opening_id}: scored seed {score.seed}; expected one of "
+                        f"{list(opening.seeds)}"
+                    )
+                if (score.seed, score.kind) in recorded:
+                    raise StoreError(
+                        f"test evaluation {opening_id}: seed {score.seed} ({score.kind}) has its score already; a "
+                        "score on the test set is never replaced"
+                    )
+                recorded.add((score.seed, score.kind))
+                key = {"opening_id": opening_id, "seed": score.seed, "kind": score.kind.value}
+                insert(database, "test_scores", {**key, **_measured(score), "model": score.model})
+                insert_predictions(database, "test_predictions", key, score.predictions)
+            if {seed for seed, kind in recorded if kind.is_of_model} >= set(opening.seeds):
                 self._mark_complete(opening_id)
 
     def record_test_utterances(self, opening_id: int, is_seen: Mapping[str, bool | None]) -> None:

@@ -1,5 +1,6 @@
 """`retrain-best --test --scenes`: the same hyperparameters without the scored scenes, in the same test evaluation."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,24 @@ def scored(results, planned):
     score_test_session(training, results, "harness retrain-best --test --scenes", disjoint=disjoint)
     (opening,) = results.openings()
     return opening
+
+
+def test_an_evaluation_that_ends_before_its_probes_has_no_score_and_is_not_complete(searched, tmp_path):
+    """It counted as complete, and never got its probes."""
+    folder = shutil.copytree(searched, tmp_path / "ended")
+
+    def end(doing):
+        if doing.startswith("fitting the probe"):
+            raise KeyboardInterrupt
+
+    with ResultsStore.open(folder / "results" / "results.db") as results:
+        training = plan_final_training(results, folder / "results", None, 1)
+        train_final_models(training, results)
+        with pytest.raises(KeyboardInterrupt):
+            score_test_session(training, results, "harness retrain-best --test", show=end)
+        (opening,) = results.openings()
+        assert (opening.scores, opening.completed_at) == ((), None)
+        assert find_opening([opening], training) is None
 
 
 def test_the_same_point_epochs_and_seeds_are_trained_in_a_folder_of_their_own(planned):

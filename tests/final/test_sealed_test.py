@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.final.baselines import fit_baselines, kind_of, record_probes
+from harness.final.baselines import fit_baselines, kind_of, score_probes
 from harness.final.test_session import record_transcripts_seen
 from harness.models.baselines import BASELINES
 from harness.store.records import ScoreKind
@@ -135,7 +135,9 @@ def test_probes_are_recorded_as_kinds_of_their_own_and_complete_no_evaluation(re
     scenes = ("impro01", "impro02", "script01_1")
     trained_on, test = play_scenes(invent_features(60), scenes), play_scenes(invent_features(30, seed=3), scenes)
     opening_id = results.record_opening(an_opening(None, seeds=(11, 12)))
-    assert record_probes(results, opening_id, trained_on, test, 11) == ()
+    scores, said = score_probes(trained_on, test, 11)
+    results.record_test_scores(opening_id, *scores)
+    assert said == []
     (opening,) = results.openings()
     assert {(score.kind, score.seed, score.epoch, score.model) for score in opening.scores} == {
         (kind, 11, None, None) for kinds in PROBES_OF.values() for kind in kinds
@@ -149,20 +151,17 @@ def test_probes_are_recorded_as_kinds_of_their_own_and_complete_no_evaluation(re
     assert [score.unweighted_accuracy for score in left_out] == [1.0]
 
 
-def test_a_corpus_of_a_single_scene_has_half_of_each_probe_and_a_sentence(results):
-    opening_id = results.record_opening(an_opening(None, seeds=(1,)))
-    said = record_probes(results, opening_id, invent_features(40), invent_features(20, seed=3), 1)
-    assert said == tuple(
+def test_a_corpus_of_a_single_scene_has_half_of_each_probe_and_a_sentence():
+    scores, said = score_probes(invent_features(40), invent_features(20, seed=3), 1)
+    assert said == [
         f"The probe of {reads} has no score with the scored scene left out: every training utterance with {reads} "
         "plays scene 'impro01'."
         for reads in PROBES_OF
-    )
-    (opening,) = results.openings()
-    assert {score.kind for score in opening.scores} == {shared for shared, _ in PROBES_OF.values()}
+    ]
+    assert {score.kind for score in scores} == {shared for shared, _ in PROBES_OF.values()}
 
 
-def test_what_training_has_nothing_of_is_not_probed(results):
+def test_what_training_has_nothing_of_is_not_probed():
     silent = change_transcripts(invent_features(40), [None] * 40)
-    opening_id = results.record_opening(an_opening(None, seeds=(1,)))
-    record_probes(results, opening_id, silent, invent_features(20, seed=3), 1)
-    assert {score.kind for score in results.openings()[0].scores} == {ScoreKind.PROBE_SPEECH_SHARED}
+    scores, _ = score_probes(silent, invent_features(20, seed=3), 1)
+    assert {score.kind for score in scores} == {ScoreKind.PROBE_SPEECH_SHARED}

@@ -59,6 +59,16 @@ def test_score_on_the_test_set_is_never_replaced(store: ResultsStore) -> None:
     )
 
 
+def test_scores_that_are_recorded_together_are_all_there_or_none(store: ResultsStore) -> None:
+    opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
+    for second in (scores(3), scores(1)):
+        with pytest.raises(StoreError):
+            store.record_test_scores(opening_id, scores(1), second)
+        assert store.openings()[0].scores == () == tuple(store.test_predictions(opening_id, 1, CHOSEN))
+    store.record_test_scores(opening_id, scores(1), scores(2), scores(1, ScoreKind.PROBE_WORDS_SHARED))
+    assert len(store.openings()[0].scores) == 3 and store.openings()[0].completed_at is not None
+
+
 def test_seed_that_the_opening_did_not_name_is_refused(store: ResultsStore) -> None:
     opening_id = store.record_opening(an_opening(None, seeds=(1, 2)))
     with pytest.raises(StoreError) as caught:
