@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.splits.folds import Folds, fold_protocols
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS, Protocol
 from harness.store.records import FoldedExperiment, FoldedExperimentRow, Prediction, ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import score
@@ -18,19 +18,23 @@ RIGHT = {1: 4, 2: 3, 3: 2, 4: 1, 5: 0}
 
 
 def write_folds(
-    store: ResultsStore, num_searched: int = 5, folds: Folds = Folds.SESSIONS, name: str = "fusion search"
+    store: ResultsStore,
+    num_searched: int = 5,
+    folds: Folds = Folds.SESSIONS,
+    name: str = "fusion search",
+    protocol: Protocol = PROTOCOLS["paper"],
 ) -> FoldedExperimentRow:
     """Write an experiment of folds of which so many have a search."""
-    protocols = fold_protocols(folds, PROTOCOLS["paper"], (1, 2, 3, 4, 5))
+    protocols = fold_protocols(folds, protocol, (1, 2, 3, 4, 5))
     folded_id = store.create_folded(FoldedExperiment(name, json.dumps({"folds": folds.value}), tuple(protocols)))
-    for fold, protocol in list(protocols.items())[:num_searched]:
+    for fold, of_fold in list(protocols.items())[:num_searched]:
         run_search(
             store,
             num_trials=2,
             name=f"{name}, {fold}",
             folded_id=folded_id,
             fold=fold,
-            protocol=protocol,
+            protocol=of_fold,
         )
     return store.folded_experiments()[-1]
 

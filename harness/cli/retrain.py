@@ -111,6 +111,7 @@ def retrain_best(
 
     from harness.final.folds import find_folded, plan_folds
     from harness.final.retrain import plan_final_training
+    from harness.final.saved_model import name_in_results
     from harness.final.test_session import find_opening
     from harness.report.final_scores import (
         print_comparison,
@@ -121,6 +122,7 @@ def retrain_best(
         print_summary,
     )
     from harness.report.model_card import write_model_card
+    from harness.scoring.assessment import read_scored_opening
     from harness.store.store import ResultsStore
 
     console = Console()
@@ -152,6 +154,9 @@ def retrain_best(
             _write_card_after_error(training, store)
             raise
         scored = write_model_card(training.model_dir, store)
+        if known is not None:
+            model = name_in_results(training.model_dir)
+            scored = read_scored_opening(store, training.experiment.eid, model, known.opening_id)
         if folder != training.model_dir:
             scored = write_model_card(folder, store)
         for comparison in comparisons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from harness.report.statements import (
     Statement,
@@ -12,7 +13,7 @@ from harness.report.statements import (
     plural,
 )
 from harness.report.tables import Table, write_interval, write_share, write_spread
-from harness.report.test_set import describe_probes, tabulate_assessment
+from harness.report.test_set import describe_probes, order_scores, tabulate_assessment
 from harness.scoring.assessment import METRICS
 from harness.scoring.folds import FoldedScores, FoldScore
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
@@ -48,18 +49,19 @@ def _describe_tested(scores: FoldedScores) -> Statement:
 
 def tabulate_folds(scores: FoldedScores) -> Table:
     """List every fold with its best trial and its test scores, then their mean and the pooled scores."""
-    rows = [_row(fold) for fold in scores.folds]
+    ordered = [list(METRICS).index(name) for name in order_scores(scores.leading)]
+    rows = [_row(fold, ordered) for fold in scores.folds]
     intervals = [interval for fold in scores.folds for interval in fold.intervals]
     if scores.pooled is not None:
         means = [
-            mean_and_spread([fold.spreads[place].mean for fold in scores.folds]) for place in range(len(METRICS))
+            mean_and_spread([fold.spreads[place].mean for fold in scores.folds]) for place in ordered
         ]
         num_utterances = str(scores.pooled.num_utterances)
         rows.append(("mean of the folds", "", "", "", "", "", "", *(write_spread(mean, len(rows)) for mean in means)))
-        found = [_write_score(score.spread, score.interval) for score in scores.pooled.scores]
+        found = [_write_score(score.spread, score.interval) for score in scores.pooled.leading_first]
         rows.append(("pooled", "", "", "", "", num_utterances, str(scores.pooled.num_seeds), *found))
         intervals += [score.interval for score in scores.pooled.scores]
-    names = [f"{name.removesuffix(' accuracy')}, %" for name in METRICS]
+    names = [f"{name.removesuffix(' accuracy')}, %" for name in order_scores(scores.leading)]
     columns = ("fold", "experiment", "trials", "best trial", "validation, %", "utterances", "seeds", *names)
     note = (
         "Validation accuracy of each search's best trial, which is optimistic; then scores on the fold's test set of "
@@ -84,13 +86,18 @@ def _describe_repeated(fold: FoldScore) -> str:
     return f" {fold.fold} has {fold.num_openings} test evaluations; the latest complete one counts here."
 
 
-def _row(fold: FoldScore) -> tuple[str, ...]:
+def _row(fold: FoldScore, ordered: Sequence[int]) -> tuple[str, ...]:
+    """Write a fold's row.
+
+    Args:
+        ordered: places of the scores in ``METRICS``, as they are printed
+    """
     if fold.search is None:
         return (fold.fold, "not begun", *[""] * (5 + len(METRICS)))
     accuracy = ""
     if fold.best is not None and fold.best.score is not None:
         accuracy = write_share(fold.best.score) if are_accuracies(fold.search) else f"{fold.best.score:.4g}"
-    cells = [_write_score(spread, interval) for spread, interval in zip(fold.spreads, fold.intervals, strict=False)]
+    cells = [_write_score(fold.spreads[place], fold.intervals[place]) for place in ordered if fold.intervals]
     return (
         fold.fold,
         str(fold.search.eid),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from harness.report.statements import (
 from harness.report.tables import Table
 from harness.report.test_set import describe_scores, order_scores, tabulate_opening, tabulate_openings
 from harness.scoring.assessment import ScoredOpening, draw_intervals, leading_score, read_scored_opening
-from harness.splits.protocol import EpochChoice
+from harness.splits.protocol import EpochChoice, Scenes
 from harness.store.evaluations import read_evaluations
 from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
@@ -60,6 +61,7 @@ class CardFacts:
 
     Attributes:
         model: path of the model's folder inside the results folder, by which its scores are known
+        searched_scenes: the choice of the search's protocol
         trial_score: validation accuracy of the trial whose hyperparameters it has, from 0 to 1; None where unknown
         num_finished: trials that it was the best of
         openings: every test evaluation of this corpus, oldest first, by whatever command
@@ -70,6 +72,7 @@ class CardFacts:
     """
 
     model: str
+    searched_scenes: Scenes
     trial_score: float | None
     num_finished: int
     openings: tuple[TestOpeningRow, ...]
@@ -107,6 +110,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     is_of_this = replication is not None and replication.best.trial_index == record.trial_index
     return CardFacts(
         model=model,
+        searched_scenes=Scenes(json.loads(experiment.protocol).get("scenes", Scenes.SHARED)),
         trial_score=scores[0] if scores else None,
         num_finished=len(finished),
         openings=tuple(openings),
@@ -173,7 +177,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements = [
         Statement("Split", " ".join([*describe_split(protocol), describe_seal(protocol)])),
         *describe_speakers(protocol),
-        describe_scenes(protocol, record.scene_groups),
+        describe_scenes(protocol, record.scene_groups, searched=facts.searched_scenes),
     ]
     if facts.folded is not None:
         statements.append(describe_fold(facts.folded))

@@ -153,7 +153,7 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
     if is_merged:
         sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
-        sentences.append("The last session before the test session validates, and those before it train.")
+        sentences.append("The last session besides the test session validates, and the others train.")
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         counts = "3353 and 937" if is_merged else "3000 and 838"
         complete = f" ({counts} of the complete corpus)" if name_test_set(protocol) == "Session 5" else ""
@@ -217,13 +217,17 @@ def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
 
 
 def describe_scenes(
-    protocol: dict[str, object], groups: Sequence[Sequence[str]], validated: Sequence[str] = ()
+    protocol: dict[str, object],
+    groups: Sequence[Sequence[str]],
+    validated: Sequence[str] = (),
+    searched: Scenes = Scenes.DISJOINT,
 ) -> Statement:
     """Say whether training has read the scenes that are scored; ``protocol`` as JSON has it.
 
     Args:
         groups: of scenes, where they are disjoint and on record
         validated: the group that validates in the search, where it is on record
+        searched: the choice of the search's own protocol; ``--scenes`` trains its best trial again without the scenes
     """
     if protocol.get("scenes", Scenes.SHARED) == Scenes.SHARED:
         text = (
@@ -231,10 +235,11 @@ def describe_scenes(
             "comes from recognising the scene; with \"scenes\": \"disjoint\" it does not."
         )
         return Statement("Scenes", text, is_warning=True)
-    text = (
-        "Scenes are disjoint: the search trains without one group of scenes and validates on it, and in the test set "
-        "each utterance is scored by the model that has not read its scene. Unweighted accuracy comes first."
-    )
+    text = "Scenes are disjoint: the search trains without one group of scenes and validates on it, and in"
+    if searched == Scenes.SHARED:
+        text = "The search shared scenes, and chose hyperparameters and epochs so. These models do not: in"
+    text += " the test set each utterance is scored by the model that has not read its scene. "
+    text += "Unweighted accuracy comes first."
     if groups:
         text += f" The groups: {'; '.join(', '.join(group) for group in groups)}."
     if validated:

@@ -402,7 +402,8 @@ def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:
     is_warning = any(pair.effect in (SceneEffect.SHOWN, SceneEffect.NOTHING_LEFT) for pair in pairs)
     text = explain_scenes(pairs, is_synthetic)
     if assessment.has_disjoint_scenes:
-        text += " The scores of the model and of the baselines here are with the scored scenes left out."
+        whose = "the model and of the baselines" if assessment.comparisons else "the model"
+        text += f" The scores of {whose} here are with the scored scenes left out."
     return Statement("Scenes", text, is_warning)
 
 
@@ -451,6 +452,8 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
     missing = [name_baseline(kind) for kind in ScoreKind if kind.is_for_all and kind not in known]
     if not known:
         text = "This test evaluation scored no baselines to compare the model with."
+        if assessment.kind is ScoreKind.SCENES_LEFT_OUT:
+            text = "The baselines of this test evaluation have read the scored scenes, so they are not compared."
         return [Statement("Baselines", text, is_warning=True)]
     if not missing:
         return []

@@ -338,7 +338,7 @@ class ScoredOpening:
 
 
 def find_scored_opening(
-    openings: Sequence[TestOpeningRow], eid: int, model: str | None = None
+    openings: Sequence[TestOpeningRow], eid: int, model: str | None = None, opening_id: int | None = None
 ) -> FoundOpening | None:
     """Find the latest test evaluation of an experiment's model, and who chose the epoch scored there.
 
@@ -347,9 +347,11 @@ def find_scored_opening(
     Args:
         openings: oldest first
         model: folder of the saved model whose scores count, as ``TestScores`` has it; None for whichever
+        opening_id: of the one evaluation that counts; None for the latest
     """
+    counted = [opening for opening in openings if opening_id in (None, opening.opening_id)]
     for wanted in ((ScoreKind.VALIDATION_CHOSEN,), tuple(ScoreKind)):
-        for opening in reversed(openings):
+        for opening in reversed(counted):
             scored = _scores_of(opening, eid, model)
             kinds = [kind for kind in wanted if any(score.kind is kind for score in scored)]
             if kinds:
@@ -378,22 +380,30 @@ def assess_opening(
 ) -> ScoredOpening | None:
     """Assess the model by a test evaluation; None where no prediction of it is on record.
 
+    Models that were trained without the scored scenes for ``--scenes`` are assessed by unweighted accuracy, and beside
+    the probes alone: the baselines, and the transcripts seen, are of all training utterances there.
+
     Args:
         predictions, is_seen: of that evaluation
         leading: as ``assess``
     """
     if found is None or not predictions.get(found.kind):
         return None
+    if found.kind is ScoreKind.SCENES_LEFT_OUT:
+        predictions = {kind: seeds for kind, seeds in predictions.items() if not kind.is_baseline}
+        is_seen, leading = {}, _LEADS_WITHOUT_SCENES
     return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen, leading), found.other_ids)
 
 
-def read_scored_opening(results: ResultsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
-    """Read the latest test evaluation of an experiment's model, and assess the model by it.
+def read_scored_opening(
+    results: ResultsStore, eid: int, model: str | None = None, opening_id: int | None = None
+) -> ScoredOpening | None:
+    """Read the latest test evaluation of an experiment's model, or that of a number, and assess the model by it.
 
     Args:
-        model: as ``find_scored_opening``
+        model, opening_id: as ``find_scored_opening``
     """
-    found = find_scored_opening(results.openings(), eid, model)
+    found = find_scored_opening(results.openings(), eid, model, opening_id)
     if found is None:
         return None
     predictions = read_predictions(results, found.opening)

@@ -89,6 +89,11 @@ class FoldedScores:
         return any(search.is_synthetic for search in self.searches)
 
     @property
+    def leading(self) -> str:
+        """The score that leads under the protocol of all folds, of ``METRICS``."""
+        return leading_score(json.loads(self.searches[0].protocol) if self.searches else {})
+
+    @property
     def num_scored(self) -> int:
         """Folds with a complete test evaluation."""
         return sum(bool(fold.predictions) for fold in self.folds)
@@ -105,8 +110,7 @@ class FoldedScores:
         kinds = set.intersection(*(set(fold.predictions) for fold in self.folds))
         pooled = {kind: _pool([fold.predictions[kind] for fold in self.folds]) for kind in kinds}
         is_seen = {name: seen for fold in self.folds for name, seen in fold.is_seen.items()}
-        leading = leading_score(json.loads(self.searches[0].protocol))
-        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen, leading)
+        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen, self.leading)
 
 
 def _pool(folds: Sequence[Seeds]) -> Seeds:

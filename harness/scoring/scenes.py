@@ -7,7 +7,7 @@ shares of training too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from harness.corpus.utterances import CLASSES
@@ -60,7 +60,8 @@ class ScenePair:
         reader: a key of ``PROBE_KINDS``, or ``MODEL``
         left_out: None where too little would be left to train on
         recognised: unweighted accuracy that the scenes bring, shared minus left out; None without ``left_out``
-        num_without_class: utterances for which training, their scene left out, has no utterance of some class
+        num_without_class: utterances for which training, their scene left out, has no utterance of some class, as a
+            probe's answers tell; 0 for the model, whose answers do not
         num_utterances: that were scored
     """
 
@@ -94,11 +95,16 @@ def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]
     kinds = dict(PROBE_KINDS)
     if model not in (None, ScoreKind.SCENES_LEFT_OUT) and ScoreKind.SCENES_LEFT_OUT in predictions:
         kinds[MODEL] = (model, ScoreKind.SCENES_LEFT_OUT)
-    return tuple(
+    pairs = [
         _pair(reader, predictions[shared], predictions.get(left_out, ()))
         for reader, (shared, left_out) in kinds.items()
         if shared in predictions
-    )
+    ]
+    probes = [pair for pair in pairs if pair.reader != MODEL]
+    if probes and all(pair.effect is SceneEffect.NOTHING_TO_LEAVE_OUT for pair in probes):
+        # The model's groups of scenes were left out all the same, but none of them is scored.
+        pairs = [replace(pair, effect=SceneEffect.NOTHING_TO_LEAVE_OUT) for pair in pairs]
+    return tuple(pairs)
 
 
 def _pair(reader: str, shared: _Seeds, left_out: _Seeds) -> ScenePair:
@@ -113,7 +119,7 @@ def _pair(reader: str, shared: _Seeds, left_out: _Seeds) -> ScenePair:
         _score(left_out),
         recognised,
         _find_effect(shared, left_out, recognised.interval),
-        max(0, num_without_class - num_before),
+        0 if reader == MODEL else max(0, num_without_class - num_before),
         len(shared[0]),
     )
 

@@ -29,7 +29,7 @@ class SplitRule(StrEnum):
     """The rule that splits the sessions that are not tested into train and validation."""
 
     HOLDOUT_BY_ID = "holdout-by-id"  # sorted by id, the first 3000 of 3838 train (or that share of fewer)
-    LAST_SESSION = "last-session"  # the last session before the test session validates: new speakers
+    LAST_SESSION = "last-session"  # the last but the test session validates: new speakers
 
 
 class TestedSpeakers(StrEnum):

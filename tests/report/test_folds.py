@@ -12,6 +12,7 @@ from harness.report.page import render_page
 from harness.report.statements import describe_search
 from harness.report.terminal import print_folds
 from harness.splits.folds import Folds
+from harness.splits.protocol import read_protocol
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.folded import RIGHT, score_fold, write_folds
@@ -119,3 +120,23 @@ def test_a_repeated_evaluation_stays_visible(tmp_path: Path) -> None:
     assert findings.folds is not None
     note = tabulate_folds(findings.folds).note
     assert "Session 2 has 2 test evaluations; the latest complete one counts here." in note
+
+
+def test_unweighted_accuracy_leads_in_the_folds_too_where_scenes_are_disjoint(tmp_path: Path) -> None:
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        write_folds(store, protocol=read_protocol({"scenes": "disjoint"}))
+        for session in RIGHT:
+            score_fold(store, session, session)
+        # Ten of twelve dialogues have no anger, so that both accuracies differ.
+        store.database.execute(
+            "UPDATE test_predictions SET emotion = 'sad', predicted = 'sad' WHERE emotion = 'ang' AND "
+            "utterance_id NOT LIKE '%impro00%' AND utterance_id NOT LIKE '%impro01%'"
+        )
+    folds = read(tmp_path / "results.db").folds or pytest.fail("no folds")
+    table = tabulate_folds(folds)
+    assert table.columns[7:] == ("unweighted, %", "weighted, %", "macro F1, %")
+    pooled = folds.pooled or pytest.fail("not pooled")
+    assert [cell.split()[0] for cell in table.rows[-1][7:]] == [
+        f"{100 * score.spread.mean:.1f}" for score in (pooled.scores[1], pooled.scores[0], pooled.scores[2])
+    ]
+    assert table.rows[-1][7] != table.rows[-1][8]

@@ -5,7 +5,7 @@ import pytest
 
 from harness.final.saved_model import ModelRecord
 from harness.report.model_card import describe_card, read_card_facts, write_model_card
-from harness.splits.protocol import PROTOCOLS, read_protocol
+from harness.splits.protocol import PROTOCOLS, leave_scenes_out, read_protocol
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, PROBED, score_whole_opening
@@ -67,7 +67,7 @@ def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(sto
     assert "Session 5 of this corpus has never been scored from this results folder." in text
     assert "accuracy, %" not in text and "Scores" not in text
     assert "They were the best of 10 finished trials by validation accuracy, with 75.0 %." in text
-    assert "Validation chose 4 epochs, in that trial." in text
+    assert "Validation chose 4 epochs in that trial." in text
     assert "Training and validation share speakers" in text
 
 
@@ -165,3 +165,12 @@ def test_the_card_is_written_beside_the_models(store: ResultsStore, tmp_path: Pa
     a_record(eid).write(tmp_path / FOLDER)
     assert write_model_card(tmp_path / FOLDER, store) is None
     assert (tmp_path / FOLDER / "MODEL_CARD.md").read_text("utf-8") == card(store, a_record(eid))
+
+
+def test_models_without_scenes_of_a_search_that_shared_them_say_so(store: ResultsStore) -> None:
+    record = a_record(run_search(store), protocol=leave_scenes_out(PROTOCOLS["paper"]))
+    text = card(store, record)
+    assert "The search shared scenes, and chose hyperparameters and epochs so. These models do not:" in text
+    assert "the search trains without one group" not in text
+    searched = a_record(run_search(store, protocol=record.protocol.to_json()), protocol=record.protocol)
+    assert "Scenes are disjoint: the search trains without one group of scenes" in card(store, searched)

@@ -129,6 +129,21 @@ def test_a_class_that_training_lacks_altogether_is_not_the_scenes():
     assert pair_scenes(None, {SHARED: [shared], LEFT_OUT: [without]})[0].num_without_class == 0
 
 
+def test_a_probability_of_zero_that_the_model_gives_says_nothing_of_training():
+    """A sure network gives one too, in single precision, and was told to have lost a class with the scene."""
+    sure = [replace(found, probabilities=(1.0, 0.0, 0.0, 0.0)) for found in ONE]
+    predictions = {CHOSEN: [THREE], ScoreKind.SCENES_LEFT_OUT: [sure]}
+    assert pair_scenes(CHOSEN, predictions)[0].num_without_class == 0
+    assert "removes every training utterance" not in explain(predictions, CHOSEN)
+
+
+def test_where_the_probes_have_nothing_to_leave_out_the_model_has_not_either():
+    """Its groups leave out other scenes and make training smaller, which is no recognition of the scored ones."""
+    predictions = {SHARED: [THREE], LEFT_OUT: [THREE], CHOSEN: [THREE], ScoreKind.SCENES_LEFT_OUT: [ONE]}
+    assert [pair.effect for pair in pair_scenes(CHOSEN, predictions)] == [SceneEffect.NOTHING_TO_LEAVE_OUT] * 2
+    assert explain(predictions, CHOSEN).endswith("and no effect to measure. The model itself scores 75.0 %.")
+
+
 @pytest.mark.parametrize("left_out", [[ONE], [THREE], []], ids=["an effect", "no scene to leave out", "nothing left"])
 def test_every_form_says_that_the_corpus_is_synthetic(left_out):
     text = explain({SHARED: [THREE], **({LEFT_OUT: left_out} if left_out else {})}, is_synthetic=True)

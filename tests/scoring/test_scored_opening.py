@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.test_set import describe_scores
 from harness.scoring.assessment import find_scored_opening, read_scored_opening
+from harness.scoring.breakdown import Division
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from tests.report.scored import score_whole_opening
+from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import run_search, score_test
 
 CHOSEN, MAXIMUM, RETRAINED = ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM, ScoreKind.FUSION_RETRAINED
@@ -72,3 +74,23 @@ def test_scores_without_predictions_are_not_taken_apart(store: ResultsStore) -> 
     eid = run_search(store, 1)
     score_test(store, eid, scored=0)
     assert read_scored_opening(store, eid) is None
+
+
+def test_models_without_the_scored_scenes_are_assessed_without_what_has_read_them(store: ResultsStore) -> None:
+    eid = run_search(store, 1)
+    score_whole_opening(store, eid, kind=ScoreKind.SCENES_LEFT_OUT, model="models/a", probes=PROBED)
+    found = read_scored_opening(store, eid, "models/a") or pytest.fail("none found")
+    assert found.assessment.leading == "unweighted accuracy" and found.assessment.has_disjoint_scenes
+    assert found.assessment.comparisons == () and len(found.assessment.calibrations) == 1
+    assert {score.group.division for score, _ in found.assessment.groups}.isdisjoint({Division.TRANSCRIPT})
+    texts = {statement.heading: statement.text for statement in describe_scores(found)}
+    assert texts["Scenes"].endswith(" The scores of the model here are with the scored scenes left out.")
+    assert texts["Baselines"].startswith("The baselines of this test evaluation have read the scored scenes")
+
+
+def test_an_evaluation_that_is_named_speaks_though_it_is_not_the_latest(store: ResultsStore) -> None:
+    eid = run_search(store, 1)
+    first, second = (score_whole_opening(store, eid, model="models/a") for _ in range(2))
+    found = read_scored_opening(store, eid, "models/a", first) or pytest.fail("none found")
+    assert (found.opening.opening_id, found.other_ids) == (first, (second,))
+    assert read_scored_opening(store, eid, "models/b", first) is None
