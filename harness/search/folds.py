@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from harness.corpus.utterances import parse_utterance_id
+from harness.errors import FeatureError
 from harness.features.store import FeatureStore
 from harness.search.controller import OpenedSearch, account_for_earlier, carry_out, open_search
 from harness.search.corpus import PreparedCorpus
@@ -16,7 +18,8 @@ from harness.search.experiment_file import ExperimentSettings, FoldPlace
 from harness.search.lock import held, lock_path
 from harness.search.view import Ending, FoldOutcome, SearchReport, SearchView
 from harness.splits.folds import FOLD_CHOICES, fold_protocols
-from harness.splits.protocol import Protocol
+from harness.splits.parts import part_search
+from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.store.records import (
     ExperimentRow,
     ExperimentStatus,
@@ -40,7 +43,8 @@ def run_folds(settings: ExperimentSettings, view: SearchView, fresh: bool = Fals
 
     Raises:
         ExperimentFileError: the experiment of that name was started with other settings
-        FeatureError: the corpus has utterances of one session alone
+        FeatureError: the corpus has utterances of one session alone, or a fold would have nothing to train on, to
+            validate on or to test
         WorkFailedError: no trial can be started
         HarnessError: as ``open_search``
     """
@@ -79,10 +83,23 @@ def name_search(name: str, fold: str) -> str:
 
 
 def _protocols(settings: ExperimentSettings, prepared: PreparedCorpus | None) -> Mapping[str, Protocol]:
+    """Return the protocol of each fold, after every fold without a whole split has been refused."""
     assert settings.training is not None and settings.training.folds is not None and prepared is not None
-    sessions = FeatureStore.open(prepared.prepared_dir).manifest.sessions
-    there = [session for session, record in sessions.items() if record.num_utterances]
-    return fold_protocols(settings.training.folds, settings.training.protocol, there)
+    shared = settings.training.protocol
+    store = FeatureStore.open(prepared.prepared_dir, shared.happiness)
+    names = [utterance.utterance_id for utterance in store.utterances(store.sessions)]
+    used = select_recordings(names, shared.recordings)
+    there = sorted({parse_utterance_id(name).session for name in used})
+    protocols = fold_protocols(settings.training.folds, shared, there)
+    for fold, protocol in protocols.items():
+        if not any(is_tested(protocol, name) for name in used):
+            raise FeatureError(
+                f"fold {fold!r}: the corpus has no utterance of it to test under protocol {shared.name!r}; expected at "
+                "least one in every fold"
+            )
+        # Refused here, before the trials of the folds that come first.
+        part_search(protocol, store.searchable_classes(protocol))
+    return protocols
 
 
 def _settings_of_fold(settings: ExperimentSettings, place: FoldPlace, protocol: Protocol) -> ExperimentSettings:

@@ -252,3 +252,15 @@ def test_a_corpus_of_one_session_has_no_folds(folder: Path, tiny_corpus: Path) -
     (one / "Session2").symlink_to(tiny_corpus / "Session2")
     with pytest.raises(FeatureError, match=r"folds 'sessions': the corpus has four-class utterances in 1 session\(s\)"):
         run(write_folds(folder, one))
+
+
+def test_a_fold_without_a_validation_set_is_refused_before_the_first_trial(folder: Path, tiny_corpus: Path) -> None:
+    """Strict validates on Session 5, or on Session 4 for the fold of Session 5: this corpus has neither."""
+    three = folder / "three sessions"
+    three.mkdir()
+    for session in (1, 2, 3):
+        (three / f"Session{session}").symlink_to(tiny_corpus / f"Session{session}")
+    said = r"^protocol 'strict\+test_session=1': .* and 0 for validation; expected at least one of each$"
+    with pytest.raises(FeatureError, match=said):
+        run(write_folds(folder, three, protocol="strict"))
+    assert experiments_of(folder) == []
