@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -292,7 +291,7 @@ class HarnessDaskManager(TrialResourceManager):
         job_file, spec = trial.job_path.read_text("utf-8"), None
         if self._expectations.features is not None:
             spec = TrialSpec.read(trial_spec_path(trial.job_path))
-        return replace(self._template, trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
+        return self._template(trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
 
 
 def expect_of_workers(context: SearchContext) -> Expectations:
@@ -307,25 +306,17 @@ def expect_of_workers(context: SearchContext) -> Expectations:
     return Expectations(versions, dict(settings.cluster.resources), features)
 
 
-def message_template(context: SearchContext, expectations: Expectations, topic: str) -> TaskMessage:
-    """Return the part of a task message that all trials of a search share."""
-    settings, script = context.settings, context.settings.script
-    is_python = script.command[0] == sys.executable
-    return TaskMessage(
-        trial_id=0,
-        jid=0,
-        job_file="",
-        spec=None,
-        script=str(script.path),
-        script_content=script.path.read_bytes(),
-        is_python=is_python,
-        arguments=tuple(script.command[2 if is_python else 1 :]),
-        working_dir=str(script.working_dir),
+def message_template(context: SearchContext, expectations: Expectations, topic: str) -> Callable[..., TaskMessage]:
+    """Return the type of a task message with all fields that the trials of a search share."""
+    settings = context.settings
+    return partial(
+        TaskMessage,
+        script=settings.script,
+        script_content=settings.script.path.read_bytes(),
+        limits=settings.limits,
         environment=dict(settings.job_environment),
         mark=context.folder.mark,
         sees_cards=_CARDS in expectations.resources,
-        timeout_seconds=settings.limits.timeout_seconds,
-        memory_bytes=settings.limits.memory_bytes,
         digest=expectations.digest,
         topic=topic,
     )
