@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
-from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures
 from harness.search.auptimizer import register_resource
 from harness.search.backend import SearchContext, TrialResourceManager
@@ -27,7 +26,7 @@ from harness.search.dask.messages import (
     describe_error,
 )
 from harness.search.dask.worker import installed_versions, run_trial_task
-from harness.search.dask.workers import RESUME, Workers, no_scheduler
+from harness.search.dask.workers import Workers
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
 from harness.splits.protocol import search_sessions
@@ -77,26 +76,21 @@ class HarnessDaskManager(TrialResourceManager):
     def bind(self, context: SearchContext) -> None:
         """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
         super().bind(context)
-        settings = context.settings.cluster
-        assert settings is not None
         handlers = Handlers(
             disconnected=lambda: self._workers.clear(),
             workers_seen=lambda addresses: self._workers.see(addresses),
             worker_left=self._lose_worker,
             event=self._take_event,
-            failed=self._fail,
-            refused=self._fail_without_jobs,
         )
         # A scheduler may serve several searches, and earlier controllers of this one.
         topic = f"harness-{uuid.uuid4().hex[:12]}"
         self._expectations = expect_of_workers(context)
         self._template = message_template(context, self._expectations, topic)
-        self._client = DaskClient(settings, context.settings.num_parallel, topic, handlers, context.wake)
+        self._client = DaskClient(context.settings, topic, handlers, context.wake)
         self._workers = Workers(
             self._client,
             self._expectations,
             context.settings,
-            settings.patience_seconds,
             context.view.note,
             on_none_left=self._resubmit_all,
         )
@@ -166,13 +160,6 @@ class HarnessDaskManager(TrialResourceManager):
         for pending in self._pending.values():
             pending.num_losses += pending.task is not None and pending.task.key in lost_keys
         self._workers.remove(address)
-
-    def _fail(self, cause: str) -> None:
-        raise no_scheduler(self.context.settings, cause)
-
-    def _fail_without_jobs(self, cause: str) -> None:
-        name = self.context.settings.name
-        raise WorkFailedError(f"experiment {name!r}: its batch system gives it no workers: {cause}; {RESUME}")
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         """Record what a running job logs, if its execution is the latest of a pending trial."""
