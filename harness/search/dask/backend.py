@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,14 +47,12 @@ class PendingTrial:
     Attributes:
         task: its Dask task; None while it waits for a worker
         executions: of that attempt, the latest last: Dask runs a task again whose worker it has lost
-        cancelled_at: on the monotonic clock; None while it is wanted
         num_losses: workers that were lost while they had it
     """
 
     trial: TrialJob
     task: Task | None = None
     executions: list[str] = field(default_factory=list)
-    cancelled_at: Seconds | None = None
     num_losses: int = 0
 
 
@@ -67,10 +64,10 @@ class HarnessDaskManager(TrialResourceManager):
 
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(connector, n_parallel, *args, **kwargs)
+        # By id, in the order of their launch, in which they also wait.
         self._pending: dict[int, PendingTrial] = {}
-        self._waiting: deque[PendingTrial] = deque()
         self._num_discarded = 0
-        self._is_ending = False
+        self._ending_since: Seconds | None = None
         self._client: DaskClient | None = None
 
     def bind(self, context: SearchContext) -> None:
@@ -98,9 +95,7 @@ class HarnessDaskManager(TrialResourceManager):
 
     def launch(self, trial: TrialJob) -> None:
         """Have a job run as soon as a worker is free for it."""
-        pending = PendingTrial(trial)
-        self._pending[trial.trial_id] = pending
-        self._waiting.append(pending)
+        self._pending[trial.trial_id] = PendingTrial(trial)
         self._submit_waiting()
 
     def collect(self) -> None:
@@ -119,17 +114,13 @@ class HarnessDaskManager(TrialResourceManager):
 
     def end_all(self) -> None:
         """Cancel every job; each is reported once its worker has said how it ended."""
-        self._is_ending = True
-        wanted = [pending for pending in self._pending.values() if pending.cancelled_at is None]
-        for pending in wanted:
-            pending.cancelled_at = time.monotonic()
-        if self._client is not None:
-            self._client.cancel([pending.task for pending in wanted if pending.task is not None])
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            self._cancel_tasks()
 
     def abandon(self) -> None:
         """End every job without a record."""
         self._pending.clear()
-        self._waiting.clear()
         self.close()
 
     def close(self) -> None:
@@ -143,7 +134,7 @@ class HarnessDaskManager(TrialResourceManager):
 
     def seconds_to_look(self) -> Seconds | None:
         """Return the seconds until the next look, or None where only a report of Dask's calls for one."""
-        if self._is_ending:
+        if self._ending_since is not None:
             return 0.1
         return None if self._workers.accepted else 1.0
 
@@ -177,7 +168,7 @@ class HarnessDaskManager(TrialResourceManager):
             self._num_discarded += isinstance(said, JobReturn) and said.end.ended_by is not EndedBy.STOP
         elif isinstance(said, JobEpoch):
             self.context.store.record_live_epoch(said.trial_id, said.execution, said.epoch)
-        elif pending.cancelled_at is not None:
+        elif self._ending_since is not None:
             self._complete(pending, said.end, said.output, said.records)
 
     def _record_start(self, pending: PendingTrial, started: JobStarted) -> None:
@@ -196,11 +187,9 @@ class HarnessDaskManager(TrialResourceManager):
             self._take_return(pending, task.value)
         elif not isinstance(task.error, TaskLost):
             self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, describe_error(task.error)))
-        elif pending.cancelled_at is None:
-            # Lost with its scheduler, most likely.
-            self._requeue(pending)
-        elif not pending.executions:
-            self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+        elif self._ending_since is None:
+            # Lost with its scheduler, most likely: it waits again.
+            pending.task = None
 
     def _take_return(self, pending: PendingTrial, value: object) -> None:
         try:
@@ -211,41 +200,39 @@ class HarnessDaskManager(TrialResourceManager):
             return
         if returned.started is not None:
             self._record_start(pending, returned.started)
-        if returned.end.ended_by is EndedBy.STOP and pending.cancelled_at is None:
-            # Its worker was asked to leave, and stopped the trial for that.
-            self._requeue(pending)
+        if returned.end.ended_by is EndedBy.STOP and self._ending_since is None:
+            # Its worker was asked to leave, and stopped the trial for that: it waits again.
+            pending.task = None
         else:
             self._complete(pending, returned.end, returned.output, returned.records)
 
-    def _requeue(self, pending: PendingTrial) -> None:
-        """Let a submitted trial wait again, first in the line: its task is gone."""
-        if pending.task is not None:
-            pending.task = None
-            self._waiting.appendleft(pending)
-
     def _resubmit_all(self) -> None:
-        """Cancel and requeue every submitted trial: the last accepted worker is gone, or the scheduler.
+        """Cancel every task, and let its trial wait again: the last accepted worker is gone, or the scheduler.
 
         Dask would keep the tasks for a worker that connects with their resources, but not for one that is accepted
         after it has connected.
         """
-        submitted = [pending for pending in self._pending.values() if pending.cancelled_at is None and pending.task]
-        if self._client is not None:
-            self._client.cancel([pending.task for pending in submitted if pending.task is not None])
-        for pending in submitted:
-            self._requeue(pending)
+        if self._ending_since is not None:
+            return
+        self._cancel_tasks()
+        for pending in list(self._pending.values()):
+            pending.task = None
             if pending.num_losses > _ALLOWED_LOSSES:
                 detail = f"{pending.num_losses} workers were lost while they ran it"
                 self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
 
+    def _cancel_tasks(self) -> None:
+        if self._client is not None:
+            self._client.cancel([pending.task for pending in self._pending.values() if pending.task is not None])
+
     def _complete_cancelled(self) -> None:
         """Complete cancelled trials that have not started, or whose workers have not reported their ends in time."""
-        now = time.monotonic()
-        for pending in list(self._pending.values()) if self._is_ending else ():
-            if pending.cancelled_at is not None:
-                has_started = pending.task is not None and pending.executions
-                if not has_started or now - pending.cancelled_at > _REPORT_TIMEOUT:
-                    self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+        if self._ending_since is None:
+            return
+        is_late = time.monotonic() - self._ending_since > _REPORT_TIMEOUT
+        for pending in list(self._pending.values()):
+            if is_late or pending.task is None or not pending.executions:
+                self._complete(pending, JobEnd(EndedBy.STOP, None, None))
 
     def _complete(
         self,
@@ -255,18 +242,17 @@ class HarnessDaskManager(TrialResourceManager):
         records: TrialRecords = TrialRecords(None, (), None),
     ) -> None:
         del self._pending[pending.trial.trial_id]
-        if pending.task is None:
-            self._waiting.remove(pending)
         pending.task = None
         pending.trial.output_path.write_text(output.tail, "utf-8")
         self.report(pending.trial, end, output, records)
 
     def _submit_waiting(self) -> None:
         """Submit no more trials than there are accepted workers, so that none is bound to a worker too early."""
-        while self._waiting and len(self._pending) - len(self._waiting) < len(self._workers.accepted):
-            if self._client is None or self._is_ending:
-                return
-            pending = self._waiting.popleft()
+        if self._client is None or self._ending_since is not None:
+            return
+        waiting = [pending for pending in self._pending.values() if pending.task is None]
+        num_free = len(self._workers.accepted) - (len(self._pending) - len(waiting))
+        for pending in waiting[: max(0, num_free)]:
             pending.task = self._client.submit(
                 run_trial_task,
                 to_plain(self._message_for(pending.trial)),
