@@ -68,7 +68,6 @@ class HarnessDaskManager(TrialResourceManager):
         self._pending: dict[int, PendingTrial] = {}
         self._num_discarded = 0
         self._ending_since: Seconds | None = None
-        self._client: DaskClient | None = None
 
     def bind(self, context: SearchContext) -> None:
         """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
@@ -85,11 +84,7 @@ class HarnessDaskManager(TrialResourceManager):
         self._template = message_template(context, self._expectations, topic)
         self._client = DaskClient(context.settings, topic, handlers, context.wake)
         self._workers = Workers(
-            self._client,
-            self._expectations,
-            context.settings,
-            context.view.note,
-            on_none_left=self._resubmit_all,
+            self._client, self._expectations, context.settings, context.view.note, on_none_left=self._resubmit_all
         )
         self._client.open()
 
@@ -104,8 +99,6 @@ class HarnessDaskManager(TrialResourceManager):
         Raises:
             WorkFailedError: for longer than the patience no worker may run a trial, or the scheduler is gone
         """
-        if self._client is None:
-            return
         self._client.handle()
         self._complete_cancelled()
         self._submit_waiting()
@@ -119,18 +112,9 @@ class HarnessDaskManager(TrialResourceManager):
             self._cancel_tasks()
 
     def abandon(self) -> None:
-        """End every job without a record."""
+        """Leave the scheduler, which ends whatever still runs there for this controller; nothing is recorded."""
         self._pending.clear()
-        self.close()
-
-    def close(self) -> None:
-        """Leave the scheduler, which ends whatever still runs there for this controller."""
-        if self._client is not None:
-            # They refer to this manager, which holds Auptimizer's database open as long as it lives.
-            self._workers.clear()
-            self._client.close()
-            self._client = None
-            del self._workers
+        self._client.close()
 
     def seconds_to_look(self) -> Seconds | None:
         """Return the seconds until the next look, or None where only a report of Dask's calls for one."""
@@ -144,7 +128,7 @@ class HarnessDaskManager(TrialResourceManager):
             self.context.view.note(
                 f"{self._num_discarded} results came for trials that had ended already, and were discarded."
             )
-        self.close()
+        self._client.close()
         super().finish()
 
     def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
@@ -222,8 +206,7 @@ class HarnessDaskManager(TrialResourceManager):
                 self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
 
     def _cancel_tasks(self) -> None:
-        if self._client is not None:
-            self._client.cancel([pending.task for pending in self._pending.values() if pending.task is not None])
+        self._client.cancel([pending.task for pending in self._pending.values() if pending.task is not None])
 
     def _complete_cancelled(self) -> None:
         """Complete cancelled trials that have not started, or whose workers have not reported their ends in time."""
@@ -248,7 +231,7 @@ class HarnessDaskManager(TrialResourceManager):
 
     def _submit_waiting(self) -> None:
         """Submit no more trials than there are accepted workers, so that none is bound to a worker too early."""
-        if self._client is None or self._ending_since is not None:
+        if self._ending_since is not None:
             return
         waiting = [pending for pending in self._pending.values() if pending.task is None]
         num_free = len(self._workers.accepted) - (len(self._pending) - len(waiting))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
@@ -159,9 +159,6 @@ class DaskClient:
             with suppress(RuntimeError):  # it has ended in between
                 self._loop.call_soon_threadsafe(self._is_leaving.set)
             self._thread.join(_CLOSE_TIMEOUT)
-        # Dask's own client may outlive this one, and must not keep the controller alive.
-        self._handlers = Handlers(*[lambda *values: None] * len(fields(Handlers)))
-        self._calls = queue.SimpleQueue()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         def begin() -> None:
