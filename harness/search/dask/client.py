@@ -47,8 +47,9 @@ class Task:
     """A Dask task, or a coroutine that runs in the thread of Dask's client.
 
     Attributes:
+        key: Dask's; empty for a coroutine
         on_end: called with the task in the controller's thread, once
-        future: Dask's, while it runs
+        future: Dask's, or the coroutine, while it runs
         value, error: of a task that has ended
     """
 
@@ -126,23 +127,18 @@ class DaskClient:
         if worker is not None:
             placed |= {"workers": [worker], "allow_other_workers": False, "priority": 1}
         self._num_tasks += 1
-        task = Task(f"{self._topic}-{function.__name__}-{self._num_tasks}", on_end)
+        key = f"{self._topic}-{function.__name__}-{self._num_tasks}"
+        placed |= {"key": key, "pure": False, "retries": 0}
+        return self.perform(lambda client: client.submit(function, *arguments, **placed), on_end, key)
 
-        def work(client: Any) -> Any:
-            task.future = client.submit(function, *arguments, key=task.key, pure=False, retries=0, **placed)
-            return task.future
-
-        self._begin(self._follow(task, work))
-        return task
-
-    def perform(self, work: Callable[[Any], Coroutine[Any, Any, Any]], on_end: Callable[[Task], None]) -> Task:
+    def perform(self, work: Callable[[Any], Awaitable[Any]], on_end: Callable[[Task], None], key: str = "") -> Task:
         """Have ``work`` done with Dask's client; it ends with the connection."""
-        task = Task("", on_end)
+        task = Task(key, on_end)
         self._begin(self._follow(task, work))
         return task
 
     def cancel(self, tasks: Collection[Task]) -> None:
-        """Have submitted tasks ended; each that runs ends as lost."""
+        """Have Dask's tasks ended; each that runs ends as lost."""
 
         async def cancel() -> None:
             futures = [task.future for task in tasks if task.future is not None]
@@ -270,7 +266,8 @@ class DaskClient:
     async def _follow(self, task: Task, work: Callable[[Any], Awaitable[Any]]) -> None:
         try:
             if self._is_connected:
-                task.value = await work(self._client)
+                task.future = work(self._client)
+                task.value = await task.future
             else:
                 # Not at once: the controller may submit it again as soon as it has lost it.
                 await self._rest()

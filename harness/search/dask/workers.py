@@ -54,7 +54,7 @@ class _Worker:
     """A worker that is there.
 
     Attributes:
-        check: the task of its latest check, while that runs
+        check: the task of its latest check
         number: of that check, counted over all workers
         checked_at: when that check was submitted, on the monotonic clock
         num_sendings: times that the features were sent to it
@@ -184,8 +184,7 @@ class Workers:
         worker.checked_at, worker.is_noted = time.monotonic(), False
 
         def take(task: Task) -> None:
-            if self._workers.get(worker.address) is worker and worker.check is task:
-                worker.check = None
+            if self._workers.get(worker.address) is worker:
                 self._take_check(worker, task)
 
         expectations = to_plain(self._expectations)
@@ -252,7 +251,6 @@ class Workers:
         self.complaints.pop(address, None)
         if worker is not None and worker.check is not None:
             self._client.cancel([worker.check])
-            worker.check = None
         if address in self.accepted:
             self.accepted.discard(address)
             if not self.accepted:
