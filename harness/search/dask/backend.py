@@ -60,6 +60,17 @@ class HarnessDaskManager(TrialResourceManager):
     """Auptimizer's resource manager for a Dask cluster.
 
     Dask's thread only fills the client's queue; everything else happens in ``collect``, in the controller's own.
+
+    A trial ends with the result of its task, whichever worker that comes from. Where its worker is lost,
+
+    - Dask runs the task again on another accepted worker, and ``_lose_worker`` counts the loss;
+    - Dask ends a task that has taken too many workers with it by an error, and ``_end_task`` ends the trial for its
+      machine, as for any other error of a task;
+    - with the last accepted worker, ``_resubmit_all`` lets every trial wait for the next, and ends those that have
+      taken too many workers with them;
+    - a worker that was asked to leave stops its trial and returns it, and ``_take_return`` lets it wait again.
+
+    Where the scheduler is lost, no worker is left either. A trial that waits again is still the same attempt.
     """
 
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
@@ -132,6 +143,11 @@ class HarnessDaskManager(TrialResourceManager):
         super().finish()
 
     def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
+        """Count a lost worker against the trials that it ran, and forget it.
+
+        Args:
+            lost_keys: the keys of its tasks, which Dask runs again; empty where it was asked to leave
+        """
         for pending in self._pending.values():
             pending.num_losses += pending.task is not None and pending.task.key in lost_keys
         self._workers.remove(address)
