@@ -279,7 +279,7 @@ def expect_of_workers(context: SearchContext) -> Expectations:
 
 
 def message_template(context: SearchContext, expectations: Expectations, topic: str) -> Callable[..., TaskMessage]:
-    """Return the type of a task message with all fields that the trials of a search share."""
+    """Return a function that makes task messages; it sets the fields that all trials of a search share."""
     settings = context.settings
     return partial(
         TaskMessage,
