@@ -122,7 +122,7 @@ class DaskClient:
         worker: str | None = None,
         resources: Mapping[str, float] | None = None,
     ) -> Task:
-        """Submit a task to ``worker``, or to any that has ``resources``; it is never run under the same key twice."""
+        """Submit a task to ``worker``, or to any that has ``resources``, each under a new key."""
         placed: dict[str, Any] = {} if resources is None else {"resources": dict(resources)}
         if worker is not None:
             placed |= {"workers": [worker], "allow_other_workers": False, "priority": 1}
