@@ -1,12 +1,20 @@
-"""`harness predict`: the emotion of one recording."""
+"""`harness predict`: the emotion of one recording, or of each turn of a dialogue."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.final.predict import Classification
+    from harness.final.recorded import RecordedTurn
 
 
 @click.command()
@@ -21,12 +29,23 @@ import click
 @click.option("--start", type=float, default=-math.inf, help="Begin of the utterance in the motion files, in seconds.")
 @click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
 @click.option(
+    "--dialogue",
+    "dialogue_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="In place of WAV and its options, the turns of a conversation of two speakers, in their order: a CSV file "
+    "with the column speaker and, as the model needs them, text, wav, mocap, start, end and id; or a folder of "
+    "01_F.wav with the words in 01_F.txt, and so on.",
+)
+@click.option(
     "--scene",
     metavar="SCENE",
     help="Scene of the corpus that the recording plays, e.g. impro03: of a model that was trained with scenes "
     "disjoint, only the networks answer that have not read it.  [default: all of them]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object of probabilities, for scripts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."
+)
 def predict(
     model: Path,
     wav: Path | None,
@@ -34,20 +53,28 @@ def predict(
     mocap: Path | None,
     start: float,
     end: float,
+    dialogue_path: Path | None,
     scene: str | None,
     as_json: bool,
 ) -> None:
-    """Classify one recording with a saved model.
+    """Classify one recording, or each turn of a dialogue, with a saved model.
 
     MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
     probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups of
     scenes. What the model was trained with must be given.
+    Of a dialogue, a system in context answers each turn from the others too, and any other system from the turn alone.
     Irregularities of the files are printed on standard error, each with its remedy.
 
     \b
     Example:
       harness predict results/models/experiment-1-trial-17-0a1b2c3d hello.wav --text "Oh, come on!"
+      harness predict results/models/experiment-2-trial-4-9e8d7c6b --dialogue talk.csv
     """
+    is_one = bool(wav or mocap or transcript is not None or start > -math.inf or end < math.inf)
+    if dialogue_path is not None and is_one:
+        raise click.UsageError(
+            "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end."
+        )
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads=1)
@@ -55,13 +82,28 @@ def predict(
     from rich.console import Console
     from rich.table import Table
 
-    from harness.final.predict import Recorded
-    from harness.final.predict import predict as predict_emotion
+    from harness.final.predict import note_context, predict_dialogue
+    from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 
-    classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end), scene)
-    for found in classification.irregularities:
+    turns: Sequence[RecordedTurn] = [RecordedTurn(Recorded(wav, transcript, mocap, start, end))]
+    if dialogue_path is not None:
+        dialogue = read_dialogue(dialogue_path)
+        turns = dialogue.turns
+        if dialogue.unread:
+            click.echo(f"{dialogue_path}: not read: {', '.join(map(repr, dialogue.unread))}", err=True)
+    answers = predict_dialogue(model, turns, scene)
+    irregularities = [found for answer in answers for found in answer.irregularities]
+    for found in dict.fromkeys(irregularities):
         click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
-    probabilities = classification.probabilities
+    if note := note_context(model, is_alone=dialogue_path is None):
+        click.echo(note, err=True)
+    if dialogue_path is not None:
+        if as_json:
+            click.echo(json.dumps([_describe_turn(*pair) for pair in zip(turns, answers, strict=True)], indent=2))
+        else:
+            Console().print(_table_of_turns(turns, answers))
+        return
+    probabilities = answers[0].probabilities
     if as_json:
         click.echo(json.dumps(dict(probabilities)))
         return
@@ -69,3 +111,37 @@ def predict(
     for emotion, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
         table.add_row(f"{emotion.name.lower()} ({emotion})", f"{probability:.3f}")
     Console().print(table)
+
+
+def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, object]:
+    return {
+        "turn": turn.turn_id,
+        "speaker": turn.speaker,
+        "emotion": max(answer.probabilities, key=answer.probabilities.__getitem__),
+        "probabilities": dict(answer.probabilities),
+    }
+
+
+def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classification]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.errors import one_line
+
+    table = Table()
+    for name in ("turn", "speaker"):
+        table.add_column(name, overflow="fold")
+    table.add_column("words", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("emotion", no_wrap=True)
+    for emotion in answers[0].probabilities:
+        table.add_column(emotion, justify="right", no_wrap=True)
+    for turn, answer in zip(turns, answers, strict=True):
+        likeliest = max(answer.probabilities, key=answer.probabilities.__getitem__)
+        # Text, for words in brackets would be read as styles.
+        words = [turn.turn_id, turn.speaker, turn.recorded.transcript or ""]
+        table.add_row(
+            *(Text(one_line(" ".join(word.split()))) for word in words),
+            likeliest.name.lower(),
+            *(f"{probability:.3f}" for probability in answer.probabilities.values()),
+        )
+    return table
