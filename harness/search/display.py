@@ -138,7 +138,7 @@ def describe_experiment(snapshot: SearchSnapshot) -> str:
     assert snapshot.experiment is not None
     experiment = snapshot.experiment
     named = f"Experiment {experiment.eid}, {one_line(repr(experiment.name))}"
-    return f"{named}: system {experiment.system}, protocol {experiment.protocol_name}" if experiment.system else named
+    return f"{named}: system {experiment.named_system}, protocol {experiment.protocol_name}" if experiment.system else named
 
 
 def describe_controller(snapshot: SearchSnapshot) -> str:
@@ -445,7 +445,7 @@ class SearchDisplay:
     def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
         """Print the plan, and begin the drawing below."""
         experiment = plan.experiment
-        of = f" of system {experiment.system} under protocol {experiment.protocol_name}" if experiment.system else ""
+        of = f" of system {experiment.named_system} under protocol {experiment.protocol_name}" if experiment.system else ""
         threads = "its worker's threads" if plan.threads is None else f"{plan.threads} threads"
         if plan.threads == 1:
             threads = "1 thread"
