@@ -256,8 +256,8 @@ def name_searched(name: str, search_space: Sequence[Any]) -> str:
         >>> name_searched("chain", [{**context, "range": ["past", "dialogue"]}])
         'chain'
     """
-    ranges = {entry["name"]: entry.get("range") for entry in search_space if isinstance(entry, dict) and "name" in entry}
-    chosen = {choice: ranges[choice] for choice in _CHOICES_OF_CONTEXT if choice in ranges}
+    entries = [entry for entry in search_space if isinstance(entry, dict)]
+    chosen = {entry["name"]: entry.get("range") for entry in entries if entry.get("name") in _CHOICES_OF_CONTEXT}
     if any(not isinstance(values, list) or len(values) != 1 for values in chosen.values()):
         return name
     return name_system(name, {choice: value for choice, (value,) in chosen.items()})

@@ -352,8 +352,8 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
     right = [sum(turn[place] == turn[1] for turn in strip) for place in (2, 3)]
     reading = (
         name_opening(scored),
-        f"The dialogue is {chosen}. It is chosen by a rule, not by what the model has right in it: it has the most scored "
-        f"turns of the test set, and is the first by id of those that have as many. Of its {len(strip)} scored turns, "
+        f"The dialogue is {chosen}. It is chosen by a rule, not by what the model has right in it: it has the most "
+        f"scored turns of the test set, and is the first by id of those that have as many. Of its {len(strip)} scored turns, "
         f"{right[0]} are right alone and {right[1]} in context.",
     )
     cells = [(name.utterance_id, *map(name_class, classes)) for name, *classes in strip]

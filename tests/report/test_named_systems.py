@@ -55,7 +55,12 @@ def rows(path: Path, what: ExportedRows) -> list[dict[str, Any]]:
     ids=["searched", "none", "fixed", "default", "labelled"],
 )
 def test_the_search_and_its_model_are_named_everywhere(
-    store: ResultsStore, results_path: Path, space: list[dict[str, Any]], point: dict[str, str], searched: str, trained: str
+    store: ResultsStore,
+    results_path: Path,
+    space: list[dict[str, Any]],
+    point: dict[str, str],
+    searched: str,
+    trained: str,
 ) -> None:
     eid = search(store, space, **point)
     findings = findings_of(results_path)
@@ -70,7 +75,8 @@ def test_the_search_and_its_model_are_named_everywhere(
     assert findings.scored_opening is not None
     assert name_opening(findings.scored_opening).startswith(f"Test evaluation 1, system {trained}, validation-chosen")
     assert tabulate_test_scores(findings).rows[0][2] == f"validation; {trained}"
-    warned = [found.text for found in describe_scores(findings.scored_opening) if found.heading == "Turns chosen by labels"]
+    said = describe_scores(findings.scored_opening)
+    warned = [found.text for found in said if found.heading == "Turns chosen by labels"]
     assert bool(warned) is ("labelled-only" in trained)
     assert all(text.startswith(f"{trained} uses the test set's labels to choose the turns. ") for text in warned)
     complete = {"context": "dialogue", "turns": "all"} | point
