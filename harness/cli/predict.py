@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--mocap",
     type=click.Path(path_type=Path),
-    help="Face file of the corpus's layout (dialog/MOCAP_rotated/...); the hand and head files beside it are read too.",
+    help="Face file in the corpus's layout (dialog/MOCAP_rotated/...); the hand and head files beside it are read too.",
 )
-@click.option("--start", type=float, default=-math.inf, help="Begin of the utterance in the motion files, in seconds.")
+@click.option("--start", type=float, default=-math.inf, help="Start of the utterance in the motion files, in seconds.")
 @click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
 @click.option(
     "--dialogue",
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 @click.option(
     "--scene",
     metavar="SCENE",
-    help="Scene of the corpus that the recording plays, e.g. impro03: of a model that was trained with scenes "
-    "disjoint, only the networks answer that have not read it.  [default: all of them]",
+    help=(
+        "Scene of the corpus that the recording plays, e.g. impro03. A model that was trained with disjoint scenes "
+        "then uses only its networks that have not read it.  [default: all of them]"
+    ),
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."
@@ -59,11 +61,11 @@ def predict(
 ) -> None:
     """Classify one recording, or each turn of a dialogue, with a saved model.
 
-    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
-    probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups of
-    scenes. What the model was trained with must be given.
-    Of a dialogue, a system in context answers each turn from the others too, and any other system from the turn alone.
-    Irregularities of the files are printed on standard error, each with its remedy.
+    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The probabilities are the
+    mean over the model's seeds and, where scenes were disjoint in training, over its groups of scenes. Give every
+    modality that the model was trained with. Of a dialogue, a system in context answers each turn from the others too,
+    and any other system from the turn alone. Irregularities of the files are printed on standard error, with what was
+    done about each.
 
     \b
     Example:
