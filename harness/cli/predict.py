@@ -103,7 +103,8 @@ def predict(
         if as_json:
             click.echo(json.dumps([_describe_turn(*pair) for pair in zip(turns, answers, strict=True)], indent=2))
         else:
-            Console().print(_table_of_turns(turns, answers))
+            console = Console()
+            console.print(_table_of_turns(turns, answers, console.width))
         return
     probabilities = answers[0].probabilities
     if as_json:
@@ -124,26 +125,34 @@ def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, obje
     }
 
 
-def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classification]) -> Table:
+def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classification], width: int) -> Table:
+    """Return a row a turn, whose words are cut so that it fits ``width``."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     from harness.errors import one_line
 
-    table = Table()
-    for name in ("turn", "speaker"):
-        table.add_column(name, overflow="fold")
-    table.add_column("words", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("emotion", no_wrap=True)
-    for emotion in answers[0].probabilities:
-        table.add_column(emotion, justify="right", no_wrap=True)
-    for turn, answer in zip(turns, answers, strict=True):
-        likeliest = max(answer.probabilities, key=answer.probabilities.__getitem__)
-        # Text, for words in brackets would be read as styles.
-        words = [turn.turn_id, turn.speaker, turn.recorded.transcript or ""]
-        table.add_row(
-            *(Text(one_line(" ".join(word.split()))) for word in words),
-            likeliest.name.lower(),
+    named = [("turn", "speaker", "emotion", *map(str, answers[0].probabilities))]
+    rows = [
+        (
+            one_line(turn.turn_id),
+            one_line(turn.speaker),
+            max(answer.probabilities, key=answer.probabilities.__getitem__).name.lower(),
             *(f"{probability:.3f}" for probability in answer.probabilities.values()),
         )
+        for turn, answer in zip(turns, answers, strict=True)
+    ]
+    # Each column has two spaces and a line beside it.
+    others = sum(max(map(cell_len, column)) + 3 for column in zip(*named, *rows, strict=True))
+    room = max(1, width - others - 4)
+    table = Table()
+    for name in (*named[0][:2], "words", *named[0][2:]):
+        is_number = name in named[0][3:]
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True, min_width=5 * is_number)
+    for turn, row in zip(turns, rows, strict=True):
+        words = Text(one_line(" ".join((turn.recorded.transcript or "").split())))
+        words.truncate(room, overflow="ellipsis")
+        # Text, for names in brackets would be read as styles.
+        table.add_row(*map(Text, row[:2]), words, *row[2:])
     return table

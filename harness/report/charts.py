@@ -42,8 +42,8 @@ from harness.wording import write_bytes, write_duration
 
 #: Pixels of a cause's bar, and of a reader's two scores, with the gap to the next.
 _BAR_HEIGHT, _PAIR_HEIGHT = 40, 70
-#: Pixels of a row of the strip of a dialogue, its rows, and the most turns that have room for a letter.
-_TURN_HEIGHT, _STRIP, _MOST_LETTERS = 26, ("raters", "turn alone", "in context"), 40
+#: The rows of the strip of a dialogue, the pixels of one, and the least of a turn that has room for a letter.
+_STRIP, _ROW_HEIGHT, _LETTER_WIDTH = ("raters", "turn alone", "in context"), 26, 11
 _NOT_SCORED = "not scored"
 #: The two ways to train, as the picture of the scenes names them.
 _WAYS = ("scenes shared", "scored scene left out")
@@ -333,7 +333,9 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
         "One dialogue of the test set, with and without context",
         "Each column is a turn of one of the two speakers, F or M, in the order of that speaker's turns; how the two "
         "take turns is not in results.db. Rows are what the raters said, what the same system says of the turn alone, "
-        "and what it says in context. Pale turns are not scored: the raters gave them another class, or none.",
+        "and what it says in context. Pale turns are not scored: the raters gave them another class, or none. "
+        "The dialogue is chosen by a rule, not by what the model has right in it: of the test set's dialogues it has "
+        "the most scored turns, and is the first by id of those that have as many.",
     )
     scored = findings.scored_opening
     answers = [
@@ -353,9 +355,7 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
     right = [sum(turn[place] == turn[1] for turn in strip) for place in (2, 3)]
     reading = (
         name_opening(scored),
-        f"The dialogue is {chosen}. It is chosen by a rule, not by what the model has right in it: it has the most "
-        f"scored turns of the test set, and is the first by id of those that have as many. Of its {len(strip)} scored "
-        f"turns, {right[0]} are right alone and {right[1]} in context.",
+        f"Of the {len(strip)} scored turns of {chosen}, {right[0]} are right alone and {right[1]} in context.",
     )
     cells = [(name.utterance_id, *map(name_class, classes)) for name, *classes in strip]
     table = Table("The turns of one dialogue", ("turn", *_STRIP), tuple(cells))
@@ -394,11 +394,12 @@ def _place_strip(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
         y=alt.Y("row:N", title=None, axis=alt.Axis(ticks=False), scale=alt.Scale(domain=order[:-1], padding=0.08)),
         tooltip=tooltips(("row:N", "who says"), ("turn:O", "turn"), ("emotion:N", "class")),
     )
-    layers = [base.mark_rect(opacity=1).encode(color=alt.Color("emotion:N", scale=colors, legend=legend))]
-    if max(row["turn"] for row in rows) < _MOST_LETTERS:
-        letters = base.mark_text(fontSize=11, color=look.surface)
-        layers.append(letters.encode(text="letter:N"))
-    return alt.layer(*layers).properties(width=look.width, height=_TURN_HEIGHT * (len(order) - 1))
+    has_room = f"width > {_LETTER_WIDTH * len({row['turn'] for row in rows})}"
+    letters = base.mark_text(fontSize=11, color=look.surface, opacity=alt.ExprRef(f"{has_room} ? 1 : 0"))
+    return alt.layer(
+        base.mark_rect(opacity=1).encode(color=alt.Color("emotion:N", scale=colors, legend=legend)),
+        letters.encode(text="letter:N"),
+    ).properties(width=look.width, height=_ROW_HEIGHT * (len(order) - 1))
 
 
 def draw_expected_best(findings: Findings, look: Look) -> Figure:
