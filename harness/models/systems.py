@@ -257,10 +257,9 @@ def name_searched(name: str, search_space: Sequence[Any]) -> str:
         'chain'
     """
     entries = [entry for entry in search_space if isinstance(entry, dict)]
-    chosen = {entry["name"]: entry.get("range") for entry in entries if entry.get("name") in _CHOICES_OF_CONTEXT}
-    if any(not isinstance(values, list) or len(values) != 1 for values in chosen.values()):
-        return name
-    return name_system(name, {choice: value for choice, (value,) in chosen.items()})
+    ranges = {entry["name"]: entry.get("range") for entry in entries if entry.get("name") in _CHOICES_OF_CONTEXT}
+    fixed = {name: values[0] for name, values in ranges.items() if isinstance(values, list) and len(values) == 1}
+    return name_system(name, fixed) if len(fixed) == len(ranges) else name
 
 
 def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Protocol) -> Hyperparameters:

@@ -338,13 +338,13 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
         "the most scored turns, and is the first by id of those that have as many.",
     )
     scored = findings.scored_opening
-    answers = [
-        findings.test_predictions.get((scored.opening.opening_id, kind), ())
-        for kind in (() if scored is None else (ScoreKind.BASELINE_OWN_TURN, scored.assessment.kind))
-    ]
-    if scored is None or not all(answers):
+    if scored is None:
         return figure
-    alone, in_context = (average_probabilities(seeds) for seeds in answers)
+    kinds = (ScoreKind.BASELINE_OWN_TURN, scored.assessment.kind)
+    answers = [findings.test_predictions.get((scored.opening.opening_id, kind)) for kind in kinds]
+    if not answers[0] or not answers[1]:
+        return figure
+    alone, in_context = average_probabilities(answers[0]), average_probabilities(answers[1])
     turns = [
         (parse_utterance_id(one.utterance_id), one.emotion, one.predicted, other.predicted)
         for one, other in zip(alone, in_context, strict=True)
@@ -388,9 +388,11 @@ def _place_strip(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
         domain=[*map(name_class, CLASSES), _NOT_SCORED],
         range=[look.warning, look.second, look.quiet, look.accent, look.grid],
     )
-    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1)
+    # On a telephone there is no room for one row of classes, nor for every number.
+    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1, columns=3)
+    axis = alt.Axis(labelAngle=0, ticks=False, labelOverlap=True, labelSeparation=4)
     base = alt.Chart(alt.NamedData(name="dialogue")).encode(
-        x=alt.X("turn:O", title="number of the speaker's turn", axis=alt.Axis(labelAngle=0, ticks=False)),
+        x=alt.X("turn:O", title="number of the speaker's turn", axis=axis),
         y=alt.Y("row:N", title=None, axis=alt.Axis(ticks=False), scale=alt.Scale(domain=order[:-1], padding=0.08)),
         tooltip=tooltips(("row:N", "who says"), ("turn:O", "turn"), ("emotion:N", "class")),
     )
