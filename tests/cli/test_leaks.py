@@ -52,7 +52,7 @@ def test_with_it_each_opening_is_on_record_before_a_file_is_touched(folder):
     assert latest.completed_at is not None and latest.is_synthetic and latest.seeds == (1,)
     assert latest.command == "harness leaks --test --seeds 1 --threads 1"
     words = " ".join(done.stdout.split())
-    assert words.startswith("What leaks add (test session scored) ") and "of the test session" in words
+    assert words.startswith("What leaks add (test session opened) ") and "of the test session" in words
     checked = type_command(folder, "check", "--results", "results")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
 

@@ -169,4 +169,5 @@ def test_a_rare_class_is_answered_more_where_classes_are_balanced():
         point = read_hyperparameters(system, values | {"optimizer": "adam", "learning_rate": 0.01}, protocol)
         trained, _ = train_for_epochs(Recipe(system, point, protocol, 1, 3, None, None), some, 3)
         shares[name] = trained.predict(some)[:, 0].mean()
-    assert shares["none"] < 0.3 < 0.35 < shares["balanced"]
+    # Of 57 utterances 5 are of the rare class: 9 %.
+    assert 2 * shares["none"] < shares["balanced"]
