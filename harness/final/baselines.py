@@ -15,10 +15,10 @@ from harness.models.context_baseline import fit_context_baseline
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters
 from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.scoring.scenes import PROBE_KINDS
-from harness.splits.protocol import ClassWeights
+from harness.splits.protocol import ClassWeights, Protocol
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestScores
 from harness.store.store import ResultsStore
-from harness.training.context import DialogueInputs, fit_dialogues
+from harness.training.dialogues import DialogueInputs, fit_dialogues
 from harness.training.recipe import score_predictions
 
 Probabilities = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def fit_baselines(
     trained_on: Features,
     seeds: Sequence[int],
     hyperparameters: Hyperparameters | None = None,
-    class_weights: ClassWeights = ClassWeights.NONE,
+    protocol: Protocol | None = None,
 ) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has; for a system that reads the dialogue two more.
 
@@ -58,10 +58,11 @@ def fit_baselines(
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
         hyperparameters: of the system; None where no system is known
-        class_weights: the protocol's
+        protocol: of the model; None for no class weights
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
+    class_weights = ClassWeights.NONE if protocol is None else protocol.class_weights
     for baseline in BASELINES.values():
         lacking = [modality for modality in baseline.modalities if modality not in store.modalities]
         if lacking:
@@ -83,8 +84,8 @@ def fit_baselines(
                 )
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
-    if isinstance(hyperparameters, DialogueHyperparameters):
-        in_context = fit_context_baselines(hyperparameters, trained_on)
+    if protocol is not None and isinstance(hyperparameters, DialogueHyperparameters):
+        in_context = fit_context_baselines(hyperparameters, trained_on, protocol)
         fitted |= {(kind, seeds[0]): baseline for kind, baseline in in_context.items()}
     return FinalBaselines(fitted, tuple(left_out))
 
@@ -137,7 +138,7 @@ def kind_of(baseline: Baseline) -> ScoreKind:
 
 
 def fit_context_baselines(
-    hyperparameters: DialogueHyperparameters, trained_on: Features
+    hyperparameters: DialogueHyperparameters, trained_on: Features, protocol: Protocol
 ) -> Mapping[ScoreKind, FittedBaseline]:
     """Fit both on the inputs of a system: its turns' own classifier, and its turns of the dialogue.
 
@@ -151,9 +152,14 @@ def fit_context_baselines(
     Raises:
         FeatureError, ShapeError: as ``fit_dialogues``
     """
-    fitted, train = fit_dialogues(hyperparameters, trained_on, seed=0)
+    fitted, train = fit_dialogues(hyperparameters, trained_on, protocol, seed=0)
     regression = fit_context_baseline(
-        train.dialogues, train.probabilities, train.emotions, train.sessions, hyperparameters.context
+        train.dialogues,
+        train.probabilities,
+        train.emotions,
+        train.sessions,
+        hyperparameters.context,
+        class_weights=protocol.class_weights,
     )
 
     def as_baseline(answer: Callable[[DialogueInputs], Probabilities]) -> FittedBaseline:

@@ -260,7 +260,7 @@ def _fit_baselines(
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
     point = read_hyperparameters(find_system(record.system), record.hyperparameters, record.protocol)
-    return fit_baselines(store, trained_on, record.seeds, point, record.protocol.class_weights)
+    return fit_baselines(store, trained_on, record.seeds, point, record.protocol)
 
 
 def _list(sessions: Sequence[int]) -> str:

@@ -25,42 +25,17 @@ from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
 from harness.features.store import Features
-from harness.files import make_then_rename, read_json, write_json
-from harness.models.decoder import AttentionDecoder
-from harness.models.layers import (
-    AttentionPooling,
-    Columns,
-    DropoutRelu,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    WordMask,
-)
-from harness.models.recurrence import CompiledLSTM
-from harness.models.text import EachRow, SharedPadding
+from harness.files import read_json, write_json
+from harness.models.network_file import NETWORK_NAME, load_network, save_network
 from harness.splits.protocol import Protocol
-from harness.training.context import FittedDialogues, TrainedContext, is_fitted_on_dialogues, load_chain
+from harness.training.context import TrainedContext, load_chain
+from harness.training.dialogues import FittedDialogues, is_fitted_on_dialogues
 from harness.training.recipe import Trained, TrainedModel
 
 FORMAT_VERSION = 1
 
 _CHAIN_NAME = "chain.json"
-_MODEL_NAMES = ("model.keras", _CHAIN_NAME)
-
-#: Layers that a saved network may have besides Keras's own.
-OWN_LAYERS = (
-    AttentionDecoder,
-    AttentionPooling,
-    Columns,
-    CompiledLSTM,
-    DropoutRelu,
-    EachRow,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    SharedPadding,
-    WordMask,
-)
+_MODEL_NAMES = (NETWORK_NAME, _CHAIN_NAME)
 
 
 @dataclass(frozen=True)
@@ -188,8 +163,7 @@ def save_seed(model_dir: Path, seed: int, trained: Trained, group: int | None = 
     if not isinstance(trained.model, keras.Model):
         trained.model.write(folder / _CHAIN_NAME)
         return
-    with make_then_rename(folder / "model.keras", ".keras") as partial:
-        trained.model.save(partial, include_optimizer=False)
+    save_network(folder, trained.model)
 
 
 def has_seed(model_dir: Path, seed: int, group: int | None = None) -> bool:
@@ -234,20 +208,7 @@ def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:
     folder = seed_dir(model_dir, seed, group)
     if (folder / _CHAIN_NAME).is_file():
         return load_chain(folder / _CHAIN_NAME, folder / "fitted")
-    path = folder / "model.keras"
-    if not path.is_file():
-        raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
-    try:
-        model = keras.saving.load_model(
-            path,
-            custom_objects={f"harness>{layer.__name__}": layer for layer in OWN_LAYERS},
-            compile=False,
-            safe_mode=True,
-        )
-    # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
-    except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
+    model = load_network(folder)
     if is_fitted_on_dialogues(folder / "fitted"):
         return TrainedContext(model, FittedDialogues.load(folder / "fitted"))
     return TrainedModel(model, FittedFeatures.load(folder / "fitted"))

@@ -34,7 +34,7 @@ from harness.models.systems import System
 from harness.provenance import git_revision, package_versions
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
-from harness.splits.protocol import ClassWeights, Protocol
+from harness.splits.protocol import Protocol
 from harness.splits.scenes import name_groups
 from harness.store.records import (
     EpochRecord,
@@ -45,17 +45,17 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.context import FittedDialogues, TrainedContext, begin_training
+from harness.training.context import TrainedContext, begin_training
 from harness.training.loop import (
     HasFeatures,
     History,
     Learner,
     Scorer,
     Trainer,
-    balance_classes,
     fit,
     seed_everything,
     train_for,
+    weigh_classes,
 )
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
@@ -152,7 +152,7 @@ def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) 
     began = time.monotonic()
     train, validation = store.load(parts.train), store.load(parts.validation)
     trained, history = train_validated(recipe, train, validation, watch)
-    return Outcome(_describe_result(history, validation, trained.fitted, time.monotonic() - began))
+    return Outcome(_describe_result(history, validation, trained, time.monotonic() - began))
 
 
 def train_twice(
@@ -200,7 +200,7 @@ def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watc
     maximum = score_predictions(
         recipe.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
     )
-    return Outcome(_describe_result(history, test, trained.fitted, time.monotonic() - began), (maximum,))
+    return Outcome(_describe_result(history, test, trained, time.monotonic() - began), (maximum,))
 
 
 def train_validated(
@@ -278,7 +278,7 @@ def _build(
     seed_everything(recipe.seed)
     point = recipe.hyperparameters
     if isinstance(point, DialogueHyperparameters):
-        return begin_training(point, train, recipe.seed)
+        return begin_training(point, train, recipe.protocol, recipe.seed)
     assert isinstance(point, NetworkHyperparameters)
     fitted = fit_features(
         train,
@@ -291,17 +291,12 @@ def _build(
     )
     model = build_model(recipe.system, point, input_shapes(fitted, recipe.protocol))
     _MODELS.add(model)
-    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol, train))
+    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, train))
     return TrainedModel(model, fitted), trainer, fitted.prepare(train)
 
 
-def weigh_classes(protocol: Protocol, train: Features) -> np.ndarray | None:
-    """Return the weights of the classes in the loss under a protocol, float32 (4,); None where all weigh 1."""
-    return balance_classes(train.emotions) if protocol.class_weights is ClassWeights.BALANCED else None
-
-
 def _describe_result(
-    history: History, validation: Features, fitted: FittedFeatures | FittedDialogues, duration_seconds: Seconds
+    history: History, validation: Features, trained: Trained, duration_seconds: Seconds
 ) -> TrialResult:
     return TrialResult(
         score=history.epochs[history.best_epoch - 1].validation_accuracy,
@@ -311,7 +306,7 @@ def _describe_result(
         # A process that trains several models knows only the peak of all of them together.
         peak_memory_bytes=None,
         duration_seconds=duration_seconds,
-        embedding_source=fitted.embedding_source if "text" in fitted.modalities else None,
+        embedding_source=trained.fitted.embedding_source if "text" in trained.fitted.modalities else None,
     )
 
 

@@ -10,6 +10,7 @@ from harness.features.context import Context
 from harness.features.dialogues import Dialogues
 from harness.models.chain import Chain, find_previous, fit_chain
 from harness.models.context_baseline import DECAYS, fit_context_baseline, read_context
+from harness.splits.protocol import ClassWeights
 
 SPEAKERS = ([0, 1, 1, 0, 1], [1], [0, 0, 1])
 READING = [Context.PAST, Context.DIALOGUE]
@@ -136,6 +137,22 @@ def test_transitions_are_counted_by_who_speaks():
     assert np.allclose(chain.prior, np.bincount(emotions) / 1600)
     # Nobody began with both silent but F; her first turns are spread as the classes are.
     assert np.allclose(chain.transitions[4, 4], chain.prior, atol=0.02)
+
+
+def test_where_classes_are_balanced_each_count_weighs_as_its_label():
+    emotions = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    dialogues = dialogues_of(*([0] for _ in emotions))
+    plain = fit_chain(dialogues, probabilities_of(8), emotions)
+    balanced = fit_chain(dialogues, probabilities_of(8), emotions, ClassWeights.BALANCED)
+    assert np.allclose(plain.prior, [0.75, 0.25, 0, 0]) and np.allclose(plain.transitions[4, 4], plain.prior)
+    assert np.allclose(balanced.prior, [0.5, 0.5, 0, 0]) and np.allclose(balanced.transitions[4, 4], balanced.prior)
+    same = np.tile(plain.prior, (8, 1))
+    folds = np.arange(8) % 2
+    baselines = [
+        fit_context_baseline(dialogues, same, emotions, folds, Context.NONE, (1.0,), each) for each in ClassWeights
+    ]
+    answers = [each.predict(dialogues, same)[0] for each in baselines]
+    assert np.allclose(answers, [[0.75, 0.25, 0, 0], [0.5, 0.5, 0, 0]], atol=1e-3)
 
 
 def test_the_labels_of_turns_without_one_are_their_probabilities():
