@@ -157,7 +157,7 @@ def fit_context_baselines(
         train.dialogues,
         train.probabilities,
         train.emotions,
-        train.sessions,
+        train.folds,
         hyperparameters.context,
         class_weights=protocol.class_weights,
     )

@@ -6,7 +6,7 @@ The labels of utterances that train are read to train. No label of another turn 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.codec import from_plain
-from harness.corpus.utterances import parse_utterance_id
+from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.context import Context, ContextTurns
 from harness.features.dialogues import Dialogues
@@ -23,13 +23,16 @@ from harness.features.store import Features
 from harness.files import read_json, write_json
 from harness.models.context_networks import NOT_SCORED
 from harness.models.hyperparameters import ContextHyperparameters, DialogueHyperparameters, TurnVectors
-from harness.models.out_of_fold import predict_out_of_fold
+from harness.models.out_of_fold import Folds, predict_out_of_fold
 from harness.models.turns import SMALLEST, TurnClassifier, TurnInputs
-from harness.splits.protocol import Protocol
+from harness.splits.protocol import Protocol, Scenes
+from harness.splits.scenes import NUM_GROUPS, find_group, group_scenes
 
 Floats = npt.NDArray[np.float64]
 
 _RECORD_NAME = "dialogues.json"
+#: Groups of the training scenes, where scenes are disjoint: as many as the protocol's groups that are left to train.
+_NUM_SCENE_FOLDS = NUM_GROUPS - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +44,14 @@ class DialogueInputs:
         dialogues: their dialogues
         probabilities: float64 (num_turns, 4), of each turn's own classifier
         description: float64 (num_turns, width), the other numbers of each turn's vector
+        folds: of training turns, of which nothing trained the classifiers that answered them; empty for scored ones
     """
 
     features: Features
     dialogues: Dialogues
     probabilities: Floats
     description: Floats
+    folds: Folds = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -63,11 +68,6 @@ class DialogueInputs:
     def emotions(self) -> npt.NDArray[np.int64]:
         """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for the others, whatever their label."""
         return _emotions_of(self.features, self.dialogues)
-
-    @cached_property
-    def sessions(self) -> npt.NDArray[np.int64]:
-        """The session of each turn, int64 (num_turns,)."""
-        return _sessions_of(self.dialogues)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +148,11 @@ def fit_dialogues(
 
     Returns:
         what was fitted; and the training dialogues, whose turns are answered by classifiers that have not trained on
-        their session, as those of a new session are
+        their session, as those of a new session are. Where scenes are disjoint, nor have they on their group of scenes
 
     Raises:
         FeatureError: there is no training utterance, or none has what the classifier reads
-        ShapeError: all training utterances are of one session
+        ShapeError: all training utterances are of one session, or some share session or scenes with all others
     """
     if not len(train):
         raise FeatureError("there are no training utterances; expected at least one to fit features on")
@@ -163,15 +163,17 @@ def fit_dialogues(
     weights = protocol.class_weights
     classifier = TurnClassifier.fit(inputs.take(trained), emotions[trained], dimension, seed, weights)
 
+    folds = _folds_of(train, dialogues, protocol.scenes)
+
     def fit_on(some: npt.NDArray[np.int64]) -> Callable[[npt.NDArray[np.int64]], Floats]:
         of_fold = TurnClassifier.fit(inputs.take(some), emotions[some], seed=seed, class_weights=weights)
         return lambda asked: of_fold.predict(inputs.take(asked))
 
-    probabilities = predict_out_of_fold(fit_on, _sessions_of(dialogues), dialogues.is_scored)
+    probabilities = predict_out_of_fold(fit_on, folds, dialogues.is_scored)
     fitted = FittedDialogues(
         classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings
     )
-    return fitted, DialogueInputs(train, dialogues, probabilities, classifier.describe(inputs))
+    return fitted, DialogueInputs(train, dialogues, probabilities, classifier.describe(inputs), folds)
 
 
 def _read(features: Features, which: ContextTurns, vectors: TurnVectors) -> tuple[Dialogues, TurnInputs]:
@@ -193,5 +195,11 @@ def _emotions_of(features: Features, dialogues: Dialogues) -> npt.NDArray[np.int
     return emotions
 
 
-def _sessions_of(dialogues: Dialogues) -> npt.NDArray[np.int64]:
-    return np.array([parse_utterance_id(name).session for name in dialogues.utterance_ids], dtype=np.int64)
+def _folds_of(train: Features, dialogues: Dialogues, scenes: Scenes) -> Folds:
+    names = [parse_utterance_id(name) for name in dialogues.utterance_ids]
+    folds = {"session": np.array([name.session for name in names], dtype=np.int64)}
+    if scenes is Scenes.DISJOINT:
+        classes = zip(train.utterance_ids, train.emotions, strict=True)
+        groups = group_scenes({name: CLASSES[emotion] for name, emotion in classes}, _NUM_SCENE_FOLDS)
+        folds["group of scenes"] = np.array([find_group(groups, name.scene) for name in names], dtype=np.int64)
+    return folds
