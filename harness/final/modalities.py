@@ -29,10 +29,17 @@ from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from harness.training.loop import ModelInputs, Scorer, Trainer, seed_everything, train_for, weigh_classes
+from harness.training.loop import (
+    ModelInputs,
+    Scorer,
+    TrainedModel,
+    Trainer,
+    seed_everything,
+    train_for,
+    weigh_classes,
+)
 from harness.training.recipe import (
     Recipe,
-    TrainedModel,
     open_parts,
     score_predictions,
     train_for_epochs,

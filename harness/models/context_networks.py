@@ -10,7 +10,7 @@ from keras import layers
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
 from harness.models.fusion import classify
-from harness.models.hyperparameters import ContextHyperparameters, Residual
+from harness.models.hyperparameters import DialogueNetworkHyperparameters, Residual
 from harness.models.inputs import lstm
 from harness.models.layers import Columns, LengthMask
 
@@ -18,7 +18,7 @@ from harness.models.layers import Columns, LengthMask
 NOT_SCORED = -1
 
 
-def build_context(hyperparameters: ContextHyperparameters, width: int, context: Context) -> keras.Model:
+def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, context: Context) -> keras.Model:
     """Build a network that classifies every turn of a dialogue from the vectors of its turns.
 
     LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own

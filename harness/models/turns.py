@@ -240,15 +240,30 @@ class TurnClassifier:
             return TurnVectors.FUNCTIONALS
         return TurnVectors.TFIDF if self.speech is None else TurnVectors.BOTH
 
-    def predict(self, inputs: TurnInputs) -> Floats:
-        """Return the probabilities of each turn's class, float64 (num_turns, 4); 0 for a class never trained on."""
-        return self._read(inputs)[0]
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return self.vectors.modalities
 
-    def describe(self, inputs: TurnInputs) -> Floats:
-        """Return numbers that stand for each turn besides its probabilities, float64 (num_turns, width)."""
-        return self._read(inputs)[1]
+    @property
+    def embedding_source(self) -> str:
+        """The origin of the numbers that stand for words, in one sentence."""
+        return "TF-IDF of a turn's words, fitted on the training utterances"
 
-    def _read(self, inputs: TurnInputs) -> tuple[Floats, Floats]:
+    def answer(self, turns: Features) -> tuple[Floats, Floats]:
+        """Return what ``read`` does, of the turns of some features; their labels are not read.
+
+        Raises:
+            FeatureError: as ``TurnInputs.read``
+        """
+        return self.read(TurnInputs.read(turns, self.vectors))
+
+    def read(self, inputs: TurnInputs) -> tuple[Floats, Floats]:
+        """Return the probabilities of each turn's class, and other numbers that stand for the turn.
+
+        Returns:
+            float64 (num_turns, 4), 0 for a class never trained on; and float64 (num_turns, width)
+        """
         parts = []
         if self.words is not None and inputs.words is not None:
             parts.append(self.words.read(inputs.words))

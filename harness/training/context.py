@@ -16,9 +16,9 @@ from harness.features.store import Features
 from harness.models.build import build_optimizer
 from harness.models.chain import Chain, fit_chain
 from harness.models.context_networks import NOT_SCORED, build_context, scored_loss
-from harness.models.hyperparameters import ContextHyperparameters, DialogueHyperparameters
+from harness.models.hyperparameters import ChainHyperparameters, DialogueHyperparameters
 from harness.splits.protocol import Protocol
-from harness.training.dialogues import DialogueInputs, FittedDialogues, fit_dialogues
+from harness.training.dialogues import DialogueInputs, FittedDialogues, fit_dialogues, is_fitted_on_dialogues
 from harness.training.loop import (
     Learner,
     Scorer,
@@ -26,8 +26,10 @@ from harness.training.loop import (
     check_loss,
     like_length_batches,
     mean_cross_entropy,
+    seed_everything,
     weigh_classes,
 )
+from harness.training.turn_network import TurnTraining
 
 #: Dialogues scored at once.
 _SCORED_TOGETHER = 32
@@ -57,18 +59,35 @@ def load_chain(path: Path, fitted_dir: Path) -> TrainedContext:
     return TrainedContext(Chain.read(path), FittedDialogues.load(fitted_dir))
 
 
+def load_in_context(network: keras.Model, fitted_dir: Path) -> TrainedContext | None:
+    """Load what was fitted for the inputs of a network over dialogues; None for a network of single utterances.
+
+    Raises:
+        FeatureError, ModelError: a file is missing or damaged
+    """
+    if not is_fitted_on_dialogues(fitted_dir):
+        return None
+    return TrainedContext(network, FittedDialogues.load(fitted_dir))
+
+
 def begin_training(
-    hyperparameters: DialogueHyperparameters, train: Features, protocol: Protocol, seed: int
+    hyperparameters: DialogueHyperparameters,
+    train: Features,
+    protocol: Protocol,
+    seed: int,
+    turn_training: TurnTraining | None = None,
 ) -> tuple[TrainedContext, Learner, DialogueInputs]:
     """Fit what a model in context reads, and build the model; a chain is estimated at once.
 
     Returns:
         the model, which the learner trains; the learner; and the training dialogues
     """
-    fitted, inputs = fit_dialogues(hyperparameters, train, protocol, seed)
-    if not isinstance(hyperparameters, ContextHyperparameters):
+    fitted, inputs = fit_dialogues(hyperparameters, train, protocol, seed, turn_training)
+    if isinstance(hyperparameters, ChainHyperparameters):
         chain = fit_chain(inputs.dialogues, inputs.probabilities, inputs.emotions, protocol.class_weights)
         return TrainedContext(chain, fitted), ChainLearner(chain, fitted.context), inputs
+    # The same numbers follow, whether the turns' own network was trained just now or before.
+    seed_everything(seed)
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
     class_weights = weigh_classes(protocol.class_weights, train)
     trainer = ContextTrainer(model, build_optimizer(hyperparameters), class_weights)

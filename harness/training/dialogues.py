@@ -22,11 +22,16 @@ from harness.features.speech import SpeechSettings
 from harness.features.store import Features
 from harness.files import read_json, write_json
 from harness.models.context_networks import NOT_SCORED
-from harness.models.hyperparameters import ContextHyperparameters, DialogueHyperparameters, TurnVectors
+from harness.models.hyperparameters import (
+    ChainHyperparameters,
+    ContextHyperparameters,
+    DialogueHyperparameters,
+)
 from harness.models.out_of_fold import Folds, predict_out_of_fold
 from harness.models.turns import SMALLEST, TurnClassifier, TurnInputs
-from harness.splits.protocol import Protocol, Scenes
+from harness.splits.protocol import ClassWeights, Protocol, Scenes
 from harness.splits.scenes import NUM_GROUPS, find_group, group_scenes
+from harness.training.turn_network import TurnNetwork, TurnTraining, fit_turn_network
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,13 +80,13 @@ class FittedDialogues:
     """What turns utterances into the inputs of a model in context, fitted on training alone.
 
     Attributes:
-        classifier: a turn's own, of all training utterances
+        classifier: a turn's own, of all training utterances: a regression, or the network of a turn model
         context: the turns that an answer depends on
         turns: that a dialogue consists of
         speech_settings: how the frames were made
     """
 
-    classifier: TurnClassifier
+    classifier: TurnClassifier | TurnNetwork
     context: Context
     turns: ContextTurns
     speech_settings: SpeechSettings
@@ -89,12 +94,12 @@ class FittedDialogues:
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that are read."""
-        return self.classifier.vectors.modalities
+        return self.classifier.modalities
 
     @property
     def embedding_source(self) -> str:
         """The origin of the numbers that stand for words, in one sentence."""
-        return "TF-IDF of a turn's words, fitted on the training utterances"
+        return self.classifier.embedding_source
 
     def prepare(self, features: Features) -> DialogueInputs:
         """Read the dialogues of some utterances; their labels decide nothing here.
@@ -107,10 +112,8 @@ class FittedDialogues:
                 f"speech frames were made with {features.speech_settings.to_json()}; the turns' classifier was fitted "
                 f"on {self.speech_settings.to_json()}"
             )
-        dialogues, inputs = _read(features, self.turns, self.classifier.vectors)
-        return DialogueInputs(
-            features, dialogues, self.classifier.predict(inputs), self.classifier.describe(inputs)
-        )
+        dialogues, turns = _arrange(features, self.turns)
+        return DialogueInputs(features, dialogues, *self.classifier.answer(turns))
 
     def save(self, directory: Path) -> None:
         """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
@@ -123,9 +126,10 @@ class FittedDialogues:
         """Read the files that ``save`` wrote.
 
         Raises:
-            FeatureError: a file is missing or damaged
+            FeatureError, ModelError: a file is missing or damaged
         """
-        classifier = TurnClassifier.load(directory)
+        has_network = TurnNetwork.is_saved_in(directory)
+        classifier = TurnNetwork.load(directory) if has_network else TurnClassifier.load(directory)
         try:
             record = read_json(directory / _RECORD_NAME)
             settings = from_plain(SpeechSettings, record["speech_settings"])
@@ -142,9 +146,17 @@ def is_fitted_on_dialogues(directory: Path) -> bool:
 
 
 def fit_dialogues(
-    hyperparameters: DialogueHyperparameters, train: Features, protocol: Protocol, seed: int
+    hyperparameters: DialogueHyperparameters,
+    train: Features,
+    protocol: Protocol,
+    seed: int,
+    turn_training: TurnTraining | None = None,
 ) -> tuple[FittedDialogues, DialogueInputs]:
     """Fit the turns' own classifier, and read the training dialogues.
+
+    Args:
+        seed: of a regression
+        turn_training: of the turns' own network; None for a regression on what ``hyperparameters.vectors`` names
 
     Returns:
         what was fitted; and the training dialogues, whose turns are answered by classifiers that have not trained on
@@ -153,35 +165,53 @@ def fit_dialogues(
     Raises:
         FeatureError: there is no training utterance, or none has what the classifier reads
         ShapeError: all training utterances are of one session, or some share session or scenes with all others
+        Diverged: the loss of a turn's own network became NaN or infinite
     """
     if not len(train):
         raise FeatureError("there are no training utterances; expected at least one to fit features on")
-    dialogues, inputs = _read(train, hyperparameters.turns, hyperparameters.vectors)
-    emotions = _emotions_of(train, dialogues)
-    trained = np.flatnonzero(dialogues.is_scored)
-    dimension = hyperparameters.svd_dimension if isinstance(hyperparameters, ContextHyperparameters) else 0
-    weights = protocol.class_weights
-    classifier = TurnClassifier.fit(inputs.take(trained), emotions[trained], dimension, seed, weights)
-
+    dialogues, turns = _arrange(train, hyperparameters.turns)
     folds = _folds_of(train, dialogues, protocol.scenes)
+    classifier: TurnClassifier | TurnNetwork
+    if turn_training is not None:
+        found = fit_turn_network(turn_training, train, turns, dialogues.is_scored, folds)
+        classifier, probabilities, description = found
+    else:
+        emotions = _emotions_of(train, dialogues)
+        classifier, probabilities, description = _fit_classifier(
+            hyperparameters, turns, emotions, folds, seed, protocol.class_weights
+        )
+    fitted = FittedDialogues(classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings)
+    return fitted, DialogueInputs(train, dialogues, probabilities, description, folds)
+
+
+def _fit_classifier(
+    hyperparameters: DialogueHyperparameters,
+    turns: Features,
+    emotions: npt.NDArray[np.int64],
+    folds: Folds,
+    seed: int,
+    weights: ClassWeights,
+) -> tuple[TurnClassifier, Floats, Floats]:
+    """Fit a regression on the training turns, and answer them out of fold."""
+    assert isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters)
+    inputs = TurnInputs.read(turns, hyperparameters.vectors)
+    trained = np.flatnonzero(emotions != NOT_SCORED)
+    dimension = hyperparameters.svd_dimension if isinstance(hyperparameters, ContextHyperparameters) else 0
+    classifier = TurnClassifier.fit(inputs.take(trained), emotions[trained], dimension, seed, weights)
 
     def fit_on(some: npt.NDArray[np.int64]) -> Callable[[npt.NDArray[np.int64]], Floats]:
         of_fold = TurnClassifier.fit(inputs.take(some), emotions[some], seed=seed, class_weights=weights)
-        return lambda asked: of_fold.predict(inputs.take(asked))
+        return lambda asked: of_fold.read(inputs.take(asked))[0]
 
-    probabilities = predict_out_of_fold(fit_on, folds, dialogues.is_scored)
-    fitted = FittedDialogues(
-        classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings
-    )
-    return fitted, DialogueInputs(train, dialogues, probabilities, classifier.describe(inputs), folds)
+    probabilities = predict_out_of_fold(fit_on, folds, emotions != NOT_SCORED)
+    return classifier, probabilities, classifier.read(inputs)[1]
 
 
-def _read(features: Features, which: ContextTurns, vectors: TurnVectors) -> tuple[Dialogues, TurnInputs]:
+def _arrange(features: Features, which: ContextTurns) -> tuple[Dialogues, Features]:
+    """Return the dialogues of some utterances, and their turns in the same order."""
     turns = features.all_turns
     dialogues = Dialogues.arrange(turns.utterances, features.utterance_ids, which)
-    row_of = {name: row for row, name in enumerate(turns.utterance_ids)}
-    order = np.array([row_of[name] for name in dialogues.utterance_ids], dtype=np.int64)
-    return dialogues, TurnInputs.read(turns, vectors).take(order)
+    return dialogues, turns.select(dialogues.utterance_ids)
 
 
 def _rows_of(features: Features, dialogues: Dialogues) -> npt.NDArray[np.int64]:

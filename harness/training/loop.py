@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
+from harness.features.fitted import FittedFeatures
 from harness.features.store import Features
 from harness.models.class_weights import balance_classes
 from harness.models.decoder import AttentionDecoder
@@ -153,6 +154,18 @@ class Scorer:
             rows = order[start : start + SCORED_TOGETHER]
             outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
         return outputs
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what was fitted for its inputs."""
+
+    model: keras.Model
+    fitted: FittedFeatures
+
+    def predict(self, features: Features) -> np.ndarray:
+        """Return the probabilities of utterances, float32 (num_utterances, 4)."""
+        return Scorer(self.model).score(self.fitted.prepare(features))
 
 
 def weigh_classes(class_weights: ClassWeights, train: Features) -> np.ndarray | None:

@@ -136,14 +136,13 @@ def test_without_context_a_chain_is_its_turns_own_classifier_and_training_repeat
     assert np.array_equal(trained.predict(validation), again.predict(validation))
     assert len(history.epochs) == (1 if name == "chain" else 2)
     if name == "chain":
-        own = fit_context_baselines(recipe(name, context="none").hyperparameters, train, PAPER)
+        own = fit_context_baselines(recipe(name, context="none"), train)
         expected = own[ScoreKind.BASELINE_OWN_TURN].probabilities(validation)
         assert np.array_equal(trained.predict(validation), expected.astype(np.float32))
 
 
 def test_the_context_baseline_reads_the_context_of_the_system():
-    point = recipe("chain").hyperparameters
-    baseline = fit_context_baselines(point, hold(*invent_turns()), PAPER)[ScoreKind.BASELINE_CONTEXT]
+    baseline = fit_context_baselines(recipe("chain"), hold(*invent_turns()))[ScoreKind.BASELINE_CONTEXT]
     turns, frames = invent_turns(sessions=(3,), seed=5)
     before = baseline.probabilities(hold(turns, frames))
     changed = [replace(turn, transcript="great") if place >= 6 else turn for place, turn in enumerate(turns)]
@@ -170,8 +169,7 @@ def test_balanced_classes_reach_the_turns_own_classifier_the_chain_the_network_a
     for protocol, prior in ((PAPER, shares), (balanced, np.full(4, 0.25))):
         trained, _ = train_for_epochs(recipe("chain", protocol), train, 1)
         assert np.allclose(trained.fitted.classifier.prior, prior) and np.allclose(trained.model.prior, prior)
-        points = {"hyperparameters": recipe("chain").hyperparameters, "trained_on": train, "protocol": protocol}
-        for baseline in fit_context_baselines(**points).values():
+        for baseline in fit_context_baselines(recipe("chain", protocol), train).values():
             assert np.allclose(baseline.prior, prior)
     losses = []
     monkeypatch.setattr(context, "scored_loss", lambda *given: losses.append(given[2]) or scored_loss(*given))
