@@ -89,7 +89,7 @@ MOVED = f"Session1/dialog/MOCAP_head/{COMPLETE}.txt"
 TURN_2 = b"[1.7500 - 2.2500]\tSes01F_impro01_M000\tang\t[2.5000, 3.0000, 3.5000]"
 BETWEEN = b"\nC-E1:\tAnger;\t()\nC-F1:\tOther; Neutral;\t(a bit)\nA-E3:\tval 2; act 4; dom  4;\t()\n\n"
 RATINGS = "[2.5000, 3.0000, 3.5000]"
-UTF_16 = "begins with the mark of UTF-16"
+UTF_16 = "begins with a UTF-16 byte order mark"
 TURNS = [f"{COMPLETE}_{turn}" for turn in ("F000", "F001", "M000", "M001")]
 #: What is left of a dialogue without labels, or without transcripts.
 STRAY = "not in the label file"
@@ -177,7 +177,7 @@ CASES = {
     "two turns on a line": (
         labels((b"]" + BETWEEN + b"[1.75", b"] [1.75")),
         [
-            ("unreadable line", f"{COMPLETE}_F000", f"line 3: {ANGRY} stands on the line of {COMPLETE}_F000"),
+            ("unreadable line", f"{COMPLETE}_F000", f"line 3: {ANGRY} is on the line of {COMPLETE}_F000"),
             ("unreadable ratings", f"{COMPLETE}_F000", f"line 3: found {RATINGS + ' ' + TURN_2.decode()!r}"),
             ("recording without turn", ANGRY, "not in the label file"),
             ("transcript without turn", ANGRY, "not in the label file"),
@@ -199,12 +199,12 @@ CASES = {
     ),
     "labels with NUL bytes": (
         labels((b"\tang\t", b"\ta\0ng\t")),
-        [("NUL bytes", "", "1 of them, the first in line 8")],
+        [("NUL bytes", "", "1 of them, the first on line 8")],
     ),
     "labels with Windows line ends": (labels((b"\n", b"\r\n")), [("CRLF line ends", "", "21 lines")]),
     "labels with line ends of the old Macintosh": (
         labels((b"\n", b"\r")),
-        [("CRLF line ends", "", "21 lines, which end in CR alone")],
+        [("CRLF line ends", "", "21 lines that end in CR alone")],
     ),
     "labels with a BOM": (labels((b"% [", b"\xef\xbb\xbf% [")), []),
     "labels empty": (
@@ -244,11 +244,11 @@ CASES = {
     ),
     "transcript twice": (
         words((b": Oh.\n", b": Oh.\nSes01F_impro01_M000 [1-2]: Again.\n")),
-        [("duplicate transcript", ANGRY, "line 5: its id stands on an earlier line")],
+        [("duplicate transcript", ANGRY, "line 5: its id is already on an earlier line")],
     ),
     "transcript with NUL bytes": (
         words((b"I said", b"I\0\0 said")),
-        [("NUL bytes", "", "2 of them, the first in line 2")],
+        [("NUL bytes", "", "2 of them, the first on line 2")],
     ),
     "transcript in Latin-1 with Windows line ends": (
         words((b"\n", b"\r\n"), (b"no.", b"n\xf6.")),
@@ -285,8 +285,7 @@ CASES = {
             (
                 "unreadable file",
                 "",
-                f"mocap file '{MOVED}', line 6: holds a return (CR) inside the line; expected lines that end in "
-                "LF or CRLF",
+                f"mocap file '{MOVED}', line 6: holds a CR inside the line; expected lines that end in LF or CRLF",
             )
         ],
     ),
@@ -296,14 +295,13 @@ CASES = {
             (
                 "unreadable file",
                 "",
-                f"mocap file '{MOVED}', line 1: holds a return (CR) inside the line; expected lines that end in "
-                "LF or CRLF",
+                f"mocap file '{MOVED}', line 1: holds a CR inside the line; expected lines that end in LF or CRLF",
             )
         ],
     ),
     "motion with a gap": (
         motion(lambda content: b"\n".join(content.split(b"\n")[:42] + content.split(b"\n")[62:])),
-        [("mocap gap", "", "1 gaps, the longest of 1.050 s from 2.000 s on")],
+        [("mocap gap", "", "1 gaps, the longest of 1.050 s, starting at 2.000 s")],
     ),
     "motion all NaN": (lost(slice(None)), [("lost mocap", "", "no value in 80 rows")]),
     "motion lost for one utterance": (

@@ -126,7 +126,7 @@ def models(line):
 
 def test_retraining_without_test_opens_no_file_of_the_test_session(models):
     folder, printed = models
-    assert (folder / "MODEL_CARD.md").read_text("utf-8").count("has not been opened") == 1
+    assert (folder / "MODEL_CARD.md").read_text("utf-8").count("has never been scored") == 1
     assert len(list(folder.glob("seed-*/model.keras"))) == 2
     assert "This corpus is synthetic" in printed
 
@@ -168,7 +168,7 @@ def test_a_saved_model_is_scored_on_another_corpus_and_no_test_evaluation_is_cou
     succeed(line, "harness", "synth", "another corpus", "--scale", "0.03", "--seed", "5")
     printed = succeed(line, "harness", "evaluate", str(models[0]), "another corpus")
     words = " ".join(printed.split())
-    assert "No score of a test session." in words and "synthetic" in words
+    assert "This is not a test score." in words and "synthetic" in words
     assert rows(line, "SELECT count(*) FROM test_openings") == before
     assert rows(line, "SELECT eid, is_synthetic, sessions FROM evaluations") == [(1, 1, "[1, 2, 3, 4, 5]")]
     scores = rows(line, "SELECT kind, weighted_accuracy FROM evaluation_scores")

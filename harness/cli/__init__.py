@@ -1,1 +1,1 @@
-"""The command line: one module a group of commands, each importing its work when it is called."""
+"""The command line: one module for each command. A module imports the code it needs when its command is called."""

@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     "--fresh",
     is_flag=True,
     help=(
-        "Begin a new experiment beside the old one of that name, which is kept; without it an unchanged experiment "
-        "is resumed.  [default: resume]"
+        "Begin a new experiment and keep the old one of that name; without this option an unchanged experiment is "
+        "resumed.  [default: resume]"
     ),
 )
 @click.version_option(__version__, prog_name="aup")
 def aup(experiment: Path, fresh: bool) -> int:
     """Search for the best hyperparameters, as the JSON file EXPERIMENT describes.
 
-    Results go to the folder `results` beside the file. The corpus is prepared first if necessary; if none is
-    named there or in HARNESS_CORPUS, a synthetic one is made. With the key `folds`, every fold is a search of its own.
-    Ctrl-C lets the running trials finish, a second Ctrl-C ends them; the same command resumes the search later.
+    The results are written to the folder `results` beside the file. The corpus is prepared first if necessary. If
+    neither the file nor HARNESS_CORPUS names a corpus, a synthetic one is made. With the key `folds`, every fold is a
+    search of its own. Ctrl-C lets the running trials finish, a second Ctrl-C ends them; the same command resumes the
+    search later.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`harness check`: the gaps of a corpus, the leaks of a split, and the contradictions of a results folder."""
+"""`harness check`: the gaps of a corpus, the leaks of a split, and the inconsistencies of a results folder."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ _LOOKED_AT = {
     "--results",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Results folder to look through: its database, and the files that it names.",
+    help="Results folder to check: its database, and the files that it names.",
 )
 @click.option(
     "--repair",
     is_flag=True,
     help=(
-        "With --results: trials and experiments that no process runs are ended as their own records say, and "
-        "half-written files are removed, after a copy of the database is made. Without it nothing is changed."
+        "With --results: copy the database, mark trials and experiments that no process runs as ended, with the "
+        "outcome that their records show, and remove half-written files. Without it nothing is changed."
     ),
 )
 @click.option(
@@ -75,8 +75,8 @@ _LOOKED_AT = {
     is_flag=True,
     help=(
         "Show instead everything that train, validation and test share: speakers, dialogues, scenes, transcripts, "
-        "vocabulary. Without a CORPUS, of the latest search in --results, or of the corpus that HARNESS_CORPUS names, "
-        "or of a synthetic one. Features are prepared where they are not yet."
+        "vocabulary. Without CORPUS, use the corpus of the latest search in --results, or the one that HARNESS_CORPUS "
+        "names, or a synthetic one. Missing features are prepared first."
     ),
 )
 @click.option(
@@ -89,14 +89,14 @@ _LOOKED_AT = {
 def check(
     corpus: Path | None, results: Path | None, repair: bool, leaks: bool, protocol: str | None, as_json: bool
 ) -> int:
-    """List the gaps of the corpus in the folder CORPUS, or the contradictions of a results folder.
+    """List what the corpus in the folder CORPUS lacks, or the inconsistencies in a results folder.
 
-    Of a corpus, labels, transcripts and headers are read; `harness prepare` reads sound and motion too.
-    An experiment that is running is named, and left alone.
+    For a corpus, the command reads labels, transcripts and headers; `harness prepare` also reads sound and motion. A
+    running experiment is named, and left unchanged.
 
-    With --leaks, everything that a protocol promises to keep apart is looked for in each part. The test session stays
-    sealed: its ids and transcripts are read in the corpus itself, and of its labels only which utterances are of the
-    four classes; its prepared features never.
+    With --leaks, the command counts what the parts of a split share, and fails if the protocol promises to keep that
+    apart. The test session stays sealed: its ids and transcripts are read from the corpus itself, and its labels only
+    to find the utterances of the four classes; its prepared features are never read.
 
     \b
     Example:
@@ -104,19 +104,19 @@ def check(
       harness check --leaks --protocol strict
       harness check --results results/ --repair
 
-    Exit codes: 0 nothing is wrong or all is repaired, 1 something is, 2 wrong arguments or nothing to read.
+    Exit codes: 0 nothing is wrong or all is repaired, 1 something is wrong, 2 wrong arguments or nothing to read.
     """
     if leaks:
         if repair:
-            raise click.UsageError("--repair puts right what a results folder contradicts; expected it without --leaks")
+            raise click.UsageError("--repair is for results folders; expected it without --leaks")
 
         return 0 if check_leaks(corpus, results or Path("results"), protocol, as_json=as_json) else 1
     if protocol is not None or as_json:
-        raise click.UsageError("--protocol and --json are of the leaks; expected --leaks too")
+        raise click.UsageError("--protocol and --json belong to --leaks; expected --leaks too")
     if corpus is None and results is None:
         raise click.UsageError("nothing to check; expected a CORPUS, --results DIR or --leaks")
     if repair and results is None:
-        raise click.UsageError("--repair puts right what a results folder contradicts; expected --results DIR too")
+        raise click.UsageError("--repair is for results folders; expected --results DIR too")
     is_right = corpus is None or _check_corpus(corpus)
     if results is not None:
         with _translate_error(results):
@@ -180,8 +180,8 @@ def _translate_error(results_dir: Path) -> Iterator[None]:
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
         raise StoreError(
-            f"results folder '{results_dir}': the system refused a file{where} ({error.strerror}); see that the "
-            "folder can be read and, for --repair, written, and that its disk has room, and start again"
+            f"results folder '{results_dir}': the system refused a file{where} ({error.strerror}); make the folder "
+            "readable (for --repair also writable), free disk space, and run the command again"
         ) from error
 
 
@@ -195,8 +195,8 @@ def _check_results(results_dir: Path) -> bool:
         _print_left_alone(holders)
         for finding in found:
             click.echo(f"{finding.sentence}.")
-        _print_looked_at(store, found)
-    click.echo(f"Found {len(found)}." if found else "Nothing contradicts anything else.")
+        _print_checked(store, found)
+    click.echo(f"Found {len(found)}." if found else "No inconsistencies were found.")
     return not found
 
 
@@ -215,21 +215,21 @@ def _repair_results(results_dir: Path) -> bool:
         num_repaired = repair_all(store, eids, click.echo)
         left = find_all(store, eids)
         for finding in left:
-            reason = REASONS.get(finding.kind, "it is there again after its repair")
+            reason = REASONS.get(finding.kind, "it came back after its repair")
             click.echo(f"{finding.sentence}. Not repaired: {reason}.")
-        _print_looked_at(store, left)
+        _print_checked(store, left)
     click.echo(f"Repaired {num_repaired}, left {len(left)}." if num_repaired or left else "Nothing to repair.")
     return not left
 
 
 def _print_left_alone(holders: Mapping[int, str]) -> None:
     for eid, sentence in holders.items():
-        click.echo(f"Experiment {eid} is left alone: {sentence}.")
+        click.echo(f"Experiment {eid} is not changed: {sentence}.")
 
 
-def _print_looked_at(store: ResultsStore, found: Collection[Finding]) -> None:
+def _print_checked(store: ResultsStore, found: Collection[Finding]) -> None:
     from harness.store.integrity import FindingKind, count_rows
 
     if not any(finding.kind is FindingKind.DAMAGED_DATABASE for finding in found):
         counts = [f"{count_rows(store, table)} {what}" for table, what in _LOOKED_AT.items()]
-        click.echo(f"Looked at {', '.join(counts)}.")
+        click.echo(f"Checked {', '.join(counts)}.")

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object in place of the tables.")
 def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Set two or more searches side by side, in the order in which they are named.
+    """Compare two or more searches side by side, in the order in which they are named.
 
     An EXPERIMENT is a search's number or its name, FOLDER:NUMBER or FOLDER:NAME in another results folder, or FOLDER
-    alone, which is the folder's latest search. The first line says whether their scores can be set against
-    each other; across another corpus, protocol or target nothing is ranked or tested.
+    alone, which is the folder's latest search. The first line says whether their scores are comparable; searches with
+    another corpus, protocol or target are not ranked or tested against each other.
 
     \b
     Example:
@@ -65,8 +65,8 @@ def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Conten
             if findings.folds is not None and not which:
                 raise StoreError(
                     f"results folder '{folder}': its latest search is one fold of experiment "
-                    f"{findings.folds.folded.name!r}, and a fold is compared with the same fold of another; expected "
-                    f"the number of one of: {_list_experiments(store)}"
+                    f"{findings.folds.folded.name!r}, and a fold can be compared only with the same fold of another "
+                    f"one; expected the number of one of: {_list_experiments(store)}"
                 )
             found.append(findings)
     several = len({folder.resolve() for folder, _ in places}) > 1
@@ -116,4 +116,4 @@ def _find_eid(store: ResultsStore, which: str) -> int:
 
 def _list_experiments(store: ResultsStore) -> str:
     named = [f"{experiment.eid} ({experiment.name!r})" for experiment in store.experiments()]
-    return ", ".join(named) or "none, for it is empty"
+    return ", ".join(named) or "none: it is empty"

@@ -17,15 +17,17 @@ from harness.cli.options import DATABASE, open_view, threads_option, typed_comma
     "--results",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Results folder that keeps the scores, and the corpus's features.  "
-    "[default: the one that MODEL lies in, or else results]",
+    help=(
+        "Results folder for the scores, with the features of the corpora.  [default: the one that contains MODEL, or "
+        "else results]"
+    ),
 )
 @click.option(
     "--session",
     "sessions",
     type=click.IntRange(1, 5),
     multiple=True,
-    help="Session of CORPUS to score; give it again for more of them.  [default: all]",
+    help="Session of CORPUS to score; may be given several times.  [default: all]",
 )
 @click.option("--details", is_flag=True, help="Print all scores: groups, confusion, baselines with tests, calibration.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object of scores, for scripts.")
@@ -39,12 +41,12 @@ def evaluate(
     as_json: bool,
     threads: int,
 ) -> None:
-    """Score a saved model on another corpus than the one that it was trained on.
+    """Score a saved model on a corpus that it was not trained on.
 
     MODEL is a folder that `harness retrain-best` wrote, CORPUS a folder in the layout of IEMOCAP. Every utterance of
     the four classes is scored by each of the model's seeds, and the scores are kept in results.db, in the report and
-    in the model card. They are no scores of a test session, and no test evaluation is counted. The same model on
-    the same corpus is scored once: a second call prints what is on record.
+    in the model card. They are not scores of a test session, and do not count as a test evaluation. A model is scored
+    on the same corpus only once: a second call prints the recorded scores.
 
     The corpus that the model was trained on is refused, and so is a session that is the test session of an experiment
     in the results folder. The baselines need the prepared features of the training corpus in that folder.

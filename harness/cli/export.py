@@ -26,39 +26,42 @@ _STANDARD_OUTPUT = Path("-")
     "csv_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="CSV file to write, in place of one that is there; - is standard output.",
+    help="CSV file to write; an existing file is replaced. - is standard output.",
 )
 @click.option(
     "--parquet",
     "parquet_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Parquet file to write, in place of one that is there; - is standard output. Needs pyarrow.",
+    help="Parquet file to write; an existing file is replaced. - is standard output. Needs pyarrow.",
 )
 @click.option(
     "--what",
     type=click.Choice(["trials", "epochs", "predictions", "test-scores", "evaluations"]),
     default="trials",
     show_default=True,
-    help="What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
-    "validation utterance, a score on the test set with who chose its epoch, or a saved model's score on another "
-    "corpus, with those of models from elsewhere.",
+    help=(
+        "What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
+        "validation utterance, a test score with who chose its epoch, or a saved model's score on another corpus, "
+        "including models from elsewhere."
+    ),
 )
 @click.option(
     "--experiment",
     "eids",
     type=EXPERIMENT_NUMBER,
     multiple=True,
-    help="Number of an experiment; give it again for more of them.  [default: the latest search, with its "
-    "other folds]",
+    help="Number of an experiment; may be given several times.  [default: the latest search, with its other folds]",
 )
-@click.option("--all", "is_whole", is_flag=True, help="Every experiment of the folder, whatever it was for.")
+@click.option("--all", "is_whole", is_flag=True, help="Every experiment of the folder, not only searches.")
 @click.option(
     "--datasette-metadata",
     "writes_metadata",
     is_flag=True,
-    help="RESULTS/metadata.json written anew, with which Datasette names tables, columns and units; it is made with "
-    "results.db already.",
+    help=(
+        "Write RESULTS/metadata.json again, from which Datasette takes titles, descriptions and units; it is first "
+        "written with results.db."
+    ),
 )
 def export(
     results: Path,
@@ -69,12 +72,12 @@ def export(
     is_whole: bool,
     writes_metadata: bool,
 ) -> None:
-    """Write what the folder RESULTS of a search holds as a flat table, for programs that read one.
+    """Write the contents of the results folder RESULTS as a flat table, for other programs.
 
-    A number with a unit says so in its heading; accuracies and scores are shares from 0 to 1, and the column
-    is_synthetic marks those that are not scores on IEMOCAP. Of a job's output only the last line is there, in
-    the message of a job that failed; the machine is left out. In CSV, a text that a spreadsheet would take for
-    a formula gets an apostrophe before it; Parquet is exact.
+    Headings include the units. Accuracies and scores are shares from 0 to 1, and the column is_synthetic marks those
+    that are not scores on IEMOCAP. A job's output is not exported, except for its last line in the message of a failed
+    job; nor is the machine. In CSV, a text that a spreadsheet would take for a formula gets an apostrophe before it;
+    Parquet is exact.
 
     \b
     Example:
@@ -125,7 +128,7 @@ def _write(path: Path, rows: Rows, is_csv: bool) -> int:
     write = write_csv if is_csv else write_parquet
     if path == _STANDARD_OUTPUT:
         if not is_csv and sys.stdout.isatty():
-            raise click.UsageError("--parquet - would fill the terminal with bytes; expected a pipe or a file.")
+            raise click.UsageError("--parquet - would print bytes in the terminal; expected a pipe or a file.")
         num_rows = write(sys.stdout.buffer, rows)
         sys.stdout.buffer.flush()
         return num_rows

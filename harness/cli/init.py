@@ -15,7 +15,7 @@ PATTERNS = ("experiment.json", "jobs/*.py", "search_spaces/*.json")
 def init(folder: Path) -> None:
     """Write experiment.json, jobs/ and search_spaces/ into the folder DIR, which is made if it does not exist.
 
-    Files that are there already are never overwritten.
+    Existing files are never overwritten.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`harness leaks`: how many points each leak between the parts of a split buys."""
+"""`harness leaks`: how many points each leak between the parts of a split adds."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from harness.cli.options import results_argument, search_option, seeds_option, t
     "--test",
     "opens_test",
     is_flag=True,
-    help="Score turns of the test session, on the rest of which the leaking splits train. Each test evaluation is "
-    "recorded, and reported for ever.  [default: the search's sessions alone]",
+    help=(
+        "Score turns of the test session; the splits with leaks train on the rest of it. Each test evaluation is "
+        "recorded, and shown in every later report.  [default: the search's sessions alone]"
+    ),
 )
 @seeds_option(
     default=4,
-    help="Draws of what is scored, each trained once under each of the four splits; more can be added later.",
+    help="Draws of the scored utterances, each trained once under each of the four splits; more can be added later.",
 )
 @threads_option
 def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, threads: int) -> None:
-    """Train the best trial's hyperparameters under splits that leak more or less, and show the points that each buys.
+    """Train the best trial's hyperparameters under splits with more or fewer leaks, and show how much each leak adds.
 
-    Four splits, each stricter than the one before: random; speaker-disjoint; session-disjoint (the dialogue's
-    partner is not heard either); scene-disjoint (nor is the scene, by whomever). All score the same
-    utterances, a part of one speaker's turns, and train on equally many, so that the difference is the leak. Each
-    seed draws another speaker: without --test from another of the search's sessions.
+    Four splits, each stricter than the one before: random; speaker-disjoint; session-disjoint (training has none of
+    the partner's turns either); scene-disjoint (nor the same scenes, played by others). All four score the same
+    utterances, a part of one speaker's turns, and train on equally many, so the difference is the leak. Each seed
+    draws another speaker, and without --test from another session of the search.
 
-    Finished trainings are kept in RESULTS, four experiments of their own: after Ctrl-C, or with more seeds, the
-    same command resumes.
+    Finished trainings are kept in RESULTS as four experiments of their own. After Ctrl-C the same command resumes, and
+    with a larger --seeds it adds trainings.
 
     \b
     Example:

@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "leaks": LazyCommand("harness.cli.leaks", "leaks", "Train the best trial under other splits, to measure leaks."),
     "tables": LazyCommand(
-        "harness.cli.tables", "tables", "Train the paper's tables, and print its numbers beside ours."
+        "harness.cli.tables", "tables", "Train the paper's systems, and print its tables beside ours."
     ),
     "compare": LazyCommand("harness.cli.compare", "compare", "Compare searches side by side."),
     "export": LazyCommand("harness.cli.export", "export", "Write trials, epochs or scores as CSV or Parquet."),

@@ -16,15 +16,17 @@ import click
 @click.option(
     "--mocap",
     type=click.Path(path_type=Path),
-    help="Face file of the corpus's layout (dialog/MOCAP_rotated/...); the hand and head files beside it are read too.",
+    help="Face file in the corpus's layout (dialog/MOCAP_rotated/...); the hand and head files beside it are read too.",
 )
-@click.option("--start", type=float, default=-math.inf, help="Begin of the utterance in the motion files, in seconds.")
+@click.option("--start", type=float, default=-math.inf, help="Start of the utterance in the motion files, in seconds.")
 @click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
 @click.option(
     "--scene",
     metavar="SCENE",
-    help="Scene of the corpus that the recording plays, e.g. impro03: of a model that was trained with scenes "
-    "disjoint, only the networks answer that have not read it.  [default: all of them]",
+    help=(
+        "Scene of the corpus that the recording plays, e.g. impro03. A model that was trained with disjoint scenes "
+        "then uses only its networks that have not read it.  [default: all of them]"
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object of probabilities, for scripts.")
 def predict(
@@ -39,10 +41,10 @@ def predict(
 ) -> None:
     """Classify one recording with a saved model.
 
-    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The
-    probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups of
-    scenes. What the model was trained with must be given.
-    Irregularities of the files are printed on standard error, each with its remedy.
+    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The probabilities are the
+    mean over the model's seeds and, where scenes were disjoint in training, over its groups of scenes. Give every
+    modality that the model was trained with. Irregularities of the files are printed on standard error, with what was
+    done about each.
 
     \b
     Example:

@@ -38,27 +38,30 @@ OUTDATED_SENTENCE = "The features in the folder are of another version of harnes
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Dialogues read at once, each by its own process; only the time changes.  [default: one a core]",
+    help=(
+        "Dialogues read at once, each by its own process; this changes only the running time.  "
+        "[default: one per core]"
+    ),
 )
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOL_NAMES),
     default="paper",
     show_default=True,
-    help="Protocol that chooses the recording, the edge frames and the split that is shown.",
+    help="Protocol; it decides which recordings are read, whether edge frames are dropped, and which split is shown.",
 )
 @click.option(
     "--speech",
     type=click.Choice(VARIANTS),
     default="short-term",
     show_default=True,
-    help="Numbers that describe a window of sound; each choice has its own folder.",
+    help="Features of each window of sound; each choice has its own folder.",
 )
 def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str) -> None:
     """Read the corpus in the folder CORPUS, prepare its features, and list its irregularities.
 
-    CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only the
-    dialogues that are new or changed, and completes one that was interrupted.
+    CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only new or changed dialogues, and
+    completes an interrupted run.
 
     \b
     Example:
@@ -155,7 +158,7 @@ def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> N
     for stream in MocapStream:
         if report.mocap_streams and stream not in report.mocap_streams:
             console.print(
-                f"mocap: the corpus has nothing of the {stream}'s motion, so systems that need it cannot use it."
+                f"mocap: the corpus has no motion of the {stream}, so systems that need it cannot use it."
             )
 
 
@@ -182,13 +185,13 @@ def _print_irregularities(console: Console, report: IngestReport) -> None:
     from harness.corpus.irregularities import POLICIES
 
     if not report.irregularities:
-        console.print("Nothing irregular was found.")
+        console.print("No irregularities were found.")
         return
     table = Table("irregularity", title="Irregularities", title_justify="left")
     table.add_column("count", justify="right")
-    table.add_column("what is done")
+    table.add_column("what was done")
     for kind, count in report.irregularities.items():
         table.add_row(kind.value, str(count), POLICIES[kind])
     console.print(table)
-    console.print("Every one with its ids:", soft_wrap=True)
+    console.print("All of them, with their ids:", soft_wrap=True)
     console.print(str(report.irregularities_path), soft_wrap=True, highlight=False, markup=False)

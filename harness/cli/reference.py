@@ -44,9 +44,9 @@ def write_reference() -> str:
     parts = [
         "# The commands",
         BEGIN,
-        "This is the `--help` of every command; `harness completion` makes a shell complete all of it. "
-        "Exit codes everywhere: 0 done, 1 the work failed, 2 the file, the arguments or the environment are wrong, "
-        "130 interrupted.",
+        "This is the `--help` of every command; `harness completion` sets up completion in a shell. Exit codes "
+        "everywhere: 0 done, 1 the work failed, 2 the file, the arguments or the environment are wrong, 130 "
+        "interrupted.",
         _write_list(),
     ]
     for typed, command in every_command():
@@ -68,9 +68,9 @@ def _write_list() -> str:
 def completion(shell: str) -> None:
     """Print the script with which SHELL completes `harness` and `aup`.
 
-    Commands, options, protocols, systems, experiments' numbers and paths are completed. To have it in every
-    new shell, add the line below to ~/.bashrc or ~/.zshrc (there after compinit), and to
-    ~/.config/fish/config.fish the line `harness completion fish | source`.
+    Commands, options, protocols, systems, experiments' numbers and paths are completed. To have it in every new shell,
+    add the line below to ~/.bashrc or ~/.zshrc (in ~/.zshrc after compinit). For fish, add the line
+    `harness completion fish | source` to ~/.config/fish/config.fish.
 
     \b
     Example:

@@ -17,12 +17,11 @@ from harness.cli.options import results_argument, search_option, seeds_option, t
 def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> None:
     """Train the best trial's hyperparameters with new seeds on the same split, and show its own score beside theirs.
 
-    The best of many trials is the luckiest of them too: what its hyperparameters lose with
-    new seeds is the luck of its seed.
-    Validation chooses each training's epoch, as in the search. The test session stays sealed.
+    The best of many trials is also the luckiest: what its hyperparameters lose with new seeds was the luck of its
+    seed. Validation chooses each training's epoch, as in the search. The test session stays sealed.
 
-    Finished trainings are kept in RESULTS, an experiment of their own: after Ctrl-C, or with more seeds, the same
-    command resumes.
+    Finished trainings are kept in RESULTS as an experiment of their own. After Ctrl-C the same command resumes, and
+    with a larger --seeds it adds trainings.
 
     \b
     Example:

@@ -15,12 +15,12 @@ from harness.cli.options import DATABASE, results_argument, search_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the page, written over if it is there.  [default: report.html in RESULTS]",
+    help="File of the page; an existing file is overwritten.  [default: report.html in RESULTS]",
 )
 @click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the same pictures as SVG and PNG; without it none are written.",
+    help="Folder for the same pictures as SVG and PNG; without this option none are written.",
 )
 @click.option(
     "--top",
@@ -33,11 +33,11 @@ from harness.cli.options import DATABASE, results_argument, search_option
 def report(
     results: Path, eid: int | None, output: Path | None, figures: Path | None, num_trials: int
 ) -> None:
-    """Show what a search found: tables here, and one self-contained HTML page.
+    """Show what a search found, as tables in the terminal and as one self-contained HTML page.
 
-    RESULTS is the folder of a search, running or ended. The page opens from disk and needs no
-    network. Every test evaluation of the folder is shown, whatever the experiment. The folds of one experiment are
-    shown as one; the page has them above the fold that --experiment names, or else the latest.
+    RESULTS is the folder of a search, running or ended. The page opens from disk and needs no network. Every test
+    evaluation of the folder is shown, of whichever experiment. The folds of one experiment are shown together; on the
+    page they stand above the fold that --experiment names, or else the latest.
 
     \b
     Example:

@@ -34,28 +34,34 @@ if TYPE_CHECKING:
 @click.option(
     "--test",
     is_flag=True,
-    help="Score the held-out session. Each test evaluation is recorded, and reported for ever.",
+    help="Score the held-out session. Each test evaluation is recorded, and shown in every later report.",
 )
 @seeds_option(default=5, help="Trainings to average over, with different seeds.")
 @click.option(
     "--scenes",
     "with_scenes",
     is_flag=True,
-    help="With --test, score the same hyperparameters with the scored scenes left out of training too: for each seed "
-    "one more training for each group of scenes. What that costs is printed beforehand.",
+    help=(
+        "With --test, also score the same hyperparameters with the scored scenes left out of training. This trains "
+        "one more model for each seed and group of scenes; the cost is printed beforehand."
+    ),
 )
 @click.option(
     "--without",
     type=click.Choice(["speech", "text", "mocap"]),
     multiple=True,
-    help="Modality to do without, once or twice: the branches that stay are frozen, the fusion layers trained again, "
-    "and that is compared with a whole retraining and with zeros in place of the input.",
+    help=(
+        "Modality to leave out; may be given twice. The other branches are frozen and the fusion layers trained "
+        "again; the result is compared with a complete retraining and with zeros in place of the input."
+    ),
 )
 @click.option(
     "--replace",
     metavar="MODALITY=MODEL",
-    help="Branch to take from MODEL, the final models of a system of that modality alone; the branches are frozen, "
-    "and the fusion layers trained again.",
+    help=(
+        "Branch to take from MODEL, a saved model of a system that reads this modality alone; all branches are "
+        "frozen, and the fusion layers trained again."
+    ),
 )
 @click.option(
     "--details",
@@ -77,21 +83,26 @@ def retrain_best(
 ) -> None:
     """Train the best trial's hyperparameters once more on training and validation data, and save the model.
 
-    The number of epochs is the one that validation chose. One model is saved for each seed, in
-    RESULTS/models, with a model card that has every test score. Models that were trained before are not trained
-    again, unless the protocol has the test session open in training, as published-code has with --test: then every
-    seed trains anew to the last epoch.
+    The number of epochs is the one that validation chose. One model is saved for each seed, in RESULTS/models, with a
+    model card that has every test score. Models that exist already are not trained again, unless the protocol scores
+    every epoch on the test session, as published-code does with --test. Then every seed is trained again, to the last
+    epoch.
 
-    With --scenes the test evaluation also scores models that have not read the scenes that they are scored on. Where
-    these models have such an evaluation on record it is printed, and not repeated.
+    With --scenes the test evaluation also scores models that have not read the scenes that they are scored on. If such
+    an evaluation of these models is already recorded, it is printed and not repeated.
 
-    Of an experiment with folds, every fold has models of its own, and --test scores each fold's own test set. A fold
-    that is scored already is scored again only if --experiment names it.
+    In an experiment with folds, every fold has its own models, and --test scores each fold's own test set. A fold that
+    has been scored is scored again only if --experiment names it.
 
     \b
     Example:
       harness retrain-best --test --seeds 5
     """
+    if without and replace:
+        raise click.UsageError("--without and --replace exclude each other; give one of them.")
+    if with_scenes and (not test or without or replace):
+        raise click.UsageError("--scenes needs --test, and excludes --without and --replace.")
+
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
@@ -112,10 +123,6 @@ def retrain_best(
     from harness.report.model_card import write_model_card
     from harness.store.store import ResultsStore
 
-    if without and replace:
-        raise click.UsageError("--without and --replace exclude each other; give one of them.")
-    if with_scenes and (not test or without or replace):
-        raise click.UsageError("--scenes adds a score to that of --test, and excludes --without and --replace.")
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()

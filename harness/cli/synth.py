@@ -17,17 +17,17 @@ NO_CUES = "none"
     type=float,
     default=0.1,
     show_default=True,
-    help="Share of the real corpus's 10039 utterances, from 0.01 to 1; 1 has the real table of classes.",
+    help="Share of the real corpus's 10039 utterances, from 0.01 to 1; 1 has the real class counts.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Number that decides every byte, 0 or more."
+    "--seed", type=int, default=0, show_default=True, help="Seed that decides every byte, 0 or more."
 )
 @click.option(
     "--cues",
     metavar="NAMES",
     default=ALL_CUES,
     show_default=True,
-    help="Cues that depend on the emotion, with commas between, or none; the others carry no information.",
+    help="Cues that depend on the emotion, separated by commas, or none; the others carry no information.",
 )
 @click.option(
     "--seconds-per-utterance",
@@ -35,7 +35,7 @@ NO_CUES = "none"
     metavar="SECONDS",
     default=1.2,
     show_default=True,
-    help="Mean duration of an utterance; the real corpus has 4.6, and four times the bytes.",
+    help="Mean duration of an utterance; 4.6 in the real corpus, which needs four times the bytes.",
 )
 @click.option(
     "--mocap-rate",
@@ -43,7 +43,7 @@ NO_CUES = "none"
     metavar="ROWS",
     default=25.0,
     show_default=True,
-    help="Rows of motion a second; the real corpus has 119.9.",
+    help="Rows of motion per second; the real corpus has 119.9.",
 )
 @click.option(
     "--irregularities/--no-irregularities",
@@ -57,7 +57,7 @@ NO_CUES = "none"
     metavar="SHARE",
     default=0.7,
     show_default=True,
-    help="Share of the lines whose emotion words tell, from 0 to 1; they mean the same in all scenes.",
+    help="Share of the lines whose emotion words show the emotion, from 0 to 1; they mean the same in all scenes.",
 )
 @click.option(
     "--scene-words",
@@ -65,7 +65,7 @@ NO_CUES = "none"
     metavar="SHARE",
     default=0.9,
     show_default=True,
-    help="Share of the lines whose scene words tell, from 0 to 1; each scene has words of its own.",
+    help="Share of the lines whose scene words show the emotion, from 0 to 1; each scene has its own words.",
 )
 @click.option(
     "--scene-moods",
@@ -73,7 +73,7 @@ NO_CUES = "none"
     metavar="STRENGTH",
     default=0.8,
     show_default=True,
-    help="How much more a scene has of the emotion that it brings out, from 0 to 1.",
+    help="How strongly each scene favours the emotion that it brings out, from 0 to 1.",
 )
 @click.option(
     "--moods",
@@ -81,13 +81,16 @@ NO_CUES = "none"
     metavar="CHANCE",
     default=0.95,
     show_default=True,
-    help="Chance that a speaker keeps the emotion of his previous turn on purpose, from 0 to 1, in any scene.",
+    help="Chance that a speaker deliberately keeps the emotion of his or her previous turn, from 0 to 1, in any scene.",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Dialogues written at once, each by its own process; only the time changes.  [default: one a core]",
+    help=(
+        "Dialogues written at once, each by its own process; this changes only the running time.  "
+        "[default: one per core]"
+    ),
 )
 def synth(
     folder: Path,
@@ -105,8 +108,8 @@ def synth(
 ) -> None:
     """Write a synthetic corpus into the folder DIR, in the layout of IEMOCAP_full_release.
 
-    DIR is new or empty, or holds what an earlier call with the same options began or finished. The size is
-    printed and the free disk space checked before anything is written. No score on it is a score on IEMOCAP.
+    DIR must be new or empty, or hold what an earlier call with the same options began or finished. The command prints
+    the size and checks the free disk space before it writes anything. No score on the corpus is a score on IEMOCAP.
 
     \b
     Example:

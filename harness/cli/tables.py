@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     "names",
     type=SYSTEM_NAMES,
     metavar="NAMES",
-    help="Systems and baselines to train, with commas between them; `harness systems` lists the systems, and the "
-    "baselines are majority, text_logistic, speech_forest and text_speech_average.  [default: all]",
+    help=(
+        "Systems and baselines to train, separated by commas; `harness systems` lists the systems, and the baselines "
+        "are majority, text_logistic, speech_forest and text_speech_average.  [default: all]"
+    ),
 )
 @seeds_option(default=3, help="Trainings that each row averages over; more can be added later.")
 @click.option(
@@ -54,26 +56,28 @@ if TYPE_CHECKING:
     type=click.Choice(["all", "improvised", "scripted"]),
     default="all",
     show_default=True,
-    help="Dialogues that train and test; a row of Table 2 is of improvised ones whatever this says.",
+    help="Dialogues for training and test; one row of Table 2 always uses improvised ones.",
 )
 @click.option(
     "--happiness",
     type=click.Choice(["excited", "merged"]),
     default="excited",
     show_default=True,
-    help="Class of excitement: excitement alone as in the paper, or with happiness merged in, as many papers have it.",
+    help="Class of excitement: excitement alone as in the paper, or with happiness merged in, as in many papers.",
 )
 @click.option(
     "--split",
     type=click.Choice(["sessions", "random", "by-position"]),
-    help="Test set of single modalities: a session of unheard speakers, a random 20 % as the paper's text has it, or "
-    "the last 20 % by id as its code has it.  [default: sessions; by-position under published-code]",
+    help=(
+        "Test set of single modalities: a session of unheard speakers, a random 20 % as in the paper's text, or the "
+        "last 20 % by id as in its code.  [default: sessions; by-position under published-code]"
+    ),
 )
 @click.option(
     "--leave-one-session-out",
     "leaves_each_session_out",
     is_flag=True,
-    help="Five trainings in place of each, every session testing once; the five are scored together.",
+    help="Five trainings in place of one, each with another session as its test set; the five are scored together.",
 )
 @click.option(
     "--max-epochs", type=click.IntRange(min=1), default=30, show_default=True, help="Epochs of a training."
@@ -81,7 +85,7 @@ if TYPE_CHECKING:
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
-    help="Epochs without a better one after which validation stops waiting.  [default: never]",
+    help="Epochs without improvement on validation after which a training ends.  [default: never]",
 )
 @click.option(
     "--word-vectors",
@@ -109,13 +113,12 @@ def tables(
 ) -> None:
     """Train the systems of the paper's Tables 1 to 5, and print its figures beside ours.
 
-    Every row is trained with the paper's own hyperparameters, once for each seed: validation chooses the
-    number of epochs, then train and validation are trained on from the same seed, and the test session is
-    scored. The last column is the published code's rule, the best of all test epochs: optimistic, and
-    labelled so.
+    Every row is trained with the paper's own hyperparameters, once for each seed. Validation chooses the number of
+    epochs; then the model is trained on train + validation with the same seed, and scored on the test session. The
+    last column is the best of all test epochs, as in the published code; it is labelled optimistic.
 
-    Finished trainings are kept: after Ctrl-C, or with more seeds, the same command resumes. Each call is
-    recorded as a test evaluation.
+    Finished trainings are kept: after Ctrl-C the same command resumes, and with a larger --seeds it adds trainings.
+    Each call is recorded as a test evaluation.
 
     \b
     Example:

@@ -40,18 +40,18 @@ _HINT = "q quits; the search continues"
     type=EXPERIMENT_NUMBER,
     help="Number of the experiment.  [default: the running one, or else the latest]",
 )
-@click.option("--json", "is_json", is_flag=True, help="Print each look as one line of JSON, for scripts.")
+@click.option("--json", "is_json", is_flag=True, help="Print each update as one line of JSON, for scripts.")
 @click.option(
     "--interval",
     "interval_seconds",
     type=click.FloatRange(min=0.1),
     default=2.0,
     show_default=True,
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
-@click.option("--once", is_flag=True, help="Print one look and exit.")
+@click.option("--once", is_flag=True, help="Print the current state and exit.")
 def watch(results: Path, eid: int | None, is_json: bool, interval_seconds: float, once: bool) -> int:
-    """Show a running search: its trials, their epochs, the best, and the time that is left.
+    """Show a running search: its trials, their epochs, the best trial, and the time left.
 
     RESULTS is the folder of a search on this machine; if the search has not begun, the command waits for it. It
     changes no result and never delays the search. The key q quits. Without a terminal, each change is one line.

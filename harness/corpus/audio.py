@@ -188,7 +188,7 @@ def _describe_data(
         (encoding,) = struct.unpack("<H", chunk_format[24:26])
     sample_bytes = frame_bytes // num_channels if num_channels else 0
     if (encoding, sample_bytes) not in _DTYPES or frame_bytes != sample_bytes * num_channels:
-        detail = f"has encoding {encoding}, {bits} bits and {num_channels} channels, which is no known format"
+        detail = f"has encoding {encoding}, {bits} bits and {num_channels} channels, which is not a known format"
         return None, [_unreadable(detail)]
     if rate not in _PLAUSIBLE_RATES:
         return None, [_unreadable(f"claims a sampling rate of {rate} Hz")]

@@ -230,7 +230,7 @@ def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
         rows.append((f"labelled {Emotion.HAPPINESS}", labels[Emotion.HAPPINESS], PUBLISHED_HAPPINESS[session]))
         rows.append(("of any label", labels.total(), PUBLISHED_TOTALS[session]))
         sentences += [
-            f"Session {session} has {num_found} utterances {what}, where the complete corpus has {num_published}."
+            f"Session {session} has {num_found} utterances {what}, but the complete corpus has {num_published}."
             for what, num_found, num_published in rows
             if num_found != num_published
         ]

@@ -69,7 +69,7 @@ def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
         turn, problems = _parse_line(line, dialogue_id=path.stem)
         if turn is not None and turn.utterance_id in turns:
             first = turns[turn.utterance_id].emotion
-            problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} before")]
+            problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} earlier")]
         elif turn is not None:
             turns[turn.utterance_id] = turn
         name = UTTERANCE_PATTERN.search(line)
@@ -111,7 +111,7 @@ def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
         vad = (float(ratings[1]), float(ratings[2]), float(ratings[3]))
     second = UTTERANCE_PATTERN.search(match["rest"])
     if second:
-        problems.append((IrregularityKind.UNREADABLE_LINE, f"{second[0]} stands on the line of {match['id']}"))
+        problems.append((IrregularityKind.UNREADABLE_LINE, f"{second[0]} is on the line of {match['id']}"))
     return Turn(match["id"], start, end, emotion, vad), problems
 
 
@@ -153,7 +153,7 @@ def read_transcripts(path: Path) -> tuple[dict[str, str], list[Irregularity]]:
         elif name["dialogue"] != path.stem:
             problem = IrregularityKind.TURN_OF_ANOTHER_DIALOGUE, f"found {name[0]}"
         elif name[0] in transcripts:
-            problem = IrregularityKind.DUPLICATE_TRANSCRIPT, "its id stands on an earlier line"
+            problem = IrregularityKind.DUPLICATE_TRANSCRIPT, "its id is already on an earlier line"
         else:
             transcripts[name[0]] = rest["text"].strip()
             if not transcripts[name[0]]:
@@ -187,11 +187,11 @@ def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]
     irregularities: list[Irregularity] = []
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise CorpusError(
-            f"file {path_in_corpus(path)!r}, line 1: begins with the mark of UTF-16; expected {contents} in UTF-8"
+            f"file {path_in_corpus(path)!r}, line 1: begins with a UTF-16 byte order mark; expected {contents} in UTF-8"
         )
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        detail = f"{data.count(bytes(1))} of them, the first in line {line}"
+        detail = f"{data.count(bytes(1))} of them, the first on line {line}"
         irregularities.append(irregularity_of(IrregularityKind.NUL_BYTES, path, detail))
         data = data.replace(b"\0", b"")
     try:
@@ -206,7 +206,7 @@ def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]
         irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, f"{num_lines} lines"))
         text = text.replace("\r\n", "\n")
     if "\r" in text and "\n" not in text:
-        detail = f"{text.count(chr(13))} lines, which end in CR alone"
+        detail = f"{text.count(chr(13))} lines that end in CR alone"
         irregularities.append(irregularity_of(IrregularityKind.CRLF_LINE_ENDS, path, detail))
         text = text.replace("\r", "\n")
     # Not splitlines: Latin-1's 0x85 would end a line there.

@@ -1,4 +1,4 @@
-"""Motion files: two header lines, then one row of text a frame; and the motion in the order of time.
+"""Motion files: two header lines, then one row of text per frame; and the motion sorted by time.
 
 A long dialogue's face file has 46 MB. Where the counts of its separators prove that every row has the
 right width, pandas' C parser reads it directly and its text is never in memory as a whole; any other
@@ -221,7 +221,7 @@ def _refuse_other_bytes(file: _MocapFile) -> None:
         lines = chain(lines, file.lines())
     for number, line in lines:
         if b"\r" in line.rstrip(b"\r"):
-            raise _other_byte(file, number, "a return (CR) inside the line; expected lines that end in LF or CRLF")
+            raise _other_byte(file, number, "a CR inside the line; expected lines that end in LF or CRLF")
     if file.separators.num_nuls:
         number = next(number for number, line in file.lines() if b"\0" in line)
         raise _other_byte(file, number, "a NUL byte; expected numbers and spaces")
@@ -310,7 +310,7 @@ def _make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: 
         times, values = times[is_timed], values[is_timed]
     num_falls = int((np.diff(times) < 0).sum())
     if num_falls:
-        problems.append((IrregularityKind.UNORDERED_ROWS, f"time falls {num_falls} times"))
+        problems.append((IrregularityKind.UNORDERED_ROWS, f"time goes back {num_falls} times"))
         order = np.argsort(times, kind="stable")
         times, values = times[order], values[order]
     is_infinite = np.isinf(values)
@@ -331,5 +331,5 @@ def _describe_gaps(times: NDArray[np.float64]) -> Problems:
     if not is_gap.any():
         return []
     longest = int(steps.argmax())
-    detail = f"{int(is_gap.sum())} gaps, the longest of {steps[longest]:.3f} s from {times[longest]:.3f} s on"
+    detail = f"{int(is_gap.sum())} gaps, the longest of {steps[longest]:.3f} s, starting at {times[longest]:.3f} s"
     return [(IrregularityKind.MOCAP_GAP, detail)]

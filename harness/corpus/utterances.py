@@ -93,7 +93,7 @@ def parse_utterance_id(utterance_id: str) -> TurnName:
     match = UTTERANCE_PATTERN.fullmatch(utterance_id)
     if match is None:
         raise CorpusError(
-            f"utterance {utterance_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01_M003'"
+            f"utterance {utterance_id!r}: is not an id of the corpus; expected one like 'Ses01F_impro01_M003'"
         )
     session = match["session"]
     return TurnName(
@@ -114,7 +114,7 @@ def match_dialogue_id(dialogue_id: str) -> re.Match[str]:
     """
     match = DIALOGUE_PATTERN.fullmatch(dialogue_id)
     if match is None:
-        raise CorpusError(f"dialogue {dialogue_id!r}: not an id of the corpus; expected one like 'Ses01F_impro01'")
+        raise CorpusError(f"dialogue {dialogue_id!r}: is not an id of the corpus; expected one like 'Ses01F_impro01'")
     return match
 
 

@@ -1,4 +1,4 @@
-"""Prepared features on other machines: found at the same paths, or copied there in pieces and checked by hashes."""
+"""Prepared features on other machines: found at the same paths, or copied in pieces and checked by hashes."""
 
 from __future__ import annotations
 

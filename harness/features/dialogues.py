@@ -1,4 +1,4 @@
-"""Dialogues: the turns of each in the order of time, who speaks them, and which of them are scored."""
+"""Dialogues: the turns of each sorted by time, who speaks them, and which of them are scored."""
 
 from __future__ import annotations
 

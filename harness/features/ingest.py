@@ -1,4 +1,4 @@
-"""One dialogue's files to its features, and to its *part*: the cached file that holds them.
+"""From one dialogue's files to its features, and to its *part*: the cached file that holds them.
 
 Every file is read once, and what is missing is marked. A corpus is prepared from parts, so that a
 second run reads only the dialogues whose files have changed.

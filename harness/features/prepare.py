@@ -1,4 +1,4 @@
-"""A corpus to a folder of prepared features: the missing parts are made, then the arrays of each session.
+"""From a corpus to a folder of prepared features: the missing parts are made, then the arrays of each session.
 
 A session's arrays are written dialogue by dialogue, so that no more than one dialogue is in memory at once.
 """

@@ -1,1 +1,1 @@
-"""After the search: retraining, the test evaluation, predictions, and what the best trial is worth."""
+"""After the search: retraining, the test evaluation, other corpora, predictions, new seeds and leaks."""

@@ -131,18 +131,17 @@ def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -
     if experiment.kind is not ExperimentKind.SEARCH:
         raise ModelError(
             f"{name}: holds trainings of `{experiment.kind.command}`; expected a search, whose best trial can be "
-            "trained again; name one with --experiment, or leave that out for the latest"
+            "trained again; name one with --experiment, or omit it for the latest search"
         )
     trial = results.best_trial(experiment.eid)
     if trial is None:
         raise WorkFailedError(
-            f"{name}: no trial has finished, so there is no best one; "
-            "run `aup experiment.json` until one has"
+            f"{name}: no trial has finished, so there is no best trial; run `aup experiment.json` until one finishes"
         )
     if trial.job_path is None:
         raise ModelError(
-            f"{_name_trial(trial, experiment)}: no file of its job is on record, so what it was trained on is not "
-            "known; expected a trial that `aup` started"
+            f"{_name_trial(trial, experiment)}: its job file is not recorded, so its training data is not known; "
+            "expected a trial that `aup` started"
         )
     if trial.best_epoch is None:
         raise ModelError(

@@ -177,10 +177,10 @@ def _refuse_sealed(results: ResultsStore, store: FeatureStore, chosen: Sequence[
         if session in owners:
             experiment = owners[session]
             others = [f"--session {other}" for other in store.sessions if other not in owners]
-            remedy = f"score the others with {' '.join(others)}" if others else "none of its sessions is free"
+            remedy = f"score the others with {' '.join(others)}" if others else "all its sessions are sealed"
             raise FeatureError(
                 f"corpus {store.manifest.corpus_path!r}: its Session {session} is the test session of experiment "
-                f"{experiment.eid} ({experiment.name!r}) in '{results.path}', and stays sealed but for its test "
+                f"{experiment.eid} ({experiment.name!r}) in '{results.path}', and is sealed except for test "
                 f"evaluations; {remedy}"
             )
 
@@ -192,8 +192,8 @@ def _refuse_copies(store: FeatureStore, scored: Features, trained_on: Features) 
     if copies:
         raise ModelError(
             f"corpus {store.manifest.corpus_path!r}: {len(copies)} of its {len(scored)} utterances, such as "
-            f"{copies[0]!r}, have the id, the times and the words of one that the model was trained on; expected "
-            "another corpus"
+            f"{copies[0]!r}, have the same id, times and words as a training utterance of the model; expected another "
+            "corpus"
         )
 
 
@@ -253,8 +253,8 @@ def _fit_baselines(
 ) -> FinalBaselines:
     if trained_on is None:
         sentence = (
-            "The baselines are left out, and whether training had the same transcripts: the prepared features of the "
-            f"corpus that the model was trained on, {record.corpus_hash[:8]}, are not in the results folder."
+            "The baselines and the share of known transcripts are left out: the prepared features of the training "
+            f"corpus, {record.corpus_hash[:8]}, are not in the results folder."
         )
         return FinalBaselines({}, (sentence,))
     if record.word_vectors is not None and not record.word_vectors.is_file():

@@ -214,14 +214,14 @@ class LeakReport:
         """One sentence for each thing that the protocol promises to keep apart and that is shared."""
         name = f"protocol {self.protocol.name!r}"
         sentences = [
-            f"{overlap.shared} shared by {overlap.first} and {overlap.second}, which {name} keeps apart: "
+            f"{overlap.shared} shared by {overlap.first} and {overlap.second}, although {name} keeps them apart: "
             f"{_name_some(overlap.names)}; {overlap.num_utterances} of {overlap.num_of_second} utterances"
             for overlap in self.overlaps
             if overlap.names and promises(self.protocol, overlap)
         ]
         sentences += [
-            f"the vocabulary of the {check.stage} knows words that training lacks ({len(check.leaked)}), which {name} "
-            f"promises not to: {_name_some(check.leaked)}"
+            f"the vocabulary of the {check.stage} has words that training lacks ({len(check.leaked)}), although {name} "
+            f"promises that it has none: {_name_some(check.leaked)}"
             for check in self.vocabularies
             if check.leaked and not declares_vocabulary(self.protocol)
         ]

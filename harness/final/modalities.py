@@ -155,8 +155,8 @@ def kept_modalities(training: FinalTraining, without: Sequence[str]) -> tuple[st
     kept = tuple(modality for modality in FUSED_BRANCHES if modality in modalities and modality not in without)
     if not kept:
         raise ModelError(
-            f"system {training.system.name!r}: nothing stays without {', '.join(without)}; "
-            "expected at least one modality"
+            f"system {training.system.name!r}: no modality is left without {', '.join(without)}; expected at least one "
+            "modality"
         )
     return kept
 
@@ -308,7 +308,7 @@ def retrain_without(
     kept = kept_modalities(training, without)
     store = training.open_features()
     name = f"{training.model_dir.name}-without-{'-'.join(sorted(without))}"
-    variant = f"Without {', '.join(without)}: the branches of {training.model_dir.name} frozen, the fusion layers new."
+    variant = f"Without {', '.join(without)}: frozen branches of {training.model_dir.name}, new fusion layers."
     destination = Destination(training.model_dir.with_name(name), kept, variant)
     parts, num_epochs = open_parts(training.spec.protocol, store), training.num_epochs
     train, validation = store.load(parts.train), store.load(parts.validation)
@@ -370,8 +370,8 @@ def replace_branch(
     _check_replacement(training, store, other, modality, other_dir)
     name = f"{training.model_dir.name}-{modality}-from-{other_dir.name}"
     variant = (
-        f"The {modality} branch is that of {other.system} in {other_dir.name}, the others those of "
-        f"{training.model_dir.name}; all frozen, the fusion layers new."
+        f"The {modality} branch is from {other.system} in {other_dir.name}, the others are from "
+        f"{training.model_dir.name}; all are frozen, the fusion layers are new."
     )
     destination = Destination(
         training.model_dir.with_name(name), modalities, variant, other.is_fitted_on_test and modality == "text"
@@ -409,8 +409,8 @@ def load_network(model_dir: Path, seed: int) -> TrainedModel:
     trained = load_seed(model_dir, seed)
     if not isinstance(trained, TrainedModel):
         raise ModelError(
-            f"model {str(model_dir)!r}: reads the dialogue, and has no branch of one modality; expected a system of "
-            "single utterances"
+            f"model {str(model_dir)!r}: reads the dialogue, and has no branch for a single modality; expected a system "
+            "that reads single utterances"
         )
     return trained
 
@@ -419,13 +419,13 @@ def _require_sealed(training: FinalTraining) -> None:
     """Models that others are made of are trained with the test session sealed, and one alone for each seed."""
     if training.scene_groups:
         raise ModelError(
-            f"protocol {training.spec.protocol.name!r}: has a model for each group of scenes, and others are made of "
-            'one; expected a search with "scenes": "shared"'
+            f"protocol {training.spec.protocol.name!r}: has a model for each group of scenes, and only "
+            'single models can be changed; expected a search with "scenes": "shared"'
         )
     if training.test_chooses_epoch:
         raise ModelError(
-            f"protocol {training.spec.protocol.name!r}: would open the test session while the models train, from "
-            "which others are made here; expected a training planned without it"
+            f"protocol {training.spec.protocol.name!r}: would open the test session while the models train that others "
+            "are built from; expected a training planned without it"
         )
 
 
@@ -457,13 +457,13 @@ def _check_replacement(
     name = f"model {str(other_dir)!r}"
     if modality not in training.system.modalities or other.modalities != (modality,):
         raise ModelError(
-            f"{name}: reads {', '.join(other.modalities)}, and was given for {modality!r} of system "
+            f"{name}: reads {', '.join(other.modalities)}, but is to replace {modality!r} of system "
             f"{training.system.name!r}; expected a system of that modality alone"
         )
     if other.corpus_hash != store.corpus_hash or other.protocol != training.spec.protocol:
         raise ModelError(
-            f"{name}: was trained on corpus {other.corpus_hash[:12]} under protocol {other.protocol.name!r}; "
-            f"expected corpus {store.corpus_hash[:12]} and protocol {training.spec.protocol.name!r}, as the fusion's"
+            f"{name}: was trained on corpus {other.corpus_hash[:12]} under protocol {other.protocol.name!r}; expected "
+            f"corpus {store.corpus_hash[:12]} and protocol {training.spec.protocol.name!r}, like the fusion"
         )
     settings = store.manifest.speech_settings.to_json()
     if modality == "speech" and other.speech_settings != settings:

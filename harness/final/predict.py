@@ -94,14 +94,14 @@ def _group_without(record: ModelRecord, scene: str, model_dir: Path) -> int:
     """Return the number of the group whose networks have not read a scene."""
     if not record.scene_groups:
         raise ModelError(
-            f"model {str(model_dir)!r}: was trained with scenes shared, so its networks have read every scene; "
-            "expected no scene"
+            f"model {str(model_dir)!r}: was trained with scenes shared, so its networks have read every scene; omit "
+            "--scene"
         )
     try:
         found = scene_of(f"Ses01F_{scene}")
     except CorpusError:
         raise ModelError(
-            f"scene {scene!r}: not one of the corpus; expected one like 'impro03' or 'script01_1'"
+            f"scene {scene!r}: is not in the corpus; expected one like 'impro03' or 'script01_1'"
         ) from None
     return find_group([frozenset(group) for group in record.scene_groups], found) + 1
 

@@ -134,7 +134,7 @@ class ModelRecord:
         if self.classes != CLASSES:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once, from 0 on")
+            raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once and not negative")
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)

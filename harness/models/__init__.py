@@ -1,1 +1,1 @@
-"""The paper's systems: which there are, and the builders that make Keras models of them."""
+"""The systems: a list of them, and the functions that build their Keras models."""

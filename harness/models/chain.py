@@ -1,4 +1,4 @@
-"""A chain of emotions over any system's probabilities, that knows who speaks: context in a table of counts."""
+"""A chain of emotions over any system's probabilities that uses who speaks; its context is a table of counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs of a model: Keras inputs with their masks, their widths, and the LSTMs that read them."""
+"""The inputs of a model with their masks and widths, the vectors of its words, and the LSTMs that read them."""
 
 from __future__ import annotations
 

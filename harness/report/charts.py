@@ -1,4 +1,4 @@
-"""The charts of a search's trials, of its best trial, of its cost, and of the test set."""
+"""The charts of a search's trials, of its best trial (its confusion matrix too), of its cost, and of the test set."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def draw_history(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "history",
         "Optimisation history",
-        f"Each trial's score (dots), the best so far (line) and failed trials (crosses {failures_place(findings)}).",
+        f"Each trial's score (dots), the best so far (line), and failed trials (crosses {failures_place(findings)}).",
         () if best is None else (f"The best is trial {best.trial_index}: {write_score(findings, best.score)}.",),
     )
     if all(trial.ended_at is None for trial in findings.trials):
@@ -121,8 +121,8 @@ def draw_learning_curves(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "learning-curves",
         "Learning curves",
-        "Validation accuracy of every trial by epoch, the best trial in front with the epoch that validation "
-        "chose; dashed, its accuracy on what it trained on.",
+        "Validation accuracy of every trial by epoch. The best trial is in front, with the epoch that validation "
+        "chose; the dashed line is its accuracy on its training utterances.",
         reading,
     )
     if not findings.epochs:
@@ -180,7 +180,8 @@ def draw_confusion(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "confusion",
         "Validation confusion of the best trial",
-        "Rows are what the raters said, columns what the model said; counts of utterances, and shares of their row.",
+        "Rows are the raters' emotions, columns the model's answers; cells have counts of utterances and their share "
+        "of the row.",
         () if findings.predictions or findings.is_running else ("No predictions have been recorded.",),
     )
     if not findings.predictions:
@@ -200,7 +201,7 @@ def draw_confusion(findings: Findings, look: Look) -> Figure:
     ]
     x_axis = alt.Axis(orient="top", labelAngle=0, ticks=False, labelFontSize=11, labelOverlap=False)
     base = alt.Chart(alt.NamedData(name="cells")).encode(
-        x=alt.X("predicted:N", sort=names, title="the model said (rows: the raters)", axis=x_axis),
+        x=alt.X("predicted:N", sort=names, title="the model's answer (rows: the raters')", axis=x_axis),
         y=alt.Y("said:N", sort=names, title=None, axis=alt.Axis(ticks=False)),
         tooltip=tooltips(
             ("said:N", "raters said"),
@@ -225,9 +226,9 @@ def draw_reliability(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "reliability",
         "Do the probabilities mean what they say?",
-        "On the test set: how often answers of a confidence are right, bin by bin; larger dots have more "
-        "utterances. On the dashed line 70 % confidence is right in 70 % of the cases; below it, the model "
-        "promises too much.",
+        "On the test set: how often answers with a given confidence are right, bin by bin; larger dots have more "
+        "utterances. On the dashed line 70 % confidence is right in 70 % of the cases; below it, the model is "
+        "overconfident.",
         () if scored is None else (name_opening(scored),),
     )
     if scored is None:
@@ -266,8 +267,8 @@ def draw_scenes(findings: Findings, look: Look) -> Figure:
         "scenes",
         "Scenes shared and left out, by modality",
         "On the test set: unweighted accuracy with its 95 % interval, where training has read the scored scene and "
-        "where that scene was left out of training. What lies between them is recognition of the scene. The dotted "
-        "line is chance.",
+        "where that scene was left out of training. The gap between them is recognition of the scene. The dotted line "
+        "is chance.",
     )
     if scored is None or not pairs:
         return figure
@@ -327,10 +328,10 @@ def draw_expected_best(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "expected-best",
         "Were there enough trials?",
-        "The best score to expect of a search of so many trials (line): the mean over all ways to choose so many "
-        "of the finished ones, each once. Shaded: a 95 % interval (jackknife over trials), up to a quarter of them: "
-        "beyond, too few trials decide the best for an interval that holds. The line cannot rise above the best "
-        "score seen, and says nothing of trials that were not run.",
+        "The line is the best score to expect from a search with this number of trials: the mean over all ways to "
+        "choose that many of the finished trials, each once. The shaded band is a 95 % interval (jackknife over "
+        "trials), up to a quarter of them; further right, too few trials decide the best for a reliable interval. The "
+        "line cannot rise above the best score seen, and says nothing about trials that were not run.",
         (describe_expected_best(findings),),
         tabulate_expected_best(findings),
     )
@@ -362,7 +363,7 @@ def draw_costs(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "costs",
         "Time and memory",
-        "How long each attempt took, and the most memory that it held; crosses failed.",
+        "How long each attempt took, and its peak memory; crosses are failed attempts.",
         table=tabulate_costs(findings),
     )
     rows: list[dict[str, Any]] = []
@@ -419,7 +420,7 @@ def draw_failures(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "failures",
         "Failures by cause",
-        "Attempts that ended without a score, by what ended them.",
+        "Attempts that ended without a score, by cause.",
         () if counts else ("No attempt has failed.",),
         tabulate_causes(findings),
     )

@@ -82,12 +82,12 @@ def draw_scatter(findings: Findings, look: Look) -> Figure:
     """Draw a panel for each hyperparameter: its values against the scores, failed trials at the worse end."""
     drawn = list_drawn(findings)
     num_ended = sum(trial.ended_at is not None for trial in findings.trials)
-    left_out = f" Only {MAX_TRIALS} of {num_ended} trials, evenly over the search, are drawn."
+    left_out = f" Only {MAX_TRIALS} of {num_ended} trials are drawn, spread evenly over the search."
     figure = Figure(
         "hyperparameters",
         "Each hyperparameter against the score",
-        f"One dot a finished trial, the large one the best; crosses {failures_place(findings)} failed. The short "
-        "lines are medians of trials with neighbouring values, or with the same choice."
+        f"Each dot is a finished trial, the large one is the best; crosses {failures_place(findings)} are failed "
+        "trials. The short lines are medians of trials with neighbouring values, or with the same choice."
         + ("" if len(drawn) == num_ended else left_out),
     )
     if not drawn or not findings.search_space:
@@ -285,9 +285,9 @@ def draw_parallel_coordinates(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "parallel-coordinates",
         "Parallel coordinates",
-        "One line a finished trial; the stronger its colour, the better. Drag along an axis to keep the lines "
-        f"that pass there; click beside the mark to let go. That needs a mouse or a finger: for the keyboard, the "
-        f"table of all trials has the same numbers.{left_out}",
+        "Each line is a finished trial; the stronger its colour, the better. Drag along an axis to keep the lines that "
+        "pass there; click beside the selection to clear it. This needs a mouse or a finger; without one, the table of "
+        f"all trials has the same numbers.{left_out}",
     )
     lines = list_lines(findings)
     if not lines or not findings.search_space:
@@ -379,9 +379,9 @@ def draw_importance(
     figure = Figure(
         "importance",
         "Importance of hyperparameters",
-        "How much of the variation of the scores' ranks each hyperparameter explains by itself (dot), less what "
-        f"chance would; n = {num_trials} finished trials in groups of neighbouring values. The bar is a 95 % "
-        "interval; one that begins at 0 says nothing.",
+        "How much of the variation of the scores' ranks each hyperparameter explains by itself (dot), minus the share "
+        f"expected by chance; n = {num_trials} finished trials in groups of neighbouring values. The bar is a 95 % "
+        "interval; if it begins at 0, the trials do not show that the hyperparameter matters.",
         tuple(describe_importance(findings, importances, joint)),
         tabulate_importance(importances),
     )

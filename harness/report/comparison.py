@@ -250,9 +250,10 @@ def _describe_entry(entry: Mapping[str, Any]) -> str:
 
 
 _PAIRED_NOTE = (
-    "Paired: both are drawn on the same dialogues. Each best trial was chosen on these utterances: the interval says "
-    "how far the difference depends on who validates, not how lucky a search was. The expected best takes the "
-    "same number of trials of each; its difference has no interval, and chance alone makes one."
+    "Paired: both searches use the same bootstrap draws of dialogues. Each best trial was chosen on these utterances: "
+    "the interval shows how much the difference depends on the validation utterances, not how lucky a search was. The "
+    "expected best takes the same number of trials of each search; its difference has no interval, and chance alone "
+    "can cause one."
 )
 
 
@@ -263,10 +264,10 @@ def describe_comparability(comparison: Comparison) -> list[str]:
         return ["Comparable: searches on the same corpus, with the same protocol and target."]
     if not differing:
         unknown = _join(comparison.of_unknown_corpus)
-        return [f"NOT KNOWN WHETHER COMPARABLE: the corpus of {unknown} is not known; nothing is ranked across that."]
+        return [f"NOT KNOWN WHETHER COMPARABLE: the corpus of {unknown} is not known, so nothing is ranked."]
     verb = "differs" if len(differing) == 1 else "differ"
     return [
-        f"NOT COMPARABLE: {_join(list(differing))} {verb}; nothing is ranked across that.",
+        f"NOT COMPARABLE: {_join(list(differing))} {verb}, so nothing is ranked.",
         *(
             f"{trait}: {'; '.join(f'{value} ({_join(labels)})' for value, labels in having.items())}"
             for trait, having in differing.items()
@@ -294,7 +295,7 @@ def tabulate_experiments(comparison: Comparison) -> Table:
     columns = ("", *(contender.label for contender in comparison.contenders))
     note = "Scores are validation accuracies of each trial's best epoch."
     if not all(contender.findings.scores_are_accuracies for contender in comparison.contenders):
-        note = "Scores are what each script says they are."
+        note = "Scores are defined by each script."
     return Table("Side by side", columns, tuple(row for row in rows if any(row[1:])), note=note)
 
 
@@ -318,8 +319,8 @@ def _describe_contender(comparison: Comparison, contender: Contender) -> dict[st
         "best score": write_statistic(lambda ordered: ordered[0]),
         "mean of trials": write_statistic(np.mean),
         "median of trials": write_statistic(np.median),
-        "expected best of equally many": f"{expected} (of {num_trials})" if expected else "",
-        "from begin to end": write_duration(findings.seconds_in_all),
+        "expected best, equal trials": f"{expected} (of {num_trials})" if expected else "",
+        "from start to end": write_duration(findings.seconds_in_all),
         "time of all trials": write_duration(sum(seconds) or None),
         "median time of a trial": write_duration(float(np.median(seconds)) if seconds else None),
         "peak memory": write_bytes(max(peaks, default=None)),

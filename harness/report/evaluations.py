@@ -1,4 +1,4 @@
-"""The scores of saved models on other corpora, in words, in tables and as JSON; none is a score of a test session."""
+"""The scores of saved models on other corpora, as text, tables and JSON; none is a score of a test session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_sp
 from harness.store.records import EvaluationRow, ScoreKind
 from harness.wording import write_time
 
-NO_TEST = "No score of a test session."
+NO_TEST = "This is not a test score."
 
 
 def name_corpus(evaluation: EvaluationRow) -> str:
@@ -56,9 +56,9 @@ def describe_evaluation(scored: ScoredEvaluation) -> list[Statement]:
         _describe_largest_class(evaluation),
         Statement(
             "What it is not",
-            "Nothing of this corpus had a part in the search, the training or the choice of the epoch, so this is no "
-            "test evaluation and is not counted as one; nor can its scores be set beside those of a test session. "
-            "Whoever chooses between models by them turns this corpus into validation data.",
+            "This corpus had no part in the search, the training or the choice of the epoch. So this is not a test "
+            "evaluation and does not count as one, and its scores cannot be compared with those of a test session. If "
+            "you choose between models by these scores, this corpus becomes validation data.",
         ),
         describe_intervals(assessment),
         *_describe_missing_baselines(evaluation),
@@ -68,10 +68,12 @@ def describe_evaluation(scored: ScoredEvaluation) -> list[Statement]:
 def _describe_transcripts(evaluation: EvaluationRow) -> Statement:
     known = _known_transcripts(evaluation)
     if not evaluation.is_seen:
-        text = "Whether training had the same ones is not known: what the model was trained on is not in the folder."
+        text = (
+            "Whether training had the same transcripts is not known: the model's training corpus is not in the folder."
+        )
         return Statement("Transcripts", text, is_warning=True)
     if not known:
-        return Statement("Transcripts", "No scored utterance has a word.")
+        return Statement("Transcripts", "No scored utterance has any words.")
     text = (
         f"{percent(sum(known) / len(known))} of the utterances with words ({sum(known)} of {len(known)}) have a "
         "transcript that training had word for word."
@@ -87,8 +89,8 @@ def _describe_largest_class(evaluation: EvaluationRow) -> Statement:
     largest = find_baseline(evaluation.of_model[0].predictions)
     assert largest is not None, "an evaluation scores at least one utterance"
     text = (
-        f"Always answering '{name_class(largest.emotion)}', the largest class of what was scored, would have "
-        f"{percent(largest.share)} right; the baseline 'majority class' answers the largest class of training."
+        f"Always answering '{name_class(largest.emotion)}', the largest class of the scored utterances, would score "
+        f"{percent(largest.share)}; the baseline 'majority class' answers the largest class of training."
     )
     return Statement("Largest class", mark_synthetic(text, evaluation.is_synthetic))
 
@@ -99,8 +101,8 @@ def _describe_missing_baselines(evaluation: EvaluationRow) -> list[Statement]:
     if not missing:
         return []
     text = (
-        f"Not scored: {', '.join(missing)}. They need the prepared features of what the model was trained on, and what "
-        "they read in both corpora."
+        f"Not scored: {', '.join(missing)}. They need the prepared features of the model's training corpus, and the "
+        "modalities that they read in both corpora."
     )
     return [Statement(BASELINES_LEFT_OUT, text, is_warning=True)]
 
@@ -117,11 +119,12 @@ def tabulate_evaluations(
     columns = ("no.", "corpus", "model", "seeds", "utterances", *(f"{name}, %" for name in METRICS))
     columns += ("largest class, %", "transcripts seen, %")
     sentences = [
-        "By number of the evaluation: a saved model on every four-class utterance of a corpus that it was not trained "
-        "on; mean and sample standard deviation over seeds, in brackets a 95 % bootstrap interval over dialogues.",
-        "Largest class: what always answering it would score. Transcripts seen: utterances with words that training "
-        "had word for word.",
-        "No score of a test session: `harness evaluate` made it, and it counts as no test evaluation.",
+        "One row for each evaluation, by its number: a saved model on every four-class utterance of a corpus that it "
+        "was not trained on. Mean and sample standard deviation over seeds; in brackets, a 95 % bootstrap interval "
+        "over dialogues.",
+        "Largest class: the score of always answering it. Transcripts seen: utterances whose words training had word "
+        "for word.",
+        "These are not test scores: `harness evaluate` made them, and they do not count as test evaluations.",
     ]
     if any("*" in cell for row in rows for cell in row):
         sentences.append(TOO_NARROW)

@@ -47,9 +47,9 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
     if training.test_chooses_epoch:
         text = (
-            f"Training on train + validation for {plural(training.spec.max_epochs, 'epoch')} with {seeds}, the test "
-            f"session open: protocol '{training.spec.protocol.name}' scores every epoch on it. Saved is each model "
-            f"after {epochs}, the number that validation chose."
+            f"Training on train + validation for {plural(training.spec.max_epochs, 'epoch')} with {seeds}, with the "
+            f"test session open: protocol '{training.spec.protocol.name}' scores every epoch on it. Each model is "
+            f"saved after {epochs}, the number that validation chose."
         )
     else:
         text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
@@ -78,7 +78,7 @@ def _describe_cost(training: FinalTraining) -> str:
     """Say what disjoint scenes cost, beforehand."""
     seconds = training.expected_seconds
     num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
-    about = "" if seconds is None else f", about {write_duration(seconds)} by the trial's own time"
+    about = "" if seconds is None else f", about {write_duration(seconds)} at the speed of the trial"
     return (
         f"each seed has one model for each of {len(training.folds)} groups of scenes, trained "
         f"without the group. That is {plural(len(training.trainings), 'training')} of {plural(num_epochs, 'epoch')}"
@@ -143,7 +143,7 @@ def print_evaluation(console: Console, scored: ScoredEvaluation, left_out: Seque
     if not details:
         # What was scored, what training had read of it, and the largest class; of the rest the warnings.
         brief = [*statements[:3], *(statement for statement in statements[3:] if statement.is_warning)]
-        more = "the same command with --details, which scores nothing again"
+        more = "the same command with --details, which does not score again"
         _print_screen(console, brief, left_out, tabulate_evaluation(scored), scored.assessment, more)
         return
     print_statements(console, statements)
@@ -185,7 +185,7 @@ def _print_screen(
         print_table(console, table)
     is_too_narrow = any("*" in cell for table in tables for row in table.rows for cell in row)
     sentences = [
-        f"Intervals: bootstrap over {assessment.drawn}; a class's is of its recall.",
+        f"Intervals: bootstrap over {assessment.drawn}; for a class, of its recall.",
         *([TOO_NARROW] if is_too_narrow else []),
         f"Everything else: {more}.",
     ]
@@ -217,7 +217,7 @@ def print_details(
         left_out: a sentence for each baseline that could not be fitted
     """
     if scored is None:
-        console.print("These models have no test evaluation on record; --test makes one.", highlight=False)
+        console.print("These models have no test evaluation yet; --test makes one.", highlight=False)
     else:
         print_seeds(console, training, scored)
         console.print()

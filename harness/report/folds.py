@@ -23,8 +23,8 @@ def describe_folds(scores: FoldedScores) -> list[Statement]:
     """Say what the folds are, and how many have been tested."""
     num_folds, name = len(scores.folds), scores.folded.name
     text = (
-        f"Experiment {name!r} is {num_folds} searches. Each has another test set, which it does not read, tries the "
-        "same points, and chooses its best trial by its own validation utterances."
+        f"Experiment {name!r} is {num_folds} searches. Each has its own test set, which it does not read. All try the "
+        "same hyperparameters, and each chooses its best trial by its own validation utterances."
     )
     statements = [Statement("Folds", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)]
     partner = describe_partner(json.loads(scores.searches[0].protocol)) if scores.searches else []
@@ -66,7 +66,7 @@ def tabulate_folds(scores: FoldedScores) -> Table:
         f"{_name_corpus(scores)}: mean over the seeds and 95 % bootstrap interval over dialogues."
     )
     if scores.pooled is not None:
-        note += " Beside the mean of the folds stands their sample standard deviation, which is no interval."
+        note += " After the mean of the folds comes their sample standard deviation, which is not an interval."
     note += "".join(_describe_repeated(fold) for fold in scores.folds if fold.num_openings > 1)
     if any(interval.is_too_narrow for interval in intervals):
         note += f" {TOO_NARROW}"

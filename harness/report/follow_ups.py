@@ -38,13 +38,13 @@ def _judge(replication: Replication) -> str:
         text = f"About {points} of the best score were luck"
     else:
         more = f"about {points} more" if luck else "the same"
-        text = f"The new seeds score {more}: no luck of its seed shows in the best score"
+        text = f"The new seeds score {more}: the best score shows no luck of its seed"
     # With one seed there is no interval, and whatever lies outside it is not known.
     if math.isnan(spread.low) or spread.low <= replication.best_score <= spread.high:
         text += ", though with so few seeds it may be chance" if luck > 0 else ", though so few seeds may hide it"
     return (
-        f"{text}. The choice among trials was made on these validation utterances, so that even the new seeds' mean "
-        "may promise more than other utterances will give."
+        f"{text}. The best trial was chosen on these validation utterances, so even the mean of the new seeds may be "
+        "higher than the score on other utterances."
     )
 
 
@@ -76,29 +76,31 @@ def describe_leaks(leaks: Leaks) -> Statement:
     text = (
         f"The hyperparameters of trial {leaks.trial_index}, trained on {_write_sizes(leaks)} utterances under each "
         f"split and scored on the same {plural(leaks.num_scored, 'utterance')} {where} ({seeds}): a random split "
-        f"buys {_write_points(gained)} points over one that shares neither speaker nor scene"
+        f"scores {_write_points(gained)} points above one that shares neither speaker nor scene"
     )
-    text += "." if _is_sure(leaks, gained) else ", which may be chance in these draws."
+    text += "." if _is_sure(leaks, gained) else ", which may be due to chance in these draws."
     text += f" {_describe_interval(leaks, gained)}"
     if leaks.opens_test:
-        text += " A random 22 % of each training set chose the number of epochs, before all of it trained."
+        text += (
+            " A random 22 % of each training set chose the number of epochs; then the whole set was used for training."
+        )
     else:
-        text += " Validation chose the epoch on the utterances that it scores, as in a search."
+        text += " The scored utterances also chose the epoch, as validation does in a search."
     text = mark_synthetic(text, leaks.is_synthetic)
-    return Statement("What leaks buy", text, is_warning=gained.difference > 0)
+    return Statement("What leaks add", text, is_warning=gained.difference > 0)
 
 
 def _describe_interval(leaks: Leaks, gained: LeakGain) -> str:
     units = gained.interval.drawn.split()[-1]
     if len(leaks.seeds) == 1:
         text = (
-            f"In brackets: 95 % bootstrap over the {units} of the one draw: too narrow, for what another speaker or "
-            "seed would change is not in it."
+            f"In brackets: 95 % bootstrap interval over the {units} of the only draw. It is too narrow, because it "
+            "does not cover other speakers or seeds."
         )
     else:
         text = (
-            f"In brackets: 95 % bootstrap over the {len(leaks.seeds)} draws, each with the luck of its speaker and "
-            f"seed, and over the {units} scored within each, the same under every split."
+            f"In brackets: 95 % bootstrap interval over the {len(leaks.seeds)} draws, each with its own speaker and "
+            f"seed, and over the {units} scored within each, which are the same under every split."
         )
     if units == "utterances":
         text += f" There are fewer than {MIN_DIALOGUES} dialogues, so utterances were drawn: too narrow."
@@ -122,15 +124,15 @@ def tabulate_leaks(leaks: Leaks) -> Table:
     gains = ("above the strictest, points", "above the next, points")
     columns = ("split", "training shares", "right, %", "spread over draws", *gains, "bought by")
     note = (
-        f"{_write_sizes(leaks)} training utterances under each split, cut to as many as the strictest leaves; accuracy "
-        f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which have "
-        "other speakers and other seeds; gains with the deviation of the draws' own differences, and in brackets their "
-        "95 % bootstrap interval over draws and dialogues within them."
+        f"{_write_sizes(leaks)} training utterances under each split, as many as the strictest split leaves; accuracy "
+        f"of all {leaks.num_scored} scored utterances, and its sample standard deviation over the draws, which differ "
+        "in speaker and seed; gains with the deviation of the draws' own differences, and in brackets their 95 % "
+        "bootstrap interval over draws and dialogues within them."
     )
     if leaks.scores[0].above_strictest is not None and leaks.scores[0].above_strictest.interval.is_too_narrow:
         note += f" * Too narrow: one draw, or fewer than {MIN_DIALOGUES} dialogues."
     note = mark_synthetic(note, leaks.is_synthetic)
-    title = "What leaks buy" + (" (test session opened)" if leaks.opens_test else " (validation)")
+    title = "What leaks add" + (" (test session opened)" if leaks.opens_test else " (validation)")
     return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
 
 

@@ -243,28 +243,28 @@ def describe_importance(
     """Say which hyperparameters the score follows, what is left, and when the numbers say little."""
     if not importances:
         num_trials = plural(len(findings.finished), "trial")
-        return [f"From {MIN_TRIALS} finished trials on; {num_trials} so far."]
+        return [f"This needs {MIN_TRIALS} finished trials; there are {num_trials} so far."]
     if all(math.isnan(one.share) and one.num_groups < one.num_trials for one in importances):
         return ["All finished trials have the same score: there is nothing to explain."]
     sentences = _describe_clear(importances)
     shares = [one.share for one in importances if not math.isnan(one.share)]
     if shares:
         rest = percent(max(0.0, 1 - sum(shares)))
-        sentences.append(f"Left to combinations of several, to differences within a group, and to chance: {rest}.")
+        sentences.append(f"The rest is due to combinations of several, differences within a group, and chance: {rest}.")
     if joint is not None and joint.is_seen:
         one, other = joint.names
         sentences.append(
-            f"{one} and {other} explain {percent(joint.share)} more together than each by itself: how much one "
-            "matters depends on the other."
+            f"{one} and {other} explain {percent(joint.share)} more together than separately: how much one matters "
+            "depends on the other."
         )
     elif joint is not None:
-        sentences.append("No pair explains clearly more together than each of the two by itself.")
+        sentences.append("No pair clearly explains more together than the two explain separately.")
     settings = json.loads(findings.experiment.settings)
     proposer = settings.get("proposer") if isinstance(settings, dict) else None
     if proposer and proposer not in _INDEPENDENT_PROPOSERS:
         sentences.append(
-            f"The proposer '{proposer}' may choose its points by earlier scores, so that hyperparameters move "
-            "together: each share may belong to another one too."
+            f"The proposer '{proposer}' may choose hyperparameters by earlier scores, so they may change together: a "
+            "share may partly belong to another hyperparameter."
         )
     return sentences
 
@@ -279,14 +279,16 @@ def _describe_clear(known: Sequence[Importance]) -> list[str]:
         sentences.append(f"More than chance: {named}.")
     if num_unclear and not clear:
         num_trials = plural(max(one.num_trials for one in known), "trial")
-        sentences.append(f"Every interval holds 0: {num_trials} do not show that any of them matters.")
+        sentences.append(f"Every interval contains 0: {num_trials} do not show that any of them matters.")
     elif num_unclear == 1:
-        sentences.append("The interval of the other one holds 0: the trials do not show that it matters.")
+        sentences.append("The interval of the other one contains 0: the trials do not show that it matters.")
     elif num_unclear:
-        sentences.append(f"The intervals of the other {num_unclear} hold 0: the trials do not show that they matter.")
+        sentences.append(
+            f"The intervals of the other {num_unclear} contain 0: the trials do not show that they matter."
+        )
     if without:
         named = ", ".join(one.name for one in without)
-        sentences.append(f"No interval can be given for {named}: too few trials share a value there, or all do.")
+        sentences.append(f"No interval can be given for {named}: too few trials share a value, or all do.")
     return sentences
 
 

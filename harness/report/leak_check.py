@@ -48,21 +48,21 @@ def print_leaks(report: LeakReport) -> None:
     click.echo(f"Protocol {report.protocol.name!r}, corpus '{report.corpus_path}': {sizes} utterances.")
     if report.groups:
         click.echo(
-            "Scenes are disjoint: each test utterance is compared with what its own model is trained on. Groups: "
-            f"{'; '.join(', '.join(group) for group in report.groups)}."
+            "Scenes are disjoint: each test utterance is compared with the training utterances of its own model. "
+            f"Groups: {'; '.join(', '.join(group) for group in report.groups)}."
         )
     console = Console(highlight=False)
     for table in (_overlap_table(report), _vocabulary_table(report)):
         print_table(console, table)
     click.echo()
     click.echo(
-        "The test session's ids and transcripts were read in the corpus itself, and of its labels only which "
-        "utterances are of the four classes; none of its prepared features was opened."
+        "The test session's ids and transcripts were read from the corpus itself, and its labels only to find the "
+        "utterances of the four classes; its prepared features were not opened."
     )
     for sentence in report.broken:
         click.echo(f"Broken: {sentence}.")
     if not report.broken:
-        click.echo(f"Nothing is shared that protocol {report.protocol.name!r} promises to keep apart.")
+        click.echo(f"The parts share nothing that protocol {report.protocol.name!r} promises to keep apart.")
 
 
 def _overlap_table(report: LeakReport) -> Table:
@@ -99,8 +99,8 @@ def _vocabulary_table(report: LeakReport) -> Table:
         for check in report.vocabularies
     )
     note = (
-        "Leaked: words that the vocabulary has from scored utterances alone. Affected: scored utterances that say one "
-        "of them, of validation in the search, of the test session in the final training."
+        "Leaked: words that the vocabulary has only from scored utterances. Affected: scored utterances that contain "
+        "one of them; these are validation utterances in the search, and test utterances in the final training."
     )
     columns = ("vocabulary of", "words", "leaked", "affected", "verdict")
     return Table("Vocabulary", columns, rows, frozenset({"words", "leaked", "affected"}), note)

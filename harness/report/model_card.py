@@ -34,19 +34,19 @@ from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpenin
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
-FITTED_ON_TEST_SENTENCE = "The vocabulary knows the words of the test session, as the published code's does."
+FITTED_ON_TEST_SENTENCE = "The vocabulary contains the words of the test session, as in the published code."
 
 LIMITS_OF_SYNTHETIC = """\
-For trying the package out, and nothing else. The corpus is made of tones, invented words and invented motion, in
-which this package planted what tells the four classes apart: nobody spoke, and nobody felt anything. The model knows
-nothing of people's voices, words or movements; what it scores says only that the code learns what was planted. Not
-for decisions about people."""
+Only for trying out the package. The corpus consists of tones, invented words and invented motion, in which this
+package planted cues to the four classes: nobody spoke, and nobody felt anything. The model knows nothing about
+people's voices, words or movements; its scores show only that the code learns the planted cues. Do not use it for
+decisions about people."""
 
 LIMITS = """\
 For research on emotion recognition. The corpus holds ten speakers, each acting in American English in a studio, in
 scripted and improvised scenes; four of its eleven labels are modelled, and `exc` is {excitement}.
 The test set has at most the two speakers of one session. Expect other voices, languages, microphones and real
-feelings to score lower. Not for decisions about people."""
+feelings to score lower. Do not use it for decisions about people."""
 
 _EXCITEMENT = {
     Happiness.EXCITED: "excitement without happiness",
@@ -151,7 +151,7 @@ def _describe_training(record: ModelRecord) -> str:
         f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
         "`harness predict` averages their probabilities."
     ) + (
-        f"\nEach seed has {len(record.scene_groups)} models, one trained without each group of scenes."
+        f"\nEach seed has {len(record.scene_groups)} models, each trained without one group of scenes."
         if record.scene_groups
         else ""
     )
@@ -183,18 +183,18 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
             f"{percent(facts.trial_score)}."
         )
         if facts.num_finished > 1:
-            text += " The best of several is the luckiest of them too: this figure is optimistic."
+            text += " The best of several trials is also the luckiest, so this figure is optimistic."
         statements.append(Statement("Hyperparameters", text))
     if facts.replication is not None:
         statements.append(describe_replication(facts.replication))
     statements.append(
-        Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')}, in that trial.")
+        Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
     )
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (
             "This protocol also reports the best epoch on the test set, as the published code does: such a score is "
-            "optimistic, and is labelled so."
+            "optimistic, and labelled as such."
         )
         statements.append(Statement("Test maximum", text, is_warning=True))
     return statements
@@ -202,16 +202,16 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
 
 def _describe_openings(record: ModelRecord, openings: Sequence[TestOpeningRow]) -> str:
     if not openings:
-        return f"{record.protocol.test_set} of this corpus has not been opened from this results folder."
+        return f"{record.protocol.test_set} of this corpus has never been scored from this results folder."
     sentence = f"{count_openings(openings)} on this corpus from this results folder:"
     return f"{sentence}\n\n{write_markdown(tabulate_openings(openings))}"
 
 
 def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     if facts.scored is None:
-        return ["No score of these models is on record."] if facts.openings else []
+        return ["These models have no recorded scores."] if facts.openings else []
     parts = [
-        "### What it scored",
+        "### Scores",
         _list_statements(describe_scores(facts.scored)),
         write_markdown(_tabulate_seeds(record, facts)),
     ]
@@ -225,7 +225,7 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
 
 def _describe_evaluations(evaluations: Sequence[EvaluationRow]) -> str:
     if not evaluations:
-        return "These models have been scored on no other corpus; `harness evaluate` does it."
+        return "These models have not been scored on any other corpus; `harness evaluate` does that."
     intervals = {evaluation.evaluation_id: draw_intervals(evaluation) for evaluation in evaluations}
     return write_markdown(tabulate_evaluations(evaluations, intervals))
 
@@ -247,7 +247,7 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     corpus = "the synthetic corpus, no score on IEMOCAP" if record.is_synthetic else f"corpus {record.corpus_hash[:8]}"
     columns = ("no.", "seed", "epoch chosen by", "epoch", *ordered)
     note = (
-        f"By number of the test evaluation: every score of these seeds on {record.protocol.test_set} of "
+        f"One row for each test evaluation, by its number: every score of these seeds on {record.protocol.test_set} of "
         f"{corpus}, in per cent."
     )
     return Table("", columns, tuple(rows), frozenset({"epoch", *columns[4:]}), note)

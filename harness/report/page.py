@@ -268,9 +268,9 @@ def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
         where += ", synthetic corpus" if findings.experiment.is_synthetic else ""
         tiles.append((name, write_score(findings, best.score), where))
     if baseline is not None:
-        tiles.append(("largest class", percent(baseline.share), "what a constant answer scores"))
+        tiles.append(("largest class", percent(baseline.share), "score of a constant answer"))
     num_finished = len(findings.finished)
-    tiles.append(("trials", f"{num_finished} / {findings.experiment.num_samples}", "finished of planned"))
+    tiles.append(("trials", f"{num_finished} / {findings.experiment.num_samples}", "finished / planned"))
     if findings.failures:
         causes = Counter(str(trial.status) for trial in findings.failures)
         said = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())

@@ -109,7 +109,7 @@ def _write_maximum(result: RowResult) -> str:
 
 
 def _text_table(number: int, results: Sequence[RowResult]) -> Table:
-    table = _new_table(f"Table {number}, text scores apart: weighted accuracy, %")
+    table = _new_table(f"Table {number}, text scores by group: weighted accuracy, %")
     table.add_column("name here", style="italic")
     of_text = [result for result in results if result.text]
     groups = [group for group in TEXT_GROUPS if any(_find(result.text, group) for result in of_text)]

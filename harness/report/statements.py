@@ -94,7 +94,7 @@ def describe_progress(findings: Findings) -> str:
     failed = sum(trial.status.is_failure for trial in findings.trials)
     stopped = findings.count(TrialStatus.STOPPED)
     if running:
-        counts.append(f"{running} running" if findings.is_running else f"{running} left behind unfinished")
+        counts.append(f"{running} running" if findings.is_running else f"{running} left unfinished")
     if failed:
         counts.append(f"{failed} failed")
     if stopped:
@@ -119,7 +119,7 @@ def describe_search(findings: Findings) -> list[Statement]:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
         statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), describe_seal(protocol)])))
     else:
-        text = "The search is a script of its own: what it trains and scores on is not known here."
+        text = "The search runs a script of its own, so its training and scored utterances are not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
     statements += describe_speakers(protocol)
     if experiment.protocol_name:
@@ -128,7 +128,7 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
-        text = "The vocabulary is fitted on what is scored too, as the published code does."
+        text = "The vocabulary is also fitted on the scored utterances, as in the published code."
         statements.append(Statement("Vocabulary", text, is_warning=True))
     baseline = findings.baseline
     if baseline is not None:
@@ -148,7 +148,7 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
     if protocol.get("recordings") == Recordings.SCRIPTED:
         sentences.append("Only scripted dialogues are used.")
     if protocol.get("class_weights") == ClassWeights.BALANCED:
-        sentences.append("In the loss every class weighs the same, whatever its number of training utterances.")
+        sentences.append("Every class weighs the same in the loss, whatever its number of training utterances.")
     is_merged = protocol.get("happiness") == Happiness.MERGED
     if is_merged:
         sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
@@ -196,8 +196,8 @@ def describe_partner(protocol: dict[str, object]) -> list[Statement]:
         return []
     text = (
         "One speaker is the test set, as in older papers: the partner's turns of the same dialogues train or validate. "
-        "Training knows these dialogues, and where the tested speaker wears the markers, his or her motion while the "
-        "partner speaks. Such a score is not to be set beside one of a whole session."
+        "Training has seen these dialogues and, where the tested speaker wears the markers, his or her motion while "
+        "the partner speaks. Do not compare such a score with one of a whole session."
     )
     return [Statement("The partner's turns", text, is_warning=True)]
 
@@ -209,8 +209,8 @@ def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
         return [Statement("Speakers", "No speaker of the validation utterances is heard in training."), *partner]
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         text = (
-            "Training and validation share speakers: the cut falls inside a session, and even inside a "
-            "dialogue. Validation accuracy therefore promises more than new speakers will give."
+            "Training and validation share speakers: the split cuts through a session, and even a dialogue. Validation "
+            "accuracy therefore overestimates the accuracy on new speakers."
         )
         return [Statement("Speakers", text, is_warning=True), *partner]
     return partner
@@ -227,24 +227,24 @@ def describe_scenes(
     """
     if protocol.get("scenes", Scenes.SHARED) == Scenes.SHARED:
         text = (
-            "Every session plays the same scenes, so training has read each scene that is scored. Part of a score is "
-            "that the scene is known again; with \"scenes\": \"disjoint\" it is not."
+            "Every session plays the same scenes, so training has read each scene that is scored. Part of a score "
+            "comes from recognising the scene; with \"scenes\": \"disjoint\" it does not."
         )
         return Statement("Scenes", text, is_warning=True)
     text = (
         "Scenes are disjoint: the search trains without one group of scenes and validates on it, and in the test set "
-        "each utterance is scored by the model that has not read its scene. Unweighted accuracy counts."
+        "each utterance is scored by the model that has not read its scene. Unweighted accuracy comes first."
     )
     if groups:
         text += f" The groups: {'; '.join(', '.join(group) for group in groups)}."
     if validated:
-        text += f" Validation is on {', '.join(validated)}."
+        text += f" Validation uses {', '.join(validated)}."
     return Statement("Scenes", text)
 
 
 def _describe_epoch_choice(findings: Findings) -> Statement:
     if not findings.scores_are_accuracies:
-        return Statement("Who chose the epoch", "Each trial's score is what its script says it is.")
+        return Statement("Who chose the epoch", "Each trial's score is defined by its script.")
     num_finished = findings.count(TrialStatus.FINISHED)
     text = (
         "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
@@ -252,13 +252,13 @@ def _describe_epoch_choice(findings: Findings) -> Statement:
     )
     if num_finished > 1:
         text += (
-            f" The best score of {num_finished} trials is the luckiest of them too: expect the same hyperparameters, "
-            "trained again with another seed, to score lower."
+            f" The best score of {num_finished} trials is also the luckiest: expect the same hyperparameters to score "
+            "lower when trained again with another seed."
         )
     if findings.protocol.get("epoch_choice") == EpochChoice.TEST_MAXIMUM:
         text += (
-            " In a final training, this protocol takes the best epoch on the test set, as the published code "
-            "does: such a score is optimistic, and is labelled so."
+            " In a final training, this protocol takes the best epoch on the test set, as the published code does: "
+            "such a score is optimistic, and labelled as such."
         )
         return Statement("Who chose the epoch", text, is_warning=True)
     return Statement("Who chose the epoch", text)
@@ -268,7 +268,7 @@ def describe_expected_best(findings: Findings) -> str:
     """Say what the second half of the trials brought, beside the error of a validation accuracy."""
     found, num_trials = findings.expected_best, len(findings.finished)
     if found is None:
-        return f"From {MIN_TRIALS_OF_CURVE} finished trials on; {plural(num_trials, 'trial')} so far."
+        return f"This needs {MIN_TRIALS_OF_CURVE} finished trials; there are {num_trials} so far."
     half = max(1, num_trials // 2)
     before, after = (
         write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))
@@ -276,8 +276,8 @@ def describe_expected_best(findings: Findings) -> str:
     )
     gain = f"{100 * found.from_half:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
     text = (
-        f"Going from {half} to {num_trials} trials brought an expected {gain} ({before} to {after}). How far another "
-        "search's gain would lie from it, these trials cannot say."
+        f"Going from {half} to {num_trials} trials brought an expected {gain} ({before} to {after}). These trials "
+        "cannot show how much the gain would differ in another search."
     )
     if findings.scores_are_accuracies and findings.predictions and findings.best is not None:
         share = findings.best.score or 0.0
@@ -293,8 +293,8 @@ def describe_openings(findings: Findings) -> list[Statement]:
     """Say how often the test set has been scored, when and by what, over all experiments of the folder."""
     openings = findings.openings
     if not openings:
-        return [Statement("Test set", "The test set has never been opened from this results folder.")]
-    text = f"{count_openings(openings)} from this results folder; every one stays listed here."
+        return [Statement("Test set", "The test set has never been scored from this results folder.")]
+    text = f"{count_openings(openings)} from this results folder; all of them stay listed here."
     statements = [Statement("Test set", text, is_warning=len(openings) > 1)]
     statements += [
         Statement(f"Test evaluation {opening.opening_id}", _describe_opening(opening), opening.completed_at is None)
@@ -304,8 +304,8 @@ def describe_openings(findings: Findings) -> list[Statement]:
         statements.append(_SYNTHETIC)
     if any(score.kind is ScoreKind.TEST_MAXIMUM for opening in openings for score in opening.scores):
         text = (
-            "A 'maximum over test epochs' was chosen by looking at the test set: it shows what the published "
-            "code reports, not what the model scores on new speakers."
+            "A 'maximum over test epochs' was chosen by looking at the test set: it is what the published code "
+            "reports, not what the model scores on new speakers."
         )
         statements.append(Statement("Optimistic scores", text, is_warning=True))
     return statements
@@ -326,7 +326,7 @@ def _describe_opening(opening: TestOpeningRow) -> str:
     if opening.completed_at is None:
         text += (
             f" It ended before every seed was scored ({len({score.seed for score in opening.scores})} of "
-            f"{len(opening.seeds)}); it counts all the same."
+            f"{len(opening.seeds)}); it still counts."
         )
     return text
 
@@ -342,10 +342,9 @@ def describe_published() -> Statement:
     return Statement(
         "The published 71.04 %",
         f"The paper's {100 * _PUBLISHED_RIGHT / _PUBLISHED_TEST_UTTERANCES:.2f} % is {_PUBLISHED_RIGHT} of "
-        f"{_PUBLISHED_TEST_UTTERANCES} test utterances at the best of thirty epochs, the test set itself "
-        f"having chosen the epoch (95 % Wilson interval {100 * low:.1f} to {100 * high:.1f} %). The two runs "
-        "behind it end at 67.3 % and 70.0 %. A score whose epoch validation chose is not to be set against "
-        "it without saying so.",
+        f"{_PUBLISHED_TEST_UTTERANCES} test utterances at the best of thirty epochs, which the test set itself chose "
+        f"(95 % Wilson interval {100 * low:.1f} to {100 * high:.1f} %). The two runs behind it end at 67.3 % and "
+        "70.0 %. Compare it with a score whose epoch validation chose only if you say so.",
         is_warning=True,
     )
 
@@ -362,8 +361,8 @@ def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[St
     read = {
         Context.NONE: "an answer depends on the utterance alone",
         Context.PAST: "an answer depends on the words and sounds of the turns so far, never on their labels",
-        Context.DIALOGUE: "an answer depends on the words and sounds of all turns of the dialogue, later ones too, "
-        "never on their labels",
+        Context.DIALOGUE: "an answer depends on the words and sounds of all turns of the dialogue, including later "
+        "ones, never on their labels",
     }
     note = ContextTurns(hyperparameters["turns"]).note
     text = f"`{context}`: {read[context]}." + (f" {note}" if note else "")

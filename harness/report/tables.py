@@ -134,7 +134,7 @@ def tabulate_search_space(findings: Findings) -> Table:
         )
         rows.append(row)
     columns = ("hyperparameter", "searched", "best trial", "best quarter of trials", "rank correlation")
-    note = "Spearman's correlation with the score and its 95 % interval; one that holds 0 says nothing."
+    note = "Spearman's correlation with the score and its 95 % interval; if it contains 0, no effect is shown."
     return Table("What was searched", columns, tuple(rows), note=note)
 
 
@@ -164,7 +164,7 @@ def _describe_correlation(searched: SearchedHyperparameter, tried: Sequence[Tria
     values = [float(trial.hyperparameters[searched.name] or 0) for trial in tried]
     found = rank_correlation(values, [trial.score or 0.0 for trial in tried])
     if math.isnan(found.rho):
-        return "none to see"
+        return "none seen"
     if math.isnan(found.low):
         return f"{found.rho:+.2f}"
     return f"{found.rho:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
@@ -189,10 +189,10 @@ def tabulate_failures(findings: Findings, num_failures: int) -> Table:
         )
         for trial in findings.failures[:num_failures]
     ]
-    columns = ("trial", "attempt", "cause", "what it said", "time")
+    columns = ("trial", "attempt", "cause", "message", "time")
     left_out = len(findings.failures) - len(rows)
     note = f"The latest {len(rows)}; {left_out} more are in results.db, view 'failures'." if left_out else ""
-    numbers, wide = frozenset({"trial", "attempt"}), frozenset({"what it said"})
+    numbers, wide = frozenset({"trial", "attempt"}), frozenset({"message"})
     return Table("Failed attempts", columns, tuple(rows), numbers, note, wide=wide)
 
 
@@ -263,7 +263,7 @@ def _describe_total(findings: Findings, seconds: Sequence[float]) -> str:
     text = f"{plural(len(seconds), 'attempt')} took {write_duration(sum(seconds))} together"
     if findings.failures:
         failed = sum(trial_seconds(trial) or 0.0 for trial in findings.failures)
-        text += f", {write_duration(failed)} of it failed ones"
+        text += f", {write_duration(failed)} of it in failed attempts"
     if findings.environment is not None:
         threads = findings.environment.threads
         at_most = write_duration(threads * sum(seconds))
@@ -272,7 +272,7 @@ def _describe_total(findings: Findings, seconds: Sequence[float]) -> str:
     # A clock that was set back would make it negative.
     if whole is None or whole < 0:
         return f"{text}."
-    return f"{text}. From the search's beginning to its end: {write_duration(whole)}."
+    return f"{text}. From the start of the search to its end: {write_duration(whole)}."
 
 
 def tabulate_settings(findings: Findings) -> Table:

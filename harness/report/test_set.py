@@ -107,7 +107,7 @@ def _tabulate_scores(assessment: Assessment, label: str) -> Table:
         label,
         "Mean and sample standard deviation over the seeds; the interval is of the mean, by bootstrap over "
         f"{assessment.drawn}.",
-        "Seeds averaged: one answer from the mean of their probabilities, as `harness predict` gives it.",
+        "Seeds averaged: one answer from the mean of their probabilities, as in `harness predict`.",
         intervals=[score.interval for score in assessment.scores],
     )
     return Table("scores", columns, rows, frozenset(columns[1:]), note)
@@ -157,7 +157,7 @@ def _tabulate_groups(assessment: Assessment, label: str) -> Table:
     ]
     if assessment.num_without_words:
         sentences.append(
-            f"{plural(assessment.num_without_words, 'utterance')} without a word: neither seen nor not seen."
+            f"{plural(assessment.num_without_words, 'utterance')} without words: in neither group."
         )
     note = _explain(label, *sentences, intervals=[interval for _, interval in assessment.groups])
     return Table("by group", columns, tuple(rows), frozenset(columns[1:]), note)
@@ -171,7 +171,9 @@ def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
         cells = [f"{count:.1f}{share}" for count, share in zip(counts, shares, strict=True)]
         rows.append((name_class(emotion), *cells))
     columns = ("raters said", *map(name_class, CLASSES))
-    note = _explain(label, "Utterances, mean over the seeds, and their share of the row; columns: the model said.")
+    note = _explain(
+        label, "Utterances, mean over the seeds, and their share of the row; the columns are the model's answers."
+    )
     return Table("confusion", columns, tuple(rows), frozenset(columns[1:]), note)
 
 
@@ -196,11 +198,12 @@ def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
         label,
         f"{first.capitalize()} accuracy of baselines that are fitted on the model's training utterances and scored "
         "beside it.",
-        "Better by: points of it, each model a mean over its seeds, with the interval of a paired bootstrap over "
-        f"{assessment.drawn} and the share of its draws above 0.",
-        "Alone right: utterances that the model, and that the baseline alone has right, each by its seeds' averaged "
-        "probabilities. McNemar's test on them is the exact binomial one, two-sided; it takes utterances for "
-        "independent, which those of a dialogue are not, so its p is too small. Not corrected for several comparisons.",
+        "Better by: difference in points, each model a mean over its seeds, with the interval of a paired bootstrap "
+        f"over {assessment.drawn} and the share of its draws above 0.",
+        "Alone right: utterances that only the model, and that only the baseline answers correctly, each by its seeds' "
+        "averaged probabilities. McNemar's test on them is exact (binomial) and two-sided. It assumes independent "
+        "utterances, but those of a dialogue are not, so its p is too small. It is not corrected for several "
+        "comparisons.",
         intervals=[found.paired.interval for found in assessment.comparisons],
     )
     return Table("against baselines", columns, rows, frozenset(columns[1:]), note)
@@ -230,8 +233,8 @@ def _tabulate_scenes(assessment: Assessment, label: str) -> Table:
         "Unweighted accuracy, in brackets 95 % intervals by bootstrap over "
         f"{assessment.drawn}, paired for the difference. Words: TF-IDF with logistic regression; speech: logistic "
         "regression on means and deviations; both with a loss balanced over the classes.",
-        "Left out: one training for each scene of the test set, on the utterances that do not play it. It has fewer "
-        "utterances, too, above all of the emotions that the scene brings out.",
+        "Left out: one training for each scene of the test set, on the utterances of other scenes. It also has fewer "
+        "utterances, above all of the emotions that the scene brings out.",
         intervals=found,
     )
     return Table("scenes", columns, rows, frozenset(columns[1:]), note)
@@ -257,13 +260,13 @@ def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
     if len(of_seeds) > 1 and (impossible_seeds := sum(found.num_impossible > 0 for found in of_seeds)):
         count = plural(sum(found.num_impossible for found in of_seeds), "answer")
         sentences.append(
-            f"Infinite: {impossible_seeds} of {len(of_seeds)} single seeds gave the probability 0 to what was true, in "
-            f"{count}."
+            f"Infinite: {impossible_seeds} of {len(of_seeds)} single seeds gave the probability 0 to the true class, "
+            f"in {count}."
         )
     impossible = [found for found in assessment.calibrations if found.calibration.num_impossible]
     for found in impossible:
         count = plural(found.calibration.num_impossible, "utterance")
-        sentences.append(f"Infinite: {found.name} gave the probability 0 to what was true of {count}.")
+        sentences.append(f"Infinite: {found.name} gave the probability 0 to the true class of {count}.")
     return Table("calibration", columns, tuple(rows), frozenset(columns[1:]), _explain(label, *sentences))
 
 
@@ -293,7 +296,7 @@ def _tabulate_reliability(assessment: Assessment, label: str) -> Table:
     ]
     columns = ("confidence, %", "utterances", "mean confidence, %", "right, %")
     which = "The confidence is the largest probability of an answer"
-    which += ", the seeds' probabilities averaged." if assessment.num_seeds > 1 else "."
+    which += "; the seeds' probabilities are averaged." if assessment.num_seeds > 1 else "."
     note = _explain(label, which, "Bins without an utterance are left out.")
     return Table("reliability", columns, tuple(rows), frozenset(columns), note)
 
@@ -309,7 +312,7 @@ def tabulate_openings(openings: Sequence[TestOpeningRow]) -> Table:
             _name_corpus(opening),
             "several" if opening.eid is None else str(opening.eid),
             str(len(opening.seeds)),
-            "" if opening.completed_at is not None else "ended before every seed was scored; counts all the same",
+            "" if opening.completed_at is not None else "ended before every seed was scored; still counts",
         )
         for opening in openings
     ]
@@ -336,8 +339,8 @@ def tabulate_test_scores(findings: Findings) -> Table:
     accuracies = [f"{name}, %" for name in order_scores(findings.leading_score)]
     columns = ("no.", "corpus", "epoch chosen by", "seeds", *accuracies)
     method = (
-        "By number of the test evaluation: mean and sample standard deviation over seeds, in brackets a 95 % bootstrap "
-        "interval over dialogues."
+        "One row for each test evaluation, by its number: mean and sample standard deviation over seeds; in brackets, "
+        "a 95 % bootstrap interval over dialogues."
     )
     note = " ".join([method, *notes])
     return Table("Scores on the test set", columns, tuple(rows), frozenset({"no.", "seeds"}), note)
@@ -363,8 +366,8 @@ def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> li
     of_opening = (findings.test_predictions.get((opening.opening_id, kind), []) for kind in ScoreKind)
     baselines = (find_baseline(predictions) for seeds in of_opening for predictions in seeds)
     return [
-        f"Always answering '{name_class(baseline.emotion)}', the largest class of what test evaluation "
-        f"{opening.opening_id} scored, scores {percent(baseline.share)}."
+        f"Always answering '{name_class(baseline.emotion)}', the largest class in test evaluation "
+        f"{opening.opening_id}, scores {percent(baseline.share)}."
         for baseline in baselines
         if baseline is not None
     ][:1]
@@ -374,7 +377,7 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
     """Say what a test evaluation scored, how its numbers came about, and what they leave out."""
     opening, assessment = scored.opening, scored.assessment
     text = (
-        f"{mark_synthetic(name_opening(scored), bool(opening.is_synthetic))} Opened {write_time(opening.opened_at)} "
+        f"{mark_synthetic(name_opening(scored), bool(opening.is_synthetic))} Scored {write_time(opening.opened_at)} "
         f"UTC with `{opening.command}`: {plural(assessment.num_utterances, 'utterance')} of "
         f"{plural(assessment.num_dialogues, 'dialogue')}."
     )
@@ -392,8 +395,8 @@ def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:
     pairs = assessment.scenes
     if not pairs:
         text = (
-            "This test evaluation has no probes: how much of its scores is recognition of the scenes, which every "
-            "session plays, is not known."
+            "This test evaluation has no probes. All sessions play the same scenes; how much of its scores is "
+            "recognition of the scene is not known."
         )
         return Statement("Scenes", text, is_warning=True)
     is_warning = any(pair.effect in (SceneEffect.SHOWN, SceneEffect.NOTHING_LEFT) for pair in pairs)
@@ -405,20 +408,20 @@ def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:
 
 def _describe_epoch_choice(scored: ScoredOpening) -> Statement:
     if scored.assessment.kind is ScoreKind.TEST_MAXIMUM:
-        sentences = ["The test set itself chose the epoch that it scores: such a score is optimistic."]
+        sentences = ["The test set itself chose the epoch that it scores, so the score is optimistic."]
     else:
         sentences = ["Validation chose the number of epochs; the test set had no part in that choice."]
     if scored.was_open_in_training:
         sentences.append(
-            "The test session was open while these models trained: it scored their every epoch, for the maximum over "
-            "them, and what is fitted before training, such as a vocabulary, may know its utterances."
+            "The test session was open while these models trained: every epoch was scored on it, for the maximum over "
+            "epochs, and anything fitted before training, such as a vocabulary, may have used its utterances."
         )
     if scored.other_ids:
         numbers = ", ".join(map(str, scored.other_ids))
         others = f"test evaluation {numbers}" if len(scored.other_ids) == 1 else f"test evaluations {numbers}"
-        sentences.append(f"The test set has scored models of these seeds in {others} too.")
+        sentences.append(f"Models of these seeds were also scored on the test set in {others}.")
     elif not scored.was_open_in_training:
-        sentences.append("It scored each of these models once.")
+        sentences.append("Each of these models was scored on it once.")
     is_warning = scored.was_open_in_training or bool(scored.other_ids)
     return Statement("Who chose the epoch", " ".join(sentences), is_warning)
 
@@ -429,17 +432,17 @@ def describe_intervals(assessment: Assessment) -> Statement:
         return Statement(
             "What the intervals mean",
             f"With {plural(assessment.num_dialogues, 'dialogue')}, fewer than {MIN_DIALOGUES}, a bootstrap over "
-            "dialogues says little: utterances are drawn instead. Those of a dialogue resemble each other, so every "
-            "interval is too narrow.",
+            "dialogues says little, so utterances are drawn instead. Utterances of a dialogue resemble each other, so "
+            "every interval is too narrow.",
             is_warning=True,
         )
     speakers = [score for score, _ in assessment.groups if score.group.division is Division.SPEAKER]
     return Statement(
         "What the intervals mean",
-        f"95 % percentile bootstrap, 10 000 draws of {assessment.num_dialogues} dialogues with replacement: how far "
-        f"the mean over the seeds would move with other dialogues of these {plural(len(speakers), 'speaker')}. How far "
-        "it would move with other speakers they cannot say. Where a group has fewer than "
-        f"{MIN_DIALOGUES} dialogues, its utterances are drawn, and a star says so.",
+        f"95 % percentile bootstrap, 10 000 draws of {assessment.num_dialogues} dialogues with replacement. The "
+        "interval shows how far the mean over the seeds would move with other dialogues of these "
+        f"{plural(len(speakers), 'speaker')}. It cannot show how far it would move with other speakers. Where a group "
+        f"has fewer than {MIN_DIALOGUES} dialogues, its utterances are drawn, and a star says so.",
     )
 
 
@@ -447,12 +450,12 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
     known = {found.kind for found in assessment.comparisons}
     missing = [name_baseline(kind) for kind in ScoreKind if kind.is_for_all and kind not in known]
     if not known:
-        text = "This test evaluation scored no baseline: nothing stands beside the model."
+        text = "This test evaluation scored no baselines to compare the model with."
         return [Statement("Baselines", text, is_warning=True)]
     if not missing:
         return []
     text = (
-        f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks what they read, or the command "
-        "ended before)."
+        f"Not scored in this test evaluation: {', '.join(missing)} (the corpus lacks their modality, or the command "
+        "ended first)."
     )
     return [Statement(BASELINES_LEFT_OUT, text, is_warning=True)]

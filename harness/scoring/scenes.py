@@ -158,12 +158,12 @@ def _explain(pair: ScenePair) -> str:
     subject, shared, chance = _SUBJECTS[pair.reader], _percent(pair.shared), f"chance {100 / len(CLASSES):.0f} %"
     if pair.effect is SceneEffect.NOTHING_TO_LEAVE_OUT:
         return (
-            f"{subject} {shared} unweighted ({chance}); training has read no scene of the test set, so there is "
-            "nothing to leave out, and no effect of the scene."
+            f"{subject} {shared} unweighted ({chance}); training has read no scene of the test set, so there is no "
+            "scene to leave out, and no effect to measure."
         )
     read = f"{subject} {shared} unweighted where training has read the test set's scenes"
     if pair.left_out is None:
-        return f"{read} ({chance}); with the scored scene left out too little is left to train on."
+        return f"{read} ({chance}); with the scored scene left out, too little remains to train on."
     beside = f"{read}, and {_percent(pair.left_out)} with the scored scene left out ({chance})"
     return f"{beside}: {_explain_difference(pair, with_interval=True)}."
 
@@ -173,7 +173,7 @@ def _explain_briefly(pair: ScenePair) -> str:
     if pair.effect is SceneEffect.NOTHING_TO_LEAVE_OUT:
         return f"{subject} {shared}."
     if pair.left_out is None:
-        return f"{subject} {shared}; without the scored scene too little is left to train on."
+        return f"{subject} {shared}; without the scored scene, too little remains to train on."
     return f"{subject} {shared} and {_percent(pair.left_out)}: {_explain_difference(pair, with_interval=False)}."
 
 
@@ -196,8 +196,8 @@ def _explain_missing_classes(pairs: Sequence[ScenePair]) -> list[str]:
     if not found.num_without_class:
         return []
     return [
-        f"For {found.num_without_class} of {found.num_utterances} utterances, the scene that is left out takes every "
-        "training utterance of some class with it, which is then never predicted."
+        f"For {found.num_without_class} of {found.num_utterances} utterances, leaving out the scene removes every "
+        "training utterance of some class, which is then never predicted."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Statistics of a search's trials: the best score to expect of so many, and rank correlation."""
+"""Statistics of a search's trials: the best score to expect from a number of trials, and rank correlation."""
 
 from __future__ import annotations
 

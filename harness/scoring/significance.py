@@ -1,4 +1,4 @@
-"""Tests of two models on the same utterances: better, or only luckier?"""
+"""Tests of whether a model is better than another on the same utterances, or only luckier"""
 
 from __future__ import annotations
 

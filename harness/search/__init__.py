@@ -1,1 +1,1 @@
-"""The search: Auptimizer's experiment loop, and what keeps its faults away from users."""
+"""The search: Auptimizer's experiment loop, and the code that shields users from its faults."""

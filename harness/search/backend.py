@@ -193,8 +193,8 @@ def _check_room(folder: Path, trial: TrialJob) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise HarnessError(
-            f"trial {trial.trial_index}: its job crashed, and the disk of '{folder}' takes no more "
-            f"({error.strerror}); recorded trials are safe, and this trial runs again; free some space and run the "
+            f"trial {trial.trial_index}: its job crashed, and the disk of '{folder}' cannot be written "
+            f"({error.strerror}); recorded trials are safe, and this trial will run again; free some space and run the "
             "same command again"
         ) from error
     finally:

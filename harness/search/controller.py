@@ -113,8 +113,8 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"
         raise HarnessError(
-            f"results '{results_dir}': {error.strerror}{where}; recorded trials are safe; expected a folder "
-            "that can be written, on a disk with room"
+            f"results '{results_dir}': {error.strerror}{where}; recorded trials are safe; expected a writable folder "
+            "on a disk with free space"
         ) from error
 
 
@@ -140,8 +140,8 @@ def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     num_trials = int(get_proposer(settings.proposer)(_auptimizer_config(settings)).nSamples)
     if settings.num_samples is not None and num_trials < settings.num_samples:
         view.note(
-            f"The search space has {num_trials} points, and none is tried twice: the search ends after "
-            f"{num_trials} trials, not n_samples {settings.num_samples}."
+            f"The search space has {num_trials} combinations, each tried once: the search ends after "
+            f"{num_trials} trials, not after n_samples {settings.num_samples}."
         )
     parts = identity_of(settings, prepared)
     earlier = None if fresh else find_experiment(store, settings, parts)
@@ -249,8 +249,8 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
                 return
             if not self.submit_job():
                 raise WorkFailedError(
-                    f"experiment {self.exp_config.name!r}: no job could be submitted; expected a free "
-                    "resource and a point that is left"
+                    f"experiment {self.exp_config.name!r}: no job could be submitted; expected a free resource and a "
+                    "combination that has not been tried"
                 )
 
     def update(self, score: float | str, jid: int) -> None:

@@ -71,7 +71,7 @@ def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.enviro
         return None
     if not os.path.isdir(corpus):
         raise ExperimentFileError(
-            f"{source} is '{corpus}', no folder; expected the folder IEMOCAP_full_release, or its parent"
+            f"{source} is '{corpus}', which is not a folder; expected IEMOCAP_full_release, or its parent"
         )
     return corpus
 
@@ -127,7 +127,7 @@ def prepare_features(
     corpus = choose_corpus(named, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     prepared_dir = prepared_dir_for(results_dir, root, settings)
-    again = " again, for they are of another version of harness" if is_outdated(prepared_dir) else ""
+    again = " again, because another version of harness wrote them" if is_outdated(prepared_dir) else ""
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress(f"preparing features{again}", done, total)
     )
@@ -172,7 +172,7 @@ def shorten_search(
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one"
         + (f", cut short: {', '.join(cuts)}" if cuts else "")
-        + f"; name a corpus in the experiment file or in {CORPUS_VARIABLE} for the whole search."
+        + f"; name a corpus in the experiment file or in {CORPUS_VARIABLE} for the full search."
     )
     return settings, replace(prepared, max_epochs=max_epochs, shortened=shortened)
 

@@ -150,7 +150,7 @@ def describe_controller(snapshot: SearchSnapshot) -> str:
         return f"No process is running this experiment. Resume with: {snapshot.experiment.kind.command}"
     controller = snapshot.controller
     if controller is None or controller.pid is None:
-        return "A process that has only just begun is running it."
+        return "A process that has just started is running it."
     host, since = one_line(str(controller.host)), write_time(controller.since)
     return f"Process {controller.pid} on {host} has been running it since {since} UTC."
 

@@ -123,7 +123,7 @@ def find_experiment(
     if named:
         latest = named[-1]
         before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
-        differences = describe_differences(before, parts) if before else "its identity.json is gone"
+        differences = describe_differences(before, parts) if before else "its identity.json is missing"
         raise other_settings(f"{settings.name!r} was started as experiment {latest.eid}", differences)
     folded = [each for each in store.folded_experiments() if each.name == settings.name]
     if folded:
@@ -140,8 +140,8 @@ def other_settings(started: str, differences: str) -> ExperimentFileError:
         differences: as ``describe_differences`` returns them
     """
     return ExperimentFileError(
-        f"experiment {started} with other settings: {differences}; change it back to resume it, give it another name, "
-        "or start a new one beside it with --fresh"
+        f"experiment {started} with other settings: {differences}; to resume it, change the settings back; otherwise "
+        "choose another name, or start a new experiment with --fresh"
     )
 
 

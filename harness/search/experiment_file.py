@@ -205,7 +205,7 @@ def _refuse_unread_keys(keys: ExperimentKeys) -> None:
         raise keys.error("compression", "is given", "no such key: models are searched here, not compressed")
     for key in _FOREIGN_RESOURCE_ARGS:
         if keys.section("resource_args").get(key):
-            raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run to their own end")
+            raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run until they end")
     check_keys(keys.values, EXPERIMENT_KEYS, keys.origin, allows_others="system" not in keys.values)
 
 
@@ -214,15 +214,15 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     if "system" not in keys.values and not script.is_harness_trial:
         for key in TRIAL_KEYS:
             if key in keys.values:
-                found = f"is given, and script '{script.path.name}' is not harness's own"
-                raise keys.error(key, found, "a system beside it")
+                found = f"is given, but script '{script.path.name}' is not harness's own"
+                raise keys.error(key, found, "a system as well")
         return None
     system = keys.read("system", find_system, default="fusion")
     check_keys(keys.values, EXPERIMENT_KEYS, keys.origin)
     check_keys(keys.section("job_failure"), JOB_FAILURE_KEYS, f"{keys.origin}: job_failure")
     for key in keys.section("resource_args"):
         if key not in _FOREIGN_RESOURCE_ARGS:
-            raise keys.error(f"resource_args.{key}", "is given", "no such key: nothing reads it")
+            raise keys.error(f"resource_args.{key}", "is given", "no such key: it would be ignored")
     if keys.values.get("target") == "min":
         raise keys.error("target", "is 'min'", "'max': the score of harness's own trials is an accuracy")
     vectors = keys.path_of("word_vectors")
@@ -236,8 +236,8 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     if any(getattr(protocol, choice) != getattr(sealed, choice) for choice in FOLD_CHOICES):
         raise keys.error(
             "protocol",
-            f"tests {protocol.test_set}, so that one search would train on {sealed.test_set}",
-            f"{sealed.test_set}; for the others let each be tested once, with the key folds: "
+            f"tests {protocol.test_set}, so this search would train on {sealed.test_set}",
+            f"{sealed.test_set}; to test the others, use the key folds: "
             f"{' or '.join(repr(folds.value) for folds in Folds)}",
         )
     try:
@@ -271,9 +271,9 @@ def _read_space(
     path = keys.path_of("search_space")
     if path is None:
         origin = keys.origin
-        entries = keys.required("parameter_config", "a list of hyperparameters, or a search_space in its place")
+        entries = keys.required("parameter_config", "a list of hyperparameters, or a search_space instead")
     elif "parameter_config" in keys.values:
-        raise keys.error("search_space", "is given beside parameter_config", "one of the two")
+        raise keys.error("search_space", "is given together with parameter_config", "only one of the two")
     else:
         if path.parent == keys.path.parent and not os.path.exists(path):
             path = path.parent / "search_spaces" / path.name
@@ -282,7 +282,7 @@ def _read_space(
         check_keys(held, SEARCH_SPACE_KEYS, origin, allows_others=system is None)
         named = held.get("system")
         if named is not None and named != (None if system is None else system.name):
-            found = "has none" if system is None else f"is of system {system.name!r}"
+            found = "has none" if system is None else f"is for system {system.name!r}"
             raise ExperimentFileError(
                 f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"
             )
@@ -312,8 +312,8 @@ def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[M
             key = "log" if parameter.is_log else "step"
             instead = "; for a grid use interval or n" if proposer == "sequence" else ""
             raise ExperimentFileError(
-                f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} "
-                f"does not know; expected it with 'random' only{instead}"
+                f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} does not "
+                f"support; expected it with 'random' only{instead}"
             )
         if proposer == "sequence":
             check_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")

@@ -125,8 +125,9 @@ def _describe_cost(opened: OpenedSearch, folded: FoldedExperimentRow) -> str:
     num_each = settings.num_samples
     counts = "" if num_each is None else f", {num_folds * num_each} for {num_each}"
     sentence = (
-        f"Experiment {settings.name!r} has {num_folds} folds, each a search with a test set of its own: {num_folds} "
-        f"times as many trials as without folds{counts}. All propose the same points, and each chooses its own best."
+        f"Experiment {settings.name!r} has {num_folds} folds, each a search with its own test set: {num_folds} times "
+        f"as many trials as without folds{counts}. All try the same hyperparameters, and each chooses its own best "
+        "trial."
     )
     shortened = None if opened.prepared is None else opened.prepared.shortened
     return sentence if shortened is None else f"{sentence} {shortened}"

@@ -1,4 +1,4 @@
-"""A script that ends the jobs of a controller that is gone. It imports nothing of this package.
+"""A script that ends the jobs of a controller that has died. It imports nothing from this package.
 
 The controller writes ``+<process group>`` when a job begins, ``-<process group>`` when it ends, and
 ``done`` before it leaves: then only what left its job's process group, and outlived the job, is ended.

@@ -38,7 +38,7 @@ _START_TOLERANCE: Seconds = 0.05
 
 @dataclass(frozen=True)
 class JobLimits:
-    """When a job is ended, and how often it may be started again.
+    """When ``RunningJobs`` ends a job, and how often the job may be started again.
 
     Attributes:
         memory_bytes: private memory of the job and its children; None for no limit
@@ -218,7 +218,7 @@ class Guardian:
 
 
 def account_for_running(
-    store: ResultsStore, eid: int, mark: str, cause: str = "its controller was gone while the job ran"
+    store: ResultsStore, eid: int, mark: str, cause: str = "its controller disappeared while the job ran"
 ) -> None:
     """End the jobs of a controller that is gone, and record how each of its trials ended.
 

@@ -1,4 +1,4 @@
-"""The keys of an experiment file, read one by one; each wrong value or unknown key gets one sentence.
+"""Readers of an experiment file's keys by type, with one sentence a wrong value; ``experiment_file.py`` has the keys.
 
 Includes the key ``script``: the file that a job runs, and how it is started.
 """
@@ -61,8 +61,8 @@ def find_script(text: str, working_dir: Path) -> JobScript:
         command = [str(path), *arguments]
     else:
         raise ExperimentFileError(
-            f"script '{text}': neither Python nor allowed to run; expected a Python script, or a file that "
-            "may be run (chmod u+x)"
+            f"script '{text}': is neither Python nor executable; expected a Python script, or an executable file "
+            "(chmod u+x)"
         )
     is_ours = is_python and b"harness.training.trial" in beginning
     return JobScript(path, working_dir, tuple(command), text, is_ours)
@@ -124,7 +124,7 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         for key in keys:
             if keys.count(key) > 1:
-                raise ExperimentFileError(f"{origin}: key {key!r} stands there twice; expected it once")
+                raise ExperimentFileError(f"{origin}: key {key!r} is given twice; expected it once")
         return dict(pairs)
 
     def refuse(constant: str) -> Any:
@@ -150,7 +150,7 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         found = error.object[error.start].encode("unicode_escape").decode("ascii")
         raise ExperimentFileError(
-            f"{origin}: found {found}, a lone surrogate; expected whole letters (two such make one)"
+            f"{origin}: found {found}, a lone surrogate; expected complete characters (a surrogate pair)"
         ) from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ExperimentFileError):
@@ -269,11 +269,11 @@ class ExperimentKeys:
                 raise self.error(f"runtime_args.{one_line(key)}", "is given", "no key but 'env'")
         added = arguments.get("env", {})
         if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
-            raise self.error("runtime_args.env", "is something else", "an object of texts by name")
+            raise self.error("runtime_args.env", "is something else", "an object of strings by name")
         for name in added:
             if not name or "=" in name or "\0" in name + added[name]:
                 found = f"has the name {name!r}"
-                raise self.error("runtime_args.env", found, "names and texts that an environment can hold")
+                raise self.error("runtime_args.env", found, "names and values that an environment can hold")
         return added
 
     def without_environment(self) -> dict[str, Any]:
@@ -337,7 +337,7 @@ def check_keys(keys: Collection[str], known: Collection[str], origin: str, allow
         if allows_others:
             if not near:
                 continue
-            expected = f"{near[0]!r}, or a name unlike it"
+            expected = f"{near[0]!r}, or a name that is less like it"
         else:
             # A misspelling, or a name that has the key among its words.
             near += [name for name in known if key in name.split("_")]

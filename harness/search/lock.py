@@ -136,5 +136,5 @@ def describe_holder(what: str, holder: Holder) -> str:
     """Say that a process holds the lock of ``what``, and what the user can do."""
     said = f"process {holder.pid} on {holder.host} has been running it since {holder.since}"
     if holder.pid is None:
-        said = "another process, which has only just begun, runs it"
+        said = "another process, which has just started, is running it"
     return f"{what}: {said}; wait for it, or end it first"

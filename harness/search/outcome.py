@@ -168,7 +168,7 @@ def _judge_end(
         return TrialStatus.KILLED, f"the job was lost with its machine: {end.detail}"
     if end.signal is not None:
         if end.kernel_was_out_of_memory:
-            return TrialStatus.OUT_OF_MEMORY, "the system was out of memory, and killed the job"
+            return TrialStatus.OUT_OF_MEMORY, "the system ran out of memory, and killed the job"
         name = _signal_name(end.signal)
         if end.signal == signal.SIGABRT and any(words in output.tail for words in _ABORTS_FOR_MEMORY):
             return TrialStatus.OUT_OF_MEMORY, f"the job died of {name}{_last_words(output)}"

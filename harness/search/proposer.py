@@ -58,7 +58,7 @@ class RandomPoints:
     def _draw_new(self, index: int) -> Point:
         num_points = self._space.num_points
         if num_points is not None and index >= num_points:
-            raise IndexError(f"the search space has {num_points} points, and trial {index} asks for one more")
+            raise IndexError(f"the search space has {num_points} points, and trial {index} needs one more")
         generator = _generator(self._seed, index)
         for number in range(_MAX_DRAWS):
             if number:
@@ -69,8 +69,8 @@ class RandomPoints:
         left = [point for point in self._space.points() if _key(point) not in self._taken]
         if not left:
             raise ExperimentFileError(
-                f"search space: {index} points are drawn, and {_MAX_DRAWS} more draws gave none that is new; "
-                "expected wider bounds, or fewer n_samples"
+                f"search space: {index} points are drawn, and {_MAX_DRAWS} more draws gave no new one; expected wider "
+                "bounds, or a smaller n_samples"
             )
         return left[int(generator.integers(len(left)))]
 
@@ -128,7 +128,7 @@ def check_installed(proposer: str) -> None:
     missing = [name for name in PROPOSERS[proposer] if importlib.util.find_spec(name) is None]
     if missing:
         raise ExperimentFileError(
-            f"proposer {proposer!r}: needs {' and '.join(missing)}, not installed; run: pip install "
+            f"proposer {proposer!r}: needs {' and '.join(missing)}, which is not installed; run: pip install "
             f"{' '.join(missing)}, or choose one of {[name for name in PROPOSERS if name != proposer]}"
         )
 

@@ -1,4 +1,4 @@
-"""A whole results folder, checked and repaired: who holds its experiments, results.db, and its files."""
+"""Check and repair of a whole results folder: who holds its experiments, results.db, and its files."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def repair_all(store: ResultsStore, eids: Collection[int], report_line: Callable
     """
     found = [finding for finding in find_all(store, eids) if finding.kind in _REPAIRED]
     if found:
-        report_line(f"A copy of the database as it was: '{back_up(store.path)}'.")
+        report_line(f"The original database was copied to '{back_up(store.path)}'.")
         _end_trials(store, eids)
     for finding in found:
         report_line(f"{finding.sentence}. Repaired: {_repair(store, finding)}.")
@@ -133,7 +133,7 @@ def _end_trials(store: ResultsStore, eids: Collection[int]) -> None:
                 continue
             # Such a trial runs in the process that recorded it, which is gone. What a training of `tables` leaves on
             # the test set may not be whole: it is trained again.
-            cause = "its process was gone while the trial ran"
+            cause = "its process disappeared while the trial ran"
             for trial in store.running_trials(experiment.eid):
                 store.finish_trial(trial.trial_id, TrialStatus.KILLED, message=cause)
 
@@ -148,7 +148,7 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
         status = ExperimentStatus.INTERRUPTED
         store.update_experiment(finding.row_id, status, utc_now())
-        return f"it is marked {status} now; the command that began it resumes it"
+        return f"it is now marked {status}; the command that started it resumes it"
     trial = store.trial(finding.row_id)
     cause = "the result was recorded" if trial.status is TrialStatus.FINISHED else trial.message
-    return f"it is marked {trial.status} now: {cause}"
+    return f"it is now marked {trial.status}: {cause}"

@@ -320,9 +320,9 @@ def _refuse_other_machines(results_dir: Path) -> None:
         holder = read_holder(path)
         if holder.host not in (None, platform.node()):
             raise StoreError(
-                f"results folder '{results_dir}': process {holder.pid} on {holder.host} took it at {holder.since}, and "
-                f"its database can be read on that machine alone; run harness watch on {holder.host}, or, where that "
-                "process was killed, resume the search first"
+                f"results folder '{results_dir}': process {holder.pid} on {holder.host} has used it since "
+                f"{holder.since}, and its database can be read on that machine alone; run harness watch on "
+                f"{holder.host}, or, if that process was killed, resume the search first"
             )
 
 
@@ -332,7 +332,7 @@ def _waiting(results_dir: Path, holder: Holder | None) -> SearchSnapshot:
     if holder is not None:
         controller = _describe_controller(holder, measure_memory=True)
         who = "A process" if holder.pid is None else f"Process {holder.pid} on {holder.host}"
-        message = f"{who} prepares a search in '{results_dir}'."
+        message = f"{who} is preparing a search in '{results_dir}'."
     return SearchSnapshot(str(results_dir), SearchState.WAITING, message=message, controller=controller)
 
 

@@ -202,8 +202,8 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
             # results.db has a column for each, and SQLite's columns know no upper and lower case.
             if earlier.name.lower() == parameter.name.lower():
                 raise ExperimentFileError(
-                    f"{origin}: parameter {parameter.name!r} comes after {earlier.name!r}; expected each "
-                    "name once (upper and lower case are not told apart)"
+                    f"{origin}: parameter {parameter.name!r} comes after {earlier.name!r}; expected each name once "
+                    "(upper and lower case count as the same)"
                 )
         if system is not None:
             _check_against_system(parameter, origin, system)
@@ -241,7 +241,7 @@ def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> N
     num_values = parameter.num_values
     if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
         raise ExperimentFileError(
-            f"{origin}: n is {number}, and there are {num_values} values between its bounds; expected no more"
+            f"{origin}: n is {number}, but there are only {num_values} values between its bounds; expected no more"
         )
 
 
@@ -253,7 +253,7 @@ def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bo
         raise ExperimentFileError(f"{numbered}: name is {_shown(name)}; expected a hyperparameter's name")
     if name.lower() in _RESERVED:
         raise ExperimentFileError(
-            f"{numbered}: name {name!r} is kept for the search itself; expected any but {sorted(_RESERVED)}"
+            f"{numbered}: name {name!r} is reserved for the search itself; expected any name but {sorted(_RESERVED)}"
         )
     origin = f"{origin}: parameter {name!r}"
     check_keys(entry.keys(), PARAMETER_KEYS, origin, allows_others)
@@ -297,7 +297,7 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
     if not isinstance(is_log, bool):
         raise ExperimentFileError(f"{origin}: log is {_shown(is_log)}; expected true or false")
     if is_log and low <= 0:
-        raise ExperimentFileError(f"{origin}: low {low} has no logarithm; expected a bound above 0 with log")
+        raise ExperimentFileError(f"{origin}: low {low} has no logarithm; with log, expected a low above 0")
     step = entry.get("step")
     if step is not None:
         if is_log:

@@ -1,1 +1,1 @@
-"""The utterances that train, validate and test, under protocols with names."""
+"""The utterances for training, validation and test under each named protocol."""

@@ -38,7 +38,7 @@ def fold_protocols(folds: Folds, protocol: Protocol, sessions: Sequence[int]) ->
     """
     if len(sessions) < 2:
         raise FeatureError(
-            f"folds {folds.value!r}: the corpus has four-class utterances of {len(sessions)} session(s); expected at "
+            f"folds {folds.value!r}: the corpus has four-class utterances in {len(sessions)} session(s); expected at "
             "least two, one to test and one to train on"
         )
     speakers = [TestedSpeakers.BOTH]

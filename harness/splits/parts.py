@@ -31,6 +31,7 @@ class Parts:
 
     Attributes:
         validation: empty where the test set is the validation set too
+        test: empty in a search, which does not know the ids of its test set
         groups: of scenes; empty where scenes are shared
         left_out: what a search may open but neither trains nor validates on, because of its scenes
     """
@@ -86,7 +87,7 @@ def part_search(protocol: Protocol, classes: Mapping[str, Emotion]) -> Parts:
     fold = max(folds, key=lambda fold: _rarest_first(classes[name] for name in fold.scored))
     if not fold.train:
         raise FeatureError(
-            f"protocol {protocol.name!r}: no utterance of the train part plays another scene than "
+            f"protocol {protocol.name!r}: no utterance of the train part is outside the scenes "
             f"{', '.join(sorted(fold.scenes))}, which validate; expected at least one; use a larger corpus, or "
             '"scenes": "shared"'
         )
@@ -178,8 +179,8 @@ def draw_leak_parts(utterance_ids: Sequence[str], held_sessions: Sequence[int], 
     if not scored or not num_train:
         raise FeatureError(
             f"leaks: of {len(names)} utterances {len(scored)} of speaker {speaker!r} would be scored, and {num_train} "
-            "would train that share neither session nor scene with them; expected at least one of each; use a corpus "
-            "of two scenes or more, in two sessions or more"
+            "that share neither session nor scene with them would train; expected at least one of each; use a corpus "
+            "of at least two scenes in at least two sessions"
         )
     train = {split: tuple(pool[:num_train]) for split, pool in pools.items()}
     return LeakParts(speaker, tuple(sorted(scenes)), tuple(sorted(scored)), train)

@@ -239,7 +239,7 @@ def read_protocol(value: object) -> Protocol:
         return PROTOCOLS[value]
     if not isinstance(value, Mapping):
         raise ExperimentFileError(
-            f"protocol: found {value!r}; expected a name of {sorted(PROTOCOLS)}, or an object with 'base' and choices"
+            f"protocol: found {value!r}; expected one of {sorted(PROTOCOLS)}, or an object with 'base' and choices"
         )
     base = read_protocol(str(value.get("base", "paper")))
     choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
@@ -334,7 +334,7 @@ def select_recordings(utterance_ids: Sequence[str], recordings: Recordings) -> l
 
 
 def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
-    """Split the four-class utterances that are not tested.
+    """Split the four-class utterances that are not tested, whatever their scenes; ``part_search`` keeps those apart.
 
     Args:
         protocol: names the rule
@@ -349,8 +349,8 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
     sealed = [name for name in selected if is_tested(protocol, name)]
     if sealed:
         raise FeatureError(
-            f"utterance {sealed[0]!r}: belongs to {protocol.test_set}, which protocol "
-            f"{protocol.name!r} keeps for the test; a split may not contain it"
+            f"utterance {sealed[0]!r}: belongs to {protocol.test_set}, which protocol {protocol.name!r} keeps for the "
+            "test; a split must not contain it"
         )
     if protocol.split_rule is SplitRule.HOLDOUT_BY_ID:
         share = NUM_TRAIN_UTTERANCES / (NUM_TRAIN_UTTERANCES + NUM_HOLDOUT_UTTERANCES)
@@ -362,7 +362,7 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
         validation = [name for name in selected if parse_utterance_id(name).session == last_session]
     if not train or not validation:
         raise FeatureError(
-            f"protocol {protocol.name!r}: {len(selected)} utterances part into {len(train)} for training and "
+            f"protocol {protocol.name!r}: {len(selected)} utterances are split into {len(train)} for training and "
             f"{len(validation)} for validation; expected at least one of each"
         )
     return Split(protocol, tuple(train), tuple(validation), protocol.test_session)

@@ -1,4 +1,4 @@
-"""results.db as flat rows with one type a column, for programs that read tables."""
+"""results.db as flat rows with one type per column, for programs that read tables."""
 
 from __future__ import annotations
 

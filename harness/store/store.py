@@ -1,4 +1,4 @@
-"""results.db as one class: experiments, trials with their records, final models, and test evaluations."""
+"""results.db as one class: experiments, trials with their epochs and records, final models, and test evaluations."""
 
 from __future__ import annotations
 

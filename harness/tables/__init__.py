@@ -1,1 +1,1 @@
-"""The paper's Tables 1 to 5: its rows and ours, each training a trial in results.db."""
+"""The paper's Tables 1 to 5: its rows and ours. Each training is a trial in results.db."""

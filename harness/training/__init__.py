@@ -1,1 +1,1 @@
-"""From hyperparameters and a split to a trained, scored model; a trial."""
+"""Trains and scores a model from hyperparameters and a split, alone or as a trial."""

@@ -146,6 +146,7 @@ fuzz_process.main(["faulty", sys.argv[1], "1000", "256", "1"])
 """
 
 
+@pytest.mark.long
 @with_atheris
 @pytest.mark.parametrize(("seed", "expected"), [(b"x", "planted"), (b"y", "MemoryError"), (b"z", None)])
 def test_a_fault_a_hunger_for_memory_and_a_hang_are_found_and_kept(tmp_path, seed, expected):

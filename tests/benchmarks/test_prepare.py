@@ -19,6 +19,7 @@ def corpus(tmp_path_factory):
     return layout, write_long_corpus(layout, num_dialogues=3, num_rows=2000)
 
 
+@pytest.mark.long
 def test_the_corpus_has_as_many_dialogues_and_rows_as_asked_for(corpus):
     layout, names = corpus
     assert sorted(names) == list_dialogues(layout)

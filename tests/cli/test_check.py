@@ -24,7 +24,7 @@ from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
 LOOKED_AT = (
-    "Looked at 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations, 0 evaluations on other corpora.\n"
+    "Checked 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations, 0 evaluations on other corpora.\n"
 )
 
 
@@ -56,7 +56,7 @@ def test_a_results_folder_without_a_contradiction(results: Path) -> None:
     before = {path: path.read_bytes() for path in results.iterdir()}
     done = harness("check", "--results", results)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{LOOKED_AT}Nothing contradicts anything else.\n"
+    assert done.stdout == f"{LOOKED_AT}No inconsistencies were found.\n"
     assert {path: path.read_bytes() for path in results.iterdir()} == before
     done = harness("check", "--results", results, "--repair")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{LOOKED_AT}Nothing to repair.\n", "")
@@ -80,9 +80,9 @@ def test_contradictions_are_named_then_repaired_and_then_gone(results: Path) -> 
     (copy,) = results.glob("results.before-repair-*.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"A copy of the database as it was: '{copy}'.",
-        f"{sentences[0]} Repaired: it is marked finished now: the result was recorded.",
-        f"{sentences[1]} Repaired: it is marked interrupted now; the command that began it resumes it.",
+        f"The original database was copied to '{copy}'.",
+        f"{sentences[0]} Repaired: it is now marked finished: the result was recorded.",
+        f"{sentences[1]} Repaired: it is now marked interrupted; the command that started it resumes it.",
         LOOKED_AT.rstrip("\n"),
         "Repaired 2, left 0.",
     ]
@@ -120,7 +120,7 @@ def test_an_experiment_that_somebody_holds_is_left_alone(results: Path) -> None:
             done = harness("check", "--results", results, *options)
             assert done.returncode == 0
             assert done.stdout.startswith(
-                f"Experiment 1 is left alone: experiment 'fusion search': process {os.getpid()} on "
+                f"Experiment 1 is not changed: experiment 'fusion search': process {os.getpid()} on "
             )
     assert harness("check", "--results", results).returncode == 1
 
@@ -194,10 +194,10 @@ def test_a_folder_that_cannot_be_written_can_be_checked_and_refuses_a_repair(who
         Path(folder).chmod(0o755)
     assert refused == (
         None,
-        f"results folder '{folder}': the system refused a file '{folder}/experiments' (Permission denied); see that "
-        "the folder can be read and, for --repair, written, and that its disk has room, and start again",
+        f"results folder '{folder}': the system refused a file '{folder}/experiments' (Permission denied); make the "
+        "folder readable (for --repair also writable), free disk space, and run the command again",
     )
-    assert said == (0, f"{LOOKED_AT}Nothing contradicts anything else.\n")
+    assert said == (0, f"{LOOKED_AT}No inconsistencies were found.\n")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_can_be_checked_and_refuses_a_repair(who
         ([], "Error: nothing to check; expected a CORPUS, --results DIR or --leaks\n"),
         (
             ["corpus", "--repair"],
-            "Error: --repair puts right what a results folder contradicts; expected --results DIR too\n",
+            "Error: --repair is for results folders; expected --results DIR too\n",
         ),
         (
             ["--results", "nowhere"],
@@ -236,7 +236,7 @@ def test_a_corpus_is_told_what_it_lacks(tmp_path: Path) -> None:
     done = harness("check", layout.root, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "Session 1 has 1 utterances labelled ang, where the complete corpus has 229."
+    assert lines[0] == "Session 1 has 1 utterances labelled ang, but the complete corpus has 229."
     assert sum(line.startswith("Session ") for line in lines) == 30
     assert (
         "missing mocap: 3 (Ses05M_script01_1b, Ses05M_script01_1b, Ses05M_script01_1b). Its columns are marked as "
@@ -263,7 +263,7 @@ def test_a_corpus_and_results_are_checked_together(results: Path, tmp_path: Path
     done = harness("check", tmp_path / "made", "--results", results)
     assert done.returncode == 1
     assert "ynthetic" in done.stdout.splitlines()[0]
-    assert done.stdout.endswith("Nothing contradicts anything else.\n")
+    assert done.stdout.endswith("No inconsistencies were found.\n")
 
 
 def test_help_shows_an_example_and_comes_at_once() -> None:

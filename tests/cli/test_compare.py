@@ -44,7 +44,7 @@ def test_the_first_line_warns_of_what_is_not_comparable(folder: Path) -> None:
     done = compare(folder, "1", "real/")
     assert done.returncode == 0
     verdict, reason, note, *_ = done.stdout.splitlines()
-    assert verdict == "NOT COMPARABLE: corpus differs; nothing is ranked across that."
+    assert verdict == "NOT COMPARABLE: corpus differs, so nothing is ranked."
     assert reason == "  corpus: synthetic c0ffee (results:1); c0ffee (real:1)"
     assert note.strip() == SYNTHETIC
     assert "Differences" not in done.stdout

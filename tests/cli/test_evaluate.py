@@ -25,14 +25,15 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 def test_it_prints_the_scores_then_json_from_the_record(folder):
     words = ("evaluate", "its/models/m", "the corpus", "--session", "1", "--threads", "1")
     done = type_command(folder, *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"Recorded as evaluation 1 of '{folder / 'its' / 'results.db'}'.\n"
     printed = " ".join(done.stdout.split())
-    assert "No score of a test session." in printed and "With 1 dialogue, fewer than 10" in printed
-    assert "weighted accuracy" in printed and "Always answering" in printed and "The baselines are left out" in printed
+    assert "This is not a test score." in printed and "With 1 dialogue, fewer than 10" in printed
+    assert "weighted accuracy" in printed and "Always answering" in printed and "The baselines and the share" in printed
     done = type_command(folder, *words, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"Read from evaluation 1 of '{folder / 'its' / 'results.db'}': nothing was scored again.\n"

@@ -42,11 +42,12 @@ def test_compare_sets_a_fold_beside_the_same_fold_of_another_and_asks_for_its_nu
     assert done.output.startswith("NOT COMPARABLE: protocol differs")
     done = CliRunner().invoke(compare, ["2", str(results), "--results", str(results)])
     assert str(done.exception).startswith(
-        f"results folder '{results}': its latest search is one fold of experiment 'fusion search', and a fold is "
-        "compared with the same fold of another; expected the number of one of: 1 ('another, Session 1'), 2 ("
+        f"results folder '{results}': its latest search is one fold of experiment 'fusion search', and a fold can be "
+        "compared only with the same fold of another one; expected the number of one of: 1 ('another, Session 1'), 2 ("
     )
 
 
+@pytest.mark.long
 def test_report_shows_all_folds_or_the_one_that_is_named(results: Path) -> None:
     done = CliRunner().invoke(report, [str(results)], env={"COLUMNS": "200"})
     assert done.output.startswith("Experiment 'fusion search', 5 folds (system fusion), synthetic corpus")

@@ -41,8 +41,8 @@ def test_what_a_protocol_promises_is_kept_and_no_test_feature_is_opened(folder, 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0] == "This corpus is synthetic: no score on it is a score on IEMOCAP."
-    assert "of its labels only which utterances are of the four classes" in " ".join(lines[-3:])
-    assert lines[-1] == f"Nothing is shared that protocol '{protocol}' promises to keep apart."
+    assert "its labels only to find the utterances of the four classes" in " ".join(lines[-3:])
+    assert lines[-1] == f"The parts share nothing that protocol '{protocol}' promises to keep apart."
     shared = [line for line in lines if line.startswith("speakers train + validation")]
     if protocol == "strict":
         assert shared[0].startswith("speakers train + validation 0 0 of ")
@@ -68,7 +68,7 @@ def test_the_vocabulary_of_the_published_code_is_named_as_its_choice(folder):
 def test_a_vocabulary_fitted_on_everything_is_found_with_exit_code_one(folder):
     done = type_command(folder, "check", "--leaks", "a corpus", program=LEAKING)
     assert done.returncode == 1, done.stderr
-    assert "Broken: the vocabulary of the search knows words that training lacks" in " ".join(done.stdout.split())
+    assert "Broken: the vocabulary of the search has words that training lacks" in " ".join(done.stdout.split())
     found = json.loads(type_command(folder, "check", "--leaks", "a corpus", "--json", program=LEAKING).stdout)
     assert len(found["broken_promises"]) == 2 and all(check["leaked"] for check in found["vocabularies"])
 
@@ -92,9 +92,9 @@ def test_tensorflow_is_not_imported(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--leaks", "--repair"), "Error: --repair puts right what a results folder contradicts; expected it without"),
-        (("a corpus", "--json"), "Error: --protocol and --json are of the leaks; expected --leaks too"),
-        (("nowhere", "--leaks"), "error: corpus is 'nowhere', no folder; expected the folder IEMOCAP_full_release, or"),
+        (("--leaks", "--repair"), "Error: --repair is for results folders; expected it without"),
+        (("a corpus", "--json"), "Error: --protocol and --json belong to --leaks; expected --leaks too"),
+        (("nowhere", "--leaks"), "error: corpus is 'nowhere', which is not a folder; expected IEMOCAP_full_release"),
     ],
     ids=["repair", "json", "no corpus"],
 )

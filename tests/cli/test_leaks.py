@@ -37,8 +37,8 @@ def test_without_the_flag_no_prepared_file_of_the_test_session_is_opened(folder)
         "scene-disjoint split",
     ]
     words = " ".join(done.stdout.split())
-    assert words.startswith("What leaks buy (validation) ")
-    assert "What leaks buy: The hyperparameters of trial" in words and "too narrow" in words
+    assert words.startswith("What leaks add (validation) ")
+    assert "What leaks add: The hyperparameters of trial" in words and "too narrow" in words
     assert "no score on it is a score on IEMOCAP" in words
 
 
@@ -52,7 +52,7 @@ def test_with_it_each_opening_is_on_record_before_a_file_is_touched(folder):
     assert latest.completed_at is not None and latest.is_synthetic and latest.seeds == (1,)
     assert latest.command == "harness leaks --test --seeds 1 --threads 1"
     words = " ".join(done.stdout.split())
-    assert words.startswith("What leaks buy (test session opened) ") and "of the test session" in words
+    assert words.startswith("What leaks add (test session scored) ") and "of the test session" in words
     checked = type_command(folder, "check", "--results", "results")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
 

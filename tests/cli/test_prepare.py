@@ -90,8 +90,8 @@ def test_too_few_utterances_for_a_split_are_told(tmp_path):
     )
     assert done.returncode == 0
     assert (
-        "No split: protocol 'strict': 3 utterances part into 3 for training and 0 for validation; "
-        "expected at least one of each\n"
+        "No split: protocol 'strict': 3 utterances are split into 3 for training and 0 for validation; expected at "
+        "least one of each\n"
     ) in done.stdout
 
 
@@ -110,9 +110,9 @@ def test_a_motion_stream_that_the_corpus_lacks_is_told(tmp_path):
     for path in layout.root.glob("Session*/dialog/MOCAP_head/*.txt"):
         path.unlink()
     done = run_prepare(tmp_path, layout.root, "--jobs", 1)
-    sentence = "the corpus has nothing of the head's motion, so systems that need it cannot use it."
+    sentence = "the corpus has no motion of the head, so systems that need it cannot use it."
     assert f"mocap: {sentence}\n" in done.stdout
-    assert done.stdout.count("nothing of the") == 1
+    assert done.stdout.count("has no motion of the") == 1
 
 
 def test_the_names_in_the_help_are_those_that_there_are():

@@ -85,6 +85,6 @@ def test_a_search_without_a_finished_trial_has_exit_code_one(tmp_path):
     done = type_command(tmp_path, "replicate")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: experiment 1 ('fusion search'): no trial has finished, so there is no best one; run `aup "
-        "experiment.json` until one has\n"
+        "error: experiment 1 ('fusion search'): no trial has finished, so there is no best trial; run `aup "
+        "experiment.json` until one finishes\n"
     )

@@ -29,6 +29,7 @@ def test_report_prints_tables_and_writes_the_page_into_the_results(results: Path
     assert (results / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.long
 def test_experiment_and_files_can_be_named(results: Path, tmp_path: Path) -> None:
     page, figures = tmp_path / "new folder" / "page.html", tmp_path / "figures"
     options = ["--experiment", "1", "--top", "1", "--output", str(page), "--figures", str(figures)]

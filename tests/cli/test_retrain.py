@@ -14,7 +14,7 @@ from tests.searched import SMALL_FUSION, run_small_search
 # Every command starts TensorFlow.
 pytestmark = pytest.mark.timeout(300)
 
-UNSCORED = "No score of these models is on record."
+UNSCORED = "These models have no recorded scores."
 FEW = ("--seeds", "1", "--threads", "1")
 
 
@@ -57,10 +57,11 @@ def card_of(models):
     return (models / "MODEL_CARD.md").read_text("utf-8")
 
 
+@pytest.mark.long
 def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_flag_none_is(folder):
     words, counts, models = retrain(folder, "--details")
     assert counts == set() and openings_of(folder) == []
-    assert "These models have no test evaluation on record; --test makes one." in words
+    assert "These models have no test evaluation yet; --test makes one." in words
     assert "for 1 epoch, the number that validation chose, with 1 seed." in words or "for 2 epochs" in words
     words, counts, again = retrain(folder, "--test")
     assert counts == {"opened after 1"} and again == models
@@ -74,7 +75,7 @@ def test_the_opening_is_on_record_before_a_test_file_is_touched_and_without_the_
         ScoreKind.PROBE_SPEECH_SHARED,
     }
     assert "Scenes: On this synthetic corpus, words alone score" in words
-    assert "### What it scored" in card_of(models) and UNSCORED not in card_of(models)
+    assert "### Scores" in card_of(models) and UNSCORED not in card_of(models)
     assert "Test set: Test evaluation 1, validation-chosen epoch, protocol 'paper', 1 seed, synthetic corpus." in words
     assert "score, % mean deviation" in words and "random forest on speech" in words
     assert "Test set: confusion" not in words and "Every test evaluation" not in words
@@ -105,12 +106,12 @@ def test_an_error_is_not_hidden_by_a_card_that_cannot_be_written(folder, tmp_pat
 def test_models_fitted_with_the_test_session_open_are_told_from_those_that_were_not(published):
     words, counts, opened = retrain(published, "--test")
     assert counts == {"opened after 1"}
-    assert "for 3 epochs with 1 seed, the test session open: protocol 'published-code' scores every epoch" in words
-    assert "it scored their every epoch" in words and "scored each of these models once" not in words
+    assert "for 3 epochs with 1 seed, with the test session open: protocol 'published-code' scores every epoch" in words
+    assert "every epoch was scored on it" in words and "Each of these models was scored on it once" not in words
     words, counts, sealed = retrain(published)
     assert counts == set() and sealed != opened and "the number that validation chose, with 1 seed." in words
     assert ModelRecord.read(opened).is_fitted_on_test and not ModelRecord.read(sealed).is_fitted_on_test
-    assert "### What it scored" in card_of(opened)
+    assert "### Scores" in card_of(opened)
     assert UNSCORED in card_of(sealed) and "maximum over test epochs" not in card_of(sealed)
     (opening,) = openings_of(published)
     assert {score.kind for score in opening.scores if score.kind.is_of_model} == {
@@ -125,8 +126,8 @@ def test_scores_without_one_modality_stand_on_no_card_of_models_without_another(
     assert counts == {"opened after 1"}
     _, counts, without_text = retrain(fusion, "--without", "text")
     assert counts == set() and without_text != without_speech
-    assert "### What it scored" in card_of(without_speech)
-    assert UNSCORED in card_of(without_text) and "### What it scored" not in card_of(without_text)
+    assert "### Scores" in card_of(without_speech)
+    assert UNSCORED in card_of(without_text) and "### Scores" not in card_of(without_text)
 
 
 @pytest.mark.long
@@ -163,4 +164,4 @@ def test_scenes_add_the_score_without_the_scored_scenes_once(folder, tmp_path):
 def test_scenes_need_a_test_of_the_model_itself(folder, others):
     done = type_command(folder, "retrain-best", "--scenes", *others)
     assert done.returncode == 2
-    assert "--scenes adds a score to that of --test, and excludes --without and --replace." in done.stderr
+    assert "--scenes needs --test, and excludes --without and --replace." in done.stderr

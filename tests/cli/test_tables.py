@@ -43,7 +43,7 @@ def test_the_tables_are_printed_with_published_figures_beside_ours(made):
         "Table 1. Speech",
         "Table 2. Speech, beside previous research",
         "Table 3. Text",
-        "Table 3, text scores apart: weighted accuracy, %",
+        "Table 3, text scores by group: weighted accuracy, %",
         "Table 4. Motion capture",
         "Table 5. All modalities",
     ]
@@ -66,7 +66,7 @@ def test_the_optimistic_column_is_titled_so(made):
 
 
 def test_text_scores_stand_apart_in_a_further_table(made):
-    rows = rows_of(made.stdout, "3, text scores apart: weighted accuracy, %")
+    rows = rows_of(made.stdout, "3, text scores by group: weighted accuracy, %")
     assert rows[0] == ["all", "scripted", "improvised", "transcript seen in training", "transcript not seen"]
     assert [row[0] for row in rows[2:4]] == ["text1", "text_logistic"] and len(rows[2]) == 6
 
@@ -144,7 +144,7 @@ def test_two_at_once_are_refused(folder, made):
     [
         (
             ("--corpus", "nowhere"),
-            "error: corpus is 'nowhere', no folder; expected the folder IEMOCAP_full_release, or its parent\n",
+            "error: corpus is 'nowhere', which is not a folder; expected IEMOCAP_full_release, or its parent\n",
         ),
         (
             ("--corpus", "a corpus", "--split", "random", "--protocol", "strict"),

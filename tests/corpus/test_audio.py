@@ -160,13 +160,13 @@ def with_format(
         pytest.param(
             with_format(encoding=7, bits=8),
             IrregularityKind.UNREADABLE_RECORDING,
-            "has encoding 7, 8 bits and 1 channels, which is no known format",
+            "has encoding 7, 8 bits and 1 channels, which is not a known format",
             id="mu-law",
         ),
         pytest.param(
             with_format(num_channels=0),
             IrregularityKind.UNREADABLE_RECORDING,
-            "has encoding 1, 16 bits and 0 channels, which is no known format",
+            "has encoding 1, 16 bits and 0 channels, which is not a known format",
             id="no channel",
         ),
         pytest.param(

@@ -52,17 +52,17 @@ def test_each_count_that_differs_is_one_sentence() -> None:
     place = next(place for place, utterance in enumerate(utterances) if utterance.emotion is Emotion.HAPPINESS)
     utterances[place] = replace(utterances[place], emotion=Emotion.UNDECIDED)
     assert compare_counts(utterances) == [
-        "Session 1 has 228 utterances labelled ang, where the complete corpus has 229.",
-        "Session 1 has 195 utterances labelled sad, where the complete corpus has 194.",
-        "Session 1 has 134 utterances labelled hap, where the complete corpus has 135.",
-        "Session 5 has 2169 utterances of any label, where the complete corpus has 2170.",
+        "Session 1 has 228 utterances labelled ang, but the complete corpus has 229.",
+        "Session 1 has 195 utterances labelled sad, but the complete corpus has 194.",
+        "Session 1 has 134 utterances labelled hap, but the complete corpus has 135.",
+        "Session 5 has 2169 utterances of any label, but the complete corpus has 2170.",
     ]
 
 
 def test_a_session_that_is_not_there_differs_in_every_count() -> None:
     differences = compare_counts(utterance for utterance in complete_corpus() if utterance.name.session != 2)
     assert len(differences) == 6
-    assert differences[-1] == "Session 2 has 0 utterances of any label, where the complete corpus has 1811."
+    assert differences[-1] == "Session 2 has 0 utterances of any label, but the complete corpus has 1811."
 
 
 def test_the_four_classes_are_kept_in_order(tiny_corpus: CorpusLayout) -> None:

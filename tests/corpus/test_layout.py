@@ -82,7 +82,7 @@ def test_a_path_for_something_that_is_no_dialogue_is_refused() -> None:
     with pytest.raises(CorpusError) as caught:
         CorpusLayout(Path("/corpus")).annotation_path("../Ses01F_impro01")
     assert str(caught.value) == (
-        "dialogue '../Ses01F_impro01': not an id of the corpus; expected one like 'Ses01F_impro01'"
+        "dialogue '../Ses01F_impro01': is not an id of the corpus; expected one like 'Ses01F_impro01'"
     )
 
 

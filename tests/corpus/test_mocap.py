@@ -199,7 +199,7 @@ def test_rows_out_of_order_are_sorted_by_time(tmp_path: Path) -> None:
     track, found = read(tmp_path, ROWS.replace(b"2 0.10000", b"2 0.17500"))
     np.testing.assert_array_equal(track.times, [0.05, 0.15, 0.175, 0.2, 0.25])
     assert track.values[:, 0].tolist() == [0, 2, 1, 3, 4]
-    assert found == [(IrregularityKind.UNORDERED_ROWS, "time falls 1 times")]
+    assert found == [(IrregularityKind.UNORDERED_ROWS, "time goes back 1 times")]
 
 
 def test_rows_without_a_time_are_left_out(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_bracketed_time_inside_what_was_said_stays_there(tmp_path: Path) -> No
             FIRST.replace(b"Excuse me.", b"Again."),
             IrregularityKind.DUPLICATE_TRANSCRIPT,
             f"{COMPLETE}_F000",
-            "line 2: its id stands on an earlier line",
+            "line 2: its id is already on an earlier line",
             id="twice",
         ),
         pytest.param(

@@ -128,14 +128,14 @@ def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
         "Kept with unknown times: without mocap, and without speech that is cut by time."
     )
     assert policies[KIND.REVERSED_TIMES] == (
-        "Kept without mocap, and without speech that is cut by time: nothing lies in it."
+        "Kept without mocap, and without speech that is cut by time: the turn is empty."
     )
     tiny_corpus.dialogue_wav_path(COMPLETE).unlink()
     policies = {
         found.kind: found.policy for found in read_features(tiny_corpus, COMPLETE, LEFT)[0].irregularities
     }
     assert policies[KIND.MISSING_DIALOGUE_RECORDING] == (
-        "Ends are not checked; speech that is cut from it is marked as missing."
+        "Turn ends are not checked; speech that is cut from it is missing."
     )
 
 

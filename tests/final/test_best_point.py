@@ -36,7 +36,7 @@ def test_a_trial_of_a_script_of_its_own_is_refused(results):
     trial_id = results.start_trial(eid, 4, 0, {}, 4)
     results.record_result(trial_id, TrialResult(0.5, 1, 1, validation_predictions(10), None, 1.0))
     results.finish_trial(trial_id, TrialStatus.FINISHED, score=0.5)
-    with pytest.raises(ModelError, match=r"^trial 4 of experiment 1: no file of its job is on record, so what it "):
+    with pytest.raises(ModelError, match=r"^trial 4 of experiment 1: its job file is not recorded, so its "):
         find_best_point(results, Path("there"), None)
 
 
@@ -63,7 +63,7 @@ def test_an_experiment_that_is_no_search_is_refused_as_such(results, kind, comma
         find_best_point(results, Path("there"), eid)
     assert str(raised.value) == (
         f"experiment 1 ('not sought'): holds trainings of `harness {command}`; expected a search, whose best trial can "
-        "be trained again; name one with --experiment, or leave that out for the latest"
+        "be trained again; name one with --experiment, or omit it for the latest search"
     )
 
 

@@ -115,8 +115,8 @@ def test_every_four_class_utterance_is_scored_and_on_record_and_no_test_evaluati
 def test_without_the_features_of_training_there_are_no_baselines_and_it_is_said(results, models, other):
     found = evaluate(results, models / "reader", other)
     assert found.left_out == (
-        "The baselines are left out, and whether training had the same transcripts: the prepared features of the "
-        "corpus that the model was trained on, 00000000, are not in the results folder.",
+        "The baselines and the share of known transcripts are left out: the prepared features of the training corpus, "
+        "00000000, are not in the results folder.",
     )
     assert found.evaluation.is_seen == {}
 
@@ -197,8 +197,8 @@ def test_a_changed_copy_of_the_training_corpus_is_refused(results, models, corpo
     copy = shutil.copytree(corpora / "own", tmp_path / "copy")
     shutil.rmtree(copy / "Session1" / "sentences")
     assert refusal(results, model, copy) == (
-        f"corpus {str(copy)!r}: 3 of its 4 utterances, such as 'Ses01F_impro01_F000', have the id, the times and the "
-        "words of one that the model was trained on; expected another corpus"
+        f"corpus {str(copy)!r}: 3 of its 4 utterances, such as 'Ses01F_impro01_F000', have the same id, times and "
+        "words as a training utterance of the model; expected another corpus"
     )
 
 
@@ -209,7 +209,7 @@ def test_a_session_that_an_experiment_keeps_for_its_test_stays_sealed(results, m
     eid = search(results, store.corpus_hash, name="text")
     assert refusal(results, models / "watcher", other, sessions=() if session is None else (session,)) == (
         f"corpus {str(other)!r}: its Session 5 is the test session of experiment {eid} ('text') in '{results.path}', "
-        "and stays sealed but for its test evaluations; score the others with --session 1"
+        "and is sealed except for test evaluations; score the others with --session 1"
     )
     opened = []
     utterances = FeatureStore.utterances
@@ -254,6 +254,7 @@ def test_sound_is_prepared_as_the_model_s_own_was(results, models, other):
     assert FeatureStore.open(prepared).manifest.speech_settings == SETTINGS
 
 
+@pytest.mark.long
 def test_real_speech_of_another_language_is_scored(results, models, emodb):
     """Every recording of EmoDB, by a model that never learnt anything."""
     row = evaluate(results, models / "listener", emodb, sessions=(2,)).evaluation

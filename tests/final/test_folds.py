@@ -47,5 +47,5 @@ def test_what_trains_one_search_again_asks_which_fold(results):
         "--experiment: 1 (Session 1), 2 (Session 2)"
     )
     # A fold that is named is a search like any other.
-    with pytest.raises(ModelError, match="^trial 1 of experiment 2: no file of its job is on record"):
+    with pytest.raises(ModelError, match="^trial 1 of experiment 2: its job file is not recorded"):
         find_best_point(results, Path("there"), 2)

@@ -56,8 +56,8 @@ def test_what_each_protocol_promises(shared, second):
         assert promises(PROTOCOLS[protocol], overlap) is kept
     broken = report_of("strict", overlap).broken
     assert broken == (() if is_counted else (
-        f"{shared} shared by train and {second}, which protocol 'strict' keeps apart: a, b, c and 1 more; 3 of 10 "
-        "utterances",
+        f"{shared} shared by train and {second}, although protocol 'strict' keeps them apart: a, b, c and 1 "
+        "more; 3 of 10 utterances",
     ))
     assert report_of("strict", replace(overlap, names=(), num_utterances=0)).broken == ()
 
@@ -77,7 +77,8 @@ def test_words_of_scored_utterances_break_a_promise_where_the_protocol_does_not_
     words = VocabularyCheck("search", 100, ("abc",), 1, 10)
     assert report_of("published-code", vocabularies=(words,)).broken == ()
     assert report_of("paper", vocabularies=(words,)).broken == (
-        "the vocabulary of the search knows words that training lacks (1), which protocol 'paper' promises not to: abc",
+        "the vocabulary of the search has words that training lacks (1), although protocol 'paper' promises that it "
+        "has none: abc",
     )
 
 

@@ -145,7 +145,7 @@ def test_three_ways_are_compared_with_the_same_seeds(base, train, scored):
         (
             "speech_text",
             ["speech", "text"],
-            "system 'speech_text': nothing stays without speech, text; expected at least one modality",
+            "system 'speech_text': no modality is left without speech, text; expected at least one modality",
         ),
     ],
     ids=["single", "absent", "nothing left"],

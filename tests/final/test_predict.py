@@ -109,7 +109,6 @@ def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, t
         done = type_command(tmp_path, "predict", listener, wav, *option)
         assert done.returncode == 0, done.stderr
         assert done.stderr == (
-            "hello you.wav: truncated recording (12800 of 32000 bytes of sound). "
-            "The samples that are there are used.\n"
+            "hello you.wav: truncated recording (12800 of 32000 bytes of sound). The samples that exist are used.\n"
         )
     assert list(json.loads(done.stdout)) == ["ang", "exc", "neu", "sad"]

@@ -62,7 +62,7 @@ def test_a_record_of_another_making_is_written_anew_and_its_other_seeds_are_drop
     found = ModelRecord.read(model_dir)
     assert found.is_fitted_on_test and found.seeds == (1,)
     write_model_card(model_dir, store)
-    assert "knows the words of the test session" in (model_dir / "MODEL_CARD.md").read_text("utf-8")
+    assert "contains the words of the test session" in (model_dir / "MODEL_CARD.md").read_text("utf-8")
 
 
 def test_features_of_another_corpus_are_refused_before_an_opening_is_on_record(published, published_dir):

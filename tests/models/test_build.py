@@ -87,6 +87,7 @@ def test_a_model_gives_probabilities_that_padding_does_not_change(name, attentio
     np.testing.assert_allclose(model(lengthen(batch)).numpy(), probabilities, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PAPER_SYSTEMS)
 def test_a_saved_model_gives_the_same_numbers(name, tmp_path):
     model, _ = small_model(name)

@@ -130,6 +130,7 @@ def train(model, point, dialogues, values, emotions, num_epochs):
             step(*map(tf.constant, (dialogues.pad(values, numbers), lengths, dialogues.pad(emotions, numbers))))
 
 
+@pytest.mark.long
 def test_context_is_learned_where_moods_last():
     point = ContextHyperparameters(contextlstm=16, dense=16, learning_rate=0.01, dropout=0.0)
     training = moody(100, seed=0)

@@ -64,6 +64,7 @@ def differentiate(model, batch, training):
     return probabilities.numpy(), gradients_by_layer(model, gradients)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("system_and_directions", "dropout"),
     every_case(

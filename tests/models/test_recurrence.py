@@ -85,6 +85,7 @@ def test_outputs_and_gradients_are_those_of_the_stock_layer(lengths, is_bidirect
         assert np.abs(other).max() > 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_bidirectional", [False, True], ids=["one direction", "two"])
 def test_uncompiled_it_is_the_stock_layer(is_bidirectional, rng):
     options = {"return_sequences": True}

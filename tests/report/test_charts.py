@@ -155,8 +155,8 @@ def test_sentence_says_what_the_second_half_brought(searched: Path) -> None:
     findings = findings_of(searched)
     text = describe_expected_best(findings)
     assert text.startswith(
-        "Going from 5 to 10 trials brought an expected 2.3 points (72.7 % to 75.0 %). How far another search's gain "
-        "would lie from it, these trials cannot say."
+        "Going from 5 to 10 trials brought an expected 2.3 points (72.7 % to 75.0 %). These trials cannot show how "
+        "much the gain would differ in another search."
     )
     assert text.endswith("one standard error of an accuracy over the 20 validation utterances is 9.7 points.")
 
@@ -174,7 +174,7 @@ def test_two_trials_are_too_few(store: ResultsStore, results_path: Path) -> None
     run_trial(store, eid, 1, 2, 0.6)
     findings = findings_of(results_path)
     assert findings.expected_best is None
-    assert describe_expected_best(findings) == "From 3 finished trials on; 2 trials so far."
+    assert describe_expected_best(findings) == "This needs 3 finished trials; there are 2 so far."
     assert tabulate_expected_best(findings).rows == ()
 
 
@@ -239,7 +239,7 @@ def test_every_attempt_counts_also_those_that_were_made_again(
         (1, 1),
     ]
     assert tabulate_costs(findings).note.startswith(
-        "2 attempts took 1 min 35 s together, 0 s of it failed ones;"
+        "2 attempts took 1 min 35 s together, 0 s of it in failed attempts;"
     )
     picture = draw_costs(findings, PAPER)
     assert [row["status"] for row in rows_of(picture)] == ["crashed", "finished"]

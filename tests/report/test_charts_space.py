@@ -239,26 +239,26 @@ WITHOUT = Importance("optimizer", 0.9, math.nan, math.nan, 29, 30)
 def test_clear_and_unclear_hyperparameters_are_told_apart(searched: Path) -> None:
     assert describe_importance(findings_of(searched), [CLEAR, UNCLEAR, NOTHING], None) == [
         "More than chance: adamlr (40 to 82 %).",
-        "The intervals of the other 2 hold 0: the trials do not show that they matter.",
-        "Left to combinations of several, to differences within a group, and to chance: 35.0 %.",
+        "The intervals of the other 2 contain 0: the trials do not show that they matter.",
+        "The rest is due to combinations of several, differences within a group, and chance: 35.0 %.",
     ]
 
 
 def test_trials_that_show_nothing_are_said_to(searched: Path) -> None:
     assert describe_importance(findings_of(searched), [UNCLEAR, NOTHING], None)[0] == (
-        "Every interval holds 0: 30 trials do not show that any of them matters."
+        "Every interval contains 0: 30 trials do not show that any of them matters."
     )
 
 
 def test_a_share_without_an_interval_is_not_said_to_hold_0(searched: Path) -> None:
-    nothing_known = "No interval can be given for optimizer: too few trials share a value there, or all do."
+    nothing_known = "No interval can be given for optimizer: too few trials share a value, or all do."
     findings = findings_of(searched)
     assert describe_importance(findings, [CLEAR, WITHOUT], None)[:2] == [
         "More than chance: adamlr (40 to 82 %).",
         nothing_known,
     ]
     assert describe_importance(findings, [UNCLEAR, WITHOUT], None)[:2] == [
-        "Every interval holds 0: 30 trials do not show that any of them matters.",
+        "Every interval contains 0: 30 trials do not show that any of them matters.",
         nothing_known,
     ]
     assert describe_importance(findings, [WITHOUT], None)[0] == nothing_known
@@ -286,12 +286,12 @@ def test_a_share_without_an_interval_comes_last(searched: Path, num_values: int,
     [
         (
             JointImportance(("adamlr", "dropout"), 0.2, 0.001),
-            "adamlr and dropout explain 20.0 % more together than each by itself: how much one matters "
-            "depends on the other.",
+            "adamlr and dropout explain 20.0 % more together than separately: how much one matters depends on the "
+            "other.",
         ),
         (
             JointImportance(("adamlr", "dropout"), 0.2, 0.2),
-            "No pair explains clearly more together than each of the two by itself.",
+            "No pair clearly explains more together than the two explain separately.",
         ),
     ],
     ids=["more", "no more"],
@@ -305,12 +305,12 @@ def test_proposer_that_learns_is_named(searched: Path, proposer: str, is_warned:
     findings = findings_of(searched)
     changed = replace(findings.experiment, settings=f'{{"proposer": "{proposer}"}}')
     said = describe_importance(replace(findings, experiment=changed), [CLEAR], None)
-    assert ("'hyperopt' may choose its points by earlier scores" in said[-1]) == is_warned
+    assert ("'hyperopt' may choose hyperparameters by earlier scores" in said[-1]) == is_warned
 
 
 def test_few_trials_are_said_to_be_few(searched: Path) -> None:
     assert describe_importance(findings_of(searched), [], None) == [
-        "From 12 finished trials on; 10 trials so far."
+        "This needs 12 finished trials; there are 10 so far."
     ]
 
 

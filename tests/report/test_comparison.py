@@ -89,7 +89,7 @@ def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     run_search(store, num_trials=2)
     run_search(store, num_trials=2, **changes)
     comparison = compare(results_path, 1, 2)
-    expected = [f"NOT COMPARABLE: {trait} differs; nothing is ranked across that.", f"{trait}: {values}"]
+    expected = [f"NOT COMPARABLE: {trait} differs, so nothing is ranked.", f"{trait}: {values}"]
     assert describe_comparability(comparison) == expected
     assert comparison.differences == [] and tabulate_differences(comparison).rows == ()
 
@@ -104,7 +104,7 @@ def test_a_corpus_that_is_not_known_is_the_same_as_none(
     comparison = compare(results_path, 1, 2)
     labels = "1 and 2" if num_unknown == 2 else "1"
     assert describe_comparability(comparison) == [
-        f"NOT KNOWN WHETHER COMPARABLE: the corpus of {labels} is not known; nothing is ranked across that."
+        f"NOT KNOWN WHETHER COMPARABLE: the corpus of {labels} is not known, so nothing is ranked."
     ]
     assert comparison.differences == [] and to_json(comparison)["is_comparable"] is None
     assert [comparison.equal_number(contender) for contender in comparison.contenders] == [2, 2]
@@ -133,7 +133,7 @@ def test_of_three_only_the_two_that_are_comparable_are_tested(store: ResultsStor
     run_search(store, num_trials=3)
     comparison = compare(results_path, 1, 2, 3)
     assert describe_comparability(comparison) == [
-        "NOT COMPARABLE: protocol and target differ; nothing is ranked across that.",
+        "NOT COMPARABLE: protocol and target differ, so nothing is ranked.",
         "protocol: 'paper' (8bb6c6e1) (1 and 3); 'strict' (501ab3f6) (2)",
         "target: max (1 and 3); min (2)",
     ]
@@ -205,7 +205,7 @@ def test_what_each_found_stands_side_by_side(store: ResultsStore, results_path: 
     assert row_of(comparison, "system") == ("fusion", "speech4")
     assert row_of(comparison, "best score") == ("70.0 %", "80.0 %")
     assert row_of(comparison, "mean of trials") == ("60.0 %", "80.0 %")
-    assert row_of(comparison, "expected best of equally many") == ("60.0 % (of 1)", "80.0 % (of 1)")
+    assert row_of(comparison, "expected best, equal trials") == ("60.0 % (of 1)", "80.0 % (of 1)")
     assert row_of(comparison, "time of all trials") == ("4 min 45 s", "1 min 35 s")
     assert row_of(comparison, "its attention") == ("decoder", "decoder")
 

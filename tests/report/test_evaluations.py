@@ -26,7 +26,7 @@ from tests.report.test_model_card import FOLDER, a_record, card
 
 LABEL = (
     f"Evaluation 1 on another corpus, 'the other' (0ther0th): {FOLDER}, trained on a synthetic corpus, protocol "
-    "'paper', 2 seeds. No score of a test session."
+    "'paper', 2 seeds. This is not a test score."
 )
 
 
@@ -75,10 +75,10 @@ def test_statements_say_what_was_scored_and_what_training_had_read(scored: Score
         f"{LABEL} Scored 2026-03-04 05:06:07 UTC with `harness evaluate`: every utterance of the four classes in "
         "Session 1, 5, 48 utterances of 12 dialogues."
     )
-    assert "is no test evaluation and is not counted as one" in found["What it is not"]
+    assert "is not a test evaluation and does not count as one" in found["What it is not"]
     assert found["Transcripts"].startswith("25.5 % of the utterances with words (12 of 47) have a transcript that")
     assert found["Largest class"].startswith("Always answering '")
-    assert "would have 25.0 % right" in found["Largest class"]
+    assert "would score 25.0 %" in found["Largest class"]
     assert found["Baselines left out"].startswith("Not scored: TF-IDF, logistic regression, random forest on speech, ")
 
 
@@ -88,7 +88,7 @@ def test_a_synthetic_corpus_is_named_beside_every_score(store: ResultsStore, eid
     scored = assess_evaluation(row)
     assert all(SYNTHETIC_SENTENCE in said(scored)[heading] for heading in ("What was scored", "Largest class"))
     assert all("'the other' (0ther0th, synthetic)" in table.note for table in tabulate_evaluation(scored))
-    assert evaluation_to_json(scored, ())["note"] == f"No score of a test session. {SYNTHETIC_SENTENCE}"
+    assert evaluation_to_json(scored, ())["note"] == f"This is not a test score. {SYNTHETIC_SENTENCE}"
 
 
 def test_one_screen_has_scores_classes_and_baselines_and_the_details_the_rest(scored: ScoredEvaluation) -> None:
@@ -107,7 +107,7 @@ def test_transcripts_that_are_not_known_are_said_to_be_so(store: ResultsStore, e
     store.database.execute("DELETE FROM evaluation_utterances")
     (row,) = read_evaluations(store)
     scored = assess_evaluation(row)
-    assert said(scored)["Transcripts"].startswith("Whether training had the same ones is not known")
+    assert said(scored)["Transcripts"].startswith("Whether training had the same transcripts is not known")
     assert evaluation_to_json(scored, ())["share_of_transcripts_seen"] is None
 
 
@@ -134,7 +134,7 @@ def test_the_short_table_has_a_row_for_each(store: ResultsStore, results_path: P
         *("62.5 ± 17.7 [62.5 to 62.5]", "62.5 ± 17.7 [62.5 to 62.5]", first[7], "25.0", "25.5"),
     )
     assert second[1] == "'the other' (0ther0th, synthetic)" and second[5].endswith("*]")
-    assert "* Fewer than 10 dialogues" in table.note and "No score of a test session" in table.note
+    assert "* Fewer than 10 dialogues" in table.note and "This is not a test score" in table.note
 
 
 def test_the_report_and_the_card_have_the_table_where_there_is_a_row(
@@ -147,7 +147,7 @@ def test_the_report_and_the_card_have_the_table_where_there_is_a_row(
         return console.file.getvalue(), render_page(findings)
 
     assert not any("On other corpora" in text for text in report())
-    assert "These models have been scored on no other corpus" in card(store, a_record(eid))
+    assert "These models have not been scored on any other corpus" in card(store, a_record(eid))
     score_evaluation(store, eid)
     score_evaluation(store, eid, model="models/another")
     terminal, page = report()
@@ -155,4 +155,4 @@ def test_the_report_and_the_card_have_the_table_where_there_is_a_row(
     assert '<section class="card" id="other-corpora">' in page and 'href="#other-corpora"' in page
     text = card(store, a_record(eid))
     assert "## Other corpora" in text and text.count("'the other' (0ther0th)") == 1
-    assert store.openings() == [] and "has not been opened from this results folder" in text
+    assert store.openings() == [] and "has never been scored from this results folder" in text

@@ -70,8 +70,8 @@ def test_the_summary_keeps_every_warning(tmp_path):
     console = Console(file=io.StringIO(), width=80)
     print_summary(console, scored)
     words = " ".join(console.file.getvalue().split())
-    assert "The test set has scored models of these seeds in test evaluation 1 too." in words
+    assert "Models of these seeds were also scored on the test set in test evaluation 1." in words
     assert "With 3 dialogues, fewer than 10, a bootstrap over dialogues says little" in words
-    assert "This test evaluation scored no baseline: nothing stands beside the model." in words
+    assert "This test evaluation scored no baselines to compare the model with." in words
     assert "Scenes: This test evaluation has no probes" in words
     assert "* Fewer than 10 dialogues" in words and "synthetic corpus" in words

@@ -80,17 +80,17 @@ def test_gains_are_over_the_strictest_and_over_the_next_and_of_seeds_that_all_sp
     assert leaks.scores[0].above_strictest.spread.deviation == pytest.approx(0.0707, abs=1e-4)
 
     table = tabulate_leaks(leaks)
-    assert table.title == "What leaks buy (validation)" and [row[0] for row in table.rows] == [*LeakSplit]
+    assert table.title == "What leaks add (validation)" and [row[0] for row in table.rows] == [*LeakSplit]
     assert table.rows[0][2:4] == ("85.0", "7.1") and table.rows[0][4].startswith("+35.0 ± 7.1 [+")
-    assert "other speakers and other seeds" in table.note and "IEMOCAP" not in table.note
+    assert "differ in speaker and seed" in table.note and "IEMOCAP" not in table.note
     assert table.rows[3][4:] == ("", "", "")
     statement = describe_leaks(leaks)
     assert statement.text.startswith(
         "The hyperparameters of trial 0, trained on 31 to 32 utterances under each split and scored on the same 40 "
-        "utterances of the search's sessions (2 seeds, each with another draw of them): a random "
-        "split buys +35.0 ± 7.1 [+"
+        "utterances of the search's sessions (2 seeds, each with another draw of them): a random split scores +35.0 ± "
+        "7.1 [+"
     )
-    assert "over the 2 draws, each with the luck of its speaker and seed, and over the dialogues " in statement.text
+    assert "over the 2 draws, each with its own speaker and seed, and over the dialogues " in statement.text
     assert statement.is_warning
 
 
@@ -99,7 +99,7 @@ def test_a_gain_that_may_be_none_is_called_so(store):
     for split, num_right in zip(SPLITS, (11, 10, 10, 10), strict=True):
         score(store, experiment.eid, split, {1: num_right})
     text = describe_leaks(read_leaks(store, experiment)).text
-    assert "which may be chance in these draws" in text
+    assert "which may be due to chance in these draws" in text
     assert tabulate_leaks(read_leaks(store, experiment)).rows[0][3] == ""
 
 
@@ -110,7 +110,8 @@ def test_one_draw_is_never_sure_and_its_interval_is_called_too_narrow(store):
     leaks = read_leaks(store, experiment)
     assert leaks.scores[0].above_strictest.interval.low > 0
     text = describe_leaks(leaks).text
-    assert "may be chance in these draws" in text and "over the dialogues of the one draw: too narrow" in text
+    assert "may be due to chance in these draws" in text
+    assert "over the dialogues of the only draw. It is too narrow" in text
     table = tabulate_leaks(leaks)
     assert table.rows[0][4].endswith("]*") and "* Too narrow: one draw" in table.note
 
@@ -123,7 +124,7 @@ def test_draws_that_disagree_do_not_tell_a_gain_from_none(store):
     leaks = read_leaks(store, experiment)
     interval = leaks.scores[0].above_strictest.interval
     assert interval.low < -0.1 and interval.high > 0.4
-    assert "may be chance in these draws" in describe_leaks(leaks).text
+    assert "may be due to chance in these draws" in describe_leaks(leaks).text
 
 
 def test_a_synthetic_corpus_is_named_beside_the_table_too(store):
@@ -143,7 +144,7 @@ def test_scores_of_the_test_session_are_read_apart_and_labelled(store):
     assert read_leaks(store, experiment) is None
     leaks = read_leaks(store, experiment, opens_test=True)
     assert [found.accuracy for found in leaks.scores] == [0.8, 0.7, 0.6, 0.5]
-    assert tabulate_leaks(leaks).title == "What leaks buy (test session opened)"
+    assert tabulate_leaks(leaks).title == "What leaks add (test session scored)"
     assert "20 utterances of the test session" in describe_leaks(leaks).text
 
 
@@ -161,8 +162,8 @@ def test_nothing_is_read_before_every_split_has_a_seed_or_of_another_trial(store
 
 
 LAST = (
-    "The choice among trials was made on these validation utterances, so that even the new seeds' mean may promise "
-    "more than other utterances will give."
+    "The best trial was chosen on these validation utterances, so even the mean of the new seeds may be higher than "
+    "the score on other utterances."
 )
 
 
@@ -214,25 +215,24 @@ def test_what_new_seeds_lose_was_luck(store):
         ([0.65, 0.65, 0.6], "About 11.7 points of the best score were luck. ", True),
         (
             [0.8],
-            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
-            "seeds may hide it. ",
+            "The new seeds score about 5.0 points more: the best score shows no luck of its seed, though so few seeds "
+            "may hide it. ",
             False,
         ),
         (
             [0.7, 0.9],
-            "The new seeds score about 5.0 points more: no luck of its seed shows in the best score, though so few "
-            "seeds may hide it. ",
+            "The new seeds score about 5.0 points more: the best score shows no luck of its seed, though so few seeds "
+            "may hide it. ",
             False,
         ),
         (
             [0.85, 0.85, 0.9],
-            "The new seeds score about 11.7 points more: no luck of its seed shows in the best score. ",
+            "The new seeds score about 11.7 points more: the best score shows no luck of its seed. ",
             False,
         ),
         (
             [0.75],
-            "The new seeds score the same: no luck of its seed shows in the best score, though so few seeds may hide "
-            "it. ",
+            "The new seeds score the same: the best score shows no luck of its seed, though so few seeds may hide it. ",
             False,
         ),
     ],

@@ -27,6 +27,7 @@ def test_scripts_put_together_beside_are_those_put_together_here() -> None:
     assert "</script" not in script
 
 
+@pytest.mark.long
 def test_scripts_are_put_together_here_where_the_process_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"], stdout=subprocess.PIPE)
     monkeypatch.setattr(library, "start_bundling", lambda: failing)

@@ -64,8 +64,8 @@ def test_the_card_says_what_excitement_is(store: ResultsStore, happiness: str, s
 
 def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(store: ResultsStore) -> None:
     text = card(store, a_record(run_search(store)))
-    assert "Session 5 of this corpus has not been opened from this results folder." in text
-    assert "accuracy, %" not in text and "What it scored" not in text
+    assert "Session 5 of this corpus has never been scored from this results folder." in text
+    assert "accuracy, %" not in text and "Scores" not in text
     assert "They were the best of 10 finished trials by validation accuracy, with 75.0 %." in text
     assert "Validation chose 4 epochs, in that trial." in text
     assert "Training and validation share speakers" in text
@@ -107,7 +107,7 @@ def test_openings_by_other_commands_are_listed_and_other_corpora_are_not(store: 
     assert "There has been 1 test evaluation on this corpus" in text
     assert "harness tables | paper | synthetic | several" in text
     assert "ended before every seed was scored" in text and "leaks --test" not in text
-    assert "No score of these models is on record." in text
+    assert "These models have no recorded scores." in text
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_scores_of_another_model_of_the_same_seeds_are_not_this_models(
     kinds = (CHOSEN, MAXIMUM) if variant is None else (RETRAINED, ScoreKind.ZEROED)
     score_test(store, eid, seeds=(1, 2), kinds=kinds, model=first)
     of_second = card(store, a_record(eid, variant=variant), second)
-    assert "No score of these models is on record." in of_second and "What it scored" not in of_second
+    assert "These models have no recorded scores." in of_second and "Scores" not in of_second
     of_first = card(store, a_record(eid, variant=variant), first)
     assert f"| 1 | 2 | {kinds[0]} | 4 | 70.00 |" in of_first
 
@@ -142,7 +142,7 @@ def test_a_protocol_by_test_maximum_is_named_optimistic(store: ResultsStore) -> 
     eid = run_search(store)
     text = card(store, a_record(eid, protocol=PROTOCOLS["published-code"], is_fitted_on_test=True))
     assert "such a score is optimistic" in text
-    assert "The vocabulary knows the words of the test session" in text
+    assert "The vocabulary contains the words of the test session" in text
 
 
 def test_every_table_of_the_card_is_one(store: ResultsStore) -> None:

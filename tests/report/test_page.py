@@ -88,8 +88,8 @@ def test_page_of_a_search_that_has_just_begun(store: ResultsStore, results_path:
     assert "0 of 30 trials finished; the search is still running." in text
     assert "No trial has finished yet." in text and text.count("Nothing to draw yet.") == 6
     for words in (
-        "From 3 finished trials on; 0 trials so far.",
-        "From 12 finished trials on; 0 trials so far.",
+        "This needs 3 finished trials; there are 0 so far.",
+        "This needs 12 finished trials; there are 0 so far.",
     ):
         assert words in text
     assert "No attempt has failed." in text
@@ -354,7 +354,7 @@ def test_what_is_left_out_of_a_picture_is_said(searched: Path, monkeypatch: pyte
     figures = by_name(findings)
     assert figures["parallel-coordinates"].caption.endswith("Only the best 3 are drawn.")
     assert figures["hyperparameters"].caption.endswith(
-        "Only 3 of 9 trials, evenly over the search, are drawn."
+        "Only 3 of 9 trials are drawn, spread evenly over the search."
     )
 
 
@@ -370,5 +370,5 @@ def test_pictures_that_cannot_be_drawn_say_why(store: ResultsStore, results_path
         "scenes",
         "reliability",
     }
-    assert figures["expected-best"].reading == ("From 3 finished trials on; 0 trials so far.",)
-    assert figures["importance"].reading == ("From 12 finished trials on; 0 trials so far.",)
+    assert figures["expected-best"].reading == ("This needs 3 finished trials; there are 0 so far.",)
+    assert figures["importance"].reading == ("This needs 12 finished trials; there are 0 so far.",)

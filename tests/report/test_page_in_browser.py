@@ -57,7 +57,9 @@ def measure_in_browser(html: str, folder: Path, width: int) -> tuple[int, int, i
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize("width", [390, 900, 1400])
+@pytest.mark.parametrize(
+    "width", [390, *(pytest.param(width, marks=pytest.mark.long) for width in (900, 1400))]
+)
 def test_browser_draws_every_picture_and_the_page_fits_its_width(
     searched: Path, tmp_path: Path, width: int
 ) -> None:

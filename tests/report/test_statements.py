@@ -54,8 +54,8 @@ def test_real_corpus_in_full_needs_neither_sentence(store: ResultsStore, results
     [
         (
             "paper",
-            "Training and validation share speakers: the cut falls inside a session, and even inside a "
-            "dialogue. Validation accuracy therefore promises more than new speakers will give.",
+            "Training and validation share speakers: the split cuts through a session, and even a dialogue. Validation "
+            "accuracy therefore overestimates the accuracy on new speakers.",
             True,
         ),
         ("strict", "No speaker of the validation utterances is heard in training.", False),
@@ -92,17 +92,17 @@ def test_disjoint_scenes_are_said_with_their_groups(store: ResultsStore, results
     environment = replace(findings.environment, scene_groups=groups, validated_scenes=groups[1])
     said = by_heading(describe_search(replace(findings, environment=environment)))
     assert not said["Scenes"].is_warning
-    assert said["Scenes"].text.endswith(" The groups: impro01, script01_1; impro02. Validation is on impro02.")
-    assert "In the loss every class weighs the same" in said["Protocol"].text
+    assert said["Scenes"].text.endswith(" The groups: impro01, script01_1; impro02. Validation uses impro02.")
+    assert "Every class weighs the same in the loss" in said["Protocol"].text
 
 
 def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -> None:
     said = by_heading(describe_search(findings_of(searched)))
     assert said["Who chose the epoch"] == Statement(
         "Who chose the epoch",
-        "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
-        "validation accuracy. The best score of 10 trials is the luckiest of them too: expect the same "
-        "hyperparameters, trained again with another seed, to score lower.",
+        "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's validation "
+        "accuracy. The best score of 10 trials is also the luckiest: expect the same hyperparameters to score lower "
+        "when trained again with another seed.",
     )
 
 
@@ -111,11 +111,11 @@ def test_published_code_is_said_to_let_the_test_set_choose(store: ResultsStore, 
     said = by_heading(describe_search(findings_of(results_path)))
     assert said["Who chose the epoch"].is_warning
     assert said["Who chose the epoch"].text.endswith(
-        "In a final training, this protocol takes the best epoch on the test set, as the published code "
-        "does: such a score is optimistic, and is labelled so."
+        "In a final training, this protocol takes the best epoch on the test set, as the published code does: such a "
+        "score is optimistic, and labelled as such."
     )
     assert said["Vocabulary"].text == (
-        "The vocabulary is fitted on what is scored too, as the published code does."
+        "The vocabulary is also fitted on the scored utterances, as in the published code."
     )
 
 
@@ -137,13 +137,13 @@ def test_progress_of_a_running_search(store: ResultsStore, results_path: Path) -
     )
     store.update_experiment(eid, ExperimentStatus.INTERRUPTED)
     assert describe_progress(findings_of(results_path)) == (
-        "1 of 5 trials finished, 1 left behind unfinished, 1 failed; the search was interrupted."
+        "1 of 5 trials finished, 1 left unfinished, 1 failed; the search was interrupted."
     )
 
 
 def test_unopened_test_set_is_said(searched: Path) -> None:
     assert describe_openings(findings_of(searched)) == [
-        Statement("Test set", "The test set has never been opened from this results folder.")
+        Statement("Test set", "The test set has never been scored from this results folder.")
     ]
 
 
@@ -160,22 +160,21 @@ def test_every_opening_is_said_with_when_and_by_what(store: ResultsStore, result
         "Optimistic scores",
     ]
     assert said[0].text == (
-        "There have been 2 test evaluations from this results folder; every one stays listed here."
+        "There have been 2 test evaluations from this results folder; all of them stay listed here."
     )
     assert said[1].text == (
         "2026-02-03 04:05:06 UTC, by user on host with `harness retrain-best --test`, protocol 'paper', 2 "
         "seeds (experiment 1)."
     )
-    assert said[2].text.endswith("It ended before every seed was scored (1 of 3); it counts all the same.")
+    assert said[2].text.endswith("It ended before every seed was scored (1 of 3); it still counts.")
     assert [statement.is_warning for statement in said] == [True, False, True, True, True]
 
 
 def test_published_number_is_taken_apart() -> None:
     assert describe_published().text == (
-        "The paper's 71.04 % is 780 of 1098 test utterances at the best of thirty epochs, the test set "
-        "itself having chosen the epoch (95 % Wilson interval 68.3 to 73.6 %). The two runs behind it end at "
-        "67.3 % and 70.0 %. A score whose epoch validation chose is not to be set against it without saying "
-        "so."
+        "The paper's 71.04 % is 780 of 1098 test utterances at the best of thirty epochs, which the test set itself "
+        "chose (95 % Wilson interval 68.3 to 73.6 %). The two runs behind it end at 67.3 % and 70.0 %. Compare it with "
+        "a score whose epoch validation chose only if you say so."
     )
 
 
@@ -187,7 +186,7 @@ def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
     store.finish_trial(trial_id, TrialStatus.FINISHED, score=3.5)
     said = by_heading(describe_search(findings_of(results_path)))
     assert said["Protocol"].text == (
-        "The search is a script of its own: what it trains and scores on is not known here."
+        "The search runs a script of its own, so its training and scored utterances are not known here."
     )
     assert "Speakers" not in said
-    assert said["Who chose the epoch"].text == "Each trial's score is what its script says it is."
+    assert said["Who chose the epoch"].text == "Each trial's score is defined by its script."

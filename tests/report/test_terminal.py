@@ -77,7 +77,7 @@ def test_search_that_has_just_begun_is_reported(store: ResultsStore, results_pat
     begin_trial(store, begin_search(store), 0, 3)
     text = " ".join(printed(results_path).split())
     assert "0 of 30 trials finished, 1 running; the search is still running." in text
-    assert "The test set has never been opened from this results folder." in text
+    assert "The test set has never been scored from this results folder." in text
     assert "Best trials" not in text
 
 

@@ -72,7 +72,7 @@ def test_groups_stand_side_by_side(tables: dict[str, Table]) -> None:
         ("speaker wears the markers", "24"),
         ("listener wears the markers", "24"),
     ]
-    assert "1 utterance without a word: neither seen nor not seen." in table.note
+    assert "1 utterance without words: in neither group." in table.note
 
 
 def test_confusion_stands_as_mean_counts_and_shares(tables: dict[str, Table]) -> None:
@@ -87,7 +87,7 @@ def test_baselines_stand_with_both_tests(tables: dict[str, Table]) -> None:
     assert majority[1:5] == ("25.0", "+37.5", "+37.5 to +37.5", "100.0 %")
     # Averaged, the model has three of four right, the baseline the fourth: 12 of 48 by a fair coin.
     assert majority[5:] == ("36 : 12", "0.0007")
-    assert "is the exact binomial one, two-sided" in table.note and "its p is too small" in table.note
+    assert "is exact (binomial) and two-sided" in table.note and "its p is too small" in table.note
 
 
 def test_probes_stand_with_scenes_shared_beside_the_scored_scene_left_out(tables: dict[str, Table]) -> None:
@@ -96,8 +96,8 @@ def test_probes_stand_with_scenes_shared_beside_the_scored_scene_left_out(tables
         ("words", "75.0 [75.0 to 75.0]", "25.0 [25.0 to 25.0]", "+50.0 [+50.0 to +50.0]"),
         ("speech", "50.0 [50.0 to 50.0]", "50.0 [50.0 to 50.0]", "+0.0 [+0.0 to +0.0]"),
     )
-    assert "one training for each scene of the test set, on the utterances that do not play it" in table.note
-    assert "It has fewer utterances, too" in table.note
+    assert "one training for each scene of the test set, on the utterances of other scenes" in table.note
+    assert "It also has fewer utterances" in table.note
 
 
 def test_probes_are_no_baselines_and_the_models_own_seeds_are_told_from_them(tables: dict[str, Table]) -> None:
@@ -126,8 +126,8 @@ def test_an_evaluation_of_before_the_probes_is_shown_and_says_so(store: ResultsS
     assert table.rows == ()
     said = describe_scores(scored)[1]
     assert said.is_warning and said.text == (
-        "This test evaluation has no probes: how much of its scores is recognition of the scenes, which every session "
-        "plays, is not known."
+        "This test evaluation has no probes. All sessions play the same scenes; how much of its scores is recognition "
+        "of the scene is not known."
     )
 
 
@@ -193,8 +193,8 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
     assert said["What was scored"].startswith(f"{LABEL} This corpus is synthetic")
     assert f"with `{COMMAND}`: 48 utterances of 12 dialogues." in said["What was scored"]
     assert said["Who chose the epoch"] == (
-        "Validation chose the number of epochs; the test set had no part in that choice. It scored each of these "
-        "models once."
+        "Validation chose the number of epochs; the test set had no part in that choice. Each of these models was "
+        "scored on it once."
     )
     assert "10 000 draws of 12 dialogues" in said["What the intervals mean"]
     assert "of these 2 speakers." in said["What the intervals mean"]
@@ -209,7 +209,7 @@ def test_an_optimistic_score_is_said_to_be_one(store: ResultsStore, results_path
     said = {statement.heading: statement for statement in describe_scores(scored)}
     assert said["Who chose the epoch"].is_warning and "optimistic" in said["Who chose the epoch"].text
     assert "maximum over test epochs (optimistic)" in tabulate_opening(scored)[0].note
-    assert said["Baselines"].text == "This test evaluation scored no baseline: nothing stands beside the model."
+    assert said["Baselines"].text == "This test evaluation scored no baselines to compare the model with."
     (against,) = [table for table in tabulate_opening(scored) if table.title == "Test set: against baselines"]
     assert against.rows == ()
 
@@ -220,7 +220,7 @@ def test_a_test_session_that_was_open_in_training_is_said_to_have_been(
     eid = run_search(store)
     score_test(store, eid, kinds=(ScoreKind.VALIDATION_CHOSEN, ScoreKind.TEST_MAXIMUM))
     (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
-    assert said.is_warning and "it scored their every epoch" in said.text and "vocabulary" in said.text
+    assert said.is_warning and "every epoch was scored on it" in said.text and "vocabulary" in said.text
     assert "once" not in said.text
 
 
@@ -229,7 +229,7 @@ def test_seeds_that_were_scored_before_are_said_to_have_been(store: ResultsStore
     score_test(store, eid, model="models/a")
     score_test(store, eid, model="models/b")
     (said,) = [each for each in describe_scores(scored_in(results_path)) if each.heading.startswith("Who")]
-    text = "The test set has scored models of these seeds in test evaluation 1 too."
+    text = "Models of these seeds were also scored on the test set in test evaluation 1."
     assert said.is_warning and said.text.endswith(text)
 
 
@@ -242,7 +242,7 @@ def test_an_infinite_likelihood_of_single_seeds_is_explained(store: ResultsStore
         store.record_test_scores(opening_id, score(seed, ScoreKind.VALIDATION_CHOSEN, predictions))
     (table,) = [each for each in tabulate_opening(scored_in(results_path)) if "calibration" in each.title]
     assert [row[-1] for row in table.rows] == ["infinite", "1.579"]
-    assert "Infinite: 1 of 2 single seeds gave the probability 0 to what was true, in 12 answers." in table.note
+    assert "Infinite: 1 of 2 single seeds gave the probability 0 to the true class, in 12 answers." in table.note
 
 
 def test_every_kind_of_score_can_be_taken_apart(store: ResultsStore, results_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_scores_stand_beside_who_chose_the_epoch(store: ResultsStore, results_pa
         ("1", "c0ffee", "test set, optimistic", "2"),
     ]
     assert table.rows[0][4].startswith("65.0 ± 7.1 [")
-    constant = "Always answering 'neutral', the largest class of what test evaluation 1 scored, scores 50.0 %."
+    constant = "Always answering 'neutral', the largest class in test evaluation 1, scores 50.0 %."
     assert constant in table.note
     assert "*" not in table.note
 
@@ -309,6 +309,6 @@ def test_a_list_of_openings_names_corpus_and_what_was_not_finished(store: Result
     score_test(store, eid, scored=1)
     store.record_opening(an_opening(None, corpus_hash="0123456789", command="harness tables"))
     first, second = tabulate_openings(store.openings()).rows
-    remark = "ended before every seed was scored; counts all the same"
+    remark = "ended before every seed was scored; still counts"
     assert first[:2] == ("1", "2026-02-03 04:05:06") and first[3:] == ("paper", "synthetic", "1", "2", remark)
     assert second[2] == "harness tables" and second[4:6] == ("01234567", "several") and second[-1] == remark

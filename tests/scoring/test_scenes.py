@@ -92,8 +92,8 @@ def test_where_training_plays_none_of_the_scenes_there_is_nothing_to_leave_out()
     predictions = {SHARED: [THREE], LEFT_OUT: [THREE[::-1]], SPEECH_SHARED: [TWO], SPEECH_LEFT_OUT: [TWO]}
     assert {pair.effect for pair in pair_scenes(None, predictions)} == {SceneEffect.NOTHING_TO_LEAVE_OUT}
     assert explain(predictions) == (
-        "Words alone score 75.0 % unweighted (chance 25 %); training has read no scene of the test set, so there is "
-        "nothing to leave out, and no effect of the scene. Speech alone scores 50.0 %."
+        "Words alone score 75.0 % unweighted (chance 25 %); training has read no scene of the test set, so there is no "
+        "scene to leave out, and no effect to measure. Speech alone scores 50.0 %."
     )
     # The same answers of another fit are a difference of zero.
     surer = [replace(found, probabilities=tuple(reversed(found.probabilities))) for found in THREE]
@@ -105,8 +105,8 @@ def test_where_nothing_is_left_to_train_on_there_is_one_score():
     assert [(pair.left_out, pair.recognised) for pair in pair_scenes(None, predictions)] == [(None, None)] * 2
     assert explain(predictions) == (
         "Words alone score 75.0 % unweighted where training has read the test set's scenes (chance 25 %); with the "
-        "scored scene left out too little is left to train on. "
-        "Speech alone scores 50.0 %; without the scored scene too little is left to train on."
+        "scored scene left out, too little remains to train on. Speech alone scores 50.0 %; without the scored scene, "
+        "too little remains to train on."
     )
 
 
@@ -117,8 +117,8 @@ def test_a_class_that_a_scene_takes_with_it_is_said():
     predictions = {SHARED: [THREE], LEFT_OUT: [without]}
     assert pair_scenes(None, predictions)[0].num_without_class == 3
     assert explain(predictions).endswith(
-        " For 3 of 48 utterances, the scene that is left out takes every training utterance of some class with it, "
-        "which is then never predicted."
+        " For 3 of 48 utterances, leaving out the scene removes every training utterance of some class, which is then "
+        "never predicted."
     )
 
 
@@ -129,7 +129,7 @@ def test_a_class_that_training_lacks_altogether_is_not_the_scenes():
     assert pair_scenes(None, {SHARED: [shared], LEFT_OUT: [without]})[0].num_without_class == 0
 
 
-@pytest.mark.parametrize("left_out", [[ONE], [THREE], []], ids=["an effect", "nothing to leave out", "nothing left"])
+@pytest.mark.parametrize("left_out", [[ONE], [THREE], []], ids=["an effect", "no scene to leave out", "nothing left"])
 def test_every_form_says_that_the_corpus_is_synthetic(left_out):
     text = explain({SHARED: [THREE], **({LEFT_OUT: left_out} if left_out else {})}, is_synthetic=True)
     assert text.startswith("On this synthetic corpus, words alone score 75.0 % unweighted")

@@ -123,8 +123,8 @@ def test_a_changed_experiment_is_refused_with_what_differs(
         search(path)
     assert (
         str(caught.value)
-        == f"experiment 'a search' was started as experiment 1 with other settings: {difference}; change it"
-        " back to resume it, give it another name, or start a new one beside it with --fresh"
+        == f"experiment 'a search' was started as experiment 1 with other settings: {difference}; to resume it, change "
+           "the settings back; otherwise choose another name, or start a new experiment with --fresh"
     )
     assert search(path, fresh=True).experiment.eid == 2
     assert len(trials_of(path, eid=1)) == len(trials_of(path, eid=2)) == 3
@@ -173,8 +173,7 @@ def test_a_finite_space_ends_early_and_says_so(folder: Path) -> None:
     report = search(write_experiment(folder, SCORES_X, parameter_config=entries, n_samples=30), view=view)
     assert sum(report.num_by_status.values()) == report.experiment.num_samples == 3
     assert view.notes == [
-        "The search space has 3 points, and none is tried twice: the search ends after 3 trials, not"
-        " n_samples 30."
+        "The search space has 3 combinations, each tried once: the search ends after 3 trials, not after n_samples 30."
     ]
 
 
@@ -217,7 +216,7 @@ def test_killing_the_controller_ends_its_trials_and_the_next_goes_on(folder: Pat
     assert sorted(points_by_index(path)) == [0, 1, 2, 3]
     killed = [trial for trial in trials_of(path) if trial.status is TrialStatus.KILLED]
     assert [(trial.trial_index, trial.message) for trial in killed] == [
-        (index, "its controller was gone while the job ran") for index in (0, 1)
+        (index, "its controller disappeared while the job ran") for index in (0, 1)
     ]
 
 
@@ -413,8 +412,8 @@ def test_a_job_that_crashes_on_a_full_disk_is_run_again(folder: Path) -> None:
     _, errors = controller.communicate(timeout=20)
     jobs = folder / "results" / "experiments" / "1" / "jobs"
     assert errors == (
-        f"error: trial 0: its job crashed, and the disk of '{jobs}' takes no more (File too large); "
-        "recorded trials are safe, and this trial runs again; free some space and run the same command again\n"
+        f"error: trial 0: its job crashed, and the disk of '{jobs}' cannot be written (File too large); recorded "
+        "trials are safe, and this trial will run again; free some space and run the same command again\n"
     )
     assert controller.returncode == 2
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.KILLED]
@@ -430,7 +429,7 @@ def test_a_search_that_cannot_go_on_leaves_nothing_marked_as_running(folder: Pat
     _, errors = controller.communicate(timeout=20)
     assert controller.returncode == 2
     assert errors.startswith(f"error: results '{folder}/results': Is a directory ({jobs}/2.json")
-    assert errors.endswith("expected a folder that can be written, on a disk with room\n") and errors.count("\n") == 1
+    assert errors.endswith("expected a writable folder on a disk with free space\n") and errors.count("\n") == 1
     with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
         assert store.experiment(1).status is ExperimentStatus.INTERRUPTED
         assert store.running_trials(1) == []

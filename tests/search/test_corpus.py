@@ -50,8 +50,7 @@ def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
         choose_corpus(None, {"HARNESS_CORPUS": str(folder / "nowhere")})
     assert (
         str(caught.value)
-        == f"HARNESS_CORPUS is '{folder}/nowhere', no folder; expected the folder IEMOCAP_full_release, or"
-        " its parent"
+        == f"HARNESS_CORPUS is '{folder}/nowhere', which is not a folder; expected IEMOCAP_full_release, or its parent"
     )
 
 
@@ -90,7 +89,7 @@ def test_features_of_another_version_are_prepared_again_in_so_many_words(
     told: list[str] = []
     for _ in range(2):
         prepare_chosen(named, folder / "results", lambda doing, done, total: told.append(doing))
-    assert told == ["preparing features again, for they are of another version of harness"]
+    assert told == ["preparing features again, because another version of harness wrote them"]
 
 
 def test_a_search_without_a_corpus_is_cut_to_few_epochs_and_small_batches_and_says_so() -> None:
@@ -101,9 +100,8 @@ def test_a_search_without_a_corpus_is_cut_to_few_epochs_and_small_batches_and_sa
     assert (prepared.max_epochs, prepared.patience) == (QUICK_START_MAX_EPOCHS, 10)
     assert (
         prepared.shortened
-        == "No corpus is named, so this is a quick start on a synthetic one, cut short: max_epochs from 30"
-        " to 4, batch_size from 64 to 8; name a corpus in the experiment file or in HARNESS_CORPUS for the"
-        " whole search."
+        == "No corpus is named, so this is a quick start on a synthetic one, cut short: max_epochs from 30 to 4, "
+           "batch_size from 64 to 8; name a corpus in the experiment file or in HARNESS_CORPUS for the full search."
     )
 
 
@@ -145,8 +143,8 @@ def test_a_shorter_search_that_chooses_its_batches_stays_as_it_is() -> None:
     assert (prepared.max_epochs, prepared.patience) == (1, 10)
     assert (
         prepared.shortened
-        == "No corpus is named, so this is a quick start on a synthetic one; name a corpus in the experiment"
-        " file or in HARNESS_CORPUS for the whole search."
+        == "No corpus is named, so this is a quick start on a synthetic one; name a corpus in the experiment file or "
+           "in HARNESS_CORPUS for the full search."
     )
 
 

@@ -208,11 +208,11 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ({"runtime_args": {"shell": True}}, "runtime_args.shell is given; expected no key but 'env'"),
         (
             {"runtime_args": {"env": {"A": 1}}},
-            "runtime_args.env is something else; expected an object of texts by name",
+            "runtime_args.env is something else; expected an object of strings by name",
         ),
         (
             {"resource_args": {"early_stop": {"aup_policy": "median"}}},
-            "resource_args.early_stop is given; expected no such key: jobs run to their own end",
+            "resource_args.early_stop is given; expected no such key: jobs run until they end",
         ),
         (
             {"compression": {}},
@@ -239,16 +239,16 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         (
             {"resource_args": {"n_gpus": 1}},
-            "resource_args.n_gpus is given; expected no such key: nothing reads it",
+            "resource_args.n_gpus is given; expected no such key: it would be ignored",
         ),
-        ({"max_epoch": 3}, "unknown key 'max_epoch'; expected 'max_epochs', or a name unlike it"),
+        ({"max_epoch": 3}, "unknown key 'max_epoch'; expected 'max_epochs', or a name that is less like it"),
         (
             {"parameter_config": ...},
-            "parameter_config is missing; expected a list of hyperparameters, or a search_space in its place",
+            "parameter_config is missing; expected a list of hyperparameters, or a search_space instead",
         ),
         (
             {"search_space": "x.json"},
-            "search_space is given beside parameter_config; expected one of the two",
+            "search_space is given together with parameter_config; expected only one of the two",
         ),
         (
             {"system": "mocap1", "parameter_config": [{"name": "droput", "range": [0, 1], "type": "float"}]},
@@ -263,13 +263,13 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         (
             {"script": "rosenbrock.py", "corpus": "c"},
-            "corpus is given, and script 'rosenbrock.py' is not harness's own; expected a system beside it",
+            "corpus is given, but script 'rosenbrock.py' is not harness's own; expected a system as well",
         ),
         (
             {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 0.5], "log": True}]},
             (
-                "parameter 'dropout': log is given, which proposer 'hyperopt' does not know; expected it with"
-                " 'random' only"
+                "parameter 'dropout': log is given, which proposer 'hyperopt' does not support; expected it with "
+                "'random' only"
             ),
         ),
         (
@@ -278,7 +278,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         (
             {"proposer": "sequence", "parameter_config": [{"name": "textlstm", "range": [1, 3], "n": 5}]},
-            "parameter 'textlstm': n is 5, and there are 3 values between its bounds; expected no more",
+            "parameter 'textlstm': n is 5, but there are only 3 values between its bounds; expected no more",
         ),
     ],
     ids=lambda value: "" if isinstance(value, str) else ",".join(value),
@@ -297,7 +297,7 @@ def test_a_wrong_value_gets_one_sentence(
     [
         ('{"name": "a",\n "script" 3}', "line 2, column 11: Expecting ':' delimiter; expected JSON"),
         ("[]", "holds []; expected one object {...}"),
-        ('{"name": 1, "name": 2}', "key 'name' stands there twice; expected it once"),
+        ('{"name": 1, "name": 2}', "key 'name' is given twice; expected it once"),
         ('{"max_epochs": NaN}', "found NaN; expected only finite numbers"),
     ],
     ids=["syntax", "a list", "a key twice", "NaN"],
@@ -331,6 +331,6 @@ def test_a_search_space_of_another_system_is_refused(folder: Path) -> None:
         read_experiment_file(write(folder, ours(parameter_config=..., search_space="speech4.json")))
     assert (
         str(caught.value)
-        == "search space 'speech4.json': system is 'speech4', and the experiment is of system 'fusion';"
-        " expected the same in both"
+        == "search space 'speech4.json': system is 'speech4', and the experiment is for system 'fusion'; expected the "
+           "same in both"
     )

@@ -94,8 +94,8 @@ def test_the_cost_is_said_before_the_first_trial_and_each_fold_as_it_begins(
     view = SilentView()
     run(write_folds(prepared_folder, tiny_corpus, n_samples=1), view)
     assert view.notes[0] == (
-        "Experiment 'a search' has 5 folds, each a search with a test set of its own: 5 times as many trials as "
-        "without folds, 5 for 1. All propose the same points, and each chooses its own best."
+        "Experiment 'a search' has 5 folds, each a search with its own test set: 5 times as many trials as without "
+        "folds, 5 for 1. All try the same hyperparameters, and each chooses its own best trial."
     )
     assert view.notes[3] == "Fold 3 of 5: Session 3 is the test set, and this search does not read it."
 
@@ -190,7 +190,8 @@ def test_an_experiment_is_not_gone_on_with_other_folds(
     path = write_folds(prepared_folder, tiny_corpus, n_samples=1, folds=given[0])
     run(path) if folds_first else search(path)
     write_folds(prepared_folder, tiny_corpus, n_samples=1, folds=given[1])
-    with pytest.raises(ExperimentFileError, match="with other settings: folds was .* and is .*; change it back"):
+    said = "with other settings: folds was .* and is .*; to resume it, change the settings back"
+    with pytest.raises(ExperimentFileError, match=said):
         search(path) if folds_first else run(path)
 
 
@@ -202,8 +203,8 @@ def test_changed_settings_are_refused_and_named(prepared_folder: Path, tiny_corp
         run(path)
     assert str(caught.value) == (
         "experiment 'a search' was started with other settings: folds was \"sessions\" and is \"speakers\", "
-        "random_seed was 5 and is 6; change it back to resume it, give it another name, or start a new one beside it "
-        "with --fresh"
+        "random_seed was 5 and is 6; to resume it, change the settings back; otherwise choose another name, or start a "
+        "new experiment with --fresh"
     )
 
 
@@ -222,8 +223,8 @@ def test_ten_speakers_are_ten_folds(prepared_folder: Path, tiny_corpus: Path) ->
 @pytest.mark.parametrize(
     ("protocol", "tested"),
     [
-        ({"test_session": 3}, "tests Session 3, so that one search would train on Session 5"),
-        ({"test_speaker": "M"}, "tests Speaker Ses05M, so that one search would train on Session 5"),
+        ({"test_session": 3}, "tests Session 3, so this search would train on Session 5"),
+        ({"test_speaker": "M"}, "tests Speaker Ses05M, so this search would train on Session 5"),
     ],
     ids=["session", "speaker"],
 )
@@ -234,14 +235,14 @@ def test_another_test_set_is_a_fold_and_no_choice_of_one_search(
     with pytest.raises(ExperimentFileError) as caught:
         read_experiment_file(path)
     assert str(caught.value) == (
-        f"experiment file 'experiment.json': protocol {tested}; expected Session 5; for the others let each be tested "
-        "once, with the key folds: 'sessions' or 'speakers'"
+        f"experiment file 'experiment.json': protocol {tested}; expected Session 5; to test the others, use the key "
+        "folds: 'sessions' or 'speakers'"
     )
 
 
 def test_folds_are_of_the_package_s_own_trials(folder: Path) -> None:
     path = write_experiment(folder, "", folds="sessions")
-    with pytest.raises(ExperimentFileError, match="folds is given, and script .* is not harness's own"):
+    with pytest.raises(ExperimentFileError, match="folds is given, but script .* is not harness's own"):
         read_experiment_file(path)
 
 
@@ -249,5 +250,5 @@ def test_a_corpus_of_one_session_has_no_folds(folder: Path, tiny_corpus: Path) -
     one = folder / "one session"
     one.mkdir()
     (one / "Session2").symlink_to(tiny_corpus / "Session2")
-    with pytest.raises(FeatureError, match=r"folds 'sessions': the corpus has four-class utterances of 1 session\(s\)"):
+    with pytest.raises(FeatureError, match=r"folds 'sessions': the corpus has four-class utterances in 1 session\(s\)"):
         run(write_folds(folder, one))

@@ -61,6 +61,6 @@ def test_a_program_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
         find_script("trial.sh", tmp_path)
     assert (
         str(caught.value)
-        == "script 'trial.sh': neither Python nor allowed to run; expected a Python script, or a file that"
-        " may be run (chmod u+x)"
+        == "script 'trial.sh': is neither Python nor executable; expected a Python script, or an executable file "
+           "(chmod u+x)"
     )

@@ -27,7 +27,7 @@ def test_a_misspelt_key_is_refused_everywhere() -> None:
     with pytest.raises(ExperimentFileError) as caught:
         check_keys(["n_sample"], KNOWN, ORIGIN, allows_others=True)
     assert (
-        str(caught.value) == f"{ORIGIN}: unknown key 'n_sample'; expected 'n_samples', or a name unlike it"
+        str(caught.value) == f"{ORIGIN}: unknown key 'n_sample'; expected 'n_samples', or a name that is less like it"
     )
 
 

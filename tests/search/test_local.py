@@ -63,6 +63,7 @@ def test_a_script_may_vanish_while_its_trial_runs(folder: Path) -> None:
     assert trial.status is TrialStatus.FINISHED
 
 
+@pytest.mark.long
 def test_two_hundred_trials_four_at_once_need_no_more_threads(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X, n_samples=200, n_parallel=4)
     before = threading.active_count()

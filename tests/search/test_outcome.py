@@ -79,7 +79,7 @@ def signalled(number: int, **changes: bool) -> JobEnd:
             "",
             None,
             TrialStatus.OUT_OF_MEMORY,
-            "the system was out of memory, and killed the job",
+            "the system ran out of memory, and killed the job",
         ),
         (
             JobEnd(EndedBy.TIMEOUT, None, 9, "60"),

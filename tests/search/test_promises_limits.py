@@ -54,6 +54,7 @@ def family_of(folder: Path, size: int = 3) -> list[int]:
     return [int(line) for line in path.read_text().split()]
 
 
+@pytest.mark.long
 def test_each_limit_ends_its_trials_and_only_those_are_tried_again_whose_cause_lay_outside(folder: Path) -> None:
     attempts = search_cases(
         folder,

@@ -17,7 +17,7 @@ from tests.search.searches import SCORES_X, STARTED, environment, start_aup, tri
 
 HELD = re.compile(
     r"error: experiment 'a search': (process \d+ on .+ has been running it since \S+|another process, which has "
-    r"only just begun, runs it); wait for it, or end it first\n"
+    r"just started, is running it); wait for it, or end it first\n"
 )
 NOTHING_YET = re.compile(r"error: results database '.*': (not found|holds no search yet); .*\n")
 
@@ -79,6 +79,7 @@ def check_same(folder: Path, num_controllers: int, num_readers: int) -> None:
     assert sorted(trial.trial_index for trial in trials_of(path)) == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_two_searches_and_a_reader_begin_at_once(folder: Path) -> None:
     check_different(folder, 2, 1)
 

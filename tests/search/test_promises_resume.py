@@ -34,6 +34,7 @@ OURS: dict[str, Any] = {
 BOUNDS = [{"name": "x", "range": [0.0, 2.0], "type": "float"}]
 
 
+@pytest.mark.long
 def test_changed_bounds_are_refused_and_a_fresh_start_leaves_the_old_one_as_it_was(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X)
     assert run_aup(path)[0] == 0
@@ -43,8 +44,9 @@ def test_changed_bounds_are_refused_and_a_fresh_start_leaves_the_old_one_as_it_w
     assert (code, lines) == (2, [])
     assert errors == (
         "error: experiment 'a search' was started as experiment 1 with other settings: parameter_config 'x' was "
-        '{"name": "x", "range": [0.0, 1.0], "type": "float"} and is {"name": "x", "range": [0.0, 2.0], "type": '
-        '"float"}; change it back to resume it, give it another name, or start a new one beside it with --fresh\n'
+        '{"name": "x", "range": [0.0, 1.0], "type": "float"} and is '
+        '{"name": "x", "range": [0.0, 2.0], "type": "float"}; to resume it, change the settings back; otherwise choose '
+        "another name, or start a new experiment with --fresh\n"
     )
     check_database(folder)
     assert run_aup(path, "--fresh")[0] == 0

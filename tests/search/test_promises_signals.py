@@ -136,6 +136,7 @@ def test_who_keeps_pressing_ctrl_c_loses_nothing(folder: Path) -> None:
     assert [trial.status for trial in trials_of(path)] == [TrialStatus.STOPPED] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("milliseconds", [0, 60, 200])
 def test_an_interruption_while_a_search_begins_is_no_traceback(

@@ -89,7 +89,7 @@ def test_bounds_without_room_between_them_are_refused_instead_of_searched_for_ev
     points = RandomPoints(space_from_json([{"name": "x", "range": [1.0, 1.0 + 2**-52], "type": "float"}]), 0)
     with pytest.raises(ExperimentFileError) as caught:
         [points.point(index) for index in range(5)]
-    assert "more draws gave none that is new; expected wider bounds, or fewer n_samples" in str(caught.value)
+    assert "more draws gave no new one; expected wider bounds, or a smaller n_samples" in str(caught.value)
 
 
 def test_auptimizer_finds_our_random_proposer_under_its_own_name() -> None:

@@ -100,15 +100,16 @@ def test_what_a_killed_controller_left_is_found_and_repaired(folder: Path) -> No
         FindingKind.UNFINISHED_EXPERIMENT,
     ]
     told = repair(path)
-    assert told[0].startswith(f"A copy of the database as it was: '{path.parent}/results/results.before-repair-")
+    assert told[0].startswith(f"The original database was copied to '{path.parent}/results/results.before-repair-")
     assert told[1:] == [
         *(
             f"experiment 1 ('a search'), trial {index}, attempt 1: is marked running, and no process holds its "
-            "experiment; expected an end. Repaired: it is marked killed now: its controller was gone while the job ran."
+            "experiment; expected an end. Repaired: it is now marked killed: its controller disappeared while the job "
+            "ran."
             for index in (0, 1)
         ),
-        "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is "
-        "marked interrupted now; the command that began it resumes it.",
+        "experiment 1 ('a search'): is marked running, and no process holds it; expected an end. Repaired: it is now "
+        "marked interrupted; the command that started it resumes it.",
     ]
     (folder / "go").touch()
     assert search(path).num_by_status == {TrialStatus.FINISHED: 4}
@@ -177,11 +178,11 @@ def test_a_training_of_the_tables_is_never_made_to_have_finished(folder: Path) -
     write_table(database_path)
     damage(database_path, "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL")
     told = repair(folder / "experiment.json")
-    assert told[1].endswith("Repaired: it is marked killed now: its process was gone while the trial ran.")
+    assert told[1].endswith("Repaired: it is now marked killed: its process disappeared while the trial ran.")
     with ResultsStore.open_readonly(database_path) as store:
         (trial,) = store.trials(1)
     assert (trial.status, trial.score, trial.result_score) == (TrialStatus.KILLED, None, 0.5)
-    assert trial.message == "its process was gone while the trial ran"
+    assert trial.message == "its process disappeared while the trial ran"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_controller_that_prepares_its_corpus_is_waited_for(folder: Path, has_e
     with held(lock_path(folder, NAME), "it"):
         watched = watch_search(folder, None)
     assert watched.state is SearchState.WAITING
-    assert watched.message == f"Process {os.getpid()} on {platform.node()} prepares a search in '{folder}'."
+    assert watched.message == f"Process {os.getpid()} on {platform.node()} is preparing a search in '{folder}'."
     assert watched.controller is not None and (watched.controller.memory_bytes or 0) > 1_000_000
 
 
@@ -185,8 +185,8 @@ def test_a_search_on_another_machine_is_not_touched(folder: Path) -> None:
         with pytest.raises(StoreError) as caught:
             watch_search(folder, None)
     pattern = (
-        r"results folder '.*': process \d+ on node17 took it at .*, and its database can be read on that machine "
-        r"alone; run harness watch on node17, or, where that process was killed, resume the search first"
+        r"results folder '.*': process \d+ on node17 has used it since .*, and its database can be read on that "
+        r"machine alone; run harness watch on node17, or, if that process was killed, resume the search first"
     )
     assert re.fullmatch(pattern, str(caught.value))
 

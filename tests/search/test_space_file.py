@@ -37,7 +37,7 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         (parameter(type="choice", range=[]), "parameter 'dropout': range is []; expected a list of choices"),
         (
             parameter(log=True),
-            "parameter 'dropout': low 0.0 has no logarithm; expected a bound above 0 with log",
+            "parameter 'dropout': low 0.0 has no logarithm; with log, expected a low above 0",
         ),
         (parameter(log="yes"), "parameter 'dropout': log is 'yes'; expected true or false"),
         (parameter(step=0), "parameter 'dropout': step is 0; expected a number above 0"),
@@ -51,7 +51,7 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         ),
         (
             parameter(rnage=[0, 1]),
-            "parameter 'dropout': unknown key 'rnage'; expected 'range', or a name unlike it",
+            "parameter 'dropout': unknown key 'rnage'; expected 'range', or a name that is less like it",
         ),
         (parameter(name=""), "parameter 1: name is ''; expected a hyperparameter's name"),
         ([{"range": [0, 1]}], "parameter 1: name is missing; expected a hyperparameter's name"),
@@ -86,8 +86,8 @@ def test_names_that_the_search_needs_itself_are_refused() -> None:
         read_search_space(parameter(name="trial_index"), ORIGIN, None)
     assert (
         str(caught.value)
-        == f"{ORIGIN}: parameter 1: name 'trial_index' is kept for the search itself; expected any but "
-        "['job_id', 'n_iterations', 'save_model', 'tid', 'trial_id', 'trial_index']"
+        == f"{ORIGIN}: parameter 1: name 'trial_index' is reserved for the search itself; expected any name but "
+           "['job_id', 'n_iterations', 'save_model', 'tid', 'trial_id', 'trial_index']"
     )
 
 

@@ -73,6 +73,6 @@ def test_one_session_is_no_fold():
     with pytest.raises(FeatureError) as caught:
         fold_protocols(Folds.SPEAKERS, PROTOCOLS["paper"], (3,))
     assert str(caught.value) == (
-        "folds 'speakers': the corpus has four-class utterances of 1 session(s); expected at least two, one to test "
+        "folds 'speakers': the corpus has four-class utterances in 1 session(s); expected at least two, one to test "
         "and one to train on"
     )

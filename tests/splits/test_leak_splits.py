@@ -74,9 +74,9 @@ def test_a_corpus_of_one_scene_cannot_be_parted():
     with pytest.raises(FeatureError) as raised:
         draw_leak_parts(of_one, SEARCHED, 0)
     assert str(raised.value) == (
-        "leaks: of 96 utterances 6 of speaker 'Ses04F' would be scored, and 0 would train that share neither session "
-        "nor scene with them; expected at least one of each; use a corpus of two scenes or more, in two sessions or "
-        "more"
+        "leaks: of 96 utterances 6 of speaker 'Ses04F' would be scored, and 0 that share neither session nor scene "
+        "with them would train; expected at least one of each; use a corpus of at least two scenes in at least two "
+        "sessions"
     )
 
 

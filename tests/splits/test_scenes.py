@@ -160,7 +160,7 @@ def test_a_train_part_of_the_validated_scenes_alone_is_one_sentence():
     with pytest.raises(FeatureError) as raised:
         part_search(read_protocol({"base": "strict", "scenes": "disjoint", "name": "mine"}), classes)
     assert str(raised.value) == (
-        "protocol 'mine': no utterance of the train part plays another scene than impro01, which validate; expected at "
+        "protocol 'mine': no utterance of the train part is outside the scenes impro01, which validate; expected at "
         'least one; use a larger corpus, or "scenes": "shared"'
     )
 

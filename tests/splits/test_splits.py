@@ -68,8 +68,8 @@ def test_a_search_never_opens_the_test_session(protocol):
     with pytest.raises(FeatureError) as caught:
         make_split(protocol, utterance_ids({1: 10, 5: 1}))
     assert str(caught.value) == (
-        "utterance 'Ses05F_script01_F000': belongs to Session 5, which protocol "
-        f"{protocol.name!r} keeps for the test; a split may not contain it"
+        f"utterance 'Ses05F_script01_F000': belongs to Session 5, which protocol {protocol.name!r} keeps for the test; "
+        "a split must not contain it"
     )
 
 
@@ -110,7 +110,7 @@ def test_only_the_recordings_that_are_asked_for_are_kept(recordings, kind):
 
 
 def test_an_empty_part_is_refused():
-    with pytest.raises(FeatureError, match="1 utterances part into 1 for training and 0 for validation"):
+    with pytest.raises(FeatureError, match="1 utterances are split into 1 for training and 0 for validation"):
         make_split(PROTOCOLS["paper"], utterance_ids({1: 1}))
 
 
@@ -153,8 +153,8 @@ def test_a_changed_choice_changes_the_name_and_the_hash():
         (
             7,
             ExperimentFileError,
-            "protocol: found 7; expected a name of ['paper', 'published-code', 'strict'], "
-            "or an object with 'base' and choices",
+            "protocol: found 7; expected one of ['paper', 'published-code', 'strict'], or an object with 'base' and "
+            "choices",
         ),
     ],
     ids=["preset", "value", "type", "neither"],

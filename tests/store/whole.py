@@ -43,7 +43,7 @@ def write_whole_results(path: Path) -> None:
             train(store, store.start_trial(eid, index, index, {"dropout": index / 10}, index + 1), score)
         crashed = store.start_trial(eid, 3, 3, {"dropout": 0.3}, 4)
         store.record_epoch(crashed, EpochRecord(1, 1.0, 0.5, 0.5, 1.0, 0.5, 0.5, 1.0))
-        store.finish_trial(crashed, TrialStatus.KILLED, message="its controller was gone while the job ran")
+        store.finish_trial(crashed, TrialStatus.KILLED, message="its controller disappeared while the job ran")
         train(store, store.start_trial(eid, 3, 3, {"dropout": 0.3}, 5), 1.0)
         store.update_experiment(eid, ExperimentStatus.FINISHED, utc_now())
         opening_id = store.record_opening(an_opening(eid))

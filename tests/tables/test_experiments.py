@@ -96,8 +96,8 @@ def test_the_record_says_that_it_is_no_search(settings, facts):
         ),
         (
             {"split": TableSplit.RANDOM, "leaves_each_session_out": True},
-            "split 'random': its test set is no whole session, as leaving each session out asks for; expected one of "
-            "the two",
+            "split 'random': its test set is no whole session, as leaving each session out asks for; expected only one "
+            "of the two",
         ),
         (
             {"split": TableSplit.BY_POSITION, "protocol": "strict"},

@@ -21,6 +21,7 @@ def stored_predictions(results, system, kind=ScoreKind.VALIDATION_CHOSEN):
     ]
 
 
+@pytest.mark.long
 def test_a_row_is_the_mean_over_its_seeds(settings, facts, store, results):
     carry_out_rows(settings(names=("head2",)), facts, store, results)
     (row,) = read_rows(settings(names=("head2",)), facts, store, results).values()

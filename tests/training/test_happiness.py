@@ -46,6 +46,7 @@ def train_one(features, scored, happiness):
     return train_for_epochs(recipe, features, 1, test=scored, scored_epochs=(1,))[1][1]
 
 
+@pytest.mark.long
 def test_a_model_trained_on_happy_utterances_is_the_one_trained_on_excited_ones(train, test):
     plain = train_one(train, test, "excited")
     merged = train_one(call_some_happy(train), call_some_happy(test), "merged")

@@ -67,6 +67,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not():
     assert without_seconds(first) != without_seconds(other)
 
 
+@pytest.mark.long
 def test_the_model_ends_with_the_weights_of_its_best_epoch():
     validation = invent_features(60, cue=1, seed=9)
     history, epochs, trainer, fitted = train(invent_features(100, cue=1), validation)
@@ -90,6 +91,7 @@ def test_a_loss_that_is_no_number_is_a_divergence():
         train(features, features, learning_rate=1e30, optimizer="sgd")
 
 
+@pytest.mark.long
 def test_training_for_a_number_of_epochs_tells_each():
     features = invent_features(40, cue=1)
     *_, trainer, fitted = train(features, features, max_epochs=1)

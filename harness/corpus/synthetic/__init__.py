@@ -1,4 +1,4 @@
-"""A corpus made up in exactly the real one's layout, with a planted answer and with its irregularities.
+"""A made-up corpus with exactly the layout and the irregularities of the real one, and with planted cues.
 
 Each modality carries a different part of the emotion: speech shows arousal, words show valence, and
 motion shows the rest, so that none suffices alone and all together nearly do. Every session plays the

@@ -1,1 +1,1 @@
-"""Trials on a Dask cluster. Dask is imported only when one is used."""
+"""Trials on a Dask cluster. Dask is imported only when a search uses one."""
