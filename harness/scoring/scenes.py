@@ -147,7 +147,7 @@ def explain_scenes(pairs: Sequence[ScenePair], is_synthetic: bool) -> str:
         >>> score = SceneScore(mean_and_spread([0.4]), Interval(0.3, 0.5, 0.95, "dialogues", False))
         >>> explain_scenes([ScenePair("words", score, None, None, SceneEffect.NOTHING_LEFT, 0, 73)], False)
         "Words alone score 40.0 % unweighted where training has read the test set's scenes (chance 25 %); with the \
-scored scene left out too little is left to train on."
+scored scene left out, too little remains to train on."
     """
     first, *others = pairs
     text = " ".join([_explain(first), *map(_explain_briefly, others), *_explain_missing_classes(pairs)])
