@@ -1,5 +1,7 @@
 """A turn's own network: trained out of fold, in the space of one network, saved, and kept for other trials."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -119,3 +121,51 @@ def test_it_is_trained_once_for_all_trials_and_again_for_another_seed_or_a_damag
         (folder / "answers.npy").write_bytes(b"no array")
     assert all(np.array_equal(*pair) for pair in zip(read(), first, strict=True)) and len(fits) == 3
     assert not list(store.prepared_dir.rglob("*.unfinished"))
+
+
+class Kept:
+    """In place of training, keeping and loading: the answers are there once they are kept."""
+
+    def __init__(self, monkeypatch):
+        self.num_fits, self.is_kept = 0, False
+        monkeypatch.setattr(turn_network, "_name", lambda *given: "key")
+        for name in ("_fit", "_load", "_keep"):
+            monkeypatch.setattr(turn_network, name, getattr(self, name))
+
+    def _fit(self, *given):
+        self.num_fits += 1
+        time.sleep(0.5)
+        return ("network", "probabilities", "hidden")
+
+    def _keep(self, folder, *found):
+        self.is_kept = True
+
+    def _load(self, folder, num_turns):
+        if not self.is_kept:
+            raise FileNotFoundError(folder)
+        return ("network", "probabilities", "hidden")
+
+
+def fit_below(prepared_dir):
+    train = replace(hold(*invent_turns()), prepared_dir=prepared_dir)
+    training = TurnTraining(None, {}, NetworkVectors.PROBABILITIES)
+    return fit_turn_network(training, train, train.all_turns, None, {})
+
+
+def test_of_two_trials_at_once_one_trains_and_the_other_waits_for_it(tmp_path, monkeypatch):
+    kept = Kept(monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(fit_below, [tmp_path, tmp_path]))
+    assert found[0] == found[1] and kept.num_fits == 1
+
+
+def test_where_nothing_can_be_written_it_is_trained_each_time(tmp_path, monkeypatch):
+    kept = Kept(monkeypatch)
+
+    def refuse(folder, *found):
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(turn_network, "_keep", refuse)
+    (tmp_path / "no folder").touch()
+    assert fit_below(tmp_path / "no folder")[0] == "network" and fit_below(tmp_path / "no folder")[0] == "network"
+    assert kept.num_fits == 2
