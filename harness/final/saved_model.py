@@ -86,6 +86,13 @@ class ModelRecord:
         """The groups of scenes by number, from 1; None alone where a seed has one network."""
         return number_groups(len(self.scene_groups))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters by name, and those of the turn model with a dotted name."""
+        below = dict(self.turn_model or {})
+        below |= below.pop("hyperparameters", {})
+        return {**self.hyperparameters, **{f"turn_model.{name}": value for name, value in below.items()}}
+
     def recipe(self) -> Recipe:
         """Return the recipe of the first seed, whose ``word_vectors`` are those of a turn model."""
         system, seed = find_system(self.system), self.seeds[0]

@@ -1,13 +1,12 @@
 """A turn model from the search to the test evaluation: trained once a search, and once for each final seed."""
 
-import json
-
 import numpy as np
 import pytest
 
 from harness.final.retrain import plan_final_training, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed
 from harness.final.test_session import open_test_session, score_test_session
+from harness.report.model_card import write_model_card
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.searched import SMALL_FUSION, run_small_search
@@ -38,6 +37,7 @@ def test_a_turn_model_lasts_from_the_search_to_the_test_evaluation(system, tmp_p
         assert score_test_session(training, results, "harness retrain-best --test") == ()
         (opening,) = results.openings()
         (seed,) = training.seeds
+        write_model_card(training.model_dir, results)
         scored = {score.kind for score in opening.scores}
         own = results.test_predictions(opening.opening_id, seed, ScoreKind.BASELINE_OWN_TURN)
     assert {ScoreKind.VALIDATION_CHOSEN, ScoreKind.BASELINE_OWN_TURN, ScoreKind.BASELINE_CONTEXT} <= scored
@@ -51,4 +51,5 @@ def test_a_turn_model_lasts_from_the_search_to_the_test_evaluation(system, tmp_p
     alone = load_seed(training.model_dir, seed).fitted.prepare(test)
     expected = alone.probabilities[alone.rows]
     np.testing.assert_allclose([prediction.probabilities for prediction in own], expected, atol=1e-6)
-    assert json.loads((training.model_dir / "model.json").read_text())["turn_model"]["num_epochs"] == 1
+    card = (training.model_dir / "MODEL_CARD.md").read_text("utf-8")
+    assert f"| turn_model.system | {record.turn_model['system']} |" in card and "| turn_model.num_epochs | 1 |" in card
