@@ -172,7 +172,7 @@ CASES = {
     ),
     "turn twice": (
         labels((TURN_2, TURN_2 + b"\n" + TURN_2.replace(b"ang", b"sad"))),
-        [("duplicate turn", ANGRY, "line 9: labelled sad, and ang before")],
+        [("duplicate turn", ANGRY, "line 9: labelled sad, and ang earlier")],
     ),
     "two turns on a line": (
         labels((b"]" + BETWEEN + b"[1.75", b"] [1.75")),

@@ -242,8 +242,7 @@ def describe_importance(
 ) -> list[str]:
     """Say which hyperparameters the score follows, what is left, and when the numbers say little."""
     if not importances:
-        num_trials = plural(len(findings.finished), "trial")
-        return [f"This needs {MIN_TRIALS} finished trials; there are {num_trials} so far."]
+        return [f"This needs {MIN_TRIALS} finished trials; {len(findings.finished)} finished so far."]
     if all(math.isnan(one.share) and one.num_groups < one.num_trials for one in importances):
         return ["All finished trials have the same score: there is nothing to explain."]
     sentences = _describe_clear(importances)

@@ -268,7 +268,7 @@ def describe_expected_best(findings: Findings) -> str:
     """Say what the second half of the trials brought, beside the error of a validation accuracy."""
     found, num_trials = findings.expected_best, len(findings.finished)
     if found is None:
-        return f"This needs {MIN_TRIALS_OF_CURVE} finished trials; there are {num_trials} so far."
+        return f"This needs {MIN_TRIALS_OF_CURVE} finished trials; {num_trials} finished so far."
     half = max(1, num_trials // 2)
     before, after = (
         write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))

@@ -128,7 +128,7 @@ def check_installed(proposer: str) -> None:
     missing = [name for name in PROPOSERS[proposer] if importlib.util.find_spec(name) is None]
     if missing:
         raise ExperimentFileError(
-            f"proposer {proposer!r}: needs {' and '.join(missing)}, which is not installed; run: pip install "
+            f"proposer {proposer!r}: needs {' and '.join(missing)}; run: pip install "
             f"{' '.join(missing)}, or choose one of {[name for name in PROPOSERS if name != proposer]}"
         )
 

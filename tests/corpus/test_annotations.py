@@ -56,7 +56,7 @@ def test_the_first_of_duplicate_turns_counts(tmp_path: Path) -> None:
         dialogue_id=COMPLETE,
         utterance_id=f"{COMPLETE}_F000",
         path=f"Session1/dialog/EmoEvaluation/{COMPLETE}.txt",
-        detail="line 5: labelled ang, and neu before",
+        detail="line 5: labelled ang, and neu earlier",
     )
 
 

@@ -33,5 +33,5 @@ def test_takes_belong_to_their_scene(utterance_id, scene):
 
 
 def test_the_scene_of_another_name_is_refused():
-    with pytest.raises(CorpusError, match="^dialogue 'impro05': not an id of the corpus"):
+    with pytest.raises(CorpusError, match="^dialogue 'impro05': is not an id of the corpus"):
         scene_of("impro05")

@@ -128,7 +128,7 @@ def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
         "Kept with unknown times: without mocap, and without speech that is cut by time."
     )
     assert policies[KIND.REVERSED_TIMES] == (
-        "Kept without mocap, and without speech that is cut by time: the turn is empty."
+        "Kept without mocap, and without speech that is cut by time: the turn has no duration."
     )
     tiny_corpus.dialogue_wav_path(COMPLETE).unlink()
     policies = {

@@ -36,7 +36,7 @@ def test_a_damaged_list_is_rejected(tmp_path, content):
     ("change", "message"),
     [
         ({"transcript": 5}, "transcript is 5; expected a text, or null"),
-        ({"utterance_id": "../x"}, "utterance '../x': not an id of the corpus"),
+        ({"utterance_id": "../x"}, "utterance '../x': is not an id of the corpus"),
         ({"valence": "2.5"}, "valence is '2.5'; expected a finite number with a point, or null"),
         ({"num_mocap_rows": -1}, "num_mocap_rows is -1; expected a count"),
         ({"scene": "impro02"}, "scene of Ses01F_impro01_F000 is 'impro02'; expected 'impro01'"),

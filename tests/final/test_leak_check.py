@@ -68,7 +68,7 @@ def test_disjoint_scenes_are_promised_and_shared_transcripts_are_not(second):
     overlap = Overlap(Shared.SCENES, TRAIN, second, ("impro01",), 3, 10)
     assert promises(disjoint, overlap) and not promises(PROTOCOLS["strict"], overlap)
     (sentence,) = report_of(DISJOINT, overlap).broken
-    kept = f"which protocol '{disjoint.name}' keeps apart"
+    kept = f"although protocol '{disjoint.name}' keeps them apart"
     assert sentence == f"scenes shared by train and {second}, {kept}: impro01; 3 of 10 utterances"
     assert not promises(disjoint, replace(overlap, shared=Shared.TRANSCRIPTS))
 

@@ -310,7 +310,7 @@ def test_proposer_that_learns_is_named(searched: Path, proposer: str, is_warned:
 
 def test_few_trials_are_said_to_be_few(searched: Path) -> None:
     assert describe_importance(findings_of(searched), [], None) == [
-        "This needs 12 finished trials; there are 10 so far."
+        "This needs 12 finished trials; 10 finished so far."
     ]
 
 

@@ -134,7 +134,7 @@ def test_the_short_table_has_a_row_for_each(store: ResultsStore, results_path: P
         *("62.5 ± 17.7 [62.5 to 62.5]", "62.5 ± 17.7 [62.5 to 62.5]", first[7], "25.0", "25.5"),
     )
     assert second[1] == "'the other' (0ther0th, synthetic)" and second[5].endswith("*]")
-    assert "* Fewer than 10 dialogues" in table.note and "This is not a test score" in table.note
+    assert "* Fewer than 10 dialogues" in table.note and "These are not test scores" in table.note
 
 
 def test_the_report_and_the_card_have_the_table_where_there_is_a_row(

@@ -144,7 +144,7 @@ def test_scores_of_the_test_session_are_read_apart_and_labelled(store):
     assert read_leaks(store, experiment) is None
     leaks = read_leaks(store, experiment, opens_test=True)
     assert [found.accuracy for found in leaks.scores] == [0.8, 0.7, 0.6, 0.5]
-    assert tabulate_leaks(leaks).title == "What leaks add (test session scored)"
+    assert tabulate_leaks(leaks).title == "What leaks add (test session opened)"
     assert "20 utterances of the test session" in describe_leaks(leaks).text
 
 

@@ -67,7 +67,7 @@ def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(sto
     assert "Session 5 of this corpus has never been scored from this results folder." in text
     assert "accuracy, %" not in text and "Scores" not in text
     assert "They were the best of 10 finished trials by validation accuracy, with 75.0 %." in text
-    assert "Validation chose 4 epochs, in that trial." in text
+    assert "Validation chose 4 epochs in that trial." in text
     assert "Training and validation share speakers" in text
 
 

@@ -88,8 +88,8 @@ def test_page_of_a_search_that_has_just_begun(store: ResultsStore, results_path:
     assert "0 of 30 trials finished; the search is still running." in text
     assert "No trial has finished yet." in text and text.count("Nothing to draw yet.") == 6
     for words in (
-        "This needs 3 finished trials; there are 0 so far.",
-        "This needs 12 finished trials; there are 0 so far.",
+        "This needs 3 finished trials; 0 finished so far.",
+        "This needs 12 finished trials; 0 finished so far.",
     ):
         assert words in text
     assert "No attempt has failed." in text
@@ -144,7 +144,7 @@ def test_page_of_a_foreign_script_that_seeks_the_least(store: ResultsStore, resu
         "costs",
     }
     text = Reader(html).text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "crosses at the top failed" in text and "More than chance: x1" in text and "points" not in text
+    assert "failed trials (crosses at the top)" in text and "More than chance: x1" in text and "points" not in text
 
 
 def test_headings_go_down_one_level_at_a_time(searched: Path) -> None:
@@ -370,5 +370,5 @@ def test_pictures_that_cannot_be_drawn_say_why(store: ResultsStore, results_path
         "scenes",
         "reliability",
     }
-    assert figures["expected-best"].reading == ("This needs 3 finished trials; there are 0 so far.",)
-    assert figures["importance"].reading == ("This needs 12 finished trials; there are 0 so far.",)
+    assert figures["expected-best"].reading == ("This needs 3 finished trials; 0 finished so far.",)
+    assert figures["importance"].reading == ("This needs 12 finished trials; 0 finished so far.",)

@@ -164,7 +164,7 @@ def test_what_a_proposer_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatc
         check_installed("hyperopt")
     assert (
         str(caught.value)
-        == "proposer 'hyperopt': needs future and networkx, not installed; run: pip install future"
+        == "proposer 'hyperopt': needs future and networkx; run: pip install future"
         " networkx, or "
         "choose one of ['random', 'sequence']"
     )

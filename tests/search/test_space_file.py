@@ -59,8 +59,8 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         (
             [DROPOUT, {**DROPOUT, "name": "Dropout"}],
             (
-                "parameter 'Dropout' comes after 'dropout'; expected each name once (upper and lower case are"
-                " not told apart)"
+                "parameter 'Dropout' comes after 'dropout'; expected each name once (upper and lower case"
+                " count as the same)"
             ),
         ),
         (

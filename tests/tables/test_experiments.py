@@ -96,7 +96,7 @@ def test_the_record_says_that_it_is_no_search(settings, facts):
         ),
         (
             {"split": TableSplit.RANDOM, "leaves_each_session_out": True},
-            "split 'random': its test set is no whole session, as leaving each session out asks for; expected only one "
+            "split 'random': its test set is no whole session, as leaving each session out asks for; expected one "
             "of the two",
         ),
         (
