@@ -189,7 +189,7 @@ _SYSTEMS = (
         "Poria et al. 2017",
         ("text", "speech", "mocap"),
         DialogueNetworkHyperparameters,
-        "fusion, frozen, answers each turn; over its activations the LSTM of bc_lstm",
+        "the LSTM of bc_lstm over the activations of fusion, which answers each turn and then stays as it is",
         None,
         contexts=(Context.NONE, Context.DIALOGUE),
         turn_model="fusion",
