@@ -173,7 +173,8 @@ def _model_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_model() -> Check:
-    from harness.final.predict import Recorded, predict
+    from harness.final.predict import predict
+    from harness.final.recorded import Recorded
     from harness.final.saved_model import ModelRecord, saved_seeds, seed_dir
 
     def check(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import COMMANDS
+from harness.final.recorded import read_dialogue
 from harness.search.keys import EXPERIMENT_KEYS
 from harness.splits.protocol import read_protocol
 from tests.cli.typed import check_parses
@@ -123,6 +124,13 @@ def test_json_of_the_guide_is_what_an_experiment_file_takes(text: str) -> None:
     assert set(values) <= set(EXPERIMENT_KEYS)
     if "protocol" in values:
         read_protocol(values["protocol"])
+
+
+@pytest.mark.parametrize("text", [text for _, text in blocks("csv", pages=CHAPTERS)])
+def test_csv_of_the_guide_is_a_dialogue_that_predict_takes(text: str, tmp_path: Path) -> None:
+    (tmp_path / "talk.csv").write_text(text, "utf-8")
+    dialogue = read_dialogue(tmp_path / "talk.csv")
+    assert len(dialogue.turns) == 3 and not dialogue.unread
 
 
 def sentences_of_the_code() -> list[str]:

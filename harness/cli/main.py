@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "check": LazyCommand(
         "harness.cli.check", "check", "Check a corpus, a split or a results folder."
     ),
-    "predict": LazyCommand("harness.cli.predict", "predict", "Classify one recording with a saved model."),
+    "predict": LazyCommand("harness.cli.predict", "predict", "Classify a recording or a dialogue with a saved model."),
     "evaluate": LazyCommand("harness.cli.evaluate", "evaluate", "Score a saved model on another corpus."),
     "completion": LazyCommand("harness.cli.reference", "completion", "Print the script for completion in a shell."),
 }

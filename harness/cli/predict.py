@@ -1,12 +1,20 @@
-"""`harness predict`: the emotion of one recording."""
+"""`harness predict`: the emotion of one recording, or of each turn of a dialogue."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.final.predict import Classification
+    from harness.final.recorded import RecordedTurn
 
 
 @click.command()
@@ -21,6 +29,15 @@ import click
 @click.option("--start", type=float, default=-math.inf, help="Start of the utterance in the motion files, in seconds.")
 @click.option("--end", type=float, default=math.inf, help="End of the utterance in the motion files, in seconds.")
 @click.option(
+    "--dialogue",
+    "dialogue_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="In place of WAV and its options, the turns of a conversation of two speakers, in their order: a CSV file "
+    "with the column speaker and, as the model needs them, text, wav, mocap, start, end and id; or a folder of "
+    "01_F.wav with the words in 01_F.txt, and so on.",
+)
+@click.option(
     "--scene",
     metavar="SCENE",
     help=(
@@ -28,7 +45,9 @@ import click
         "then uses only its networks that have not read it.  [default: all of them]"
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object of probabilities, for scripts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."
+)
 def predict(
     model: Path,
     wav: Path | None,
@@ -36,20 +55,28 @@ def predict(
     mocap: Path | None,
     start: float,
     end: float,
+    dialogue_path: Path | None,
     scene: str | None,
     as_json: bool,
 ) -> None:
-    """Classify one recording with a saved model.
+    """Classify one recording, or each turn of a dialogue, with a saved model.
 
     MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The probabilities are the
     mean over the model's seeds and, where scenes were disjoint in training, over its groups of scenes. Give every
-    modality that the model was trained with. Irregularities of the files are printed on standard error, with what was
+    modality that the model was trained with. Of a dialogue, a system in context answers each turn from the others too,
+    and any other system from the turn alone. Irregularities of the files are printed on standard error, with what was
     done about each.
 
     \b
     Example:
       harness predict results/models/experiment-1-trial-17-0a1b2c3d hello.wav --text "Oh, come on!"
+      harness predict results/models/experiment-2-trial-4-9e8d7c6b --dialogue talk.csv
     """
+    is_one = bool(wav or mocap or transcript is not None or start > -math.inf or end < math.inf)
+    if dialogue_path is not None and is_one:
+        raise click.UsageError(
+            "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end."
+        )
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads=1)
@@ -57,13 +84,29 @@ def predict(
     from rich.console import Console
     from rich.table import Table
 
-    from harness.final.predict import Recorded
-    from harness.final.predict import predict as predict_emotion
+    from harness.final.predict import note_context, predict_dialogue
+    from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 
-    classification = predict_emotion(model, Recorded(wav, transcript, mocap, start, end), scene)
-    for found in classification.irregularities:
+    turns: Sequence[RecordedTurn] = [RecordedTurn(Recorded(wav, transcript, mocap, start, end))]
+    if dialogue_path is not None:
+        dialogue = read_dialogue(dialogue_path)
+        turns = dialogue.turns
+        if dialogue.unread:
+            click.echo(f"{dialogue_path}: not read: {', '.join(map(repr, dialogue.unread))}", err=True)
+    answers = predict_dialogue(model, turns, scene)
+    irregularities = [found for answer in answers for found in answer.irregularities]
+    for found in dict.fromkeys(irregularities):
         click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
-    probabilities = classification.probabilities
+    if note := note_context(model, is_alone=dialogue_path is None):
+        click.echo(note, err=True)
+    if dialogue_path is not None:
+        if as_json:
+            click.echo(json.dumps([_describe_turn(*pair) for pair in zip(turns, answers, strict=True)], indent=2))
+        else:
+            console = Console()
+            console.print(_table_of_turns(turns, answers, console.width))
+        return
+    probabilities = answers[0].probabilities
     if as_json:
         click.echo(json.dumps(dict(probabilities)))
         return
@@ -71,3 +114,45 @@ def predict(
     for emotion, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
         table.add_row(f"{emotion.name.lower()} ({emotion})", f"{probability:.3f}")
     Console().print(table)
+
+
+def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, object]:
+    return {
+        "turn": turn.turn_id,
+        "speaker": turn.speaker,
+        "emotion": max(answer.probabilities, key=answer.probabilities.__getitem__),
+        "probabilities": dict(answer.probabilities),
+    }
+
+
+def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classification], width: int) -> Table:
+    """Return a row a turn, whose words are cut so that it fits ``width``."""
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.errors import one_line
+
+    named = [("turn", "speaker", "emotion", *map(str, answers[0].probabilities))]
+    rows = [
+        (
+            one_line(turn.turn_id),
+            one_line(turn.speaker),
+            max(answer.probabilities, key=answer.probabilities.__getitem__).name.lower(),
+            *(f"{probability:.3f}" for probability in answer.probabilities.values()),
+        )
+        for turn, answer in zip(turns, answers, strict=True)
+    ]
+    # Each column has two spaces and a line beside it.
+    others = sum(max(map(cell_len, column)) + 3 for column in zip(*named, *rows, strict=True))
+    room = max(1, width - others - 4)
+    table = Table()
+    for name in (*named[0][:2], "words", *named[0][2:]):
+        is_number = name in named[0][3:]
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True, min_width=5 * is_number)
+    for turn, row in zip(turns, rows, strict=True):
+        words = Text(one_line(" ".join((turn.recorded.transcript or "").split())))
+        words.truncate(room, overflow="ellipsis")
+        # Text, for names in brackets would be read as styles.
+        table.add_row(*map(Text, row[:2]), words, *row[2:])
+    return table

@@ -20,6 +20,7 @@ from harness.files import hash_file
 from harness.final.baselines import FinalBaselines, fit_baselines
 from harness.final.saved_model import ModelRecord, name_in_results, predict_seed
 from harness.final.test_session import compare_transcripts
+from harness.models.systems import name_system
 from harness.provenance import user_name
 from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
@@ -101,7 +102,7 @@ def _describe(
         eid=_find_experiment(results, model_dir, record),
         model=_name_model(results.path.parent, model_dir),
         model_hash=hash_file(model_dir / "model.json"),
-        system=record.system,
+        system=name_system(record.system, record.hyperparameters),
         protocol_name=record.protocol.name,
         trained_on_hash=record.corpus_hash,
         is_trained_on_synthetic=record.is_synthetic,

@@ -1,10 +1,12 @@
-"""The emotion of one recording, its words and its motion, by a saved model."""
+"""The emotions of one recording, or of the turns of a dialogue, by a saved model."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +15,29 @@ import numpy as np
 from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
 from harness.corpus.layout import MocapStream
-from harness.corpus.mocap import read_mocap, rows_between
-from harness.corpus.utterances import Emotion, Seconds, Utterance, scene_of
-from harness.errors import CorpusError, ModelError
+from harness.corpus.mocap import MocapTrack, read_mocap, rows_between
+from harness.corpus.utterances import Emotion, Utterance, scene_of
+from harness.errors import CorpusError, ModelError, ShapeError
+from harness.features.context import Context, ContextTurns
+from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
+from harness.final.recorded import Recorded, RecordedTurn
 from harness.final.saved_model import ModelRecord, load_seed, predict_seed
+from harness.models.systems import find_system
 from harness.splits.scenes import find_group
 
-#: How each modality is given on the command line.
+#: How each modality is given on the command line, and of a dialogue.
 OPTIONS = {"speech": "a recording as WAV", "text": "the words as --text", "mocap": "a motion file as --mocap"}
+OF_TURNS = {
+    "speech": "a recording of every turn, in the column 'wav' or as 01_F.wav",
+    "text": "the words of every turn, in the column 'text' or as 01_F.txt",
+    "mocap": "a motion file of every turn, in the column 'mocap' of a CSV file",
+}
 
-
-@dataclass(frozen=True)
-class Recorded:
-    """One utterance as a user gives it; None for a missing input.
-
-    Attributes:
-        mocap_path: the face file of the corpus's layout; hand and head lie in the folders beside it
-        start, end: seconds, the utterance's part of the motion files
-    """
-
-    wav_path: Path | None = None
-    transcript: str | None = None
-    mocap_path: Path | None = None
-    start: Seconds = -math.inf
-    end: Seconds = math.inf
+#: Turns that one speaker can have in a dialogue: an id has three digits for them.
+MAX_TURNS = 1000
 
 
 @dataclass(frozen=True)
@@ -56,38 +54,81 @@ class Classification:
 
 
 def predict(model_dir: Path, recorded: Recorded, scene: str | None = None) -> Classification:
-    """Average the probabilities of a model's seeds for one utterance.
+    """Average the probabilities of a model's seeds for one utterance; a model in context reads no other turn.
 
-    Where scenes were disjoint in training, each seed has one network a group of scenes: all of them answer, for a new
+    Args, Raises: as ``predict_dialogue``
+    """
+    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene)
+    return answer
+
+
+def predict_dialogue(
+    model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None
+) -> tuple[Classification, ...]:
+    """Average the probabilities of a model's seeds for each turn of a dialogue.
+
+    A model in context reads all the turns that its context allows; another one reads each turn on its own. Where
+    scenes were disjoint in training, each seed has one network a group of scenes: all of them answer, for a new
     recording plays no scene that one of them has read.
 
     Args:
-        scene: of the corpus, such as ``impro03``, if the utterance plays one; then only the networks answer that have
+        turns: of at most two speakers, in the order of the conversation
+        scene: of the corpus, such as ``impro03``, if the dialogue plays one; then only the networks answer that have
             not read it, as in a test evaluation
 
     Raises:
-        ModelError: the model is damaged, was trained with a modality that ``recorded`` lacks, or ``scene`` is none or
+        ModelError: the model is damaged, was trained with a modality that a turn lacks, or ``scene`` is none or
             was read by every network
-        CorpusError: a file cannot be read as what it should be
-        ShapeError: the recording is shorter than one window
+        CorpusError: a file cannot be read as what it should be, or a speaker has too many turns
+        ShapeError: a recording is shorter than one window
     """
     record = ModelRecord.read(model_dir)
-    given = {"speech": recorded.wav_path, "text": recorded.transcript, "mocap": recorded.mocap_path}
-    for modality in record.modalities:
-        if given[modality] is None:
-            raise ModelError(
-                f"model {str(model_dir)!r}: was trained with {', '.join(sorted(record.modalities))}, "
-                f"and {modality} is missing; expected {OPTIONS[modality]} too"
-            )
+    for turn in turns:
+        given = {"speech": turn.recorded.wav_path, "text": turn.recorded.transcript, "mocap": turn.recorded.mocap_path}
+        for modality in record.modalities:
+            if given[modality] is None:
+                expected = OF_TURNS[modality] if turn.place else f"{OPTIONS[modality]} too"
+                raise ModelError(
+                    f"{f'{turn.place}: ' if turn.place else ''}model {str(model_dir)!r}: was trained with "
+                    f"{', '.join(sorted(record.modalities))}, and {modality} is missing; expected {expected}"
+                )
     group = None if scene is None else _group_without(record, scene, model_dir)
-    features, irregularities = read_recorded(record, recorded)
+    features, irregularities = read_recorded(record, turns)
     if group is None:
-        probabilities = [predict_seed(model_dir, record, seed, features)[0] for seed in record.seeds]
+        probabilities = [predict_seed(model_dir, record, seed, features) for seed in record.seeds]
     else:
-        probabilities = [load_seed(model_dir, seed, group).predict(features)[0] for seed in record.seeds]
-    mean = np.mean(probabilities, axis=0)
-    named = {Emotion(name): float(value) for name, value in zip(record.classes, mean, strict=True)}
-    return Classification(named, irregularities)
+        probabilities = [load_seed(model_dir, seed, group).predict(features) for seed in record.seeds]
+    classes = [Emotion(name) for name in record.classes]
+    return tuple(
+        Classification(dict(zip(classes, map(float, mean), strict=True)), found)
+        for mean, found in zip(np.mean(probabilities, axis=0), irregularities, strict=True)
+    )
+
+
+def note_context(model_dir: Path, *, is_alone: bool) -> str | None:
+    """Return a sentence on the turns that a model in context reads here; None where nothing is to be said.
+
+    Args:
+        is_alone: whether one recording was given, and no dialogue
+
+    Raises:
+        ModelError: the model is damaged
+    """
+    record = ModelRecord.read(model_dir)
+    context = record.hyperparameters.get("context", Context.NONE)
+    if context == Context.NONE:
+        return None
+    if is_alone:
+        return (
+            f"Read as a dialogue of one turn: {record.system} with context {context!r} answers from the other turns "
+            "too; give them with --dialogue."
+        )
+    if record.hyperparameters.get("turns") == ContextTurns.LABELLED_ONLY:
+        return (
+            "Every turn is in the dialogue, for none has a label; the model was trained on dialogues of the scored "
+            "classes' turns alone."
+        )
+    return None
 
 
 def _group_without(record: ModelRecord, scene: str, model_dir: Path) -> int:
@@ -106,38 +147,68 @@ def _group_without(record: ModelRecord, scene: str, model_dir: Path) -> int:
     return find_group([frozenset(group) for group in record.scene_groups], found) + 1
 
 
-def read_recorded(record: ModelRecord, recorded: Recorded) -> tuple[Features, tuple[Irregularity, ...]]:
-    """Read the inputs of a model for one utterance, and the irregularities of their files.
+def read_recorded(
+    record: ModelRecord, turns: Sequence[RecordedTurn]
+) -> tuple[Features, tuple[tuple[Irregularity, ...], ...]]:
+    """Read the inputs of a model for the turns of a dialogue, and the irregularities of each turn's files.
 
     Raises:
-        ModelError, CorpusError, ShapeError: as ``predict``
+        ModelError, CorpusError, ShapeError: as ``predict_dialogue``
     """
-    found: list[Irregularity] = []
     settings = SpeechSettings.from_json(record.speech_settings) if record.speech_settings else SpeechSettings()
     columns = column_names(settings)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    if "speech" in record.modalities and recorded.wav_path is not None:
-        frames = _read_frames(recorded.wav_path, settings, found)
-        speech = np.zeros((1, settings.max_frames, len(columns)), np.float32)
-        speech[0, : len(frames)] = frames
-        arrays |= {"speech": speech, "speech_lengths": np.array([len(frames)], np.int64)}
-    if "mocap" in record.modalities and recorded.mocap_path is not None:
-        windows, num_rows = _read_windows(recorded, recorded.mocap_path, found)
-        arrays |= {"mocap": windows[None], "mocap_rows": np.array([num_rows], np.int64)}
-    # Features need an id; this one says nothing about the recording.
-    utterance = Utterance(
-        utterance_id="Ses01F_impro01_F000",
-        emotion=Emotion.UNDECIDED,
-        valence=math.nan,
-        activation=math.nan,
-        dominance=math.nan,
-        start=0.0,
-        end=0.0,
-        transcript=recorded.transcript,
-        wav_path=None,
-        num_mocap_rows=0,
-    )
-    return Features.from_arrays([utterance], settings, columns, arrays), tuple(found)
+    if "speech" in record.modalities:
+        speech = np.zeros((len(turns), settings.max_frames, len(columns)), np.float32)
+        arrays |= {"speech": speech, "speech_lengths": np.zeros(len(turns), np.int64)}
+    if "mocap" in record.modalities:
+        mocap = np.zeros((len(turns), NUM_WINDOWS, NUM_MOCAP_COLUMNS), np.float32)
+        arrays |= {"mocap": mocap, "mocap_rows": np.zeros(len(turns), np.int64)}
+    # The turns of a dialogue are parts of the same files, as a rule.
+    read_track = lru_cache(len(MocapStream))(read_mocap)
+    irregularities = []
+    for row, turn in enumerate(turns):
+        found: list[Irregularity] = []
+        try:
+            if "speech" in arrays and turn.recorded.wav_path is not None:
+                frames = _read_frames(turn.recorded.wav_path, settings, found)
+                arrays["speech"][row, : len(frames)] = frames
+                arrays["speech_lengths"][row] = len(frames)
+            if "mocap" in arrays and turn.recorded.mocap_path is not None:
+                windows, num_rows = _read_windows(turn.recorded, turn.recorded.mocap_path, read_track, found)
+                arrays["mocap"][row], arrays["mocap_rows"][row] = windows, num_rows
+        except (CorpusError, ModelError, ShapeError) as error:
+            raise type(error)(f"{turn.place}: {error}" if turn.place else str(error)) from None
+        irregularities.append(tuple(found))
+    return Features.from_arrays(_name_turns(record, turns), settings, columns, arrays), tuple(irregularities)
+
+
+def _name_turns(record: ModelRecord, turns: Sequence[RecordedTurn]) -> list[Utterance]:
+    """Give turns the ids and the starts that put them in order; neither says anything else about the recording."""
+    # Alone, each is of the actor who wears the markers: what is given as a turn's motion is the speaker's own.
+    in_context = bool(find_system(record.system).contexts)
+    letters = [SPEAKERS[in_context and turn.speaker != turns[0].speaker] for turn in turns]
+    numbers: Counter[str] = Counter()
+    utterances = []
+    for row, (turn, letter) in enumerate(zip(turns, letters, strict=True)):
+        if numbers[letter] == MAX_TURNS:
+            raise CorpusError(f"{turn.place}: is one turn too many; expected at most {MAX_TURNS} turns of a speaker")
+        utterances.append(
+            Utterance(
+                utterance_id=f"Ses01F_impro01_{letter}{numbers[letter]:03d}",
+                emotion=Emotion.UNDECIDED,
+                valence=math.nan,
+                activation=math.nan,
+                dominance=math.nan,
+                start=float(row),
+                end=float(row + 1),
+                transcript=turn.recorded.transcript,
+                wav_path=None,
+                num_mocap_rows=0,
+            )
+        )
+        numbers[letter] += 1
+    return utterances
 
 
 def _read_frames(path: Path, settings: SpeechSettings, found: list[Irregularity]) -> np.ndarray[Any, Any]:
@@ -151,7 +222,10 @@ def _read_frames(path: Path, settings: SpeechSettings, found: list[Irregularity]
 
 
 def _read_windows(
-    recorded: Recorded, face_path: Path, found: list[Irregularity]
+    recorded: Recorded,
+    face_path: Path,
+    read_track: Callable[[Path, MocapStream], tuple[MocapTrack, list[Irregularity]]],
+    found: list[Irregularity],
 ) -> tuple[np.ndarray[Any, Any], int]:
     windows = np.full((NUM_WINDOWS, NUM_MOCAP_COLUMNS), np.nan, np.float32)
     num_rows = dict.fromkeys(MocapStream, 0)
@@ -162,7 +236,7 @@ def _read_windows(
                 f"motion file {str(path)!r}: no such file; expected the corpus's layout, with the {stream} file "
                 f"in {stream.folder!r} beside {MocapStream.FACE.folder!r}"
             )
-        track, irregularities = read_mocap(path, stream)
+        track, irregularities = read_track(path, stream)
         found += irregularities
         rows = rows_between(track, recorded.start, recorded.end)
         windows[:, MOCAP_COLUMNS[stream]] = average_windows(track.values[rows], NUM_WINDOWS)
@@ -170,7 +244,7 @@ def _read_windows(
     if num_rows[MocapStream.FACE] == 0:
         raise ModelError(
             f"motion file {str(face_path)!r}: has no row between {recorded.start} s and {recorded.end} s; "
-            "expected --start and --end inside the recording"
+            "expected a start and an end inside the recording"
         )
     if min(num_rows.values()) < NUM_WINDOWS:
         detail = ", ".join(f"{stream} {count}" for stream, count in num_rows.items())

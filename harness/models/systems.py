@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
-from harness.features.context import Context
+from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     ContextHyperparameters,
@@ -197,6 +197,8 @@ _SYSTEMS = (
 )
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
+#: The hyperparameters that stand in a system's name.
+_CHOICES_OF_CONTEXT = ("context", "turns")
 #: Those that stand in the paper's tables.
 PAPER_SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS if system.section is not None}
 
@@ -220,6 +222,59 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
     if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
+
+
+def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
+    """Name a system with the context that its hyperparameters choose; any other system by its name alone.
+
+    Args:
+        name: of a system; another text, such as that of an experiment with a script of its own, is returned
+        hyperparameters: plain values by name; where one is missing, the system's default stands
+
+    Example:
+        >>> name_system("chain", {"context": "past"}), name_system("fusion", {})
+        ('chain (past)', 'fusion')
+        >>> name_system("bc_lstm", {"turns": "labelled-only"})
+        'bc_lstm (dialogue, labelled-only)'
+    """
+    system = SYSTEMS.get(name)
+    if system is None or not system.contexts:
+        return name
+    defaults = {field.name: field.default for field in fields(system.hyperparameters)}
+    context, turns = (hyperparameters.get(choice, defaults[choice]) for choice in _CHOICES_OF_CONTEXT)
+    only = "" if turns == ContextTurns.ALL or context == Context.NONE else f", {turns}"
+    return f"{name} ({'no context' if context == Context.NONE else context}{only})"
+
+
+def is_in_context(named: str) -> bool:
+    """Return whether a name is that of a system that reads dialogues, with or without its context.
+
+    Example:
+        >>> is_in_context("chain (past)"), is_in_context("chain"), is_in_context("fusion"), is_in_context("")
+        (True, True, False, False)
+    """
+    system = SYSTEMS.get(named.partition(" ")[0])
+    return system is not None and bool(system.contexts)
+
+
+def name_searched(name: str, search_space: Sequence[Any]) -> str:
+    """Name the system of a search: with its context, unless the search chooses that.
+
+    Args:
+        name: as ``name_system``
+        search_space: entries of ``parameter_config``; whatever is none has no say
+
+    Example:
+        >>> context = {"name": "context", "type": "choice"}
+        >>> name_searched("chain", [{**context, "range": ["past"]}])
+        'chain (past)'
+        >>> name_searched("chain", [{**context, "range": ["past", "dialogue"]}])
+        'chain'
+    """
+    entries = [entry for entry in search_space if isinstance(entry, dict)]
+    ranges = {entry["name"]: entry.get("range") for entry in entries if entry.get("name") in _CHOICES_OF_CONTEXT}
+    fixed = {name: values[0] for name, values in ranges.items() if isinstance(values, list) and len(values) == 1}
+    return name_system(name, fixed) if len(fixed) == len(ranges) else name
 
 
 def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Protocol) -> Hyperparameters:

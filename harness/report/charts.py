@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from harness.corpus.utterances import CLASSES
+from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.report.chart_style import (
     FIGURE_HEIGHT,
     MANY_TRIALS,
@@ -32,15 +32,19 @@ from harness.report.chart_style import (
 )
 from harness.report.findings import Findings, trial_seconds
 from harness.report.statements import describe_expected_best, name_class, write_score
-from harness.report.tables import tabulate_causes, tabulate_costs, tabulate_expected_best
+from harness.report.tables import Table, tabulate_causes, tabulate_costs, tabulate_expected_best
 from harness.report.test_set import name_opening
+from harness.scoring.calibration import average_probabilities
 from harness.scoring.metrics import confusion_matrix, predicted_classes
 from harness.scoring.scenes import MODEL, SceneScore, explain_scenes
-from harness.store.records import TrialStatus
+from harness.store.records import ScoreKind, TrialStatus
 from harness.wording import write_bytes, write_duration
 
 #: Pixels of a cause's bar, and of a reader's two scores, with the gap to the next.
 _BAR_HEIGHT, _PAIR_HEIGHT = 40, 70
+#: The rows of the strip of a dialogue, the pixels of one, and the least of a turn that has room for a letter.
+_STRIP, _ROW_HEIGHT, _LETTER_WIDTH = ("raters", "turn alone", "in context"), 26, 11
+_NOT_SCORED = "not scored"
 #: The two ways to train, as the picture of the scenes names them.
 _WAYS = ("scenes shared", "scored scene left out")
 
@@ -320,6 +324,84 @@ def _place_scenes(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
         base.mark_circle(size=110, opacity=1).encode(x=accuracy),
         base.mark_text(dy=-11, fontSize=11).encode(x=accuracy, text=alt.Text("accuracy:Q", format=".1%")),
     ).properties(width=look.width, height=_PAIR_HEIGHT * len(readers))
+
+
+def draw_dialogue(findings: Findings, look: Look) -> Figure:
+    """Draw one dialogue of the test set turn by turn: the raters, the answer of the turn alone, and that in context."""
+    figure = Figure(
+        "dialogue",
+        "One dialogue of the test set, with and without context",
+        "Each column is a turn of one of the two speakers, F or M, in the order of that speaker's turns; how the two "
+        "take turns is not in results.db. Rows are what the raters said, what the same system says of the turn alone, "
+        "and what it says in context. Pale turns are not scored: the raters gave them another class, or none. "
+        "The dialogue is chosen by a rule, not by what the model has right in it: of the test set's dialogues it has "
+        "the most scored turns, and is the first by id of those that have as many.",
+    )
+    scored = findings.scored_opening
+    if scored is None:
+        return figure
+    kinds = (ScoreKind.BASELINE_OWN_TURN, scored.assessment.kind)
+    answers = [findings.test_predictions.get((scored.opening.opening_id, kind)) for kind in kinds]
+    if not answers[0] or not answers[1]:
+        return figure
+    alone, in_context = average_probabilities(answers[0]), average_probabilities(answers[1])
+    turns = [
+        (parse_utterance_id(one.utterance_id), one.emotion, one.predicted, other.predicted)
+        for one, other in zip(alone, in_context, strict=True)
+    ]
+    counts = Counter(name.dialogue_id for name, *_ in turns)
+    chosen = min(counts, key=lambda dialogue_id: (-counts[dialogue_id], dialogue_id))
+    strip = [turn for turn in turns if turn[0].dialogue_id == chosen]
+    right = [sum(turn[place] == turn[1] for turn in strip) for place in (2, 3)]
+    reading = (
+        name_opening(scored),
+        f"Of the {len(strip)} scored turns of {chosen}, {right[0]} are right alone and {right[1]} in context.",
+    )
+    cells = [(name.utterance_id, *map(name_class, classes)) for name, *classes in strip]
+    table = Table("The turns of one dialogue", ("turn", *_STRIP), tuple(cells))
+    rows = _lay_out_strip(cells)
+    return replace(figure, reading=reading, table=table).show(_place_strip(rows, look), dialogue=rows)
+
+
+def _lay_out_strip(cells: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Return a cell for each row of each turn, also of the turns between scored ones."""
+    classes = {(name[-4], int(name[-3:])): said for name, *said in cells}
+    last: dict[str, int] = {}
+    for speaker, number in sorted(classes):
+        last[speaker] = number
+    return [
+        {"turn": number, "row": f"{speaker}: {row}", "emotion": emotion, "letter": emotion[0] if is_scored else ""}
+        for speaker, end in last.items()
+        for number in range(end + 1)
+        for is_scored in [(speaker, number) in classes]
+        for row, emotion in zip(
+            _STRIP, classes.get((speaker, number), [_NOT_SCORED] * len(_STRIP)), strict=True
+        )
+    ]
+
+
+def _place_strip(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
+    speakers = sorted({row["row"][0] for row in rows})
+    # An empty row parts the speakers.
+    order = [row for speaker in speakers for row in (*(f"{speaker}: {name}" for name in _STRIP), " ")]
+    colors = alt.Scale(
+        domain=[*map(name_class, CLASSES), _NOT_SCORED],
+        range=[look.warning, look.second, look.quiet, look.accent, look.grid],
+    )
+    # On a telephone there is no room for one row of classes, nor for every number.
+    legend = alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1, columns=3)
+    axis = alt.Axis(labelAngle=0, ticks=False, labelOverlap=True, labelSeparation=4)
+    base = alt.Chart(alt.NamedData(name="dialogue")).encode(
+        x=alt.X("turn:O", title="number of the speaker's turn", axis=axis),
+        y=alt.Y("row:N", title=None, axis=alt.Axis(ticks=False), scale=alt.Scale(domain=order[:-1], padding=0.08)),
+        tooltip=tooltips(("row:N", "who says"), ("turn:O", "turn"), ("emotion:N", "class")),
+    )
+    has_room = f"width > {_LETTER_WIDTH * len({row['turn'] for row in rows})}"
+    letters = base.mark_text(fontSize=11, color=look.surface, opacity=alt.ExprRef(f"{has_room} ? 1 : 0"))
+    return alt.layer(
+        base.mark_rect(opacity=1).encode(color=alt.Color("emotion:N", scale=colors, legend=legend)),
+        letters.encode(text="letter:N"),
+    ).properties(width=look.width, height=_ROW_HEIGHT * (len(order) - 1))
 
 
 def draw_expected_best(findings: Findings, look: Look) -> Figure:

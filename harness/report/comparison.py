@@ -192,7 +192,7 @@ def _settings_of(findings: Findings) -> dict[str, str]:
     """Return all that was set, one text by name: file, protocol, search space, and what the trials ran in."""
     experiment, environment = findings.experiment, findings.environment
     settings = {
-        "system": experiment.system,
+        "system": experiment.named_system,
         "script": experiment.script,
         "random_seed": str(experiment.seed),
         "max_epochs": str(experiment.max_epochs),
@@ -312,7 +312,7 @@ def _describe_contender(comparison: Comparison, contender: Contender) -> dict[st
     peaks = [trial.peak_memory_bytes for trial in findings.finished if trial.peak_memory_bytes]
     return {
         "name": experiment.name,
-        "system": experiment.system,
+        "system": experiment.named_system,
         "protocol": experiment.protocol_name or "of its own script",
         "corpus": describe_corpus(findings),
         "progress": describe_progress(findings),

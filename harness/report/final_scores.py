@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, plural
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 def print_final_training(console: Console, training: FinalTraining) -> None:
     """Say what will be trained, before it is."""
     hyperparameters = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
+    named = name_system(training.system.name, training.trial.hyperparameters)
     console.print(
-        f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index}, "
-        f"best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
+        f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index} "
+        f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
         highlight=False,
     )
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")

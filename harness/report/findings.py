@@ -418,7 +418,8 @@ class Findings:
             return None
         number = found.opening.opening_id
         predictions = {kind: seeds for (known, kind), seeds in self.test_predictions.items() if known == number}
-        return assess_opening(found, predictions, self.test_utterances.get(number, {}), self.leading_score)
+        system = self.experiment.name_model(found.model, self.trials)
+        return assess_opening(found, predictions, self.test_utterances.get(number, {}), self.leading_score, system)
 
     @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:

@@ -24,6 +24,7 @@ from harness.report.statements import (
     describe_split,
     percent,
     plural,
+    title_model,
 )
 from harness.report.tables import Table
 from harness.report.test_set import describe_scores, order_scores, tabulate_opening, tabulate_openings
@@ -122,7 +123,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     hyperparameters = tuple((name, str(value)) for name, value in sorted(record.settings.items()))
     limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
-        f"# {record.system}: an emotion classifier for acted, dyadic speech",
+        f"# {title_model(record.system, record.hyperparameters)}",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
         record.variant or "",
         _describe_training(record),

@@ -33,6 +33,7 @@ from harness.report.chart_style import (
 from harness.report.charts import (
     draw_confusion,
     draw_costs,
+    draw_dialogue,
     draw_expected_best,
     draw_failures,
     draw_history,
@@ -172,6 +173,7 @@ def draw_figures(findings: Findings, look: Look) -> list[Figure]:
         draw_confusion(findings, look),
         draw_costs(findings, look),
         draw_failures(findings, look),
+        draw_dialogue(findings, look),
         draw_scenes(findings, look),
         draw_reliability(findings, look),
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
-from harness.models.systems import SYSTEMS
+from harness.models.systems import SYSTEMS, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import wilson_interval
 from harness.splits.protocol import (
@@ -347,6 +347,16 @@ def describe_published() -> Statement:
         "70.0 %. Compare it with a score whose epoch validation chose only if you say so.",
         is_warning=True,
     )
+
+
+def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
+    """Say in a title what a model is, its context included.
+
+    Example:
+        >>> title_model("chain", {"context": "past"})
+        'chain (past): an emotion classifier for acted, dyadic speech'
+    """
+    return f"{name_system(system, hyperparameters)}: an emotion classifier for acted, dyadic speech"
 
 
 def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:

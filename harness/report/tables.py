@@ -280,7 +280,7 @@ def tabulate_settings(findings: Findings) -> Table:
     experiment, environment = findings.experiment, findings.environment
     rows = [
         ("experiment", f"{experiment.eid}, {experiment.name}"),
-        ("system", experiment.system),
+        ("system", experiment.named_system),
         ("protocol", f"{experiment.protocol_name}, hash {experiment.protocol_hash}"),
         *((f"protocol: {key}", str(value)) for key, value in findings.protocol.items() if key != "name"),
         ("corpus", f"{experiment.corpus_path}, content hash {experiment.corpus_hash[:16]}"),

@@ -58,7 +58,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     """
     experiment = findings.experiment
     title = f"Experiment {experiment.eid}: {experiment.name}"
-    title += f" (system {experiment.system})" if experiment.system else ""
+    title += f" (system {experiment.named_system})" if experiment.system else ""
     title += ", synthetic corpus" if experiment.is_synthetic else ""
     console.print(Text(title, style="bold"))
     console.print(Text(describe_progress(findings)))
@@ -97,7 +97,8 @@ def print_folds(console: Console, findings: Findings) -> None:
     """Print the folds of an experiment as one: each fold's search and score, and everything that was pooled."""
     assert findings.folds is not None
     experiment = findings.experiment
-    title = f"Experiment {findings.folds.folded.name!r}, {len(findings.folds.folds)} folds (system {experiment.system})"
+    title = f"Experiment {findings.folds.folded.name!r}, {len(findings.folds.folds)} folds"
+    title += f" (system {experiment.named_system})"
     title += ", synthetic corpus" if findings.folds.is_synthetic else ""
     console.print(Text(title, style="bold"))
     console.print()

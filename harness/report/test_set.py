@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.corpus.utterances import CLASSES
+from harness.features.context import ContextTurns
+from harness.models.systems import is_in_context
 from harness.report.findings import Findings, find_baseline
 from harness.report.statements import Statement, mark_synthetic, name_class, percent, plural
 from harness.report.tables import (
@@ -79,8 +81,9 @@ def name_opening(scored: ScoredOpening) -> str:
     """Say in one sentence whose numbers these are: no row of them may stand without it."""
     opening, assessment = scored.opening, scored.assessment
     corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {_name_corpus(opening)}"
+    named = f", system {scored.system}" if is_in_context(scored.system) else ""
     return (
-        f"Test evaluation {opening.opening_id}, {assessment.kind}, protocol '{opening.protocol}', "
+        f"Test evaluation {opening.opening_id}{named}, {assessment.kind}, protocol '{opening.protocol}', "
         f"{plural(assessment.num_seeds, 'seed')}, {corpus}."
     )
 
@@ -356,7 +359,11 @@ def _test_row(
         spread = mean_and_spread([getattr(score, field) for score in scores])
         interval = f" [{write_interval(intervals[name])}]" if name in intervals else ""
         cells.append(write_spread(spread, len(scores)) + interval)
-    return str(opening.opening_id), _name_corpus(opening), _CHOSEN_BY[kind], str(len(scores)), *cells
+    chosen_by = _CHOSEN_BY[kind]
+    if kind.is_of_model and opening.eid == findings.experiment.eid:
+        named = findings.experiment.name_model(scores[0].model, findings.trials)
+        chosen_by += f"; {named}" if is_in_context(named) else ""
+    return str(opening.opening_id), _name_corpus(opening), chosen_by, str(len(scores)), *cells
 
 
 def _describe_constant_answer(findings: Findings, opening: TestOpeningRow) -> list[str]:
@@ -387,7 +394,19 @@ def describe_scores(scored: ScoredOpening) -> list[Statement]:
         _describe_epoch_choice(scored),
         describe_intervals(assessment),
         *_describe_missing_baselines(assessment),
+        *_describe_chosen_turns(scored),
     ]
+
+
+def _describe_chosen_turns(scored: ScoredOpening) -> list[Statement]:
+    """Say that the test set's labels choose the turns, where they do."""
+    if ContextTurns.LABELLED_ONLY not in scored.system:
+        return []
+    text = (
+        f"{scored.system} uses the test set's labels to choose the turns. {ContextTurns.LABELLED_ONLY.note} No score "
+        "of it is to be set beside one that reads all turns."
+    )
+    return [Statement("Turns chosen by labels", text, is_warning=True)]
 
 
 def describe_probes(assessment: Assessment, is_synthetic: bool) -> Statement:

@@ -318,6 +318,11 @@ class FoundOpening:
     kind: ScoreKind
     other_ids: tuple[int, ...]
 
+    @property
+    def model(self) -> str | None:
+        """The folder of the saved model, as ``TestScores`` has it."""
+        return next((score.model for score in self.opening.scores if score.kind is self.kind), None)
+
 
 @dataclass(frozen=True)
 class ScoredOpening:
@@ -325,11 +330,13 @@ class ScoredOpening:
 
     Attributes:
         other_ids: as those of ``FoundOpening``
+        system: of the model, with its context; empty where it is not known
     """
 
     opening: TestOpeningRow
     assessment: Assessment
     other_ids: tuple[int, ...] = ()
+    system: str = ""
 
     @property
     def was_open_in_training(self) -> bool:
@@ -375,16 +382,18 @@ def assess_opening(
     predictions: Mapping[ScoreKind, Seeds],
     is_seen: Mapping[str, bool | None],
     leading: str,
+    system: str = "",
 ) -> ScoredOpening | None:
     """Assess the model by a test evaluation; None where no prediction of it is on record.
 
     Args:
         predictions, is_seen: of that evaluation
         leading: as ``assess``
+        system: as ``ScoredOpening`` has it
     """
     if found is None or not predictions.get(found.kind):
         return None
-    return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen, leading), found.other_ids)
+    return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen, leading), found.other_ids, system)
 
 
 def read_scored_opening(results: ResultsStore, eid: int, model: str | None = None) -> ScoredOpening | None:
@@ -397,8 +406,10 @@ def read_scored_opening(results: ResultsStore, eid: int, model: str | None = Non
     if found is None:
         return None
     predictions = read_predictions(results, found.opening)
-    leading = leading_score(json.loads(results.experiment(eid).protocol))
-    return assess_opening(found, predictions, results.test_utterances(found.opening.opening_id), leading)
+    experiment = results.experiment(eid)
+    system = experiment.name_model(found.model, results.trials(eid))
+    is_seen = results.test_utterances(found.opening.opening_id)
+    return assess_opening(found, predictions, is_seen, leading_score(json.loads(experiment.protocol)), system)
 
 
 def read_predictions(results: ResultsStore, opening: TestOpeningRow) -> dict[ScoreKind, list[list[Prediction]]]:

@@ -138,7 +138,9 @@ def describe_experiment(snapshot: SearchSnapshot) -> str:
     assert snapshot.experiment is not None
     experiment = snapshot.experiment
     named = f"Experiment {experiment.eid}, {one_line(repr(experiment.name))}"
-    return f"{named}: system {experiment.system}, protocol {experiment.protocol_name}" if experiment.system else named
+    if not experiment.system:
+        return named
+    return f"{named}: system {experiment.named_system}, protocol {experiment.protocol_name}"
 
 
 def describe_controller(snapshot: SearchSnapshot) -> str:
@@ -445,7 +447,8 @@ class SearchDisplay:
     def begin(self, plan: SearchPlan, store: ResultsStore) -> None:
         """Print the plan, and begin the drawing below."""
         experiment = plan.experiment
-        of = f" of system {experiment.system} under protocol {experiment.protocol_name}" if experiment.system else ""
+        of = f" of system {experiment.named_system} under protocol {experiment.protocol_name}"
+        of = of if experiment.system else ""
         threads = "its worker's threads" if plan.threads is None else f"{plan.threads} threads"
         if plan.threads == 1:
             threads = "1 thread"

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cache
 from typing import Any
 
+from harness.models.systems import name_searched, name_system
 from harness.store.connection import translate_error
 from harness.store.records import PROBABILITY_COLUMNS
 from harness.store.store import ResultsStore
@@ -60,7 +62,7 @@ _EXPERIMENT = {
     "experiments.eid": _WHOLE,
     "experiments.name AS experiment": _TEXT,
     "experiments.kind AS experiment_kind": _TEXT,
-    "experiments.system": _TEXT,
+    "{named} AS system": _TEXT,
     "experiments.protocol_name AS protocol": _TEXT,
     "experiments.protocol_hash": _TEXT,
     "json_extract(experiments.protocol, '$.happiness') AS happiness": _TEXT,
@@ -159,6 +161,14 @@ _COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
     ExportedRows.EVALUATIONS: _EVALUATION,
 }
 
+#: The hyperparameters of the trial whose system a row names: its context stands in the name.
+_POINT: Mapping[ExportedRows, str] = dict.fromkeys(ExportedRows, "trials.hyperparameters") | {
+    ExportedRows.TEST_SCORES: """
+        (SELECT hyperparameters FROM trials WHERE trials.trial_id = scored.trial_id OR trials.eid = scored.eid AND
+            scored.model LIKE '%/experiment-' || trials.eid || '-trial-' || trials.trial_index || '-%' LIMIT 1)
+    """.strip()
+}
+
 _TABLES: Mapping[ExportedRows, str] = {
     ExportedRows.TRIALS: """
         trials JOIN experiments USING (eid)
@@ -213,7 +223,8 @@ def read_rows(store: ResultsStore, what: ExportedRows, eids: Sequence[int]) -> R
     typed = tuple(Column(_name_of(sql), column_type) for sql, column_type in columns.items())
     searched = _find_hyperparameters(store, eids) if what is ExportedRows.TRIALS else {}
     selected = [*columns, *(["trials.hyperparameters"] if searched else [])]
-    sql = f"SELECT {', '.join(selected)} FROM {_TABLES[what].format(eids=_places(eids))}"
+    named = f"name_system(experiments.system, {_POINT[what]}, experiments.search_space)"
+    sql = f"SELECT {', '.join(selected).replace('{named}', named)} FROM {_TABLES[what].format(eids=_places(eids))}"
     points = (Column(f"{HYPERPARAMETER_PREFIX}{name}", column_type) for name, column_type in searched.items())
     return Rows((*typed, *points), _fetch(store, sql, eids, typed, searched))
 
@@ -227,6 +238,7 @@ def _fetch(
 ) -> Iterator[tuple[Value, ...]]:
     truths = [number for number, column in enumerate(columns) if column.type is ColumnType.TRUTH]
     with translate_error(store.path):
+        store.database.register_function(cache(_name_system), name="name_system", deterministic=True, replace=True)
         for row in store.database.execute(sql, list(eids)):
             values: list[Value] = list(row[: len(columns)])
             for number in truths:
@@ -247,6 +259,13 @@ def _find_hyperparameters(store: ResultsStore, eids: Sequence[int]) -> dict[str,
             if value is not None:
                 types.add(_type_of(value))
     return {name: _widest(types) for name, types in found.items()}
+
+
+def _name_system(system: str, point: str | None, search_space: str) -> str:
+    """Name the system of a trial, or of an experiment where no trial is known; both are JSON texts."""
+    if point is None:
+        return name_searched(system, json.loads(search_space))
+    return name_system(system, json.loads(point))
 
 
 def _name_of(sql: str) -> str:

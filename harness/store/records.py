@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from harness.corpus.utterances import CLASSES, Emotion, Seconds
+from harness.models.systems import name_searched, name_system
 
 Hyperparameter = int | float | str | bool | None
 
@@ -66,6 +69,8 @@ class TrialStatus(StrEnum):
         return self in (TrialStatus.KILLED, TrialStatus.STOPPED)
 
 
+#: The folder of a saved model, which is named by its trial.
+_MODEL_NAME = re.compile(r"experiment-[0-9]+-trial-([0-9]+)-")
 #: What the kinds of baselines' scores begin with; the baseline's title follows.
 BASELINE_PREFIX = "baseline: "
 #: What the kinds of probes' scores begin with.
@@ -180,6 +185,24 @@ class ExperimentRecord:
     def is_search(self) -> bool:
         """True where a controller runs the trials as jobs; only then is there a best trial and a report."""
         return self.kind is ExperimentKind.SEARCH
+
+    @property
+    def named_system(self) -> str:
+        """The system with its context, unless the search chooses that; empty for a script of the user's own."""
+        return name_searched(self.system, json.loads(self.search_space))
+
+    def name_model(self, model: str | None, trials: Iterable[TrialRow]) -> str:
+        """Name the system of a saved model with the context that its trial chose.
+
+        Args:
+            model: as ``TestScores`` has it; None, or one of no known trial, for the system as it was searched
+            trials: of the experiment
+        """
+        of_trial = _MODEL_NAME.search(model or "")
+        for trial in trials if of_trial else ():
+            if of_trial and trial.trial_index == int(of_trial[1]):
+                return name_system(self.system, trial.hyperparameters)
+        return self.named_system
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from harness.features.fitted import fit_features
 from harness.features.speech import column_names
 from harness.features.store import Features, FeatureStore
 from harness.final.modalities import retrain_without
-from harness.final.predict import Recorded, predict
+from harness.final.predict import predict
+from harness.final.recorded import Recorded
 from harness.final.retrain import plan_final_training, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
 from harness.final.test_session import open_test_session, score_test_session
@@ -272,7 +273,7 @@ def test_a_new_recording_is_answered_by_all_models_and_one_of_a_scene_by_that_wh
     training = open_plan(retrained)
     test = open_test_session(training.open_features(), training.spec.protocol).select
     some = FeatureStore.open(training.spec.prepared_dir).utterances([5])[0].utterance_id
-    monkeypatch.setattr("harness.final.predict.read_recorded", lambda record, recorded: (test([some]), ()))
+    monkeypatch.setattr("harness.final.predict.read_recorded", lambda record, turns: (test([some]), ((),)))
     recorded = Recorded(mocap_path=training.model_dir)
     (seed,) = training.seeds
     answers = [load_seed(training.model_dir, seed, group).predict(test([some]))[0] for group in training.group_numbers]

@@ -1,6 +1,7 @@
-"""Prediction on files that are not as they should be: a small saved model, untrained, and damaged recordings."""
+"""Prediction by small saved models: recordings that are not as they should be, and dialogues in a CSV file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,16 +9,20 @@ import pytest
 from harness.corpus.irregularities import IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
+from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
-from harness.final.predict import Recorded, predict
+from harness.final.predict import note_context, predict, predict_dialogue, read_recorded
+from harness.final.recorded import Recorded, read_dialogue
 from harness.final.saved_model import ModelRecord, save_seed
 from harness.models.build import build_model, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 from harness.training.loop import TrainedModel
+from harness.training.recipe import train_for_epochs
 from tests.cli.commands import type_command
 from tests.corpus.written import COMPLETE, mocap_bytes, mocap_values, tone, wav_bytes, write_tiny_corpus
 from tests.invented_features import SETTINGS, invent_features
+from tests.training.test_context import hold, invent_turns, recipe
 
 KIND = IrregularityKind
 PAPER = PROTOCOLS["paper"]
@@ -28,15 +33,19 @@ def save_untrained(model_dir, system_name, **choices):
     point = read_hyperparameters(system, choices, PAPER)
     fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, PAPER, None, None, seed=1)
     save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, PAPER)), fitted))
+    return write_record(model_dir, system_name, system.modalities, choices)
+
+
+def write_record(model_dir, system_name, modalities, choices):
     ModelRecord(
         system=system_name,
         hyperparameters=choices,
         protocol=PAPER,
-        modalities=system.modalities,
+        modalities=modalities,
         classes=tuple(CLASSES),
         num_epochs=1,
         seeds=(1,),
-        speech_settings=SETTINGS.to_json() if "speech" in system.modalities else None,
+        speech_settings=SETTINGS.to_json() if "speech" in modalities else None,
         corpus_hash="0" * 64,
         is_synthetic=True,
         num_train_utterances=8,
@@ -59,6 +68,16 @@ def listener(tmp_path_factory):
 @pytest.fixture(scope="module")
 def watcher(tmp_path_factory):
     return save_untrained(tmp_path_factory.mktemp("a model's folder") / "motion", "head2")
+
+
+@pytest.fixture(scope="module", params=["past", "dialogue"])
+def reader(request, tmp_path_factory):
+    """The folder of a chain over words, and the same chain in memory."""
+    choices = {"context": request.param, "turns": "labelled-only"}
+    trained, _ = train_for_epochs(recipe("chain", **choices), hold(*invent_turns()), 1)
+    folder = tmp_path_factory.mktemp("a model's folder") / "chain"
+    save_seed(folder, 1, trained)
+    return write_record(folder, "chain", ("text",), choices), trained
 
 
 @pytest.fixture
@@ -112,3 +131,105 @@ def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, t
             "hello you.wav: truncated recording (12800 of 32000 bytes of sound). The samples that exist are used.\n"
         )
     assert list(json.loads(done.stdout)) == ["ang", "exc", "neu", "sad"]
+
+
+def write_dialogue(folder, text):
+    (folder / "talk.csv").write_text(text)
+    return read_dialogue(folder / "talk.csv").turns
+
+
+def answers_of(found):
+    return np.array([list(answer.probabilities.values()) for answer in found])
+
+
+SPOKEN = (("Bo", "great yes"), ("Al", "no stop"), ("Al", "[breath]"), ("Bo", ""), ("Al", "sorry gone"))
+
+
+def write_spoken(folder, spoken=SPOKEN):
+    return write_dialogue(folder, "speaker,text\n" + "".join(f"{name},{words}\n" for name, words in spoken))
+
+
+def test_a_system_in_context_reads_all_turns_of_a_dialogue_as_it_reads_those_of_a_corpus(reader, tmp_path):
+    folder, trained = reader
+    found = answers_of(predict_dialogue(folder, write_spoken(tmp_path)))
+    turns, frames = invent_turns(sessions=(1,), num_turns=len(SPOKEN))
+    letters = {"Bo": "M", "Al": "F"}
+    same = [
+        replace(turn, utterance_id=f"Ses02M_script01_1_{letters[name]}{row:03d}", transcript=words, emotion=CLASSES[0])
+        for row, (turn, (name, words)) in enumerate(zip(turns, SPOKEN, strict=True))
+    ]
+    np.testing.assert_array_equal(found, trained.predict(hold(same, frames)))
+    later = answers_of(predict_dialogue(folder, write_spoken(tmp_path, (*SPOKEN[:-1], ("Bo", "great yes")))))
+    assert np.array_equal(found[0], later[0]) is (trained.fitted.context == "past")
+    alone = answers_of(predict_dialogue(folder, write_spoken(tmp_path, SPOKEN[1:2])))
+    np.testing.assert_array_equal(alone[0], answers_of([predict(folder, Recorded(transcript="no stop"))])[0])
+    assert not np.array_equal(alone[0], found[1])
+
+
+def test_what_a_reader_of_context_reads_is_said(reader, listener):
+    folder, trained = reader
+    assert note_context(folder, is_alone=True) == (
+        f"Read as a dialogue of one turn: chain with context '{trained.fitted.context}' answers from the other turns "
+        "too; give them with --dialogue."
+    )
+    assert note_context(folder, is_alone=False).startswith("Every turn is in the dialogue, for none has a label;")
+    assert note_context(listener, is_alone=True) is None
+
+
+def test_another_system_answers_each_turn_of_a_dialogue_on_its_own(listener, tmp_path):
+    for number, seconds in enumerate((1.0, 2.0)):
+        (tmp_path / f"{number}.wav").write_bytes(wav_bytes(tone(seconds)))
+    found = predict_dialogue(listener, write_dialogue(tmp_path, "wav,speaker\n0.wav,F\n1.wav,M\n"))
+    alone = [predict(listener, Recorded(tmp_path / f"{number}.wav")) for number in range(2)]
+    np.testing.assert_allclose(answers_of(found), answers_of(alone), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "speaker\nF\n",
+            "model {model!r}: was trained with speech, and speech is missing; expected a recording of every turn, in "
+            "the column 'wav' or as 01_F.wav",
+        ),
+        ("speaker,wav\nF,no.wav\n", "recording '{folder}/no.wav': no such file; expected a wav file"),
+        (
+            "speaker,wav\nF,talk.csv\n",
+            "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; expected a wav "
+            "file with sound",
+        ),
+    ],
+)
+def test_a_turn_that_cannot_be_read_is_named_by_its_line(listener, tmp_path, text, sentence):
+    with pytest.raises(ModelError) as raised:
+        predict_dialogue(listener, write_dialogue(tmp_path, text))
+    expected = sentence.format(model=str(listener), folder=tmp_path)
+    assert str(raised.value) == f"dialogue '{tmp_path}/talk.csv', line 2: {expected}"
+
+
+def test_more_turns_than_ids_are_refused(listener, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    (turn,) = write_dialogue(tmp_path, "speaker,wav\nF,a.wav\n")
+    record = replace(ModelRecord.read(listener), modalities=())
+    assert len(read_recorded(record, [turn] * 1000)[0]) == 1000
+    with pytest.raises(CorpusError, match="line 2: is one turn too many; expected at most 1000 turns of a speaker"):
+        read_recorded(record, [turn] * 1001)
+
+
+@pytest.mark.long
+def test_the_command_prints_a_row_a_turn(reader, tmp_path):
+    write_spoken(tmp_path)
+    done = type_command(tmp_path, "predict", reader[0], "--dialogue", "talk.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert [(turn["turn"], turn["speaker"]) for turn in printed] == [
+        (str(number), name) for number, (name, _) in enumerate(SPOKEN, start=1)
+    ]
+    for turn in printed:
+        assert turn["emotion"] == max(turn["probabilities"], key=turn["probabilities"].get)
+    done = type_command(tmp_path, "predict", reader[0], "--dialogue", "talk.csv", columns=80)
+    assert [line for line in done.stdout.splitlines() if "[breath]" in line], done.stdout
+    assert done.stderr.startswith("Every turn is in the dialogue")
+    done = type_command(tmp_path, "predict", reader[0], "--dialogue", "talk.csv", "--text", "oh")
+    assert done.returncode == 2
+    assert "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end." in done.stderr

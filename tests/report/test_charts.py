@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.corpus.utterances import CLASSES
 from harness.report.chart_style import FIGURE_HEIGHT, PAGE, PAPER
 from harness.report.charts import (
     draw_confusion,
     draw_costs,
+    draw_dialogue,
     draw_expected_best,
     draw_failures,
     draw_history,
@@ -33,7 +35,10 @@ from tests.report.searches import (
     run_trial,
     with_trials,
 )
-from tests.scored import answer_dialogues
+from tests.scored import answer, answer_dialogues
+from tests.store.experiments import an_opening
+
+TURNS = ("F000", "F002", "M002")
 
 
 @pytest.mark.parametrize("target", ["max", "min"])
@@ -138,6 +143,40 @@ def test_the_models_own_pair_is_drawn_where_it_was_trained_without_the_scored_sc
     rows = rows_of(draw_scenes(findings_of(results_path), PAPER))
     of_model = [(row["scenes"], row["accuracy"]) for row in rows if row.get("reader") == "the model"]
     assert of_model == [("scenes shared", 0.625), ("scored scene left out", 0.25)]
+
+
+def test_one_dialogue_is_drawn_turn_by_turn_whatever_the_model_has_right_in_it(
+    store: ResultsStore, results_path: Path
+) -> None:
+    eid = run_search(store)
+    opening_id = store.record_opening(an_opening(eid, seeds=(1,)))
+    answers = [answer(f"Ses05F_impro01_F{turn:03d}", 0, 0) for turn in range(2)]
+    # Of as many scored turns, the first by id; the turns F001, M000 and M001 are not scored.
+    for dialogue in ("Ses05M_impro02", "Ses05F_impro03"):
+        answers += [answer(f"{dialogue}_{name}", emotion, 1) for name, emotion in zip(TURNS, (0, 1, 2), strict=True)]
+    store.record_test_scores(opening_id, score(1, ScoreKind.VALIDATION_CHOSEN, answers))
+    alone = [answer(found.utterance_id, CLASSES.index(found.emotion), 2) for found in answers]
+    store.record_test_scores(opening_id, score(1, ScoreKind.BASELINE_OWN_TURN, alone, epoch=None))
+    for look, width in ((PAPER, 720), (PAGE, "container")):
+        figure = draw_dialogue(findings_of(results_path), look)
+        assert figure.reading[1] == "Of the 3 scored turns of Ses05F_impro03, 1 are right alone and 1 in context."
+        assert figure.to_dict()["width"] == width
+        assert figure.table is not None and figure.table.rows[0] == (
+            *("Ses05F_impro03_F000", "anger", "neutral", "excitement"),
+        )
+        found = {(row["row"], row["turn"]): row["emotion"] for row in rows_of(figure)}
+        assert len(found) == 3 * (3 + 3)
+        assert [found[f"F: {row}", 2] for row in ("raters", "turn alone", "in context")] == [
+            "excitement", "neutral", "excitement"
+        ]  # fmt: skip
+        assert {found["F: raters", 1], found["M: raters", 0], found["M: in context", 1]} == {"not scored"}
+    svg = draw_to_svg(draw_dialogue(findings_of(results_path), PAPER))
+    assert ">M: in context<" in svg and ">not scored<" in svg
+
+
+def test_a_system_without_context_has_no_picture_of_a_dialogue(store: ResultsStore, results_path: Path) -> None:
+    score_whole_opening(store, run_search(store))
+    assert draw_dialogue(findings_of(results_path), PAPER).chart is None
 
 
 def test_an_evaluation_without_probes_has_no_picture_of_scenes(store: ResultsStore, results_path: Path) -> None:

@@ -313,7 +313,7 @@ TABLES_ELSEWHERE = {
 
 def test_every_picture_has_its_numbers_in_a_table_of_the_page(store: ResultsStore, results_path: Path) -> None:
     eid = run_search(store, num_trials=20)
-    score_whole_opening(store, eid, probes=PROBED)
+    score_whole_opening(store, eid, baselines=(ScoreKind.BASELINE_OWN_TURN,), probes=PROBED)
     html = render_page(findings_of(results_path))
     captions = re.findall(r'<caption class="unseen">(.*?)</caption>', html)
     for figure in draw_figures(findings_of(results_path), PAPER):
@@ -332,7 +332,8 @@ def by_name(findings: Findings) -> dict[str, Figure]:
 def test_every_picture_of_a_whole_search_is_drawn_and_described(
     store: ResultsStore, results_path: Path
 ) -> None:
-    score_whole_opening(store, run_search(store, num_trials=14), probes=PROBED)
+    eid = run_search(store, num_trials=14)
+    score_whole_opening(store, eid, baselines=(ScoreKind.BASELINE_OWN_TURN,), probes=PROBED)
     figures = by_name(findings_of(results_path))
     assert all(figure.chart is not None for figure in figures.values())
     assert all(figure.title and figure.caption.endswith(".") for figure in figures.values())
@@ -342,6 +343,7 @@ def test_every_picture_of_a_whole_search_is_drawn_and_described(
     assert {name for name, figure in figures.items() if figure.table is not None} == {
         "expected-best",
         "importance",
+        "dialogue",
         "costs",
         "failures",
     }
@@ -367,6 +369,7 @@ def test_pictures_that_cannot_be_drawn_say_why(store: ResultsStore, results_path
         "importance",
         "parallel-coordinates",
         "confusion",
+        "dialogue",
         "scenes",
         "reliability",
     }

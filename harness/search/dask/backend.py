@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
-from collections import deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
-from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures
 from harness.search.auptimizer import register_resource
 from harness.search.backend import SearchContext, TrialResourceManager
@@ -28,7 +25,7 @@ from harness.search.dask.messages import (
     describe_error,
 )
 from harness.search.dask.worker import installed_versions, run_trial_task
-from harness.search.dask.workers import RESUME, Workers, no_scheduler
+from harness.search.dask.workers import Workers
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
 from harness.splits.protocol import search_sessions
@@ -50,14 +47,12 @@ class PendingTrial:
     Attributes:
         task: its Dask task; None while it waits for a worker
         executions: of that attempt, the latest last: Dask runs a task again whose worker it has lost
-        cancelled_at: on the monotonic clock; None while it is wanted
         num_losses: workers that were lost while they had it
     """
 
     trial: TrialJob
     task: Task | None = None
     executions: list[str] = field(default_factory=list)
-    cancelled_at: Seconds | None = None
     num_losses: int = 0
 
 
@@ -65,49 +60,48 @@ class HarnessDaskManager(TrialResourceManager):
     """Auptimizer's resource manager for a Dask cluster.
 
     Dask's thread only fills the client's queue; everything else happens in ``collect``, in the controller's own.
+
+    A trial ends with the result of its task, whichever worker that comes from. Where its worker is lost,
+
+    - Dask runs the task again on another accepted worker, and ``_lose_worker`` counts the loss;
+    - Dask ends a task that has taken too many workers with it by an error, and ``_end_task`` ends the trial for its
+      machine, as for any other error of a task;
+    - with the last accepted worker, ``_resubmit_all`` lets every trial wait for the next, and ends those that have
+      taken too many workers with them;
+    - a worker that was asked to leave stops its trial and returns it, and ``_take_return`` lets it wait again.
+
+    Where the scheduler is lost, no worker is left either. A trial that waits again is still the same attempt.
     """
 
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(connector, n_parallel, *args, **kwargs)
+        # By id, in the order of their launch, in which they also wait.
         self._pending: dict[int, PendingTrial] = {}
-        self._waiting: deque[PendingTrial] = deque()
         self._num_discarded = 0
-        self._is_ending = False
-        self._client: DaskClient | None = None
+        self._ending_since: Seconds | None = None
 
     def bind(self, context: SearchContext) -> None:
         """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
         super().bind(context)
-        settings = context.settings.cluster
-        assert settings is not None
         handlers = Handlers(
             disconnected=lambda: self._workers.clear(),
             workers_seen=lambda addresses: self._workers.see(addresses),
             worker_left=self._lose_worker,
             event=self._take_event,
-            failed=self._fail,
-            refused=self._fail_without_jobs,
         )
         # A scheduler may serve several searches, and earlier controllers of this one.
         topic = f"harness-{uuid.uuid4().hex[:12]}"
         self._expectations = expect_of_workers(context)
         self._template = message_template(context, self._expectations, topic)
-        self._client = DaskClient(settings, context.settings.num_parallel, topic, handlers, context.wake)
+        self._client = DaskClient(context.settings, topic, handlers, context.wake)
         self._workers = Workers(
-            self._client,
-            self._expectations,
-            context.settings,
-            settings.patience_seconds,
-            context.view.note,
-            on_none_left=self._resubmit_all,
+            self._client, self._expectations, context.settings, context.view.note, on_none_left=self._resubmit_all
         )
         self._client.open()
 
     def launch(self, trial: TrialJob) -> None:
         """Have a job run as soon as a worker is free for it."""
-        pending = PendingTrial(trial)
-        self._pending[trial.trial_id] = pending
-        self._waiting.append(pending)
+        self._pending[trial.trial_id] = PendingTrial(trial)
         self._submit_waiting()
 
     def collect(self) -> None:
@@ -116,8 +110,6 @@ class HarnessDaskManager(TrialResourceManager):
         Raises:
             WorkFailedError: for longer than the patience no worker may run a trial, or the scheduler is gone
         """
-        if self._client is None:
-            return
         self._client.handle()
         self._complete_cancelled()
         self._submit_waiting()
@@ -126,31 +118,18 @@ class HarnessDaskManager(TrialResourceManager):
 
     def end_all(self) -> None:
         """Cancel every job; each is reported once its worker has said how it ended."""
-        self._is_ending = True
-        wanted = [pending for pending in self._pending.values() if pending.cancelled_at is None]
-        for pending in wanted:
-            pending.cancelled_at = time.monotonic()
-        if self._client is not None:
-            self._client.cancel([pending.task for pending in wanted if pending.task is not None])
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            self._cancel_tasks()
 
     def abandon(self) -> None:
-        """End every job without a record."""
+        """Leave the scheduler, which ends whatever still runs there for this controller; nothing is recorded."""
         self._pending.clear()
-        self._waiting.clear()
-        self.close()
-
-    def close(self) -> None:
-        """Leave the scheduler, which ends whatever still runs there for this controller."""
-        if self._client is not None:
-            # They refer to this manager, which holds Auptimizer's database open as long as it lives.
-            self._workers.clear()
-            self._client.close()
-            self._client = None
-            del self._workers
+        self._client.close()
 
     def seconds_to_look(self) -> Seconds | None:
         """Return the seconds until the next look, or None where only a report of Dask's calls for one."""
-        if self._is_ending:
+        if self._ending_since is not None:
             return 0.1
         return None if self._workers.accepted else 1.0
 
@@ -160,20 +139,18 @@ class HarnessDaskManager(TrialResourceManager):
             self.context.view.note(
                 f"{self._num_discarded} results came for trials that had ended already, and were discarded."
             )
-        self.close()
+        self._client.close()
         super().finish()
 
     def _lose_worker(self, address: str, lost_keys: Collection[str]) -> None:
+        """Count a lost worker against the trials that it ran, and forget it.
+
+        Args:
+            lost_keys: the keys of its tasks, which Dask runs again; empty where it was asked to leave
+        """
         for pending in self._pending.values():
             pending.num_losses += pending.task is not None and pending.task.key in lost_keys
         self._workers.remove(address)
-
-    def _fail(self, cause: str) -> None:
-        raise no_scheduler(self.context.settings, cause)
-
-    def _fail_without_jobs(self, cause: str) -> None:
-        name = self.context.settings.name
-        raise WorkFailedError(f"experiment {name!r}: its batch system gives it no workers: {cause}; {RESUME}")
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         """Record what a running job logs, if its execution is the latest of a pending trial."""
@@ -191,7 +168,7 @@ class HarnessDaskManager(TrialResourceManager):
             self._num_discarded += isinstance(said, JobReturn) and said.end.ended_by is not EndedBy.STOP
         elif isinstance(said, JobEpoch):
             self.context.store.record_live_epoch(said.trial_id, said.execution, said.epoch)
-        elif pending.cancelled_at is not None:
+        elif self._ending_since is not None:
             self._complete(pending, said.end, said.output, said.records)
 
     def _record_start(self, pending: PendingTrial, started: JobStarted) -> None:
@@ -210,11 +187,9 @@ class HarnessDaskManager(TrialResourceManager):
             self._take_return(pending, task.value)
         elif not isinstance(task.error, TaskLost):
             self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, describe_error(task.error)))
-        elif pending.cancelled_at is None:
-            # Lost with its scheduler, most likely.
-            self._requeue(pending)
-        elif not pending.executions:
-            self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+        elif self._ending_since is None:
+            # Lost with its scheduler, most likely: it waits again.
+            pending.task = None
 
     def _take_return(self, pending: PendingTrial, value: object) -> None:
         try:
@@ -225,41 +200,38 @@ class HarnessDaskManager(TrialResourceManager):
             return
         if returned.started is not None:
             self._record_start(pending, returned.started)
-        if returned.end.ended_by is EndedBy.STOP and pending.cancelled_at is None:
-            # Its worker was asked to leave, and stopped the trial for that.
-            self._requeue(pending)
+        if returned.end.ended_by is EndedBy.STOP and self._ending_since is None:
+            # Its worker was asked to leave, and stopped the trial for that: it waits again.
+            pending.task = None
         else:
             self._complete(pending, returned.end, returned.output, returned.records)
 
-    def _requeue(self, pending: PendingTrial) -> None:
-        """Let a submitted trial wait again, first in the line: its task is gone."""
-        if pending.task is not None:
-            pending.task = None
-            self._waiting.appendleft(pending)
-
     def _resubmit_all(self) -> None:
-        """Cancel and requeue every submitted trial: the last accepted worker is gone, or the scheduler.
+        """Cancel every task, and let its trial wait again: the last accepted worker is gone, or the scheduler.
 
         Dask would keep the tasks for a worker that connects with their resources, but not for one that is accepted
         after it has connected.
         """
-        submitted = [pending for pending in self._pending.values() if pending.cancelled_at is None and pending.task]
-        if self._client is not None:
-            self._client.cancel([pending.task for pending in submitted if pending.task is not None])
-        for pending in submitted:
-            self._requeue(pending)
+        if self._ending_since is not None:
+            return
+        self._cancel_tasks()
+        for pending in list(self._pending.values()):
+            pending.task = None
             if pending.num_losses > _ALLOWED_LOSSES:
                 detail = f"{pending.num_losses} workers were lost while they ran it"
                 self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
 
+    def _cancel_tasks(self) -> None:
+        self._client.cancel([pending.task for pending in self._pending.values() if pending.task is not None])
+
     def _complete_cancelled(self) -> None:
         """Complete cancelled trials that have not started, or whose workers have not reported their ends in time."""
-        now = time.monotonic()
-        for pending in list(self._pending.values()) if self._is_ending else ():
-            if pending.cancelled_at is not None:
-                has_started = pending.task is not None and pending.executions
-                if not has_started or now - pending.cancelled_at > _REPORT_TIMEOUT:
-                    self._complete(pending, JobEnd(EndedBy.STOP, None, None))
+        if self._ending_since is None:
+            return
+        is_late = time.monotonic() - self._ending_since > _REPORT_TIMEOUT
+        for pending in list(self._pending.values()):
+            if is_late or pending.task is None or not pending.executions:
+                self._complete(pending, JobEnd(EndedBy.STOP, None, None))
 
     def _complete(
         self,
@@ -269,18 +241,17 @@ class HarnessDaskManager(TrialResourceManager):
         records: TrialRecords = TrialRecords(None, (), None),
     ) -> None:
         del self._pending[pending.trial.trial_id]
-        if pending.task is None:
-            self._waiting.remove(pending)
         pending.task = None
         pending.trial.output_path.write_text(output.tail, "utf-8")
         self.report(pending.trial, end, output, records)
 
     def _submit_waiting(self) -> None:
         """Submit no more trials than there are accepted workers, so that none is bound to a worker too early."""
-        while self._waiting and len(self._pending) - len(self._waiting) < len(self._workers.accepted):
-            if self._client is None or self._is_ending:
-                return
-            pending = self._waiting.popleft()
+        if self._ending_since is not None:
+            return
+        waiting = [pending for pending in self._pending.values() if pending.task is None]
+        num_free = len(self._workers.accepted) - (len(self._pending) - len(waiting))
+        for pending in waiting[: max(0, num_free)]:
             pending.task = self._client.submit(
                 run_trial_task,
                 to_plain(self._message_for(pending.trial)),
@@ -292,7 +263,7 @@ class HarnessDaskManager(TrialResourceManager):
         job_file, spec = trial.job_path.read_text("utf-8"), None
         if self._expectations.features is not None:
             spec = TrialSpec.read(trial_spec_path(trial.job_path))
-        return replace(self._template, trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
+        return self._template(trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
 
 
 def expect_of_workers(context: SearchContext) -> Expectations:
@@ -307,25 +278,17 @@ def expect_of_workers(context: SearchContext) -> Expectations:
     return Expectations(versions, dict(settings.cluster.resources), features)
 
 
-def message_template(context: SearchContext, expectations: Expectations, topic: str) -> TaskMessage:
-    """Return the part of a task message that all trials of a search share."""
-    settings, script = context.settings, context.settings.script
-    is_python = script.command[0] == sys.executable
-    return TaskMessage(
-        trial_id=0,
-        jid=0,
-        job_file="",
-        spec=None,
-        script=str(script.path),
-        script_content=script.path.read_bytes(),
-        is_python=is_python,
-        arguments=tuple(script.command[2 if is_python else 1 :]),
-        working_dir=str(script.working_dir),
+def message_template(context: SearchContext, expectations: Expectations, topic: str) -> Callable[..., TaskMessage]:
+    """Return a function that makes task messages; it sets the fields that all trials of a search share."""
+    settings = context.settings
+    return partial(
+        TaskMessage,
+        script=settings.script,
+        script_content=settings.script.path.read_bytes(),
+        limits=settings.limits,
         environment=dict(settings.job_environment),
         mark=context.folder.mark,
         sees_cards=_CARDS in expectations.resources,
-        timeout_seconds=settings.limits.timeout_seconds,
-        memory_bytes=settings.limits.memory_bytes,
         digest=expectations.digest,
         topic=topic,
     )

@@ -10,15 +10,16 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 
 from harness.corpus.utterances import Seconds
+from harness.errors import WorkFailedError
 from harness.search.dask.cluster import open_scheduler, security_of
 from harness.search.dask.messages import describe_error
-from harness.search.dask.settings import ClusterSettings
+from harness.search.experiment_file import ExperimentSettings
 
 #: Seconds in which a running scheduler answers. Our default.
 CONNECT_TIMEOUT: Seconds = 10.0
@@ -31,6 +32,8 @@ _CLIENT_TIMEOUT: Seconds = 5.0
 #: How a call of Dask's client ends whose scheduler is gone: its timeouts are OSErrors, and it cancels
 #: what waits for a connection that it closes.
 _LOST = (OSError, asyncio.CancelledError)
+#: The end of a message about what ended a search.
+_RESUME = "recorded trials are safe: fix the cause and run the same command again"
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +47,9 @@ class Task:
     """A Dask task, or a coroutine that runs in the thread of Dask's client.
 
     Attributes:
+        key: Dask's; empty for a coroutine
         on_end: called with the task in the controller's thread, once
-        future: Dask's, while it runs
+        future: Dask's, or the coroutine, while it runs
         value, error: of a task that has ended
     """
 
@@ -65,16 +69,12 @@ class Handlers:
         worker_left: takes the address and the keys of the tasks that were lost with the worker, none where it was
             asked to leave; it may be back at once under the same address
         event: takes what a running task has logged
-        failed: takes the cause for which there is no scheduler; no other call follows
-        refused: takes the cause for which a batch system gives no workers
     """
 
     disconnected: Callable[[], None]
     workers_seen: Callable[[frozenset[str]], None]
     worker_left: Callable[[str, Collection[str]], None]
     event: Callable[[Mapping[str, Any]], None]
-    failed: Callable[[str], None]
-    refused: Callable[[str], None]
 
 
 class DaskClient:
@@ -84,9 +84,10 @@ class DaskClient:
     """
 
     def __init__(
-        self, settings: ClusterSettings, num_parallel: int, topic: str, handlers: Handlers, wake: Callable[[], None]
+        self, settings: ExperimentSettings, topic: str, handlers: Handlers, wake: Callable[[], None]
     ) -> None:
-        self._settings, self._num_parallel = settings, num_parallel
+        assert settings.cluster is not None
+        self._settings, self._cluster = settings, settings.cluster
         self._topic, self._handlers, self._wake = topic, handlers, wake
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._num_tasks = 0
@@ -105,7 +106,11 @@ class DaskClient:
         self._thread.start()
 
     def handle(self) -> None:
-        """Make the calls that are in the queue now, in their order."""
+        """Make the calls that are in the queue now, in their order.
+
+        Raises:
+            WorkFailedError: there is no scheduler, or the batch system gives it no workers
+        """
         for _ in range(self._calls.qsize()):
             self._calls.get_nowait()()
 
@@ -117,27 +122,23 @@ class DaskClient:
         worker: str | None = None,
         resources: Mapping[str, float] | None = None,
     ) -> Task:
-        """Submit a task to ``worker``, or to any that has ``resources``; it is never run under the same key twice."""
-        task = self._new_task(function.__name__, on_end)
+        """Submit a task to ``worker``, or to any that has ``resources``, each under a new key."""
         placed: dict[str, Any] = {} if resources is None else {"resources": dict(resources)}
         if worker is not None:
             placed |= {"workers": [worker], "allow_other_workers": False, "priority": 1}
+        self._num_tasks += 1
+        key = f"{self._topic}-{function.__name__}-{self._num_tasks}"
+        placed |= {"key": key, "pure": False, "retries": 0}
+        return self.perform(lambda client: client.submit(function, *arguments, **placed), on_end, key)
 
-        def work(client: Any) -> Any:
-            task.future = client.submit(function, *arguments, key=task.key, pure=False, retries=0, **placed)
-            return task.future
-
-        self._begin(self._follow(task, work))
-        return task
-
-    def perform(self, work: Callable[[Any], Coroutine[Any, Any, Any]], on_end: Callable[[Task], None]) -> Task:
+    def perform(self, work: Callable[[Any], Awaitable[Any]], on_end: Callable[[Task], None], key: str = "") -> Task:
         """Have ``work`` done with Dask's client; it ends with the connection."""
-        task = self._new_task("work", on_end)
+        task = Task(key, on_end)
         self._begin(self._follow(task, work))
         return task
 
     def cancel(self, tasks: Collection[Task]) -> None:
-        """Have submitted tasks ended; each that runs ends as lost."""
+        """Have Dask's tasks ended; each that runs ends as lost."""
 
         async def cancel() -> None:
             futures = [task.future for task in tasks if task.future is not None]
@@ -154,13 +155,6 @@ class DaskClient:
             with suppress(RuntimeError):  # it has ended in between
                 self._loop.call_soon_threadsafe(self._is_leaving.set)
             self._thread.join(_CLOSE_TIMEOUT)
-        # Dask's own client may outlive this one, and must not keep the controller alive.
-        self._handlers = Handlers(*[lambda *values: None] * len(fields(Handlers)))
-        self._calls = queue.SimpleQueue()
-
-    def _new_task(self, kind: str, on_end: Callable[[Task], None]) -> Task:
-        self._num_tasks += 1
-        return Task(f"{self._topic}-{kind}-{self._num_tasks}", on_end)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         def begin() -> None:
@@ -178,7 +172,7 @@ class DaskClient:
         self._wake()
 
     def _run(self) -> None:
-        if self._settings.scheduler is None:
+        if self._cluster.scheduler is None:
             # Ctrl-C in a terminal reaches a batch system's commands and workers that are not ready for it, too: all
             # that this thread starts begins without it. (multiprocessing's own helper would let it in again.)
             resource_tracker.ensure_running()
@@ -191,17 +185,16 @@ class DaskClient:
 
     async def _serve(self) -> None:
         try:
-            async with open_scheduler(self._settings, self._num_parallel, self._complain) as scheduler:
+            async with open_scheduler(self._cluster, self._settings.num_parallel, self._complain) as scheduler:
                 await self._stay_connected(scheduler)
-                for running in list(self._running):
-                    running.cancel()
         except BaseException as error:  # whatever Dask or a batch system raises: the thread never ends in silence
-            self._post(self._handlers.failed, describe_error(error))
+            self._post(_throw, no_scheduler(self._settings, describe_error(error)))
 
     def _complain(self, cause: str) -> None:
-        """Report that a batch system gives no workers, unless it has given some before."""
+        """End the search because a batch system gives no workers, unless it has given some before."""
         if not self._has_had_workers:
-            self._post(self._handlers.refused, cause)
+            said = f"its batch system gives it no workers: {cause}; {_RESUME}"
+            self._post(_throw, WorkFailedError(f"experiment {self._settings.name!r}: {said}"))
 
     async def _stay_connected(self, scheduler: Any) -> None:
         has_connected = False
@@ -209,7 +202,12 @@ class DaskClient:
             try:
                 async with self._connect(scheduler) as client:
                     has_connected = True
-                    await self._watch_workers(client)
+                    watching = asyncio.ensure_future(self._watch_workers(client))
+                    # Not awaited: Dask may wait for an answer of a scheduler that is gone.
+                    while self._is_connected and not self._is_leaving.is_set() and not watching.done():
+                        await self._rest()
+                    if not watching.cancel():
+                        watching.result()
             except _LOST:
                 if not has_connected:
                     raise
@@ -224,7 +222,7 @@ class DaskClient:
             asynchronous=True,
             set_as_default=False,
             timeout=CONNECT_TIMEOUT,
-            security=security_of(self._settings.tls),
+            security=security_of(self._cluster.tls),
         )
         try:
             await client
@@ -241,19 +239,12 @@ class DaskClient:
             await asyncio.wait({asyncio.ensure_future(client.close())}, timeout=_CLIENT_TIMEOUT)
 
     async def _watch_workers(self, client: Any) -> None:
-        """Report the workers that there are, until the connection is lost or no longer wanted."""
-        while self._is_connected and not self._is_leaving.is_set():
-            asking = asyncio.ensure_future(client.scheduler.ncores())
-            # Dask may wait for an answer of a scheduler that is gone.
-            while not asking.done() and self._is_connected and not self._is_leaving.is_set():
-                await asyncio.wait({asking}, timeout=_INTERVAL)
-            if not asking.done():
-                asking.cancel()
-                return
-            addresses = frozenset(asking.result())
+        """Report the workers that there are, again and again."""
+        while True:
+            addresses = frozenset(await client.scheduler.ncores())
             self._has_had_workers = self._has_had_workers or bool(addresses)
             self._post(self._handlers.workers_seen, addresses)
-            await self._rest()
+            await asyncio.sleep(_INTERVAL)
 
     @property
     def _is_connected(self) -> bool:
@@ -275,7 +266,8 @@ class DaskClient:
     async def _follow(self, task: Task, work: Callable[[Any], Awaitable[Any]]) -> None:
         try:
             if self._is_connected:
-                task.value = await work(self._client)
+                task.future = work(self._client)
+                task.value = await task.future
             else:
                 # Not at once: the controller may submit it again as soon as it has lost it.
                 await self._rest()
@@ -290,3 +282,21 @@ class DaskClient:
     async def _rest(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._is_leaving.wait(), _INTERVAL)
+
+
+def no_scheduler(settings: ExperimentSettings, cause: str) -> WorkFailedError:
+    """Return the error for a scheduler that is gone, or was never there."""
+    cluster = settings.cluster
+    if cluster is not None and cluster.scheduler is None:
+        said = f"its Dask cluster could not be started, or was lost ({cause})"
+    else:
+        certificates = "" if cluster is None or cluster.tls is None else ", with certificates of the same authority"
+        said = (
+            f"its Dask scheduler cannot be reached ({cause}); expected one at the address in the key cluster of the "
+            f"experiment file{certificates}"
+        )
+    return WorkFailedError(f"experiment {settings.name!r}: {said}; {_RESUME}")
+
+
+def _throw(error: Exception) -> None:
+    raise error

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from harness import __version__
 from harness.codec import to_plain
-from harness.corpus.utterances import Seconds
 from harness.errors import one_line
 from harness.features.copies import ExpectedFeatures
 from harness.files import hash_json
+from harness.search.jobs import JobLimits
+from harness.search.keys import JobScript
 from harness.search.outcome import JobOutput
 from harness.search.process import JobEnd
 from harness.store.records import EpochRecord, TrialRecords
@@ -60,8 +61,8 @@ class TaskMessage:
     Attributes:
         job_file: the text of Auptimizer's job file
         spec: with the controller's paths and threads; None for a script that does not use this package
-        script, working_dir: the controller's paths
-        script_content: written beside the job where the worker has no such file at ``script``
+        script: with the controller's paths
+        script_content: written beside the job where the worker has no such file at the script's path
         environment: added to the job's; may hold secrets, and is stored nowhere
         mark: ``NAME=value`` in the environment of every job of the experiment
         sees_cards: whether the job sees the graphics cards that its worker sees
@@ -73,16 +74,12 @@ class TaskMessage:
     jid: int
     job_file: str
     spec: TrialSpec | None
-    script: str
+    script: JobScript
     script_content: bytes
-    is_python: bool
-    arguments: tuple[str, ...]
-    working_dir: str
+    limits: JobLimits
     environment: Mapping[str, str]
     mark: str
     sees_cards: bool
-    timeout_seconds: Seconds | None
-    memory_bytes: int | None
     digest: str
     topic: str
 

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +36,7 @@ from harness.search.dask.messages import (
     JobStarted,
     TaskMessage,
 )
-from harness.search.jobs import JobLimits, RunningJobs, process_started_at
+from harness.search.jobs import RunningJobs, process_started_at
 from harness.search.outcome import JobOutput
 from harness.search.process import EndedBy, JobEnd, job_environment
 from harness.store.recorder import RecordsPipe
@@ -208,14 +208,14 @@ def run_trial(
     command, working_dir = _place_script(task, folder)
     with ExitStack() as stack:
         pipe = stack.enter_context(closing(RecordsPipe(pipe_path, execution)))
-        jobs = RunningJobs(JobLimits(task.timeout_seconds, task.memory_bytes, retries=0))
+        jobs = RunningJobs(task.limits)
         stack.callback(jobs.abandon)
         cards = {} if task.sees_cards else {"CUDA_VISIBLE_DEVICES": ""}
         environment = job_environment((task.mark, jobs.mark), threads, {**cards, **task.environment})
         try:
             job = jobs.start([*command, str(job_path)], working_dir, environment, folder / f"{task.jid}.out")
         except OSError as error:
-            end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script})")
+            end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script.path})")
             return JobReturn(task.trial_id, None, end, JobOutput("", None), pipe.records)
         pid = job.process.group
         started = JobStarted(task.trial_id, execution, platform.node(), pid, process_started_at(pid))
@@ -238,18 +238,16 @@ def run_trial(
 
 def _place_script(task: TaskMessage, folder: Path) -> tuple[list[str], Path]:
     """Return the command and the folder that a job runs in; a script that is not here is written beside the job."""
-    path, working_dir = Path(task.script), Path(task.working_dir)
-    if not _holds(path, task.script_content):
+    script, path = task.script, task.script.path
+    is_here = False
+    with suppress(OSError):
+        is_here = path.read_bytes() == task.script_content
+    if not is_here:
         path = folder / "script" / path.name
         path.parent.mkdir()
         path.write_bytes(task.script_content)
         path.chmod(0o700)
-    command = [*([sys.executable] if task.is_python else []), str(path), *task.arguments]
-    return command, working_dir if os.path.isdir(working_dir) else path.parent
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False
+    # Before the script's path stands Python, or nothing.
+    place = script.command.index(str(script.path))
+    command = [*[sys.executable] * place, str(path), *script.command[place + 1 :]]
+    return command, script.working_dir if os.path.isdir(script.working_dir) else path.parent

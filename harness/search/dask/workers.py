@@ -17,7 +17,7 @@ from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
 from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures, Piece, manifest_of_copy, pieces_of
-from harness.search.dask.client import DaskClient, Task, TaskLost
+from harness.search.dask.client import DaskClient, Task, TaskLost, no_scheduler
 from harness.search.dask.messages import CheckResult, Expectations, describe_error
 from harness.search.dask.worker import check_worker, keep_features, keep_piece
 from harness.search.experiment_file import ExperimentSettings
@@ -34,8 +34,6 @@ _ALLOWED_LOSSES = 3
 _NUM_SENDINGS = 3
 #: Pieces sent at once: they bound the memory that a worker needs for them. Our default.
 _NUM_PIECES = 3
-#: The end of a message about what ended a search.
-RESUME = "recorded trials are safe: fix the cause and run the same command again"
 
 
 class Standing(Enum):
@@ -56,7 +54,7 @@ class _Worker:
     """A worker that is there.
 
     Attributes:
-        check: the task of its latest check, while that runs
+        check: the task of its latest check
         number: of that check, counted over all workers
         checked_at: when that check was submitted, on the monotonic clock
         num_sendings: times that the features were sent to it
@@ -78,7 +76,6 @@ class Workers:
     """Decides which workers may run trials; used in the controller's own thread.
 
     Args:
-        patience: seconds for which the search goes on without any worker that may run a trial
         on_none_left: called when the last accepted worker is gone
 
     Attributes:
@@ -91,13 +88,13 @@ class Workers:
         client: DaskClient,
         expectations: Expectations,
         settings: ExperimentSettings,
-        patience: Seconds,
         note: Callable[[str], None],
         on_none_left: Callable[[], None],
     ) -> None:
         self._client, self._expectations, self._note = client, expectations, note
         self._on_none_left = on_none_left
-        self._settings, self._patience = settings, patience
+        assert settings.cluster is not None
+        self._settings, self._patience = settings, settings.cluster.patience_seconds
         self._workers: dict[str, _Worker] = {}
         self._sending: Task | None = None
         self._num_checks = 0
@@ -187,8 +184,7 @@ class Workers:
         worker.checked_at, worker.is_noted = time.monotonic(), False
 
         def take(task: Task) -> None:
-            if self._workers.get(worker.address) is worker and worker.check is task:
-                worker.check = None
+            if self._workers.get(worker.address) is worker:
                 self._take_check(worker, task)
 
         expectations = to_plain(self._expectations)
@@ -255,7 +251,6 @@ class Workers:
         self.complaints.pop(address, None)
         if worker is not None and worker.check is not None:
             self._client.cancel([worker.check])
-            worker.check = None
         if address in self.accepted:
             self.accepted.discard(address)
             if not self.accepted:
@@ -269,20 +264,6 @@ class Workers:
     def _touch(self) -> None:
         if self.accepted or any(map(self._may_become_ready, self._workers.values())):
             self._last_promising = time.monotonic()
-
-
-def no_scheduler(settings: ExperimentSettings, cause: str) -> WorkFailedError:
-    """Return the error for a scheduler that is gone, or was never there."""
-    cluster = settings.cluster
-    if cluster is not None and cluster.scheduler is None:
-        said = f"its Dask cluster could not be started, or was lost ({cause})"
-    else:
-        certificates = "" if cluster is None or cluster.tls is None else ", with certificates of the same authority"
-        said = (
-            f"its Dask scheduler cannot be reached ({cause}); expected one at the address in the key cluster of the "
-            f"experiment file{certificates}"
-        )
-    return WorkFailedError(f"experiment {settings.name!r}: {said}; {RESUME}")
 
 
 async def send_features(dask: Any, expected: ExpectedFeatures, addresses: Collection[str]) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import WorkFailedError
 from harness.search.dask.client import DaskClient, Handlers, Task, TaskLost
 from harness.search.dask.settings import ClusterSettings
 from tests.search.searches import wait_until
@@ -18,7 +19,7 @@ class Calls(list[tuple[Any, ...]]):
     """Remembers what the client reports, by the handler's name."""
 
     def __init__(self) -> None:
-        names = ("disconnected", "workers_seen", "worker_left", "event", "failed", "refused")
+        names = ("disconnected", "workers_seen", "worker_left", "event")
         self.handlers = Handlers(
             **{name: lambda *values, name=name: self.append((name, *values)) for name in names}  # type: ignore[misc]
         )
@@ -26,8 +27,9 @@ class Calls(list[tuple[Any, ...]]):
 
 def a_client() -> tuple[DaskClient, Calls]:
     calls = Calls()
-    settings = ClusterSettings(scheduler="tcp://127.0.0.1:1")
-    return DaskClient(settings, 1, "t", calls.handlers, lambda: None), calls
+    cluster = ClusterSettings(scheduler="tcp://127.0.0.1:1")
+    settings: Any = SimpleNamespace(name="x", num_parallel=1, cluster=cluster)
+    return DaskClient(settings, "t", calls.handlers, lambda: None), calls
 
 
 async def _cancelled() -> None:
@@ -56,9 +58,9 @@ def test_whatever_ends_the_thread_is_reported(monkeypatch: pytest.MonkeyPatch, e
     client, calls = a_client()
     client.open()
     wait_until(lambda: not client._thread.is_alive())
-    client.handle()
-    ((name, cause),) = calls
-    assert name == "failed" and cause.startswith(type(error).__name__)
+    with pytest.raises(WorkFailedError, match=rf"^experiment 'x': .*reached \({type(error).__name__}: "):
+        client.handle()
+    assert calls == []
 
 
 def test_a_worker_that_was_asked_to_leave_has_lost_nothing() -> None:

@@ -22,9 +22,9 @@ FILES = {"ca_file": "cert.pem", "cert": "cert.pem", "key": "key.pem"}
 
 
 def typed(program: str) -> list[str]:
-    """The words of the line that the guide has for a program."""
+    """The words of the last line that the guide has for a program: with certificates."""
     text = (REPOSITORY / "docs" / "cluster.md").read_text("utf-8")
-    (line,) = re.findall(rf"^{program} .*$", text, re.MULTILINE)
+    line = re.findall(rf"^{program} .*$", text, re.MULTILINE)[-1]
     return shlex.split(line)
 
 

@@ -12,12 +12,18 @@ from harness.codec import CodecError, from_plain, to_plain
 from harness.features.copies import ExpectedFeatures, FoundFeatures
 from harness.search.dask.messages import Event, Expectations, JobEpoch, JobReturn, JobStarted, TaskMessage
 from harness.search.dask.worker import differing_versions, installed_versions, run_trial
-from harness.search.jobs import RunningJobs
+from harness.search.jobs import JobLimits, RunningJobs
+from harness.search.keys import JobScript
 from harness.search.process import EndedBy
 from harness.splits.protocol import read_protocol
 from harness.store.trial_spec import TrialSpec
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
 from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive
+
+
+def a_script(path: Path, *arguments: str) -> JobScript:
+    """A Python script that runs in its own folder, on a machine whose Python is elsewhere."""
+    return JobScript(path, path.parent, ("/no/such/python", str(path), *arguments), str(path), False)
 
 
 def a_task(text: str = "", **changes: Any) -> TaskMessage:
@@ -26,16 +32,12 @@ def a_task(text: str = "", **changes: Any) -> TaskMessage:
         trial_id=17,
         jid=4,
         job_file='{"x": 0.25}',
-        script="/no/such/folder/trial.py",
+        script=a_script(Path("/no/such/folder/trial.py")),
         script_content=text.encode(),
-        is_python=True,
-        arguments=(),
-        working_dir="/no/such/folder",
+        limits=JobLimits(None, None, 0),
         environment={},
         mark="HARNESS_EXPERIMENT=test",
         sees_cards=False,
-        timeout_seconds=None,
-        memory_bytes=None,
         digest="0",
         topic="t",
         spec=None,
@@ -61,7 +63,7 @@ def test_a_script_that_is_not_here_is_brought_along(folder: Path) -> None:
 def test_the_same_script_here_is_run_in_its_place(folder: Path) -> None:
     path = folder / "trial.py"
     path.write_text("import os, sys\nprint(sys.argv[0], os.getcwd(), *sys.argv[1:-1], sep='|')\n")
-    task = a_task(path.read_text(), script=str(path), working_dir=str(folder), arguments=("--twice", "a b"))
+    task = a_task(path.read_text(), script=a_script(path, "--twice", "a b"))
     returned, _ = run(task, folder / "job")
     assert returned.output.tail == f"{path}|{folder}|--twice|a b\n"
     other = replace(task, script_content=b"print('another')\n")
@@ -123,7 +125,7 @@ def test_a_job_that_writes_no_records_to_its_pipe_is_ended(prepared_folder: Path
     script = "import os, pathlib, time\npathlib.Path('records').write_text('?\\n')\ntime.sleep(60)\n"
     folder, events = prepared_folder / "job", list[Event]()
     with pytest.raises(ValueError):
-        run(a_task(script, working_dir=str(folder)), folder, log=events.append)
+        run(a_task(script, script=a_script(folder / "trial.py")), folder, log=events.append)
     (started,) = events
     assert isinstance(started, JobStarted) and not is_alive(started.pid)
 

@@ -1,6 +1,7 @@
 """Which workers are checked, which may become ready, and which are sent the features."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.errors import WorkFailedError
 from harness.features.copies import ExpectedFeatures
 from harness.search.dask.client import Task, TaskLost
 from harness.search.dask.messages import CheckResult, Expectations
+from harness.search.dask.settings import ClusterSettings
 from harness.search.dask.workers import Workers
 from harness.search.experiment_file import read_experiment_file
 from tests.search.searches import SCORES_X, write_experiment
@@ -62,9 +64,8 @@ def notes() -> list[str]:
 @pytest.fixture
 def workers(client: Any, notes: list[str], folder: Path) -> Workers:
     settings = read_experiment_file(write_experiment(folder, SCORES_X))
-    return Workers(
-        client, Expectations({}, {}, FEATURES), settings, 300.0, notes.append, lambda: notes.append("none left")
-    )
+    settings = replace(settings, cluster=ClusterSettings(scheduler="tcp://127.0.0.1:1", patience_seconds=300.0))
+    return Workers(client, Expectations({}, {}, FEATURES), settings, notes.append, lambda: notes.append("none left"))
 
 
 def seconds_without(workers: Workers, monkeypatch: pytest.MonkeyPatch, seconds: float = 100.0) -> float:
