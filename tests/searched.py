@@ -43,6 +43,7 @@ def run_small_search(
     max_epochs: int = MAX_EPOCHS,
     system: str = SYSTEM,
     points: Sequence[Mapping[str, Any]] = POINTS,
+    turn_model: Mapping[str, Any] | None = None,
 ) -> int:
     """Carry out the search in ``folder / "results"`` and return its number."""
     prepared_dir, results_db = prepare_small(folder), folder / "results" / "results.db"
@@ -67,7 +68,8 @@ def run_small_search(
             job_path.write_text(json.dumps(point))
             results.record_job(trial_id, 1, "host", job_path=str(job_path))
             spec = TrialSpec(
-                trial_id, eid, trial_index, seed, system, chosen, prepared_dir, results_db, max_epochs, None, 1
+                *(trial_id, eid, trial_index, seed, system, chosen, prepared_dir, results_db, max_epochs, None, 1),
+                turn_model=turn_model,
             )
             spec.write(trial_spec_path(job_path))
             score = record_trial(spec, point)

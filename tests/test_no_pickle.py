@@ -39,7 +39,7 @@ def test_no_module_calls_what_unpickles():
 
 
 def test_networks_are_loaded_in_one_place_and_in_safe_mode():
-    source = (HARNESS / "final" / "saved_model.py").read_text("utf-8")
+    source = (HARNESS / "models" / "network_file.py").read_text("utf-8")
     (call,) = [
         node
         for node in ast.walk(ast.parse(source))

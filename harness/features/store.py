@@ -33,6 +33,7 @@ class Features:
         mocap_rows: int64 (num_utterances,), rows of the face file; 0 where there is no motion
         speech_columns: the names of a frame's numbers
         happiness: decides the classes
+        prepared_dir: the folder that they were loaded from; None for features given as arrays
     """
 
     utterances: tuple[Utterance, ...]
@@ -44,6 +45,7 @@ class Features:
     _block_of: npt.NDArray[np.int64] = field(repr=False)
     _row_of: npt.NDArray[np.int64] = field(repr=False)
     happiness: Happiness = Happiness.EXCITED
+    prepared_dir: Path | None = None
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
 
     @classmethod
@@ -289,6 +291,7 @@ class FeatureStore:
             _block_of=block_of,
             _row_of=row_of,
             happiness=self.happiness,
+            prepared_dir=self.prepared_dir,
             _load_dialogues=self._load_dialogues,
         )
 

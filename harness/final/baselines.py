@@ -10,14 +10,15 @@ import numpy as np
 from harness.errors import FeatureError
 from harness.features.store import Features, FeatureStore
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, Probabilities, average
+from harness.models.class_weights import share_classes
 from harness.models.context_baseline import fit_context_baseline
-from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters
+from harness.models.hyperparameters import DialogueHyperparameters
 from harness.models.probes import PROBES, Probe, ProbeAnswers, answer_twice
 from harness.scoring.scenes import PROBE_KINDS
 from harness.splits.protocol import ClassWeights
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestScores
-from harness.training.context import DialogueInputs, fit_dialogues
-from harness.training.recipe import score_predictions
+from harness.training.dialogues import DialogueInputs, fit_dialogues
+from harness.training.recipe import Recipe, plan_turns, score_predictions
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ def fit_baselines(
     store: FeatureStore,
     trained_on: Features,
     seeds: Sequence[int],
-    hyperparameters: Hyperparameters | None = None,
-    class_weights: ClassWeights = ClassWeights.NONE,
+    recipe: Recipe | None = None,
 ) -> FinalBaselines:
     """Fit every baseline whose modalities the corpus has; for a system that reads the dialogue two more.
 
@@ -53,11 +53,11 @@ def fit_baselines(
         store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
         seeds: of the final trainings; a baseline without random choices is fitted with the first alone
-        hyperparameters: of the system; None where no system is known
-        class_weights: the protocol's
+        recipe: of the model; None where no system is known
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
+    class_weights = ClassWeights.NONE if recipe is None else recipe.protocol.class_weights
     for baseline in BASELINES.values():
         lacking = [modality for modality in baseline.modalities if modality not in store.modalities]
         if lacking:
@@ -79,8 +79,8 @@ def fit_baselines(
                 )
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")
-    if isinstance(hyperparameters, DialogueHyperparameters):
-        in_context = fit_context_baselines(hyperparameters, trained_on)
+    if recipe is not None and isinstance(recipe.hyperparameters, DialogueHyperparameters):
+        in_context = fit_context_baselines(recipe, trained_on)
         fitted |= {(kind, seeds[0]): baseline for kind, baseline in in_context.items()}
     return FinalBaselines(fitted, tuple(left_out))
 
@@ -128,11 +128,12 @@ def kind_of(baseline: Baseline) -> ScoreKind:
 
 
 def fit_context_baselines(
-    hyperparameters: DialogueHyperparameters, trained_on: Features
+    recipe: Recipe, trained_on: Features
 ) -> Mapping[ScoreKind, FittedBaseline]:
     """Fit both on the inputs of a system: its turns' own classifier, and its turns of the dialogue.
 
     Args:
+        recipe: of a system that reads the dialogue; a turn model has its seed
         trained_on: train and validation utterances, as the system is trained on
 
     Returns:
@@ -142,14 +143,21 @@ def fit_context_baselines(
     Raises:
         FeatureError, ShapeError: as ``fit_dialogues``
     """
-    fitted, train = fit_dialogues(hyperparameters, trained_on, seed=0)
+    hyperparameters, protocol = recipe.hyperparameters, recipe.protocol
+    assert isinstance(hyperparameters, DialogueHyperparameters)
+    fitted, train = fit_dialogues(hyperparameters, trained_on, protocol, 0, plan_turns(recipe))
     regression = fit_context_baseline(
-        train.dialogues, train.probabilities, train.emotions, train.sessions, hyperparameters.context
+        train.dialogues,
+        train.probabilities,
+        train.emotions,
+        train.folds,
+        hyperparameters.context,
+        class_weights=protocol.class_weights,
     )
 
     def as_baseline(answer: Callable[[DialogueInputs], Probabilities]) -> FittedBaseline:
         return FittedBaseline(
-            prior=fitted.classifier.prior,
+            prior=share_classes(protocol.class_weights, trained_on.emotions),
             has_input=lambda features: np.ones(len(features), dtype=bool),
             classify=lambda features, rows: _answer_utterances(answer, fitted.prepare(features))[rows],
         )

@@ -15,7 +15,8 @@ from harness.errors import ModelError, WorkFailedError
 from harness.features.store import FeatureStore, require_modalities
 from harness.files import hash_json
 from harness.models.hyperparameters import Hyperparameters
-from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
+from harness.models.systems import System, find_system, read_hyperparameters
+from harness.models.turn_model import TurnModel
 from harness.provenance import hash_word_vectors
 from harness.store.records import (
     ExperimentKind,
@@ -59,11 +60,20 @@ class BestPoint:
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that its models read."""
-        return modalities_of(self.system, self.hyperparameters)
+        return self._recipe.modalities
 
     def recipe(self, seed: int) -> Recipe:
         """Return the recipe of the trial, with another seed."""
-        return replace(recipe_of(self.spec, self.system, self.hyperparameters), seed=seed)
+        return self._recipe.with_seed(seed)
+
+    @property
+    def turn_model(self) -> TurnModel | None:
+        """The system below one that reads the dialogue, with the search's seed; None where there is none."""
+        return self._recipe.turn_model
+
+    @property
+    def _recipe(self) -> Recipe:
+        return recipe_of(self.spec, self.system, self.hyperparameters)
 
     def new_seeds(self, num_seeds: int, beginning: int = FINAL_SEEDS) -> tuple[int, ...]:
         """Return seeds that no trial has: always the same for this trial, and fewer are the first of more.
@@ -89,7 +99,7 @@ class BestPoint:
                 f"features at {str(self.spec.prepared_dir)!r} are of corpus {store.corpus_hash[:12]}; "
                 "search again with `aup experiment.json`"
             )
-        require_modalities(store, self.system.name, self.modalities, self.system.streams)
+        require_modalities(store, self.system.name, self.modalities, self._recipe.reader.streams)
         return store
 
 
@@ -177,6 +187,7 @@ def describe_follow_up(
         "max_epochs": spec.max_epochs,
         "patience": spec.patience,
         "word_vectors": hash_word_vectors(spec.word_vectors),
+        **({} if best.turn_model is None else {"turn_model": best.turn_model.to_json()}),
         **decides,
     }
     return replace(

@@ -20,7 +20,7 @@ from harness.files import hash_file
 from harness.final.baselines import FinalBaselines, fit_baselines
 from harness.final.saved_model import ModelRecord, name_in_results, predict_seed
 from harness.final.test_session import compare_transcripts
-from harness.models.systems import find_system, name_system, read_hyperparameters
+from harness.models.systems import name_system
 from harness.provenance import user_name
 from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
@@ -153,7 +153,7 @@ def _choose_sessions(
             f"{name}: is the corpus that the model was trained on; expected another one; its test session is scored by "
             "`harness retrain-best --test`"
         )
-    require_modalities(store, record.system, record.modalities, find_system(record.system).streams)
+    require_modalities(store, record.system, record.modalities, record.recipe().reader.streams)
     chosen = tuple(sorted(set(asked))) or store.sessions
     missing = [session for session in chosen if session not in store.sessions]
     if missing:
@@ -258,9 +258,14 @@ def _fit_baselines(
             f"corpus, {record.corpus_hash[:8]}, are not in the results folder."
         )
         return FinalBaselines({}, (sentence,))
+    if record.word_vectors is not None and not record.word_vectors.is_file():
+        sentence = (
+            f"The baselines are left out: the word vectors of the model's turn model, '{record.word_vectors}', are no "
+            "longer there, and one baseline is that turn model."
+        )
+        return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
-    point = read_hyperparameters(find_system(record.system), record.hyperparameters, record.protocol)
-    return fit_baselines(store, trained_on, record.seeds, point, record.protocol.class_weights)
+    return fit_baselines(store, trained_on, record.seeds, record.recipe())
 
 
 def _list(sessions: Sequence[int]) -> str:

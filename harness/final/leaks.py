@@ -13,7 +13,7 @@ from harness.features.store import FeatureStore
 from harness.final.best_point import BestPoint, describe_follow_up
 from harness.final.test_session import record_opening
 from harness.splits.parts import LeakParts, LeakSplit, Parts, draw_leak_parts, part_for_epochs
-from harness.splits.protocol import is_tested, search_sessions, select_recordings
+from harness.splits.protocol import Scenes, is_tested, search_sessions, select_recordings
 from harness.store.records import ExperimentKind
 from harness.store.store import ResultsStore
 from harness.training.recipe import Outcome, Watch, train_once, train_twice
@@ -104,6 +104,9 @@ def _describe_draws(plan: LeaksPlan) -> Mapping[str, Any]:
 def _train(plan: LeaksPlan, split: LeakSplit, seed: int, watch: Watch) -> Outcome:
     """Score one draw: on validation as a search does, or in the test session as a final training does."""
     recipe, parts = plan.best.recipe(seed), plan.draws[seed]
+    if split is LeakSplit.SCENE:
+        # A system that reads the dialogue then answers the training turns, too, without having read their scenes.
+        recipe = replace(recipe, protocol=replace(recipe.protocol, scenes=Scenes.DISJOINT))
     if not plan.opens_test:
         return train_once(recipe, plan.store, Parts(tuple(sorted(parts.train[split])), parts.scored, ()), watch)
     train, validation = part_for_epochs(parts.train[split])

@@ -29,14 +29,20 @@ from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
 from harness.store.records import ScoreKind, TestScores
 from harness.store.store import ResultsStore
-from harness.training.loop import ModelInputs, Scorer, Trainer, seed_everything, train_for
+from harness.training.loop import (
+    ModelInputs,
+    Scorer,
+    TrainedModel,
+    Trainer,
+    seed_everything,
+    train_for,
+    weigh_classes,
+)
 from harness.training.recipe import (
     Recipe,
-    TrainedModel,
     open_parts,
     score_predictions,
     train_for_epochs,
-    weigh_classes,
 )
 
 
@@ -193,7 +199,7 @@ def retrain_fusion_layers(
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     train_for(
-        Trainer(layers, build_optimizer(point), weigh_classes(recipe.protocol, features)),
+        Trainer(layers, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, features)),
         FrozenInputs(features, outputs),
         batch_size=point.batch_size,
         num_epochs=num_epochs,

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.codec import to_plain
 from harness.corpus.utterances import CLASSES, Seconds
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.saved_model import ModelRecord, has_seed, number_groups, save_seed, saved_seeds, seed_dir
+from harness.models.turn_model import REPLACED
 from harness.provenance import hash_word_vectors, package_versions
 from harness.splits.protocol import EpochChoice, Scenes, leave_scenes_out, search_sessions
 from harness.splits.scenes import SceneFold, name_groups
@@ -119,9 +121,12 @@ def plan_disjoint_training(training: FinalTraining) -> FinalTraining:
 
 
 def _time_utterance(best: BestPoint) -> Seconds | None:
-    """Return how long the trial took for each training utterance of an epoch; None where that is not on record."""
+    """Return how long the trial took for each training utterance of an epoch; None where that is not on record.
+
+    Nor is it where a turn model is trained too, which another trial may have done.
+    """
     trial = best.trial
-    if trial.duration_seconds is None or not trial.num_epochs:
+    if trial.duration_seconds is None or not trial.num_epochs or best.turn_model is not None:
         return None
     num_utterances = len(open_parts(best.spec.protocol, best.open_features()).train)
     return trial.duration_seconds / (trial.num_epochs * num_utterances)
@@ -149,6 +154,8 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
     }
+    if best.turn_model is not None:
+        decides["turn_model"] = best.turn_model.to_json()
     return hash_json(decides, 8)
 
 
@@ -262,7 +269,7 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
 def _is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
     """Return whether two records differ in their seeds and dates at most, as their files spell the values."""
     same = replace(record, seeds=before.seeds, created_at=before.created_at)
-    return json.dumps(asdict(same), sort_keys=True) == json.dumps(asdict(before), sort_keys=True)
+    return json.dumps(to_plain(same), sort_keys=True) == json.dumps(to_plain(before), sort_keys=True)
 
 
 def describe_model(
@@ -274,10 +281,13 @@ def describe_model(
     variant: str | None = None,
 ) -> ModelRecord:
     """Return the record of one final training's models."""
-    has_speech = "speech" in training.modalities
+    has_speech, below = "speech" in training.modalities, training.turn_model
+    hyperparameters = asdict(training.hyperparameters)
+    if below is not None:
+        hyperparameters = {name: value for name, value in hyperparameters.items() if name not in REPLACED}
     return ModelRecord(
         system=training.system.name,
-        hyperparameters=asdict(training.hyperparameters),
+        hyperparameters=hyperparameters,
         protocol=training.spec.protocol,
         modalities=training.modalities,
         classes=CLASSES,
@@ -294,4 +304,6 @@ def describe_model(
         versions=package_versions(),
         created_at=utc_now(),
         scene_groups=training.scene_groups,
+        turn_model=None if below is None else below.to_json(),
+        word_vectors=None if below is None else training.spec.word_vectors,
     )

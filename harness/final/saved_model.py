@@ -3,7 +3,8 @@
     model.json              its record; written last, so that a folder with it is whole
     MODEL_CARD.md           its description for people, which the command writes
     seed-1234/model.keras   the network, without its optimiser; chain.json in its place for a chain of emotions
-    seed-1234/fitted/       tokenizer, word vectors and scaling, or the turns' own classifier: JSON and .npy
+    seed-1234/fitted/       tokenizer, word vectors and scaling, or the turns' own classifier: JSON and .npy. The
+                            network of a turn model, with what was fitted for it, is in turn_model/ there
 
 Where scenes are disjoint there is one network for each group of scenes, in ``seed-1234-scenes-1`` and so on.
 """
@@ -11,56 +12,33 @@ Where scenes are disjoint there is one network for each group of scenes, in ``se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from harness.codec import from_plain
+from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
 from harness.features.store import Features
-from harness.files import make_then_rename, read_json, write_json
-from harness.models.decoder import AttentionDecoder
-from harness.models.layers import (
-    AttentionPooling,
-    Columns,
-    DropoutRelu,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    WordMask,
-)
-from harness.models.recurrence import CompiledLSTM
-from harness.models.text import EachRow, SharedPadding
+from harness.files import read_json, write_json
+from harness.models.network_file import NETWORK_NAME, load_network, save_network
+from harness.models.systems import find_system, read_hyperparameters
+from harness.models.turn_model import read_turn_model
 from harness.splits.protocol import Protocol
-from harness.training.context import FittedDialogues, TrainedContext, is_fitted_on_dialogues, load_chain
-from harness.training.recipe import Trained, TrainedModel
+from harness.training.context import load_chain, load_in_context
+from harness.training.loop import TrainedModel
+from harness.training.recipe import Recipe, Trained
 
 FORMAT_VERSION = 1
 
 _CHAIN_NAME = "chain.json"
-_MODEL_NAMES = ("model.keras", _CHAIN_NAME)
-
-#: Layers that a saved network may have besides Keras's own.
-OWN_LAYERS = (
-    AttentionDecoder,
-    AttentionPooling,
-    Columns,
-    CompiledLSTM,
-    DropoutRelu,
-    EachRow,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    SharedPadding,
-    WordMask,
-)
+_MODEL_NAMES = (NETWORK_NAME, _CHAIN_NAME)
 
 
 @dataclass(frozen=True)
@@ -77,6 +55,9 @@ class ModelRecord:
         variant: a sentence on how it came from other models; None for one trained from its beginning
         scene_groups: each seed has one network a group, trained without the group's scenes; empty where scenes are
             shared, and each seed has one network
+        turn_model: the system below one that reads the dialogue, as plain values; each seed has trained its own.
+            None where there is none
+        word_vectors: the file that the turn model reads; None without one, or without a turn model
     """
 
     system: str
@@ -97,15 +78,32 @@ class ModelRecord:
     versions: Mapping[str, str]
     created_at: str
     scene_groups: tuple[tuple[str, ...], ...] = ()
+    turn_model: Mapping[str, Any] | None = None
+    word_vectors: Path | None = None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
         """The groups of scenes by number, from 1; None alone where a seed has one network."""
         return number_groups(len(self.scene_groups))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters by name, and those of the turn model with a dotted name."""
+        below = dict(self.turn_model or {})
+        below |= below.pop("hyperparameters", {})
+        return {**self.hyperparameters, **{f"turn_model.{name}": value for name, value in below.items()}}
+
+    def recipe(self) -> Recipe:
+        """Return the recipe of the first seed, whose ``word_vectors`` are those of a turn model."""
+        system, seed = find_system(self.system), self.seeds[0]
+        point = read_hyperparameters(system, self.hyperparameters, self.protocol)
+        below = read_turn_model(self.turn_model, system, self.protocol)
+        recipe = Recipe(system, point, self.protocol, seed, self.num_epochs, None, self.word_vectors, below)
+        return recipe.with_seed(seed)
+
     def write(self, model_dir: Path) -> None:
         """Write ``model.json`` into ``model_dir``, whole or not at all."""
-        value = {**asdict(self), "protocol": self.protocol.to_json(), "format_version": FORMAT_VERSION}
+        value = {**to_plain(self), "format_version": FORMAT_VERSION}
         write_json(model_dir / "model.json", value)
 
     @classmethod
@@ -188,8 +186,7 @@ def save_seed(model_dir: Path, seed: int, trained: Trained, group: int | None = 
     if not isinstance(trained.model, keras.Model):
         trained.model.write(folder / _CHAIN_NAME)
         return
-    with make_then_rename(folder / "model.keras", ".keras") as partial:
-        trained.model.save(partial, include_optimizer=False)
+    save_network(folder, trained.model)
 
 
 def has_seed(model_dir: Path, seed: int, group: int | None = None) -> bool:
@@ -234,20 +231,6 @@ def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:
     folder = seed_dir(model_dir, seed, group)
     if (folder / _CHAIN_NAME).is_file():
         return load_chain(folder / _CHAIN_NAME, folder / "fitted")
-    path = folder / "model.keras"
-    if not path.is_file():
-        raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
-    try:
-        model = keras.saving.load_model(
-            path,
-            custom_objects={f"harness>{layer.__name__}": layer for layer in OWN_LAYERS},
-            compile=False,
-            safe_mode=True,
-        )
-    # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
-    except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
-    if is_fitted_on_dialogues(folder / "fitted"):
-        return TrainedContext(model, FittedDialogues.load(folder / "fitted"))
-    return TrainedModel(model, FittedFeatures.load(folder / "fitted"))
+    model = load_network(folder)
+    in_context = load_in_context(model, folder / "fitted")
+    return in_context or TrainedModel(model, FittedFeatures.load(folder / "fitted"))

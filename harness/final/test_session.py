@@ -162,9 +162,9 @@ def score_test_session(
     parts = open_parts(training.spec.protocol, store)
     trained_on = store.load(parts.trained_on)
     show("fitting the baselines")
-    weights, point = training.spec.protocol.class_weights, training.hyperparameters
+    recipe = training.recipe(training.seeds[0])
     of_folds = [
-        fit_baselines(store, trained_on.select(fold.train), training.seeds, point, weights)
+        fit_baselines(store, trained_on.select(fold.train), training.seeds, recipe)
         for fold in parts.final_folds(())
     ]
     opening_id, test = open_for_scoring(training, results, store, trained_on, command)

@@ -21,6 +21,7 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
 from harness.features.store import Features
 from harness.features.text import split_words
+from harness.models.class_weights import CLASS_WEIGHT
 from harness.splits.protocol import ClassWeights
 
 Probabilities = npt.NDArray[np.float64]
@@ -28,9 +29,6 @@ Probabilities = npt.NDArray[np.float64]
 #: Ours: with the 100 of scikit-learn the seed moves the score of real speech half as far again.
 NUM_TREES = 500
 _READ_TOGETHER = 512
-
-#: As scikit-learn names them.
-_CLASS_WEIGHT = {ClassWeights.NONE: None, ClassWeights.BALANCED: "balanced"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def fit_text_logistic(train: Features, seed: int, class_weights: ClassWeights = 
     """
     classifier = make_pipeline(
         TfidfVectorizer(analyzer=split_words, sublinear_tf=True),
-        LogisticRegression(max_iter=1000, random_state=seed, class_weight=_CLASS_WEIGHT[class_weights]),
+        LogisticRegression(max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]),
     )
     return _fit(train, "words", classifier, has_words, _words)
 
@@ -86,7 +84,7 @@ def fit_speech_forest(train: Features, seed: int, class_weights: ClassWeights = 
     answered with the prior.
     """
     classifier = RandomForestClassifier(
-        n_estimators=NUM_TREES, random_state=seed, n_jobs=1, class_weight=_CLASS_WEIGHT[class_weights]
+        n_estimators=NUM_TREES, random_state=seed, n_jobs=1, class_weight=CLASS_WEIGHT[class_weights]
     )
     return _fit(train, "speech", classifier, has_speech, summarise_speech)
 

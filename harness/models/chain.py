@@ -13,6 +13,8 @@ from harness.errors import ModelError, one_line
 from harness.features.context import Context
 from harness.features.dialogues import SPEAKERS, Dialogues
 from harness.files import read_json, write_json
+from harness.models.class_weights import balance_classes, share_classes
+from harness.splits.protocol import ClassWeights
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -34,7 +36,7 @@ class Chain:
     speaker's previous turn. Every turn has one of the four classes here, whatever its label.
 
     Attributes:
-        prior: float64 (4,), the classes' shares in what trained the system below
+        prior: float64 (4,), the classes' shares in the loss that trained the system below
         transitions: float64 (5, 5, 4), the probability of a class given the class of the speaker's own previous
             turn, and of the other's; index 4 stands for no turn before
     """
@@ -119,7 +121,7 @@ class Chain:
 
 
 def fit_chain(
-    dialogues: Dialogues, probabilities: Floats, emotions: Numbers, prior: Floats | None = None
+    dialogues: Dialogues, probabilities: Floats, emotions: Numbers, class_weights: ClassWeights = ClassWeights.NONE
 ) -> Chain:
     """Estimate a chain's transitions by counting training labels.
 
@@ -130,12 +132,16 @@ def fit_chain(
     Args:
         probabilities: float64 (num_turns, 4), of training turns, out of fold
         emotions: int64 (num_turns,), indices into ``CLASSES``; -1 where there is no label to train on
-        prior: as ``Chain`` has it; the shares of ``emotions`` by default, which is wrong of a system that
-            was trained with balanced classes
+        class_weights: those that trained the system below. Where they are balanced, each count weighs as its label
+            does in a loss, and so the classes' shares are equal
     """
     dialogues.check(probabilities)
     is_known = emotions >= 0
-    shares = np.bincount(emotions[is_known], minlength=NUM_CLASSES) / is_known.sum()
+    known = emotions[is_known]
+    shares = share_classes(class_weights, known)
+    counted = np.eye(NUM_CLASSES)
+    if class_weights is ClassWeights.BALANCED:
+        counted *= balance_classes(known)
     # The last row is that of a turn that is not there.
     previous = np.zeros((len(dialogues) + 1, NUM_CLASSES + 1))
     previous[:-1, :NUM_CLASSES] = np.where(is_known[:, None], np.eye(NUM_CLASSES)[emotions], probabilities)
@@ -145,11 +151,11 @@ def fit_chain(
         "ta,tb,ty->aby",
         previous[own[is_known]],
         previous[other[is_known]],
-        np.eye(NUM_CLASSES)[emotions[is_known]],
+        counted[known],
     )
     given_own = _normalise(counts.sum(axis=1) + BACK_OFF_TURNS * shares)
     transitions = _normalise(counts + BACK_OFF_TURNS * given_own[:, None])
-    return Chain(shares if prior is None else prior, transitions)
+    return Chain(shares, transitions)
 
 
 def find_previous(dialogues: Dialogues) -> tuple[Numbers, Numbers]:

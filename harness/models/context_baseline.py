@@ -12,6 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
 from harness.features.dialogues import SPEAKERS, Dialogues
+from harness.models.class_weights import CLASS_WEIGHT, balance_classes, share_classes
+from harness.models.out_of_fold import Folds, part_folds
+from harness.splits.protocol import ClassWeights
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -28,7 +31,7 @@ class ContextBaseline:
     """A multinomial logistic regression over the probabilities of a turn and of the turns around it.
 
     Attributes:
-        prior: float64 (4,), the classes' shares of training: it stands for turns that are not there
+        prior: float64 (4,), the classes' shares of the loss: it stands for turns that are not there
         decay: the weight of each further turn of a speaker, a factor
     """
 
@@ -56,24 +59,25 @@ def fit_context_baseline(
     dialogues: Dialogues,
     probabilities: Floats,
     emotions: Numbers,
-    folds: npt.NDArray[np.int64],
+    folds: Folds,
     context: Context,
     decays: Sequence[float] = DECAYS,
+    class_weights: ClassWeights = ClassWeights.NONE,
 ) -> ContextBaseline:
     """Fit the regression; the decay is the one of the least log loss in cross-validation over the folds.
 
     Args:
         probabilities: float64 (num_turns, 4), of training turns, out of fold
         emotions: int64 (num_turns,), indices into ``CLASSES``; -1 where there is no label to train on
-        folds: int (num_turns,), such as the session: a dialogue is in one fold
+        folds: of the turns, such as the session: a dialogue is in one fold
     """
     is_known = emotions >= 0
-    prior = np.bincount(emotions[is_known], minlength=NUM_CLASSES) / is_known.sum()
+    prior = share_classes(class_weights, emotions[is_known])
     inputs = [read_context(dialogues, probabilities, context, decay, prior)[is_known] for decay in decays]
-    labels, parts = emotions[is_known], folds[is_known]
-    losses = [_cross_validate(values, labels, parts) if len(decays) > 1 else 0.0 for values in inputs]
+    labels, parts = emotions[is_known], {name: numbers[is_known] for name, numbers in folds.items()}
+    losses = [_cross_validate(values, labels, parts, class_weights) if len(decays) > 1 else 0.0 for values in inputs]
     chosen = int(np.argmin(losses))
-    return ContextBaseline(context, prior, decays[chosen], _regression().fit(inputs[chosen], labels))
+    return ContextBaseline(context, prior, decays[chosen], _regression(class_weights).fit(inputs[chosen], labels))
 
 
 def read_context(
@@ -114,16 +118,19 @@ def _decayed_means(
     return [own, other]
 
 
-def _cross_validate(inputs: Floats, labels: Numbers, folds: npt.NDArray[np.int64]) -> float:
+def _cross_validate(
+    inputs: Floats, labels: Numbers, folds: Folds, class_weights: ClassWeights
+) -> float:
     loss = 0.0
-    for fold in np.unique(folds):
-        is_held_out = folds == fold
-        classifier = _regression().fit(inputs[~is_held_out], labels[~is_held_out])
-        answers = np.full((is_held_out.sum(), NUM_CLASSES), _SMALLEST)
-        answers[:, classifier.classes_] = np.maximum(classifier.predict_proba(inputs[is_held_out]), _SMALLEST)
-        loss -= np.log(answers[np.arange(len(answers)), labels[is_held_out]]).sum()
+    weights = balance_classes(labels) if class_weights is ClassWeights.BALANCED else np.ones(NUM_CLASSES)
+    for held_out, others in part_folds(folds, np.ones(len(labels), dtype=bool)):
+        classifier = _regression(class_weights).fit(inputs[others], labels[others])
+        answers = np.full((len(held_out), NUM_CLASSES), _SMALLEST)
+        answers[:, classifier.classes_] = np.maximum(classifier.predict_proba(inputs[held_out]), _SMALLEST)
+        right = labels[held_out]
+        loss -= (weights[right] * np.log(answers[np.arange(len(answers)), right])).sum()
     return float(loss)
 
 
-def _regression() -> LogisticRegression:
-    return LogisticRegression(solver="newton-cholesky")
+def _regression(class_weights: ClassWeights) -> LogisticRegression:
+    return LogisticRegression(solver="newton-cholesky", class_weight=CLASS_WEIGHT[class_weights])

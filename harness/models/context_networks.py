@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
 from harness.models.fusion import classify
-from harness.models.hyperparameters import ContextHyperparameters, Residual
+from harness.models.hyperparameters import DialogueNetworkHyperparameters, Residual
 from harness.models.inputs import lstm
 from harness.models.layers import Columns, LengthMask
 
@@ -17,7 +18,7 @@ from harness.models.layers import Columns, LengthMask
 NOT_SCORED = -1
 
 
-def build_context(hyperparameters: ContextHyperparameters, width: int, context: Context) -> keras.Model:
+def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, context: Context) -> keras.Model:
     """Build a network that classifies every turn of a dialogue from the vectors of its turns.
 
     LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own
@@ -58,16 +59,19 @@ def build_context(hyperparameters: ContextHyperparameters, width: int, context: 
     return keras.Model({"turns": turns, "dialogue_lengths": lengths}, answers, name=f"context_{context}")
 
 
-def scored_loss(emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+def scored_loss(
+    emotions: tf.Tensor, probabilities: tf.Tensor, class_weights: np.ndarray | None = None
+) -> tf.Tensor:
     """Return the mean cross-entropy of the scored turns; turns without a label and padding have no part in it.
 
     Args:
         emotions: int64 (batch, turns), indices into ``CLASSES``; ``NOT_SCORED`` for the others
         probabilities: float32 (batch, turns, 4)
+        class_weights: float32 (4,), of the classes; None where all weigh 1
     """
     is_scored = emotions != NOT_SCORED
-    return tf.reduce_mean(
-        keras.losses.sparse_categorical_crossentropy(
-            tf.boolean_mask(emotions, is_scored), tf.boolean_mask(probabilities, is_scored)
-        )
-    )
+    scored = tf.boolean_mask(emotions, is_scored)
+    losses = keras.losses.sparse_categorical_crossentropy(scored, tf.boolean_mask(probabilities, is_scored))
+    if class_weights is not None:
+        losses *= tf.gather(class_weights, scored)
+    return tf.reduce_mean(losses)

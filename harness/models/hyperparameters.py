@@ -245,25 +245,35 @@ class ChainHyperparameters(Hyperparameters):
 
 
 @dataclass(frozen=True)
-class ContextHyperparameters(SingleHyperparameters):
-    """Those of ``bc_lstm``, the network over both sides of a dialogue; a batch is of dialogues.
+class DialogueNetworkHyperparameters(SingleHyperparameters):
+    """Those of a network over the turns of a dialogue; a batch is of dialogues.
 
     Attributes:
         contextlstm: units of each direction; 100, ``dense`` and the rate are of a public reimplementation that
             chooses its epoch on validation dialogues, for the paper gives none
         batch_size: dialogues a training step, as the authors' code
-        svd_dimension: numbers of a turn's words in its vector
-        vectors, context, turns: as the chain has them
+        context, turns: as the chain has them
     """
 
     batch_size: int = 10
     contextlstm: int = 100
     dense: int = 100
     residual: Residual = Residual.PROBABILITIES
-    svd_dimension: int = 50
-    vectors: TurnVectors = TurnVectors.TFIDF
     context: Context = Context.DIALOGUE
     turns: ContextTurns = ContextTurns.ALL
+
+
+@dataclass(frozen=True)
+class ContextHyperparameters(DialogueNetworkHyperparameters):
+    """Those of ``bc_lstm``, the network over both sides of a dialogue.
+
+    Attributes:
+        svd_dimension: numbers of a turn's words in its vector
+        vectors: as the chain has it
+    """
+
+    svd_dimension: int = 50
+    vectors: TurnVectors = TurnVectors.TFIDF
 
 
 @dataclass(frozen=True)
@@ -274,4 +284,4 @@ class PastHyperparameters(ContextHyperparameters):
 
 
 #: Of the systems that read the dialogue of an utterance.
-DialogueHyperparameters = ChainHyperparameters | ContextHyperparameters
+DialogueHyperparameters = ChainHyperparameters | DialogueNetworkHyperparameters

@@ -15,7 +15,7 @@ from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     ContextHyperparameters,
-    DialogueHyperparameters,
+    DialogueNetworkHyperparameters,
     Face1Hyperparameters,
     FusionHyperparameters,
     Gates,
@@ -65,6 +65,7 @@ class System:
         streams: of the motion capture, in the order of the columns
         published_code: defaults under the published code's maths, where they differ from the paper's
         contexts: the values that its hyperparameter ``context`` can have; empty for a system of single utterances
+        turn_model: the system below it, where the experiment file names none; None for a regression
     """
 
     name: str
@@ -76,6 +77,7 @@ class System:
     streams: tuple[MocapStream, ...] = tuple(MocapStream)
     published_code: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[Context, ...] = ()
+    turn_model: str | None = None
 
     @property
     def source(self) -> str:
@@ -182,6 +184,16 @@ _SYSTEMS = (
         "an LSTM over all turns of a dialogue, in both directions",
         Context.DIALOGUE,
     ),
+    System(
+        "fusion_context",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        DialogueNetworkHyperparameters,
+        "the LSTM of bc_lstm over the activations of fusion, which answers each turn and then stays as it is",
+        None,
+        contexts=(Context.NONE, Context.DIALOGUE),
+        turn_model="fusion",
+    ),
 )
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
@@ -203,8 +215,11 @@ def find_system(name: str) -> System:
 
 
 def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str, ...]:
-    """Return the modalities that a system with these hyperparameters reads, in the order of its branches."""
-    if isinstance(hyperparameters, DialogueHyperparameters):
+    """Return the modalities that a system with these hyperparameters reads, in the order of its branches.
+
+    A turn model reads its own system's in their place.
+    """
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 

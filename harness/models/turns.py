@@ -19,7 +19,9 @@ from harness.features.store import Features
 from harness.features.text import split_terms
 from harness.files import read_json, read_npy, write_json, write_then_rename
 from harness.models.baselines import summarise_speech
+from harness.models.class_weights import CLASS_WEIGHT, share_classes
 from harness.models.hyperparameters import TurnVectors
+from harness.splits.protocol import ClassWeights
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -71,7 +73,7 @@ class Regression:
     """A multinomial logistic regression as arrays.
 
     Attributes:
-        prior: float64 (4,), the classes' shares of training: the answer for a turn without the input
+        prior: float64 (4,), the classes' shares of the loss: the answer for a turn without the input
         weights: float64 (num_features, 4)
         bias: float64 (4,), minus infinity for a class never trained on
     """
@@ -81,7 +83,7 @@ class Regression:
     bias: Floats
 
     @classmethod
-    def fit(cls, values: Any, emotions: Rows, prior: Floats, seed: int) -> Regression:
+    def fit(cls, values: Any, emotions: Rows, prior: Floats, seed: int, class_weights: ClassWeights) -> Regression:
         """Fit it.
 
         Args:
@@ -94,7 +96,9 @@ class Regression:
         if len(known) == 1:
             bias[known] = 0.0
             return cls(prior, weights, bias)
-        classifier = LogisticRegression(max_iter=1000, random_state=seed).fit(values, emotions)
+        classifier = LogisticRegression(
+            max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]
+        ).fit(values, emotions)
         # Of two classes scikit-learn holds the second alone, whose logit it is.
         bias[known] = 0.0
         fitted = known if len(known) > 2 else known[1:]
@@ -122,7 +126,15 @@ class WordReader:
     regression: Regression
 
     @classmethod
-    def fit(cls, words: tuple[str, ...], emotions: Rows, prior: Floats, svd_dimension: int, seed: int) -> WordReader:
+    def fit(
+        cls,
+        words: tuple[str, ...],
+        emotions: Rows,
+        prior: Floats,
+        svd_dimension: int,
+        seed: int,
+        class_weights: ClassWeights,
+    ) -> WordReader:
         rows = np.array([row for row, spoken in enumerate(words) if split_terms(spoken)], dtype=np.int64)
         if not len(rows):
             raise FeatureError(f"none of the {len(words)} training turns has words; expected at least one")
@@ -132,7 +144,7 @@ class WordReader:
         components = np.zeros((0, matrix.shape[1]))
         if dimension:
             components = TruncatedSVD(dimension, random_state=seed).fit(matrix).components_
-        regression = Regression.fit(matrix, emotions[rows], prior, seed)
+        regression = Regression.fit(matrix, emotions[rows], prior, seed, class_weights)
         return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, components, regression)
 
     def read(self, words: tuple[str, ...]) -> tuple[Floats, Floats]:
@@ -158,14 +170,16 @@ class SpeechReader:
     regression: Regression
 
     @classmethod
-    def fit(cls, speech: Floats, emotions: Rows, prior: Floats, seed: int) -> SpeechReader:
+    def fit(
+        cls, speech: Floats, emotions: Rows, prior: Floats, seed: int, class_weights: ClassWeights
+    ) -> SpeechReader:
         rows = np.flatnonzero(~np.isnan(speech).any(axis=1))
         if not len(rows):
             raise FeatureError(f"none of the {len(speech)} training turns has sound; expected at least one")
         mean, deviation = speech[rows].mean(axis=0), speech[rows].std(axis=0)
         deviation[deviation <= np.abs(mean) * np.finfo(np.float32).eps] = 1.0
         values = (speech[rows] - mean) / deviation
-        return cls(mean, deviation, Regression.fit(values, emotions[rows], prior, seed))
+        return cls(mean, deviation, Regression.fit(values, emotions[rows], prior, seed, class_weights))
 
     def read(self, speech: Floats) -> tuple[Floats, Floats]:
         """Return probabilities, float64 (num_turns, 4), and standardised functionals, 0 where there is no sound."""
@@ -189,7 +203,14 @@ class TurnClassifier:
     speech: SpeechReader | None
 
     @classmethod
-    def fit(cls, inputs: TurnInputs, emotions: Rows, svd_dimension: int = 0, seed: int = 0) -> TurnClassifier:
+    def fit(
+        cls,
+        inputs: TurnInputs,
+        emotions: Rows,
+        svd_dimension: int = 0,
+        seed: int = 0,
+        class_weights: ClassWeights = ClassWeights.NONE,
+    ) -> TurnClassifier:
         """Fit it on turns of which all have a label.
 
         Args:
@@ -199,17 +220,17 @@ class TurnClassifier:
         Raises:
             FeatureError: no turn has the words, or the sound, to train on
         """
-        prior = np.bincount(emotions, minlength=NUM_CLASSES) / len(emotions)
+        prior = share_classes(class_weights, emotions)
         words, speech = None, None
         if inputs.words is not None:
-            words = WordReader.fit(inputs.words, emotions, prior, svd_dimension, seed)
+            words = WordReader.fit(inputs.words, emotions, prior, svd_dimension, seed, class_weights)
         if inputs.speech is not None:
-            speech = SpeechReader.fit(inputs.speech, emotions, prior, seed)
+            speech = SpeechReader.fit(inputs.speech, emotions, prior, seed, class_weights)
         return cls(words, speech)
 
     @property
     def prior(self) -> Floats:
-        """The classes' shares of training, float64 (4,)."""
+        """The classes' shares of the loss, float64 (4,)."""
         return next(part.regression.prior for part in (self.words, self.speech) if part is not None)
 
     @property
@@ -219,15 +240,30 @@ class TurnClassifier:
             return TurnVectors.FUNCTIONALS
         return TurnVectors.TFIDF if self.speech is None else TurnVectors.BOTH
 
-    def predict(self, inputs: TurnInputs) -> Floats:
-        """Return the probabilities of each turn's class, float64 (num_turns, 4); 0 for a class never trained on."""
-        return self._read(inputs)[0]
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return self.vectors.modalities
 
-    def describe(self, inputs: TurnInputs) -> Floats:
-        """Return numbers that stand for each turn besides its probabilities, float64 (num_turns, width)."""
-        return self._read(inputs)[1]
+    @property
+    def embedding_source(self) -> str:
+        """The origin of the numbers that stand for words, in one sentence."""
+        return "TF-IDF of a turn's words, fitted on the training utterances"
 
-    def _read(self, inputs: TurnInputs) -> tuple[Floats, Floats]:
+    def answer(self, turns: Features) -> tuple[Floats, Floats]:
+        """Return what ``read`` does, of the turns of some features; their labels are not read.
+
+        Raises:
+            FeatureError: as ``TurnInputs.read``
+        """
+        return self.read(TurnInputs.read(turns, self.vectors))
+
+    def read(self, inputs: TurnInputs) -> tuple[Floats, Floats]:
+        """Return the probabilities of each turn's class, and other numbers that stand for the turn.
+
+        Returns:
+            float64 (num_turns, 4), 0 for a class never trained on; and float64 (num_turns, width)
+        """
         parts = []
         if self.words is not None and inputs.words is not None:
             parts.append(self.words.read(inputs.words))

@@ -124,7 +124,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
 
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
-    hyperparameters = tuple((name, str(value)) for name, value in sorted(record.hyperparameters.items()))
+    hyperparameters = tuple((name, str(value)) for name, value in sorted(record.settings.items()))
     limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
         f"# {title_model(record.system, record.hyperparameters)}",

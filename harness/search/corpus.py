@@ -100,7 +100,8 @@ def prepare_chosen(
     features = prepare_features(training.corpus, settings, results_dir, progress, environment)
     system = training.system
     needed = system.modalities if modalities is None else modalities
-    require_modalities(FeatureStore.open(features.prepared_dir), system.name, needed, system.streams)
+    streams = (system if training.turn_model is None else training.turn_model.system).streams
+    require_modalities(FeatureStore.open(features.prepared_dir), system.name, needed, streams)
     return PreparedCorpus(
         **vars(features), max_epochs=training.max_epochs, patience=training.patience, shortened=None
     )
@@ -164,6 +165,10 @@ def shorten_search(
         )
         default = training.system.hyperparameters.batch_size
         cuts.append(f"batch_size from {default} to {QUICK_START_BATCH_SIZE}")
+    if training.turn_model is not None:
+        below = training.turn_model.shorten(QUICK_START_MAX_EPOCHS, QUICK_START_BATCH_SIZE)
+        settings = replace(settings, training=replace(training, turn_model=below))
+        cuts.append(f"the turn model to {below.num_epochs} epochs")
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one"
         + (f", cut short: {', '.join(cuts)}" if cuts else "")

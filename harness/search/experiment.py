@@ -52,6 +52,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
         parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
+        if settings.training.turn_model is not None:
+            parts["turn_model"] = settings.training.turn_model.to_json()
     return parts
 
 

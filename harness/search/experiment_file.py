@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import ExperimentFileError, HarnessError
 from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
 from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
+from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
@@ -59,6 +60,7 @@ class TrainingSettings:
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         speech_features: a name of ``SPEECH_VARIANTS``
         folds: what is the test set once, each time of a search of its own; None for one search
+        turn_model: the system below one that reads the dialogue; None where there is none
     """
 
     system: System
@@ -69,6 +71,7 @@ class TrainingSettings:
     word_vectors: Path | None
     speech_features: str = DEFAULT_SPEECH_VARIANT
     folds: Folds | None = None
+    turn_model: TurnModel | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class ExperimentSettings:
         if self.training is None:
             return ()
         system, protocol = self.training.system, self.training.protocol
+        if self.training.turn_model is not None:
+            return self.training.turn_model.system.modalities
         choices = [parameter.choices for parameter in self.space.parameters if parameter.name == "vectors"]
         points = [{"vectors": choice} for choice in choices[0]] if choices else [{}]
         read = {
@@ -235,6 +240,10 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
             f"{sealed.test_set}; to test the others, use the key folds: "
             f"{' or '.join(repr(folds.value) for folds in Folds)}",
         )
+    try:
+        below = read_turn_model(keys.values.get("turn_model"), system, protocol)
+    except HarnessError as error:
+        raise ExperimentFileError(f"{keys.origin}: {error}") from error
     return TrainingSettings(
         system=system,
         protocol=protocol,
@@ -244,6 +253,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         word_vectors=vectors,
         speech_features=keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=DEFAULT_SPEECH_VARIANT),
         folds=_read_folds(keys),
+        turn_model=below,
     )
 
 
@@ -280,7 +290,18 @@ def _read_space(
     space = read_search_space(entries, origin, system)
     if training is not None:
         check_extremes(space, origin, training.system, training.protocol)
+        _refuse_replaced(space, origin, training)
     return space, tuple(dict(entry) for entry in entries)
+
+
+def _refuse_replaced(space: SearchSpace, origin: str, training: TrainingSettings) -> None:
+    """Refuse hyperparameters of the regression that a turn model takes the place of."""
+    for parameter in space.parameters:
+        if training.turn_model is not None and parameter.name in REPLACED:
+            raise ExperimentFileError(
+                f"{origin}: parameter {parameter.name!r} is given, and so is turn_model, which takes the place of what "
+                "it describes; expected one of the two"
+            )
 
 
 def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[Mapping[str, Any]]) -> str:

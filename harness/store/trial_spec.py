@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness.codec import from_plain
 from harness.errors import ExperimentFileError, one_line
@@ -30,6 +32,7 @@ class TrialSpec:
         seed: decides every random choice of the trial
         threads: processor threads that the trial may use
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+        turn_model: the system below one that reads the dialogue, as plain values; None where there is none
     """
 
     trial_id: int
@@ -44,6 +47,7 @@ class TrialSpec:
     patience: int | None
     threads: int
     word_vectors: Path | None = None
+    turn_model: Mapping[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.

@@ -1,35 +1,24 @@
-"""Training in dialogues: a turn's own classifier out of fold by session, then a chain or a network over the turns.
-
-The labels of utterances that train or are scored are read to train and to score. No label of another turn is read.
-"""
+"""Models in context: a chain or a network over the turns of dialogues, and how each is trained and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from harness.codec import from_plain
-from harness.corpus.utterances import CLASSES, parse_utterance_id
-from harness.errors import FeatureError, one_line
-from harness.features.context import Context, ContextTurns
-from harness.features.dialogues import Dialogues
-from harness.features.speech import SpeechSettings
+from harness.corpus.utterances import CLASSES
+from harness.features.context import Context
 from harness.features.store import Features
-from harness.files import read_json, write_json
 from harness.models.build import build_optimizer
 from harness.models.chain import Chain, fit_chain
 from harness.models.context_networks import NOT_SCORED, build_context, scored_loss
-from harness.models.hyperparameters import ContextHyperparameters, DialogueHyperparameters, TurnVectors
-from harness.models.out_of_fold import predict_out_of_fold
-from harness.models.turns import SMALLEST, TurnClassifier, TurnInputs
+from harness.models.hyperparameters import ChainHyperparameters, DialogueHyperparameters
+from harness.splits.protocol import Protocol
+from harness.training.dialogues import DialogueInputs, FittedDialogues, fit_dialogues, is_fitted_on_dialogues
 from harness.training.loop import (
     Learner,
     Scorer,
@@ -37,122 +26,13 @@ from harness.training.loop import (
     check_loss,
     like_length_batches,
     mean_cross_entropy,
+    seed_everything,
+    weigh_classes,
 )
-
-Floats = npt.NDArray[np.float64]
+from harness.training.turn_network import TurnTraining
 
 #: Dialogues scored at once.
 _SCORED_TOGETHER = 32
-_RECORD_NAME = "dialogues.json"
-
-
-@dataclass(frozen=True, eq=False)
-class DialogueInputs:
-    """The turns of whole dialogues, as a model in context reads them.
-
-    Attributes:
-        features: the utterances that are trained on or scored
-        dialogues: their dialogues
-        probabilities: float64 (num_turns, 4), of each turn's own classifier
-        description: float64 (num_turns, width), the other numbers of each turn's vector
-    """
-
-    features: Features
-    dialogues: Dialogues
-    probabilities: Floats
-    description: Floats
-
-    @cached_property
-    def rows(self) -> npt.NDArray[np.int64]:
-        """The turn of each of the utterances, int64 (num_utterances,)."""
-        return _rows_of(self.features, self.dialogues)
-
-    @cached_property
-    def vectors(self) -> npt.NDArray[np.float32]:
-        """What a network reads, float32 (num_turns, 4 + width): the logarithms of the probabilities come first."""
-        logarithms = np.log(np.maximum(self.probabilities, SMALLEST))
-        return np.concatenate([logarithms, self.description], axis=1).astype(np.float32)
-
-    @cached_property
-    def emotions(self) -> npt.NDArray[np.int64]:
-        """int64 (num_turns,), the classes of the utterances; ``NOT_SCORED`` for the others, whatever their label."""
-        return _emotions_of(self.features, self.dialogues)
-
-    @cached_property
-    def sessions(self) -> npt.NDArray[np.int64]:
-        """The session of each turn, int64 (num_turns,)."""
-        return _sessions_of(self.dialogues)
-
-
-@dataclass(frozen=True, eq=False)
-class FittedDialogues:
-    """What turns utterances into the inputs of a model in context, fitted on training alone.
-
-    Attributes:
-        classifier: a turn's own, of all training utterances
-        context: the turns that an answer depends on
-        turns: that a dialogue consists of
-        speech_settings: how the frames were made
-    """
-
-    classifier: TurnClassifier
-    context: Context
-    turns: ContextTurns
-    speech_settings: SpeechSettings
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The modalities that are read."""
-        return self.classifier.vectors.modalities
-
-    @property
-    def embedding_source(self) -> str:
-        """The origin of the numbers that stand for words, in one sentence."""
-        return "TF-IDF of a turn's words, fitted on the training utterances"
-
-    def prepare(self, features: Features) -> DialogueInputs:
-        """Read the dialogues of some utterances; their labels decide nothing here.
-
-        Raises:
-            FeatureError: the frames were made in another way than those that were fitted, or cannot be read
-        """
-        if "speech" in self.modalities and features.speech_settings != self.speech_settings:
-            raise FeatureError(
-                f"speech frames were made with {features.speech_settings.to_json()}; the turns' classifier was fitted "
-                f"on {self.speech_settings.to_json()}"
-            )
-        dialogues, inputs = _read(features, self.turns, self.classifier.vectors)
-        return DialogueInputs(
-            features, dialogues, self.classifier.predict(inputs), self.classifier.describe(inputs)
-        )
-
-    def save(self, directory: Path) -> None:
-        """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
-        self.classifier.save(directory)
-        record = {"context": self.context, "turns": self.turns, "speech_settings": self.speech_settings.to_json()}
-        write_json(directory / _RECORD_NAME, record)
-
-    @classmethod
-    def load(cls, directory: Path) -> FittedDialogues:
-        """Read the files that ``save`` wrote.
-
-        Raises:
-            FeatureError: a file is missing or damaged
-        """
-        classifier = TurnClassifier.load(directory)
-        try:
-            record = read_json(directory / _RECORD_NAME)
-            settings = from_plain(SpeechSettings, record["speech_settings"])
-            return cls(classifier, Context(record["context"]), ContextTurns(record["turns"]), settings)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise FeatureError(
-                f"fitted dialogues {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
-            ) from error
-
-
-def is_fitted_on_dialogues(directory: Path) -> bool:
-    """Return whether ``FittedDialogues.save`` wrote a folder."""
-    return (directory / _RECORD_NAME).is_file()
 
 
 @dataclass(frozen=True)
@@ -179,52 +59,39 @@ def load_chain(path: Path, fitted_dir: Path) -> TrainedContext:
     return TrainedContext(Chain.read(path), FittedDialogues.load(fitted_dir))
 
 
-def fit_dialogues(
-    hyperparameters: DialogueHyperparameters, train: Features, seed: int
-) -> tuple[FittedDialogues, DialogueInputs]:
-    """Fit the turns' own classifier, and read the training dialogues.
-
-    Returns:
-        what was fitted; and the training dialogues, whose turns are answered by classifiers that have not trained on
-        their session, as those of a new session are
+def load_in_context(network: keras.Model, fitted_dir: Path) -> TrainedContext | None:
+    """Load what was fitted for the inputs of a network over dialogues; None for a network of single utterances.
 
     Raises:
-        FeatureError: there is no training utterance, or none has what the classifier reads
-        ShapeError: all training utterances are of one session
+        FeatureError, ModelError: a file is missing or damaged
     """
-    if not len(train):
-        raise FeatureError("there are no training utterances; expected at least one to fit features on")
-    dialogues, inputs = _read(train, hyperparameters.turns, hyperparameters.vectors)
-    emotions = _emotions_of(train, dialogues)
-    trained = np.flatnonzero(dialogues.is_scored)
-    dimension = hyperparameters.svd_dimension if isinstance(hyperparameters, ContextHyperparameters) else 0
-    classifier = TurnClassifier.fit(inputs.take(trained), emotions[trained], dimension, seed)
-
-    def fit_on(some: npt.NDArray[np.int64]) -> Callable[[npt.NDArray[np.int64]], Floats]:
-        of_fold = TurnClassifier.fit(inputs.take(some), emotions[some], seed=seed)
-        return lambda asked: of_fold.predict(inputs.take(asked))
-
-    probabilities = predict_out_of_fold(fit_on, _sessions_of(dialogues), dialogues.is_scored)
-    fitted = FittedDialogues(
-        classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings
-    )
-    return fitted, DialogueInputs(train, dialogues, probabilities, classifier.describe(inputs))
+    if not is_fitted_on_dialogues(fitted_dir):
+        return None
+    return TrainedContext(network, FittedDialogues.load(fitted_dir))
 
 
 def begin_training(
-    hyperparameters: DialogueHyperparameters, train: Features, seed: int
+    hyperparameters: DialogueHyperparameters,
+    train: Features,
+    protocol: Protocol,
+    seed: int,
+    turn_training: TurnTraining | None = None,
 ) -> tuple[TrainedContext, Learner, DialogueInputs]:
     """Fit what a model in context reads, and build the model; a chain is estimated at once.
 
     Returns:
         the model, which the learner trains; the learner; and the training dialogues
     """
-    fitted, inputs = fit_dialogues(hyperparameters, train, seed)
-    if not isinstance(hyperparameters, ContextHyperparameters):
-        chain = fit_chain(inputs.dialogues, inputs.probabilities, inputs.emotions)
+    fitted, inputs = fit_dialogues(hyperparameters, train, protocol, seed, turn_training)
+    if isinstance(hyperparameters, ChainHyperparameters):
+        chain = fit_chain(inputs.dialogues, inputs.probabilities, inputs.emotions, protocol.class_weights)
         return TrainedContext(chain, fitted), ChainLearner(chain, fitted.context), inputs
+    # The same numbers follow, whether the turns' own network was trained just now or before.
+    seed_everything(seed)
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
-    return TrainedContext(model, fitted), ContextTrainer(model, build_optimizer(hyperparameters)), inputs
+    class_weights = weigh_classes(protocol.class_weights, train)
+    trainer = ContextTrainer(model, build_optimizer(hyperparameters), class_weights)
+    return TrainedContext(model, fitted), trainer, inputs
 
 
 class ContextScorer(Scorer):
@@ -257,8 +124,8 @@ class ContextTrainer(ContextScorer, Trainer):
     emotions = tf.TensorSpec((None, None), tf.int64)
 
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """Return the mean cross-entropy of a batch's scored turns."""
-        return scored_loss(emotions, probabilities)
+        """Return the mean cross-entropy of a batch's scored turns, in which classes may weigh differently."""
+        return scored_loss(emotions, probabilities, self.class_weights)
 
     def expect_steps(self, num_steps: int) -> None:
         """Compile nothing: dialogues have too many lengths."""
@@ -306,26 +173,3 @@ class ChainLearner:
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """There is nothing to return to."""
-
-
-def _read(features: Features, which: ContextTurns, vectors: TurnVectors) -> tuple[Dialogues, TurnInputs]:
-    turns = features.all_turns
-    dialogues = Dialogues.arrange(turns.utterances, features.utterance_ids, which)
-    row_of = {name: row for row, name in enumerate(turns.utterance_ids)}
-    order = np.array([row_of[name] for name in dialogues.utterance_ids], dtype=np.int64)
-    return dialogues, TurnInputs.read(turns, vectors).take(order)
-
-
-def _rows_of(features: Features, dialogues: Dialogues) -> npt.NDArray[np.int64]:
-    row_of = {name: row for row, name in enumerate(dialogues.utterance_ids)}
-    return np.array([row_of[name] for name in features.utterance_ids], dtype=np.int64)
-
-
-def _emotions_of(features: Features, dialogues: Dialogues) -> npt.NDArray[np.int64]:
-    emotions = np.full(len(dialogues), NOT_SCORED, dtype=np.int64)
-    emotions[_rows_of(features, dialogues)] = features.emotions
-    return emotions
-
-
-def _sessions_of(dialogues: Dialogues) -> npt.NDArray[np.int64]:
-    return np.array([parse_utterance_id(name).session for name in dialogues.utterance_ids], dtype=np.int64)

@@ -14,10 +14,13 @@ import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
+from harness.features.fitted import FittedFeatures
 from harness.features.store import Features
+from harness.models.class_weights import balance_classes
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
 from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
+from harness.splits.protocol import ClassWeights
 from harness.store.records import EpochRecord
 
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
@@ -153,24 +156,21 @@ class Scorer:
         return outputs
 
 
-def balance_classes(emotions: np.ndarray) -> np.ndarray:
-    """Return weights of the classes by inverse frequency, with which every class that occurs weighs the same.
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what was fitted for its inputs."""
 
-    Args:
-        emotions: int64 (num_utterances,), indices into ``CLASSES``, of the training utterances
+    model: keras.Model
+    fitted: FittedFeatures
 
-    Returns:
-        float32 (4,), whose mean over the utterances is 1; 0 for a class that does not occur
+    def predict(self, features: Features) -> np.ndarray:
+        """Return the probabilities of utterances, float32 (num_utterances, 4)."""
+        return Scorer(self.model).score(self.fitted.prepare(features))
 
-    Example:
-        >>> balance_classes(np.array([0, 0, 0, 2])).round(1).astype(str).tolist()
-        ['0.7', '0.0', '2.0', '0.0']
-    """
-    counts = np.bincount(emotions, minlength=len(CLASSES))
-    num_present = np.count_nonzero(counts)
-    weights = np.zeros(len(counts), np.float32)
-    weights[counts > 0] = len(emotions) / (num_present * counts[counts > 0])
-    return weights
+
+def weigh_classes(class_weights: ClassWeights, train: Features) -> np.ndarray | None:
+    """Return the weights of the classes in the loss, float32 (4,); None where all weigh 1."""
+    return balance_classes(train.emotions) if class_weights is ClassWeights.BALANCED else None
 
 
 class Trainer(Scorer):

@@ -9,8 +9,6 @@ the model (its weights are drawn here), then train, with a generator of batches 
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -21,7 +19,7 @@ import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds
-from harness.features.fitted import FittedFeatures, fit_features
+from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
 from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import (
@@ -30,33 +28,32 @@ from harness.models.hyperparameters import (
     Hyperparameters,
     NetworkHyperparameters,
 )
-from harness.models.systems import System
-from harness.provenance import git_revision, package_versions
+from harness.models.systems import System, modalities_of
+from harness.models.turn_model import TurnModel, read_turn_model
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
-from harness.splits.protocol import ClassWeights, Protocol
-from harness.splits.scenes import name_groups
+from harness.splits.protocol import Protocol
 from harness.store.records import (
     EpochRecord,
     Prediction,
     ScoreKind,
     TestScores,
-    TrialEnvironment,
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.context import FittedDialogues, TrainedContext, begin_training
+from harness.training.context import TrainedContext, begin_training
 from harness.training.loop import (
     HasFeatures,
     History,
     Learner,
-    Scorer,
+    TrainedModel,
     Trainer,
-    balance_classes,
     fit,
     seed_everything,
     train_for,
+    weigh_classes,
 )
+from harness.training.turn_network import TurnTraining, plan_turn_training
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()
@@ -71,6 +68,7 @@ class Recipe:
         max_epochs: where validation chooses the epoch
         patience: epochs without a better validation accuracy after which training stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
+        turn_model: the system below one that reads the dialogue; None where there is none
     """
 
     system: System
@@ -80,12 +78,35 @@ class Recipe:
     max_epochs: int
     patience: int | None
     word_vectors: Path | None
+    turn_model: TurnModel | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that its models read."""
+        if self.turn_model is not None:
+            return self.turn_model.system.modalities
+        return modalities_of(self.system, self.hyperparameters)
+
+    @property
+    def reader(self) -> System:
+        """The system that reads the utterances' features: the turn model's, or its own."""
+        return self.system if self.turn_model is None else self.turn_model.system
+
+    def with_seed(self, seed: int) -> Recipe:
+        """Return the same with another seed, the turn model's too."""
+        below = None if self.turn_model is None else replace(self.turn_model, seed=seed)
+        return replace(self, seed=seed, turn_model=below)
 
 
 def recipe_of(spec: TrialSpec, system: System, hyperparameters: Hyperparameters) -> Recipe:
-    """Return the recipe of a search's trial."""
+    """Return the recipe of a search's trial.
+
+    Raises:
+        ExperimentFileError, UnknownNameError: its turn model is none
+    """
+    below = read_turn_model(spec.turn_model, system, spec.protocol)
     return Recipe(
-        system, hyperparameters, spec.protocol, spec.seed, spec.max_epochs, spec.patience, spec.word_vectors
+        system, hyperparameters, spec.protocol, spec.seed, spec.max_epochs, spec.patience, spec.word_vectors, below
     )
 
 
@@ -100,18 +121,6 @@ class Watch:
 
     record_epoch: Callable[[EpochRecord], None] = lambda epoch: None
     show: Callable[[str, int], None] = lambda stage, epoch: None
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model with what was fitted for its inputs."""
-
-    model: keras.Model
-    fitted: FittedFeatures
-
-    def predict(self, features: Features) -> np.ndarray:
-        """Return the probabilities of utterances, float32 (num_utterances, 4)."""
-        return Scorer(self.model).score(self.fitted.prepare(features))
 
 
 #: A trained model of any system.
@@ -152,7 +161,7 @@ def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) 
     began = time.monotonic()
     train, validation = store.load(parts.train), store.load(parts.validation)
     trained, history = train_validated(recipe, train, validation, watch)
-    return Outcome(_describe_result(history, validation, trained.fitted, time.monotonic() - began))
+    return Outcome(_describe_result(history, validation, trained, time.monotonic() - began))
 
 
 def train_twice(
@@ -200,7 +209,7 @@ def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watc
     maximum = score_predictions(
         recipe.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
     )
-    return Outcome(_describe_result(history, test, trained.fitted, time.monotonic() - began), (maximum,))
+    return Outcome(_describe_result(history, test, trained, time.monotonic() - began), (maximum,))
 
 
 def train_validated(
@@ -278,7 +287,7 @@ def _build(
     seed_everything(recipe.seed)
     point = recipe.hyperparameters
     if isinstance(point, DialogueHyperparameters):
-        return begin_training(point, train, recipe.seed)
+        return begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
     assert isinstance(point, NetworkHyperparameters)
     fitted = fit_features(
         train,
@@ -291,17 +300,29 @@ def _build(
     )
     model = build_model(recipe.system, point, input_shapes(fitted, recipe.protocol))
     _MODELS.add(model)
-    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol, train))
+    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, train))
     return TrainedModel(model, fitted), trainer, fitted.prepare(train)
 
 
-def weigh_classes(protocol: Protocol, train: Features) -> np.ndarray | None:
-    """Return the weights of the classes in the loss under a protocol, float32 (4,); None where all weigh 1."""
-    return balance_classes(train.emotions) if protocol.class_weights is ClassWeights.BALANCED else None
+def plan_turns(recipe: Recipe) -> TurnTraining | None:
+    """Plan the training of the turns' own network; None for a system without a turn model."""
+    below = recipe.turn_model
+    if below is None:
+        return None
+    own = Recipe(
+        below.system, below.hyperparameters, recipe.protocol, below.seed, below.num_epochs, None, recipe.word_vectors
+    )
+
+    def train_below(train: Features) -> TrainedModel:
+        trained, _ = train_for_epochs(own, train, below.num_epochs)
+        assert isinstance(trained, TrainedModel)
+        return trained
+
+    return plan_turn_training(below, recipe.protocol, recipe.word_vectors, train_below)
 
 
 def _describe_result(
-    history: History, validation: Features, fitted: FittedFeatures | FittedDialogues, duration_seconds: Seconds
+    history: History, validation: Features, trained: Trained, duration_seconds: Seconds
 ) -> TrialResult:
     return TrialResult(
         score=history.epochs[history.best_epoch - 1].validation_accuracy,
@@ -311,7 +332,7 @@ def _describe_result(
         # A process that trains several models knows only the peak of all of them together.
         peak_memory_bytes=None,
         duration_seconds=duration_seconds,
-        embedding_source=fitted.embedding_source if "text" in fitted.modalities else None,
+        embedding_source=trained.fitted.embedding_source if "text" in trained.fitted.modalities else None,
     )
 
 
@@ -352,24 +373,3 @@ def best_test_epoch(seed: int, test: Features, epochs: dict[int, np.ndarray]) ->
     """
     best = max(sorted(epochs), key=lambda epoch: weighted_accuracy(test.emotions, epochs[epoch].argmax(axis=1)))
     return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best)
-
-
-def describe_environment(
-    threads: int, corpus_hash: str, protocol_hash: str, parts: Parts | None = None
-) -> TrialEnvironment:
-    """Describe what a training's numbers depend on besides its recipe: this process, its packages and its machine.
-
-    Args:
-        parts: whose groups of scenes are put on record; None where scenes are shared
-    """
-    return TrialEnvironment(
-        threads=threads,
-        versions=package_versions(),
-        git_revision=git_revision(),
-        corpus_hash=corpus_hash,
-        protocol_hash=protocol_hash,
-        host=platform.node(),
-        pid=os.getpid(),
-        scene_groups=() if parts is None else name_groups(parts.groups),
-        validated_scenes=() if parts is None else tuple(sorted(parts.validated_scenes)),
-    )

@@ -29,7 +29,8 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
-from harness.training.recipe import Outcome, Watch, describe_environment
+from harness.training.environment import describe_environment
+from harness.training.recipe import Outcome, Watch
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -62,10 +62,11 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     # Imported here: these import TensorFlow, which has to be started before.
     from harness.features.fitted import NO_TEXT
     from harness.features.store import FeatureStore, require_modalities
-    from harness.models.systems import find_system, modalities_of, read_hyperparameters
+    from harness.models.systems import find_system, read_hyperparameters
     from harness.provenance import peak_memory_bytes
     from harness.store.recorder import open_recorder
-    from harness.training.recipe import Watch, describe_environment, open_parts, recipe_of, train_once
+    from harness.training.environment import describe_environment
+    from harness.training.recipe import Watch, open_parts, recipe_of, train_once
 
     began = time.monotonic()
     system = find_system(spec.system)
@@ -75,8 +76,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
         parts = open_parts(spec.protocol, store)
         environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash, parts)
         results.record_environment(spec.trial_id, environment)
-        modalities = modalities_of(system, recipe.hyperparameters)
-        require_modalities(store, system.name, modalities, system.streams)
+        require_modalities(store, system.name, recipe.modalities, recipe.reader.streams)
         watch = Watch(lambda epoch: results.record_epoch(spec.trial_id, epoch))
         result = train_once(recipe, store, parts, watch).result
         results.record_result(

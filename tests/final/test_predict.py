@@ -17,7 +17,8 @@ from harness.final.saved_model import ModelRecord, save_seed
 from harness.models.build import build_model, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
-from harness.training.recipe import TrainedModel, train_for_epochs
+from harness.training.loop import TrainedModel
+from harness.training.recipe import train_for_epochs
 from tests.cli.commands import type_command
 from tests.corpus.written import COMPLETE, mocap_bytes, mocap_values, tone, wav_bytes, write_tiny_corpus
 from tests.invented_features import SETTINGS, invent_features

@@ -10,6 +10,7 @@ from harness.features.context import Context
 from harness.features.dialogues import Dialogues
 from harness.models.chain import Chain, find_previous, fit_chain
 from harness.models.context_baseline import DECAYS, fit_context_baseline, read_context
+from harness.splits.protocol import ClassWeights
 
 SPEAKERS = ([0, 1, 1, 0, 1], [1], [0, 0, 1])
 READING = [Context.PAST, Context.DIALOGUE]
@@ -77,7 +78,7 @@ def fitted(context):
     answers = probabilities_of(len(training), seed=3)
     emotions = answers.argmax(axis=1)
     emotions[::5] = -1
-    folds = np.arange(len(training)) // 24
+    folds = {"session": np.arange(len(training)) // 24}
     chain = fit_chain(training, answers, emotions)
     baseline = fit_context_baseline(training, answers, emotions, folds, context)
     return [lambda dialogues, given: chain.smooth(dialogues, given, context), baseline.predict]
@@ -138,6 +139,22 @@ def test_transitions_are_counted_by_who_speaks():
     assert np.allclose(chain.transitions[4, 4], chain.prior, atol=0.02)
 
 
+def test_where_classes_are_balanced_each_count_weighs_as_its_label():
+    emotions = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    dialogues = dialogues_of(*([0] for _ in emotions))
+    plain = fit_chain(dialogues, probabilities_of(8), emotions)
+    balanced = fit_chain(dialogues, probabilities_of(8), emotions, ClassWeights.BALANCED)
+    assert np.allclose(plain.prior, [0.75, 0.25, 0, 0]) and np.allclose(plain.transitions[4, 4], plain.prior)
+    assert np.allclose(balanced.prior, [0.5, 0.5, 0, 0]) and np.allclose(balanced.transitions[4, 4], balanced.prior)
+    same = np.tile(plain.prior, (8, 1))
+    folds = {"session": np.arange(8) % 2}
+    baselines = [
+        fit_context_baseline(dialogues, same, emotions, folds, Context.NONE, (1.0,), each) for each in ClassWeights
+    ]
+    answers = [each.predict(dialogues, same)[0] for each in baselines]
+    assert np.allclose(answers, [[0.75, 0.25, 0, 0], [0.5, 0.5, 0, 0]], atol=1e-3)
+
+
 def test_the_labels_of_turns_without_one_are_their_probabilities():
     dialogues = dialogues_of(*([0, 0] for _ in range(200)))
     probabilities = np.tile([0.02, 0.02, 0.94, 0.02], (400, 1))
@@ -151,7 +168,7 @@ def test_the_labels_of_turns_without_one_are_their_probabilities():
 def test_a_class_that_was_never_trained_on_is_never_answered():
     dialogues = dialogues_of(*([0, 1, 0] for _ in range(20)))
     emotions = np.arange(60) % 3
-    folds = np.arange(60) // 15
+    folds = {"session": np.arange(60) // 15}
     answers = probabilities_of(60)
     baseline = fit_context_baseline(dialogues, answers, emotions, folds, Context.DIALOGUE)
     assert (baseline.predict(dialogues, answers)[:, 3] == 0).all()
@@ -201,7 +218,7 @@ def moody(num_dialogues, keeps, seed):
 def test_context_gains_where_moods_last_and_nothing_where_there_are_none(keeps, least, most):
     training, train_answers, train_emotions = moody(60, keeps, seed=0)
     dialogues, answers, emotions = moody(60, keeps, seed=1)
-    folds = np.arange(len(training)) // 300
+    folds = {"session": np.arange(len(training)) // 300}
     alone = (answers.argmax(axis=1) == emotions).mean()
     gains = []
     for context in READING:
@@ -218,7 +235,7 @@ def test_context_gains_where_moods_last_and_nothing_where_there_are_none(keeps, 
 
 def test_the_decay_is_chosen_on_training_turns():
     training, answers, emotions = moody(60, 0.9, seed=0)
-    folds = np.arange(len(training)) // 300
+    folds = {"session": np.arange(len(training)) // 300}
     assert fit_context_baseline(training, answers, emotions, folds, Context.PAST).decay in DECAYS[1:-1]
     assert fit_context_baseline(training, answers, emotions, folds, Context.PAST, (0.4,)).decay == 0.4
 

@@ -80,6 +80,9 @@ def test_turns_without_a_label_and_padding_have_no_part_in_the_loss():
     assert np.isclose(loss, expected, rtol=1e-5)
     has_gradient = (tape.gradient(loss, given).numpy() != 0).any(axis=2)
     assert np.array_equal(has_gradient, emotions != NOT_SCORED)
+    weights = np.array([0.5, 2.0, 3.0, 1.0], np.float32)
+    weighted = -np.log([probabilities[0, 0, 2], probabilities[0, 2, 1], probabilities[1, 0, 0]]) * [3.0, 2.0, 0.5]
+    assert np.isclose(scored_loss(tf.constant(emotions), given, weights), weighted.mean(), rtol=1e-5)
 
 
 def test_a_saved_network_answers_the_same(tmp_path):

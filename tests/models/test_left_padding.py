@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.final.saved_model import OWN_LAYERS
 from harness.models.build import build_model
 from harness.models.inputs import Branch, InputShapes, stacked_lstms, text_input
 from harness.models.layers import WordMask
+from harness.models.network_file import OWN_LAYERS
 from harness.models.recurrence import STEPS_COMPILED_FOR, CompiledLSTM
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.models.text import SharedPadding

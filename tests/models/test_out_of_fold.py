@@ -18,7 +18,7 @@ def test_no_model_answers_for_a_fold_that_it_was_trained_on():
 
         return predict
 
-    answers = predict_out_of_fold(fit, FOLDS, IS_TRAINED_ON)
+    answers = predict_out_of_fold(fit, {"session": FOLDS}, IS_TRAINED_ON)
     assert answers[:, 0].tolist() == list(range(7))
     assert trained == {
         **dict.fromkeys((0, 1), [2, 3, 4]),
@@ -28,13 +28,35 @@ def test_no_model_answers_for_a_fold_that_it_was_trained_on():
     }
 
 
+def test_no_model_answers_for_a_session_or_a_scene_that_it_was_trained_on():
+    folds = {"session": np.array([1, 1, 2, 2, 1]), "scene": np.array([0, 1, 0, 1, 1])}
+    trained = {}
+
+    def fit(rows):
+        return lambda asked: trained.update({tuple(asked): rows.tolist()}) or np.zeros((len(asked), 4))
+
+    predict_out_of_fold(fit, folds, np.array([True, True, True, True, False]))
+    assert trained == {(0,): [3], (1, 4): [2], (2,): [1], (3,): [0]}
+
+
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        (np.ones(7, int), "out-of-fold probabilities: found training turns of 1 fold; expected at least 2"),
-        (np.full(7, NO_FOLD), "out-of-fold probabilities: 4 training turns have no fold; expected one for each"),
+        (
+            {"session": np.ones(7, int)},
+            "out-of-fold probabilities: found training turns of 1 session; expected at least 2",
+        ),
+        (
+            {"session": np.full(7, NO_FOLD)},
+            "out-of-fold probabilities: 4 training turns have no session; expected one for each",
+        ),
+        (
+            {"session": np.array([1, 1, 2, 2, 3, 3, 3]), "group of scenes": np.array([0, 0, 0, 0, 1, 0, 0])},
+            "out-of-fold probabilities: each of the 4 training turns shares session or group of scenes with the turns "
+            "of session 3 and group of scenes 0; expected some that share neither; use a larger corpus",
+        ),
     ],
-    ids=["one fold", "no fold"],
+    ids=["one fold", "no fold", "nothing left"],
 )
 def test_folds_that_part_nothing_are_refused(folds, message):
     with pytest.raises(ShapeError) as caught:

@@ -1,6 +1,7 @@
 """experiment.json: what it means, and a sentence for everything that is wrong with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
+from harness.search.corpus import PreparedCorpus, shorten_search
+from harness.search.experiment import identity_of
 from harness.search.experiment_file import Resource, read_experiment_file
 from harness.search.jobs import JobLimits
 from harness.search.keys import read_json_object
@@ -15,6 +18,8 @@ from harness.search.keys import read_json_object
 OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.training.trial import main\n"
 FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"
 ORIGIN = "experiment file 'experiment.json'"
+CONTEXTS = [{"name": "context", "range": ["past", "dialogue"], "type": "choice"}]
+VECTORS = [{"name": "vectors", "range": ["tfidf"], "type": "choice"}]
 SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
 
 #: The random search of Auptimizer's own examples, unchanged.
@@ -75,6 +80,40 @@ def test_what_is_not_said_has_its_default(folder: Path) -> None:
     assert (settings.seed, settings.num_parallel, settings.resource) == (0, 1, Resource.CPU)
     assert (settings.limits, settings.max_failures) == (JobLimits(None, None, 0), None)
     assert settings.results_dir == folder / "results"
+
+
+def test_a_turn_model_is_read_decides_what_is_read_and_is_part_of_the_identity_where_it_is_given(folder: Path) -> None:
+    plain = read_experiment_file(write(folder, ours(system="chain", parameter_config=CONTEXTS)))
+    below = {"system": "head2", "num_epochs": 3}
+    settings = read_experiment_file(write(folder, ours(system="chain", parameter_config=CONTEXTS, turn_model=below)))
+    assert settings.training is not None and settings.training.turn_model is not None
+    assert settings.modalities == ("mocap",) and plain.modalities == ("text",)
+    prepared = PreparedCorpus(folder, "hash", "", False, (), max_epochs=30, patience=None, shortened=None)
+    assert "turn_model" not in identity_of(plain, prepared)
+    assert identity_of(settings, prepared)["turn_model"]["num_epochs"] == 3
+    shortened, _ = shorten_search(settings, replace(prepared, corpus_path=""))
+    assert shortened.training is not None and shortened.training.turn_model is not None
+    assert shortened.training.turn_model.num_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"turn_model": {"system": "chain"}}, "turn_model.system is 'chain', which reads the dialogue itself"),
+        ({"turn_model": {"system": "text2"}, "system": "fusion"}, "turn_model is given, and system 'fusion' reads"),
+        (
+            {"turn_model": {"system": "text2"}, "parameter_config": VECTORS},
+            "parameter 'vectors' is given, and so is turn_model, which takes the place of what it describes; expected "
+            "one of the two",
+        ),
+    ],
+    ids=["reads dialogues", "single utterances", "both"],
+)
+def test_a_turn_model_that_cannot_be_is_refused(folder: Path, values: dict[str, Any], message: str) -> None:
+    given = {"system": "bc_lstm", "parameter_config": SPACE, **values}
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**given)))
+    assert str(caught.value).startswith(f"{ORIGIN}: {message}")
 
 
 def test_every_key_is_read(folder: Path) -> None:

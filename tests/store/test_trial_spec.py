@@ -26,6 +26,7 @@ def spec(tmp_path):
         patience=None,
         threads=1,
         word_vectors=tmp_path / "glove.txt",
+        turn_model={"system": "text2", "num_epochs": 3, "hyperparameters": {"dropout": 0.1}},
     )
 
 

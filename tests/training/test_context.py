@@ -12,9 +12,11 @@ from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features
 from harness.final.baselines import fit_context_baselines
 from harness.final.saved_model import has_seed, load_seed, save_seed, saved_seeds
+from harness.models.context_networks import scored_loss
 from harness.models.systems import SYSTEMS, modalities_of, read_hyperparameters
-from harness.splits.protocol import PROTOCOLS, TestedSpeakers
+from harness.splits.protocol import PROTOCOLS, TestedSpeakers, read_protocol
 from harness.store.records import ScoreKind
+from harness.training import context
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 
 PAPER = PROTOCOLS["paper"]
@@ -66,10 +68,10 @@ def hold(turns, frames):
     return replace(scored, _load_dialogues=lambda names: whole)
 
 
-def recipe(name, **values):
+def recipe(name, protocol=PAPER, **values):
     system = SYSTEMS[name]
-    point = read_hyperparameters(system, {**POINTS[name], **values}, PAPER)
-    return Recipe(system, point, PAPER, 1, 2, None, None)
+    point = read_hyperparameters(system, {**POINTS[name], **values}, protocol)
+    return Recipe(system, point, protocol, 1, 2, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +136,13 @@ def test_without_context_a_chain_is_its_turns_own_classifier_and_training_repeat
     assert np.array_equal(trained.predict(validation), again.predict(validation))
     assert len(history.epochs) == (1 if name == "chain" else 2)
     if name == "chain":
-        own = fit_context_baselines(recipe(name, context="none").hyperparameters, train)
+        own = fit_context_baselines(recipe(name, context="none"), train)
         expected = own[ScoreKind.BASELINE_OWN_TURN].probabilities(validation)
         assert np.array_equal(trained.predict(validation), expected.astype(np.float32))
 
 
 def test_the_context_baseline_reads_the_context_of_the_system():
-    point = recipe("chain").hyperparameters
-    baseline = fit_context_baselines(point, hold(*invent_turns()))[ScoreKind.BASELINE_CONTEXT]
+    baseline = fit_context_baselines(recipe("chain"), hold(*invent_turns()))[ScoreKind.BASELINE_CONTEXT]
     turns, frames = invent_turns(sessions=(3,), seed=5)
     before = baseline.probabilities(hold(turns, frames))
     changed = [replace(turn, transcript="great") if place >= 6 else turn for place, turn in enumerate(turns)]
@@ -155,6 +156,26 @@ def test_labelled_only_leaves_the_other_turns_out(name):
     turns, frames = invent_turns(sessions=(3,), seed=5)
     changed = [replace(turn, transcript="great") if str(turn.emotion) in OTHERS else turn for turn in turns]
     assert np.array_equal(trained.predict(hold(turns, frames)), trained.predict(hold(changed, frames)))
+
+
+def test_balanced_classes_reach_the_turns_own_classifier_the_chain_the_network_and_the_baseline(monkeypatch):
+    balanced = read_protocol({"class_weights": "balanced"})
+    turns, frames = invent_turns(num_turns=24)
+    # Three of four angry turns less.
+    kept = [row for row, turn in enumerate(turns) if str(turn.emotion) != "ang" or row % 4 == 0]
+    train = hold([turns[row] for row in kept], frames[kept])
+    shares = np.bincount(train.emotions) / len(train)
+    assert shares.min() < 0.2
+    for protocol, prior in ((PAPER, shares), (balanced, np.full(4, 0.25))):
+        trained, _ = train_for_epochs(recipe("chain", protocol), train, 1)
+        assert np.allclose(trained.fitted.classifier.prior, prior) and np.allclose(trained.model.prior, prior)
+        for baseline in fit_context_baselines(recipe("chain", protocol), train).values():
+            assert np.allclose(baseline.prior, prior)
+    losses = []
+    monkeypatch.setattr(context, "scored_loss", lambda *given: losses.append(given[2]) or scored_loss(*given))
+    train_for_epochs(recipe("bc_lstm", balanced), train, 1)
+    train_for_epochs(recipe("bc_lstm"), train, 1)
+    assert np.allclose(losses[0], 0.25 / shares) and losses[-1] is None
 
 
 def test_what_is_read_follows_from_the_vectors():

@@ -6,19 +6,20 @@ import pytest
 from harness.errors import Diverged
 from harness.features.fitted import fit_features
 from harness.models.build import build_model, build_optimizer, input_shapes
+from harness.models.class_weights import balance_classes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import (
     BATCHES_SORTED_TOGETHER,
     Trainer,
-    balance_classes,
     fit,
     like_length_batches,
     mean_cross_entropy,
     seed_everything,
     train_for,
+    weigh_classes,
 )
-from harness.training.recipe import Recipe, train_for_epochs, weigh_classes
+from harness.training.recipe import Recipe, train_for_epochs
 from tests.invented_features import invent_features
 
 
@@ -147,7 +148,7 @@ def test_weights_of_one_change_no_bit_and_other_weights_change_the_loss_as_they_
 def test_the_protocol_says_whether_classes_are_balanced(class_weights, is_balanced):
     features = invent_features(40)
     protocol = read_protocol({"base": "paper", "class_weights": class_weights})
-    weights = weigh_classes(protocol, features)
+    weights = weigh_classes(protocol.class_weights, features)
     assert (weights is not None) is is_balanced
     if weights is not None:
         np.testing.assert_array_equal(weights, balance_classes(features.emotions))
