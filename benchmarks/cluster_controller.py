@@ -21,8 +21,8 @@ def main() -> None:
 
     def report_and_look(self: Any, *arguments: Any, **options: Any) -> None:
         report(self, *arguments, **options)
-        roster = getattr(self, "_roster", None)
-        num_workers = 0 if roster is None else len(roster.accepted)
+        workers = getattr(self, "_workers", None)
+        num_workers = 0 if workers is None else len(workers.accepted)
         LOOKS.append((time.process_time(), time.monotonic(), num_workers))
 
     TrialResourceManager.report = report_and_look  # type: ignore[method-assign]

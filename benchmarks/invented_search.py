@@ -149,6 +149,8 @@ def _environment_row(trial: InventedTrial) -> dict[str, object]:
         "protocol_hash": "",
         "host": "host",
         "pid": 1,
+        "scene_groups": "[]",
+        "validated_scenes": "[]",
         "recorded_at": BEGAN,
     }
 
