@@ -65,6 +65,7 @@ def synthetic(tmp_path_factory):
     return folder / "prepared"
 
 
+@pytest.mark.thorough
 def test_fusion_beats_the_best_single_modality_by_8_points_and_the_majority_by_25(synthetic):
     fusion, majority = score_test(synthetic, "fusion", max_epochs=10)
     singles = {name: score_test(synthetic, name, max_epochs=12)[0] for name in ("speech4", "text2", "mocap1")}

@@ -219,6 +219,7 @@ def test_the_same_point_and_seed_give_the_same_numbers(line, tmp_path):
     assert rows(tmp_path, f"SELECT {columns} FROM epochs WHERE trial_id = 1") == before
 
 
+@pytest.mark.thorough
 def test_a_fusion_does_without_motion_once_its_last_layers_are_retrained(line, models):
     printed = succeed(line, "harness", "retrain-best", "--seeds", "1", "--without", "mocap")
     for way in ("fusion layers retrained", "all retrained", "zeros in place of a modality"):

@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 def test_benchmark_tells_every_part_of_a_trials_start() -> None:
     smallest = ["--systems", "speech4", "--scale", "0.03", "--runs", "1", "--help-runs", "1"]

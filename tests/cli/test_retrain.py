@@ -120,7 +120,7 @@ def test_models_fitted_with_the_test_session_open_are_told_from_those_that_were_
     }
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 def test_scores_without_one_modality_stand_on_no_card_of_models_without_another(fusion):
     _, counts, without_speech = retrain(fusion, "--without", "speech", "--test")
     assert counts == {"opened after 1"}
@@ -130,7 +130,7 @@ def test_scores_without_one_modality_stand_on_no_card_of_models_without_another(
     assert UNSCORED in card_of(without_text) and "### Scores" not in card_of(without_text)
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 def test_branches_under_the_published_code_are_trained_with_the_test_session_sealed(tmp_path):
     run_small_search(tmp_path, "published-code", system="speech_text", points=[SMALL_FUSION, SMALL_FUSION])
     _, counts, opened = retrain(tmp_path, "--test")

@@ -7,7 +7,7 @@ import pytest
 
 
 def every_case(*choices: Sequence[tuple[str, object]], quick: Collection[tuple[str, ...]]) -> list[object]:
-    """Return every combination of some choices as parameters; those not in ``quick`` are marked long.
+    """Return every combination of some choices as parameters; those not in ``quick`` are marked thorough.
 
     Args:
         choices: for each argument of the test its values, each with a name
@@ -20,7 +20,7 @@ def every_case(*choices: Sequence[tuple[str, object]], quick: Collection[tuple[s
         pytest.param(
             *(value for _, value in case),
             id="-".join(name for name, _ in case),
-            marks=() if tuple(name for name, _ in case) in quick else pytest.mark.long,
+            marks=() if tuple(name for name, _ in case) in quick else pytest.mark.thorough,
         )
         for case in cases
     ]

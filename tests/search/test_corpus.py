@@ -148,7 +148,7 @@ def test_a_shorter_search_that_chooses_its_batches_stays_as_it_is() -> None:
     )
 
 
-@pytest.mark.long
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_the_lowest_learning_rate_of_the_first_search_leaves_the_largest_class(folder: Path) -> None:
     from harness.models.systems import read_hyperparameters
