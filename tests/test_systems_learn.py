@@ -44,6 +44,8 @@ SMALL = {
     **{"speechlstm": 48, "speechlstm2": 48, "textlstm": 48, "textlstm2": 48, "mocaplstm": 48, "mocaplstm2": 48},
     **{"dense": 64, "dense1": 128, "dense2": 64, "filters": 64, "embedding_dimension": 64, "random_dimension": 64},
 }
+#: The convolutions over the face stop at the largest class with that rate.
+OWN = {"face2": {"learning_rate": 0.004}}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def prepare(tmp_path_factory):
 def score_test(prepared_dir, name):
     system, protocol = SYSTEMS[name], PROTOCOLS["paper"]
     known = system.hyperparameters.__dataclass_fields__
-    values = {key: value for key, value in SMALL.items() if key in known}
+    values = {key: value for key, value in (SMALL | OWN.get(name, {})).items() if key in known}
     spec = TrialSpec(1, 1, 0, 1, name, protocol, prepared_dir, Path("unused"), 10, 4, 2)
     store = FeatureStore.open(prepared_dir)
     parts, test = open_parts(protocol, store), open_test_session(store, protocol)

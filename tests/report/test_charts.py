@@ -213,7 +213,7 @@ def test_two_trials_are_too_few(store: ResultsStore, results_path: Path) -> None
     run_trial(store, eid, 1, 2, 0.6)
     findings = findings_of(results_path)
     assert findings.expected_best is None
-    assert describe_expected_best(findings) == "This needs 3 finished trials; there are 2 so far."
+    assert describe_expected_best(findings) == "This needs 3 finished trials; 2 finished so far."
     assert tabulate_expected_best(findings).rows == ()
 
 
