@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -81,6 +82,9 @@ class SpeechSettings:
     trims_edge_frames: bool = False
 
     def __post_init__(self) -> None:
+        for name, seconds in (("window", self.window), ("hop", self.hop)):
+            if not math.isfinite(seconds):
+                raise FeatureError(f"speech settings: found a {name} of {seconds} s; expected a finite number")
         if self.window_samples < MIN_WINDOW_SAMPLES:
             raise FeatureError(
                 f"speech settings: a window of {self.window} s has {self.window_samples} samples at "
