@@ -155,6 +155,7 @@ def read_recorded(
     Raises:
         ModelError, CorpusError, ShapeError: as ``predict_dialogue``
     """
+    utterances = _name_turns(record, turns)
     settings = SpeechSettings.from_json(record.speech_settings) if record.speech_settings else SpeechSettings()
     columns = column_names(settings)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
@@ -180,7 +181,7 @@ def read_recorded(
         except (CorpusError, ModelError, ShapeError) as error:
             raise type(error)(f"{turn.place}: {error}" if turn.place else str(error)) from None
         irregularities.append(tuple(found))
-    return Features.from_arrays(_name_turns(record, turns), settings, columns, arrays), tuple(irregularities)
+    return Features.from_arrays(utterances, settings, columns, arrays), tuple(irregularities)
 
 
 def _name_turns(record: ModelRecord, turns: Sequence[RecordedTurn]) -> list[Utterance]:

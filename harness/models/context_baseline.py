@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +60,6 @@ def fit_context_baseline(
     emotions: Numbers,
     folds: Folds,
     context: Context,
-    decays: Sequence[float] = DECAYS,
     class_weights: ClassWeights = ClassWeights.NONE,
 ) -> ContextBaseline:
     """Fit the regression; the decay is the one of the least log loss in cross-validation over the folds.
@@ -73,11 +71,11 @@ def fit_context_baseline(
     """
     is_known = emotions >= 0
     prior = share_classes(class_weights, emotions[is_known])
-    inputs = [read_context(dialogues, probabilities, context, decay, prior)[is_known] for decay in decays]
+    inputs = [read_context(dialogues, probabilities, context, decay, prior)[is_known] for decay in DECAYS]
     labels, parts = emotions[is_known], {name: numbers[is_known] for name, numbers in folds.items()}
-    losses = [_cross_validate(values, labels, parts, class_weights) if len(decays) > 1 else 0.0 for values in inputs]
+    losses = [_cross_validate(values, labels, parts, class_weights) for values in inputs]
     chosen = int(np.argmin(losses))
-    return ContextBaseline(context, prior, decays[chosen], _regression(class_weights).fit(inputs[chosen], labels))
+    return ContextBaseline(context, prior, DECAYS[chosen], _regression(class_weights).fit(inputs[chosen], labels))
 
 
 def read_context(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,6 @@ Probabilities = npt.NDArray[np.float64]
 Predict = Callable[[Rows], Probabilities]
 #: The fold of each turn, int64 (num_turns,), by what parts the turns, such as the session.
 Folds = Mapping[str, Rows]
-#: The fold of a turn that no model trains on: it excludes no training turn.
-NO_FOLD = -1
 _WHAT = "out-of-fold probabilities"
 
 
@@ -32,7 +30,7 @@ def predict_out_of_fold(
 
     Args:
         fit: trains a model on some rows and returns its answers
-        folds: ``NO_FOLD`` for turns that are not trained on
+        folds: of all turns
         is_trained_on: bool (num_turns,), the turns of a fold whose labels train; the fold's others are answered only
 
     Returns:
@@ -47,18 +45,17 @@ def predict_out_of_fold(
     return answers
 
 
-def part_folds(folds: Folds, is_trained_on: npt.NDArray[np.bool_]) -> Iterator[tuple[Rows, Rows]]:
-    """Yield the rows that have all folds in common, and the training rows that have none in common with them.
+def part_folds(folds: Folds, is_trained_on: npt.NDArray[np.bool_]) -> list[tuple[Rows, Rows]]:
+    """Return the rows that have all folds in common, and with them the training rows that have none in common.
 
     Raises:
-        ShapeError: a training turn has no fold, all have the same one, or no training row is left
+        ShapeError: all training turns have the same fold, or no training row is left
     """
     trained = np.flatnonzero(is_trained_on)
     for name, numbers in folds.items():
-        if num_without := int((numbers[trained] == NO_FOLD).sum()):
-            raise ShapeError(f"{_WHAT}: {num_without} training turns have no {name}; expected one for each")
         if (num_folds := len(np.unique(numbers[trained]))) < 2:
             raise ShapeError(f"{_WHAT}: found training turns of {num_folds} {name}; expected at least 2")
+    parts = []
     places = np.stack(list(folds.values()), axis=1)
     for place in np.unique(places, axis=0):
         others = trained[(places[trained] != place).all(axis=1)]
@@ -68,4 +65,5 @@ def part_folds(folds: Folds, is_trained_on: npt.NDArray[np.bool_]) -> Iterator[t
                 f"{_WHAT}: each of the {len(trained)} training turns shares {' or '.join(folds)} with the turns of "
                 f"{where}; expected some that share neither; use a larger corpus"
             )
-        yield np.flatnonzero((places == place).all(axis=1)), others
+        parts.append((np.flatnonzero((places == place).all(axis=1)), others))
+    return parts

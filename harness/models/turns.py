@@ -149,6 +149,9 @@ class WordReader:
 
     def read(self, words: tuple[str, ...]) -> tuple[Floats, Floats]:
         """Return probabilities, float64 (num_turns, 4), and vectors, float64 (num_turns, svd_dimension)."""
+        if not words:
+            # scikit-learn refuses them.
+            return np.zeros((0, NUM_CLASSES)), np.zeros((0, len(self.components)))
         vectorizer = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=list(self.vocabulary))
         vectorizer.idf_ = self.idf
         matrix = vectorizer.transform(words)

@@ -168,11 +168,12 @@ def fit_turn_network(
 def _fit(
     training: TurnTraining, train: Features, turns: Features, is_trained_on: npt.NDArray[np.bool_], folds: Folds
 ) -> tuple[TurnNetwork, Floats, Floats]:
+    parts = part_folds(folds, is_trained_on)
     names = np.array(turns.utterance_ids)
     whole = training.train(train)
     own = whole.answer(turns)[1]
     probabilities, hidden = np.full((len(turns), NUM_CLASSES), np.nan), np.full(own.shape, np.nan)
-    for asked, trained in part_folds(folds, is_trained_on):
+    for asked, trained in parts:
         of_fold = training.train(train.select(list(names[trained])))
         probabilities[asked], activations = of_fold.answer(turns.select(list(names[asked])))
         if training.turn_vectors is NetworkVectors.HIDDEN:

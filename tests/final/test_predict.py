@@ -212,8 +212,9 @@ def test_more_turns_than_ids_are_refused(listener, tmp_path):
     (turn,) = write_dialogue(tmp_path, "speaker,wav\nF,a.wav\n")
     record = replace(ModelRecord.read(listener), modalities=())
     assert len(read_recorded(record, [turn] * 1000)[0]) == 1000
+    lost = replace(turn, recorded=Recorded(tmp_path / "no.wav"))
     with pytest.raises(CorpusError, match="line 2: is one turn too many; expected at most 1000 turns of a speaker"):
-        read_recorded(record, [turn] * 1001)
+        read_recorded(ModelRecord.read(listener), [lost] * 1001)
 
 
 @pytest.mark.long

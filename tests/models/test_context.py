@@ -149,7 +149,7 @@ def test_where_classes_are_balanced_each_count_weighs_as_its_label():
     same = np.tile(plain.prior, (8, 1))
     folds = {"session": np.arange(8) % 2}
     baselines = [
-        fit_context_baseline(dialogues, same, emotions, folds, Context.NONE, (1.0,), each) for each in ClassWeights
+        fit_context_baseline(dialogues, same, emotions, folds, Context.NONE, each) for each in ClassWeights
     ]
     answers = [each.predict(dialogues, same)[0] for each in baselines]
     assert np.allclose(answers, [[0.75, 0.25, 0, 0], [0.5, 0.5, 0, 0]], atol=1e-3)
@@ -237,7 +237,6 @@ def test_the_decay_is_chosen_on_training_turns():
     training, answers, emotions = moody(60, 0.9, seed=0)
     folds = {"session": np.arange(len(training)) // 300}
     assert fit_context_baseline(training, answers, emotions, folds, Context.PAST).decay in DECAYS[1:-1]
-    assert fit_context_baseline(training, answers, emotions, folds, Context.PAST, (0.4,)).decay == 0.4
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 3)])

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from harness.errors import ShapeError
-from harness.models.out_of_fold import NO_FOLD, predict_out_of_fold
+from harness.models.out_of_fold import predict_out_of_fold
 
-FOLDS = np.array([1, 1, 2, 2, 3, NO_FOLD, NO_FOLD])
+FOLDS = np.array([1, 1, 2, 2, 3, 4, 4])
 IS_TRAINED_ON = np.array([True, False, True, True, True, False, False])
 
 
@@ -47,18 +47,14 @@ def test_no_model_answers_for_a_session_or_a_scene_that_it_was_trained_on():
             "out-of-fold probabilities: found training turns of 1 session; expected at least 2",
         ),
         (
-            {"session": np.full(7, NO_FOLD)},
-            "out-of-fold probabilities: 4 training turns have no session; expected one for each",
-        ),
-        (
             {"session": np.array([1, 1, 2, 2, 3, 3, 3]), "group of scenes": np.array([0, 0, 0, 0, 1, 0, 0])},
             "out-of-fold probabilities: each of the 4 training turns shares session or group of scenes with the turns "
             "of session 3 and group of scenes 0; expected some that share neither; use a larger corpus",
         ),
     ],
-    ids=["one fold", "no fold", "nothing left"],
+    ids=["one fold", "nothing left"],
 )
 def test_folds_that_part_nothing_are_refused(folds, message):
     with pytest.raises(ShapeError) as caught:
-        predict_out_of_fold(lambda rows: lambda asked: np.zeros((len(asked), 4)), folds, IS_TRAINED_ON)
+        predict_out_of_fold(lambda rows: pytest.fail("fitted"), folds, IS_TRAINED_ON)
     assert str(caught.value) == message

@@ -74,6 +74,13 @@ def recipe(name, protocol=PAPER, **values):
     return Recipe(system, point, protocol, 1, 2, None, None)
 
 
+@pytest.mark.parametrize("name", ["chain", "bc_lstm"])
+def test_a_group_of_scenes_that_the_open_test_set_does_not_play_has_no_answer(name):
+    nothing = hold([], np.zeros((0, 4, 34), np.float32))
+    _, epochs = train_for_epochs(recipe(name, **BOTH), hold(*invent_turns()), 1, test=nothing, scored_epochs=(1,))
+    assert epochs[1].shape == (0, 4)
+
+
 @pytest.fixture(scope="module")
 def trained():
     """Each system, trained for two epochs on two dialogues."""

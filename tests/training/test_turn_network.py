@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.errors import ShapeError
 from harness.features.context import Context
 from harness.features.store import FeatureStore
 from harness.final.baselines import fit_context_baselines
@@ -63,6 +64,14 @@ def test_each_fold_is_answered_by_a_network_that_has_not_trained_on_it_in_the_sp
     for number, of_fold in enumerate(trained[1:], start=1):
         assert {int(name[4]) for name in of_fold.known} == {1, 2, 3} - {number}
     assert np.allclose(hidden, whole.answer(turns)[1])
+
+
+def test_folds_that_part_nothing_are_refused_before_anything_is_trained():
+    train = hold(*invent_turns(sessions=(1,)))
+    is_trained_on = np.isin(train.all_turns.utterance_ids, train.utterance_ids)
+    training = TurnTraining(lambda utterances: pytest.fail("trained"), {}, NetworkVectors.HIDDEN)
+    with pytest.raises(ShapeError, match="found training turns of 1 session; expected at least 2"):
+        fit_turn_network(training, train, train.all_turns, is_trained_on, {"session": np.ones(12, int)})
 
 
 @pytest.fixture(scope="module")
