@@ -23,7 +23,8 @@ BELOW = {
 READ = {"chain": ("mocap",), "fusion_context": ("text", "speech", "mocap")}
 
 
-@pytest.mark.parametrize("system", ["chain", pytest.param("fusion_context", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("system", ["chain", "fusion_context"])
 @pytest.mark.timeout(600)
 def test_a_turn_model_lasts_from_the_search_to_the_test_evaluation(system, tmp_path):
     run_small_search(tmp_path, max_epochs=1, system=system, points=POINTS[system], turn_model=BELOW[system])

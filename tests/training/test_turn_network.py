@@ -108,6 +108,8 @@ def test_a_final_training_trains_its_own():
     assert recipe(seed=3).with_seed(9).turn_model.seed == 9
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_it_is_trained_once_for_all_trials_and_again_for_another_seed_or_a_damaged_file(tmp_path, monkeypatch):
     store = FeatureStore.open(prepare_small(tmp_path))
     train = store.load(open_parts(PAPER, store).train)
