@@ -77,14 +77,7 @@ def predict(
         raise click.UsageError(
             "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end."
         )
-    from harness.training.tensorflow import start_tensorflow
-
-    start_tensorflow(threads=1)
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from harness.final.predict import note_context, predict_dialogue
+    # Before TensorFlow starts, so that a mistake in the file is told at once.
     from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 
     turns: Sequence[RecordedTurn] = [RecordedTurn(Recorded(wav, transcript, mocap, start, end))]
@@ -93,6 +86,16 @@ def predict(
         turns = dialogue.turns
         if dialogue.unread:
             click.echo(f"{dialogue_path}: not read: {', '.join(map(repr, dialogue.unread))}", err=True)
+
+    from harness.training.tensorflow import start_tensorflow
+
+    start_tensorflow(threads=1)
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.final.predict import note_context, predict_dialogue
+
     answers = predict_dialogue(model, turns, scene)
     irregularities = [found for answer in answers for found in answer.irregularities]
     for found in dict.fromkeys(irregularities):
