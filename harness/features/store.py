@@ -85,6 +85,16 @@ class Features:
         classes = [class_of(utterance.emotion, self.happiness) for utterance in self.utterances]
         return np.array([-1 if emotion is None else numbers[emotion] for emotion in classes], dtype=np.int64)
 
+    @cached_property
+    def activation(self) -> Floats:
+        """float32 (num_utterances,), the raters' mean, 1 (calm) to 5 (excited); NaN where there is none."""
+        return np.array([utterance.activation for utterance in self.utterances], dtype=np.float32)
+
+    @cached_property
+    def valence(self) -> Floats:
+        """float32 (num_utterances,), the raters' mean, 1 (negative) to 5 (positive); NaN where there is none."""
+        return np.array([utterance.valence for utterance in self.utterances], dtype=np.float32)
+
     @property
     def utterance_ids(self) -> tuple[str, ...]:
         """The ids, in the order of the request."""

@@ -34,7 +34,7 @@ from harness.models.hyperparameters import (
     Text2Hyperparameters,
     Text3Hyperparameters,
 )
-from harness.splits.protocol import LayerDefaults, Protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -68,6 +68,8 @@ class System:
         published_code: defaults under the published code's maths, where they differ from the paper's
         contexts: the values that its hyperparameter ``context`` can have; empty for a system of single utterances
         turn_model: the system below it, where the experiment file names none; None for a regression
+        speech_features: the name of the ``SPEECH_VARIANTS`` that it reads where the experiment file names none; a
+            system that names another than the default reads no other
     """
 
     name: str
@@ -80,6 +82,7 @@ class System:
     published_code: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[Context, ...] = ()
     turn_model: str | None = None
+    speech_features: str = DEFAULT_SPEECH_VARIANT
 
     @property
     def source(self) -> str:

@@ -55,6 +55,10 @@ class Recordings(StrEnum):
     SCRIPTED = "scripted"
 
 
+#: The speech features of the paper, by their name in ``features.speech.SPEECH_VARIANTS``.
+DEFAULT_SPEECH_VARIANT = "short-term"
+
+
 class SpeechSource(StrEnum):
     UTTERANCE = "utterance"
     DIALOGUE_LEFT = "dialogue-left"  # the left channel of the dialogue's recording, for both speakers

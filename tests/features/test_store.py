@@ -1,3 +1,4 @@
+import math
 import shutil
 import time
 from dataclasses import replace
@@ -66,6 +67,18 @@ def test_features_come_in_the_order_asked_for(prepared):
     motion = np.load(prepared / "Session1/mocap.npy")
     assert np.array_equal(features.mocap([2, 1]), motion[[0, 3]], equal_nan=True)
     assert np.isnan(features.mocap([0])).all()
+
+
+def test_ratings_are_those_of_the_utterances_and_nan_where_there_is_none(prepared):
+    features = FeatureStore.open(prepared).load([LAST, FIRST[2], FIRST[0]])
+    unrated = replace(features.utterances[1], valence=math.nan, activation=math.nan)
+    features = replace(features, utterances=(features.utterances[0], unrated, features.utterances[2]))
+    assert features.activation.dtype == features.valence.dtype == np.float32
+    expected = [(utterance.activation, utterance.valence) for utterance in features.utterances]
+    found = np.column_stack([features.activation, features.valence])
+    assert np.array_equal(found, np.array(expected, np.float32), equal_nan=True)
+    assert np.isnan(found).tolist() == [[False, False], [True, True], [False, False]]
+    assert (features.activation != features.valence)[[0, 2]].all()
 
 
 def test_arrays_are_mapped_not_read(prepared):
