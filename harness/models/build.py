@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from harness.features.fitted import FittedFeatures
+from harness.models.acnn import build_acnn
 from harness.models.ctc import build_ctc, build_one_label
 from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
@@ -44,7 +45,7 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 }
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
-NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {"ctc": build_ctc}
+NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {"acnn": build_acnn, "ctc": build_ctc}
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model
 # has some ten million weights, so that an update is a matter of memory. `tests/models/test_build.py` compares them

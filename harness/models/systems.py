@@ -13,6 +13,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
+    AcnnHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
     CtcHyperparameters,
@@ -42,6 +43,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "recurrent_dropout": (0.0, 1.0),
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
+    "activation_weight": (0.0, math.inf),
+    "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
     "filters": (8, math.inf),  # halved three times
 }
@@ -132,10 +135,15 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
 
 
 def _compared(
-    name: str, source: str, modalities: tuple[str, ...], hyperparameters: type[Hyperparameters], description: str
+    name: str,
+    source: str,
+    modalities: tuple[str, ...],
+    hyperparameters: type[Hyperparameters],
+    description: str,
+    speech_features: str = DEFAULT_SPEECH_VARIANT,
 ) -> System:
     """A system that the paper compares with, or a baseline of one."""
-    return System(name, source, modalities, hyperparameters, description, None)
+    return System(name, source, modalities, hyperparameters, description, None, speech_features=speech_features)
 
 
 def _in_context(
@@ -187,6 +195,14 @@ _SYSTEMS = (
         ("speech",),
         OneLabelHyperparameters,
         "the same layers and the last state, a baseline of ctc",
+    ),
+    _compared(
+        "acnn",
+        "Neumann and Vu 2017",
+        ("speech",),
+        AcnnHyperparameters,
+        "convolutions over short frames, pooled with attention, that answer activation and valence too",
+        "frames",
     ),
     _in_context(
         "chain",
