@@ -74,7 +74,8 @@ def build_acnn(hyperparameters: AcnnHyperparameters, shapes: InputShapes) -> Net
         Neumann and Vu 2017, sections 2, 4 and 5. Choices of ours where the paper says nothing: relu; kernels of 10 and
         15 frames, centred on every frame; no regularisation but dropout. Deviates: real lengths in place of padding. A
         pooled step is the largest of its window's real frames; steps without any are 0 in the flattened maps and get
-        no attention. Columns are scaled by training statistics; the paper scales by the speaker's own.
+        no attention. The paper scales each speaker's frames by his own mean and deviation: a choice of the protocol,
+        ``SpeakerScaling.OWN``.
     """
     branch = speech_input(shapes)
     max_frames = min(hyperparameters.max_frames, shapes.speech_frames)

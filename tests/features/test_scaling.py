@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.features import fitted as scaling
+from harness.features import scaling
 from harness.features.fitted import MocapScaling, SpeechScaling
 from tests.features.invented import make_features, make_mocap, make_speech
 
