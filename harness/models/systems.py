@@ -33,6 +33,7 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    UniSvmHyperparameters,
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
@@ -44,6 +45,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "adamlr": (1e-12, math.inf),
     "directions": (1, 3),
     "filters": (8, math.inf),  # halved three times
+    "svm_cost": (1e-12, math.inf),
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -188,6 +190,13 @@ _SYSTEMS = (
         OneLabelHyperparameters,
         "the same layers and the last state, a baseline of ctc",
     ),
+    _compared(
+        "uni_svm",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        UniSvmHyperparameters,
+        "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",
@@ -245,7 +254,7 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
 
     A turn model reads its own system's in their place.
     """
-    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters | UniSvmHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 
