@@ -38,6 +38,9 @@ FRAME_COLUMNS = (
     "voiced",
 )
 
+#: A model may read it as it is: it is 0 or 1 after training statistics have scaled the others too.
+UNSCALED = ("voiced",)
+
 #: Mean square of the error of samples of 16 bits, which is even between half a step below and half a step above. It is
 #: under every logarithm, and a quieter signal has no pitch: there is nothing but rounding in it.
 ROUNDING_POWER = 2.0**-30 / 12.0
