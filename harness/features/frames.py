@@ -59,6 +59,8 @@ VOICING_THRESHOLD = 0.55
 #: Amplitude, of the loudest frame's: hum and echoes are not voiced, nor is a second voice far from the microphone.
 #: Ours, as is the threshold above; Boersma (1993) compares with about 0.04 of the signal's peak.
 QUIET_SHARE = 0.05
+#: Their autocorrelations are in memory at once: few enough for the processor's cache, which about halves the time.
+BLOCK_FRAMES = 128
 #: Decibels. Ours: beyond them the ratio says nothing but how exact the interpolation is.
 MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE = -20.0, 40.0
 #: Seconds. Ours: shorter gaps within a voiced segment are closed; then shorter segments are dropped.
@@ -189,7 +191,20 @@ def _describe_pitch(
         own, without the path of least cost through all frames.
         harmonics_to_noise: Han, Yu and Tashev, Interspeech 2014, section 3.1.
     """
-    correlation = _autocorrelation(centred, centres)
+    padded = np.pad(centred, (0, max(0, PITCH_WINDOW_SAMPLES - len(centred))))
+    starts = np.clip(centres - PITCH_WINDOW_SAMPLES // 2, 0, len(padded) - PITCH_WINDOW_SAMPLES)
+    blocks = (starts[first : first + BLOCK_FRAMES] for first in range(0, len(starts), BLOCK_FRAMES))
+    period, voicing = np.concatenate([_find_periods(padded, block) for block in blocks], axis=1)
+    # Beyond these the ratio is clipped; the logarithm of 0 is never taken.
+    ratio = np.clip(voicing, 1e-6, 1.0 - 1e-6)
+    harmonics = np.clip(10.0 * np.log10(ratio / (1.0 - ratio)), MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE)
+    is_voiced = join_segments((voicing > VOICING_THRESHOLD) & ~is_quiet, min_voiced_frames)
+    return np.column_stack([np.where(is_voiced, 1.0 / period, 0.0), period, harmonics, voicing, is_voiced])
+
+
+def _find_periods(padded: Singles, starts: npt.NDArray[np.int64]) -> Floats:
+    """Return float64 (2, num_frames): the best period, seconds, and the normalised autocorrelation there."""
+    correlation = _autocorrelation(_windows(padded, starts, PITCH_WINDOW_SAMPLES))
     left, middle, right = correlation[:, :-2], correlation[:, 1:-1], correlation[:, 2:]
     is_peak = (middle > left) & (middle >= right)
     curvature = np.where(is_peak, left - 2.0 * middle + right, -1.0)
@@ -201,19 +216,15 @@ def _describe_pitch(
     best = (height - cost - np.where(is_peak, 0.0, 4.0)).argmax(axis=1)
     rows = np.arange(len(best))
     period = np.clip((lags[best] + offset[rows, best]) / SAMPLING_RATE, 1.0 / MAX_PITCH, 1.0 / MIN_PITCH)
-    voicing = np.clip(height[rows, best].astype(np.float64), -1.0, 1.0)
-    # Beyond these the ratio is clipped; the logarithm of 0 is never taken.
-    ratio = np.clip(voicing, 1e-6, 1.0 - 1e-6)
-    harmonics = np.clip(10.0 * np.log10(ratio / (1.0 - ratio)), MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE)
-    is_voiced = join_segments((voicing > VOICING_THRESHOLD) & ~is_quiet, min_voiced_frames)
-    return np.column_stack([np.where(is_voiced, 1.0 / period, 0.0), period, harmonics, voicing, is_voiced])
+    return np.stack([period, np.clip(height[rows, best], -1.0, 1.0)])
 
 
-def _autocorrelation(centred: Singles, centres: npt.NDArray[np.int64]) -> Singles:
-    """Return the normalised autocorrelation at the lags from ``MIN_LAG`` - 1 to ``MAX_LAG`` + 1; 0 in silence."""
-    padded = np.pad(centred, (0, max(0, PITCH_WINDOW_SAMPLES - len(centred))))
-    starts = np.clip(centres - PITCH_WINDOW_SAMPLES // 2, 0, len(padded) - PITCH_WINDOW_SAMPLES)
-    windows = _windows(padded, starts, PITCH_WINDOW_SAMPLES)
+def _autocorrelation(windows: Singles) -> Singles:
+    """Return the normalised autocorrelation at the lags from ``MIN_LAG`` - 1 to ``MAX_LAG`` + 1; 0 in silence.
+
+    Args:
+        windows: float32 (num_frames, 800), which this changes
+    """
     windows -= windows.mean(axis=1, keepdims=True)
     window = np.hanning(PITCH_WINDOW_SAMPLES + 2)[1:-1].astype(np.float32)
     windows *= window
