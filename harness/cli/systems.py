@@ -44,7 +44,7 @@ def systems(name: str | None) -> None:
 
 
 def _print_list(console: Console, known: Mapping[str, System]) -> None:
-    table = _open_table("system", "in the paper", "reads", "what it is")
+    table = _open_table("system", "source", "reads", "what it is")
     for system in known.values():
         table.add_row(system.name, system.published_name, ", ".join(system.modalities), system.description)
     console.print(table)

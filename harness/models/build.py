@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from harness.features.fitted import FittedFeatures
+from harness.models.ctc import build_ctc, build_one_label
+from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
 from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
@@ -27,6 +29,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text1": build_text1,
     "text2": build_text2,
     "text3": build_text3,
+    "one_label": build_one_label,
 }
 
 #: Systems of motion: (hyperparameters, shapes, streams) -> branch.
@@ -39,6 +42,9 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
     "face2": build_mocap1,
     "mocap1": build_mocap1,
 }
+
+#: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
+NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {"ctc": build_ctc}
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model
 # has some ten million weights, so that an update is a matter of memory. `tests/models/test_build.py` compares them
@@ -94,15 +100,22 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
 }
 
 
-def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
-    """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
+def build_network(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> Network:
+    """Build one system, and what it is trained by where that is not its answer."""
+    if system.name in NETWORKS:
+        return NETWORKS[system.name](hyperparameters, shapes)
     if isinstance(hyperparameters, FusionHyperparameters):
-        return build_fusion(hyperparameters, shapes, system.modalities)
+        return Network(build_fusion(hyperparameters, shapes, system.modalities))
     if system.name in MOTION_BRANCHES:
         branch = MOTION_BRANCHES[system.name](hyperparameters, shapes, system.streams)
     else:
         branch = BRANCHES[system.name](hyperparameters, shapes)
-    return keras.Model(branch.inputs, classify(branch.output), name=system.name)
+    return Network(keras.Model(branch.inputs, classify(branch.output), name=system.name))
+
+
+def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
+    """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
+    return build_network(system, hyperparameters, shapes).model
 
 
 def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers.Optimizer:
@@ -110,8 +123,12 @@ def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers
     return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
 
 
-def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
-    """Take the widths of a model's inputs from the fitted features."""
+def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int = 0) -> InputShapes:
+    """Take the widths of a model's inputs from the fitted features.
+
+    Args:
+        num_training: utterances that are trained on
+    """
     return InputShapes(
         speech_frames=fitted.speech_settings.max_frames,
         speech_columns=len(fitted.speech_columns),
@@ -120,4 +137,5 @@ def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
         embedding=fitted.embedding,
         mocap_order=protocol.mocap_order,
         has_masks=protocol.lengths is Lengths.REAL,
+        num_training=num_training,
     )

@@ -31,6 +31,13 @@ class WordVectors(StrEnum):
     FROZEN = "frozen"
 
 
+class LabelDecision(StrEnum):
+    """How a network of label sequences answers."""
+
+    EXACT = "exact"  # the label of the highest likelihood
+    BEST_PATH = "best-path"  # the label with the most frames where each frame has its most probable output
+
+
 class Residual(StrEnum):
     """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
 
@@ -223,6 +230,30 @@ class FusionHyperparameters(NetworkHyperparameters):
     @property
     def rate(self) -> float:
         return self.adamlr
+
+
+@dataclass(frozen=True)
+class OneLabelHyperparameters(SingleHyperparameters):
+    """Those of the two BLSTM layers of Chernykh and Prikhodko, and of what follows them.
+
+    Attributes:
+        speechlstm, speechlstm2: units of each direction
+        max_frames: the frames after these are cut off; 78 is about the 90th percentile
+        dropout: the paper names none
+    """
+
+    dropout: float = 0.0
+    dense: int = 512
+    speechlstm: int = 64
+    speechlstm2: int = 64
+    max_frames: int = 78
+
+
+@dataclass(frozen=True)
+class CtcHyperparameters(OneLabelHyperparameters):
+    """Those of the same network over label sequences."""
+
+    decision: LabelDecision = LabelDecision.EXACT
 
 
 @dataclass(frozen=True)

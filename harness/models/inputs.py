@@ -28,6 +28,7 @@ class InputShapes:
         mocap_windows, mocap_columns: (200, 189)
         mocap_order: of the columns as the layers see them; the features are in the paper's
         has_masks: real lengths with masks, or zeros to the full length and no mask
+        num_training: training utterances, of which some classifiers keep a vector each
     """
 
     speech_frames: int = 100
@@ -39,6 +40,7 @@ class InputShapes:
     mocap_columns: int = 189
     mocap_order: MocapOrder = MocapOrder.FACE_HAND_HEAD
     has_masks: bool = True
+    num_training: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     ContextHyperparameters,
+    CtcHyperparameters,
     DialogueNetworkHyperparameters,
     Face1Hyperparameters,
     FusionHyperparameters,
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
+    OneLabelHyperparameters,
     Optimizer,
     PastHyperparameters,
     SingleHyperparameters,
@@ -129,6 +131,13 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
     )
 
 
+def _compared(
+    name: str, source: str, modalities: tuple[str, ...], hyperparameters: type[Hyperparameters], description: str
+) -> System:
+    """A system that the paper compares with, or a baseline of one."""
+    return System(name, source, modalities, hyperparameters, description, None)
+
+
 def _in_context(
     name: str, source: str, hyperparameters: type[Hyperparameters], description: str, *contexts: Context
 ) -> System:
@@ -165,6 +174,20 @@ _SYSTEMS = (
     ),
     _fused("speech_text", "Text + Speech", "text", "speech"),
     _fused("fusion", "Combined", "text", "speech", "mocap"),
+    _compared(
+        "ctc",
+        "Chernykh et al. 2018",
+        ("speech",),
+        CtcHyperparameters,
+        "two BLSTM layers and the likelihood of one label among Nulls",
+    ),
+    _compared(
+        "one_label",
+        "Chernykh et al. 2018",
+        ("speech",),
+        OneLabelHyperparameters,
+        "the same layers and the last state, a baseline of ctc",
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",

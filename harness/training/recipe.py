@@ -19,9 +19,7 @@ import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds
-from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
-from harness.models.build import build_model, build_optimizer, input_shapes
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     DialogueHyperparameters,
@@ -41,17 +39,16 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.context import TrainedContext, begin_training
+from harness.training import context, single
+from harness.training.context import TrainedContext
 from harness.training.loop import (
     HasFeatures,
     History,
     Learner,
     TrainedModel,
-    Trainer,
     fit,
     seed_everything,
     train_for,
-    weigh_classes,
 )
 from harness.training.turn_network import TurnTraining, plan_turn_training
 
@@ -287,21 +284,13 @@ def _build(
     seed_everything(recipe.seed)
     point = recipe.hyperparameters
     if isinstance(point, DialogueHyperparameters):
-        return begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
+        return context.begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
     assert isinstance(point, NetworkHyperparameters)
-    fitted = fit_features(
-        train,
-        recipe.system.modalities,
-        recipe.protocol,
-        recipe.word_vectors,
-        getattr(point, "embedding_dimension", None),
-        recipe.seed,
-        vocabulary_extra=vocabulary_extra,
+    trained, learner, inputs = single.begin_training(
+        recipe.system, point, train, recipe.protocol, recipe.word_vectors, recipe.seed, vocabulary_extra
     )
-    model = build_model(recipe.system, point, input_shapes(fitted, recipe.protocol))
-    _MODELS.add(model)
-    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, train))
-    return TrainedModel(model, fitted), trainer, fitted.prepare(train)
+    _MODELS.add(trained.model)
+    return trained, learner, inputs
 
 
 def plan_turns(recipe: Recipe) -> TurnTraining | None:

@@ -20,7 +20,9 @@ def test_the_list_fits_the_terminal_and_cuts_no_name(tmp_path: Path, columns: in
     assert "…" not in done.stdout
     if columns >= 80:
         assert [line.split()[0] for line in table if line[1:2].isalpha()] == ["system", *SYSTEMS]
-        assert all(system.published_name in done.stdout for system in SYSTEMS.values())
+        # A long source is folded between its words.
+        words = {word for system in SYSTEMS.values() for word in system.published_name.split()}
+        assert not {word for word in words if word not in done.stdout}
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

@@ -1,0 +1,165 @@
+"""Networks whose answer is not what they are trained by, and the classifiers that answer in their place.
+
+A ``Decision`` is a classifier at the end of a network. It is not trained by steps, but fitted anew after every epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from keras import layers
+
+from harness.corpus.utterances import CLASSES
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, and what it is trained by.
+
+    Attributes:
+        model: answers with probabilities, float32 (batch, 4)
+        likelihoods: of a network that is not trained by its answer; it has the same inputs and shares its layers. Its
+            output, float32 (batch, 4), is the logarithm of each label's likelihood, and training raises the right one's
+    """
+
+    model: keras.Model
+    likelihoods: keras.Model | None = None
+
+    @property
+    def decision(self) -> Decision | None:
+        """The classifier that is fitted after every epoch; None where the network answers by itself."""
+        return next((layer for layer in self.model.layers if isinstance(layer, Decision)), None)
+
+
+class Decision(layers.Layer):
+    """A classifier over one vector an utterance, float32 (batch, width) -> scores, float32 (batch, 4).
+
+    No gradient reaches its weights: ``fit`` sets them. Until then every score is 0.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "trainable": False})
+
+    def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        """Fit the classifier on training utterances.
+
+        Args:
+            vectors: float64 (num_utterances, width)
+            emotions: int64 (num_utterances,), indices into ``CLASSES``
+            weights: float64 (num_utterances,), of the utterances, mean 1
+        """
+        raise NotImplementedError
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs.shape[0], len(CLASSES)), inputs.dtype)
+
+
+def targets_of(emotions: npt.NDArray[np.int64]) -> Floats:
+    """Return float64 (num_utterances, 4), 1 for each utterance's class and 0 elsewhere."""
+    return np.eye(len(CLASSES))[emotions]
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class ExtremeLearningMachine(Decision):
+    """Random sigmoid units and the least-squares answer to what they say.
+
+    Args:
+        units: random units
+
+    Source:
+        Huang, Zhu and Siew 2006, as Han, Yu and Tashev 2014 use it in section 3.4: weights uniform in [-1, 1], no bias,
+        no regularisation.
+    """
+
+    def __init__(self, units: int = 120, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, inputs_shape: Any) -> None:
+        uniform = keras.initializers.RandomUniform(-1.0, 1.0)
+        self.random = self.add_weight(shape=(inputs_shape[-1], self.units), initializer=uniform, name="random")
+        self.readout = self.add_weight(shape=(self.units, len(CLASSES)), initializer="zeros", name="readout")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(inputs @ self.random) @ self.readout
+
+    def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        hidden = 1.0 / (1.0 + np.exp(-vectors @ np.asarray(self.random, np.float64)))
+        root = np.sqrt(weights)[:, None]
+        self.readout.assign(np.linalg.lstsq(root * hidden, root * targets_of(emotions))[0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class KernelMachine(Decision):
+    """The kernel form of the extreme learning machine, with a radial basis function: every training vector is a unit.
+
+    Args:
+        num_vectors: training utterances that ``fit`` will be given
+        regularisation: the larger, the closer the training targets are met
+        width: g of exp(-g distance^2)
+
+    Source:
+        Huang, Zhou, Ding and Zhang 2012, equation 38: f(x) = k(x)' (I / C + Omega)^-1 T; with weights, Zong, Huang and
+        Chen 2013.
+    """
+
+    def __init__(self, num_vectors: int, regularisation: float = 1.0, width: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_vectors = num_vectors
+        self.regularisation = regularisation
+        self.width = width
+
+    def build(self, inputs_shape: Any) -> None:
+        shape = (self.num_vectors, inputs_shape[-1])
+        self.known = self.add_weight(shape=shape, initializer="zeros", name="known")
+        self.readout = self.add_weight(shape=(self.num_vectors, len(CLASSES)), initializer="zeros", name="readout")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        known = tf.convert_to_tensor(self.known)
+        squares = tf.reduce_sum(inputs**2, axis=1)[:, None] + tf.reduce_sum(known**2, axis=1)
+        distances = tf.maximum(squares - 2.0 * tf.matmul(inputs, known, transpose_b=True), 0.0)
+        return tf.exp(-self.width * distances) @ self.readout
+
+    def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        # A product in place of differences: with those, 5000 utterances would need gigabytes.
+        squares = (vectors**2).sum(axis=1)
+        distances = np.maximum(squares[:, None] + squares - 2.0 * vectors @ vectors.T, 0.0)
+        kernel = np.exp(-self.width * distances)
+        kernel[np.diag_indices(len(vectors))] += 1.0 / (self.regularisation * weights)
+        self.known.assign(vectors)
+        self.readout.assign(np.linalg.solve(kernel, targets_of(emotions)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_vectors": self.num_vectors,
+            "regularisation": self.regularisation,
+            "width": self.width,
+        }
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class Shares(layers.Layer):
+    """From scores about 0 and 1, float32 (batch, 4), to probabilities: cut off below a millionth, then of sum 1."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        scores = tf.maximum(inputs, 1e-6)
+        return scores / tf.reduce_sum(scores, axis=-1, keepdims=True)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+def decide(decision: Decision, vectors: keras.KerasTensor) -> keras.KerasTensor:
+    """Answer with a decision over one vector an utterance: probabilities, float32 (batch, 4)."""
+    return Shares(name="emotion")(decision(vectors))

@@ -1,0 +1,102 @@
+"""Models of single utterances: how each is built, and trained by what is not its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from harness.features.fitted import fit_features
+from harness.features.store import Features
+from harness.models.build import build_network, build_optimizer, input_shapes
+from harness.models.decision import Network
+from harness.models.hyperparameters import NetworkHyperparameters
+from harness.models.systems import System
+from harness.splits.protocol import Protocol
+from harness.training.loop import HasFeatures, ModelInputs, Scorer, TrainedModel, Trainer, weigh_classes
+
+
+def begin_training(
+    system: System,
+    hyperparameters: NetworkHyperparameters,
+    train: Features,
+    protocol: Protocol,
+    word_vectors: Path | None,
+    seed: int,
+    vocabulary_extra: Features | None,
+) -> tuple[TrainedModel, Trainer, HasFeatures]:
+    """Fit the features of a system, and build its model.
+
+    Args:
+        word_vectors, vocabulary_extra: as ``fit_features`` takes them
+
+    Returns:
+        the model, which the learner trains; the learner; and the training utterances
+
+    Raises:
+        FeatureError: as ``fit_features``
+    """
+    fitted = fit_features(
+        train,
+        system.modalities,
+        protocol,
+        word_vectors,
+        getattr(hyperparameters, "embedding_dimension", None),
+        seed,
+        vocabulary_extra=vocabulary_extra,
+    )
+    network = build_network(system, hyperparameters, input_shapes(fitted, protocol, len(train)))
+    optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
+    if network.likelihoods is None:
+        trainer = Trainer(network.model, optimizer, weights)
+    else:
+        trainer = LikelihoodTrainer(network, optimizer, weights)
+    return TrainedModel(network.model, fitted), trainer, fitted.prepare(train)
+
+
+class LikelihoodTrainer(Trainer):
+    """A network that is trained by the likelihood of the right label, with its optimiser.
+
+    Where a ``Decision`` answers, it is fitted after every epoch on the training utterances, without dropout.
+    """
+
+    def __init__(
+        self, network: Network, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
+    ) -> None:
+        super().__init__(network.model, optimizer, class_weights)
+        assert network.likelihoods is not None
+        self._decision = network.decision
+        inputs, answers = network.model.inputs, network.model.output
+        if self._decision is not None:
+            # Its answers are of the epoch before, and of a kernel machine they cost more than all else.
+            answers = keras.layers.Softmax()(network.likelihoods.output)
+            vectors = keras.Model(inputs, self._decision.input)
+            self._vectors = Scorer(vectors)
+        self._trained = keras.Model(inputs, [network.likelihoods.output, answers])
+
+    def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            likelihoods, probabilities = self._trained(inputs, training=True)
+            losses = -tf.gather(likelihoods, emotions, batch_dims=1)
+            if self.class_weights is not None:
+                losses *= tf.gather(self.class_weights, emotions)
+            loss = tf.reduce_mean(losses)
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss, probabilities
+
+    def train_epoch(
+        self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
+    ) -> tuple[float, np.ndarray]:
+        """As ``Trainer.train_epoch``; a decision is fitted at the end."""
+        loss, probabilities = super().train_epoch(inputs, batch_size, generator)
+        if self._decision is not None:
+            emotions = inputs.features.emotions
+            weights = np.ones(4) if self.class_weights is None else self.class_weights
+            vectors = self._vectors.score(inputs).astype(np.float64)
+            self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])
+        return loss, probabilities
