@@ -94,7 +94,7 @@ def extract_frames(samples: Floats, window_samples: int, hop_samples: int, max_f
 
     Args:
         samples: float64 (num_samples,) in [-1, 1) at ``SAMPLING_RATE``, at least one window
-        max_frames: frames to return at most; what is behind them changes no number
+        max_frames: frames to return at most; what is behind them changes no number but the signal's mean
 
     Returns:
         float64 (num_frames, 46), finite. By column: ``mel_1`` to ``mel_26``, the logarithm of the power in bands of 0
@@ -114,16 +114,15 @@ def extract_frames(samples: Floats, window_samples: int, hop_samples: int, max_f
     starts = np.arange(0, len(samples) - window_samples + 1, hop_samples)
     centred = (samples - mean).astype(np.float32)
     bands = _log_mel(centred, starts, window_samples)
-    as_they_are = _windows(samples, starts, window_samples)
-    power = np.einsum("ij,ij->i", as_they_are, as_they_are) / window_samples
-    is_quiet = power < QUIET_SHARE**2 * power[:max_frames].max()
+    loudness = _mean_squares(centred, starts, window_samples)
+    is_quiet = loudness < QUIET_SHARE**2 * loudness[:max_frames].max()
     changes = np.concatenate([[0], np.cumsum(np.diff(np.signbit(centred)))])
     zero_crossings = (changes[starts + window_samples - 1] - changes[starts]) / (window_samples - 1)
     return np.column_stack(
         [
             bands,
             scipy.fft.dct(bands, type=2, norm="ortho")[:, 1 : len(MFCC) + 1],
-            np.log(power + ROUNDING_POWER),
+            np.log(_mean_squares(samples, starts, window_samples) + ROUNDING_POWER),
             zero_crossings,
             _describe_pitch(centred, starts + window_samples // 2, is_quiet, min_voiced_frames),
         ]
@@ -160,6 +159,14 @@ def _windows(
     signal: npt.NDArray[Number], starts: npt.NDArray[np.int64], num_samples: int
 ) -> npt.NDArray[Number]:
     return np.lib.stride_tricks.sliding_window_view(signal, num_samples)[starts]
+
+
+def _mean_squares(
+    signal: npt.NDArray[Number], starts: npt.NDArray[np.int64], num_samples: int
+) -> npt.NDArray[Number]:
+    windows = _windows(signal, starts, num_samples)
+    squares: npt.NDArray[Number] = np.einsum("ij,ij->i", windows, windows) / num_samples
+    return squares
 
 
 def _log_mel(centred: Singles, starts: npt.NDArray[np.int64], window_samples: int) -> Singles:
