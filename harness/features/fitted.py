@@ -39,7 +39,6 @@ from harness.splits.protocol import (
     MocapGaps,
     Protocol,
     Scaling,
-    SpeakerScaling,
     Vocabulary,
 )
 
@@ -164,8 +163,8 @@ class FittedFeatures:
             FeatureError: the frames of ``features`` were made or scaled in another way than those that were fitted.
                 Recordings without other turns of their speaker are scaled by the training utterances
         """
-        scales_by_speaker = self.protocol.speaker_scaling is not SpeakerScaling.NONE
-        if features.prepared_dir is not None and features.is_scaled_by_speaker != scales_by_speaker:
+        is_loaded = features.prepared_dir is not None
+        if is_loaded and features.is_scaled_by_speaker != self.protocol.scales_by_speaker:
             raise FeatureError(
                 f"speech was loaded {'' if features.is_scaled_by_speaker else 'not '}scaled by speaker; protocol "
                 f"{self.protocol.name!r} has speaker_scaling {str(self.protocol.speaker_scaling)!r}"
@@ -318,7 +317,7 @@ class Inputs:
         lengths = self.features.speech_lengths[rows].astype(np.int32)
         width = self.features.speech_shape[0] if self._is_padded else _longest(lengths)
         frames = self.features.speech(rows, num_frames=width)
-        is_scaled = protocol.scaling is Scaling.STANDARDISED or protocol.speaker_scaling is not SpeakerScaling.NONE
+        is_scaled = protocol.scaling is Scaling.STANDARDISED or protocol.scales_by_speaker
         if is_scaled and not self.features.is_scaled_by_speaker:
             self.fitted.speech.scale(frames)
             frames[np.arange(width) >= lengths[:, None]] = 0.0
@@ -397,16 +396,17 @@ class EncodedWords:
 
 
 class SpeechScaling(ColumnScaling):
-    """Fitted on real frames: never on padding."""
+    """Fitted on real frames: never on padding. ``frames.UNSCALED`` stay as they are: mean 0, deviation 1."""
 
     @classmethod
     def fit(cls, train: Features) -> Self:
-        """Read the frames of ``train`` in chunks and measure each column but ``FLAGS``; no speaker's scaling counts."""
+        """Read the frames of ``train`` in chunks and measure each column, whatever scales its speakers."""
         moments = Moments(len(train.speech_columns))
         max_frames = train.speech_settings.max_frames
         for rows in chunks(len(train), max_frames * len(train.speech_columns)):
-            is_there = np.arange(max_frames) < train.speech_lengths[rows, None]
-            moments.add(train.unscaled_speech(rows)[is_there])
+            lengths = train.speech_lengths[rows]
+            longest = int(lengths.max(initial=0))
+            moments.add(train.unscaled_speech(rows, longest)[np.arange(longest) < lengths[:, None]])
         return cls(*moments.finish(train.speech_columns))
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harness.features.frames import UNSCALED
+
 Floats = npt.NDArray[np.float32]
 
 #: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
 CHUNK_BYTES = 16 * 2**20
-
-#: Columns that are 0 or 1, which keep their values.
-FLAGS = frozenset({"voiced"})
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,13 @@ class Moments:
         self._count += count
 
     def finish(self, columns: Sequence[str] = ()) -> tuple[Floats, Floats]:
-        """The mean and the deviation (divided by the count) of every column; 0 and 1 of ``FLAGS`` among ``columns``."""
+        """The mean and the deviation (divided by the count) of every column; 0 and 1 of those named ``UNSCALED``."""
         deviation = np.sqrt(np.maximum(self._squares, 0.0) / np.maximum(self._count, 1.0))
         std = deviation.astype(np.float32)
         smallest = np.abs(self._mean).astype(np.float32) * np.finfo(np.float32).eps
         std[std <= smallest] = 1.0
         mean = self._mean.astype(np.float32)
-        for number, name in enumerate(columns):
-            if name in FLAGS:
-                mean[number], std[number] = 0.0, 1.0
+        is_unscaled = np.isin(columns, UNSCALED)
+        if len(is_unscaled):
+            mean[is_unscaled], std[is_unscaled] = 0.0, 1.0
         return mean, std

@@ -141,9 +141,17 @@ class Features:
         """
         return self if self._load_dialogues is None else self._load_dialogues(self.utterance_ids)
 
-    def scale_by(self, speaker: ColumnScaling) -> Features:
-        """Return the same features, with the speech of every utterance scaled as one speaker's."""
-        return replace(self, _scaling_of=lambda utterance: speaker)
+    def scale_by(self, recordings: Iterable[Floats]) -> Features:
+        """Return the same features, with all speech scaled as that of one speaker.
+
+        Args:
+            recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
+        """
+        moments = Moments(len(self.speech_columns))
+        for frames in recordings:
+            moments.add(frames)
+        scaling = ColumnScaling(*moments.finish(self.speech_columns))
+        return replace(self, _scaling_of=lambda utterance: scaling)
 
     @cached_property
     def is_marked(self) -> npt.NDArray[np.bool_]:
@@ -407,6 +415,11 @@ def require_modalities(
     """
     needed = tuple(modalities)
     missing = [modality for modality in needed if modality not in store.modalities]
+    if missing[:1] == ["mocap"] and not store.manifest.speech_settings.holds_motion:
+        raise FeatureError(
+            f"system {system_name!r} needs mocap, which {str(store.prepared_dir)!r} leaves out beside "
+            f"{store.manifest.speech_settings.kind} of speech; expected features of another kind"
+        )
     if missing[:1] == ["speech"] and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
         missing = ["speech from recordings of whole dialogues"]
     if not missing and "mocap" in needed:

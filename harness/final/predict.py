@@ -21,13 +21,11 @@ from harness.errors import CorpusError, ModelError, ShapeError
 from harness.features.context import Context, ContextTurns
 from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
-from harness.features.scaling import ColumnScaling, Moments
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
 from harness.final.recorded import Recorded, RecordedTurn
 from harness.final.saved_model import ModelRecord, load_seed, predict_seed
 from harness.models.systems import find_system
-from harness.splits.protocol import SpeakerScaling
 from harness.splits.scenes import find_group
 
 #: How each modality is given on the command line, and of a dialogue.
@@ -106,7 +104,7 @@ def predict_dialogue(
                 f"model {str(model_dir)!r}: does not scale speech by speaker, protocol {record.protocol.name!r}; omit "
                 "--speaker-wavs"
             )
-        features = features.scale_by(_measure_speaker(record, speaker_wavs))
+        features = features.scale_by(_read_speaker(speaker_wavs, features.speech_settings))
     elif _scales_by_speaker(record) and record.turn_model is None and "vectors" in record.hyperparameters:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
@@ -140,19 +138,14 @@ def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | No
 
 
 def _scales_by_speaker(record: ModelRecord) -> bool:
-    return "speech" in record.modalities and record.protocol.speaker_scaling is not SpeakerScaling.NONE
+    return "speech" in record.modalities and record.protocol.scales_by_speaker
 
 
-def _measure_speaker(record: ModelRecord, folder: Path) -> ColumnScaling:
+def _read_speaker(folder: Path, settings: SpeechSettings) -> list[np.ndarray[Any, Any]]:
     paths = sorted(folder.glob("*.wav"))
     if not paths:
         raise ModelError(f"folder {str(folder)!r}: has no .wav file; expected recordings of the speaker")
-    settings = SpeechSettings.from_json(record.speech_settings) if record.speech_settings else SpeechSettings()
-    columns = column_names(settings)
-    moments = Moments(len(columns))
-    for path in paths:
-        moments.add(_read_frames(path, settings, []).astype(np.float32))
-    return ColumnScaling(*moments.finish(columns))
+    return [_read_frames(path, settings, []).astype(np.float32) for path in paths]
 
 
 def note_context(model_dir: Path, *, is_alone: bool) -> str | None:

@@ -19,6 +19,7 @@ from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, 
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
+from harness.models.uni_svm import build_uni_svm
 from harness.splits.protocol import Lengths, Protocol
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
@@ -45,7 +46,11 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 }
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
-NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {"acnn": build_acnn, "ctc": build_ctc}
+NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "acnn": build_acnn,
+    "ctc": build_ctc,
+    "uni_svm": build_uni_svm,
+}
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model
 # has some ten million weights, so that an update is a matter of memory. `tests/models/test_build.py` compares them

@@ -34,6 +34,7 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    UniSvmHyperparameters,
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
@@ -47,6 +48,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
     "filters": (8, math.inf),  # halved three times
+    "svm_cost": (1e-12, math.inf),
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -204,6 +206,13 @@ _SYSTEMS = (
         "convolutions over short frames, pooled with attention, that answer activation and valence too",
         "frames",
     ),
+    _compared(
+        "uni_svm",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        UniSvmHyperparameters,
+        "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",
@@ -261,7 +270,7 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
 
     A turn model reads its own system's in their place.
     """
-    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters | UniSvmHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 

@@ -201,6 +201,11 @@ class Protocol:
         return self.test_speaker is not TestedSpeakers.BOTH
 
     @property
+    def scales_by_speaker(self) -> bool:
+        """Whether each speaker's own turns scale his or her speech."""
+        return self.speaker_scaling is not SpeakerScaling.NONE
+
+    @property
     def test_set(self) -> str:
         """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
         if not self.tests_one_speaker:
