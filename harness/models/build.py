@@ -21,6 +21,7 @@ from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
+from harness.models.uni_svm import build_uni_svm
 from harness.splits.protocol import Lengths, Protocol
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
@@ -48,9 +49,10 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
 NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "blstm_null": build_blstm_null,
     "ctc": build_ctc,
     "dnn_elm": build_dnn_elm,
-    "blstm_null": build_blstm_null,
+    "uni_svm": build_uni_svm,
 }
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model

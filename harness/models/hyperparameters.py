@@ -82,6 +82,23 @@ class TurnVectors(StrEnum):
         return {"tfidf": ("text",), "functionals": ("speech",), "both": ("text", "speech")}[self.value]
 
 
+class UnimodalVectors(StrEnum):
+    """The modalities of an utterance whose vectors a support vector machine reads."""
+
+    TEXT = "text"
+    SPEECH = "speech"
+    MOCAP = "mocap"
+    TEXT_SPEECH = "text+speech"
+    TEXT_MOCAP = "text+mocap"
+    SPEECH_MOCAP = "speech+mocap"
+    ALL = "text+speech+mocap"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return tuple(self.value.split("+"))
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The base of the hyperparameters of every system."""
@@ -90,6 +107,11 @@ class Hyperparameters:
     def batch_size(self) -> int:
         """Utterances, or dialogues, a training step."""
         raise NotImplementedError
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        """Whether there are no training steps, so that every epoch would be the same one."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -280,6 +302,36 @@ class CtcHyperparameters(OneLabelHyperparameters):
 
 
 @dataclass(frozen=True)
+class UniSvmHyperparameters(SingleHyperparameters):
+    """Those of the support vector machine over the vectors of one utterance.
+
+    Attributes:
+        vectors: the modalities that are read
+        filters: of each of the first convolutions over words, of width 3 and of width 4
+        filters2: of the second convolution
+        dense: numbers of the vector of words
+        mocap_dense: numbers of the vector of motion
+        dropout: before the layer that is a vector; the paper names none
+        svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none, and 1
+            fits some thousand utterances with hundreds of numbers too closely
+    """
+
+    vectors: UnimodalVectors = UnimodalVectors.TEXT_SPEECH
+    filters: int = 50
+    filters2: int = 100
+    dense: int = 500
+    mocap_dense: int = 256
+    dropout: float = 0.0
+    svm_cost: float = 0.01
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return self.vectors is UnimodalVectors.SPEECH
+
+
+@dataclass(frozen=True)
 class DeciderHyperparameters(NetworkHyperparameters):
     """Those of a network over segments or frames, and of the classifier over its probabilities.
 
@@ -353,6 +405,10 @@ class ChainHyperparameters(Hyperparameters):
     @property
     def batch_size(self) -> int:
         return 1
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

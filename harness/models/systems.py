@@ -35,6 +35,7 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    UniSvmHyperparameters,
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
@@ -46,6 +47,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "adamlr": (1e-12, math.inf),
     "directions": (1, 3),
     "filters": (8, math.inf),  # halved three times
+    "svm_cost": (1e-12, math.inf),
     "segment_share": (0.001, math.nextafter(1.0, 2.0)),
     "regularisation": (1e-12, math.inf),
     "width": (1e-12, math.inf),
@@ -199,6 +201,13 @@ _SYSTEMS = (
         "the same layers and the last state, a baseline of ctc",
     ),
     _compared(
+        "uni_svm",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        UniSvmHyperparameters,
+        "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
+    _compared(
         "dnn_elm",
         "Han et al. 2014",
         ("speech",),
@@ -271,7 +280,7 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
 
     A turn model reads its own system's in their place.
     """
-    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters | UniSvmHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 
