@@ -219,7 +219,7 @@ def decide(decision: Decision, vectors: keras.KerasTensor) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable(package="harness")
 class ClassStatistics(layers.Layer):
-    """The highest, the lowest and the mean probability of each class over an utterance's steps, and the share above 0.2.
+    """The highest, the lowest and the mean probability of each class over steps, and the share above 0.2.
 
     Call with probabilities, float (batch, steps, 4), and a bool mask (batch, steps) or None; returns float (batch, 16),
     all 0 where no step is real.
