@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from harness.features.fitted import FittedFeatures
+from harness.models.acnn import build_acnn
 from harness.models.ctc import build_ctc, build_one_label
 from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
@@ -49,6 +50,7 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
 NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "acnn": build_acnn,
     "blstm_null": build_blstm_null,
     "ctc": build_ctc,
     "dnn_elm": build_dnn_elm,
