@@ -239,3 +239,21 @@ class Columns(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "first": self.first, "last": self.last}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class EveryNth(layers.Layer):
+    """Every ``stride``-th step, from the first on, of a bool mask (batch, steps)."""
+
+    def __init__(self, stride: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[:, :: self.stride]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs.shape[0], None), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stride": self.stride}

@@ -13,6 +13,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
+    AsrTransferHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
     CtcHyperparameters,
@@ -43,6 +44,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
     "directions": (1, 3),
+    "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
 }
 
@@ -132,10 +134,15 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
 
 
 def _compared(
-    name: str, source: str, modalities: tuple[str, ...], hyperparameters: type[Hyperparameters], description: str
+    name: str,
+    source: str,
+    modalities: tuple[str, ...],
+    hyperparameters: type[Hyperparameters],
+    description: str,
+    speech_features: str = DEFAULT_SPEECH_VARIANT,
 ) -> System:
     """A system that the paper compares with, or a baseline of one."""
-    return System(name, source, modalities, hyperparameters, description, None)
+    return System(name, source, modalities, hyperparameters, description, None, speech_features=speech_features)
 
 
 def _in_context(
@@ -187,6 +194,14 @@ _SYSTEMS = (
         ("speech",),
         OneLabelHyperparameters,
         "the same layers and the last state, a baseline of ctc",
+    ),
+    _compared(
+        "asr_transfer",
+        "after Lakomkin et al. 2018",
+        ("speech",),
+        AsrTransferHyperparameters,
+        "the layers of a speech recogniser that is trained on the training dialogues, then attention",
+        "frames",
     ),
     _in_context(
         "chain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,27 @@ from harness.features.fitted import fit_features
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer, input_shapes
 from harness.models.decision import Network
-from harness.models.hyperparameters import NetworkHyperparameters
+from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters, Transfer
+from harness.models.recogniser import transfer_weights
 from harness.models.systems import System
 from harness.splits.protocol import Protocol
-from harness.training.loop import HasFeatures, ModelInputs, Scorer, TrainedModel, Trainer, weigh_classes
+from harness.training.loop import (
+    HasFeatures,
+    ModelInputs,
+    Scorer,
+    TrainedModel,
+    Trainer,
+    seed_everything,
+    weigh_classes,
+)
+from harness.training.recogniser import Recogniser, fit_recogniser
+
+
+@dataclass(frozen=True)
+class TransferredModel(TrainedModel):
+    """A model that has taken over the layers of a recogniser."""
+
+    recogniser: Recogniser
 
 
 def begin_training(
@@ -49,13 +67,23 @@ def begin_training(
         seed,
         vocabulary_extra=vocabulary_extra,
     )
+    recogniser, is_frozen = None, False
+    if isinstance(hyperparameters, AsrTransferHyperparameters) and hyperparameters.transfer is not Transfer.SCRATCH:
+        recogniser, is_frozen = fit_recogniser(hyperparameters, train, fitted), hyperparameters.transfer is Transfer.FROZEN
+        fitted = replace(fitted, embedding_source=recogniser.describe())
+        # The same numbers follow, whether the recogniser was trained just now or before.
+        seed_everything(seed)
     network = build_network(system, hyperparameters, input_shapes(fitted, protocol, len(train)))
+    trained = TrainedModel(network.model, fitted)
+    if recogniser is not None:
+        transfer_weights(recogniser.network, network.model, is_frozen=is_frozen)
+        trained = TransferredModel(network.model, fitted, recogniser)
     optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
     if network.likelihoods is None:
         trainer = Trainer(network.model, optimizer, weights)
     else:
         trainer = LikelihoodTrainer(network, optimizer, weights)
-    return TrainedModel(network.model, fitted), trainer, fitted.prepare(train)
+    return trained, trainer, fitted.prepare(train)
 
 
 class LikelihoodTrainer(Trainer):
