@@ -87,14 +87,13 @@ def _mel_columns() -> tuple[int, int]:
     return first, last + 1
 
 
-def transfer_weights(recogniser: keras.Model, classifier: keras.Model, *, is_frozen: bool) -> None:
-    """Copy the recogniser's weights into the classifier's layers of the same names, where they may stay as they are.
-    """
+def transfer_weights(recogniser: keras.Model, classifier: keras.Model, transfer: Transfer) -> None:
+    """Copy the recogniser's weights into the classifier's layers of the same names; frozen ones are not trained."""
     own = {layer.name: layer for layer in recogniser.layers}
     for layer in classifier.layers:
         if layer.name in own and layer.weights:
             layer.set_weights(own[layer.name].get_weights())
-            layer.trainable = not is_frozen
+            layer.trainable = transfer is not Transfer.FROZEN
 
 
 def count_steps(lengths: Any) -> Any:

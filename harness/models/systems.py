@@ -287,6 +287,16 @@ def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
     return f"{name} ({'no context' if context == Context.NONE else context}{only})"
 
 
+def has_recogniser(name: str) -> bool:
+    """Return whether a system takes over the layers of a speech recogniser.
+
+    Example:
+        >>> has_recogniser("asr_transfer"), has_recogniser("speech4")
+        (True, False)
+    """
+    return name in SYSTEMS and SYSTEMS[name].hyperparameters is AsrTransferHyperparameters
+
+
 def is_in_context(named: str) -> bool:
     """Return whether a name is that of a system that reads dialogues, with or without its context.
 

@@ -327,7 +327,7 @@ def _describe_result(
 
 def _describe_source(trained: Trained, validation: Features) -> str | None:
     if isinstance(trained, single.TransferredModel):
-        return f"{trained.fitted.embedding_source}; {trained.recogniser.describe_errors(validation)}"
+        return trained.describe_source(validation)
     return trained.fitted.embedding_source if "text" in trained.fitted.modalities else None
 
 

@@ -17,7 +17,7 @@ from harness.features.store import Features
 from harness.features.text import spell
 from harness.files import hash_json, read_json, write_json
 from harness.models.build import FusedAdam, input_shapes
-from harness.models.hyperparameters import AsrTransferHyperparameters
+from harness.models.hyperparameters import AsrTransferHyperparameters, Transfer
 from harness.models.network_file import load_network, save_network
 from harness.models.recogniser import (
     build_recogniser,
@@ -39,6 +39,8 @@ SEED = 0
 BATCH_SIZE = 32
 #: Of the gradient of all weights together; ours. Those of the first steps are in the hundreds.
 LARGEST_NORM = 5.0
+#: The origin of the weights of a classifier without one.
+NO_RECOGNISER = "none: the weights begin at random"
 _COUNTS_NAME = "recogniser.json"
 _READ_TOGETHER = 64
 
@@ -180,17 +182,22 @@ class Recogniser:
 
 def fit_recogniser(
     hyperparameters: AsrTransferHyperparameters, train: Features, fitted: FittedFeatures
-) -> Recogniser:
+) -> Recogniser | None:
     """Train the recogniser, or load the one that an earlier trial has trained in the same way.
 
     Args:
         train: the training utterances, whose dialogues it is trained on
         fitted: on them
 
+    Returns:
+        None where nothing is taken over
+
     Raises:
         Diverged: the loss became NaN or infinite
         FeatureError: no turn has a transcript that it can be trained on
     """
+    if hyperparameters.transfer is Transfer.SCRATCH:
+        return None
     turns = training_turns(train)
     if train.prepared_dir is None:
         return _fit(hyperparameters, turns, fitted)

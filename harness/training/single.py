@@ -15,7 +15,7 @@ from harness.features.fitted import fit_features
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer, input_shapes
 from harness.models.decision import Network
-from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters, Transfer
+from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
 from harness.models.recogniser import transfer_weights
 from harness.models.systems import System
 from harness.splits.protocol import Protocol
@@ -28,14 +28,24 @@ from harness.training.loop import (
     seed_everything,
     weigh_classes,
 )
-from harness.training.recogniser import Recogniser, fit_recogniser
+from harness.training.recogniser import NO_RECOGNISER, Recogniser, fit_recogniser
 
 
 @dataclass(frozen=True)
 class TransferredModel(TrainedModel):
-    """A model that has taken over the layers of a recogniser."""
+    """A classifier over the layers of a recogniser.
 
-    recogniser: Recogniser
+    Attributes:
+        recogniser: that it has taken its first weights from; None where they began at random
+    """
+
+    recogniser: Recogniser | None
+
+    def describe_source(self, validation: Features) -> str:
+        """Say what was taken over, and how well the recogniser reads utterances that it was not trained on."""
+        if self.recogniser is None:
+            return self.fitted.embedding_source
+        return f"{self.fitted.embedding_source}; {self.recogniser.describe_errors(validation)}"
 
 
 def begin_training(
@@ -67,17 +77,18 @@ def begin_training(
         seed,
         vocabulary_extra=vocabulary_extra,
     )
-    recogniser, is_frozen = None, False
-    if isinstance(hyperparameters, AsrTransferHyperparameters) and hyperparameters.transfer is not Transfer.SCRATCH:
-        recogniser, is_frozen = fit_recogniser(hyperparameters, train, fitted), hyperparameters.transfer is Transfer.FROZEN
-        fitted = replace(fitted, embedding_source=recogniser.describe())
+    recogniser = None
+    if isinstance(hyperparameters, AsrTransferHyperparameters):
+        recogniser = fit_recogniser(hyperparameters, train, fitted)
+        fitted = replace(fitted, embedding_source=NO_RECOGNISER if recogniser is None else recogniser.describe())
         # The same numbers follow, whether the recogniser was trained just now or before.
         seed_everything(seed)
     network = build_network(system, hyperparameters, input_shapes(fitted, protocol, len(train)))
     trained = TrainedModel(network.model, fitted)
-    if recogniser is not None:
-        transfer_weights(recogniser.network, network.model, is_frozen=is_frozen)
+    if isinstance(hyperparameters, AsrTransferHyperparameters):
         trained = TransferredModel(network.model, fitted, recogniser)
+        if recogniser is not None:
+            transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
     optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
     if network.likelihoods is None:
         trainer = Trainer(network.model, optimizer, weights)
