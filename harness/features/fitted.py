@@ -18,6 +18,7 @@ import numpy.typing as npt
 from harness.codec import check_types, from_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
+from harness.features.frames import UNSCALED
 from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS
 from harness.features.speech import SpeechSettings, column_names
@@ -412,7 +413,7 @@ class ColumnScaling:
 
 
 class SpeechScaling(ColumnScaling):
-    """Fitted on real frames: never on padding."""
+    """Fitted on real frames: never on padding. ``frames.UNSCALED`` stay as they are: mean 0, deviation 1."""
 
     @classmethod
     def fit(cls, train: Features) -> Self:
@@ -420,9 +421,13 @@ class SpeechScaling(ColumnScaling):
         moments = _Moments(len(train.speech_columns))
         max_frames = train.speech_settings.max_frames
         for rows in _chunks(len(train), max_frames * len(train.speech_columns)):
-            is_there = np.arange(max_frames) < train.speech_lengths[rows, None]
-            moments.add(train.speech(rows)[is_there])
-        return cls(*moments.finish())
+            lengths = train.speech_lengths[rows]
+            longest = int(lengths.max(initial=0))
+            moments.add(train.speech(rows, longest)[np.arange(longest) < lengths[:, None]])
+        mean, std = moments.finish()
+        is_unscaled = np.isin(train.speech_columns, UNSCALED)
+        mean[is_unscaled], std[is_unscaled] = 0.0, 1.0
+        return cls(mean, std)
 
 
 class MocapScaling(ColumnScaling):

@@ -38,6 +38,9 @@ FRAME_COLUMNS = (
     "voiced",
 )
 
+#: A model may read it as it is: it is 0 or 1 after training statistics have scaled the others too.
+UNSCALED = ("voiced",)
+
 #: Mean square of the error of samples of 16 bits, which is even between half a step below and half a step above. It is
 #: under every logarithm, and a quieter signal has no pitch: there is nothing but rounding in it.
 ROUNDING_POWER = 2.0**-30 / 12.0
@@ -56,6 +59,8 @@ VOICING_THRESHOLD = 0.55
 #: Amplitude, of the loudest frame's: hum and echoes are not voiced, nor is a second voice far from the microphone.
 #: Ours, as is the threshold above; Boersma (1993) compares with about 0.04 of the signal's peak.
 QUIET_SHARE = 0.05
+#: Their autocorrelations are in memory at once: few enough for the processor's cache, which about halves the time.
+BLOCK_FRAMES = 128
 #: Decibels. Ours: beyond them the ratio says nothing but how exact the interpolation is.
 MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE = -20.0, 40.0
 #: Seconds. Ours: shorter gaps within a voiced segment are closed; then shorter segments are dropped.
@@ -89,7 +94,7 @@ def extract_frames(samples: Floats, window_samples: int, hop_samples: int, max_f
 
     Args:
         samples: float64 (num_samples,) in [-1, 1) at ``SAMPLING_RATE``, at least one window
-        max_frames: frames to return at most; what is behind them changes no number
+        max_frames: frames to return at most; what is behind them changes no number but the signal's mean
 
     Returns:
         float64 (num_frames, 46), finite. By column: ``mel_1`` to ``mel_26``, the logarithm of the power in bands of 0
@@ -109,16 +114,15 @@ def extract_frames(samples: Floats, window_samples: int, hop_samples: int, max_f
     starts = np.arange(0, len(samples) - window_samples + 1, hop_samples)
     centred = (samples - mean).astype(np.float32)
     bands = _log_mel(centred, starts, window_samples)
-    as_they_are = _windows(samples, starts, window_samples)
-    power = np.einsum("ij,ij->i", as_they_are, as_they_are) / window_samples
-    is_quiet = power < QUIET_SHARE**2 * power[:max_frames].max()
+    loudness = _mean_squares(centred, starts, window_samples)
+    is_quiet = loudness < QUIET_SHARE**2 * loudness[:max_frames].max()
     changes = np.concatenate([[0], np.cumsum(np.diff(np.signbit(centred)))])
     zero_crossings = (changes[starts + window_samples - 1] - changes[starts]) / (window_samples - 1)
     return np.column_stack(
         [
             bands,
             scipy.fft.dct(bands, type=2, norm="ortho")[:, 1 : len(MFCC) + 1],
-            np.log(power + ROUNDING_POWER),
+            np.log(_mean_squares(samples, starts, window_samples) + ROUNDING_POWER),
             zero_crossings,
             _describe_pitch(centred, starts + window_samples // 2, is_quiet, min_voiced_frames),
         ]
@@ -157,6 +161,14 @@ def _windows(
     return np.lib.stride_tricks.sliding_window_view(signal, num_samples)[starts]
 
 
+def _mean_squares(
+    signal: npt.NDArray[Number], starts: npt.NDArray[np.int64], num_samples: int
+) -> npt.NDArray[Number]:
+    windows = _windows(signal, starts, num_samples)
+    squares: npt.NDArray[Number] = np.einsum("ij,ij->i", windows, windows) / num_samples
+    return squares
+
+
 def _log_mel(centred: Singles, starts: npt.NDArray[np.int64], window_samples: int) -> Singles:
     """Return float32 (num_frames, 26)."""
     num_fft = 1 << (window_samples - 1).bit_length()
@@ -186,7 +198,20 @@ def _describe_pitch(
         own, without the path of least cost through all frames.
         harmonics_to_noise: Han, Yu and Tashev, Interspeech 2014, section 3.1.
     """
-    correlation = _autocorrelation(centred, centres)
+    padded = np.pad(centred, (0, max(0, PITCH_WINDOW_SAMPLES - len(centred))))
+    starts = np.clip(centres - PITCH_WINDOW_SAMPLES // 2, 0, len(padded) - PITCH_WINDOW_SAMPLES)
+    blocks = (starts[first : first + BLOCK_FRAMES] for first in range(0, len(starts), BLOCK_FRAMES))
+    period, voicing = np.concatenate([_find_periods(padded, block) for block in blocks], axis=1)
+    # Beyond these the ratio is clipped; the logarithm of 0 is never taken.
+    ratio = np.clip(voicing, 1e-6, 1.0 - 1e-6)
+    harmonics = np.clip(10.0 * np.log10(ratio / (1.0 - ratio)), MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE)
+    is_voiced = join_segments((voicing > VOICING_THRESHOLD) & ~is_quiet, min_voiced_frames)
+    return np.column_stack([np.where(is_voiced, 1.0 / period, 0.0), period, harmonics, voicing, is_voiced])
+
+
+def _find_periods(padded: Singles, starts: npt.NDArray[np.int64]) -> Floats:
+    """Return float64 (2, num_frames): the best period, seconds, and the normalised autocorrelation there."""
+    correlation = _autocorrelation(_windows(padded, starts, PITCH_WINDOW_SAMPLES))
     left, middle, right = correlation[:, :-2], correlation[:, 1:-1], correlation[:, 2:]
     is_peak = (middle > left) & (middle >= right)
     curvature = np.where(is_peak, left - 2.0 * middle + right, -1.0)
@@ -198,19 +223,15 @@ def _describe_pitch(
     best = (height - cost - np.where(is_peak, 0.0, 4.0)).argmax(axis=1)
     rows = np.arange(len(best))
     period = np.clip((lags[best] + offset[rows, best]) / SAMPLING_RATE, 1.0 / MAX_PITCH, 1.0 / MIN_PITCH)
-    voicing = np.clip(height[rows, best].astype(np.float64), -1.0, 1.0)
-    # Beyond these the ratio is clipped; the logarithm of 0 is never taken.
-    ratio = np.clip(voicing, 1e-6, 1.0 - 1e-6)
-    harmonics = np.clip(10.0 * np.log10(ratio / (1.0 - ratio)), MIN_HARMONICS_TO_NOISE, MAX_HARMONICS_TO_NOISE)
-    is_voiced = join_segments((voicing > VOICING_THRESHOLD) & ~is_quiet, min_voiced_frames)
-    return np.column_stack([np.where(is_voiced, 1.0 / period, 0.0), period, harmonics, voicing, is_voiced])
+    return np.stack([period, np.clip(height[rows, best], -1.0, 1.0)])
 
 
-def _autocorrelation(centred: Singles, centres: npt.NDArray[np.int64]) -> Singles:
-    """Return the normalised autocorrelation at the lags from ``MIN_LAG`` - 1 to ``MAX_LAG`` + 1; 0 in silence."""
-    padded = np.pad(centred, (0, max(0, PITCH_WINDOW_SAMPLES - len(centred))))
-    starts = np.clip(centres - PITCH_WINDOW_SAMPLES // 2, 0, len(padded) - PITCH_WINDOW_SAMPLES)
-    windows = _windows(padded, starts, PITCH_WINDOW_SAMPLES)
+def _autocorrelation(windows: Singles) -> Singles:
+    """Return the normalised autocorrelation at the lags from ``MIN_LAG`` - 1 to ``MAX_LAG`` + 1; 0 in silence.
+
+    Args:
+        windows: float32 (num_frames, 800), which this changes
+    """
     windows -= windows.mean(axis=1, keepdims=True)
     window = np.hanning(PITCH_WINDOW_SAMPLES + 2)[1:-1].astype(np.float32)
     windows *= window

@@ -358,6 +358,11 @@ def require_modalities(
     """
     needed = tuple(modalities)
     missing = [modality for modality in needed if modality not in store.modalities]
+    if missing[:1] == ["mocap"] and not store.manifest.speech_settings.holds_motion:
+        raise FeatureError(
+            f"system {system_name!r} needs mocap, which {str(store.prepared_dir)!r} leaves out beside "
+            f"{store.manifest.speech_settings.kind} of speech; expected features of another kind"
+        )
     if missing[:1] == ["speech"] and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
         missing = ["speech from recordings of whole dialogues"]
     if not missing and "mocap" in needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,10 +16,13 @@ from harness.models.fusion import build_fusion, classify
 from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
-from harness.models.speech import build_speech1, build_speech2, build_speech4
+from harness.models.null_state import build_blstm_null
 from harness.models.recogniser import build_asr_transfer
+from harness.models.segments import build_dnn_elm
+from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
+from harness.models.uni_svm import build_uni_svm
 from harness.splits.protocol import Lengths, Protocol
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
@@ -46,7 +50,12 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 }
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
-NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {"ctc": build_ctc}
+NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "blstm_null": build_blstm_null,
+    "ctc": build_ctc,
+    "dnn_elm": build_dnn_elm,
+    "uni_svm": build_uni_svm,
+}
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model
 # has some ten million weights, so that an update is a matter of memory. `tests/models/test_build.py` compares them
@@ -99,6 +108,7 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
     Optimizer.ADAM: FusedAdam,
     Optimizer.ADADELTA: FusedAdadelta,
     Optimizer.SGD: keras.optimizers.SGD,
+    Optimizer.MOMENTUM: partial(keras.optimizers.SGD, momentum=0.9),
 }
 
 

@@ -15,6 +15,8 @@ import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
+from harness.models.hyperparameters import Decider, DeciderHyperparameters
+from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,7 +28,8 @@ class Network:
     Attributes:
         model: answers with probabilities, float32 (batch, 4)
         likelihoods: of a network that is not trained by its answer; it has the same inputs and shares its layers. Its
-            output, float32 (batch, 4), is the logarithm of each label's likelihood, and training raises the right one's
+            output, float32 (batch, 4), is the logarithm of each label's likelihood, and training raises that of the
+            right one. A network with a decision and without likelihoods has nothing to train by steps
     """
 
     model: keras.Model
@@ -149,6 +152,55 @@ class KernelMachine(Decision):
 
 
 @keras.saving.register_keras_serializable(package="harness")
+class LinearSvm(Decision):
+    """A linear support vector machine for each class against the rest; a score is the margin, not about 0 and 1.
+
+    Every number of the vectors is first given the mean 0 and the deviation 1 over the training utterances.
+
+    Args:
+        cost: C of the machine: the larger, the closer training utterances are met
+
+    Source:
+        scikit-learn's LinearSVC (Fan et al. 2008), squared hinge loss, in its primal form, which draws nothing.
+    """
+
+    def __init__(self, cost: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cost = cost
+
+    def build(self, inputs_shape: Any) -> None:
+        shape = (inputs_shape[-1], len(CLASSES))
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=shape[1:], initializer="zeros", name="bias")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs @ self.kernel + self.bias
+
+    def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        # Imported here: the other systems do without it.
+        from sklearn.svm import LinearSVC
+
+        mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+        # A number that is the same for all has the deviation of its rounding errors.
+        deviation[deviation <= 1e-5 * np.abs(mean)] = 1.0
+        scaled = (vectors - mean) / deviation
+        kernel, bias = np.zeros(self.kernel.shape), np.zeros(len(CLASSES))
+        for emotion in range(len(CLASSES)):
+            is_own = emotions == emotion
+            if is_own.all() or not is_own.any():
+                bias[emotion] = 1.0 if is_own.any() else -1.0
+                continue
+            machine = LinearSVC(C=self.cost, dual=False).fit(scaled, is_own, sample_weight=weights)
+            kernel[:, emotion] = machine.coef_[0] / deviation
+            bias[emotion] = machine.intercept_[0] - mean @ kernel[:, emotion]
+        self.kernel.assign(kernel)
+        self.bias.assign(bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "cost": self.cost}
+
+
+@keras.saving.register_keras_serializable(package="harness")
 class Shares(layers.Layer):
     """From scores about 0 and 1, float32 (batch, 4), to probabilities: cut off below a millionth, then of sum 1."""
 
@@ -163,3 +215,61 @@ class Shares(layers.Layer):
 def decide(decision: Decision, vectors: keras.KerasTensor) -> keras.KerasTensor:
     """Answer with a decision over one vector an utterance: probabilities, float32 (batch, 4)."""
     return Shares(name="emotion")(decision(vectors))
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class ClassStatistics(layers.Layer):
+    """The highest, the lowest and the mean probability of each class over an utterance's steps, and the share above 0.2.
+
+    Call with probabilities, float (batch, steps, 4), and a bool mask (batch, steps) or None; returns float (batch, 16),
+    all 0 where no step is real.
+
+    Source: Han, Yu and Tashev 2014, equations 4 to 7, and the threshold of section 4.1.
+    """
+
+    def __init__(self, threshold: float = 0.2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.threshold = threshold
+
+    def compute_mask(self, *inputs: Any) -> None:
+        """There are no steps any more."""
+
+    def call(self, probabilities: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        if steps_mask is None:
+            steps_mask = tf.ones(tf.shape(probabilities)[:2], tf.bool)
+        is_real = steps_mask[..., None]
+        highest = tf.reduce_max(tf.where(is_real, probabilities, 0.0), axis=1)
+        lowest = tf.reduce_min(tf.where(is_real, probabilities, 1.0), axis=1)
+        lowest = tf.where(tf.reduce_any(is_real, axis=1), lowest, 0.0)
+        is_above = tf.cast(probabilities > self.threshold, probabilities.dtype)
+        means = [mean_of_steps(values, steps_mask) for values in (probabilities, is_above)]
+        return tf.concat([highest, lowest, *means], axis=-1)
+
+    def compute_output_spec(self, probabilities: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor((probabilities.shape[0], 4 * len(CLASSES)), probabilities.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+def decide_by(
+    hyperparameters: DeciderHyperparameters,
+    probabilities: keras.KerasTensor,
+    mask: keras.KerasTensor | None,
+    num_training: int,
+) -> keras.KerasTensor:
+    """Answer for an utterance by the probabilities of its steps: probabilities, float32 (batch, 4).
+
+    Args:
+        probabilities: float32 (batch, steps, 4), of a sum of at most 1
+        mask: bool (batch, steps) of the steps that count; None for all
+        num_training: training utterances
+    """
+    if hyperparameters.decision is Decider.POSTERIOR:
+        return Shares(name="emotion")(MeanOfSteps(name="mean_posteriors")(probabilities, mask))
+    statistics = ClassStatistics(name="class_statistics")(probabilities, mask)
+    if hyperparameters.decision is Decider.ELM:
+        return decide(ExtremeLearningMachine(hyperparameters.elm_units, name="elm"), statistics)
+    regularisation, width = hyperparameters.regularisation, hyperparameters.width
+    return decide(KernelMachine(num_training, regularisation, width, name="kelm"), statistics)

@@ -19,6 +19,7 @@ class Optimizer(StrEnum):
     ADAM = "adam"
     ADADELTA = "adadelta"
     SGD = "sgd"
+    MOMENTUM = "momentum"  # SGD with a momentum of 0.9
 
 
 class Gates(StrEnum):
@@ -46,6 +47,28 @@ class Transfer(StrEnum):
     SCRATCH = "scratch"  # nothing: the weights begin at random
 
 
+class Decider(StrEnum):
+    """The classifier of an utterance over the class probabilities of its segments or frames."""
+
+    ELM = "elm"  # an extreme learning machine over four statistics of each class
+    KELM = "kelm"  # its kernel form
+    POSTERIOR = "posterior"  # the highest mean
+
+
+class PathLoss(StrEnum):
+    """The sum over the paths of a chain of states that is trained by."""
+
+    LOG_SUM = "log-sum"  # the logarithm of the sum of their probabilities
+    LITERAL = "literal"  # the sum of their logarithms, as the equation is printed
+
+
+class Boundaries(StrEnum):
+    """The frames in which a voiced segment may have its emotion."""
+
+    NONE = "none"  # any, in the order of the segments
+    SEGMENTS = "segments"  # its own
+
+
 class Residual(StrEnum):
     """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
 
@@ -67,6 +90,23 @@ class TurnVectors(StrEnum):
         return {"tfidf": ("text",), "functionals": ("speech",), "both": ("text", "speech")}[self.value]
 
 
+class UnimodalVectors(StrEnum):
+    """The modalities of an utterance whose vectors a support vector machine reads."""
+
+    TEXT = "text"
+    SPEECH = "speech"
+    MOCAP = "mocap"
+    TEXT_SPEECH = "text+speech"
+    TEXT_MOCAP = "text+mocap"
+    SPEECH_MOCAP = "speech+mocap"
+    ALL = "text+speech+mocap"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return tuple(self.value.split("+"))
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The base of the hyperparameters of every system."""
@@ -75,6 +115,11 @@ class Hyperparameters:
     def batch_size(self) -> int:
         """Utterances, or dialogues, a training step."""
         raise NotImplementedError
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        """Whether there are no training steps, so that every epoch would be the same one."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -288,6 +333,93 @@ class AsrTransferHyperparameters(NetworkHyperparameters):
 
 
 @dataclass(frozen=True)
+class UniSvmHyperparameters(SingleHyperparameters):
+    """Those of the support vector machine over the vectors of one utterance.
+
+    Attributes:
+        vectors: the modalities that are read
+        filters: of each of the first convolutions over words, of width 3 and of width 4
+        filters2: of the second convolution
+        dense: numbers of the vector of words
+        mocap_dense: numbers of the vector of motion
+        dropout: before the layer that is a vector; the paper names none
+        svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none, and 1
+            fits some thousand utterances with hundreds of numbers too closely
+    """
+
+    vectors: UnimodalVectors = UnimodalVectors.TEXT_SPEECH
+    filters: int = 50
+    filters2: int = 100
+    dense: int = 500
+    mocap_dense: int = 256
+    dropout: float = 0.0
+    svm_cost: float = 0.01
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return self.vectors is UnimodalVectors.SPEECH
+
+
+@dataclass(frozen=True)
+class DeciderHyperparameters(NetworkHyperparameters):
+    """Those of a network over segments or frames, and of the classifier over its probabilities.
+
+    Attributes:
+        dropout: the papers name none
+        learning_rate: the papers give none
+        decision: the classifier
+        elm_units: random units of an extreme learning machine
+        regularisation, width: of its kernel form, as ``KernelMachine`` takes them; the papers give none
+    """
+
+    dropout: float = 0.0
+    learning_rate: float = 0.001
+    decision: Decider = Decider.KELM
+    elm_units: int = 120
+    regularisation: float = 10.0
+    width: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class SegmentHyperparameters(DeciderHyperparameters):
+    """Those of the network over segments of Han, Yu and Tashev.
+
+    Attributes:
+        dense: units of each of the three layers
+        segment_share: of an utterance's segments, those of the highest energy; Lee and Tashev's best is 0.3
+        learning_rate, batch_size: ours, as is the momentum; a batch of 16 utterances has some 600 segments
+    """
+
+    optimizer: Optimizer = Optimizer.MOMENTUM
+    learning_rate: float = 0.01
+    batch_size: int = 16
+    decision: Decider = Decider.ELM
+    dense: int = 256
+    segment_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class NullStateHyperparameters(DeciderHyperparameters):
+    """Those of the two BLSTM layers of Lee and Tashev, and of the chain of states over their outputs.
+
+    Attributes:
+        speechlstm, speechlstm2: units of each direction
+        learning_rate: Adam's own
+    """
+
+    speechlstm: int = 64
+    speechlstm2: int = 64
+    loss: PathLoss = PathLoss.LOG_SUM
+    boundaries: Boundaries = Boundaries.NONE
+
+
+@dataclass(frozen=True)
 class ChainHyperparameters(Hyperparameters):
     """Those of the chain of emotions.
 
@@ -304,6 +436,10 @@ class ChainHyperparameters(Hyperparameters):
     @property
     def batch_size(self) -> int:
         return 1
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

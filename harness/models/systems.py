@@ -23,9 +23,11 @@ from harness.models.hyperparameters import (
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
+    NullStateHyperparameters,
     OneLabelHyperparameters,
     Optimizer,
     PastHyperparameters,
+    SegmentHyperparameters,
     SingleHyperparameters,
     Speech1Hyperparameters,
     Speech2Hyperparameters,
@@ -34,6 +36,7 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    UniSvmHyperparameters,
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
@@ -46,6 +49,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "directions": (1, 3),
     "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
+    "svm_cost": (1e-12, math.inf),
+    "segment_share": (0.001, math.nextafter(1.0, 2.0)),
+    "regularisation": (1e-12, math.inf),
+    "width": (1e-12, math.inf),
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -203,6 +210,29 @@ _SYSTEMS = (
         "the layers of a speech recogniser that is trained on the training dialogues, then attention",
         "frames",
     ),
+    _compared(
+        "uni_svm",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        UniSvmHyperparameters,
+        "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
+    _compared(
+        "dnn_elm",
+        "Han et al. 2014",
+        ("speech",),
+        SegmentHyperparameters,
+        "three Dense layers over the loudest segments, and an extreme learning machine over their answers",
+        "frames",
+    ),
+    _compared(
+        "blstm_null",
+        "Lee and Tashev 2015",
+        ("speech",),
+        NullStateHyperparameters,
+        "two BLSTM layers, the emotion or Null of every frame by voiced segments, and a kernel machine over them",
+        "frames",
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",
@@ -260,7 +290,7 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
 
     A turn model reads its own system's in their place.
     """
-    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters | UniSvmHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 

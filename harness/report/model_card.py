@@ -200,7 +200,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
     )
     if facts.recogniser is not None:
-        text = f"In that trial: {facts.recogniser}. Beside the fitted scaling, `fitted.json` says what these models took."
+        text = f"In that trial: {facts.recogniser}. `fitted.json` says the same of each of these models."
         statements.append(Statement("Speech recogniser", text))
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:

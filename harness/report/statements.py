@@ -12,7 +12,7 @@ from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
 from harness.models.systems import SYSTEMS, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
-from harness.scoring.statistics import wilson_interval
+from harness.scoring.statistics import bootstrap_error, wilson_interval
 from harness.splits.protocol import (
     SEALED_SESSION,
     ClassWeights,
@@ -24,7 +24,7 @@ from harness.splits.protocol import (
     Vocabulary,
 )
 from harness.store.records import FoldedExperimentRow, ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
 
 _CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
@@ -127,6 +127,9 @@ def describe_search(findings: Findings) -> list[Statement]:
         recorded = ((), ()) if known is None else (known.scene_groups, known.validated_scenes)
         statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
+    best = findings.best
+    if best is not None and (text := note_last_epoch(best.best_epoch, experiment.max_epochs, experiment.shortened)):
+        statements.append(Statement("Last epoch", f"Trial {best.trial_index} is the best. {text}", is_warning=True))
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
         text = "The vocabulary is also fitted on the scored utterances, as in the published code."
         statements.append(Statement("Vocabulary", text, is_warning=True))
@@ -285,11 +288,10 @@ def describe_expected_best(findings: Findings) -> str:
         "cannot show how much the gain would differ in another search."
     )
     if findings.scores_are_accuracies and findings.predictions and findings.best is not None:
-        share = findings.best.score or 0.0
-        error = (share * (1 - share) / len(findings.predictions)) ** 0.5
+        error, drawn = bootstrap_error(findings.predictions)
         text += (
-            f" For comparison: one standard error of an accuracy over the {len(findings.predictions)} "
-            f"validation utterances is {100 * error:.1f} points."
+            f" For comparison: one standard error of the best trial's accuracy on the {len(findings.predictions)} "
+            f"validation utterances, from a bootstrap over {drawn}, is {100 * error:.1f} points."
         )
     return text
 

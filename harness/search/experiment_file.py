@@ -133,8 +133,8 @@ class ExperimentSettings:
         if self.training is None:
             return ()
         system, protocol = self.training.system, self.training.protocol
-        if self.training.turn_model is not None:
-            return self.training.turn_model.system.modalities
+        if (below := self.training.turn_model) is not None:
+            return modalities_of(below.system, below.hyperparameters)
         choices = [parameter.choices for parameter in self.space.parameters if parameter.name == "vectors"]
         points = [{"vectors": choice} for choice in choices[0]] if choices else [{}]
         read = {

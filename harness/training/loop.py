@@ -184,17 +184,23 @@ class Trainer(Scorer):
     Attributes:
         emotions: int64, the classes of a batch, as ``loss`` takes them
         class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
+        trained: the model whose weights a step changes; the one that answers, unless another is given
     """
 
     emotions = tf.TensorSpec((None,), tf.int64)
 
     def __init__(
-        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        class_weights: np.ndarray | None = None,
+        trained: keras.Model | None = None,
     ) -> None:
         super().__init__(model)
         self.optimizer = optimizer
         self.class_weights = class_weights
-        optimizer.build(model.trainable_variables)
+        self.trained = model if trained is None else trained
+        optimizer.build(self.trained.trainable_variables)
         self._step = tf.function(
             self._train_step,
             input_signature=[self.signature, self.emotions],

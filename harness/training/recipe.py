@@ -20,12 +20,7 @@ import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds
 from harness.features.store import Features, FeatureStore
-from harness.models.hyperparameters import (
-    ChainHyperparameters,
-    DialogueHyperparameters,
-    Hyperparameters,
-    NetworkHyperparameters,
-)
+from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
 from harness.models.systems import System, modalities_of
 from harness.models.turn_model import TurnModel, read_turn_model
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
@@ -81,7 +76,7 @@ class Recipe:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that its models read."""
         if self.turn_model is not None:
-            return self.turn_model.system.modalities
+            return modalities_of(self.turn_model.system, self.turn_model.hyperparameters)
         return modalities_of(self.system, self.hyperparameters)
 
     @property
@@ -228,7 +223,7 @@ def train_validated(
         train_inputs,
         trained.fitted.prepare(validation),
         batch_size=recipe.hyperparameters.batch_size,
-        max_epochs=1 if isinstance(recipe.hyperparameters, ChainHyperparameters) else recipe.max_epochs,
+        max_epochs=1 if recipe.hyperparameters.is_fitted_at_once else recipe.max_epochs,
         patience=recipe.patience,
         seed=recipe.seed,
         on_epoch=finish_epoch,

@@ -17,7 +17,7 @@ from harness.models.build import build_network, build_optimizer, input_shapes
 from harness.models.decision import Network
 from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
 from harness.models.recogniser import transfer_weights
-from harness.models.systems import System
+from harness.models.systems import System, modalities_of
 from harness.splits.protocol import Protocol
 from harness.training.loop import (
     HasFeatures,
@@ -25,6 +25,8 @@ from harness.training.loop import (
     Scorer,
     TrainedModel,
     Trainer,
+    check_loss,
+    mean_cross_entropy,
     seed_everything,
     weigh_classes,
 )
@@ -70,7 +72,7 @@ def begin_training(
     """
     fitted = fit_features(
         train,
-        system.modalities,
+        modalities_of(system, hyperparameters),
         protocol,
         word_vectors,
         getattr(hyperparameters, "embedding_dimension", None),
@@ -90,7 +92,7 @@ def begin_training(
         if recogniser is not None:
             transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
     optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
-    if network.likelihoods is None:
+    if network.likelihoods is None and network.decision is None:
         trainer = Trainer(network.model, optimizer, weights)
     else:
         trainer = LikelihoodTrainer(network, optimizer, weights)
@@ -100,31 +102,33 @@ def begin_training(
 class LikelihoodTrainer(Trainer):
     """A network that is trained by the likelihood of the right label, with its optimiser.
 
-    Where a ``Decision`` answers, it is fitted after every epoch on the training utterances, without dropout.
+    Where a ``Decision`` answers, it is fitted after every epoch on the training utterances, without dropout. A decision
+    over vectors that nothing trains is fitted, and there is no step.
     """
 
     def __init__(
         self, network: Network, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
     ) -> None:
-        super().__init__(network.model, optimizer, class_weights)
-        assert network.likelihoods is not None
-        self._decision = network.decision
-        inputs, answers = network.model.inputs, network.model.output
+        self._decision, self._has_steps = network.decision, network.likelihoods is not None
+        inputs, answers, trained = network.model.inputs, network.model.output, None
+        if network.likelihoods is not None:
+            likelihoods = network.likelihoods.output
+            if self._decision is not None:
+                # Its answers are of the epoch before, and of a kernel machine they cost more than all else.
+                answers = keras.layers.Softmax()(likelihoods)
+            trained = keras.Model(inputs, [likelihoods, answers])
         if self._decision is not None:
-            # Its answers are of the epoch before, and of a kernel machine they cost more than all else.
-            answers = keras.layers.Softmax()(network.likelihoods.output)
-            vectors = keras.Model(inputs, self._decision.input)
-            self._vectors = Scorer(vectors)
-        self._trained = keras.Model(inputs, [network.likelihoods.output, answers])
+            self._vectors = Scorer(keras.Model(inputs, self._decision.input))
+        super().__init__(network.model, optimizer, class_weights, trained)
 
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
-            likelihoods, probabilities = self._trained(inputs, training=True)
+            likelihoods, probabilities = self.trained(inputs, training=True)
             losses = -tf.gather(likelihoods, emotions, batch_dims=1)
             if self.class_weights is not None:
                 losses *= tf.gather(self.class_weights, emotions)
             loss = tf.reduce_mean(losses)
-        variables = self.model.trainable_variables
+        variables = self.trained.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
 
@@ -132,10 +136,14 @@ class LikelihoodTrainer(Trainer):
         self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray]:
         """As ``Trainer.train_epoch``; a decision is fitted at the end."""
-        loss, probabilities = super().train_epoch(inputs, batch_size, generator)
+        emotions = inputs.features.emotions
+        if self._has_steps:
+            loss, probabilities = super().train_epoch(inputs, batch_size, generator)
         if self._decision is not None:
-            emotions = inputs.features.emotions
             weights = np.ones(4) if self.class_weights is None else self.class_weights
             vectors = self._vectors.score(inputs).astype(np.float64)
             self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])
+        if not self._has_steps:
+            probabilities = self.score(inputs)
+            loss = check_loss(mean_cross_entropy(probabilities, emotions))
         return loss, probabilities

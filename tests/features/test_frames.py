@@ -166,6 +166,7 @@ def test_a_hum_far_quieter_than_the_voice_is_not_voiced():
     frames = extract(samples)
     assert column(frames, "voiced")[:45].all() and not column(frames, "voiced")[55:].any()
     assert column(extract(samples[8000:]), "voiced").all()
+    assert np.array_equal(column(extract(samples + 0.3), "voiced"), column(frames, "voiced"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.manifest import Manifest
 from harness.features.prepare import prepare_corpus
-from harness.features.speech import SpeechSettings
+from harness.features.speech import SPEECH_VARIANTS, SpeechSettings
 from harness.features.store import FeatureStore, require_modalities
 from harness.splits.protocol import SpeechSource
 from tests.corpus.written import write_tiny_corpus
@@ -179,6 +179,17 @@ def test_what_a_system_needs_and_the_corpus_lacks_is_one_sentence(prepared):
         require_modalities(FeatureStore(prepared, manifest), "mocap1", ["mocap"])
     assert str(caught.value) == (
         "system 'mocap1' needs mocap, which the corpus at 'the corpus' does not have"
+    )
+
+
+def test_motion_beside_short_frames_is_left_out_not_lacking(prepared):
+    settings = SPEECH_VARIANTS["frames"]
+    manifest = replace(Manifest.read(prepared), modalities=("speech", "text"), speech_settings=settings)
+    with pytest.raises(FeatureError) as caught:
+        require_modalities(FeatureStore(prepared, manifest), "fusion", ["text", "speech", "mocap"])
+    assert str(caught.value) == (
+        f"system 'fusion' needs mocap, which {str(prepared)!r} leaves out beside frames of speech; expected features "
+        "of another kind"
     )
 
 

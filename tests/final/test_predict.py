@@ -11,8 +11,9 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
+from harness.features.speech import SPEECH_VARIANTS, column_names, extract_speech
 from harness.final.predict import note_context, predict, predict_dialogue, read_recorded
-from harness.final.recorded import Recorded, read_dialogue
+from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, save_seed
 from harness.models.build import build_model, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
@@ -215,6 +216,16 @@ def test_more_turns_than_ids_are_refused(listener, tmp_path):
     lost = replace(turn, recorded=Recorded(tmp_path / "no.wav"))
     with pytest.raises(CorpusError, match="line 2: is one turn too many; expected at most 1000 turns of a speaker"):
         read_recorded(ModelRecord.read(listener), [lost] * 1001)
+
+
+def test_short_frames_are_read_from_a_recording_as_they_are_prepared(listener, tmp_path):
+    settings = SPEECH_VARIANTS["frames"]
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    record = replace(ModelRecord.read(listener), modalities=("speech",), speech_settings=settings.to_json())
+    features, _ = read_recorded(record, [RecordedTurn(Recorded(tmp_path / "a.wav"))])
+    expected = extract_speech(tone(0.3) / 2**15, settings)
+    assert features.speech_columns == column_names(settings)
+    assert np.array_equal(features.speech([0], len(expected))[0], expected.astype(np.float32))
 
 
 @pytest.mark.long

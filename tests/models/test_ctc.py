@@ -10,6 +10,7 @@ import tensorflow as tf
 from harness.models.build import build_network
 from harness.models.ctc import NUM_CLASSES, BestPath, CtcLikelihoods
 from harness.models.inputs import InputShapes
+from harness.models.network_file import load_network, save_network
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 
@@ -73,6 +74,17 @@ def test_the_best_path_counts_frames_and_asks_the_posteriors_where_it_is_null_th
     answers = BestPath()(tf.constant(np.log(posteriors), tf.float32)).numpy()
     assert answers.argmax(axis=1).tolist() == [0, 2, 3]
     np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("decision", ["exact", "best-path"])
+def test_a_saved_network_answers_the_same(decision, tmp_path):
+    system = find_system("ctc")
+    point = read_hyperparameters(system, {"decision": decision, "dense": 8}, PROTOCOLS["paper"])
+    model = build_network(system, point, InputShapes()).model
+    save_network(tmp_path, model)
+    frames = np.random.default_rng(0).normal(size=(2, 12, 34)).astype(np.float32)
+    batch = {"speech": frames, "speech_lengths": np.array([12, 7], np.int32)}
+    np.testing.assert_array_equal(load_network(tmp_path)(batch).numpy(), model(batch).numpy())
 
 
 @pytest.mark.parametrize("name", ["ctc", "one_label"])

@@ -106,6 +106,21 @@ def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -
     )
 
 
+def test_a_best_epoch_that_is_the_last_allowed_one_is_said(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, max_epochs=4)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Last epoch"] == Statement(
+        "Last epoch",
+        "Trial 9 is the best. Its best epoch, 4, is the last that max_epochs allows: with more epochs it might score "
+        "higher.",
+        is_warning=True,
+    )
+    run_search(store, max_epochs=4, shortened="At most 4 epochs: a quick start.")
+    run_search(store, max_epochs=5)
+    for eid in (2, 3):
+        assert "Last epoch" not in by_heading(describe_search(findings_of(results_path, eid)))
+
+
 def test_published_code_is_said_to_let_the_test_set_choose(store: ResultsStore, results_path: Path) -> None:
     run_search(store, protocol="published-code")
     said = by_heading(describe_search(findings_of(results_path)))

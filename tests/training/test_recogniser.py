@@ -24,7 +24,13 @@ from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training import recogniser
 from harness.training.loop import seed_everything, train_for
 from harness.training.recipe import Recipe, open_parts, train_for_epochs, train_validated
-from harness.training.recogniser import Recogniser, RecogniserTrainer, SpelledTurns, fit_recogniser, training_turns
+from harness.training.recogniser import (
+    Recogniser,
+    RecogniserTrainer,
+    SpelledTurns,
+    fit_recogniser,
+    training_turns,
+)
 from tests.training.test_context import hold, invent_turns
 
 PAPER = PROTOCOLS["paper"]
