@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.corpus.utterances import Happiness
 from harness.files import write_then_rename
 from harness.final.saved_model import ModelRecord, name_in_results
-from harness.models.systems import has_recogniser
 from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
@@ -20,6 +19,7 @@ from harness.report.statements import (
     describe_context,
     describe_fold,
     describe_published,
+    describe_recogniser,
     describe_scenes,
     describe_seal,
     describe_speakers,
@@ -71,7 +71,7 @@ class CardFacts:
         evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
         folded: the experiment of several folds that the search is one of; None for a whole one
-        recogniser: of the trial, whose layers were taken over, in a sentence; None for a system without one
+        embedding_source: as the trial's result has it
     """
 
     model: str
@@ -83,7 +83,7 @@ class CardFacts:
     evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
     folded: FoldedExperimentRow | None
-    recogniser: str | None = None
+    embedding_source: str | None = None
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -122,7 +122,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         evaluations=tuple(row for row in read_evaluations(results, record.eid) if row.model == model),
         replication=replication if is_of_this else None,
         folded=results.folded(experiment),
-        recogniser=own[0].embedding_source if own and has_recogniser(record.system) else None,
+        embedding_source=own[0].embedding_source if own else None,
     )
 
 
@@ -199,9 +199,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements.append(
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
     )
-    if facts.recogniser is not None:
-        text = f"In that trial: {facts.recogniser}. `fitted.json` says the same of each of these models."
-        statements.append(Statement("Speech recogniser", text))
+    statements += describe_recogniser(record.system, facts.embedding_source)
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (
