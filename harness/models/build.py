@@ -18,6 +18,7 @@ from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperpa
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
 from harness.models.null_state import build_blstm_null
+from harness.models.recogniser import build_asr_transfer
 from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
@@ -35,6 +36,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text2": build_text2,
     "text3": build_text3,
     "one_label": build_one_label,
+    "asr_transfer": build_asr_transfer,
 }
 
 #: Systems of motion: (hyperparameters, shapes, streams) -> branch.

@@ -39,6 +39,14 @@ class LabelDecision(StrEnum):
     BEST_PATH = "best-path"  # the label with the most frames where each frame has its most probable output
 
 
+class Transfer(StrEnum):
+    """What a classifier takes over from a speech recogniser of the same layers."""
+
+    FROZEN = "frozen"  # its weights, which stay as they are
+    FINE_TUNED = "fine-tuned"  # its weights, from which training goes on
+    SCRATCH = "scratch"  # nothing: the weights begin at random
+
+
 class Decider(StrEnum):
     """The classifier of an utterance over the class probabilities of its segments or frames."""
 
@@ -349,6 +357,29 @@ class AcnnHyperparameters(NetworkHyperparameters):
     max_frames: int = 750
     activation_weight: float = 1.0
     valence_weight: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class AsrTransferHyperparameters(NetworkHyperparameters):
+    """Those of a classifier over the layers of a speech recogniser.
+
+    Attributes:
+        dropout, recurrent_dropout, learning_rate: of the classifier; the recogniser has none, and Adam's own rate
+        asr_layer: the recurrent layer, 1 or 2, whose steps the classifier reads
+        asr_units: filters of each convolution, and units of each direction
+        asr_epochs: that the recogniser is trained for
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    transfer: Transfer = Transfer.FROZEN
+    asr_layer: int = 2
+    asr_units: int = 128
+    asr_epochs: int = 15
 
     @property
     def rate(self) -> float:
