@@ -44,8 +44,12 @@ SMALL = {
     **{"speechlstm": 48, "speechlstm2": 48, "textlstm": 48, "textlstm2": 48, "mocaplstm": 48, "mocaplstm2": 48},
     **{"dense": 64, "dense1": 128, "dense2": 64, "filters": 64, "embedding_dimension": 64, "random_dimension": 64},
 }
-#: The convolutions over the face stop at the largest class with that rate.
-OWN = {"face2": {"learning_rate": 0.004}}
+OWN = {
+    # The convolutions over the face stop at the largest class with that rate.
+    "face2": {"learning_rate": 0.004},
+    # Voices of the synthetic corpus say no words, so that its recogniser has nothing to learn: the network alone.
+    "asr_transfer": {"transfer": "scratch", "asr_units": 32},
+}
 
 
 @pytest.fixture(scope="module")

@@ -17,29 +17,10 @@ from harness.features.frames import MEL, MFCC, frame_columns
 from harness.models.decision import NUM_LEVELS, Network
 from harness.models.hyperparameters import AcnnHyperparameters, FrameFeatures, PooledAttention, Views
 from harness.models.inputs import InputShapes, speech_input
-from harness.models.layers import Columns, FirstSteps, FlattenedDense, MaskedSteps, masked_softmax
+from harness.models.layers import Columns, EveryNth, FirstSteps, FlattenedDense, MaskedSteps, masked_softmax
 
 #: Frames that a pooled step is the largest of, and from one to the next.
 POOL_FRAMES, POOL_STRIDE = 30, 3
-
-
-@keras.saving.register_keras_serializable(package="harness")
-class PooledMask(layers.Layer):
-    """Of bool (batch, steps), the first step of every ``stride``: whether a pooled step has a real one."""
-
-    def __init__(self, stride: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stride = stride
-
-    def call(self, steps_mask: tf.Tensor) -> tf.Tensor:
-        return steps_mask[:, :: self.stride]
-
-    def compute_output_spec(self, steps_mask: Any) -> keras.KerasTensor:
-        steps = None if steps_mask.shape[1] is None else -(-steps_mask.shape[1] // self.stride)
-        return keras.KerasTensor((steps_mask.shape[0], steps), "bool")
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stride": self.stride}
 
 
 @keras.saving.register_keras_serializable(package="harness")
@@ -86,7 +67,7 @@ def build_acnn(hyperparameters: AcnnHyperparameters, shapes: InputShapes) -> Net
     mask, pooled_mask = None, None
     if branch.mask is not None:
         mask = cut(branch.mask)
-        pooled_mask = FirstSteps(max_steps, name="pooled_mask")(PooledMask(POOL_STRIDE, name="window_mask")(mask))
+        pooled_mask = FirstSteps(max_steps, name="pooled_mask")(EveryNth(POOL_STRIDE, name="window_mask")(mask))
     frames = MaskedSteps(name="frames")(Columns(first, last + 1, name="columns")(cut(branch.output)), mask)
     convolutions = [
         layers.Conv1D(hyperparameters.maps, width, padding="same", activation="relu", name=name)(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,6 +17,9 @@ from harness.models.fusion import build_fusion, classify
 from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
+from harness.models.null_state import build_blstm_null
+from harness.models.recogniser import build_asr_transfer
+from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
@@ -32,6 +36,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text2": build_text2,
     "text3": build_text3,
     "one_label": build_one_label,
+    "asr_transfer": build_asr_transfer,
 }
 
 #: Systems of motion: (hyperparameters, shapes, streams) -> branch.
@@ -48,7 +53,9 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
 NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
     "acnn": build_acnn,
+    "blstm_null": build_blstm_null,
     "ctc": build_ctc,
+    "dnn_elm": build_dnn_elm,
     "uni_svm": build_uni_svm,
 }
 
@@ -103,6 +110,7 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
     Optimizer.ADAM: FusedAdam,
     Optimizer.ADADELTA: FusedAdadelta,
     Optimizer.SGD: keras.optimizers.SGD,
+    Optimizer.MOMENTUM: partial(keras.optimizers.SGD, momentum=0.9),
 }
 
 

@@ -16,6 +16,8 @@ import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
+from harness.models.hyperparameters import Decider, DeciderHyperparameters
+from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
 
@@ -233,3 +235,61 @@ class Shares(layers.Layer):
 def decide(decision: Decision, vectors: keras.KerasTensor) -> keras.KerasTensor:
     """Answer with a decision over one vector an utterance: probabilities, float32 (batch, 4)."""
     return Shares(name="emotion")(decision(vectors))
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class ClassStatistics(layers.Layer):
+    """The highest, the lowest and the mean probability of each class over steps, and the share above 0.2.
+
+    Call with probabilities, float (batch, steps, 4), and a bool mask (batch, steps) or None; returns float (batch, 16),
+    all 0 where no step is real.
+
+    Source: Han, Yu and Tashev 2014, equations 4 to 7, and the threshold of section 4.1.
+    """
+
+    def __init__(self, threshold: float = 0.2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.threshold = threshold
+
+    def compute_mask(self, *inputs: Any) -> None:
+        """There are no steps any more."""
+
+    def call(self, probabilities: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        if steps_mask is None:
+            steps_mask = tf.ones(tf.shape(probabilities)[:2], tf.bool)
+        is_real = steps_mask[..., None]
+        highest = tf.reduce_max(tf.where(is_real, probabilities, 0.0), axis=1)
+        lowest = tf.reduce_min(tf.where(is_real, probabilities, 1.0), axis=1)
+        lowest = tf.where(tf.reduce_any(is_real, axis=1), lowest, 0.0)
+        is_above = tf.cast(probabilities > self.threshold, probabilities.dtype)
+        means = [mean_of_steps(values, steps_mask) for values in (probabilities, is_above)]
+        return tf.concat([highest, lowest, *means], axis=-1)
+
+    def compute_output_spec(self, probabilities: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor((probabilities.shape[0], 4 * len(CLASSES)), probabilities.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+def decide_by(
+    hyperparameters: DeciderHyperparameters,
+    probabilities: keras.KerasTensor,
+    mask: keras.KerasTensor | None,
+    num_training: int,
+) -> keras.KerasTensor:
+    """Answer for an utterance by the probabilities of its steps: probabilities, float32 (batch, 4).
+
+    Args:
+        probabilities: float32 (batch, steps, 4), of a sum of at most 1
+        mask: bool (batch, steps) of the steps that count; None for all
+        num_training: training utterances
+    """
+    if hyperparameters.decision is Decider.POSTERIOR:
+        return Shares(name="emotion")(MeanOfSteps(name="mean_posteriors")(probabilities, mask))
+    statistics = ClassStatistics(name="class_statistics")(probabilities, mask)
+    if hyperparameters.decision is Decider.ELM:
+        return decide(ExtremeLearningMachine(hyperparameters.elm_units, name="elm"), statistics)
+    regularisation, width = hyperparameters.regularisation, hyperparameters.width
+    return decide(KernelMachine(num_training, regularisation, width, name="kelm"), statistics)

@@ -19,6 +19,7 @@ class Optimizer(StrEnum):
     ADAM = "adam"
     ADADELTA = "adadelta"
     SGD = "sgd"
+    MOMENTUM = "momentum"  # SGD with a momentum of 0.9
 
 
 class Gates(StrEnum):
@@ -36,6 +37,36 @@ class LabelDecision(StrEnum):
 
     EXACT = "exact"  # the label of the highest likelihood
     BEST_PATH = "best-path"  # the label with the most frames where each frame has its most probable output
+
+
+class Transfer(StrEnum):
+    """What a classifier takes over from a speech recogniser of the same layers."""
+
+    FROZEN = "frozen"  # its weights, which stay as they are
+    FINE_TUNED = "fine-tuned"  # its weights, from which training goes on
+    SCRATCH = "scratch"  # nothing: the weights begin at random
+
+
+class Decider(StrEnum):
+    """The classifier of an utterance over the class probabilities of its segments or frames."""
+
+    ELM = "elm"  # an extreme learning machine over four statistics of each class
+    KELM = "kelm"  # its kernel form
+    POSTERIOR = "posterior"  # the highest mean
+
+
+class PathLoss(StrEnum):
+    """The sum over the paths of a chain of states that is trained by."""
+
+    LOG_SUM = "log-sum"  # the logarithm of the sum of their probabilities
+    LITERAL = "literal"  # the sum of their logarithms, as the equation is printed
+
+
+class Boundaries(StrEnum):
+    """The frames in which a voiced segment may have its emotion."""
+
+    NONE = "none"  # any, in the order of the segments
+    SEGMENTS = "segments"  # its own
 
 
 class FrameFeatures(StrEnum):
@@ -333,6 +364,29 @@ class AcnnHyperparameters(NetworkHyperparameters):
 
 
 @dataclass(frozen=True)
+class AsrTransferHyperparameters(NetworkHyperparameters):
+    """Those of a classifier over the layers of a speech recogniser.
+
+    Attributes:
+        dropout, recurrent_dropout, learning_rate: of the classifier; the recogniser has none, and Adam's own rate
+        asr_layer: the recurrent layer, 1 or 2, whose steps the classifier reads
+        asr_units: filters of each convolution, and units of each direction
+        asr_epochs: that the recogniser is trained for
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    transfer: Transfer = Transfer.FROZEN
+    asr_layer: int = 2
+    asr_units: int = 128
+    asr_epochs: int = 15
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
 class UniSvmHyperparameters(SingleHyperparameters):
     """Those of the support vector machine over the vectors of one utterance.
 
@@ -343,7 +397,8 @@ class UniSvmHyperparameters(SingleHyperparameters):
         dense: numbers of the vector of words
         mocap_dense: numbers of the vector of motion
         dropout: before the layer that is a vector; the paper names none
-        svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none
+        svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none, and 1
+            fits some thousand utterances with hundreds of numbers too closely
     """
 
     vectors: UnimodalVectors = UnimodalVectors.TEXT_SPEECH
@@ -352,13 +407,70 @@ class UniSvmHyperparameters(SingleHyperparameters):
     dense: int = 500
     mocap_dense: int = 256
     dropout: float = 0.0
-    svm_cost: float = 1.0
+    svm_cost: float = 0.01
     word_vectors: WordVectors = WordVectors.TRAINED
     embedding_dimension: int = 300
 
     @property
     def is_fitted_at_once(self) -> bool:
         return self.vectors is UnimodalVectors.SPEECH
+
+
+@dataclass(frozen=True)
+class DeciderHyperparameters(NetworkHyperparameters):
+    """Those of a network over segments or frames, and of the classifier over its probabilities.
+
+    Attributes:
+        dropout: the papers name none
+        learning_rate: the papers give none
+        decision: the classifier
+        elm_units: random units of an extreme learning machine
+        regularisation, width: of its kernel form, as ``KernelMachine`` takes them; the papers give none
+    """
+
+    dropout: float = 0.0
+    learning_rate: float = 0.001
+    decision: Decider = Decider.KELM
+    elm_units: int = 120
+    regularisation: float = 10.0
+    width: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class SegmentHyperparameters(DeciderHyperparameters):
+    """Those of the network over segments of Han, Yu and Tashev.
+
+    Attributes:
+        dense: units of each of the three layers
+        segment_share: of an utterance's segments, those of the highest energy; Lee and Tashev's best is 0.3
+        learning_rate, batch_size: ours, as is the momentum; a batch of 16 utterances has some 600 segments
+    """
+
+    optimizer: Optimizer = Optimizer.MOMENTUM
+    learning_rate: float = 0.01
+    batch_size: int = 16
+    decision: Decider = Decider.ELM
+    dense: int = 256
+    segment_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class NullStateHyperparameters(DeciderHyperparameters):
+    """Those of the two BLSTM layers of Lee and Tashev, and of the chain of states over their outputs.
+
+    Attributes:
+        speechlstm, speechlstm2: units of each direction
+        learning_rate: Adam's own
+    """
+
+    speechlstm: int = 64
+    speechlstm2: int = 64
+    loss: PathLoss = PathLoss.LOG_SUM
+    boundaries: Boundaries = Boundaries.NONE
 
 
 @dataclass(frozen=True)

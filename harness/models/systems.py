@@ -14,6 +14,7 @@ from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     AcnnHyperparameters,
+    AsrTransferHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
     CtcHyperparameters,
@@ -23,9 +24,11 @@ from harness.models.hyperparameters import (
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
+    NullStateHyperparameters,
     OneLabelHyperparameters,
     Optimizer,
     PastHyperparameters,
+    SegmentHyperparameters,
     SingleHyperparameters,
     Speech1Hyperparameters,
     Speech2Hyperparameters,
@@ -47,8 +50,12 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "activation_weight": (0.0, math.inf),
     "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
+    "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
     "svm_cost": (1e-12, math.inf),
+    "segment_share": (0.001, math.nextafter(1.0, 2.0)),
+    "regularisation": (1e-12, math.inf),
+    "width": (1e-12, math.inf),
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -207,11 +214,35 @@ _SYSTEMS = (
         "frames",
     ),
     _compared(
+        "asr_transfer",
+        "after Lakomkin et al. 2018",
+        ("speech",),
+        AsrTransferHyperparameters,
+        "the layers of a speech recogniser that is trained on the training dialogues, then attention",
+        "frames",
+    ),
+    _compared(
         "uni_svm",
         "Poria et al. 2017",
         ("text", "speech", "mocap"),
         UniSvmHyperparameters,
         "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
+    _compared(
+        "dnn_elm",
+        "Han et al. 2014",
+        ("speech",),
+        SegmentHyperparameters,
+        "three Dense layers over the loudest segments, and an extreme learning machine over their answers",
+        "frames",
+    ),
+    _compared(
+        "blstm_null",
+        "Lee and Tashev 2015",
+        ("speech",),
+        NullStateHyperparameters,
+        "two BLSTM layers, the emotion or Null of every frame by voiced segments, and a kernel machine over them",
+        "frames",
     ),
     _in_context(
         "chain",
@@ -295,6 +326,16 @@ def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
     context, turns = (hyperparameters.get(choice, defaults[choice]) for choice in _CHOICES_OF_CONTEXT)
     only = "" if turns == ContextTurns.ALL or context == Context.NONE else f", {turns}"
     return f"{name} ({'no context' if context == Context.NONE else context}{only})"
+
+
+def has_recogniser(name: str) -> bool:
+    """Return whether a system takes over the layers of a speech recogniser.
+
+    Example:
+        >>> has_recogniser("asr_transfer"), has_recogniser("speech4")
+        (True, False)
+    """
+    return name in SYSTEMS and SYSTEMS[name].hyperparameters is AsrTransferHyperparameters
 
 
 def is_in_context(named: str) -> bool:

@@ -105,19 +105,18 @@ def build_uni_svm(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) -
         chooses the epoch of all vectors together; its margins become probabilities by a softmax, which keeps their
         order; the vector of a modality that an utterance lacks is zeros.
     """
-    branches = {
-        modality: _VECTORS[modality](hyperparameters, shapes) for modality in hyperparameters.vectors.modalities
-    }
-    inputs = {name: tensor for branch in branches.values() for name, tensor in branch.inputs.items()}
-    vectors = [branch.output for branch in branches.values()]
+    inputs: dict[str, keras.KerasTensor] = {}
+    vectors, likelihoods = [], []
+    for modality in hyperparameters.vectors.modalities:
+        branch = _VECTORS[modality](hyperparameters, shapes)
+        inputs |= branch.inputs
+        vectors.append(branch.output)
+        if modality != "speech":
+            softmax = layers.Dense(len(CLASSES), activation="log_softmax", name=f"{modality}_emotion")
+            likelihoods.append(softmax(branch.output))
     joined = vectors[0] if len(vectors) == 1 else layers.Concatenate(name="vectors")(vectors)
     margins = LinearSvm(hyperparameters.svm_cost, name="svm")(joined)
     model = keras.Model(inputs, layers.Softmax(name="emotion")(margins), name="uni_svm")
-    likelihoods = [
-        layers.Dense(len(CLASSES), activation="log_softmax", name=f"{modality}_emotion")(branch.output)
-        for modality, branch in branches.items()
-        if modality != "speech"
-    ]
     if not likelihoods:
         return Network(model)
     total = likelihoods[0] if len(likelihoods) == 1 else layers.Add(name="likelihoods")(likelihoods)

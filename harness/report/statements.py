@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
-from harness.models.systems import SYSTEMS, name_system
+from harness.models.systems import SYSTEMS, has_recogniser, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import bootstrap_error, wilson_interval
 from harness.splits.protocol import (
@@ -390,6 +390,18 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
         'chain (past): an emotion classifier for acted, dyadic speech'
     """
     return f"{name_system(system, hyperparameters)}: an emotion classifier for acted, dyadic speech"
+
+
+def describe_recogniser(system: str, embedding_source: str | None) -> list[Statement]:
+    """Say which speech recogniser a classifier has taken over; nothing of a system without one.
+
+    Args:
+        embedding_source: of the trial's result
+    """
+    if embedding_source is None or not has_recogniser(system):
+        return []
+    text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
+    return [Statement("Speech recogniser", text)]
 
 
 def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:

@@ -142,6 +142,11 @@ class Scorer:
         batch = inputs.batch(rows)
         return {name: batch[name] for name in self.signature}
 
+    def outputs(self, inputs: ModelInputs, rows: np.ndarray) -> np.ndarray:
+        """Return the model's output, of any shape, for some utterances, without dropout."""
+        outputs: np.ndarray = self._score(self.feed(inputs, rows)).numpy()
+        return outputs
+
     def score(self, inputs: ModelInputs) -> np.ndarray:
         """Return the model's output for every utterance, without dropout.
 
@@ -152,7 +157,7 @@ class Scorer:
         order = np.argsort(num_steps(inputs), kind="stable")
         for start in range(0, len(order), SCORED_TOGETHER):
             rows = order[start : start + SCORED_TOGETHER]
-            outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
+            outputs[rows] = self.outputs(inputs, rows)
         return outputs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from harness.features.fitted import fit_features
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer, input_shapes
 from harness.models.decision import NUM_LEVELS, Network, levels_of
-from harness.models.hyperparameters import NetworkHyperparameters
+from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
+from harness.models.recogniser import transfer_weights
 from harness.models.systems import System, modalities_of
 from harness.splits.protocol import Protocol
 from harness.training.loop import (
@@ -27,8 +29,27 @@ from harness.training.loop import (
     Trainer,
     check_loss,
     mean_cross_entropy,
+    seed_everything,
     weigh_classes,
 )
+from harness.training.recogniser import NO_RECOGNISER, Recogniser, fit_recogniser
+
+
+@dataclass(frozen=True)
+class TransferredModel(TrainedModel):
+    """A classifier over the layers of a recogniser.
+
+    Attributes:
+        recogniser: that it has taken its first weights from; None where they began at random
+    """
+
+    recogniser: Recogniser | None
+
+    def describe_source(self, validation: Features) -> str:
+        """Say what was taken over, and how well the recogniser reads utterances that it was not trained on."""
+        if self.recogniser is None:
+            return self.fitted.embedding_source
+        return f"{self.fitted.embedding_source}; {self.recogniser.describe_errors(validation)}"
 
 
 def begin_training(
@@ -60,7 +81,18 @@ def begin_training(
         seed,
         vocabulary_extra=vocabulary_extra,
     )
+    recogniser = None
+    if isinstance(hyperparameters, AsrTransferHyperparameters):
+        recogniser = fit_recogniser(hyperparameters, train, fitted)
+        fitted = replace(fitted, embedding_source=NO_RECOGNISER if recogniser is None else recogniser.describe())
+        # The same numbers follow, whether the recogniser was trained just now or before.
+        seed_everything(seed)
     network = build_network(system, hyperparameters, input_shapes(fitted, protocol, len(train)))
+    trained = TrainedModel(network.model, fitted)
+    if isinstance(hyperparameters, AsrTransferHyperparameters):
+        trained = TransferredModel(network.model, fitted, recogniser)
+        if recogniser is not None:
+            transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
     optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
     if network.likelihoods is None and network.decision is None:
         trainer = Trainer(network.model, optimizer, weights)
@@ -72,7 +104,7 @@ def begin_training(
                     'expected ratings in the corpus, or "views": "single", which needs none'
                 )
         trainer = LikelihoodTrainer(network, optimizer, weights)
-    return TrainedModel(network.model, fitted), trainer, fitted.prepare(train)
+    return trained, trainer, fitted.prepare(train)
 
 
 class LikelihoodTrainer(Trainer):

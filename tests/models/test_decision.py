@@ -3,8 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
-from harness.models.decision import ExtremeLearningMachine, KernelMachine, Network, Shares, decide
+from harness.models.decision import ExtremeLearningMachine, KernelMachine, LinearSvm, Network, Shares, decide
 
 NUM, WIDTH = 60, 3
 
@@ -20,10 +23,12 @@ def corners():
 
 def network_of(layer):
     vectors = keras.Input((WIDTH,), name="vectors")
-    return Network(keras.Model(vectors, decide(layer, vectors)))
+    is_margin = isinstance(layer, LinearSvm)
+    answers = keras.layers.Softmax()(layer(vectors)) if is_margin else decide(layer, vectors)
+    return Network(keras.Model(vectors, answers))
 
 
-@pytest.mark.parametrize("layer", [ExtremeLearningMachine(40), KernelMachine(NUM, 100.0, 2.0)])
+@pytest.mark.parametrize("layer", [ExtremeLearningMachine(40), KernelMachine(NUM, 100.0, 2.0), LinearSvm(1.0)])
 def test_a_fitted_decision_separates_classes_and_its_file_answers_the_same(layer, corners, tmp_path):
     vectors, emotions = corners
     network = network_of(layer)
@@ -61,7 +66,37 @@ def test_the_kernel_machine_is_its_formula(corners):
     np.testing.assert_allclose(layer(vectors.astype(np.float32)).numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [ExtremeLearningMachine(40), KernelMachine(NUM, 10.0, 2.0)])
+@pytest.mark.parametrize("cost", [0.01, 2.0])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_support_vector_machine_decides_as_scikit_learn_s(corners, cost, is_weighted):
+    vectors, emotions = corners
+    # One number is the same for all, and the others are far from the mean 0 and the deviation 1.
+    vectors = np.concatenate([vectors[:, :2] * [300.0, 0.01] + [50.0, 4.0], np.full((NUM, 1), 7.0)], axis=1)
+    weights = np.where(emotions == 1, 3.0, 0.5) if is_weighted else np.ones(NUM)
+    layer = LinearSvm(cost)
+    network_of(layer)
+    layer.fit(vectors, emotions, weights)
+    pipeline = make_pipeline(StandardScaler(), LinearSVC(C=cost, dual=False))
+    pipeline.fit(vectors, emotions, linearsvc__sample_weight=weights)
+    expected = pipeline.decision_function(vectors)
+    np.testing.assert_allclose(layer(vectors.astype(np.float32)).numpy(), expected, atol=1e-3)
+    assert np.abs(expected).max() > 0.3 and not np.asarray(layer.kernel)[2].any()
+
+
+def test_a_class_without_a_training_utterance_has_the_margin_of_the_rest(corners):
+    vectors, emotions = corners
+    layer = LinearSvm()
+    network_of(layer)
+    some = np.flatnonzero(emotions < 2)
+    layer.fit(vectors[some], emotions[some], np.ones(len(some)))
+    margins = layer(vectors.astype(np.float32)).numpy()
+    np.testing.assert_array_equal(margins[:, 2:], -1.0)
+    assert (margins[some].argmax(axis=1) == emotions[some]).all()
+    layer.fit(vectors[:3], np.full(3, 3), np.ones(3))
+    np.testing.assert_array_equal(layer(vectors.astype(np.float32)).numpy(), np.tile([-1.0, -1.0, -1.0, 1.0], (NUM, 1)))
+
+
+@pytest.mark.parametrize("layer", [ExtremeLearningMachine(40), KernelMachine(NUM, 10.0, 2.0), LinearSvm(0.1)])
 def test_a_heavier_class_is_answered_more_often(layer, corners):
     vectors, emotions = corners
     crowded = 0.3 * vectors + np.random.default_rng(6).normal(scale=0.3, size=vectors.shape)

@@ -10,6 +10,7 @@ from harness.report.statements import (
     describe_openings,
     describe_progress,
     describe_published,
+    describe_recogniser,
     describe_search,
 )
 from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
@@ -215,3 +216,10 @@ def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
     )
     assert "Speakers" not in said
     assert said["Who chose the epoch"].text == "Each trial's score is defined by its script."
+
+
+def test_the_recogniser_is_named_where_a_system_has_one() -> None:
+    (found,) = describe_recogniser("asr_transfer", "a recogniser of characters; character error rate 61.5 %")
+    assert found.heading == "Speech recogniser" and "In that trial: a recogniser of characters" in found.text
+    assert describe_recogniser("asr_transfer", None) == []
+    assert describe_recogniser("text2", "gensim Word2Vec, 300 numbers a word") == []
