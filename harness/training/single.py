@@ -15,9 +15,10 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
 from harness.features.fitted import fit_features
 from harness.features.store import Features
-from harness.models.build import build_network, build_optimizer, input_shapes
+from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
 from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
+from harness.models.inputs import input_shapes
 from harness.models.recogniser import transfer_weights
 from harness.models.systems import System, modalities_of
 from harness.splits.protocol import Protocol

@@ -16,7 +16,8 @@ from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_name
 from harness.final.predict import note_context, note_speaker_scaling, predict, predict_dialogue, read_recorded
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
-from harness.models.build import build_model, input_shapes
+from harness.models.build import build_model
+from harness.models.inputs import input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import TrainedModel
