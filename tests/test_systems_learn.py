@@ -54,7 +54,7 @@ OWN = {
 
 @pytest.fixture(scope="module")
 def prepare(tmp_path_factory):
-    """Write the corpus with some cues, and prepare it with the speech features of a system, once each."""
+    """Write the corpus with some cues and prepare it with the speech features of a system, once each."""
     folders = {}
 
     def prepared_dir(cues, variant):

@@ -69,6 +69,27 @@ class Boundaries(StrEnum):
     SEGMENTS = "segments"  # its own
 
 
+class FrameFeatures(StrEnum):
+    """The numbers of a short frame that a network reads."""
+
+    LOG_MEL = "log-mel"  # the logarithms of 26 mel bands' power
+    MFCC = "mfcc"  # 13 coefficients
+
+
+class Views(StrEnum):
+    """What a network answers while it is trained."""
+
+    MULTI = "multi"  # emotion, activation and valence
+    SINGLE = "single"  # the emotion alone
+
+
+class PooledAttention(StrEnum):
+    """The vector beside the pooled maps of convolutions."""
+
+    SOFTMAX = "softmax"  # the mean of the pooled steps, weighted by a softmax over them
+    NONE = "none"
+
+
 class Residual(StrEnum):
     """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
 
@@ -307,6 +328,39 @@ class CtcHyperparameters(OneLabelHyperparameters):
     """Those of the same network over label sequences."""
 
     decision: LabelDecision = LabelDecision.EXACT
+
+
+@dataclass(frozen=True)
+class AcnnHyperparameters(NetworkHyperparameters):
+    """Those of the attentive convolutional network of Neumann and Vu.
+
+    Attributes:
+        dropout: share dropped of what the softmax layers read. The paper says 0.8 of its "last hidden layer", and not
+            whether that is dropped or kept: here it is dropped
+        batch_size: 50 in the paper with ``FrameFeatures.MFCC``
+        learning_rate: Adam's own; the paper names none
+        maps: kernels of each width
+        width, width2: frames that a kernel spans; the paper says two widths, and not which
+        max_frames: the frames after these are cut off; 7.5 s
+        activation_weight, valence_weight: of those losses beside the emotion's; the paper names none
+    """
+
+    dropout: float = 0.8
+    batch_size: int = 30
+    learning_rate: float = 0.001
+    features: FrameFeatures = FrameFeatures.LOG_MEL
+    views: Views = Views.MULTI
+    attention: PooledAttention = PooledAttention.SOFTMAX
+    maps: int = 100
+    width: int = 10
+    width2: int = 15
+    max_frames: int = 750
+    activation_weight: float = 1.0
+    valence_weight: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
 
 
 @dataclass(frozen=True)

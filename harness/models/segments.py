@@ -81,7 +81,7 @@ class LoudestSegments(layers.Layer):
 def build_dnn_elm(hyperparameters: SegmentHyperparameters, shapes: InputShapes) -> Network:
     """Build the network over segments: three Dense layers of 256 and a softmax, and a classifier over its answers.
 
-    (frames, 46) -> 30 numbers a frame -> (segments, 750) -> three times (segments, 256) -> (segments, 4) -> (16,) -> (4,).
+    (frames, 46) -> (frames, 30) -> (segments, 750) -> three times (segments, 256) -> (segments, 4) -> (16,) -> (4,).
 
     Source:
         Han et al. 2014, sections 3 and 4.1: 25 frames a segment; the tenth of the segments that is loudest, in

@@ -13,6 +13,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
+    AcnnHyperparameters,
     AsrTransferHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
@@ -46,6 +47,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "recurrent_dropout": (0.0, 1.0),
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
+    "activation_weight": (0.0, math.inf),
+    "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
     "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
@@ -201,6 +204,14 @@ _SYSTEMS = (
         ("speech",),
         OneLabelHyperparameters,
         "the same layers and the last state, a baseline of ctc",
+    ),
+    _compared(
+        "acnn",
+        "Neumann and Vu 2017",
+        ("speech",),
+        AcnnHyperparameters,
+        "convolutions over short frames, pooled with attention, that answer activation and valence too",
+        "frames",
     ),
     _compared(
         "asr_transfer",

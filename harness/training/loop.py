@@ -182,7 +182,7 @@ class Trainer(Scorer):
     """A model with its optimiser, and the traced functions that step and score it.
 
     Attributes:
-        emotions: int64, the classes of a batch, as ``loss`` takes them
+        emotions: int64, the classes of a batch, as ``loss`` takes them; ``targets`` gives them
         class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
         trained: the model whose weights a step changes; the one that answers, unless another is given
     """
@@ -227,6 +227,10 @@ class Trainer(Scorer):
         """Return to weights that ``get_weights`` has copied."""
         self.model.set_weights(weights)
 
+    def targets(self, features: Features) -> np.ndarray:
+        """Return what each utterance is trained towards, in the form of ``emotions``."""
+        return features.emotions
+
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch, in which classes may weigh differently."""
         losses = keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
@@ -254,7 +258,7 @@ class Trainer(Scorer):
         Raises:
             Diverged: the loss became NaN or infinite
         """
-        emotions = inputs.features.emotions
+        emotions = self.targets(inputs.features)
         probabilities = np.zeros((len(emotions), len(CLASSES)), np.float32)
         total = 0.0
         for rows in like_length_batches(num_steps(inputs), batch_size, generator):

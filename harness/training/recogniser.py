@@ -16,8 +16,9 @@ from harness.features.fitted import FittedFeatures, Inputs
 from harness.features.store import Features
 from harness.features.text import spell
 from harness.files import hash_json, read_json, write_json
-from harness.models.build import FusedAdam, input_shapes
+from harness.models.build import FusedAdam
 from harness.models.hyperparameters import AsrTransferHyperparameters, Transfer
+from harness.models.inputs import input_shapes
 from harness.models.network_file import load_network, save_network
 from harness.models.recogniser import (
     build_recogniser,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from harness.models.decision import KernelMachine
 from harness.models.null_state import NUM_CLASSES, NullLikelihoods
 from tests.models.short_frames import network_of, random_frames
 
@@ -136,11 +137,11 @@ def test_many_segments_in_single_precision_stay_near_double_precision():
 
 
 def test_the_layers_are_as_published():
-    network = network_of("blstm_null")
-    widths = {layer.name: layer.output.shape[-1] for layer in network.model.layers if layer.name != "segments"}
+    network, undecided = network_of("blstm_null"), network_of("blstm_null", decision="posterior")
+    widths = {layer.name: layer.output.shape[-1] for layer in network.model.layers}
     named = ("speech_frames", "speech_bilstm", "speech_bilstm2", "frame_labels", "class_statistics")
     assert [widths[name] for name in named] == [32, 128, 128, 5, 16]
-    assert isinstance(network.decision, keras.layers.Layer) and network_of("blstm_null", decision="posterior").decision is None
+    assert isinstance(network.decision, KernelMachine) and undecided.decision is None
 
 
 def test_the_posterior_decision_is_the_highest_mean_of_the_emotions_probabilities():

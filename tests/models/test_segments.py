@@ -54,7 +54,8 @@ def test_an_utterance_shorter_than_a_segment_is_one_segment_whose_last_frame_rep
 
 def test_the_statistics_are_highest_lowest_mean_and_share_above_a_fifth():
     probabilities = np.array([[[0.7, 0.1, 0.1, 0.1], [0.1, 0.3, 0.3, 0.3], [0.2, 0.2, 0.0, 0.6], [0.9, 0.0, 0.1, 0.0]]])
-    expected = [*(0.7, 0.3, 0.3, 0.6), *(0.1, 0.1, 0.0, 0.1), *(1 / 3, 0.2, 0.4 / 3, 1 / 3), *(1 / 3, 1 / 3, 1 / 3, 2 / 3)]
+    highest, lowest, mean = (0.7, 0.3, 0.3, 0.6), (0.1, 0.1, 0.0, 0.1), (1 / 3, 0.2, 0.4 / 3, 1 / 3)
+    expected = [*highest, *lowest, *mean, *(1 / 3, 1 / 3, 1 / 3, 2 / 3)]
     found = ClassStatistics(dtype="float64")(tf.constant(probabilities), tf.sequence_mask([3], 4)).numpy()
     np.testing.assert_allclose(found, [expected])
     np.testing.assert_allclose(ClassStatistics(dtype="float64")(tf.constant(probabilities[:, :3])).numpy(), [expected])

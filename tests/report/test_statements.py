@@ -78,6 +78,16 @@ def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> No
     assert "(3353 and 937 of the complete corpus)" in text
 
 
+@pytest.mark.parametrize("base", ["paper", "strict"])
+def test_adaptation_to_the_speakers_is_said_as_a_warning(store: ResultsStore, results_path: Path, base: str) -> None:
+    run_search(store, protocol={"base": base, "name": "mine", "speaker_scaling": "own"})
+    findings = findings_of(results_path)
+    adapted = by_heading(describe_search(findings))["Adapted"]
+    assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
+    run_search(store, protocol=base)
+    assert "Adapted" not in by_heading(describe_search(findings_of(results_path, 2)))
+
+
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
     scenes = by_heading(describe_search(findings_of(searched)))["Scenes"]
     assert scenes.is_warning

@@ -16,7 +16,8 @@ from harness.features.speech import SPEECH_VARIANTS, column_names
 from harness.features.store import Features, FeatureStore
 from harness.features.text import LETTERS
 from harness.final.saved_model import load_seed, save_seed
-from harness.models.build import FusedAdam, input_shapes
+from harness.models.build import FusedAdam
+from harness.models.inputs import input_shapes
 from harness.models.recogniser import build_recogniser
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.scoring.metrics import character_error_rate
