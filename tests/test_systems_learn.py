@@ -7,7 +7,7 @@ import pytest
 
 from harness.corpus.synthetic import Cue, SyntheticSettings, write_synthetic
 from harness.features.prepare import prepare_corpus
-from harness.features.speech import SpeechSettings
+from harness.features.speech import SPEECH_VARIANTS
 from harness.features.store import FeatureStore
 from harness.final.test_session import open_test_session
 from harness.models.systems import SYSTEMS, read_hyperparameters
@@ -50,16 +50,17 @@ OWN = {"face2": {"learning_rate": 0.004}}
 
 @pytest.fixture(scope="module")
 def prepare(tmp_path_factory):
-    """Write and prepare the corpus with some cues, once each."""
+    """Write the corpus with some cues, and prepare it with some features of speech, once each."""
     folders = {}
 
-    def prepared_dir(cues):
+    def prepared_dir(cues, speech_features):
         if cues not in folders:
-            folder = tmp_path_factory.mktemp("-".join(sorted(cues)))
-            write_synthetic(folder / "corpus", SyntheticSettings(scale=SCALE, cues=cues))
-            prepare_corpus(folder / "corpus", folder / "prepared", SpeechSettings())
-            folders[cues] = folder / "prepared"
-        return folders[cues]
+            folders[cues] = tmp_path_factory.mktemp("-".join(sorted(cues)))
+            write_synthetic(folders[cues] / "corpus", SyntheticSettings(scale=SCALE, cues=cues))
+        prepared = folders[cues] / speech_features
+        if not prepared.exists():
+            prepare_corpus(folders[cues] / "corpus", prepared, SPEECH_VARIANTS[speech_features])
+        return prepared
 
     return prepared_dir
 
@@ -80,10 +81,11 @@ def score_test(prepared_dir, name):
 
 @pytest.mark.parametrize("name", SINGLES)
 def test_a_system_beats_chance_where_its_modality_carries_a_cue_and_only_there(name, prepare):
-    own = CUES.get(name.rstrip("1234"), CUES[SYSTEMS[name].modalities[0]])
-    with_cue, majority = score_test(prepare(own), name)
+    system = SYSTEMS[name]
+    own = CUES.get(name.rstrip("1234"), CUES[system.modalities[0]])
+    with_cue, majority = score_test(prepare(own, system.speech_features), name)
     # The others' cues, told by the whole of speech, words or motion: a head model must not see a face's.
-    without_cue, _ = score_test(prepare(frozenset(Cue) - own), name)
+    without_cue, _ = score_test(prepare(frozenset(Cue) - own, system.speech_features), name)
     assert with_cue > majority + 0.05, "no better than the largest class"
     assert without_cue < majority + 0.08, "better than the largest class without a cue: a leak"
     assert with_cue > without_cue + 0.04
