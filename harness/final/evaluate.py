@@ -72,7 +72,7 @@ def evaluate(
     results_dir = results.path.parent
     training = find_training_features(results_dir, record)
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir, record.protocol.happiness)
+    store = FeatureStore.open_for(record.protocol, prepared.prepared_dir)
     chosen = _choose_sessions(results, record, store, sessions)
     evaluation = _describe(results, model_dir, record, prepared, chosen, command)
     known = _find_known(results, evaluation, wants_baselines=training is not None)
@@ -131,7 +131,7 @@ def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureSto
     found = []
     for folder in sorted((results_dir / "prepared").glob("*")):
         try:
-            store = FeatureStore.open(folder, record.protocol.happiness)
+            store = FeatureStore.open_for(record.protocol, folder)
         except FeatureError:
             # None yet, of another version, or damaged: as good as none.
             continue

@@ -1,7 +1,7 @@
 """Baselines: systems of a few lines, fitted by scikit-learn on training utterances alone.
 
 They read the prepared features as they are: a protocol's scaling, padding, masks and zeros concern the networks. Its
-class weights are the baselines' too.
+class weights are the baselines' too, and its scaling by speaker.
 """
 
 from __future__ import annotations

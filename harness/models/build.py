@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from harness.features.fitted import FittedFeatures
+from harness.models.acnn import build_acnn
 from harness.models.ctc import build_ctc, build_one_label
 from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
@@ -17,12 +17,12 @@ from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperpa
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
 from harness.models.null_state import build_blstm_null
+from harness.models.recogniser import build_asr_transfer
 from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
 from harness.models.uni_svm import build_uni_svm
-from harness.splits.protocol import Lengths, Protocol
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
 BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
@@ -34,6 +34,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text2": build_text2,
     "text3": build_text3,
     "one_label": build_one_label,
+    "asr_transfer": build_asr_transfer,
 }
 
 #: Systems of motion: (hyperparameters, shapes, streams) -> branch.
@@ -49,6 +50,7 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
 
 #: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
 NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "acnn": build_acnn,
     "blstm_null": build_blstm_null,
     "ctc": build_ctc,
     "dnn_elm": build_dnn_elm,
@@ -131,21 +133,3 @@ def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes:
 def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers.Optimizer:
     """Build the optimiser that the hyperparameters name, at their learning rate."""
     return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
-
-
-def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int = 0) -> InputShapes:
-    """Take the widths of a model's inputs from the fitted features.
-
-    Args:
-        num_training: utterances that are trained on
-    """
-    return InputShapes(
-        speech_frames=fitted.speech_settings.max_frames,
-        speech_columns=len(fitted.speech_columns),
-        max_words=protocol.max_words,
-        num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
-        embedding=fitted.embedding,
-        mocap_order=protocol.mocap_order,
-        has_masks=protocol.lengths is Lengths.REAL,
-        num_training=num_training,
-    )

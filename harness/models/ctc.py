@@ -16,29 +16,11 @@ from harness.corpus.utterances import CLASSES
 from harness.models.decision import Network
 from harness.models.hyperparameters import CtcHyperparameters, LabelDecision, OneLabelHyperparameters
 from harness.models.inputs import Branch, InputShapes, lstm, speech_input
+from harness.models.layers import FirstSteps
 
 NUM_CLASSES = len(CLASSES)
 #: For a logarithm of 0 that has a gradient.
 _LOWEST = -1e30
-
-
-@keras.saving.register_keras_serializable(package="harness")
-class FirstSteps(layers.Layer):
-    """The first ``num_steps`` steps of float (batch, steps, columns), or of a bool mask (batch, steps)."""
-
-    def __init__(self, num_steps: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_steps = num_steps
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return inputs[:, : self.num_steps]
-
-    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        steps = None if inputs.shape[1] is None else min(inputs.shape[1], self.num_steps)
-        return keras.KerasTensor((inputs.shape[0], steps, *inputs.shape[2:]), inputs.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_steps": self.num_steps}
 
 
 @keras.saving.register_keras_serializable(package="harness")

@@ -5,7 +5,8 @@ A ``Decision`` is a classifier at the end of a network. It is not trained by ste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -20,6 +21,9 @@ from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
 
+#: Low, medium and high.
+NUM_LEVELS = 3
+
 
 @dataclass(frozen=True)
 class Network:
@@ -28,12 +32,16 @@ class Network:
     Attributes:
         model: answers with probabilities, float32 (batch, 4)
         likelihoods: of a network that is not trained by its answer; it has the same inputs and shares its layers. Its
-            output, float32 (batch, 4), is the logarithm of each label's likelihood, and training raises that of the
-            right one. A network with a decision and without likelihoods has nothing to train by steps
+            output, float32 (batch, 4 + 3 * num_views), is the logarithm of each label's likelihood, and behind them of
+            each view's levels; training raises those of the right ones. A network with a decision and without
+            likelihoods has nothing to train by steps
+        views: the weight of each further loss, by the ``Features`` attribute whose level is learnt, in the order of
+            their columns
     """
 
     model: keras.Model
     likelihoods: keras.Model | None = None
+    views: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def decision(self) -> Decision | None:
@@ -67,6 +75,18 @@ class Decision(layers.Layer):
 def targets_of(emotions: npt.NDArray[np.int64]) -> Floats:
     """Return float64 (num_utterances, 4), 1 for each utterance's class and 0 elsewhere."""
     return np.eye(len(CLASSES))[emotions]
+
+
+def levels_of(ratings: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the level of each rating from 1 to 5: 0 for low, 1 for medium, 2 for high, -1 for NaN.
+
+    Source: Neumann and Vu 2017, section 2.3: [1, 2], (2, 4) and [4, 5].
+
+    Example:
+        >>> levels_of(np.array([2.0, 2.5, 4.0, np.nan], dtype=np.float32))
+        array([ 0,  1,  2, -1])
+    """
+    return np.where(np.isnan(ratings), -1, (ratings > 2.0).astype(np.int64) + (ratings >= 4.0))
 
 
 @keras.saving.register_keras_serializable(package="harness")

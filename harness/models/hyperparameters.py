@@ -39,6 +39,14 @@ class LabelDecision(StrEnum):
     BEST_PATH = "best-path"  # the label with the most frames where each frame has its most probable output
 
 
+class Transfer(StrEnum):
+    """What a classifier takes over from a speech recogniser of the same layers."""
+
+    FROZEN = "frozen"  # its weights, which stay as they are
+    FINE_TUNED = "fine-tuned"  # its weights, from which training goes on
+    SCRATCH = "scratch"  # nothing: the weights begin at random
+
+
 class Decider(StrEnum):
     """The classifier of an utterance over the class probabilities of its segments or frames."""
 
@@ -59,6 +67,27 @@ class Boundaries(StrEnum):
 
     NONE = "none"  # any, in the order of the segments
     SEGMENTS = "segments"  # its own
+
+
+class FrameFeatures(StrEnum):
+    """The numbers of a short frame that a network reads."""
+
+    LOG_MEL = "log-mel"  # the logarithms of 26 mel bands' power
+    MFCC = "mfcc"  # 13 coefficients
+
+
+class Views(StrEnum):
+    """What a network answers while it is trained."""
+
+    MULTI = "multi"  # emotion, activation and valence
+    SINGLE = "single"  # the emotion alone
+
+
+class PooledAttention(StrEnum):
+    """The vector beside the pooled maps of convolutions."""
+
+    SOFTMAX = "softmax"  # the mean of the pooled steps, weighted by a softmax over them
+    NONE = "none"
 
 
 class Residual(StrEnum):
@@ -299,6 +328,62 @@ class CtcHyperparameters(OneLabelHyperparameters):
     """Those of the same network over label sequences."""
 
     decision: LabelDecision = LabelDecision.EXACT
+
+
+@dataclass(frozen=True)
+class AcnnHyperparameters(NetworkHyperparameters):
+    """Those of the attentive convolutional network of Neumann and Vu.
+
+    Attributes:
+        dropout: share dropped of what the softmax layers read. The paper says 0.8 of its "last hidden layer", and not
+            whether that is dropped or kept: here it is dropped
+        batch_size: 50 in the paper with ``FrameFeatures.MFCC``
+        learning_rate: Adam's own; the paper names none
+        maps: kernels of each width
+        width, width2: frames that a kernel spans; the paper says two widths, and not which
+        max_frames: the frames after these are cut off; 7.5 s
+        activation_weight, valence_weight: of those losses beside the emotion's; the paper names none
+    """
+
+    dropout: float = 0.8
+    batch_size: int = 30
+    learning_rate: float = 0.001
+    features: FrameFeatures = FrameFeatures.LOG_MEL
+    views: Views = Views.MULTI
+    attention: PooledAttention = PooledAttention.SOFTMAX
+    maps: int = 100
+    width: int = 10
+    width2: int = 15
+    max_frames: int = 750
+    activation_weight: float = 1.0
+    valence_weight: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class AsrTransferHyperparameters(NetworkHyperparameters):
+    """Those of a classifier over the layers of a speech recogniser.
+
+    Attributes:
+        dropout, recurrent_dropout, learning_rate: of the classifier; the recogniser has none, and Adam's own rate
+        asr_layer: the recurrent layer, 1 or 2, whose steps the classifier reads
+        asr_units: filters of each convolution, and units of each direction
+        asr_epochs: that the recogniser is trained for
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    transfer: Transfer = Transfer.FROZEN
+    asr_layer: int = 2
+    asr_units: int = 128
+    asr_epochs: int = 15
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
 
 
 @dataclass(frozen=True)

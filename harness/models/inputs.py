@@ -9,11 +9,12 @@ import numpy as np
 from keras import layers
 
 from harness.corpus.layout import MocapStream
+from harness.features.fitted import FittedFeatures
 from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import NetworkHyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
 from harness.models.recurrence import CompiledLSTM
-from harness.splits.protocol import MocapOrder
+from harness.splits.protocol import Lengths, MocapOrder, Protocol
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,24 @@ class InputShapes:
     mocap_order: MocapOrder = MocapOrder.FACE_HAND_HEAD
     has_masks: bool = True
     num_training: int = 0
+
+
+def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int = 0) -> InputShapes:
+    """Take the widths of a model's inputs from the fitted features.
+
+    Args:
+        num_training: utterances that are trained on
+    """
+    return InputShapes(
+        speech_frames=fitted.speech_settings.max_frames,
+        speech_columns=len(fitted.speech_columns),
+        max_words=protocol.max_words,
+        num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
+        embedding=fitted.embedding,
+        mocap_order=protocol.mocap_order,
+        has_masks=protocol.lengths is Lengths.REAL,
+        num_training=num_training,
+    )
 
 
 @dataclass(frozen=True)

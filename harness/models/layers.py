@@ -269,3 +269,41 @@ class Columns(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "first": self.first, "last": self.last}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class FirstSteps(layers.Layer):
+    """The first ``num_steps`` steps of float (batch, steps, columns), or of a bool mask (batch, steps)."""
+
+    def __init__(self, num_steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_steps = num_steps
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[:, : self.num_steps]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        steps = None if inputs.shape[1] is None else min(inputs.shape[1], self.num_steps)
+        return keras.KerasTensor((inputs.shape[0], steps, *inputs.shape[2:]), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_steps": self.num_steps}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class EveryNth(layers.Layer):
+    """Every ``stride``-th step, from the first on, of a bool mask (batch, steps)."""
+
+    def __init__(self, stride: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[:, :: self.stride]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        steps = None if inputs.shape[1] is None else -(-inputs.shape[1] // self.stride)
+        return keras.KerasTensor((inputs.shape[0], steps), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stride": self.stride}

@@ -13,6 +13,8 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
+    AcnnHyperparameters,
+    AsrTransferHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
     CtcHyperparameters,
@@ -45,7 +47,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "recurrent_dropout": (0.0, 1.0),
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
+    "activation_weight": (0.0, math.inf),
+    "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
+    "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
     "svm_cost": (1e-12, math.inf),
     "segment_share": (0.001, math.nextafter(1.0, 2.0)),
@@ -201,6 +206,22 @@ _SYSTEMS = (
         "the same layers and the last state, a baseline of ctc",
     ),
     _compared(
+        "acnn",
+        "Neumann and Vu 2017",
+        ("speech",),
+        AcnnHyperparameters,
+        "convolutions over short frames, pooled with attention, that answer activation and valence too",
+        "frames",
+    ),
+    _compared(
+        "asr_transfer",
+        "after Lakomkin et al. 2018",
+        ("speech",),
+        AsrTransferHyperparameters,
+        "the layers of a speech recogniser that is trained on the training dialogues, then attention",
+        "frames",
+    ),
+    _compared(
         "uni_svm",
         "Poria et al. 2017",
         ("text", "speech", "mocap"),
@@ -305,6 +326,16 @@ def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
     context, turns = (hyperparameters.get(choice, defaults[choice]) for choice in _CHOICES_OF_CONTEXT)
     only = "" if turns == ContextTurns.ALL or context == Context.NONE else f", {turns}"
     return f"{name} ({'no context' if context == Context.NONE else context}{only})"
+
+
+def has_recogniser(name: str) -> bool:
+    """Return whether a system takes over the layers of a speech recogniser.
+
+    Example:
+        >>> has_recogniser("asr_transfer"), has_recogniser("speech4")
+        (True, False)
+    """
+    return name in SYSTEMS and SYSTEMS[name].hyperparameters is AsrTransferHyperparameters
 
 
 def is_in_context(named: str) -> bool:

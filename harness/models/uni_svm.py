@@ -14,11 +14,10 @@ from keras import layers
 
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.models.ctc import FirstSteps
 from harness.models.decision import LinearSvm, Network
 from harness.models.hyperparameters import UniSvmHyperparameters, WordVectors
 from harness.models.inputs import Branch, InputShapes, mocap_steps, speech_input, text_input
-from harness.models.layers import FlattenedDense, MaskedSteps
+from harness.models.layers import FirstSteps, FlattenedDense, MaskedSteps
 from harness.models.mocap import convolve
 
 #: Words of an utterance that are read. Source: section 3.1.1.

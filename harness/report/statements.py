@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
-from harness.models.systems import SYSTEMS, name_system
+from harness.models.systems import SYSTEMS, has_recogniser, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import bootstrap_error, wilson_interval
 from harness.splits.protocol import (
@@ -19,12 +19,16 @@ from harness.splits.protocol import (
     EpochChoice,
     Recordings,
     Scenes,
+    SpeakerScaling,
     SplitRule,
     TestedSpeakers,
     Vocabulary,
+    adapts_to_speakers,
 )
 from harness.store.records import FoldedExperimentRow, ScoreKind, TestOpeningRow, TrialStatus
 from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
+
+_ADAPTED = "Adapted to the test speakers without labels."
 
 _CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
@@ -84,6 +88,16 @@ def mark_synthetic(text: str, is_synthetic: bool) -> str:
 
 #: The same sentence by itself.
 _SYNTHETIC = Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True)
+
+
+def note_adaptation(protocol_name: str) -> str:
+    """Return what must stand beside every score of a model that is adapted to the test speakers; empty for another.
+
+    Example:
+        >>> note_adaptation("paper+speaker_scaling=own")
+        ' Adapted to the test speakers without labels.'
+    """
+    return f" {_ADAPTED}" if adapts_to_speakers(protocol_name) else ""
 
 
 def describe_progress(findings: Findings) -> str:
@@ -193,6 +207,18 @@ def describe_fold(folded: FoldedExperimentRow) -> Statement:
     return Statement("Fold", text)
 
 
+def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
+    """Say that speech is scaled by the test speakers' own turns, where it is; ``protocol`` as JSON has it."""
+    if protocol.get("speaker_scaling", SpeakerScaling.NONE) == SpeakerScaling.NONE:
+        return []
+    text = (
+        f"{_ADAPTED} The speech of every speaker, the test speakers too, is scaled by the mean and the deviation of "
+        "all of his or her own turns of the session, whatever their label. The baselines read the same speech. "
+        "Do not compare such a score with one of a model that meets its speakers for the first time."
+    )
+    return [Statement("Adapted", text, is_warning=True)]
+
+
 def describe_partner(protocol: dict[str, object]) -> list[Statement]:
     """Say what training knows of a test set that is one speaker; ``protocol`` as JSON has it."""
     if not _tests_one_speaker(protocol):
@@ -207,7 +233,7 @@ def describe_partner(protocol: dict[str, object]) -> list[Statement]:
 
 def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
     """Say whether training and validation share speakers; ``protocol`` as JSON has it."""
-    partner = describe_partner(protocol)
+    partner = [*describe_partner(protocol), *describe_adaptation(protocol)]
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         return [Statement("Speakers", "No speaker of the validation utterances is heard in training."), *partner]
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
@@ -364,6 +390,18 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
         'chain (past): an emotion classifier for acted, dyadic speech'
     """
     return f"{name_system(system, hyperparameters)}: an emotion classifier for acted, dyadic speech"
+
+
+def describe_recogniser(system: str, embedding_source: str | None) -> list[Statement]:
+    """Say which speech recogniser a classifier has taken over; nothing of a system without one.
+
+    Args:
+        embedding_source: of the trial's result
+    """
+    if embedding_source is None or not has_recogniser(system):
+        return []
+    text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
+    return [Statement("Speech recogniser", text)]
 
 
 def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:

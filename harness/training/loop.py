@@ -144,6 +144,11 @@ class Scorer:
         batch = inputs.batch(rows)
         return {name: batch[name] for name in self.signature}
 
+    def outputs(self, inputs: ModelInputs, rows: np.ndarray) -> np.ndarray:
+        """Return the model's output, of any shape, for some utterances, without dropout."""
+        outputs: np.ndarray = self._score(self.feed(inputs, rows)).numpy()
+        return outputs
+
     def score(self, inputs: ModelInputs) -> np.ndarray:
         """Return the model's output for every utterance, without dropout.
 
@@ -156,7 +161,7 @@ class Scorer:
         while len(order):
             longest = int(steps[order[:SCORED_TOGETHER]].max())
             rows, order = np.split(order, [max(1, min(SCORED_TOGETHER, STEPS_SCORED_TOGETHER // max(longest, 1)))])
-            outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
+            outputs[rows] = self.outputs(inputs, rows)
         return outputs
 
 
@@ -181,7 +186,7 @@ class Trainer(Scorer):
     """A model with its optimiser, and the traced functions that step and score it.
 
     Attributes:
-        emotions: int64, the classes of a batch, as ``loss`` takes them
+        emotions: int64, the classes of a batch, as ``loss`` takes them; ``targets`` gives them
         class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
         trained: the model whose weights a step changes; the one that answers, unless another is given
     """
@@ -226,6 +231,10 @@ class Trainer(Scorer):
         """Return to weights that ``get_weights`` has copied."""
         self.model.set_weights(weights)
 
+    def targets(self, features: Features) -> np.ndarray:
+        """Return what each utterance is trained towards, in the form of ``emotions``."""
+        return features.emotions
+
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch, in which classes may weigh differently."""
         losses = keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
@@ -253,7 +262,7 @@ class Trainer(Scorer):
         Raises:
             Diverged: the loss became NaN or infinite
         """
-        emotions = inputs.features.emotions
+        emotions = self.targets(inputs.features)
         probabilities = np.zeros((len(emotions), len(CLASSES)), np.float32)
         total = 0.0
         for rows in like_length_batches(num_steps(inputs), batch_size, generator):

@@ -316,8 +316,14 @@ def _describe_result(
         # A process that trains several models knows only the peak of all of them together.
         peak_memory_bytes=None,
         duration_seconds=duration_seconds,
-        embedding_source=trained.fitted.embedding_source if "text" in trained.fitted.modalities else None,
+        embedding_source=_describe_source(trained, validation),
     )
+
+
+def _describe_source(trained: Trained, validation: Features) -> str | None:
+    if isinstance(trained, single.TransferredModel):
+        return trained.describe_source(validation)
+    return trained.fitted.embedding_source if "text" in trained.fitted.modalities else None
 
 
 def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:

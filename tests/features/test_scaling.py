@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.features import fitted as scaling
+from harness.features import scaling
 from harness.features.fitted import FittedFeatures, MocapScaling, SpeechScaling, fit_features
 from harness.features.frames import FRAME_COLUMNS, frame_columns
 from harness.features.speech import SPEECH_VARIANTS, extract_speech

@@ -10,6 +10,7 @@ from harness.report.statements import (
     describe_openings,
     describe_progress,
     describe_published,
+    describe_recogniser,
     describe_search,
 )
 from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
@@ -75,6 +76,16 @@ def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> No
     text = said["Protocol"].text
     assert "Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936." in text
     assert "(3353 and 937 of the complete corpus)" in text
+
+
+@pytest.mark.parametrize("base", ["paper", "strict"])
+def test_adaptation_to_the_speakers_is_said_as_a_warning(store: ResultsStore, results_path: Path, base: str) -> None:
+    run_search(store, protocol={"base": base, "name": "mine", "speaker_scaling": "own"})
+    findings = findings_of(results_path)
+    adapted = by_heading(describe_search(findings))["Adapted"]
+    assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
+    run_search(store, protocol=base)
+    assert "Adapted" not in by_heading(describe_search(findings_of(results_path, 2)))
 
 
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
@@ -205,3 +216,10 @@ def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
     )
     assert "Speakers" not in said
     assert said["Who chose the epoch"].text == "Each trial's score is defined by its script."
+
+
+def test_the_recogniser_is_named_where_a_system_has_one() -> None:
+    (found,) = describe_recogniser("asr_transfer", "a recogniser of characters; character error rate 61.5 %")
+    assert found.heading == "Speech recogniser" and "In that trial: a recogniser of characters" in found.text
+    assert describe_recogniser("asr_transfer", None) == []
+    assert describe_recogniser("text2", "gensim Word2Vec, 300 numbers a word") == []
