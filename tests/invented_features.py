@@ -10,16 +10,17 @@ SETTINGS = SpeechSettings()
 WORDS = ("oh", "well", "right", "now")
 
 
-def invent_features(num_utterances, cue=1.0, seed=0, with_mocap=False):
-    """Utterances whose class is told by the first column of their frames, and by one word, where ``cue`` is set."""
+def invent_features(num_utterances, cue=1.0, seed=0, with_mocap=False, settings=SETTINGS, cue_column=0):
+    """Utterances whose class is told by a column of their frames, and by one word, where ``cue`` is set."""
+    columns = column_names(settings)
     rng = np.random.default_rng(seed)
     emotions = rng.integers(0, 4, num_utterances)
     lengths = rng.integers(2, 9, num_utterances)
-    speech = np.zeros((num_utterances, SETTINGS.max_frames, 34), np.float32)
+    speech = np.zeros((num_utterances, settings.max_frames, len(columns)), np.float32)
     utterances = []
     for row, (emotion, length) in enumerate(zip(emotions, lengths, strict=True)):
-        speech[row, :length] = rng.normal(size=(length, 34))
-        speech[row, :length, 0] += cue * 4.0 * emotion
+        speech[row, :length] = rng.normal(size=(length, len(columns)))
+        speech[row, :length, cue_column] += cue * 4.0 * emotion
         word = WORDS[emotion] if cue else WORDS[rng.integers(4)]
         utterances.append(
             Utterance(
@@ -39,4 +40,4 @@ def invent_features(num_utterances, cue=1.0, seed=0, with_mocap=False):
     if with_mocap:
         arrays["mocap"] = rng.normal(size=(num_utterances, 200, 189)).astype(np.float32)
         arrays["mocap_rows"] = np.full(num_utterances, 200)
-    return Features.from_arrays(utterances, SETTINGS, column_names(SETTINGS), arrays)
+    return Features.from_arrays(utterances, settings, columns, arrays)

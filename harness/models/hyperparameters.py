@@ -465,8 +465,10 @@ class NullStateHyperparameters(DeciderHyperparameters):
     Attributes:
         speechlstm, speechlstm2: units of each direction
         learning_rate: Adam's own
+        batch_size: ours; 64 of the longest utterances, 1500 frames each, would need 2.4 GB
     """
 
+    batch_size: int = 32
     speechlstm: int = 64
     speechlstm2: int = 64
     loss: PathLoss = PathLoss.LOG_SUM

@@ -6,8 +6,7 @@ Recognition", Interspeech 2015.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,15 +17,17 @@ from harness.features.frames import MFCC
 from harness.models.decision import Network, decide_by
 from harness.models.hyperparameters import Boundaries, NullStateHyperparameters, PathLoss
 from harness.models.inputs import InputShapes, lstm, speech_input
+from harness.models.recurrence import BATCH_COMPILED_FOR
 from harness.models.short_frames import PickedColumns, pick_column, pick_frames
 
 NUM_CLASSES = len(CLASSES)
 #: For a logarithm of 0 that has a gradient.
 _LOWEST = -1e30
+#: The sum over the paths takes multiples of these, as the LSTM does of its sizes: XLA compiles a program for each.
+FRAMES_COMPILED_FOR, STATES_COMPILED_FOR = 250, 16
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(NamedTuple):
     """The states of utterances with n voiced segments: Null, emotion, Null, ... Null, 2n + 1 in all.
 
     A path stays in its state or moves to the next one at each frame. It begins as if the frame before the utterance
@@ -70,17 +71,39 @@ def sum_paths(gain: tf.Tensor, chain: Chain) -> tuple[tf.Tensor, tf.Tensor]:
 
     Returns:
         floating (batch, labels), the logarithm of the sum; and floating (batch, frames, labels), the share of the sum
-        that has the emotion at a frame, which is the gradient of the logarithm
+        that has the emotion at a frame, which is the gradient of the logarithm: none passes through this function
 
     Source: Rabiner, Proceedings of the IEEE 77 (1989), section III.A, the forward and the backward variables.
     """
-    states = tf.range(tf.reduce_max(chain.last) + 1)
+    num_utterances, num_frames = tf.shape(gain)[0], tf.shape(gain)[1]
+    num_states = tf.reduce_max(chain.last) + 1
+    missing = {
+        "utterances": -num_utterances % BATCH_COMPILED_FOR,
+        "frames": -num_frames % FRAMES_COMPILED_FOR,
+        "states": -num_states % STATES_COMPILED_FOR,
+    }
+
+    def pad(tensor: tf.Tensor) -> tf.Tensor:
+        some = [[0, missing["utterances"]], [0, missing["frames"]], [0, 0]]
+        return tf.pad(tensor, some[: tensor.shape.rank])
+
+    padded = Chain(pad(chain.lowest), pad(chain.highest), pad(chain.last), pad(chain.is_real))
+    run = _sum_paths if tf.config.list_logical_devices("GPU") else _compiled_sum_paths
+    # XLA cannot differentiate a loop of an unknown number of steps, and need not: the shares are the gradient.
+    total, shares = run(pad(tf.stop_gradient(gain)), padded, tf.range(num_states + missing["states"]), num_frames)
+    return total[:num_utterances], shares[:num_utterances, :num_frames]
+
+
+def _sum_paths(
+    gain: tf.Tensor, chain: Chain, states: tf.Tensor, num_frames: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """As ``sum_paths``, over the first ``num_frames`` frames; ``states`` int32 (states,) counts from 0."""
     is_emotion = tf.cast(states % 2, gain.dtype)
     gain = tf.transpose(gain, (1, 0, 2))[..., None]
     lowest, highest = (tf.transpose(bound)[:, :, None, None] for bound in (chain.lowest, chain.highest))
     is_real = tf.transpose(chain.is_real)[:, :, None, None]
-    num_frames, shape = tf.shape(gain)[0], tf.concat([tf.shape(gain)[1:3], tf.shape(states)], axis=0)
-    array = tf.TensorArray(gain.dtype, num_frames)
+    shape = tf.concat([tf.shape(gain)[1:3], tf.shape(states)], axis=0)
+    array = tf.TensorArray(gain.dtype, tf.shape(gain)[0])
 
     def emit(index: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         is_allowed = (states >= lowest[index]) & (states <= highest[index])
@@ -106,11 +129,14 @@ def sum_paths(gain: tf.Tensor, chain: Chain) -> tuple[tf.Tensor, tf.Tensor]:
         moved = tf.pad(ahead[..., 1:], [[0, 0], [0, 0], [0, 1]], constant_values=_LOWEST)
         return index - 1, tf.where(is_real[index], _add(ahead, moved), behind), array.write(index, share)
 
-    array = tf.TensorArray(gain.dtype, num_frames)
+    array = tf.TensorArray(gain.dtype, tf.shape(gain)[0])
     *_, shares = tf.while_loop(
         lambda index, *_: index >= 0, backward, (num_frames - 1, end, array), parallel_iterations=1
     )
     return total, tf.transpose(shares.stack(), (1, 0, 2))
+
+
+_compiled_sum_paths = tf.function(_sum_paths, jit_compile=True, autograph=False)
 
 
 def _add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -112,7 +112,8 @@ def _run(
         known = _compiled_forward(tensors, factors, num_steps, gate)
 
         def differentiate(*gradients: tf.Tensor) -> Any:
-            return _compiled_backward(gradients, known, tensors, factors, num_steps, gate)
+            # Without the inputs of the gates: of long utterances they are the largest of these tensors.
+            return _compiled_backward(gradients, known, tensors[1:], factors, num_steps, gate)
 
         return (known["output"], known["hidden"], known["cell"]), differentiate
 
@@ -152,13 +153,17 @@ def _backward(
     num_steps: tf.Tensor,
     gate: Any,
 ) -> Any:
-    """Return the gradients of ``_forward``'s tensors, given those of its output and its last state."""
+    """Return the gradients of ``_forward``'s tensors, given those of its output and its last state.
+
+    Args:
+        tensors: those of ``_forward`` but for the first
+    """
     d_outputs, d_hidden, d_cell = gradients
-    from_inputs, is_real, hidden, cell, recurrent = tensors
+    is_real, hidden, cell, recurrent = tensors
     slope = SLOPES[gate]
     hidden_before = tf.concat([hidden[None], known["output"][:-1]], axis=0)
     cells_before = tf.concat([cell[None], known["cells"][:-1]], axis=0)
-    array = tf.TensorArray(tf.float32, tf.shape(from_inputs)[0])
+    array = tf.TensorArray(tf.float32, tf.shape(is_real)[0])
 
     def step(index: tf.Tensor, d_hidden: tf.Tensor, d_cell: tf.Tensor, array: Any) -> Any:
         inputs, forget, proposal, output = tf.split(known["gates"][index], 4, axis=-1)

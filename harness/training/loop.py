@@ -32,6 +32,8 @@ STEPS_WORTH_COMPILING = 200
 
 #: Utterances scored at once: more than a training batch, because no gradient is kept.
 SCORED_TOGETHER = 256
+#: Steps scored at once, padding counted; only short frames reach them: 256 utterances of 15 s would need 2 GB.
+STEPS_SCORED_TOGETHER = SCORED_TOGETHER * 700
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,11 @@ class Scorer:
             float32 (num_utterances, units): probabilities (num_utterances, 4) for a whole model
         """
         outputs = np.zeros((len(inputs.features), self.model.output.shape[-1]), np.float32)
-        order = np.argsort(num_steps(inputs), kind="stable")
-        for start in range(0, len(order), SCORED_TOGETHER):
-            rows = order[start : start + SCORED_TOGETHER]
+        steps = num_steps(inputs)
+        order = np.argsort(steps, kind="stable")
+        while len(order):
+            longest = int(steps[order[:SCORED_TOGETHER]].max())
+            rows, order = np.split(order, [max(1, min(SCORED_TOGETHER, STEPS_SCORED_TOGETHER // max(longest, 1)))])
             outputs[rows] = self.outputs(inputs, rows)
         return outputs
 
