@@ -11,8 +11,8 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
-from harness.final.predict import note_context, predict, predict_dialogue, read_recorded
-from harness.final.recorded import Recorded, read_dialogue
+from harness.final.predict import note_context, predict_dialogue, read_recorded
+from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, save_seed
 from harness.models.build import build_model, input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
@@ -34,6 +34,12 @@ def save_untrained(model_dir, system_name, **choices):
     fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, PAPER, None, None, seed=1)
     save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, PAPER)), fitted))
     return write_record(model_dir, system_name, system.modalities, choices)
+
+
+def predict(model_dir, recorded, scene=None):
+    """Return the answer for one recording: that of a dialogue of one turn."""
+    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene)
+    return answer
 
 
 def write_record(model_dir, system_name, modalities, choices):
