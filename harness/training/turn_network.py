@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from harness.errors import FeatureError, ModelError
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import Manifest
 from harness.features.store import Features
-from harness.files import NoLocksError, hash_json, read_npy, wait_for_lock, write_then_rename
+from harness.files import NoLocksError, hash_json, read_npy, try_lock, wait_for_lock, write_then_rename
 from harness.models.network_file import load_network, save_network
 from harness.models.out_of_fold import Folds, part_folds
 from harness.models.turn_model import NetworkVectors, TurnModel
@@ -32,6 +33,9 @@ Floats = npt.NDArray[np.float64]
 NUM_CLASSES = len(CLASSES)
 _FOLDER = "turn_model"
 _ANSWERS_NAME = "answers.npy"
+_LOCK_SUFFIX = ".lock"
+#: Seconds for which a kept turn model is left that nothing reads: 30 days. Ours.
+_SECONDS_UNREAD = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +140,8 @@ def fit_turn_network(
 ) -> tuple[TurnNetwork, Floats, Floats]:
     """Train a turn's own network, and answer the training turns out of fold.
 
-    What was found is kept beside prepared features, for a search trains the same turn model in every trial.
+    What was found is kept beside prepared features, for a search trains the same turn model in every trial. What has
+    not been read for 30 days is removed when something new is kept.
 
     Args:
         train: the training utterances
@@ -157,11 +162,15 @@ def fit_turn_network(
     folder = train.prepared_dir / "turn_models" / _name(training, train, turns, folds, train.prepared_dir)
     with _alone(folder):
         with suppress(ModelError, FeatureError, OSError, ValueError):
-            return _load(folder, len(turns))
+            kept = _load(folder, len(turns))
+            with suppress(OSError):
+                os.utime(folder)
+            return kept
         found = _fit(training, train, turns, is_trained_on, folds)
         # Nobody may write there, or the disk is full: it is trained again the next time.
         with suppress(OSError):
             _keep(folder, *found)
+        _remove_unread(folder.parent)
         return found
 
 
@@ -227,7 +236,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Wait while another process trains the same; without a lock both do, and the later one's answers are dropped."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_suffix(".lock").open("wb")
+        lock = folder.with_suffix(_LOCK_SUFFIX).open("wb")
     except OSError:
         yield
         return
@@ -257,3 +266,13 @@ def _keep(folder: Path, network: TurnNetwork, probabilities: Floats, hidden: Flo
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_unread(kept: Path) -> None:
+    """Remove what has long been read by nobody. Each lock file stays, for another process may wait for it."""
+    for lock_path in kept.glob(f"*{_LOCK_SUFFIX}"):
+        folder = lock_path.with_suffix("")
+        with suppress(OSError, NoLocksError), lock_path.open("ab") as lock:
+            # Whoever holds the lock is reading or writing the folder now.
+            if try_lock(lock.fileno(), folder) and time.time() - folder.stat().st_mtime > _SECONDS_UNREAD:
+                shutil.rmtree(folder)
