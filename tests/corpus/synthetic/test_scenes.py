@@ -21,6 +21,10 @@ from harness.corpus.synthetic.scenes import (
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.synthetic.text import compose_transcripts
 from harness.corpus.utterances import CLASSES, Emotion, scene_of
+from harness.features.context import Context
+from harness.features.dialogues import Dialogues
+from harness.models.chain import fit_chain
+from harness.models.turns import TurnClassifier, TurnInputs
 
 CHANCE = 0.25
 
@@ -238,3 +242,36 @@ def test_a_dialogue_has_a_mood_of_its_own_whatever_its_scene():
         expected = 1.0 if emotion is SCENES["impro03"].emotion else 0.2
         # As without moods.
         assert np.mean([weights[emotion] for weights in by_mood]) == pytest.approx(expected)
+
+
+def score_dialogues(**strengths):
+    """Return the accuracy on Session 5 of the words of a turn alone, and of a chain over those of the dialogue."""
+    ids, lines, emotions, bounds = [], [], [], [0]
+    words = {"emotion_words": 1.0, "scene_words": 0.0, "scene_moods": 0.0}
+    settings = SyntheticSettings(scale=1.0, cues=frozenset({Cue.TEXT}), **words, **strengths)
+    for dialogue in plan_corpus(settings).dialogues:
+        transcripts = compose_transcripts(settings, dialogue)
+        for one in dialogue.utterances:
+            ids.append(one.utterance_id)
+            lines.append(transcripts[one.utterance_id])
+            emotions.append(CLASSES.index(one.emotion) if one.emotion in CLASSES else -1)
+        bounds.append(len(ids))
+    emotions, speakers = np.array(emotions), np.array(["FM".index(name[-4]) for name in ids])
+    is_trained = (emotions >= 0) & np.array([int(name[4]) < 5 for name in ids])
+    dialogues = Dialogues(tuple(ids), np.array(bounds), speakers, emotions >= 0)
+    trained = np.flatnonzero(is_trained)
+    inputs = TurnInputs(tuple(lines), None)
+    alone = TurnClassifier.fit(inputs.take(trained), emotions[trained]).read(inputs)[0]
+    chain = fit_chain(dialogues, np.where(is_trained, emotions, -1))
+    in_context = chain.smooth(dialogues, alone, Context.DIALOGUE)
+    scored = (emotions >= 0) & ~is_trained
+    return [(answers.argmax(axis=1) == emotions)[scored].mean() for answers in (alone, in_context)]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("moods", "least", "most"), [(0.95, 0.08, 0.2), (0.0, -0.03, 0.03)])
+def test_a_chain_over_emotion_words_gains_by_moods_and_nothing_without_them(moods, least, most):
+    """A quarter of the corpus has 8 dialogues in Session 5, too few to show 8 points."""
+    alone, in_context = np.mean([score_dialogues(seed=seed, moods=moods) for seed in range(1, 4)], axis=0)
+    assert least < in_context - alone < most
