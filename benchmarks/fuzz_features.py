@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.fuzz_corpus import CORPUS_PARSERS
@@ -13,14 +14,14 @@ from benchmarks.fuzz_search import SEARCH_PARSERS
 SESSION = 1
 
 
-def _prepare(folder: Path) -> Path:
+def _prepare(folder: Path, speech: str = "short-term") -> Path:
     """Prepare one dialogue of a synthetic corpus in ``folder``; return its part."""
     import shutil
 
     from harness.corpus.layout import CorpusLayout
     from harness.corpus.synthetic import SyntheticSettings, write_synthetic
     from harness.features.prepare import prepare_corpus
-    from harness.features.speech import SpeechSettings
+    from harness.features.speech import SPEECH_VARIANTS
 
     corpus = folder / "corpus"
     write_synthetic(corpus, SyntheticSettings(scale=0.01, mocap_rate=2.0, seconds_per_utterance=0.5))
@@ -32,13 +33,15 @@ def _prepare(folder: Path) -> Path:
                 layout.annotation_path(dialogue_id).unlink()
         if session != SESSION:
             shutil.rmtree(corpus / f"Session{session}")
-    prepare_corpus(corpus, folder / "prepared", SpeechSettings(max_frames=2), jobs=1)
+    prepare_corpus(corpus, folder / "prepared", replace(SPEECH_VARIANTS[speech], max_frames=2), jobs=1)
     return next((folder / "prepared" / "parts").glob(f"{kept}.*.npz"))
 
 
 def _manifest_seeds(folder: Path) -> list[bytes]:
+    # The first is of the arrays that stay there; the second is of frames without motion.
+    _prepare(folder / "frames", "frames")
     _prepare(folder)
-    return [(folder / "prepared" / "manifest.json").read_bytes()]
+    return [(place / "prepared" / "manifest.json").read_bytes() for place in (folder, folder / "frames")]
 
 
 def _load_manifest() -> Check:

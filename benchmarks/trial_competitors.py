@@ -24,7 +24,8 @@ class Ours:
     """The package's own model and trainer, whole epochs."""
 
     def __init__(self, setting: Setting, num_epochs: int = EPOCHS) -> None:
-        from harness.models.build import build_model, build_optimizer, input_shapes
+        from harness.models.build import build_model, build_optimizer
+        from harness.models.inputs import input_shapes
         from harness.training.loop import Trainer, seed_everything
 
         seed_everything(0)
@@ -96,7 +97,7 @@ class Plain:
         import keras
 
         from benchmarks.plain_keras import build_plain
-        from harness.models.build import input_shapes
+        from harness.models.inputs import input_shapes
 
         keras.utils.set_random_seed(0)
         self.setting, self.choices = setting, setting.model.choices
@@ -188,7 +189,7 @@ class Torch:
         import torch
 
         from benchmarks.torch_models import TorchModel
-        from harness.models.build import input_shapes
+        from harness.models.inputs import input_shapes
 
         torch.manual_seed(0)
         self.torch, self.choices, self.share = torch, setting.model.choices, share

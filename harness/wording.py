@@ -42,3 +42,23 @@ def write_bytes(num_bytes: float | None) -> str:
 
 
 SYNTHETIC_SENTENCE = "This corpus is synthetic: no score on it is a score on IEMOCAP."
+
+
+def note_last_epoch(best_epoch: int | None, max_epochs: int, shortened: str | None) -> str:
+    """Say that a trial was best at the last epoch that it was allowed.
+
+    Args:
+        shortened: what a quick start cut, which says so itself; None otherwise
+
+    Returns:
+        a sentence; empty where another epoch was best, and for a quick start
+
+    Example:
+        >>> note_last_epoch(30, 30, None)
+        'Its best epoch, 30, is the last that max_epochs allows: with more epochs it might score higher.'
+        >>> note_last_epoch(12, 30, None)
+        ''
+    """
+    if best_epoch != max_epochs or shortened:
+        return ""
+    return f"Its best epoch, {best_epoch}, is the last that max_epochs allows: with more epochs it might score higher."

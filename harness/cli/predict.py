@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     ),
 )
 @click.option(
+    "--speaker-wavs",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Recordings of the speaker, best of many turns: a model that scales speech by speaker takes their mean and "
+    "deviation.  [default: those of the training utterances]",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."
 )
 def predict(
@@ -57,6 +64,7 @@ def predict(
     end: float,
     dialogue_path: Path | None,
     scene: str | None,
+    speaker_wavs: Path | None,
     as_json: bool,
 ) -> None:
     """Classify one recording, or each turn of a dialogue, with a saved model.
@@ -77,6 +85,8 @@ def predict(
         raise click.UsageError(
             "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end."
         )
+    if dialogue_path is not None and speaker_wavs is not None:
+        raise click.UsageError("--speaker-wavs is of one speaker, and --dialogue of two; give one of them.")
     # Before TensorFlow starts, so that a mistake in the file is told at once.
     from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 
@@ -94,13 +104,14 @@ def predict(
     from rich.console import Console
     from rich.table import Table
 
-    from harness.final.predict import note_context, predict_dialogue
+    from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue
 
-    answers = predict_dialogue(model, turns, scene)
+    answers = predict_dialogue(model, turns, scene, speaker_wavs)
     irregularities = [found for answer in answers for found in answer.irregularities]
     for found in dict.fromkeys(irregularities):
         click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
-    if note := note_context(model, is_alone=dialogue_path is None):
+    notes = note_context(model, is_alone=dialogue_path is None), note_speaker_scaling(model, speaker_wavs)
+    for note in filter(None, notes):
         click.echo(note, err=True)
     if dialogue_path is not None:
         if as_json:

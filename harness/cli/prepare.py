@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.features.report import IngestReport
+    from harness.features.speech import SpeechSettings
     from harness.splits.protocol import Protocol
 
 #: The names stand here too, so that the help needs no import of the features.
-VARIANTS = ("short-term", "deltas", "mel", "short-windows")
+VARIANTS = ("short-term", "deltas", "mel", "short-windows", "frames")
 PROTOCOL_NAMES = ("paper", "published-code", "strict")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
@@ -75,7 +76,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
-    from harness.splits.protocol import PROTOCOLS, SpeechSource
+    from harness.splits.protocol import PROTOCOLS
     from harness.wording import SYNTHETIC_SENTENCE
 
     console = Console()
@@ -89,7 +90,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
     _print_counts(console, report)
-    _print_modalities(console, report, is_cut=PROTOCOLS[protocol].speech_source is SpeechSource.DIALOGUE_LEFT)
+    _print_modalities(console, report, settings)
     _print_split(console, report, PROTOCOLS[protocol])
     _print_irregularities(console, report)
     num_kept = report.num_dialogues - report.num_read
@@ -142,14 +143,18 @@ def _cells(names: Sequence[str], found: Mapping[str, int], published: Mapping[st
     return [str(count) if count == expected else f"{count}/{expected}" for count, expected in pairs]
 
 
-def _print_modalities(console: Console, report: IngestReport, is_cut: bool) -> None:
+def _print_modalities(console: Console, report: IngestReport, settings: SpeechSettings) -> None:
     from harness.corpus.layout import MocapStream
     from harness.features.manifest import MODALITIES
+    from harness.splits.protocol import SpeechSource
 
+    is_cut = settings.source is SpeechSource.DIALOGUE_LEFT
     for modality in MODALITIES:
         num_present = report.num_present[modality]
         if num_present:
             console.print(f"{modality}: {num_present} of {report.num_utterances} utterances have it.")
+        elif modality == "mocap" and not settings.holds_motion:
+            console.print(f"mocap: is left out, because systems that read {settings.kind} of speech read no motion.")
         else:
             what = "recording of a whole dialogue" if is_cut and modality == "speech" else modality
             console.print(

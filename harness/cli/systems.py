@@ -44,7 +44,7 @@ def systems(name: str | None) -> None:
 
 
 def _print_list(console: Console, known: Mapping[str, System]) -> None:
-    table = _open_table("system", "in the paper", "reads", "what it is")
+    table = _open_table("system", "source", "reads", "what it is")
     for system in known.values():
         table.add_row(system.name, system.published_name, ", ".join(system.modalities), system.description)
     console.print(table)
@@ -54,6 +54,7 @@ def _print_list(console: Console, known: Mapping[str, System]) -> None:
 def _print_system(console: Console, system: System) -> None:
     from harness.search.keys import read_json_object
     from harness.search.space import read_search_space
+    from harness.splits.protocol import DEFAULT_SPEECH_VARIANT
 
     path = _find_search_space(system)
     origin = f"search space '{path}'"
@@ -61,6 +62,8 @@ def _print_system(console: Console, system: System) -> None:
     searched = {parameter.name: parameter for parameter in space.parameters}
     console.print(f"{system.name} ({system.source})", style="bold")
     console.print(f"Reads {', '.join(system.modalities)}. It is: {system.description}.", soft_wrap=True)
+    if system.speech_features != DEFAULT_SPEECH_VARIANT:
+        console.print(f"Speech features: {system.speech_features}, and no other", soft_wrap=True)
     table = _open_table("hyperparameter", "default", "searched", *(["published code"] if system.published_code else []))
     for field in fields(system.hyperparameters):
         row = [field.name, str(field.default), _describe_range(searched.get(field.name))]

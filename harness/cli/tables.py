@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help=(
         "Systems and baselines to train, separated by commas; `harness systems` lists the systems, and the baselines "
-        "are majority, text_logistic, speech_forest and text_speech_average.  [default: all]"
+        "are majority, text_logistic, speech_forest, text_speech_average and speech_framewise.  [default: all]"
     ),
 )
 @seeds_option(default=3, help="Trainings that each row averages over; more can be added later.")

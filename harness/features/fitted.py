@@ -6,7 +6,7 @@ Fitted are the vocabulary, the word vectors and the scaling of each column.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS
+from harness.features.scaling import ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features, Rows
 from harness.features.text import (
@@ -49,9 +50,6 @@ FITTED_NAME = "fitted.json"
 #: The origin of the word vectors of a model without text, as it is stored.
 NO_TEXT = "the model takes no text"
 ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
-
-#: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
-CHUNK_BYTES = 16 * 2**20
 
 
 def fit_features(
@@ -162,8 +160,15 @@ class FittedFeatures:
         """Encode the words of ``features`` once, and return them ready to be cut into batches.
 
         Raises:
-            FeatureError: the frames of ``features`` were made in another way than those that were fitted
+            FeatureError: the frames of ``features`` were made or scaled in another way than those that were fitted.
+                Recordings without other turns of their speaker are scaled by the training utterances
         """
+        is_loaded = features.prepared_dir is not None
+        if is_loaded and features.is_scaled_by_speaker != self.protocol.scales_by_speaker:
+            raise FeatureError(
+                f"speech was loaded {'' if features.is_scaled_by_speaker else 'not '}scaled by speaker; protocol "
+                f"{self.protocol.name!r} has speaker_scaling {str(self.protocol.speaker_scaling)!r}"
+            )
         if self.speech is not None and features.speech_settings != self.speech_settings:
             raise FeatureError(
                 f"speech frames were made with {json.dumps(features.speech_settings.to_json())}; "
@@ -312,7 +317,8 @@ class Inputs:
         lengths = self.features.speech_lengths[rows].astype(np.int32)
         width = self.features.speech_shape[0] if self._is_padded else _longest(lengths)
         frames = self.features.speech(rows, num_frames=width)
-        if protocol.scaling is Scaling.STANDARDISED:
+        is_scaled = protocol.scaling is Scaling.STANDARDISED or protocol.scales_by_speaker
+        if is_scaled and not self.features.is_scaled_by_speaker:
             self.fitted.speech.scale(frames)
             frames[np.arange(width) >= lengths[:, None]] = 0.0
         if protocol.chroma is Chroma.ZEROS:
@@ -389,40 +395,19 @@ class EncodedWords:
         return self.ids[place]
 
 
-@dataclass(frozen=True)
-class ColumnScaling:
-    """The scaling that gives each column the mean 0 and the deviation 1 over the training utterances.
-
-    Attributes:
-        mean, std: float32 (num_columns,), in the unit of the column. A column that never changes keeps a
-            ``std`` of 1, and one without any value a ``mean`` of 0 as well
-    """
-
-    mean: Floats
-    std: Floats
-
-    def scale(self, values: Floats) -> None:
-        """Subtract the mean and divide by the deviation, in place.
-
-        Args:
-            values: float32 (..., num_columns); NaN stays NaN
-        """
-        np.subtract(values, self.mean, out=values)
-        np.divide(values, self.std, out=values)
-
-
 class SpeechScaling(ColumnScaling):
-    """Fitted on real frames: never on padding."""
+    """Fitted on real frames: never on padding. ``frames.UNSCALED`` stay as they are: mean 0, deviation 1."""
 
     @classmethod
     def fit(cls, train: Features) -> Self:
-        """Read the frames of ``train`` in chunks and measure each column."""
-        moments = _Moments(len(train.speech_columns))
+        """Read the frames of ``train`` in chunks and measure each column, whatever scales its speakers."""
+        moments = Moments(len(train.speech_columns))
         max_frames = train.speech_settings.max_frames
-        for rows in _chunks(len(train), max_frames * len(train.speech_columns)):
-            is_there = np.arange(max_frames) < train.speech_lengths[rows, None]
-            moments.add(train.speech(rows)[is_there])
-        return cls(*moments.finish())
+        for rows in chunks(len(train), max_frames * len(train.speech_columns)):
+            lengths = train.speech_lengths[rows]
+            longest = int(lengths.max(initial=0))
+            moments.add(train.unscaled_speech(rows, longest)[np.arange(longest) < lengths[:, None]])
+        return cls(*moments.finish(train.speech_columns))
 
 
 class MocapScaling(ColumnScaling):
@@ -432,52 +417,7 @@ class MocapScaling(ColumnScaling):
     def fit(cls, train: Features) -> Self:
         """Read the windows of ``train`` in chunks and measure each column."""
         num_windows, num_columns = train.mocap_shape
-        moments = _Moments(num_columns)
-        for rows in _chunks(len(train), num_windows * num_columns):
+        moments = Moments(num_columns)
+        for rows in chunks(len(train), num_windows * num_columns):
             moments.add(train.mocap(rows).reshape(-1, num_columns))
         return cls(*moments.finish())
-
-
-def _chunks(num_rows: int, values_per_row: int) -> Iterator[npt.NDArray[np.int64]]:
-    size = max(1, CHUNK_BYTES // (4 * values_per_row))
-    for first in range(0, num_rows, size):
-        yield np.arange(first, min(first + size, num_rows))
-
-
-class _Moments:
-    """Count, mean and squared deviation of each column, chunk after chunk.
-
-    Source: Chan, Golub and LeVeque, The American Statistician (1983), for joining two parts' sums.
-    """
-
-    def __init__(self, num_columns: int) -> None:
-        self._count = np.zeros(num_columns)
-        self._mean = np.zeros(num_columns)
-        self._squares = np.zeros(num_columns)
-
-    def add(self, values: Floats) -> None:
-        """Join the rows of ``values``, of which this takes ownership; NaN is left out."""
-        is_lost = np.isnan(values)
-        count = len(values) - is_lost.sum(axis=0, dtype=np.float64)
-        np.copyto(values, 0.0, where=is_lost)
-        some = np.maximum(count, 1.0)
-        mean = values.sum(axis=0, dtype=np.float64) / some
-        values -= mean.astype(np.float32)
-        np.copyto(values, 0.0, where=is_lost)
-        rest = values.sum(axis=0, dtype=np.float64) / some
-        np.square(values, out=values)
-        squares = values.sum(axis=0, dtype=np.float64) - count * rest**2
-        mean = mean.astype(np.float32) + rest
-        joined = np.maximum(self._count + count, 1.0)
-        difference = mean - self._mean
-        self._squares += squares + difference**2 * self._count * count / joined
-        self._mean += difference * count / joined
-        self._count += count
-
-    def finish(self) -> tuple[Floats, Floats]:
-        """The mean and the deviation (divided by the count) of every column."""
-        deviation = np.sqrt(np.maximum(self._squares, 0.0) / np.maximum(self._count, 1.0))
-        std = deviation.astype(np.float32)
-        smallest = np.abs(self._mean).astype(np.float32) * np.finfo(np.float32).eps
-        std[std <= smallest] = 1.0
-        return self._mean.astype(np.float32), std

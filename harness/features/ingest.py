@@ -84,8 +84,9 @@ class DialogueArrays:
     Attributes:
         frames: float32 (num_frames, num_columns), of all utterances, one after the other
         speech_lengths: int64 (num_utterances,), frames of each
-        mocap: float32 (num_utterances, 200, 189), NaN where a marker was lost or there is no row
-        mocap_empty: bool (num_utterances, 200), windows in which no stream has a row
+        mocap: float32 (num_utterances, 200, 189), NaN where a marker was lost or there is no row; (0, 200, 189) where
+            the settings hold no motion
+        mocap_empty: bool (num_utterances, 200), windows in which no stream has a row; (0, 200) likewise
     """
 
     frames: Floats
@@ -148,15 +149,18 @@ def read_record(path: Path) -> DialogueRecord:
         raise _damaged(path, error) from error
 
 
-def read_arrays(path: Path) -> DialogueArrays:
+def read_arrays(path: Path, holds_motion: bool = True) -> DialogueArrays:
     """Read a part's arrays.
+
+    Args:
+        holds_motion: as the settings of the part
 
     Raises:
         FeatureError: the part is damaged, or its arrays do not fit each other
     """
     try:
         arrays = DialogueArrays(**read_npz(path, _ARRAYS))
-        _check_shapes(arrays)
+        _check_shapes(arrays, holds_motion)
         return arrays
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
@@ -165,13 +169,17 @@ def read_arrays(path: Path) -> DialogueArrays:
 def read_features(
     layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings
 ) -> tuple[DialogueRecord, DialogueArrays]:
-    """Read one dialogue; no file of it, however damaged, makes this fail."""
+    """Read one dialogue; no file of it, however damaged, makes this fail.
+
+    Where the settings hold no motion, the files of motion are not opened but for the hash of their content.
+    """
     index = read_dialogue(layout, dialogue_id)
     found: list[Irregularity] = []
     speech, unheard = _extract_all(layout, dialogue_id, index.utterances, settings, found)
-    tracks = _read_tracks(layout, dialogue_id, found)
-    windows = [window_motion(tracks, turn.start, turn.end) for turn in index.utterances]
-    motion = {turn.utterance_id: values for turn, (values, _) in zip(index.utterances, windows, strict=True)}
+    moving = index.utterances if settings.holds_motion else ()
+    tracks = _read_tracks(layout, dialogue_id, found) if settings.holds_motion else {}
+    windows = [window_motion(tracks, turn.start, turn.end) for turn in moving]
+    motion = {turn.utterance_id: values for turn, (values, _) in zip(moving, windows, strict=True)}
     num_rows = {turn.utterance_id: _count_rows(tracks, turn) for turn in index.utterances}
     found += _check_motion(layout, tracks, num_rows, motion)
     if settings.source is not SpeechSource.UTTERANCE:
@@ -331,13 +339,14 @@ def _damaged(path: Path, error: Exception) -> FeatureError:
     return FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); delete it and run harness prepare again")
 
 
-def _check_shapes(arrays: DialogueArrays) -> None:
+def _check_shapes(arrays: DialogueArrays, holds_motion: bool) -> None:
     num_utterances = arrays.speech_lengths.size
+    num_moved = num_utterances if holds_motion else 0
     expected: Mapping[str, tuple[npt.NDArray[Any], type[np.generic], tuple[int, ...]]] = {
         "speech_lengths": (arrays.speech_lengths, np.int64, (num_utterances,)),
         "frames": (arrays.frames, np.float32, (int(arrays.speech_lengths.sum()), *arrays.frames.shape[1:2])),
-        "mocap": (arrays.mocap, np.float32, (num_utterances, NUM_WINDOWS, NUM_MOCAP_COLUMNS)),
-        "mocap_empty": (arrays.mocap_empty, np.bool_, (num_utterances, NUM_WINDOWS)),
+        "mocap": (arrays.mocap, np.float32, (num_moved, NUM_WINDOWS, NUM_MOCAP_COLUMNS)),
+        "mocap_empty": (arrays.mocap_empty, np.bool_, (num_moved, NUM_WINDOWS)),
     }
     for name, (array, dtype, shape) in expected.items():
         if array.dtype != dtype or array.shape != shape or array.ndim == 1 != (name == "speech_lengths"):

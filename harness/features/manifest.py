@@ -61,7 +61,8 @@ class Manifest:
     Attributes:
         corpus_path: as it was given; another path may hold the same corpus
         corpus_hash: SHA-256 over every source file's place and content
-        modalities: those of which the corpus has anything at all
+        modalities: those of which the folder has anything at all: of the corpus's, or without the motion where the
+            settings leave it out
         mocap_streams: those of which an utterance has any number at all, in the order of the columns
         versions: of the software that computed the features, by name
         sessions: by number
@@ -138,9 +139,13 @@ def is_outdated(prepared_dir: Path) -> bool:
 
 def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and type of every array that a session may have."""
-    return {
+    speech: dict[str, tuple[tuple[int, ...], str]] = {
         "speech": ((num_rows, settings.max_frames, len(column_names(settings))), "<f4"),
         "speech_lengths": ((num_rows,), "<i8"),
+    }
+    if not settings.holds_motion:
+        return speech
+    return speech | {
         "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
         "mocap_rows": ((num_rows,), "<i8"),
         "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),

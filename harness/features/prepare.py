@@ -306,7 +306,8 @@ def _assemble_session(
                 stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
                 writers[name] = _ArrayWriter(stream, shape, np.dtype(dtype))
         for _, path, record in ordered:
-            rows = _rows_of(read_arrays(path), record.utterances, settings)
+            arrays = read_arrays(path, settings.holds_motion)
+            rows = _rows_of(arrays, record.utterances, settings)
             for name, writer in writers.items():
                 writer.append(rows[name])
     lines = [json.dumps(utterance_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]

@@ -18,8 +18,9 @@ from harness.codec import from_plain, to_plain
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
+from harness.features.frames import FRAME_COLUMNS, extract_frames, mel_filters
 from harness.files import hash_json
-from harness.splits.protocol import Protocol, SpeechSource
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, SpeechSource
 
 Frames = npt.NDArray[np.float64]
 
@@ -55,6 +56,7 @@ class SpeechKind(StrEnum):
     SHORT_TERM = "short-term"  # the 34 of pyAudioAnalysis
     DELTAS = "deltas"  # the 34, the 13 deltas of the MFCC, their 13 double deltas: 60
     MEL = "mel"  # the logarithm of 40 mel bands' power
+    FRAMES = "frames"  # the 46 of short frames: mel bands, MFCC, energy, zero crossings, pitch
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class SpeechSettings:
             )
 
     @property
+    def holds_motion(self) -> bool:
+        """Whether the motion is prepared together with the sound: no system reads both short frames and motion."""
+        return self.kind is not SpeechKind.FRAMES
+
+    @property
     def window_samples(self) -> int:
         """Length of a window at ``SAMPLING_RATE``."""
         return round(self.window * SAMPLING_RATE)
@@ -131,13 +138,15 @@ class SpeechSettings:
 #: The variants that a user may name.
 #: Source: paper, section 4.1 (mel-spectrogram; 0.08 s with 200 frames) and section 3 (deltas).
 #: The hop of 0.04 s is ours: half a window, as in the paper's 0.2 s and 0.1 s.
+#: Frames of 25 ms every 10 ms: Han, Yu and Tashev, Interspeech 2014, section 4.1, and Neumann and Vu, Interspeech 2017,
+#: section 3. That 15 s of them are kept is ours.
 SPEECH_VARIANTS: Mapping[str, SpeechSettings] = {
     "short-term": SpeechSettings(),
     "deltas": SpeechSettings(kind=SpeechKind.DELTAS),
     "mel": SpeechSettings(kind=SpeechKind.MEL),
     "short-windows": SpeechSettings(window=0.08, hop=0.04, max_frames=200),
+    "frames": SpeechSettings(kind=SpeechKind.FRAMES, window=0.025, hop=0.01, max_frames=1500),
 }
-DEFAULT_SPEECH_VARIANT = "short-term"
 
 
 def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -> SpeechSettings:
@@ -168,12 +177,14 @@ def column_names(settings: SpeechSettings) -> tuple[str, ...]:
 
     Example:
         >>> [len(column_names(SpeechSettings(kind=kind))) for kind in SpeechKind]
-        [34, 60, 40]
+        [34, 60, 40, 46]
         >>> column_names(SpeechSettings(kind=SpeechKind.DELTAS))[-1]
         'delta_delta_mfcc_13'
     """
     if settings.kind is SpeechKind.MEL:
         return tuple(f"mel_{number}" for number in range(1, NUM_MEL_BANDS + 1))
+    if settings.kind is SpeechKind.FRAMES:
+        return FRAME_COLUMNS
     if settings.kind is SpeechKind.SHORT_TERM:
         return SHORT_TERM_COLUMNS
     deltas = tuple(f"delta_{name}" for name in MFCC_COLUMNS)
@@ -184,7 +195,8 @@ def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -
     """Describe each window of an utterance by ``column_names(settings)``.
 
     The signal loses its mean and is divided by its peak first, as pyAudioAnalysis does, so that
-    the loudness between utterances is lost. A delta is the difference to the frame before, 0 in the first.
+    the loudness between utterances is lost; short frames keep it. A delta is the difference to the frame before, 0 in
+    the first.
 
     Args:
         samples: float64 (num_samples,) in [-1, 1) at ``SAMPLING_RATE``
@@ -208,6 +220,9 @@ def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -
         )
     if settings.kind is SpeechKind.MEL:
         frames = _log_mel(samples, settings)
+    elif settings.kind is SpeechKind.FRAMES:
+        # Two more than are kept, of which the trimming may take one at each end.
+        frames = extract_frames(samples, settings.window_samples, settings.hop_samples, settings.max_frames + 2)
     else:
         frames = _short_term(samples, settings)
         if settings.kind is SpeechKind.DELTAS:
@@ -265,30 +280,5 @@ def _log_mel(samples: npt.NDArray[np.float64], settings: SpeechSettings) -> Fram
         :: settings.hop_samples
     ]
     power = np.abs(np.fft.rfft(windows * np.hanning(settings.window_samples), axis=1)) ** 2
-    return np.log(power @ mel_filters(settings.window_samples) + LOG_FLOOR)
-
-
-@lru_cache(maxsize=8)
-def mel_filters(window_samples: int) -> npt.NDArray[np.float64]:
-    """Return triangular filters of sum 1, evenly spaced in mel from 0 Hz to half the sampling rate.
-
-    A band that lies between two bins of a short window takes the nearer one.
-
-    Returns:
-        float64 (window_samples // 2 + 1, NUM_MEL_BANDS), read-only
-
-    Source:
-        mel = 2595 log10(1 + hertz / 700): O'Shaughnessy, Speech Communication (1987), as HTK uses it.
-    """
-    bins = np.arange(window_samples // 2 + 1) * SAMPLING_RATE / window_samples
-    top = 2595.0 * np.log10(1.0 + SAMPLING_RATE / 2 / 700.0)
-    edges = 700.0 * (10.0 ** (np.linspace(0.0, top, NUM_MEL_BANDS + 2) / 2595.0) - 1.0)
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising = (bins[:, None] - low) / (centre - low)
-    falling = (high - bins[:, None]) / (high - centre)
-    filters = np.clip(np.minimum(rising, falling), 0.0, None)
-    for band in np.flatnonzero(filters.sum(axis=0) == 0.0):
-        filters[np.abs(bins - centre[band]).argmin(), band] = 1.0
-    filters /= filters.sum(axis=0)
-    filters.flags.writeable = False
-    return filters
+    filters = mel_filters(settings.window_samples, NUM_MEL_BANDS, SAMPLING_RATE / 2)
+    return np.log(power @ filters + LOG_FLOOR)

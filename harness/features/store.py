@@ -16,9 +16,10 @@ from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, cl
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
+from harness.features.scaling import ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
-from harness.splits.protocol import Protocol, SpeechSource, is_tested, search_sessions
+from harness.splits.protocol import Protocol, SpeakerScaling, SpeechSource, is_tested, search_sessions
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.integer] | Sequence[int]
@@ -26,7 +27,9 @@ Rows = npt.NDArray[np.integer] | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unscaled features of some utterances, in the order of the request; the large arrays are read on demand.
+    """Features of some utterances, in the order of the request; the large arrays are read on demand.
+
+    They are unscaled, but for speech where ``FeatureStore.speaker_scaling`` says otherwise.
 
     Attributes:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
@@ -47,6 +50,7 @@ class Features:
     happiness: Happiness = Happiness.EXCITED
     prepared_dir: Path | None = None
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
+    _scaling_of: Callable[[Utterance], ColumnScaling] | None = field(default=None, repr=False)
 
     @classmethod
     def from_arrays(
@@ -84,6 +88,16 @@ class Features:
         numbers = {emotion: number for number, emotion in enumerate(CLASSES)}
         classes = [class_of(utterance.emotion, self.happiness) for utterance in self.utterances]
         return np.array([-1 if emotion is None else numbers[emotion] for emotion in classes], dtype=np.int64)
+
+    @cached_property
+    def activation(self) -> Floats:
+        """float32 (num_utterances,), the raters' mean, 1 (calm) to 5 (excited); NaN where there is none."""
+        return np.array([utterance.activation for utterance in self.utterances], dtype=np.float32)
+
+    @cached_property
+    def valence(self) -> Floats:
+        """float32 (num_utterances,), the raters' mean, 1 (negative) to 5 (positive); NaN where there is none."""
+        return np.array([utterance.valence for utterance in self.utterances], dtype=np.float32)
 
     @property
     def utterance_ids(self) -> tuple[str, ...]:
@@ -127,6 +141,18 @@ class Features:
         """
         return self if self._load_dialogues is None else self._load_dialogues(self.utterance_ids)
 
+    def scale_by(self, recordings: Iterable[Floats]) -> Features:
+        """Return the same features, with all speech scaled as that of one speaker.
+
+        Args:
+            recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
+        """
+        moments = Moments(len(self.speech_columns))
+        for frames in recordings:
+            moments.add(frames)
+        scaling = ColumnScaling(*moments.finish(self.speech_columns))
+        return replace(self, _scaling_of=lambda utterance: scaling)
+
     @cached_property
     def is_marked(self) -> npt.NDArray[np.bool_]:
         """bool (num_utterances,), whether the motion is the speaker's own."""
@@ -142,8 +168,13 @@ class Features:
         """Windows of an utterance, and columns of a window."""
         return NUM_WINDOWS, NUM_MOCAP_COLUMNS
 
+    @property
+    def is_scaled_by_speaker(self) -> bool:
+        """Whether ``speech`` gives frames that are scaled by their speaker's own mean and deviation."""
+        return self._scaling_of is not None
+
     def speech(self, rows: Rows, num_frames: int | None = None) -> Floats:
-        """Copy the frames of some utterances, the first ``num_frames`` or all.
+        """Copy the frames of some utterances, the first ``num_frames`` or all, scaled where speakers are.
 
         Returns:
             float32 (num_rows, num_frames, num_columns), 0 beyond an utterance's length
@@ -151,6 +182,15 @@ class Features:
         Raises:
             FeatureError: the corpus has no speech
         """
+        frames = self.unscaled_speech(rows, num_frames)
+        if self._scaling_of is not None:
+            for place, row in enumerate(rows):
+                there = frames[place, : self.speech_lengths[row]]
+                self._scaling_of(self.utterances[row]).scale(there)
+        return frames
+
+    def unscaled_speech(self, rows: Rows, num_frames: int | None = None) -> Floats:
+        """As ``speech``, in the units of the prepared features."""
         shape = (self.speech_shape[0] if num_frames is None else num_frames, self.speech_shape[1])
         return self._gather("speech", rows, shape)
 
@@ -183,13 +223,16 @@ class FeatureStore:
 
     Attributes:
         happiness: decides which utterances are of the four classes
+        speaker_scaling: the turns that speech is scaled by
     """
 
     prepared_dir: Path
     manifest: Manifest
     happiness: Happiness = Happiness.EXCITED
+    speaker_scaling: SpeakerScaling = SpeakerScaling.NONE
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
     _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
+    _scalings: dict[str, ColumnScaling] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
@@ -199,6 +242,15 @@ class FeatureStore:
             FeatureError: there are none, or the manifest is damaged
         """
         return cls(prepared_dir, Manifest.read(prepared_dir), happiness)
+
+    @classmethod
+    def open_for(cls, protocol: Protocol, prepared_dir: Path) -> FeatureStore:
+        """Open prepared features with the classes and the scaled speech that a protocol chooses.
+
+        Raises:
+            FeatureError: there are none, or the manifest is damaged
+        """
+        return cls(prepared_dir, Manifest.read(prepared_dir), protocol.happiness, protocol.speaker_scaling)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -293,7 +345,22 @@ class FeatureStore:
             happiness=self.happiness,
             prepared_dir=self.prepared_dir,
             _load_dialogues=self._load_dialogues,
+            _scaling_of=None if self.speaker_scaling is SpeakerScaling.NONE else self._scaling_by_speaker,
         )
+
+    def _scaling_by_speaker(self, utterance: Utterance) -> ColumnScaling:
+        """Measure the frames of all turns of an utterance's speaker in the session, once; nobody else's are read."""
+        name = utterance.name
+        if name.speaker not in self._scalings:
+            arrays, columns = self._map(name.session), self.manifest.speech_columns
+            own = [row for row, turn in enumerate(self._list(name.session)) if turn.name.speaker == name.speaker]
+            lengths = arrays["speech_lengths"][own]
+            moments = Moments(len(columns))
+            for some in chunks(len(own), self.manifest.speech_settings.max_frames * len(columns)):
+                frames = [arrays["speech"][own[place], : lengths[place]] for place in some]
+                moments.add(np.concatenate(frames))
+            self._scalings[name.speaker] = ColumnScaling(*moments.finish(columns))
+        return self._scalings[name.speaker]
 
     def _load_dialogues(self, utterance_ids: Sequence[str]) -> Features:
         names = [parse_utterance_id(utterance_id) for utterance_id in utterance_ids]
@@ -348,6 +415,11 @@ def require_modalities(
     """
     needed = tuple(modalities)
     missing = [modality for modality in needed if modality not in store.modalities]
+    if missing[:1] == ["mocap"] and not store.manifest.speech_settings.holds_motion:
+        raise FeatureError(
+            f"system {system_name!r} needs mocap, which {str(store.prepared_dir)!r} leaves out beside "
+            f"{store.manifest.speech_settings.kind} of speech; expected features of another kind"
+        )
     if missing[:1] == ["speech"] and store.manifest.speech_settings.source is SpeechSource.DIALOGUE_LEFT:
         missing = ["speech from recordings of whole dialogues"]
     if not missing and "mocap" in needed:

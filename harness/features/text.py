@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import mmap
 import re
+import string
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -44,6 +46,26 @@ def split_words(transcript: str) -> list[str]:
     """
     text = transcript.lower().replace("\u2019", "'")
     return ["_".join(token.split()) for token in _TOKEN_PATTERN.findall(text)]
+
+
+#: The characters of a spelled transcript.
+LETTERS = string.ascii_lowercase + " '"
+
+
+def spell(transcript: str | None) -> str | None:
+    """Spell the words of a transcript in ``LETTERS``; tags such as ``[LAUGHTER]`` are left out.
+
+    Letters lose their marks. None where nothing is spoken, and where a word has a digit or a letter of another
+    alphabet: its sound is not known.
+
+    Example:
+        >>> spell("I don't... [LAUGHTER] well-known, Augé!"), spell("Over 10%"), spell("[BREATHING]")
+        ("i don't well known auge", None, None)
+    """
+    words = [word for word in split_words((transcript or "").casefold()) if not word.startswith("[")]
+    decomposed = unicodedata.normalize("NFD", " ".join(words))
+    text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return text if text and set(text) <= set(LETTERS) else None
 
 
 def split_terms(transcript: str) -> list[str]:

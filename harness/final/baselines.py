@@ -47,7 +47,7 @@ def fit_baselines(
     seeds: Sequence[int],
     recipe: Recipe | None = None,
 ) -> FinalBaselines:
-    """Fit every baseline whose modalities the corpus has; for a system that reads the dialogue two more.
+    """Fit every baseline for all models whose modalities the corpus has; for a system that reads the dialogue two more.
 
     Args:
         store: of the corpus that is scored
@@ -58,7 +58,7 @@ def fit_baselines(
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
     class_weights = ClassWeights.NONE if recipe is None else recipe.protocol.class_weights
-    for baseline in BASELINES.values():
+    for baseline in (known for known in BASELINES.values() if known.is_for_all):
         lacking = [modality for modality in baseline.modalities if modality not in store.modalities]
         if lacking:
             left_out.append(

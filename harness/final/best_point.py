@@ -92,7 +92,7 @@ class BestPoint:
             ModelError: they are now of another corpus
             FeatureError: they are damaged, or lack a modality that the system reads
         """
-        store = FeatureStore.open(self.spec.prepared_dir, self.spec.protocol.happiness)
+        store = FeatureStore.open_for(self.spec.protocol, self.spec.prepared_dir)
         if store.corpus_hash != self.experiment.corpus_hash:
             raise ModelError(
                 f"experiment {self.experiment.eid}: was searched on corpus {self.experiment.corpus_hash[:12]}, but the "

@@ -72,7 +72,7 @@ def evaluate(
     results_dir = results.path.parent
     training = find_training_features(results_dir, record)
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir, record.protocol.happiness)
+    store = FeatureStore.open_for(record.protocol, prepared.prepared_dir)
     chosen = _choose_sessions(results, record, store, sessions)
     evaluation = _describe(results, model_dir, record, prepared, chosen, command)
     known = _find_known(results, evaluation, wants_baselines=training is not None)
@@ -120,20 +120,25 @@ def _describe(
 def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureStore | None:
     """Find the prepared features of the corpus that a model was trained on; None where they are not in the folder.
 
+    A model that hears nothing may have any speech features beside what it reads, for its baselines; those that leave
+    out the motion come last.
+
     Args:
         results_dir: searches prepare their corpora in ``results_dir / "prepared"``
     """
     settings = record.speech_settings
     wanted = None if settings is None else SpeechSettings.from_json(settings)
+    found = []
     for folder in sorted((results_dir / "prepared").glob("*")):
         try:
-            store = FeatureStore.open(folder, record.protocol.happiness)
+            store = FeatureStore.open_for(record.protocol, folder)
         except FeatureError:
             # None yet, of another version, or damaged: as good as none.
             continue
-        if store.corpus_hash == record.corpus_hash and wanted in (None, store.manifest.speech_settings):
-            return store
-    return None
+        is_same = store.corpus_hash == record.corpus_hash and wanted in (None, store.manifest.speech_settings)
+        if is_same and set(record.modalities) <= set(store.modalities):
+            found.append(store)
+    return min(found, key=lambda store: not store.manifest.speech_settings.holds_motion, default=None)
 
 
 def _settings_of(record: ModelRecord, training: FeatureStore | None) -> SpeechSettings:

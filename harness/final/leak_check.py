@@ -259,13 +259,13 @@ def choose_corpus(
     """
     searched = None if corpus is not None else _find_searched(results_dir)
     if searched is not None:
-        store = FeatureStore.open(searched.prepared_dir, searched.protocol.happiness)
+        store = FeatureStore.open_for(searched.protocol, searched.prepared_dir)
         if protocol in (None, searched.protocol.name):
             return Path(store.manifest.corpus_path), store, searched.protocol
         corpus = Path(store.manifest.corpus_path)
     chosen = read_protocol(protocol or "paper")
     prepared = prepare_features(corpus, speech_settings(chosen), results_dir, progress)
-    store = FeatureStore.open(prepared.prepared_dir, chosen.happiness)
+    store = FeatureStore.open_for(chosen, prepared.prepared_dir)
     return Path(store.manifest.corpus_path), store, chosen
 
 

@@ -54,7 +54,7 @@ class Classification:
 
 
 def predict_dialogue(
-    model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None
+    model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None, speaker_wavs: Path | None = None
 ) -> tuple[Classification, ...]:
     """Average the probabilities of a model's seeds for each turn of a dialogue; one recording is one of one turn.
 
@@ -66,10 +66,12 @@ def predict_dialogue(
         turns: of at most two speakers, in the order of the conversation
         scene: of the corpus, such as ``impro03``, if the dialogue plays one; then only the networks answer that have
             not read it, as in a test evaluation
+        speaker_wavs: a folder of recordings by the speaker of all turns, for a model that scales speech by speaker;
+            None for the training utterances' mean and deviation
 
     Raises:
         ModelError: the model is damaged, was trained with a modality that a turn lacks, or ``scene`` is none or
-            was read by every network
+            was read by every network; or the model needs ``speaker_wavs``, or does not scale by speaker
         CorpusError: a file cannot be read as what it should be, or a speaker has too many turns
         ShapeError: a recording is shorter than one window
     """
@@ -85,6 +87,18 @@ def predict_dialogue(
                 )
     group = None if scene is None else _group_without(record, scene, model_dir)
     features, irregularities = read_recorded(record, turns)
+    if speaker_wavs is not None:
+        if not _scales_by_speaker(record):
+            raise ModelError(
+                f"model {str(model_dir)!r}: does not scale speech by speaker, protocol {record.protocol.name!r}; omit "
+                "--speaker-wavs"
+            )
+        features = features.scale_by(_read_speaker(speaker_wavs, features.speech_settings))
+    elif _scales_by_speaker(record) and record.turn_model is None and "vectors" in record.hyperparameters:
+        # A regression over functionals has no statistics of the training utterances to fall back on.
+        raise ModelError(
+            f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected --speaker-wavs"
+        )
     if group is None:
         probabilities = [predict_seed(model_dir, record, seed, features) for seed in record.seeds]
     else:
@@ -94,6 +108,33 @@ def predict_dialogue(
         Classification(dict(zip(classes, map(float, mean), strict=True)), found)
         for mean, found in zip(np.mean(probabilities, axis=0), irregularities, strict=True)
     )
+
+
+def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:
+    """Return a sentence on whose statistics scale the speech; None where the model does not scale by speaker.
+
+    Raises:
+        ModelError: the model is damaged
+    """
+    if not _scales_by_speaker(ModelRecord.read(model_dir)):
+        return None
+    if speaker_wavs is not None:
+        return f"Adapted to the speaker without labels: speech is scaled by the recordings in {str(speaker_wavs)!r}."
+    return (
+        "Not adapted to the speaker as in training: speech is scaled by the mean and the deviation of the training "
+        "utterances. Give a folder of the speaker's recordings with --speaker-wavs."
+    )
+
+
+def _scales_by_speaker(record: ModelRecord) -> bool:
+    return "speech" in record.modalities and record.protocol.scales_by_speaker
+
+
+def _read_speaker(folder: Path, settings: SpeechSettings) -> list[np.ndarray[Any, Any]]:
+    paths = sorted(folder.glob("*.wav"))
+    if not paths:
+        raise ModelError(f"folder {str(folder)!r}: has no .wav file; expected recordings of the speaker")
+    return [_read_frames(path, settings, []).astype(np.float32) for path in paths]
 
 
 def note_context(model_dir: Path, *, is_alone: bool) -> str | None:

@@ -19,6 +19,7 @@ from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
 from harness.final.saved_model import ModelRecord, has_seed, number_groups, save_seed, saved_seeds, seed_dir
+from harness.models.hyperparameters import AsrTransferHyperparameters
 from harness.models.turn_model import REPLACED
 from harness.provenance import hash_word_vectors, package_versions
 from harness.splits.protocol import EpochChoice, Scenes, leave_scenes_out, search_sessions
@@ -123,10 +124,12 @@ def plan_disjoint_training(training: FinalTraining) -> FinalTraining:
 def _time_utterance(best: BestPoint) -> Seconds | None:
     """Return how long the trial took for each training utterance of an epoch; None where that is not on record.
 
-    Nor is it where a turn model is trained too, which another trial may have done.
+    Nor is it where a turn model or a recogniser is trained too, which another trial may have done.
     """
     trial = best.trial
     if trial.duration_seconds is None or not trial.num_epochs or best.turn_model is not None:
+        return None
+    if isinstance(best.hyperparameters, AsrTransferHyperparameters):
         return None
     num_utterances = len(open_parts(best.spec.protocol, best.open_features()).train)
     return trial.duration_seconds / (trial.num_epochs * num_utterances)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from harness.features.fitted import FittedFeatures
+from harness.models.acnn import build_acnn
+from harness.models.ctc import build_ctc, build_one_label
+from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
 from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
+from harness.models.null_state import build_blstm_null
+from harness.models.recogniser import build_asr_transfer
+from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
-from harness.splits.protocol import Lengths, Protocol
+from harness.models.uni_svm import build_uni_svm
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
 BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
@@ -27,6 +33,8 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text1": build_text1,
     "text2": build_text2,
     "text3": build_text3,
+    "one_label": build_one_label,
+    "asr_transfer": build_asr_transfer,
 }
 
 #: Systems of motion: (hyperparameters, shapes, streams) -> branch.
@@ -38,6 +46,15 @@ MOTION_BRANCHES: Mapping[str, Callable[[Any, InputShapes, Any], Branch]] = {
     "face1": build_face1,
     "face2": build_mocap1,
     "mocap1": build_mocap1,
+}
+
+#: Systems whose answer is not what they are trained by: (hyperparameters, shapes) -> network.
+NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
+    "acnn": build_acnn,
+    "blstm_null": build_blstm_null,
+    "ctc": build_ctc,
+    "dnn_elm": build_dnn_elm,
+    "uni_svm": build_uni_svm,
 }
 
 # Keras's optimisers on TensorFlow's fused kernels: one pass over a weight where Keras makes ten. The combined model
@@ -91,33 +108,28 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
     Optimizer.ADAM: FusedAdam,
     Optimizer.ADADELTA: FusedAdadelta,
     Optimizer.SGD: keras.optimizers.SGD,
+    Optimizer.MOMENTUM: partial(keras.optimizers.SGD, momentum=0.9),
 }
 
 
-def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
-    """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
+def build_network(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> Network:
+    """Build one system, and what it is trained by where that is not its answer."""
+    if system.name in NETWORKS:
+        return NETWORKS[system.name](hyperparameters, shapes)
     if isinstance(hyperparameters, FusionHyperparameters):
-        return build_fusion(hyperparameters, shapes, system.modalities)
+        return Network(build_fusion(hyperparameters, shapes, system.modalities))
     if system.name in MOTION_BRANCHES:
         branch = MOTION_BRANCHES[system.name](hyperparameters, shapes, system.streams)
     else:
         branch = BRANCHES[system.name](hyperparameters, shapes)
-    return keras.Model(branch.inputs, classify(branch.output), name=system.name)
+    return Network(keras.Model(branch.inputs, classify(branch.output), name=system.name))
+
+
+def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
+    """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
+    return build_network(system, hyperparameters, shapes).model
 
 
 def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers.Optimizer:
     """Build the optimiser that the hyperparameters name, at their learning rate."""
     return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
-
-
-def input_shapes(fitted: FittedFeatures, protocol: Protocol) -> InputShapes:
-    """Take the widths of a model's inputs from the fitted features."""
-    return InputShapes(
-        speech_frames=fitted.speech_settings.max_frames,
-        speech_columns=len(fitted.speech_columns),
-        max_words=protocol.max_words,
-        num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
-        embedding=fitted.embedding,
-        mocap_order=protocol.mocap_order,
-        has_masks=protocol.lengths is Lengths.REAL,
-    )

@@ -19,6 +19,7 @@ class Optimizer(StrEnum):
     ADAM = "adam"
     ADADELTA = "adadelta"
     SGD = "sgd"
+    MOMENTUM = "momentum"  # SGD with a momentum of 0.9
 
 
 class Gates(StrEnum):
@@ -29,6 +30,64 @@ class Gates(StrEnum):
 class WordVectors(StrEnum):
     TRAINED = "trained"
     FROZEN = "frozen"
+
+
+class LabelDecision(StrEnum):
+    """How a network of label sequences answers."""
+
+    EXACT = "exact"  # the label of the highest likelihood
+    BEST_PATH = "best-path"  # the label with the most frames where each frame has its most probable output
+
+
+class Transfer(StrEnum):
+    """What a classifier takes over from a speech recogniser of the same layers."""
+
+    FROZEN = "frozen"  # its weights, which stay as they are
+    FINE_TUNED = "fine-tuned"  # its weights, from which training goes on
+    SCRATCH = "scratch"  # nothing: the weights begin at random
+
+
+class Decider(StrEnum):
+    """The classifier of an utterance over the class probabilities of its segments or frames."""
+
+    ELM = "elm"  # an extreme learning machine over four statistics of each class
+    KELM = "kelm"  # its kernel form
+    POSTERIOR = "posterior"  # the highest mean
+
+
+class PathLoss(StrEnum):
+    """The sum over the paths of a chain of states that is trained by."""
+
+    LOG_SUM = "log-sum"  # the logarithm of the sum of their probabilities
+    LITERAL = "literal"  # the sum of their logarithms, as the equation is printed
+
+
+class Boundaries(StrEnum):
+    """The frames in which a voiced segment may have its emotion."""
+
+    NONE = "none"  # any, in the order of the segments
+    SEGMENTS = "segments"  # its own
+
+
+class FrameFeatures(StrEnum):
+    """The numbers of a short frame that a network reads."""
+
+    LOG_MEL = "log-mel"  # the logarithms of 26 mel bands' power
+    MFCC = "mfcc"  # 13 coefficients
+
+
+class Views(StrEnum):
+    """What a network answers while it is trained."""
+
+    MULTI = "multi"  # emotion, activation and valence
+    SINGLE = "single"  # the emotion alone
+
+
+class PooledAttention(StrEnum):
+    """The vector beside the pooled maps of convolutions."""
+
+    SOFTMAX = "softmax"  # the mean of the pooled steps, weighted by a softmax over them
+    NONE = "none"
 
 
 class Residual(StrEnum):
@@ -53,6 +112,23 @@ class TurnVectors(StrEnum):
         return {"tfidf": ("text",), "functionals": ("speech",), "both": ("text", "speech")}[self.value]
 
 
+class UnimodalVectors(StrEnum):
+    """The modalities of an utterance whose vectors a support vector machine reads."""
+
+    TEXT = "text"
+    SPEECH = "speech"
+    MOCAP = "mocap"
+    TEXT_SPEECH = "text+speech"
+    TEXT_MOCAP = "text+mocap"
+    SPEECH_MOCAP = "speech+mocap"
+    ALL = "text+speech+mocap"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that are read."""
+        return tuple(self.value.split("+"))
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The base of the hyperparameters of every system."""
@@ -61,6 +137,11 @@ class Hyperparameters:
     def batch_size(self) -> int:
         """Utterances, or dialogues, a training step."""
         raise NotImplementedError
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        """Whether there are no training steps, so that every epoch would be the same one."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -227,6 +308,173 @@ class FusionHyperparameters(NetworkHyperparameters):
 
 
 @dataclass(frozen=True)
+class OneLabelHyperparameters(SingleHyperparameters):
+    """Those of the two BLSTM layers of Chernykh and Prikhodko, and of what follows them.
+
+    Attributes:
+        speechlstm, speechlstm2: units of each direction
+        max_frames: the frames after these are cut off; 78 is about the 90th percentile
+        dropout: the paper names none
+    """
+
+    dropout: float = 0.0
+    dense: int = 512
+    speechlstm: int = 64
+    speechlstm2: int = 64
+    max_frames: int = 78
+
+
+@dataclass(frozen=True)
+class CtcHyperparameters(OneLabelHyperparameters):
+    """Those of the same network over label sequences."""
+
+    decision: LabelDecision = LabelDecision.EXACT
+
+
+@dataclass(frozen=True)
+class AcnnHyperparameters(NetworkHyperparameters):
+    """Those of the attentive convolutional network of Neumann and Vu.
+
+    Attributes:
+        dropout: share dropped of what the softmax layers read. The paper says 0.8 of its "last hidden layer", and not
+            whether that is dropped or kept: here it is dropped
+        batch_size: 50 in the paper with ``FrameFeatures.MFCC``
+        learning_rate: Adam's own; the paper names none
+        maps: kernels of each width
+        width, width2: frames that a kernel spans; the paper says two widths, and not which
+        max_frames: the frames after these are cut off; 7.5 s
+        activation_weight, valence_weight: of those losses beside the emotion's; the paper names none
+    """
+
+    dropout: float = 0.8
+    batch_size: int = 30
+    learning_rate: float = 0.001
+    features: FrameFeatures = FrameFeatures.LOG_MEL
+    views: Views = Views.MULTI
+    attention: PooledAttention = PooledAttention.SOFTMAX
+    maps: int = 100
+    width: int = 10
+    width2: int = 15
+    max_frames: int = 750
+    activation_weight: float = 1.0
+    valence_weight: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class AsrTransferHyperparameters(NetworkHyperparameters):
+    """Those of a classifier over the layers of a speech recogniser.
+
+    Attributes:
+        dropout, recurrent_dropout, learning_rate: of the classifier; the recogniser has none, and Adam's own rate
+        asr_layer: the recurrent layer, 1 or 2, whose steps the classifier reads
+        asr_units: filters of each convolution, and units of each direction
+        asr_epochs: that the recogniser is trained for
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    transfer: Transfer = Transfer.FROZEN
+    asr_layer: int = 2
+    asr_units: int = 128
+    asr_epochs: int = 15
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class UniSvmHyperparameters(SingleHyperparameters):
+    """Those of the support vector machine over the vectors of one utterance.
+
+    Attributes:
+        vectors: the modalities that are read
+        filters: of each of the first convolutions over words, of width 3 and of width 4
+        filters2: of the second convolution
+        dense: numbers of the vector of words
+        mocap_dense: numbers of the vector of motion
+        dropout: before the layer that is a vector; the paper names none
+        svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none, and 1
+            fits some thousand utterances with hundreds of numbers too closely
+    """
+
+    vectors: UnimodalVectors = UnimodalVectors.TEXT_SPEECH
+    filters: int = 50
+    filters2: int = 100
+    dense: int = 500
+    mocap_dense: int = 256
+    dropout: float = 0.0
+    svm_cost: float = 0.01
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return self.vectors is UnimodalVectors.SPEECH
+
+
+@dataclass(frozen=True)
+class DeciderHyperparameters(NetworkHyperparameters):
+    """Those of a network over segments or frames, and of the classifier over its probabilities.
+
+    Attributes:
+        dropout: the papers name none
+        learning_rate: the papers give none
+        decision: the classifier
+        elm_units: random units of an extreme learning machine
+        regularisation, width: of its kernel form, as ``KernelMachine`` takes them; the papers give none
+    """
+
+    dropout: float = 0.0
+    learning_rate: float = 0.001
+    decision: Decider = Decider.KELM
+    elm_units: int = 120
+    regularisation: float = 10.0
+    width: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class SegmentHyperparameters(DeciderHyperparameters):
+    """Those of the network over segments of Han, Yu and Tashev.
+
+    Attributes:
+        dense: units of each of the three layers
+        segment_share: of an utterance's segments, those of the highest energy; Lee and Tashev's best is 0.3
+        learning_rate, batch_size: ours, as is the momentum; a batch of 16 utterances has some 600 segments
+    """
+
+    optimizer: Optimizer = Optimizer.MOMENTUM
+    learning_rate: float = 0.01
+    batch_size: int = 16
+    decision: Decider = Decider.ELM
+    dense: int = 256
+    segment_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class NullStateHyperparameters(DeciderHyperparameters):
+    """Those of the two BLSTM layers of Lee and Tashev, and of the chain of states over their outputs.
+
+    Attributes:
+        speechlstm, speechlstm2: units of each direction
+        learning_rate: Adam's own
+    """
+
+    speechlstm: int = 64
+    speechlstm2: int = 64
+    loss: PathLoss = PathLoss.LOG_SUM
+    boundaries: Boundaries = Boundaries.NONE
+
+
+@dataclass(frozen=True)
 class ChainHyperparameters(Hyperparameters):
     """Those of the chain of emotions.
 
@@ -243,6 +491,10 @@ class ChainHyperparameters(Hyperparameters):
     @property
     def batch_size(self) -> int:
         return 1
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

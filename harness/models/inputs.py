@@ -9,11 +9,12 @@ import numpy as np
 from keras import layers
 
 from harness.corpus.layout import MocapStream
+from harness.features.fitted import FittedFeatures
 from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import NetworkHyperparameters
 from harness.models.layers import Columns, LengthMask, WordMask
 from harness.models.recurrence import CompiledLSTM
-from harness.splits.protocol import MocapOrder
+from harness.splits.protocol import Lengths, MocapOrder, Protocol
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class InputShapes:
         mocap_windows, mocap_columns: (200, 189)
         mocap_order: of the columns as the layers see them; the features are in the paper's
         has_masks: real lengths with masks, or zeros to the full length and no mask
+        num_training: training utterances, of which some classifiers keep a vector each
     """
 
     speech_frames: int = 100
@@ -39,6 +41,25 @@ class InputShapes:
     mocap_columns: int = 189
     mocap_order: MocapOrder = MocapOrder.FACE_HAND_HEAD
     has_masks: bool = True
+    num_training: int = 0
+
+
+def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int = 0) -> InputShapes:
+    """Take the widths of a model's inputs from the fitted features.
+
+    Args:
+        num_training: utterances that are trained on
+    """
+    return InputShapes(
+        speech_frames=fitted.speech_settings.max_frames,
+        speech_columns=len(fitted.speech_columns),
+        max_words=protocol.max_words,
+        num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
+        embedding=fitted.embedding,
+        mocap_order=protocol.mocap_order,
+        has_masks=protocol.lengths is Lengths.REAL,
+        num_training=num_training,
+    )
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,36 @@ class MaskedSteps(layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
 
+@keras.saving.register_keras_serializable(package="harness")
+class MeanOfSteps(layers.Layer):
+    """The mean of the real steps.
+
+    Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns float (batch, columns), zero
+    where no step is real.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, *inputs: Any) -> None:
+        """There are no steps any more."""
+
+    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
+        return mean_of_steps(inputs, steps_mask)
+
+    def compute_output_spec(self, inputs: Any, steps_mask: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor((inputs.shape[0], inputs.shape[-1]), inputs.dtype)
+
+
+def mean_of_steps(inputs: tf.Tensor, steps_mask: tf.Tensor | None) -> tf.Tensor:
+    """Return what ``MeanOfSteps`` returns."""
+    if steps_mask is None:
+        return tf.reduce_mean(inputs, axis=1)
+    count = tf.maximum(tf.reduce_sum(tf.cast(steps_mask, inputs.dtype), axis=1, keepdims=True), 1.0)
+    return tf.reduce_sum(tf.where(steps_mask[..., None], inputs, 0.0), axis=1) / count
+
+
 #: Levels of the share that is dropped: 32 random bits an activation.
 DROPOUT_LEVELS = 1 << 32
 
@@ -239,3 +269,41 @@ class Columns(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "first": self.first, "last": self.last}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class FirstSteps(layers.Layer):
+    """The first ``num_steps`` steps of float (batch, steps, columns), or of a bool mask (batch, steps)."""
+
+    def __init__(self, num_steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_steps = num_steps
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[:, : self.num_steps]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        steps = None if inputs.shape[1] is None else min(inputs.shape[1], self.num_steps)
+        return keras.KerasTensor((inputs.shape[0], steps, *inputs.shape[2:]), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_steps": self.num_steps}
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class EveryNth(layers.Layer):
+    """Every ``stride``-th step, from the first on, of a bool mask (batch, steps)."""
+
+    def __init__(self, stride: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs[:, :: self.stride]
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        steps = None if inputs.shape[1] is None else -(-inputs.shape[1] // self.stride)
+        return keras.KerasTensor((inputs.shape[0], steps), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stride": self.stride}

@@ -8,35 +8,11 @@ import keras
 
 from harness.errors import ModelError, one_line
 from harness.files import make_then_rename
-from harness.models.decoder import AttentionDecoder
-from harness.models.layers import (
-    AttentionPooling,
-    Columns,
-    DropoutRelu,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    WordMask,
-)
-from harness.models.recurrence import CompiledLSTM
-from harness.models.text import EachRow, SharedPadding
+
+# Their layers are registered with Keras as they are imported, and a saved network may have no others but Keras's own.
+from harness.models import build, context_networks  # noqa: F401
 
 NETWORK_NAME = "model.keras"
-
-#: Layers that a saved network may have besides Keras's own.
-OWN_LAYERS = (
-    AttentionDecoder,
-    AttentionPooling,
-    Columns,
-    CompiledLSTM,
-    DropoutRelu,
-    EachRow,
-    FlattenedDense,
-    LengthMask,
-    MaskedSteps,
-    SharedPadding,
-    WordMask,
-)
 
 
 def save_network(folder: Path, network: keras.Model) -> None:
@@ -55,12 +31,7 @@ def load_network(folder: Path) -> keras.Model:
     if not path.is_file():
         raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
     try:
-        return keras.saving.load_model(
-            path,
-            custom_objects={f"harness>{layer.__name__}": layer for layer in OWN_LAYERS},
-            compile=False,
-            safe_mode=True,
-        )
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
     except Exception as error:
         reason = one_line(error) or type(error).__name__

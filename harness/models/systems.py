@@ -13,16 +13,22 @@ from harness.corpus.layout import MocapStream
 from harness.errors import ExperimentFileError, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
+    AcnnHyperparameters,
+    AsrTransferHyperparameters,
     ChainHyperparameters,
     ContextHyperparameters,
+    CtcHyperparameters,
     DialogueNetworkHyperparameters,
     Face1Hyperparameters,
     FusionHyperparameters,
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
+    NullStateHyperparameters,
+    OneLabelHyperparameters,
     Optimizer,
     PastHyperparameters,
+    SegmentHyperparameters,
     SingleHyperparameters,
     Speech1Hyperparameters,
     Speech2Hyperparameters,
@@ -31,8 +37,9 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    UniSvmHyperparameters,
 )
-from harness.splits.protocol import LayerDefaults, Protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
 
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -40,8 +47,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "recurrent_dropout": (0.0, 1.0),
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
+    "activation_weight": (0.0, math.inf),
+    "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
+    "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
+    "svm_cost": (1e-12, math.inf),
+    "segment_share": (0.001, math.nextafter(1.0, 2.0)),
+    "regularisation": (1e-12, math.inf),
+    "width": (1e-12, math.inf),
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -66,6 +80,8 @@ class System:
         published_code: defaults under the published code's maths, where they differ from the paper's
         contexts: the values that its hyperparameter ``context`` can have; empty for a system of single utterances
         turn_model: the system below it, where the experiment file names none; None for a regression
+        speech_features: the name of the ``SPEECH_VARIANTS`` that it reads where the experiment file names none; a
+            system that names another than the default reads no other
     """
 
     name: str
@@ -78,6 +94,7 @@ class System:
     published_code: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[Context, ...] = ()
     turn_model: str | None = None
+    speech_features: str = DEFAULT_SPEECH_VARIANT
 
     @property
     def source(self) -> str:
@@ -126,6 +143,18 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
     )
 
 
+def _compared(
+    name: str,
+    source: str,
+    modalities: tuple[str, ...],
+    hyperparameters: type[Hyperparameters],
+    description: str,
+    speech_features: str = DEFAULT_SPEECH_VARIANT,
+) -> System:
+    """A system that the paper compares with, or a baseline of one."""
+    return System(name, source, modalities, hyperparameters, description, None, speech_features=speech_features)
+
+
 def _in_context(
     name: str, source: str, hyperparameters: type[Hyperparameters], description: str, *contexts: Context
 ) -> System:
@@ -162,6 +191,59 @@ _SYSTEMS = (
     ),
     _fused("speech_text", "Text + Speech", "text", "speech"),
     _fused("fusion", "Combined", "text", "speech", "mocap"),
+    _compared(
+        "ctc",
+        "Chernykh et al. 2018",
+        ("speech",),
+        CtcHyperparameters,
+        "two BLSTM layers and the likelihood of one label among Nulls",
+    ),
+    _compared(
+        "one_label",
+        "Chernykh et al. 2018",
+        ("speech",),
+        OneLabelHyperparameters,
+        "the same layers and the last state, a baseline of ctc",
+    ),
+    _compared(
+        "acnn",
+        "Neumann and Vu 2017",
+        ("speech",),
+        AcnnHyperparameters,
+        "convolutions over short frames, pooled with attention, that answer activation and valence too",
+        "frames",
+    ),
+    _compared(
+        "asr_transfer",
+        "after Lakomkin et al. 2018",
+        ("speech",),
+        AsrTransferHyperparameters,
+        "the layers of a speech recogniser that is trained on the training dialogues, then attention",
+        "frames",
+    ),
+    _compared(
+        "uni_svm",
+        "Poria et al. 2017",
+        ("text", "speech", "mocap"),
+        UniSvmHyperparameters,
+        "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+    ),
+    _compared(
+        "dnn_elm",
+        "Han et al. 2014",
+        ("speech",),
+        SegmentHyperparameters,
+        "three Dense layers over the loudest segments, and an extreme learning machine over their answers",
+        "frames",
+    ),
+    _compared(
+        "blstm_null",
+        "Lee and Tashev 2015",
+        ("speech",),
+        NullStateHyperparameters,
+        "two BLSTM layers, the emotion or Null of every frame by voiced segments, and a kernel machine over them",
+        "frames",
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",
@@ -221,7 +303,7 @@ def modalities_of(system: System, hyperparameters: Hyperparameters) -> tuple[str
 
     A turn model reads its own system's in their place.
     """
-    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters):
+    if isinstance(hyperparameters, ChainHyperparameters | ContextHyperparameters | UniSvmHyperparameters):
         return hyperparameters.vectors.modalities
     return system.modalities
 
@@ -246,6 +328,16 @@ def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
     context, turns = (hyperparameters.get(choice, defaults[choice]) for choice in _CHOICES_OF_CONTEXT)
     only = "" if turns == ContextTurns.ALL or context == Context.NONE else f", {turns}"
     return f"{name} ({NO_CONTEXT if context == Context.NONE else context}{only})"
+
+
+def has_recogniser(name: str) -> bool:
+    """Return whether a system takes over the layers of a speech recogniser.
+
+    Example:
+        >>> has_recogniser("asr_transfer"), has_recogniser("speech4")
+        (True, False)
+    """
+    return name in SYSTEMS and SYSTEMS[name].hyperparameters is AsrTransferHyperparameters
 
 
 def is_in_context(named: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.findings import find_baseline
-from harness.report.statements import Statement, mark_synthetic, name_class, percent, plural
+from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent, plural
 from harness.report.tables import Table, write_interval, write_spread
 from harness.report.test_set import BASELINES_LEFT_OUT, describe_intervals, tabulate_assessment
 from harness.scoring.assessment import METRICS, ScoredEvaluation, name_baseline
@@ -32,6 +32,7 @@ def name_evaluation(evaluation: EvaluationRow) -> str:
     return (
         f"Evaluation {evaluation.evaluation_id} on another corpus, {name_corpus(evaluation)}: {evaluation.model},"
         f"{trained_on} protocol '{evaluation.protocol_name}', {plural(len(evaluation.seeds), 'seed')}. {NO_TEST}"
+        f"{note_adaptation(evaluation.protocol_name)}"
     )
 
 

@@ -29,7 +29,7 @@ from harness.scoring.folds import FoldedScores
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE, write_duration, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_duration, write_time
 
 if TYPE_CHECKING:
     from harness.final.folds import FoldTraining
@@ -56,6 +56,9 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     else:
         text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
     console.print(text, highlight=False)
+    experiment = training.experiment
+    if note := note_last_epoch(training.trial.best_epoch, experiment.max_epochs, experiment.shortened):
+        console.print(note, style="yellow", highlight=False)
     if training.folds:
         console.print(f"Scenes are disjoint: {_describe_cost(training)}", highlight=False)
     if training.experiment.is_synthetic:

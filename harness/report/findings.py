@@ -58,12 +58,15 @@ class Replication:
         best: the trial that was replicated
         num_trials: finished trials of the search, of which it is the best
         trials: the finished trainings with new seeds, at least one
+        at_chosen_epoch: validation accuracies, from 0 to 1, of the trainings that came so far, after the best trial's
+            own epoch
     """
 
     experiment: ExperimentRow
     best: TrialRow
     num_trials: int
     trials: tuple[TrialRow, ...]
+    at_chosen_epoch: tuple[float, ...]
 
     @cached_property
     def spread(self) -> Spread:
@@ -92,7 +95,13 @@ def read_replication(store: ResultsStore, experiment: ExperimentRow) -> Replicat
         trials = [trial for trial in store.trials(found.eid) if trial.status is TrialStatus.FINISHED]
         if best is not None and settings.get("searched_trial") == best.trial_index and trials:
             num_trials = sum(trial.status is TrialStatus.FINISHED for trial in store.trials(experiment.eid))
-            return Replication(found, best, num_trials, tuple(trials))
+            at_epoch = tuple(
+                epoch.validation_accuracy
+                for trial in trials
+                for epoch in store.epochs(trial.trial_id)
+                if epoch.epoch == best.best_epoch
+            )
+            return Replication(found, best, num_trials, tuple(trials), at_epoch)
     return None
 
 

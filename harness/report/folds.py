@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.report.statements import (
     Statement,
+    describe_adaptation,
     describe_partner,
     mark_synthetic,
     percent,
@@ -28,9 +29,10 @@ def describe_folds(scores: FoldedScores) -> list[Statement]:
         "same hyperparameters, and each chooses its best trial by its own validation utterances."
     )
     statements = [Statement("Folds", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)]
-    partner = describe_partner(json.loads(scores.searches[0].protocol)) if scores.searches else []
+    protocol = json.loads(scores.searches[0].protocol) if scores.searches else {}
+    speakers = [*describe_partner(protocol), *describe_adaptation(protocol)]
     scenes = [] if scores.pooled is None else [describe_probes(scores.pooled, scores.is_synthetic)]
-    return [*statements, *partner, _describe_tested(scores), *scenes]
+    return [*statements, *speakers, _describe_tested(scores), *scenes]
 
 
 def _describe_tested(scores: FoldedScores) -> Statement:

@@ -7,7 +7,7 @@ import math
 from harness.report.findings import LeakGain, Leaks, Replication, known_score
 from harness.report.statements import Statement, mark_synthetic, percent, plural
 from harness.report.tables import Table
-from harness.scoring.statistics import MIN_DIALOGUES
+from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
 from harness.splits.parts import BOUGHT_BY, SHARED
 from harness.store.records import TrialRow
 from harness.wording import write_duration
@@ -27,8 +27,23 @@ def describe_replication(replication: Replication) -> Statement:
             f" ± {100 * spread.deviation:.1f} (sample standard deviation; 95 % interval of the mean "
             f"{100 * spread.low:.1f} to {percent(spread.high)})"
         )
-    text = mark_synthetic(f"{text}. {_judge(replication)}", replication.experiment.is_synthetic)
+    text = f"{text}. {_judge(replication)}{_describe_chosen_epoch(replication)}"
+    text = mark_synthetic(text, replication.experiment.is_synthetic)
     return Statement("Best-of-N optimism", text, is_warning=replication.luck > 0)
+
+
+def _describe_chosen_epoch(replication: Replication) -> str:
+    """Say what the new seeds score where they do not choose their own epoch."""
+    best, num_seeds, scores = replication.best, replication.spread.num_values, replication.at_chosen_epoch
+    if not scores:
+        return ""
+    spread = mean_and_spread(scores)
+    written = percent(spread.mean) + (f" ± {100 * spread.deviation:.1f}" if spread.num_values > 1 else "")
+    whose = "they score" if len(scores) == num_seeds else f"the {len(scores)} of them that came so far score"
+    return (
+        f" Each new seed's score is the highest of its own epochs too. At epoch {best.best_epoch}, which the search "
+        f"chose, {whose} {written}."
+    )
 
 
 def _judge(replication: Replication) -> str:
@@ -54,6 +69,9 @@ def tabulate_replication(replication: Replication) -> Table:
     rows = [(f"the search's best, trial {best.trial_index}", *_row(best))]
     rows += [(f"new seed {trial.trial_index + 1}", *_row(trial)) for trial in replication.trials]
     rows.append((f"mean of {plural(spread.num_values, 'new seed')}", "", f"{100 * spread.mean:.1f}", "", ""))
+    if replication.at_chosen_epoch:
+        mean = f"{100 * mean_and_spread(replication.at_chosen_epoch).mean:.1f}"
+        rows.append(("their mean at the search's epoch", "", mean, str(best.best_epoch), ""))
     columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
     note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
     note = mark_synthetic(note, replication.experiment.is_synthetic)

@@ -19,6 +19,7 @@ from harness.report.statements import (
     describe_context,
     describe_fold,
     describe_published,
+    describe_recogniser,
     describe_scenes,
     describe_seal,
     describe_speakers,
@@ -70,6 +71,7 @@ class CardFacts:
         evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
         folded: the experiment of several folds that the search is one of; None for a whole one
+        embedding_source: as the trial's result has it
     """
 
     model: str
@@ -81,6 +83,7 @@ class CardFacts:
     evaluations: tuple[EvaluationRow, ...]
     replication: Replication | None
     folded: FoldedExperimentRow | None
+    embedding_source: str | None = None
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -104,7 +107,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     """Read the facts of the model in ``model_dir``."""
     model = name_in_results(model_dir)
     finished = [trial for trial in results.trials(record.eid) if trial.status is TrialStatus.FINISHED]
-    scores = [trial.score for trial in finished if trial.trial_index == record.trial_index]
+    own = [trial for trial in finished if trial.trial_index == record.trial_index]
     openings = [opening for opening in results.openings() if opening.corpus_hash == record.corpus_hash]
     experiment = results.experiment(record.eid)
     replication = read_replication(results, experiment)
@@ -112,13 +115,14 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
     return CardFacts(
         model=model,
         searched_scenes=Scenes(json.loads(experiment.protocol).get("scenes", Scenes.SHARED)),
-        trial_score=scores[0] if scores else None,
+        trial_score=own[0].score if own else None,
         num_finished=len(finished),
         openings=tuple(openings),
         scored=read_scored_opening(results, record.eid, model),
         evaluations=tuple(row for row in read_evaluations(results, record.eid) if row.model == model),
         replication=replication if is_of_this else None,
         folded=results.folded(experiment),
+        embedding_source=own[0].embedding_source if own else None,
     )
 
 
@@ -195,6 +199,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements.append(
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
     )
+    statements += describe_recogniser(record.system, facts.embedding_source)
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (

@@ -10,21 +10,25 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
-from harness.models.systems import SYSTEMS, name_system
+from harness.models.systems import SYSTEMS, has_recogniser, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
-from harness.scoring.statistics import wilson_interval
+from harness.scoring.statistics import bootstrap_error, wilson_interval
 from harness.splits.protocol import (
     SEALED_SESSION,
     ClassWeights,
     EpochChoice,
     Recordings,
     Scenes,
+    SpeakerScaling,
     SplitRule,
     TestedSpeakers,
     Vocabulary,
+    adapts_to_speakers,
 )
 from harness.store.records import FoldedExperimentRow, ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
+
+_ADAPTED = "Adapted to the test speakers without labels."
 
 _CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
@@ -86,6 +90,16 @@ def mark_synthetic(text: str, is_synthetic: bool) -> str:
 _SYNTHETIC = Statement("Synthetic corpus", SYNTHETIC_SENTENCE, is_warning=True)
 
 
+def note_adaptation(protocol_name: str) -> str:
+    """Return what must stand beside every score of a model that is adapted to the test speakers; empty for another.
+
+    Example:
+        >>> note_adaptation("paper+speaker_scaling=own")
+        ' Adapted to the test speakers without labels.'
+    """
+    return f" {_ADAPTED}" if adapts_to_speakers(protocol_name) else ""
+
+
 def describe_progress(findings: Findings) -> str:
     """Say how far the search is."""
     experiment = findings.experiment
@@ -127,6 +141,9 @@ def describe_search(findings: Findings) -> list[Statement]:
         recorded = ((), ()) if known is None else (known.scene_groups, known.validated_scenes)
         statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
+    best = findings.best
+    if best is not None and (text := note_last_epoch(best.best_epoch, experiment.max_epochs, experiment.shortened)):
+        statements.append(Statement("Last epoch", f"Trial {best.trial_index} is the best. {text}", is_warning=True))
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
         text = "The vocabulary is also fitted on the scored utterances, as in the published code."
         statements.append(Statement("Vocabulary", text, is_warning=True))
@@ -190,6 +207,18 @@ def describe_fold(folded: FoldedExperimentRow) -> Statement:
     return Statement("Fold", text)
 
 
+def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
+    """Say that speech is scaled by the test speakers' own turns, where it is; ``protocol`` as JSON has it."""
+    if protocol.get("speaker_scaling", SpeakerScaling.NONE) == SpeakerScaling.NONE:
+        return []
+    text = (
+        f"{_ADAPTED} The speech of every speaker, the test speakers too, is scaled by the mean and the deviation of "
+        "all of his or her own turns of the session, whatever their label. The baselines read the same speech. "
+        "Do not compare such a score with one of a model that meets its speakers for the first time."
+    )
+    return [Statement("Adapted", text, is_warning=True)]
+
+
 def describe_partner(protocol: dict[str, object]) -> list[Statement]:
     """Say what training knows of a test set that is one speaker; ``protocol`` as JSON has it."""
     if not _tests_one_speaker(protocol):
@@ -204,7 +233,7 @@ def describe_partner(protocol: dict[str, object]) -> list[Statement]:
 
 def describe_speakers(protocol: dict[str, object]) -> list[Statement]:
     """Say whether training and validation share speakers; ``protocol`` as JSON has it."""
-    partner = describe_partner(protocol)
+    partner = [*describe_partner(protocol), *describe_adaptation(protocol)]
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         return [Statement("Speakers", "No speaker of the validation utterances is heard in training."), *partner]
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
@@ -285,11 +314,10 @@ def describe_expected_best(findings: Findings) -> str:
         "cannot show how much the gain would differ in another search."
     )
     if findings.scores_are_accuracies and findings.predictions and findings.best is not None:
-        share = findings.best.score or 0.0
-        error = (share * (1 - share) / len(findings.predictions)) ** 0.5
+        error, drawn = bootstrap_error(findings.predictions)
         text += (
-            f" For comparison: one standard error of an accuracy over the {len(findings.predictions)} "
-            f"validation utterances is {100 * error:.1f} points."
+            f" For comparison: one standard error of the best trial's accuracy on the {len(findings.predictions)} "
+            f"validation utterances, from a bootstrap over {drawn}, is {100 * error:.1f} points."
         )
     return text
 
@@ -362,6 +390,18 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
         'chain (past): an emotion classifier for acted, dyadic speech'
     """
     return f"{name_system(system, hyperparameters)}: an emotion classifier for acted, dyadic speech"
+
+
+def describe_recogniser(system: str, embedding_source: str | None) -> list[Statement]:
+    """Say which speech recogniser a classifier has taken over; nothing of a system without one.
+
+    Args:
+        embedding_source: of the trial's result
+    """
+    if embedding_source is None or not has_recogniser(system):
+        return []
+    text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
+    return [Statement("Speech recogniser", text)]
 
 
 def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[Statement]:

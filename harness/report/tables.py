@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
+from harness.models.systems import has_recogniser
 from harness.report.findings import Findings, SearchedHyperparameter, trial_seconds
 from harness.report.statements import name_class, percent, plural, write_score
 from harness.scoring.metrics import (
@@ -295,7 +296,8 @@ def tabulate_settings(findings: Findings) -> Table:
         ("harness", experiment.package_version),
     ]
     if findings.best is not None and findings.best.embedding_source is not None:
-        rows.append(("word vectors", findings.best.embedding_source))
+        what = "speech recogniser" if has_recogniser(experiment.system) else "word vectors"
+        rows.append((what, findings.best.embedding_source))
     if environment is not None:
         rows += [
             ("threads of a trial", str(environment.threads)),

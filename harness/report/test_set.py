@@ -10,7 +10,7 @@ from harness.corpus.utterances import CLASSES
 from harness.features.context import ContextTurns
 from harness.models.systems import is_in_context
 from harness.report.findings import Findings, find_baseline
-from harness.report.statements import Statement, mark_synthetic, name_class, percent, plural
+from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent, plural
 from harness.report.tables import (
     UNDEFINED,
     Table,
@@ -84,7 +84,7 @@ def name_opening(scored: ScoredOpening) -> str:
     named = f", system {scored.system}" if is_in_context(scored.system) else ""
     return (
         f"Test evaluation {opening.opening_id}{named}, {assessment.kind}, protocol '{opening.protocol}', "
-        f"{plural(assessment.num_seeds, 'seed')}, {corpus}."
+        f"{plural(assessment.num_seeds, 'seed')}, {corpus}.{note_adaptation(opening.protocol)}"
     )
 
 

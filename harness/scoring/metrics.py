@@ -140,3 +140,34 @@ def macro_f1_of(confusion: np.ndarray) -> np.ndarray:
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     missing = np.full(np.shape(whole), np.nan)
     return np.asarray(np.divide(part, whole, out=missing, where=whole > 0))
+
+
+def character_error_rate(texts: Sequence[str], read: Sequence[str]) -> float:
+    """Return the edits that turn what was read into the texts, a character of the texts.
+
+    An edit inserts, deletes or replaces one character. Above 1 where much was read that is not there.
+
+    Args:
+        texts: what is spoken, with at least one character together
+        read: by a recogniser, of each text
+
+    Source:
+        Levenshtein, Soviet Physics Doklady 10 (1966), row by row as Wagner and Fischer, Journal of the ACM 21 (1974).
+
+    Example:
+        >>> character_error_rate(["kitten", "sun"], ["sitting", "sun"])
+        0.3333333333333333
+    """
+    edits = sum(_count_edits(text, found) for text, found in zip(texts, read, strict=True))
+    return edits / sum(map(len, texts))
+
+
+def _count_edits(text: str, found: str) -> int:
+    letters = np.array([ord(letter) for letter in found], dtype=np.int64)
+    places = np.arange(len(found) + 1)
+    edits = places
+    for row, letter in enumerate(text, start=1):
+        # Replaced or kept, or deleted from the text; then what is inserted, along the row.
+        above = np.concatenate([[row], np.minimum(edits[:-1] + (letters != ord(letter)), edits[1:] + 1)])
+        edits = np.minimum.accumulate(above - places) + places
+    return int(edits[-1])

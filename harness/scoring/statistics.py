@@ -178,6 +178,19 @@ def bootstrap_intervals(
     return [make_interval(np.concatenate(found), units) for found in scores]
 
 
+def bootstrap_error(predictions: Sequence[Prediction], num_resamples: int = 2000, seed: int = 0) -> tuple[float, str]:
+    """Return the standard error of one model's weighted accuracy, from 0 to 1, and over what it was drawn.
+
+    It is the deviation of bootstrap resamples of dialogues, or of utterances below ``MIN_DIALOGUES`` of them.
+
+    Raises:
+        ShapeError: no predictions
+    """
+    units = count_units([predictions])
+    scores = [weighted_accuracy_of(counts)[:, 0] for counts in draw_resamples(units, num_resamples, seed)]
+    return float(np.concatenate(scores).std(ddof=1)), units.drawn
+
+
 def make_interval(values: np.ndarray, units: Units) -> Interval:
     """Return the interval that holds the middle share ``CONFIDENCE`` of resampled values, in their unit.
 

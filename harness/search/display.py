@@ -32,7 +32,7 @@ from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, r
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
 from harness.store.records import TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_bytes, write_duration, write_time
 
 
 def format_hyperparameters(point: Mapping[str, Any]) -> str:
@@ -60,6 +60,10 @@ def sum_up(snapshot: SearchSnapshot) -> list[str]:
             f"Best trial {snapshot.best.trial_index}: {snapshot.measure} {snapshot.best.score:.4f} at "
             f"{format_hyperparameters(snapshot.best.hyperparameters)}"
         )
+        experiment = snapshot.experiment
+        if experiment is not None:
+            note = note_last_epoch(snapshot.best.best_epoch, experiment.max_epochs, experiment.shortened)
+            lines += [note] if note else []
     return lines
 
 

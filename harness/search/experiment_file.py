@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
-from harness.features.speech import DEFAULT_SPEECH_VARIANT, SPEECH_VARIANTS
+from harness.features.speech import SPEECH_VARIANTS
 from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
 from harness.search.auptimizer import MAX_PARALLEL
@@ -30,7 +30,7 @@ from harness.search.keys import (
 from harness.search.proposer import PROPOSERS, check_installed
 from harness.search.space import SearchSpace, check_extremes, check_grid, read_search_space
 from harness.splits.folds import FOLD_CHOICES, Folds
-from harness.splits.protocol import Protocol, read_protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
@@ -133,8 +133,8 @@ class ExperimentSettings:
         if self.training is None:
             return ()
         system, protocol = self.training.system, self.training.protocol
-        if self.training.turn_model is not None:
-            return self.training.turn_model.system.modalities
+        if (below := self.training.turn_model) is not None:
+            return modalities_of(below.system, below.hyperparameters)
         choices = [parameter.choices for parameter in self.space.parameters if parameter.name == "vectors"]
         points = [{"vectors": choice} for choice in choices[0]] if choices else [{}]
         read = {
@@ -251,10 +251,24 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         max_epochs=keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS),
         patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
-        speech_features=keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=DEFAULT_SPEECH_VARIANT),
+        speech_features=_read_speech_features(keys, system if below is None else below.system),
         folds=_read_folds(keys),
         turn_model=below,
     )
+
+
+def _read_speech_features(keys: ExperimentKeys, reader: System) -> str:
+    """Read the speech variant, by default that of the system that reads the sound; refuse one that it cannot read."""
+    variant = keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=reader.speech_features)
+    found = f"is {variant!r}"
+    if reader.speech_features not in (DEFAULT_SPEECH_VARIANT, variant):
+        raise keys.error("speech_features", found, f"{reader.speech_features!r}, which system {reader.name!r} reads")
+    if "mocap" in reader.modalities and not SPEECH_VARIANTS[variant].holds_motion:
+        others = " or ".join(repr(name) for name, settings in SPEECH_VARIANTS.items() if settings.holds_motion)
+        raise keys.error(
+            "speech_features", f"{found}, beside which no motion is prepared", f"{others}: {reader.name!r} reads motion"
+        )
+    return variant
 
 
 def _read_folds(keys: ExperimentKeys) -> Folds | None:

@@ -55,6 +55,10 @@ class Recordings(StrEnum):
     SCRIPTED = "scripted"
 
 
+#: The speech features of the paper, by their name in ``features.speech.SPEECH_VARIANTS``.
+DEFAULT_SPEECH_VARIANT = "short-term"
+
+
 class SpeechSource(StrEnum):
     UTTERANCE = "utterance"
     DIALOGUE_LEFT = "dialogue-left"  # the left channel of the dialogue's recording, for both speakers
@@ -90,6 +94,13 @@ class ListenerMocap(StrEnum):
 class Scaling(StrEnum):
     STANDARDISED = "standardised"  # by mean and deviation of the training utterances
     NONE = "none"
+
+
+class SpeakerScaling(StrEnum):
+    """The turns that give the mean and the deviation of a speaker's speech features."""
+
+    NONE = "none"  # nobody's: `Scaling` says what is done
+    OWN = "own"  # all of the speaker's own in the session, labelled or not: adapted to the test speakers
 
 
 class Lengths(StrEnum):
@@ -151,6 +162,7 @@ class Protocol:
     happiness: Happiness = Happiness.EXCITED
     scenes: Scenes = Scenes.SHARED
     class_weights: ClassWeights = ClassWeights.NONE
+    speaker_scaling: SpeakerScaling = SpeakerScaling.NONE
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -189,6 +201,11 @@ class Protocol:
         return self.test_speaker is not TestedSpeakers.BOTH
 
     @property
+    def scales_by_speaker(self) -> bool:
+        """Whether each speaker's own turns scale his or her speech."""
+        return self.speaker_scaling is not SpeakerScaling.NONE
+
+    @property
     def test_set(self) -> str:
         """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
         if not self.tests_one_speaker:
@@ -200,7 +217,10 @@ class Protocol:
         return cast(dict[str, Any], to_plain(self))
 
 
-_LATER_CHOICES = frozenset({"test_speaker", "happiness", "scenes", "class_weights"})
+#: The part of a protocol's name under which a speaker's own turns scale his or her speech.
+_ADAPTED = f"+speaker_scaling={SpeakerScaling.OWN}"
+
+_LATER_CHOICES = frozenset({"test_speaker", "happiness", "scenes", "class_weights", "speaker_scaling"})
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),
@@ -229,6 +249,8 @@ def read_protocol(value: object) -> Protocol:
     Where scenes are disjoint, classes are balanced unless the object says otherwise: a scene that is left out takes its
     emotion's utterances with it, and unweighted training would answer less of that emotion.
 
+    A protocol that adapts to speakers says so in its name, whatever the object names it.
+
     Raises:
         UnknownNameError: no such preset, or no such value for a choice
         ExperimentFileError: no such choice, or a value of the wrong type
@@ -254,7 +276,21 @@ def read_protocol(value: object) -> Protocol:
         choices[key] = _read_choice(key, choice, known[key])
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
-    return replace(base, name=str(value.get("name", label)), **choices)
+    name = str(value.get("name", label))
+    if choices.get("speaker_scaling") is SpeakerScaling.OWN and not adapts_to_speakers(name):
+        name += _ADAPTED
+    return replace(base, name=name, **choices)
+
+
+def adapts_to_speakers(protocol_name: str) -> bool:
+    """Return whether the protocol of this name adapts to the test speakers, without their labels.
+
+    Example:
+        >>> own = read_protocol({"base": "strict", "name": "mine", "speaker_scaling": "own"})
+        >>> adapts_to_speakers(own.name), adapts_to_speakers("strict")
+        (True, False)
+    """
+    return _ADAPTED in protocol_name
 
 
 def leave_scenes_out(protocol: Protocol) -> Protocol:

@@ -199,7 +199,7 @@ COLUMNS: Mapping[str, str] = {
     "exit_code": "Of the job's process.",
     "signal": "That ended the job's process, or empty.",
     "last_output": "The last that the job printed.",
-    "embedding_source": "Where the word vectors came from; empty for a system without text.",
+    "embedding_source": "Where the word vectors, or the layers of a recogniser, came from; empty without either.",
     "jid": "Auptimizer's own number of the job.",
     "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",

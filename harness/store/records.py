@@ -272,7 +272,8 @@ class TrialResult:
         score: finite; the best validation accuracy for the package's own trials
         best_epoch: the epoch, from 1, that validation chose
         predictions: of that epoch, on the validation utterances
-        embedding_source: where the word vectors came from; None for a system without text
+        embedding_source: where the word vectors came from, or the recogniser whose layers were taken over; None where
+            there is neither
     """
 
     score: float

@@ -320,7 +320,7 @@ def describe_experiment(
 
 #: Baselines below the paper's rows of each table; those of Table 2 are of improvised recordings only.
 BASELINES_OF_TABLES: Mapping[int, tuple[str, ...]] = {
-    1: ("majority", "speech_forest"),
+    1: ("majority", "speech_forest", "speech_framewise"),
     2: ("majority", "speech_forest"),
     3: ("majority", "text_logistic"),
     4: ("majority",),

@@ -142,6 +142,11 @@ class Scorer:
         batch = inputs.batch(rows)
         return {name: batch[name] for name in self.signature}
 
+    def outputs(self, inputs: ModelInputs, rows: np.ndarray) -> np.ndarray:
+        """Return the model's output, of any shape, for some utterances, without dropout."""
+        outputs: np.ndarray = self._score(self.feed(inputs, rows)).numpy()
+        return outputs
+
     def score(self, inputs: ModelInputs) -> np.ndarray:
         """Return the model's output for every utterance, without dropout.
 
@@ -152,7 +157,7 @@ class Scorer:
         order = np.argsort(num_steps(inputs), kind="stable")
         for start in range(0, len(order), SCORED_TOGETHER):
             rows = order[start : start + SCORED_TOGETHER]
-            outputs[rows] = self._score(self.feed(inputs, rows)).numpy()
+            outputs[rows] = self.outputs(inputs, rows)
         return outputs
 
 
@@ -177,19 +182,25 @@ class Trainer(Scorer):
     """A model with its optimiser, and the traced functions that step and score it.
 
     Attributes:
-        emotions: int64, the classes of a batch, as ``loss`` takes them
+        emotions: int64, the classes of a batch, as ``loss`` takes them; ``targets`` gives them
         class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
+        trained: the model whose weights a step changes; the one that answers, unless another is given
     """
 
     emotions = tf.TensorSpec((None,), tf.int64)
 
     def __init__(
-        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        class_weights: np.ndarray | None = None,
+        trained: keras.Model | None = None,
     ) -> None:
         super().__init__(model)
         self.optimizer = optimizer
         self.class_weights = class_weights
-        optimizer.build(model.trainable_variables)
+        self.trained = model if trained is None else trained
+        optimizer.build(self.trained.trainable_variables)
         self._step = tf.function(
             self._train_step,
             input_signature=[self.signature, self.emotions],
@@ -215,6 +226,10 @@ class Trainer(Scorer):
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """Return to weights that ``get_weights`` has copied."""
         self.model.set_weights(weights)
+
+    def targets(self, features: Features) -> np.ndarray:
+        """Return what each utterance is trained towards, in the form of ``emotions``."""
+        return features.emotions
 
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch, in which classes may weigh differently."""
@@ -243,7 +258,7 @@ class Trainer(Scorer):
         Raises:
             Diverged: the loss became NaN or infinite
         """
-        emotions = inputs.features.emotions
+        emotions = self.targets(inputs.features)
         probabilities = np.zeros((len(emotions), len(CLASSES)), np.float32)
         total = 0.0
         for rows in like_length_batches(num_steps(inputs), batch_size, generator):

@@ -19,15 +19,8 @@ import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds
-from harness.features.fitted import fit_features
 from harness.features.store import Features, FeatureStore
-from harness.models.build import build_model, build_optimizer, input_shapes
-from harness.models.hyperparameters import (
-    ChainHyperparameters,
-    DialogueHyperparameters,
-    Hyperparameters,
-    NetworkHyperparameters,
-)
+from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
 from harness.models.systems import System, modalities_of
 from harness.models.turn_model import TurnModel, read_turn_model
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
@@ -41,17 +34,16 @@ from harness.store.records import (
     TrialResult,
 )
 from harness.store.trial_spec import TrialSpec
-from harness.training.context import TrainedContext, begin_training
+from harness.training import context, single
+from harness.training.context import TrainedContext
 from harness.training.loop import (
     HasFeatures,
     History,
     Learner,
     TrainedModel,
-    Trainer,
     fit,
     seed_everything,
     train_for,
-    weigh_classes,
 )
 from harness.training.turn_network import TurnTraining, plan_turn_training
 
@@ -84,7 +76,7 @@ class Recipe:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that its models read."""
         if self.turn_model is not None:
-            return self.turn_model.system.modalities
+            return modalities_of(self.turn_model.system, self.turn_model.hyperparameters)
         return modalities_of(self.system, self.hyperparameters)
 
     @property
@@ -231,7 +223,7 @@ def train_validated(
         train_inputs,
         trained.fitted.prepare(validation),
         batch_size=recipe.hyperparameters.batch_size,
-        max_epochs=1 if isinstance(recipe.hyperparameters, ChainHyperparameters) else recipe.max_epochs,
+        max_epochs=1 if recipe.hyperparameters.is_fitted_at_once else recipe.max_epochs,
         patience=recipe.patience,
         seed=recipe.seed,
         on_epoch=finish_epoch,
@@ -287,21 +279,13 @@ def _build(
     seed_everything(recipe.seed)
     point = recipe.hyperparameters
     if isinstance(point, DialogueHyperparameters):
-        return begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
+        return context.begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
     assert isinstance(point, NetworkHyperparameters)
-    fitted = fit_features(
-        train,
-        recipe.system.modalities,
-        recipe.protocol,
-        recipe.word_vectors,
-        getattr(point, "embedding_dimension", None),
-        recipe.seed,
-        vocabulary_extra=vocabulary_extra,
+    trained, learner, inputs = single.begin_training(
+        recipe.system, point, train, recipe.protocol, recipe.word_vectors, recipe.seed, vocabulary_extra
     )
-    model = build_model(recipe.system, point, input_shapes(fitted, recipe.protocol))
-    _MODELS.add(model)
-    trainer = Trainer(model, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, train))
-    return TrainedModel(model, fitted), trainer, fitted.prepare(train)
+    _MODELS.add(trained.model)
+    return trained, learner, inputs
 
 
 def plan_turns(recipe: Recipe) -> TurnTraining | None:
@@ -332,8 +316,14 @@ def _describe_result(
         # A process that trains several models knows only the peak of all of them together.
         peak_memory_bytes=None,
         duration_seconds=duration_seconds,
-        embedding_source=trained.fitted.embedding_source if "text" in trained.fitted.modalities else None,
+        embedding_source=_describe_source(trained, validation),
     )
+
+
+def _describe_source(trained: Trained, validation: Features) -> str | None:
+    if isinstance(trained, single.TransferredModel):
+        return trained.describe_source(validation)
+    return trained.fitted.embedding_source if "text" in trained.fitted.modalities else None
 
 
 def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:

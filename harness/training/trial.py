@@ -72,7 +72,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     system = find_system(spec.system)
     recipe = recipe_of(spec, system, read_hyperparameters(system, values, spec.protocol))
     with open_recorder(spec.results_db) as results:
-        store = FeatureStore.open(spec.prepared_dir, spec.protocol.happiness)
+        store = FeatureStore.open_for(spec.protocol, spec.prepared_dir)
         parts = open_parts(spec.protocol, store)
         environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash, parts)
         results.record_environment(spec.trial_id, environment)

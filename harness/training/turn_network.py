@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.corpus.utterances import CLASSES
-from harness.errors import FeatureError, ModelError
 from harness.features.fitted import FittedFeatures
-from harness.features.manifest import Manifest
 from harness.features.store import Features
-from harness.files import NoLocksError, hash_json, read_npy, try_lock, wait_for_lock, write_then_rename
+from harness.files import hash_json, read_npy, write_then_rename
 from harness.models.network_file import load_network, save_network
 from harness.models.out_of_fold import Folds, part_folds
 from harness.models.turn_model import NetworkVectors, TurnModel
 from harness.provenance import hash_word_vectors, package_versions
 from harness.splits.protocol import Protocol
+from harness.training.kept import hash_sessions, train_or_load
 from harness.training.loop import Scorer, TrainedModel
 
 Floats = npt.NDArray[np.float64]
@@ -33,9 +28,6 @@ Floats = npt.NDArray[np.float64]
 NUM_CLASSES = len(CLASSES)
 _FOLDER = "turn_model"
 _ANSWERS_NAME = "answers.npy"
-_LOCK_SUFFIX = ".lock"
-#: Seconds for which a kept turn model is left that nothing reads: 30 days. Ours.
-_SECONDS_UNREAD = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +132,7 @@ def fit_turn_network(
 ) -> tuple[TurnNetwork, Floats, Floats]:
     """Train a turn's own network, and answer the training turns out of fold.
 
-    What was found is kept beside prepared features, for a search trains the same turn model in every trial. What has
-    not been read for 30 days is removed when something new is kept.
+    What was found is kept beside prepared features, for a search trains the same turn model in every trial.
 
     Args:
         train: the training utterances
@@ -160,18 +151,12 @@ def fit_turn_network(
     if train.prepared_dir is None:
         return _fit(training, train, turns, is_trained_on, folds)
     folder = train.prepared_dir / "turn_models" / _name(training, train, turns, folds, train.prepared_dir)
-    with _alone(folder):
-        with suppress(ModelError, FeatureError, OSError, ValueError):
-            kept = _load(folder, len(turns))
-            with suppress(OSError):
-                os.utime(folder)
-            return kept
-        found = _fit(training, train, turns, is_trained_on, folds)
-        # Nobody may write there, or the disk is full: it is trained again the next time.
-        with suppress(OSError):
-            _keep(folder, *found)
-        _remove_unread(folder.parent)
-        return found
+    return train_or_load(
+        folder,
+        lambda: _fit(training, train, turns, is_trained_on, folds),
+        lambda kept: _load(kept, len(turns)),
+        lambda unfinished, found: _keep(unfinished, *found),
+    )
 
 
 def _fit(
@@ -216,34 +201,16 @@ def turn_into(activations: Floats, known: Floats, target: Floats) -> Floats:
 
 def _name(training: TurnTraining, train: Features, turns: Features, folds: Folds, prepared_dir: Path) -> str:
     """Return a hash of everything that decides the answers."""
-    sessions = Manifest.read(prepared_dir).sessions
-    read = [sessions[number] for number in sorted({turn.name.session for turn in turns.utterances})]
     return hash_json(
         {
             **training.decides,
             "trained on": list(zip(train.utterance_ids, train.emotions.tolist(), strict=True)),
             "turns": turns.utterance_ids,
             "folds": {name: numbers.tolist() for name, numbers in folds.items()},
-            "transcripts": [session.utterances_sha256 for session in read],
-            "features": [array.sha256 for session in read for _, array in sorted(session.arrays.items())],
+            **hash_sessions(prepared_dir, turns),
         },
         32,
     )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait while another process trains the same; without a lock both do, and the later one's answers are dropped."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_suffix(_LOCK_SUFFIX).open("wb")
-    except OSError:
-        yield
-        return
-    with lock:
-        with suppress(OSError, NoLocksError):
-            wait_for_lock(lock.fileno(), folder)
-        yield
 
 
 def _load(folder: Path, num_turns: int) -> tuple[TurnNetwork, Floats, Floats]:
@@ -254,25 +221,6 @@ def _load(folder: Path, num_turns: int) -> tuple[TurnNetwork, Floats, Floats]:
 
 
 def _keep(folder: Path, network: TurnNetwork, probabilities: Floats, hidden: Floats) -> None:
-    """Write a folder that appears whole or not at all."""
-    for left in folder.parent.glob(f"{folder.name}.*.unfinished"):
-        shutil.rmtree(left, ignore_errors=True)
-    unfinished = folder.with_suffix(f".{os.getpid()}.unfinished")
-    try:
-        network.save(unfinished)
-        with write_then_rename(unfinished / _ANSWERS_NAME) as stream:
-            np.save(stream, np.concatenate([probabilities, hidden], axis=1), allow_pickle=False)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _remove_unread(kept: Path) -> None:
-    """Remove what has long been read by nobody. Each lock file stays, for another process may wait for it."""
-    for lock_path in kept.glob(f"*{_LOCK_SUFFIX}"):
-        folder = lock_path.with_suffix("")
-        with suppress(OSError, NoLocksError), lock_path.open("ab") as lock:
-            # Whoever holds the lock is reading or writing the folder now.
-            if try_lock(lock.fileno(), folder) and time.time() - folder.stat().st_mtime > _SECONDS_UNREAD:
-                shutil.rmtree(folder)
+    network.save(folder)
+    with write_then_rename(folder / _ANSWERS_NAME) as stream:
+        np.save(stream, np.concatenate([probabilities, hidden], axis=1), allow_pickle=False)

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.measured_models import MEASURED
 from benchmarks.utterance_lengths import InventedCorpus
-from harness.models.build import build_model, input_shapes
+from harness.models.build import build_model
+from harness.models.inputs import input_shapes
 
 torch = pytest.importorskip("torch")
 

@@ -49,15 +49,17 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
 @pytest.mark.long
 def test_each_choice_has_its_own_folder_beside_the_results(tmp_path):
     layout = write_tiny_corpus(tmp_path / "corpus")
-    for arguments in ([], ["--speech", "mel"], ["--protocol", "published-code"]):
+    left_out = "mocap: is left out, because systems that read frames of speech read no motion.\n"
+    for arguments in ([], ["--speech", "mel"], ["--protocol", "published-code"], ["--speech", "frames"]):
         done = run_prepare(tmp_path, "corpus", "--jobs", 1, *arguments)
         assert done.returncode == 0, done.stderr
+        assert (left_out in done.stdout) is ("frames" in arguments)
     kinds = {
         FeatureStore.open(folder).manifest.speech_settings.to_json()["kind"]
         for folder in (tmp_path / "results/prepared").iterdir()
     }
-    assert len(list((tmp_path / "results/prepared").iterdir())) == 3
-    assert kinds == {"short-term", "mel"}
+    assert len(list((tmp_path / "results/prepared").iterdir())) == 4
+    assert kinds == {"short-term", "mel", "frames"}
     assert layout.root.is_dir()
 
 

@@ -199,6 +199,17 @@ def test_unknown_times_leave_neither_motion_nor_a_cut(tiny_corpus):
     assert kinds(record)[KIND.SHORTER_THAN_WINDOW] == 1
 
 
+def test_motion_is_not_read_beside_short_frames_but_hashed(tiny_corpus):
+    tiny_corpus.mocap_path(COMPLETE, MocapStream.FACE).write_bytes(b"nonsense")
+    with_motion, _ = read_features(tiny_corpus, COMPLETE, SETTINGS)
+    record, arrays = read_features(tiny_corpus, COMPLETE, SPEECH_VARIANTS["frames"])
+    assert KIND.UNREADABLE_MOCAP_HEADER in kinds(with_motion) and kinds(record) == {}
+    assert arrays.mocap.shape == (0, 200, 189) and arrays.mocap_empty.shape == (0, 200)
+    assert record.num_present == {"speech": 4, "text": 4, "mocap": 0}
+    assert record.mocap_columns == {} and {utterance.num_mocap_rows for utterance in record.utterances} == {0}
+    assert record.file_hashes == with_motion.file_hashes
+
+
 def test_each_file_is_hashed(tiny_corpus):
     record, _ = read_features(tiny_corpus, COMPLETE, SETTINGS)
     assert len(record.file_hashes) == 3 + 3 + 4

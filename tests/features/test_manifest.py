@@ -1,5 +1,5 @@
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -51,6 +51,18 @@ def test_another_format_version_is_rejected(tmp_path):
         f"prepared features {str(tmp_path)!r}: found format version 0; expected {FORMAT_VERSION}; "
         "run harness prepare again"
     )
+
+
+def test_a_manifest_with_motion_beside_short_frames_is_rejected(tmp_path):
+    settings = SPEECH_VARIANTS["frames"]
+    arrays = {"speech": ArrayRecord("<f4", (2, 1500, 46), "1" * 64, 552128)}
+    framed = replace(MANIFEST, speech_settings=settings, speech_columns=column_names(settings))
+    replace(framed, sessions={3: SessionRecord(2, arrays, "2" * 64, 9)}).write(tmp_path)
+    assert Manifest.read(tmp_path).speech_settings == settings
+    arrays["mocap_rows"] = ArrayRecord("<i8", (2,), "1" * 64, 144)
+    replace(framed, sessions={3: SessionRecord(2, arrays, "2" * 64, 9)}).write(tmp_path)
+    with pytest.raises(FeatureError, match=r"array 'mocap_rows' is <i8 \(2,\); expected None None"):
+        Manifest.read(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["corpus_hash", "sessions", "speech_settings", "modalities", "mocap_streams"])

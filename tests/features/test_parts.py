@@ -15,7 +15,7 @@ from harness.features.ingest import (
     read_features,
     read_record,
 )
-from harness.features.speech import SpeechSettings
+from harness.features.speech import SPEECH_VARIANTS, SpeechSettings
 from tests.corpus.written import COMPLETE
 
 SETTINGS = SpeechSettings()
@@ -80,6 +80,13 @@ def test_a_damaged_part_is_one_sentence(tiny_corpus, path):
         read_record(path)
     assert str(caught.value).startswith(f"{str(path)!r}: cannot be read (not a whole .npz file: ")
     assert str(caught.value).endswith("); delete it and run harness prepare again")
+
+
+def test_a_part_without_motion_is_one_of_settings_that_hold_none(tiny_corpus, path):
+    make_part(tiny_corpus, COMPLETE, SPEECH_VARIANTS["frames"], path)
+    assert read_arrays(path, holds_motion=False).frames.shape[1] == 46
+    with pytest.raises(FeatureError, match=r"mocap is <f4 \(0, 200, 189\); expected <f4 \(4, 200, 189\)"):
+        read_arrays(path)
 
 
 def test_a_part_whose_arrays_do_not_fit_each_other_is_refused(path):

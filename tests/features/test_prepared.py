@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
+from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import POLICIES, IrregularityKind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.errors import CorpusError, FeatureError
+from harness.features.frames import FRAME_COLUMNS
 from harness.features.manifest import Manifest
 from harness.features.prepare import prepare_corpus, prepared_dir_for
-from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, prepared_key
+from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, extract_speech, prepared_key
 from harness.features.store import FeatureStore
 from harness.splits.protocol import SpeechSource
 from tests.corpus.written import COMPLETE, WITHOUT_MOCAP, label_bytes, mocap_bytes, mocap_values, write_file
@@ -214,6 +216,31 @@ def test_without_recordings_of_dialogues_their_left_channel_is_absent(tiny_corpu
         tiny_corpus.dialogue_wav_path(dialogue_id).unlink()
     report = prepare(tiny_corpus, prepared_dir, SpeechSettings(source=SpeechSource.DIALOGUE_LEFT))
     assert report.modalities == ("text", "mocap")
+
+
+def test_short_frames_are_prepared_without_motion_and_mapped(tiny_corpus, prepared_dir, tmp_path):
+    whole = prepare(tiny_corpus, tmp_path / "with motion")
+    report = prepare(tiny_corpus, prepared_dir, SPEECH_VARIANTS["frames"])
+    assert report.modalities == ("speech", "text")
+    assert report.corpus_hash == whole.corpus_hash
+    assert report.num_present == {**whole.num_present, "mocap": 0}
+    assert prepare(tiny_corpus, prepared_dir, SPEECH_VARIANTS["frames"]).num_read == 0
+    store = FeatureStore.open(prepared_dir)
+    assert sorted(store.manifest.sessions[1].arrays) == ["speech", "speech_lengths"]
+    assert store.manifest.speech_columns == FRAME_COLUMNS
+    assert not list(prepared_dir.rglob("mocap*"))
+    turns = store.turns([1])
+    features = store.load([turn.utterance_id for turn in turns])
+    assert features.speech_shape == (1500, 46)
+    for row, turn in enumerate(turns):
+        samples = read_recording(tiny_corpus.utterance_wav_path(turn.utterance_id))[0].samples
+        expected = extract_speech(samples, SPEECH_VARIANTS["frames"]).astype(np.float32)
+        length = features.speech_lengths[row]
+        assert length == len(expected) == (len(samples) - 400) // 160 + 1
+        (found,) = features.speech([row])
+        assert np.array_equal(found[:length], expected) and not found[length:].any()
+    with pytest.raises(FeatureError, match="these features hold no mocap"):
+        features.mocap([0])
 
 
 def test_a_session_that_is_gone_leaves_nothing(tiny_corpus, prepared_dir):

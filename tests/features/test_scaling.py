@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from harness.features import fitted as scaling
-from harness.features.fitted import MocapScaling, SpeechScaling
-from tests.features.invented import make_features, make_mocap, make_speech
+from harness.features import scaling
+from harness.features.fitted import FittedFeatures, MocapScaling, SpeechScaling, fit_features
+from harness.features.frames import FRAME_COLUMNS, frame_columns
+from harness.features.speech import SPEECH_VARIANTS, extract_speech
+from harness.features.store import Features
+from harness.splits.protocol import PROTOCOLS
+from tests.features.invented import make_features, make_mocap, make_speech, make_utterance
 
 
 def test_speech_is_measured_over_the_frames_that_are_there():
@@ -13,6 +17,26 @@ def test_speech_is_measured_over_the_frames_that_are_there():
     assert fitted.mean.dtype == fitted.std.dtype == np.float32
     assert np.allclose(fitted.mean, 3.5)
     assert np.allclose(fitted.std, np.sqrt(29 / 4))
+
+
+def test_the_voicing_of_short_frames_stays_0_or_1_and_all_else_is_scaled(tmp_path):
+    settings = SPEECH_VARIANTS["frames"]
+    samples = np.random.default_rng(0).normal(scale=0.1, size=24000)
+    samples[:12000] = np.sin(np.arange(12000) / 16)
+    frames = extract_speech(samples, settings).astype(np.float32)
+    speech = np.zeros((2, settings.max_frames, frames.shape[1]), np.float32)
+    speech[:, : len(frames)] = frames
+    arrays = {"speech": speech, "speech_lengths": np.array([len(frames), 100])}
+    utterances = [make_utterance(f"Ses01F_impro01_F00{number}") for number in range(2)]
+    train = Features.from_arrays(utterances, settings, FRAME_COLUMNS, arrays)
+    fit_features(train, ("speech",), PROTOCOLS["paper"], None, None, 1).save(tmp_path)
+    batch = FittedFeatures.load(tmp_path).prepare(train).batch([0, 1])
+    scaled = np.concatenate([batch["speech"][0], batch["speech"][1][:100]])
+    (voiced,) = frame_columns("voiced")
+    assert set(scaled[:, voiced]) == {0.0, 1.0}
+    others = np.delete(scaled, voiced, axis=1)
+    assert np.allclose(others.mean(axis=0), 0.0, atol=1e-3)
+    assert np.allclose(others.std(axis=0), 1.0, atol=1e-3)
 
 
 def test_mocap_is_measured_over_what_was_not_lost():

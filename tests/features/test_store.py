@@ -1,3 +1,4 @@
+import math
 import shutil
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError
 from harness.features.manifest import Manifest
 from harness.features.prepare import prepare_corpus
-from harness.features.speech import SpeechSettings
+from harness.features.speech import SPEECH_VARIANTS, SpeechSettings
 from harness.features.store import FeatureStore, require_modalities
 from harness.splits.protocol import SpeechSource
 from tests.corpus.written import write_tiny_corpus
@@ -66,6 +67,18 @@ def test_features_come_in_the_order_asked_for(prepared):
     motion = np.load(prepared / "Session1/mocap.npy")
     assert np.array_equal(features.mocap([2, 1]), motion[[0, 3]], equal_nan=True)
     assert np.isnan(features.mocap([0])).all()
+
+
+def test_ratings_are_those_of_the_utterances_and_nan_where_there_is_none(prepared):
+    features = FeatureStore.open(prepared).load([LAST, FIRST[2], FIRST[0]])
+    unrated = replace(features.utterances[1], valence=math.nan, activation=math.nan)
+    features = replace(features, utterances=(features.utterances[0], unrated, features.utterances[2]))
+    assert features.activation.dtype == features.valence.dtype == np.float32
+    expected = [(utterance.activation, utterance.valence) for utterance in features.utterances]
+    found = np.column_stack([features.activation, features.valence])
+    assert np.array_equal(found, np.array(expected, np.float32), equal_nan=True)
+    assert np.isnan(found).tolist() == [[False, False], [True, True], [False, False]]
+    assert (features.activation != features.valence)[[0, 2]].all()
 
 
 def test_arrays_are_mapped_not_read(prepared):
@@ -166,6 +179,17 @@ def test_what_a_system_needs_and_the_corpus_lacks_is_one_sentence(prepared):
         require_modalities(FeatureStore(prepared, manifest), "mocap1", ["mocap"])
     assert str(caught.value) == (
         "system 'mocap1' needs mocap, which the corpus at 'the corpus' does not have"
+    )
+
+
+def test_motion_beside_short_frames_is_left_out_not_lacking(prepared):
+    settings = SPEECH_VARIANTS["frames"]
+    manifest = replace(Manifest.read(prepared), modalities=("speech", "text"), speech_settings=settings)
+    with pytest.raises(FeatureError) as caught:
+        require_modalities(FeatureStore(prepared, manifest), "fusion", ["text", "speech", "mocap"])
+    assert str(caught.value) == (
+        f"system 'fusion' needs mocap, which {str(prepared)!r} leaves out beside frames of speech; expected features "
+        "of another kind"
     )
 
 

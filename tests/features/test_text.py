@@ -1,7 +1,7 @@
 import pytest
 
 from harness.errors import FeatureError
-from harness.features.text import Tokenizer, split_words
+from harness.features.text import Tokenizer, spell, split_words
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,21 @@ from harness.features.text import Tokenizer, split_words
 )
 def test_words_of_a_transcript(transcript, words):
     assert split_words(transcript) == words
+
+
+@pytest.mark.parametrize(
+    ("transcript", "text"),
+    [
+        ("Excuse me. [LAUGHTER] I don\u2019t--", "excuse me i don't"),
+        ("Was für ein großes Café!", "was fur ein grosses cafe"),
+        ("It's 3:30.", None),
+        ("да, да", None),
+        ("[BREATHING]", None),
+        (None, None),
+    ],
+)
+def test_a_transcript_is_spelled_in_letters_or_not_at_all(transcript, text):
+    assert spell(transcript) == text
 
 
 def test_more_frequent_words_have_lower_ids_and_ties_are_alphabetical():

@@ -11,8 +11,9 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError, ModelError
 from harness.features.prepare import prepare_corpus, prepared_dir_for
+from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
-from harness.final.evaluate import evaluate
+from harness.final.evaluate import evaluate, find_training_features
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
 from harness.models.baselines import BASELINES
 from harness.splits.protocol import PROTOCOLS
@@ -126,7 +127,7 @@ def test_baselines_are_fitted_on_the_model_s_own_training_utterances(results, mo
     model = place(results, models, "watcher", corpus_hash=own.corpus_hash)
     row = evaluate(results, model, other).evaluation
     assert {score.kind.value.removeprefix("baseline: ") for score in row.scores if score.kind.is_baseline} == {
-        baseline.title for baseline in BASELINES.values()
+        baseline.title for baseline in BASELINES.values() if baseline.is_for_all
     }
     (text,) = [score for score in row.scores if score.kind is ScoreKind.BASELINE_TEXT_LOGISTIC]
     # Session 5 of its own corpus is the test session: it trains no baseline either.
@@ -135,6 +136,28 @@ def test_baselines_are_fitted_on_the_model_s_own_training_utterances(results, mo
     expected = fitted.probabilities(prepare(results, other).load(SCORED))
     assert np.allclose([made.probabilities for made in text.predictions], expected)
     assert [made.probabilities[CLASSES.index("exc")] for made in text.predictions] == [0.0] * 4
+
+
+def test_a_model_of_motion_finds_the_features_that_hold_it_and_a_model_of_frames_its_frames(results, models, corpora):
+    framed = speech_settings(PROTOCOLS["paper"], "frames")
+    folder = results.path.parent / "prepared" / "a first folder"
+    prepare_corpus(corpora / "own", folder, framed)
+    corpus_hash = FeatureStore.open(folder).corpus_hash
+    records = {
+        name: replace(ModelRecord.read(models / name), corpus_hash=corpus_hash, **changes)
+        for name, changes in (
+            ("reader", {"speech_settings": None}),
+            ("watcher", {"speech_settings": None}),
+            ("listener", {"speech_settings": framed.to_json()}),
+        )
+    }
+    for with_motion in (False, True):
+        if with_motion:
+            prepare(results, corpora / "own")
+        found = {name: find_training_features(results.path.parent, record) for name, record in records.items()}
+        assert [name for name, store in found.items() if store is None] == ([] if with_motion else ["watcher"])
+        assert found["listener"].prepared_dir == folder
+        assert (found["reader"].prepared_dir == folder) is not with_motion
 
 
 def test_transcripts_that_training_had_are_on_record(results, models, corpora, other):

@@ -6,17 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
-from harness.final.predict import note_context, predict_dialogue, read_recorded
+from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
+from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue, read_recorded
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
-from harness.final.saved_model import ModelRecord, save_seed
-from harness.models.build import build_model, input_shapes
+from harness.final.saved_model import ModelRecord, load_seed, save_seed
+from harness.models.build import build_model
+from harness.models.inputs import input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import TrainedModel
 from harness.training.recipe import train_for_epochs
 from tests.cli.commands import type_command
@@ -28,25 +31,25 @@ KIND = IrregularityKind
 PAPER = PROTOCOLS["paper"]
 
 
-def save_untrained(model_dir, system_name, **choices):
+def save_untrained(model_dir, system_name, protocol=PAPER, **choices):
     system = SYSTEMS[system_name]
-    point = read_hyperparameters(system, choices, PAPER)
-    fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, PAPER, None, None, seed=1)
-    save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, PAPER)), fitted))
-    return write_record(model_dir, system_name, system.modalities, choices)
+    point = read_hyperparameters(system, choices, protocol)
+    fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, protocol, None, None, seed=1)
+    save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, protocol)), fitted))
+    return write_record(model_dir, system_name, system.modalities, choices, protocol)
 
 
-def predict(model_dir, recorded, scene=None):
+def predict(model_dir, recorded, scene=None, speaker_wavs=None):
     """Return the answer for one recording: that of a dialogue of one turn."""
-    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene)
+    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene, speaker_wavs)
     return answer
 
 
-def write_record(model_dir, system_name, modalities, choices):
+def write_record(model_dir, system_name, modalities, choices, protocol=PAPER):
     ModelRecord(
         system=system_name,
         hyperparameters=choices,
-        protocol=PAPER,
+        protocol=protocol,
         modalities=modalities,
         classes=tuple(CLASSES),
         num_epochs=1,
@@ -139,6 +142,73 @@ def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, t
     assert list(json.loads(done.stdout)) == ["ang", "exc", "neu", "sad"]
 
 
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a model's folder") / "speech"
+    protocol = read_protocol({"speaker_scaling": "own"})
+    return save_untrained(folder, "speech4", protocol, speechlstm=4, dense=4, attention="pooling")
+
+
+@pytest.fixture
+def wavs(tmp_path):
+    """A folder with two recordings of a speaker, of which the tone and the loudness differ."""
+    folder = tmp_path / "the speaker's"
+    folder.mkdir()
+    for hertz in (200.0, 700.0):
+        samples = (tone(1.0, hertz=hertz) * np.linspace(0.1, 1.0, 16000)).astype(np.int16)
+        (folder / f"{hertz:.0f}.wav").write_bytes(wav_bytes(samples))
+    return folder
+
+
+def test_a_model_that_scales_by_speaker_takes_the_speakers_recordings(adapted, wavs):
+    recorded = Recorded(wav_path=wavs / "200.wav")
+    found = predict(adapted, recorded, speaker_wavs=wavs)
+    settings = ModelRecord.read(adapted).speech_settings
+    frames = [
+        extract_speech(read_recording(path)[0].samples, SpeechSettings.from_json(settings))
+        for path in sorted(wavs.iterdir())
+    ]
+    together = np.concatenate(frames).astype(np.float64)
+    deviation = together.std(axis=0)
+    deviation[deviation < 1e-6] = 1.0
+    scaled = ((frames[0] - together.mean(axis=0)) / deviation).astype(np.float32)[None]
+    model = load_seed(adapted, 1).model
+    expected = model({"speech": scaled, "speech_lengths": np.array([len(frames[0])], np.int32)}).numpy()[0]
+    np.testing.assert_allclose(list(found.probabilities.values()), expected, atol=1e-5)
+    # Without them, the training utterances' statistics scale it, as for a model that knows no speakers.
+    alone = predict(adapted, recorded)
+    fitted = load_seed(adapted, 1).fitted.speech
+    scaled = ((frames[0] - fitted.mean) / fitted.std).astype(np.float32)[None]
+    expected = model({"speech": scaled, "speech_lengths": np.array([len(frames[0])], np.int32)}).numpy()[0]
+    np.testing.assert_allclose(list(alone.probabilities.values()), expected, atol=1e-5)
+
+
+def test_whose_statistics_scale_the_speech_is_said(adapted, listener, wavs):
+    assert note_speaker_scaling(listener, None) is None
+    assert note_speaker_scaling(adapted, wavs) == (
+        f"Adapted to the speaker without labels: speech is scaled by the recordings in {str(wavs)!r}."
+    )
+    assert note_speaker_scaling(adapted, None) == (
+        "Not adapted to the speaker as in training: speech is scaled by the mean and the deviation of the training "
+        "utterances. Give a folder of the speaker's recordings with --speaker-wavs."
+    )
+
+
+def test_a_speakers_recordings_are_refused_where_there_is_none_or_no_use_for_them(adapted, listener, wavs, tmp_path):
+    recorded = Recorded(wav_path=wavs / "200.wav")
+    with pytest.raises(ModelError) as refused:
+        predict(listener, recorded, speaker_wavs=wavs)
+    assert str(refused.value) == (
+        f"model {str(listener)!r}: does not scale speech by speaker, protocol 'paper'; omit --speaker-wavs"
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError) as refused:
+        predict(adapted, recorded, speaker_wavs=tmp_path / "empty")
+    assert str(refused.value) == (
+        f"folder {str(tmp_path / 'empty')!r}: has no .wav file; expected recordings of the speaker"
+    )
+
+
 def write_dialogue(folder, text):
     (folder / "talk.csv").write_text(text)
     return read_dialogue(folder / "talk.csv").turns
@@ -221,6 +291,16 @@ def test_more_turns_than_ids_are_refused(listener, tmp_path):
     lost = replace(turn, recorded=Recorded(tmp_path / "no.wav"))
     with pytest.raises(CorpusError, match="line 2: is one turn too many; expected at most 1000 turns of a speaker"):
         read_recorded(ModelRecord.read(listener), [lost] * 1001)
+
+
+def test_short_frames_are_read_from_a_recording_as_they_are_prepared(listener, tmp_path):
+    settings = SPEECH_VARIANTS["frames"]
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    record = replace(ModelRecord.read(listener), modalities=("speech",), speech_settings=settings.to_json())
+    features, _ = read_recorded(record, [RecordedTurn(Recorded(tmp_path / "a.wav"))])
+    expected = extract_speech(tone(0.3) / 2**15, settings)
+    assert features.speech_columns == column_names(settings)
+    assert np.array_equal(features.speech([0], len(expected))[0], expected.astype(np.float32))
 
 
 @pytest.mark.long

@@ -5,9 +5,9 @@ import pytest
 
 from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
-from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
+from harness.features.speech import SHORT_TERM_COLUMNS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
-from harness.models.baselines import BASELINES, summarise_speech
+from harness.models.baselines import BASELINES, _FrameVotes, loudest_frames, summarise_speech
 from harness.splits.protocol import ClassWeights
 
 SETTINGS = SpeechSettings(max_frames=4)
@@ -77,11 +77,12 @@ def test_the_average_is_that_of_the_probabilities():
     [
         ("text_logistic", {"transcripts": [None, "...", "", "go away"]}, 3),
         ("speech_forest", {"lengths": [0, 0, 0, 3]}, 3),
+        ("speech_framewise", {"lengths": [0, 0, 0, 1]}, 3),
         ("text_speech_average", {"transcripts": [None] * 3 + ["go away"], "lengths": [0] * 3 + [3]}, 3),
         ("text_speech_average", {"transcripts": [None] * 4}, 0),
         ("majority", {"transcripts": [None] * 4, "lengths": [0] * 4}, 0),
     ],
-    ids=["words", "frames", "both", "only one of both", "nothing is read"],
+    ids=["words", "frames", "loudest frames", "both", "only one of both", "nothing is read"],
 )
 def test_a_missing_input_is_answered_with_the_prior_and_counted(name, missing, num_without):
     fitted = BASELINES[name].fit(TRAIN, 1)
@@ -98,7 +99,7 @@ def test_an_utterance_without_words_is_not_trained_on():
     assert probabilities[0, 3] == 0 and probabilities[0].argmax() == 0
 
 
-@pytest.mark.parametrize("name", ["majority", "text_logistic", "speech_forest", "text_speech_average"])
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_class_that_training_lacks_has_probability_zero(name):
     fitted = BASELINES[name].fit(make_features([0, 2] * 5), 1)
     assert np.all(fitted.probabilities(EACH_CLASS)[:, [1, 3]] == 0)
@@ -128,7 +129,7 @@ def test_the_same_seed_gives_the_same_forest_and_another_seed_another():
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "text_speech_average"])
+@pytest.mark.parametrize("name", [name for name in BASELINES if name not in ("majority", "speech_framewise")])
 def test_balanced_classes_answer_more_of_a_rare_class(name):
     # Nothing tells the classes apart.
     same = make_features([0] * 3 + [2] * 21, transcripts=["so"] * 24, values=[1.0] * 24)
@@ -146,3 +147,65 @@ def test_speech_is_summarised_over_real_frames():
     assert np.unique(summary[0, :34]) == pytest.approx([5.0]) and np.unique(summary[0, 34:]) == pytest.approx([0.0])
     assert np.unique(summary[1, :34]) == pytest.approx([3.0])
     assert np.unique(summary[1, 34:]) == pytest.approx([(2 / 3) ** 0.5])
+
+
+def test_the_loudest_frames_are_those_of_the_most_energy_among_the_real_ones():
+    features = make_features([0, 1, 2], lengths=[4, 3, 1])
+    frames = features.speech(np.arange(3))
+    frames[0, :, SHORT_TERM_COLUMNS.index("energy")] = [0.1, 0.4, 0.3, 0.2]
+    changed = Features.from_arrays(
+        list(features.utterances), SETTINGS, SHORT_TERM_COLUMNS,
+        {"speech": frames, "speech_lengths": features.speech_lengths},
+    )  # fmt: skip
+    found = loudest_frames(changed, np.array([2, 0, 1]))
+    assert found.shape == (3, 2, 34)
+    np.testing.assert_array_equal(found[1], frames[0, [1, 2]])
+    np.testing.assert_array_equal(found[2], frames[1, [2, 1]])
+    np.testing.assert_array_equal(found[0, 0], frames[2, 0])
+    assert np.isnan(found[0, 1]).all()
+
+
+def test_the_forest_on_the_loudest_frames_learns_what_they_tell():
+    # Frames of an utterance lie 2 apart at most, and the classes 5.
+    apart = {emotion: 5.0 * emotion for emotion in range(4)}
+    emotions = [0, 1, 2, 3] * 6
+    fitted = BASELINES["speech_framewise"].fit(make_features(emotions, values=[apart[each] for each in emotions]), 1)
+    found = fitted.probabilities(make_features([3, 2, 1, 0], lengths=[3, 4, 2, 1], values=[15.0, 10.0, 5.0, 0.0]))
+    assert found.argmax(axis=1).tolist() == [3, 2, 1, 0]
+    assert found.sum(axis=1) == pytest.approx(1)
+
+
+def test_frames_vote_and_their_mean_probability_decides_a_tie():
+    class Answers:
+        """A forest that answers a frame with the probabilities that the frame holds."""
+
+        def predict_proba(self, frames):
+            return frames
+
+    nothing = [np.nan] * 3
+    frames = [
+        [[0.4, 0.3, 0.3], [0.4, 0.2, 0.4]],
+        [[0.6, 0.1, 0.3], [0.0, 0.9, 0.1]],
+        [[0.45, 0.1, 0.45], [0.1, 0.45, 0.45]],  # the third has the largest mean, but no vote
+        [[0.1, 0.2, 0.7], nothing],
+    ]
+    found = _FrameVotes(Answers()).predict_proba(np.array(frames))
+    assert found.argmax(axis=1).tolist() == [0, 1, 0, 2]
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    np.testing.assert_allclose(found[:, :2], [[1, 0], [0.5, 0.5], [0.5, 0.5], [0, 0]], atol=1e-3)
+
+
+def test_frames_without_energy_are_one_sentence():
+    settings = SpeechSettings(kind=SpeechKind.MEL, max_frames=4)
+    arrays = {"speech": np.zeros((2, 4, 40), np.float32), "speech_lengths": np.array([4, 4])}
+    mel = Features.from_arrays(list(EACH_CLASS.utterances[:2]), settings, column_names(settings), arrays)
+    with pytest.raises(FeatureError) as caught:
+        BASELINES["speech_framewise"].fit(mel, 1)
+    assert str(caught.value) == (
+        "baseline: the frames of speech have no 'energy', and their first number is 'mel_1'; expected the speech "
+        "features 'short-term', 'deltas' or 'short-windows'"
+    )
+
+
+def test_the_baselines_that_stand_beside_every_model_are_four():
+    assert [name for name, baseline in BASELINES.items() if not baseline.is_for_all] == ["speech_framewise"]

@@ -38,10 +38,11 @@ def score_whole_opening(
     kind: ScoreKind = ScoreKind.VALIDATION_CHOSEN,
     model: str | None = None,
     probes: Mapping[ScoreKind, Sequence[bool]] = MappingProxyType({}),
+    protocol: str = "paper",
 ) -> int:
     """Every dialogue has four turns, one of each class: three and two of them right, one by the baselines."""
     opening_id = store.record_opening(
-        an_opening(eid, seeds=(1, 2), command=COMMAND, opened_at="2026-02-03T04:05:06.789+00:00")
+        an_opening(eid, seeds=(1, 2), command=COMMAND, opened_at="2026-02-03T04:05:06.789+00:00", protocol=protocol)
     )
     rights = {1: [True, True, True, False], 2: [True, True, False, False]}
     for seed, right in rights.items():

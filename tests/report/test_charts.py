@@ -214,7 +214,8 @@ def test_sentence_says_what_the_second_half_brought(searched: Path) -> None:
         "Going from 5 to 10 trials brought an expected 2.3 points (72.7 % to 75.0 %). These trials cannot show how "
         "much the gain would differ in another search."
     )
-    assert text.endswith("one standard error of an accuracy over the 20 validation utterances is 9.7 points.")
+    # Each dialogue with two utterances has a right one and a wrong one: the error is below that of utterances, 9.7.
+    assert text.endswith("the 20 validation utterances, from a bootstrap over dialogues, is 7.5 points.")
 
 
 def test_score_that_is_no_accuracy_has_no_points(searched: Path) -> None:

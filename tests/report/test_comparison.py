@@ -30,6 +30,7 @@ from tests.report.searches import (
 )
 
 MERGED = read_protocol({"base": "paper", "happiness": "merged"})
+OWN = read_protocol({"base": "paper", "name": "paper", "speaker_scaling": "own"})
 DISJOINT = read_protocol({"base": "paper", "scenes": "disjoint"})
 COMPARABLE = "Comparable: searches on the same corpus, with the same protocol and target."
 
@@ -74,6 +75,11 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
             "protocol",
             f"'paper' (8bb6c6e1) (1); 'paper' ({DISJOINT.protocol_hash[:8]}) (2)",
         ),
+        (
+            {"protocol": OWN},
+            "protocol",
+            f"'paper' (8bb6c6e1) (1); 'paper+speaker_scaling=own' ({OWN.protocol_hash[:8]}) (2)",
+        ),
         ({"target": "min"}, "target", "max (1); min (2)"),
         (
             {"protocol_name": "", "script": "own.py"},
@@ -81,7 +87,7 @@ def test_searches_of_one_corpus_protocol_and_target_are_comparable(store: Result
             "'paper' (8bb6c6e1) (1); of its own script, own.py (2)",
         ),
     ],
-    ids=["other corpus", "synthetic and real", "protocol", "happiness", "scenes", "target", "script of its own"],
+    ids=["other corpus", "synthetic and real", "protocol", "happiness", "scenes", "adapted", "target", "own script"],
 )
 def test_nothing_is_set_against_each_other_where_scores_mean_something_else(
     store: ResultsStore, results_path: Path, changes: dict[str, Any], trait: str, values: str

@@ -69,6 +69,13 @@ def test_every_table_says_whose_numbers_it_holds(scored: ScoredEvaluation) -> No
     assert tables[0].rows[0][:4] == ("weighted accuracy", "62.5", "17.7", "50.0 to 75.0")
 
 
+def test_adaptation_to_the_speakers_stands_with_every_table(store: ResultsStore, eid: int) -> None:
+    score_evaluation(store, eid, protocol_name="mine+speaker_scaling=own")
+    (row,) = read_evaluations(store)
+    tables = tabulate_evaluation(assess_evaluation(row))
+    assert all("Adapted to the test speakers without labels." in table.note for table in tables)
+
+
 def test_statements_say_what_was_scored_and_what_training_had_read(scored: ScoredEvaluation) -> None:
     found = said(scored)
     assert found["What was scored"] == (

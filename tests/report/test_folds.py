@@ -111,6 +111,16 @@ def test_a_fold_of_one_speaker_says_what_training_knows(tmp_path: Path) -> None:
     assert "3000 and 838" not in protocol and "Of the other utterances, sorted by id" in protocol
 
 
+def test_folds_that_adapt_to_the_speakers_say_so(tmp_path: Path) -> None:
+    protocol = read_protocol({"base": "paper", "speaker_scaling": "own"})
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        write_folds(store, num_searched=5, protocol=protocol)
+    findings = read(tmp_path / "results.db")
+    assert findings.folds is not None
+    for statements in (describe_folds(findings.folds), describe_search(findings)):
+        assert any(found.heading == "Adapted" and found.is_warning for found in statements)
+
+
 def test_a_repeated_evaluation_stays_visible(tmp_path: Path) -> None:
     with ResultsStore.open(tmp_path / "results.db") as store:
         write_folds(store)

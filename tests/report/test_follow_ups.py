@@ -13,7 +13,15 @@ from harness.report.follow_ups import (
     tabulate_replication,
 )
 from harness.splits.parts import LeakSplit
-from harness.store.records import ExperimentKind, Prediction, ScoreKind, TestScores, TrialResult, TrialStatus
+from harness.store.records import (
+    EpochRecord,
+    ExperimentKind,
+    Prediction,
+    ScoreKind,
+    TestScores,
+    TrialResult,
+    TrialStatus,
+)
 from harness.store.store import ResultsStore
 from tests.report.searches import begin_search, run_trial, validation_predictions
 from tests.store.experiments import an_experiment, an_opening
@@ -167,12 +175,14 @@ LAST = (
 )
 
 
-def replicate(store, eid, trial_index, scores, is_synthetic=False):
+def replicate(store, eid, trial_index, scores, is_synthetic=False, epochs=()):
     settings = json.dumps({"searched_eid": eid, "searched_trial": trial_index})
     record = an_experiment(kind=ExperimentKind.REPLICATION, settings=settings, is_synthetic=is_synthetic)
     replicated = store.create_experiment(record)
     for number, score in enumerate(scores):
         trial_id = store.start_trial(replicated, number, 100 + number, {})
+        for epoch, accuracy in enumerate(epochs[number] if epochs else (), start=1):
+            store.record_epoch(trial_id, EpochRecord(epoch, 1.0, 0.5, 0.5, 1.0, accuracy, accuracy, 1.0))
         if score is None:
             store.finish_trial(trial_id, TrialStatus.DIVERGED, message="the loss is nan")
         else:
@@ -252,6 +262,19 @@ def test_a_synthetic_corpus_is_named(store):
     found = read_replication(store, experiment)
     assert describe_replication(found).text.endswith("no score on it is a score on IEMOCAP.")
     assert tabulate_replication(found).note.endswith("no score on it is a score on IEMOCAP.")
+
+
+def test_new_seeds_are_also_scored_at_the_epoch_that_the_search_chose(store):
+    experiment = search_of(store, 0.5, 0.75)
+    epochs = ([0.5, 0.7, 0.6, 0.55], [0.65, 0.6, 0.6, 0.6], [0.6, 0.5])
+    replicate(store, experiment.eid, 1, [0.7, 0.65, 0.6], epochs=epochs)
+    found = read_replication(store, experiment)
+    assert (found.best.best_epoch, found.at_chosen_epoch) == (4, (0.55, 0.6))
+    assert describe_replication(found).text.endswith(
+        " Each new seed's score is the highest of its own epochs too. At epoch 4, which the search chose, the 2 of "
+        "them that came so far score 57.5 % ± 3.5."
+    )
+    assert tabulate_replication(found).rows[-1] == ("their mean at the search's epoch", "", "57.5", "4", "")
 
 
 def test_only_a_replication_of_the_best_trial_of_that_search_counts(store):

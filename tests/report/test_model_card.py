@@ -62,6 +62,18 @@ def test_the_card_says_what_excitement_is(store: ResultsStore, happiness: str, s
     assert ("Happiness is merged into excitement" in text) is (happiness == "merged")
 
 
+def test_the_card_says_that_a_model_is_adapted_with_every_score(store: ResultsStore) -> None:
+    protocol = read_protocol({"base": "paper", "name": "mine", "speaker_scaling": "own"})
+    eid = run_search(store, protocol=protocol)
+    score_whole_opening(store, eid, model=FOLDER, protocol=protocol.name)
+    text = card(store, a_record(eid, protocol=protocol))
+    adapted = "Adapted to the test speakers without labels."
+    assert f"**Adapted:** {adapted}" in text
+    notes = [line for line in text.splitlines() if "protocol 'mine" in line]
+    assert len(notes) > 5 and all(adapted in line for line in notes)
+    assert adapted not in card(store, a_record(run_search(store)))
+
+
 def test_before_the_test_session_is_opened_the_card_says_so_and_has_no_score(store: ResultsStore) -> None:
     text = card(store, a_record(run_search(store)))
     assert "Session 5 of this corpus has never been scored from this results folder." in text

@@ -10,6 +10,7 @@ from harness.report.statements import (
     describe_openings,
     describe_progress,
     describe_published,
+    describe_recogniser,
     describe_search,
 )
 from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
@@ -77,6 +78,16 @@ def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> No
     assert "(3353 and 937 of the complete corpus)" in text
 
 
+@pytest.mark.parametrize("base", ["paper", "strict"])
+def test_adaptation_to_the_speakers_is_said_as_a_warning(store: ResultsStore, results_path: Path, base: str) -> None:
+    run_search(store, protocol={"base": base, "name": "mine", "speaker_scaling": "own"})
+    findings = findings_of(results_path)
+    adapted = by_heading(describe_search(findings))["Adapted"]
+    assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
+    run_search(store, protocol=base)
+    assert "Adapted" not in by_heading(describe_search(findings_of(results_path, 2)))
+
+
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
     scenes = by_heading(describe_search(findings_of(searched)))["Scenes"]
     assert scenes.is_warning
@@ -104,6 +115,21 @@ def test_who_chose_the_epoch_is_said_with_the_luck_of_the_best(searched: Path) -
         "accuracy. The best score of 10 trials is also the luckiest: expect the same hyperparameters to score lower "
         "when trained again with another seed.",
     )
+
+
+def test_a_best_epoch_that_is_the_last_allowed_one_is_said(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, max_epochs=4)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Last epoch"] == Statement(
+        "Last epoch",
+        "Trial 9 is the best. Its best epoch, 4, is the last that max_epochs allows: with more epochs it might score "
+        "higher.",
+        is_warning=True,
+    )
+    run_search(store, max_epochs=4, shortened="At most 4 epochs: a quick start.")
+    run_search(store, max_epochs=5)
+    for eid in (2, 3):
+        assert "Last epoch" not in by_heading(describe_search(findings_of(results_path, eid)))
 
 
 def test_published_code_is_said_to_let_the_test_set_choose(store: ResultsStore, results_path: Path) -> None:
@@ -190,3 +216,10 @@ def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
     )
     assert "Speakers" not in said
     assert said["Who chose the epoch"].text == "Each trial's score is defined by its script."
+
+
+def test_the_recogniser_is_named_where_a_system_has_one() -> None:
+    (found,) = describe_recogniser("asr_transfer", "a recogniser of characters; character error rate 61.5 %")
+    assert found.heading == "Speech recogniser" and "In that trial: a recogniser of characters" in found.text
+    assert describe_recogniser("asr_transfer", None) == []
+    assert describe_recogniser("text2", "gensim Word2Vec, 300 numbers a word") == []

@@ -4,6 +4,7 @@ import pytest
 from harness.corpus.utterances import CLASSES
 from harness.errors import ShapeError
 from harness.scoring.metrics import (
+    character_error_rate,
     confusion_matrix,
     macro_f1,
     macro_f1_of,
@@ -95,3 +96,20 @@ def test_what_cannot_be_scored_is_refused(emotions: np.ndarray, predicted: np.nd
     with pytest.raises(ShapeError) as caught:
         weighted_accuracy(emotions, predicted)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "edits"),
+    [
+        ("ab", "ab", 0),
+        ("ab", "", 2),
+        ("ab", "xaby", 2),
+        ("abc", "acb", 2),
+        ("sunday", "saturday", 3),
+        ("a", "bbb", 3),
+        ("intention", "execution", 5),
+    ],
+)
+def test_the_character_error_rate_counts_the_fewest_edits(text: str, read: str, edits: int) -> None:
+    assert character_error_rate([text], [read]) == edits / len(text)
+    assert character_error_rate([text, "xyz"], [read, "xyz"]) == edits / (len(text) + 3)

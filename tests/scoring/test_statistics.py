@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from harness.errors import ShapeError
 from harness.scoring.metrics import macro_f1_of, recalls_of, weighted_accuracy_of
 from harness.scoring.statistics import (
+    bootstrap_error,
     bootstrap_interval,
     bootstrap_intervals,
     mean_and_spread,
@@ -66,6 +67,17 @@ def test_bootstrap_over_dialogues_is_wider_where_dialogues_differ() -> None:
     # Ten of twenty dialogues are wholly right: a binomial's 95 % of 20 draws.
     assert (wide.low, wide.high) == pytest.approx((0.3, 0.7), abs=0.06)
     assert (wide.drawn, wide.is_too_narrow) == ("dialogues", False)
+
+
+def test_the_error_over_dialogues_is_that_of_utterances_only_where_each_is_a_dialogue() -> None:
+    alone = predict([[number < 60] for number in range(100)])
+    error, drawn = bootstrap_error(alone)
+    assert drawn == "dialogues" and error == pytest.approx((0.6 * 0.4 / 100) ** 0.5, rel=0.05)
+    # Twenty dialogues of five utterances that are all right or all wrong: as if there were twenty utterances.
+    alike = predict([[number < 12] * 5 for number in range(20)])
+    error, _ = bootstrap_error(alike)
+    assert error == pytest.approx((0.6 * 0.4 / 20) ** 0.5, rel=0.05)
+    assert bootstrap_error(alike[:20])[1] == "utterances"
 
 
 def test_below_ten_dialogues_utterances_are_drawn_and_it_is_said() -> None:

@@ -20,7 +20,7 @@ from harness.search.snapshot import SearchSnapshot, SearchState, watch_search
 from harness.search.view import SearchPlan
 from harness.store.records import ExperimentStatus, TrialResult, TrialStatus, utc_now
 from harness.store.store import ResultsStore
-from tests.report.searches import begin_trial, fail_trial, run_trial
+from tests.report.searches import begin_trial, fail_trial, run_search, run_trial
 from tests.search.watched_searches import running_search
 from tests.store.experiments import an_experiment
 
@@ -151,6 +151,13 @@ def test_the_end_is_summed_up(folder: Path) -> None:
             "Best trial 0: validation accuracy 0.7500 at adamlr=0.0001259, textlstm=150, attention=decoder",
             "The experiment has ended: interrupted.",
         ]
+
+
+def test_the_end_says_that_more_epochs_might_help(folder: Path) -> None:
+    with ResultsStore.open(folder / "results.db") as store:
+        run_search(store, max_epochs=4)
+    *_, note, ended = describe_end(watch_search(folder, 1))
+    assert note.startswith("Its best epoch, 4, is the last that max_epochs allows") and ended.endswith("finished.")
 
 
 def display_to(stream: io.StringIO, folder: Path) -> SearchDisplay:

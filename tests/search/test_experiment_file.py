@@ -116,6 +116,59 @@ def test_a_turn_model_that_cannot_be_is_refused(folder: Path, values: dict[str, 
     assert str(caught.value).startswith(f"{ORIGIN}: {message}")
 
 
+@pytest.fixture
+def framed(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a system that reads short frames."""
+    monkeypatch.setitem(SYSTEMS, "framed", replace(SYSTEMS["speech4"], name="framed", speech_features="frames"))
+    return "framed"
+
+
+@pytest.mark.parametrize(
+    ("values", "variant"),
+    [
+        ({"system": "speech4"}, "short-term"),
+        ({"system": "speech4", "speech_features": "frames"}, "frames"),
+        ({"system": "framed"}, "frames"),
+        ({"system": "framed", "speech_features": "frames"}, "frames"),
+        ({"system": "chain", "parameter_config": CONTEXTS}, "short-term"),
+        ({"system": "chain", "parameter_config": CONTEXTS, "turn_model": {"system": "framed"}}, "frames"),
+    ],
+)
+def test_the_speech_features_are_by_default_those_that_the_system_reads(
+    folder: Path, framed: str, values: dict[str, Any], variant: str
+) -> None:
+    settings = read_experiment_file(write(folder, ours(**values)))
+    assert settings.training is not None and settings.training.speech_features == variant
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"system": "framed", "speech_features": "short-term"},
+            "speech_features is 'short-term'; expected 'frames', which system 'framed' reads",
+        ),
+        (
+            {"system": "chain", "parameter_config": CONTEXTS, "turn_model": {"system": "framed"}}
+            | {"speech_features": "mel"},
+            "speech_features is 'mel'; expected 'frames', which system 'framed' reads",
+        ),
+        (
+            {"system": "fusion", "speech_features": "frames"},
+            "speech_features is 'frames', beside which no motion is prepared; expected 'short-term' or 'deltas' or "
+            "'mel' or 'short-windows': 'fusion' reads motion",
+        ),
+    ],
+    ids=["another", "another for a turn model", "motion"],
+)
+def test_speech_features_that_a_system_cannot_read_are_refused(
+    folder: Path, framed: str, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**values)))
+    assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
 def test_every_key_is_read(folder: Path) -> None:
     (folder / "vectors.txt").write_text("a 1\n")
     values = ours(

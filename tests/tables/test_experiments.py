@@ -92,7 +92,7 @@ def test_the_record_says_that_it_is_no_search(settings, facts):
             {"names": ("speech5",)},
             "unknown system or baseline 'speech5'; expected one of ['face1', 'face2', 'fusion', 'hand1', 'hand2', "
             "'head1', 'head2', 'majority', 'mocap1', 'speech1', 'speech2', 'speech3', 'speech4', 'speech_forest', "
-            "'speech_text', 'text1', 'text2', 'text3', 'text_logistic', 'text_speech_average']",
+            "'speech_framewise', 'speech_text', 'text1', 'text2', 'text3', 'text_logistic', 'text_speech_average']",
         ),
         (
             {"split": TableSplit.RANDOM, "leaves_each_session_out": True},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -11,7 +12,7 @@ from harness.features.fitted import fit_features
 from harness.features.store import FeatureStore
 from harness.final.test_session import open_test_session
 from harness.models.systems import find_system, read_hyperparameters
-from harness.splits.protocol import is_tested, read_protocol
+from harness.splits.protocol import SpeakerScaling, is_tested, read_protocol
 from harness.training.recipe import Recipe, Watch, open_parts, train_once
 from tests.searched import prepare_small
 
@@ -54,7 +55,7 @@ def digest(array):
 
 def everything_read(prepared_dir, protocol):
     """All that a search and a final training fit and feed to a model, as digests, and the words that they know."""
-    store = FeatureStore.open(prepared_dir)
+    store = FeatureStore.open_for(protocol, prepared_dir)
     parts = open_parts(protocol, store)
     read, vocabularies = [], []
     for fitted_on, scored in ((parts.train, parts.validation), (parts.trained_on, ())):
@@ -78,12 +79,16 @@ def train_on(prepared_dir, protocol):
 PROTOCOL = read_protocol({"test_session": SESSION, "test_speaker": "F"})
 
 
-def test_whatever_the_test_speaker_says_changes_no_bit_of_what_a_search_or_a_final_training_reads(prepared, tmp_path):
-    read, vocabularies = everything_read(prepared, PROTOCOL)
-    assert everything_read(overwrite(prepared, "F", tmp_path / "F"), PROTOCOL) == (read, vocabularies)
+@pytest.mark.parametrize("speaker_scaling", ["none", "own"])
+def test_whatever_the_test_speaker_says_changes_no_bit_of_what_a_search_or_a_final_training_reads(
+    prepared, tmp_path, speaker_scaling
+):
+    protocol = replace(PROTOCOL, speaker_scaling=SpeakerScaling(speaker_scaling))
+    read, vocabularies = everything_read(prepared, protocol)
+    assert everything_read(overwrite(prepared, "F", tmp_path / "F"), protocol) == (read, vocabularies)
     assert all("shibboleth" not in vocabulary for vocabulary in vocabularies)
     # The partner's turns are read: the comparison would have seen a difference.
-    others, vocabularies = everything_read(overwrite(prepared, "M", tmp_path / "M"), PROTOCOL)
+    others, vocabularies = everything_read(overwrite(prepared, "M", tmp_path / "M"), protocol)
     assert others != read and "shibboleth" in vocabularies[1]
 
 

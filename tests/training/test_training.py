@@ -5,8 +5,9 @@ import pytest
 
 from harness.errors import Diverged
 from harness.features.fitted import fit_features
-from harness.models.build import build_model, build_optimizer, input_shapes
+from harness.models.build import build_model, build_optimizer
 from harness.models.class_weights import balance_classes
+from harness.models.inputs import input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import (

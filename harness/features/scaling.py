@@ -1,0 +1,88 @@
+"""The mean and the deviation of each column, over training utterances or over the turns of one speaker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.features.frames import UNSCALED
+
+Floats = npt.NDArray[np.float32]
+
+#: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
+CHUNK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class ColumnScaling:
+    """The scaling that gives each column the mean 0 and the deviation 1 over the utterances that were measured.
+
+    Attributes:
+        mean, std: float32 (num_columns,), in the unit of the column. A column that never changes keeps a
+            ``std`` of 1, and one without any value a ``mean`` of 0 as well
+    """
+
+    mean: Floats
+    std: Floats
+
+    def scale(self, values: Floats) -> None:
+        """Subtract the mean and divide by the deviation, in place.
+
+        Args:
+            values: float32 (..., num_columns); NaN stays NaN
+        """
+        np.subtract(values, self.mean, out=values)
+        np.divide(values, self.std, out=values)
+
+
+def chunks(num_rows: int, values_per_row: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the numbers of rows, int64, in pieces of ``CHUNK_BYTES`` of float32 values."""
+    size = max(1, CHUNK_BYTES // (4 * values_per_row))
+    for first in range(0, num_rows, size):
+        yield np.arange(first, min(first + size, num_rows))
+
+
+class Moments:
+    """Count, mean and squared deviation of each column, chunk after chunk.
+
+    Source: Chan, Golub and LeVeque, The American Statistician (1983), for joining two parts' sums.
+    """
+
+    def __init__(self, num_columns: int) -> None:
+        self._count = np.zeros(num_columns)
+        self._mean = np.zeros(num_columns)
+        self._squares = np.zeros(num_columns)
+
+    def add(self, values: Floats) -> None:
+        """Join the rows of ``values``, of which this takes ownership; NaN is left out."""
+        is_lost = np.isnan(values)
+        count = len(values) - is_lost.sum(axis=0, dtype=np.float64)
+        np.copyto(values, 0.0, where=is_lost)
+        some = np.maximum(count, 1.0)
+        mean = values.sum(axis=0, dtype=np.float64) / some
+        values -= mean.astype(np.float32)
+        np.copyto(values, 0.0, where=is_lost)
+        rest = values.sum(axis=0, dtype=np.float64) / some
+        np.square(values, out=values)
+        squares = values.sum(axis=0, dtype=np.float64) - count * rest**2
+        mean = mean.astype(np.float32) + rest
+        joined = np.maximum(self._count + count, 1.0)
+        difference = mean - self._mean
+        self._squares += squares + difference**2 * self._count * count / joined
+        self._mean += difference * count / joined
+        self._count += count
+
+    def finish(self, columns: Sequence[str] = ()) -> tuple[Floats, Floats]:
+        """The mean and the deviation (divided by the count) of every column; 0 and 1 of those named ``UNSCALED``."""
+        deviation = np.sqrt(np.maximum(self._squares, 0.0) / np.maximum(self._count, 1.0))
+        std = deviation.astype(np.float32)
+        smallest = np.abs(self._mean).astype(np.float32) * np.finfo(np.float32).eps
+        std[std <= smallest] = 1.0
+        mean = self._mean.astype(np.float32)
+        is_unscaled = np.isin(columns, UNSCALED)
+        if len(is_unscaled):
+            mean[is_unscaled], std[is_unscaled] = 0.0, 1.0
+        return mean, std
