@@ -136,7 +136,7 @@ def tables(
     Each call is recorded as a test evaluation.
 
     \b
-    Examples:
+    Example:
       harness tables --systems speech4,majority --seeds 3
       harness tables --systems ctc,bc_lstm --seeds 1
 
