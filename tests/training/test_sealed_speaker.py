@@ -105,3 +105,15 @@ def test_the_test_set_is_all_of_the_speakers_turns_and_nobody_elses(prepared):
     tested = open_test_session(store, PROTOCOL).utterance_ids
     assert list(tested) == [name for name in names if is_tested(PROTOCOL, name)]
     assert 0 < len(tested) < len(names) and not set(tested) & set(open_parts(PROTOCOL, store).trained_on)
+
+
+def test_the_partners_turns_scale_nothing_of_the_test_speaker(prepared, tmp_path):
+    protocol = replace(PROTOCOL, speaker_scaling=SpeakerScaling.OWN)
+
+    def read_test(prepared_dir):
+        features = open_test_session(FeatureStore.open_for(protocol, prepared_dir), protocol)
+        return digest(features.speech(np.arange(len(features))))
+
+    before = read_test(prepared)
+    assert read_test(overwrite(prepared, "M", tmp_path / "M")) == before
+    assert read_test(overwrite(prepared, "F", tmp_path / "F")) != before
