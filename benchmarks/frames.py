@@ -1,12 +1,14 @@
 """Short frames of speech against librosa's, and their pitch against public trackers, on the recordings of a corpus.
 
-The recordings are those of utterances in a folder of the release's layout. Then are measured, in turn:
+The recordings are those of the utterances in a folder that has the release's layout. Three things are measured:
 
-- mel bands, MFCC, energy and zero crossings as librosa computes them with the same filters; mel bands and MFCC are
-  shown to be the same first
-- pitch: librosa's yin and pyin, and Praat's autocorrelation by parselmouth, against all 46 numbers of ours; then their
-  difference in cents on the frames that two of them call voiced, and the share of frames on whose voicing they agree
-- all recordings, by the processor's time and by the time of two processes, scaled to the 12.4 hours of the real corpus
+- the time of all 46 numbers of ours against that of librosa's mel bands, MFCC, energy and zero crossings with the same
+  filters. Before that, mel bands and MFCC are checked to be the same as ours
+- the time of all 46 numbers of ours against that of pitch alone: librosa's yin and pyin, and Praat's autocorrelation
+  through parselmouth. For each two trackers also the difference in cents on the frames that both call voiced, and the
+  share of frames on whose voicing they agree
+- the processor's time for all recordings, and the time of one and of two processes, scaled to the 12.4 hours of the
+  real corpus
 
 librosa and praat-parselmouth are the extra `benchmarks`; what is not installed is left out.
 """
