@@ -213,8 +213,7 @@ def _train_and_read(
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
     settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing, speech)
-    # What is not named is left out where the corpus has nothing of what it reads; its row says so.
-    require_features((each for each in plan.experiments if each.name in named), facts)
+    require_features(plan.experiments, named, facts)
     if plan.compared:
         view.name_corpus(is_synthetic=facts.is_synthetic)
         view.announce(plan.describe_compared(len(settings.seeds)))

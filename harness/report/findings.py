@@ -59,8 +59,8 @@ class Replication:
         best: the trial that was replicated
         num_trials: finished trials of the search, of which it is the best
         trials: the finished trainings with new seeds, at least one
-        at_chosen_epoch: validation accuracies, from 0 to 1, of the trainings that came so far, after the best trial's
-            own epoch
+        at_chosen_epoch: validation accuracies, from 0 to 1, after the best trial's own epoch, of the trainings that
+            reached it
     """
 
     experiment: ExperimentRow

@@ -47,7 +47,7 @@ class ComparedSystem:
     Attributes:
         title: authors, year, and which of their systems where there are several
         system: by its name here
-        percent: as printed
+        percent: as published
         measure: one of ``METRICS``; empty where it is not known which
         classes, split: in words
         num_seeds: over which the figure is a mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -133,14 +133,17 @@ def lacking_modalities(store: FeatureStore, experiment: TableExperiment) -> tupl
     return tuple(lacking)
 
 
-def require_features(experiments: Iterable[TableExperiment], corpus: CorpusFacts) -> None:
-    """Check that a corpus has every modality and motion stream that some experiments read; probes do without.
+def require_features(experiments: Iterable[TableExperiment], names: Sequence[str], corpus: CorpusFacts) -> None:
+    """Check that a corpus has every modality and motion stream that the experiments of some systems read.
+
+    Args:
+        names: of systems and baselines; the others are not trained where the corpus lacks something, as are probes
 
     Raises:
         FeatureError: it lacks one
     """
     for experiment in experiments:
-        if not experiment.is_probe:
+        if experiment.name in names and not experiment.is_probe:
             store, streams = experiment.open_features(corpus), streams_of(experiment.name)
             require_modalities(store, experiment.name, experiment.modalities, streams)
 

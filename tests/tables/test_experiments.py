@@ -14,6 +14,7 @@ from harness.tables.experiments import (
     describe_experiment,
     identity_of,
     known_names,
+    require_features,
 )
 from harness.tables.parts import TableSplit
 from harness.tables.plan import plan_tables
@@ -114,6 +115,18 @@ def test_what_contradicts_itself_is_refused(settings, changes, message):
     with pytest.raises(HarnessError) as caught:
         check_settings(settings(**changes))
     assert str(caught.value) == message
+
+
+def test_only_what_is_named_must_find_its_features(settings, facts, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "harness.tables.experiments.require_modalities", lambda store, name, modalities, streams: asked.append(name)
+    )
+    names = ("ctc", "uni_svm")
+    plan = plan_tables(settings(names=names, compared=names))
+    assert {each.name for each in plan.experiments} > {*names}
+    require_features(plan.experiments, ("ctc",), facts)
+    assert set(asked) == {"ctc"}
 
 
 @pytest.mark.parametrize(
