@@ -227,7 +227,7 @@ _SYSTEMS = (
     ),
     _compared(
         "asr_transfer",
-        "after Lakomkin et al. 2018",
+        "after Lakomkin et al. 2017",
         ("speech",),
         AsrTransferHyperparameters,
         "the layers of a speech recogniser that is trained on the training dialogues, then attention",

@@ -104,6 +104,7 @@ class Figure:
         reading: what follows from it, in sentences; where nothing can be drawn, why
         table: its numbers, where no other table of the page has them
         chart: None where there is nothing to draw yet
+        is_synthetic: whether its corpus is; None where it is the search's own
         datasets: the larger data by name, plain JSON values: altair would copy and check them number by number
     """
 
@@ -113,6 +114,7 @@ class Figure:
     reading: tuple[str, ...] = ()
     table: Table | None = None
     chart: alt.TopLevelMixin | None = None
+    is_synthetic: bool | None = None
     datasets: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def show(self, chart: alt.TopLevelMixin, **datasets: Sequence[Mapping[str, Any]]) -> Figure:

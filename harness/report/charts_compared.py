@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -10,7 +11,8 @@ import altair as alt
 from harness.report.chart_style import Figure, Look, rounded, tooltips
 from harness.report.findings import Findings
 from harness.report.reproductions import describe_published, tabulate_reproductions
-from harness.tables.reproductions import Column, ReproductionResult
+from harness.report.statements import plural
+from harness.tables.reproductions import Column, ReproductionResult, describe_folds
 from harness.wording import SYNTHETIC_SENTENCE
 
 _PUBLISHED = "published"
@@ -18,11 +20,11 @@ _PUBLISHED = "published"
 _COLUMNS = {
     Column.OWN: "ours, its own protocol",
     Column.STRICT: "ours, strict",
-    Column.LEFT_OUT: "ours, strict, scored scene left out",
+    Column.LEFT_OUT: "ours, strict, scene left out, balanced",
 }
 _SHAPES = ("diamond", "circle", "square", "triangle-up")
 #: Lines of words above the points of a system, and pixels of each line and point.
-_WORDS, _LINE_HEIGHT = ("title", "measure", "classes", "split"), 16
+_WORDS, _LINE_HEIGHT = ("title", "measure", "classes", "split", "followed"), 16
 
 
 def draw_compared(findings: Findings, look: Look) -> Figure:
@@ -33,25 +35,35 @@ def draw_compared(findings: Findings, look: Look) -> Figure:
         "Systems that the paper compares with",
         "One block a system: the published figure, which has no interval, and ours with 95 % intervals under the "
         "protocol of that figure as far as it could be followed, under 'strict' (Sessions 1-4 against Session 5), and "
-        "under 'strict' with the scored scene left out of training; all in the measure of the published figure. A "
-        "published figure is comparable with the point of its own protocol alone.",
+        "under 'strict' with the scored scene left out of training and classes balanced; all in the measure of the "
+        "published figure. A published figure of several folds is an average over them; ours are pooled over the test "
+        "sets. A published figure is comparable with the point of its own protocol alone.",
+        is_synthetic=stored is not None and stored.is_synthetic,
     )
     if stored is None:
         return figure
     reading = [] if stored.shortened is None else [stored.shortened]
+    if stored.max_epochs is not None:
+        patience = "" if stored.patience is None else f", with patience {stored.patience}"
+        reading.append(f"Ours were trained for at most {plural(stored.max_epochs, 'epoch')}{patience}.")
     if stored.is_synthetic:
         reading.append(f"{SYNTHETIC_SENTENCE} The published points are of IEMOCAP, ours are not.")
     rows = [row for result in stored.results for row in _list_rows(result)]
-    figure = Figure(
-        figure.name, figure.title, figure.caption, tuple(reading), tabulate_reproductions(stored.results)
-    )
+    figure = replace(figure, reading=tuple(reading), table=tabulate_reproductions(stored.results))
     return figure.show(_place(rows, look), compared=rows)
 
 
 def _list_rows(result: ReproductionResult) -> Iterator[dict[str, Any]]:
     compared = result.compared
-    percent, classes, split, *_ = describe_published(compared)
-    words = (f"{compared.title} ({compared.system})", f"published: {percent}", classes, split)
+    percent, classes, *split = describe_published(compared)
+    own = "'strict' alone" if isinstance(compared.own, str) else describe_folds(compared.own)
+    words = (
+        f"{compared.title} ({compared.system})",
+        f"published: {percent}",
+        classes,
+        "; ".join(split),
+        f"followed here: {own}",
+    )
     for slot, text in zip(_WORDS, words, strict=True):
         yield {"system": compared.title, "slot": slot, "text": text}
     yield {
@@ -63,9 +75,12 @@ def _list_rows(result: ReproductionResult) -> Iterator[dict[str, Any]]:
         "measure": compared.measure or "accuracy, not said which",
     }
     for column, name in _COLUMNS.items():
-        measured = result.cells[column].measures.get(compared.shown_measure)
+        cell = result.cells[column]
+        measured = cell.measures.get(compared.shown_measure)
         row: dict[str, Any] = {"system": compared.title, "slot": name}
-        if measured is not None:
+        if measured is None:
+            row["text"] = f"{name}: {cell.missing}"
+        else:
             row |= {
                 "score": rounded(measured.spread.mean),
                 "low": rounded(measured.interval.low),
@@ -73,6 +88,7 @@ def _list_rows(result: ReproductionResult) -> Iterator[dict[str, Any]]:
                 "end": rounded(measured.interval.high),
                 "shown": f"{100 * measured.spread.mean:.1f} %",
                 "measure": compared.shown_measure,
+                "seeds": len(cell.pooled),
             }
         yield row
 
@@ -101,6 +117,7 @@ def _place(rows: list[dict[str, Any]], look: Look) -> alt.LayerChart:
             ("shown:N", "value"),
             ("low:Q", "from", ".1%"),
             ("high:Q", "to", ".1%"),
+            ("seeds:Q", "seeds"),
         ),
     )
     shape = alt.Shape("slot:N", legend=legend, scale=alt.Scale(domain=names, range=list(_SHAPES)))

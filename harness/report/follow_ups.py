@@ -39,10 +39,18 @@ def _describe_chosen_epoch(replication: Replication) -> str:
         return ""
     spread = mean_and_spread(scores)
     written = percent(spread.mean) + (f" ± {100 * spread.deviation:.1f}" if spread.num_values > 1 else "")
-    whose = "they score" if len(scores) == num_seeds else f"the {len(scores)} of them that came so far score"
+    ended = num_seeds - len(scores)
+    if num_seeds == 1:
+        whose = "it scores"
+    elif not ended:
+        whose = "they score"
+    else:
+        others = "the other one" if ended == 1 else f"the other {ended}"
+        whose = f"{len(scores)} of the {num_seeds} {'score' if len(scores) > 1 else 'scores'}"
+        written += f"; {others} ended before that epoch"
+    own = "The new seed's score is" if num_seeds == 1 else "Each new seed's score is"
     return (
-        f" Each new seed's score is the highest of its own epochs too. At epoch {best.best_epoch}, which the search "
-        f"chose, {whose} {written}."
+        f" {own} the highest of its own epochs too. At epoch {best.best_epoch}, which the search chose, {whose} {written}."
     )
 
 
@@ -71,7 +79,8 @@ def tabulate_replication(replication: Replication) -> Table:
     rows.append((f"mean of {plural(spread.num_values, 'new seed')}", "", f"{100 * spread.mean:.1f}", "", ""))
     if replication.at_chosen_epoch:
         mean = f"{100 * mean_and_spread(replication.at_chosen_epoch).mean:.1f}"
-        rows.append(("their mean at the search's epoch", "", mean, str(best.best_epoch), ""))
+        name = "its score" if spread.num_values == 1 else "their mean"
+        rows.append((f"{name} at the search's epoch", "", mean, str(best.best_epoch), ""))
     columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
     note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
     note = mark_synthetic(note, replication.experiment.is_synthetic)

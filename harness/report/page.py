@@ -243,8 +243,11 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, spec in _specify(draw_figures(findings, PAPER), PAPER).items():
-            if findings.experiment.is_synthetic:
+        figures = draw_figures(findings, PAPER)
+        of_figure = {figure.name: figure.is_synthetic for figure in figures}
+        for name, spec in _specify(figures, PAPER).items():
+            is_synthetic = of_figure[name]
+            if findings.experiment.is_synthetic if is_synthetic is None else is_synthetic:
                 # Away from the page nothing else says so.
                 spec["title"] = _SYNTHETIC_TITLE
             svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())

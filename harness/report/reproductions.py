@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.report.statements import plural
 from harness.report.tables import Table, write_interval
 from harness.scoring.statistics import TOO_NARROW
 from harness.tables.compared import ComparedSystem
@@ -21,14 +22,15 @@ NOTE = (
     "WA is weighted accuracy, UA unweighted accuracy, F1 macro F1, in %: of all test sets pooled, mean and sample "
     "standard deviation over the seeds, then the 95 % interval of the mean, a bootstrap over the dialogues scored. "
     "'strict' trains on Sessions 1-4, where Session 4 chooses the epoch, and tests on Session 5, of anger, excitement, "
-    "neutral and sadness. The best test epoch stands where public code takes it. A published figure is comparable "
-    "with the column of its own protocol alone, and there as far as that could be followed."
+    "neutral and sadness; with the scored scene left out, all classes weigh the same in training. The best test epoch "
+    "stands where public code takes it. A published figure is comparable with the column of its own protocol alone, "
+    "and there as far as that could be followed. Published figures of several folds are averages over the folds."
 )
 _HEADINGS = {
     Column.OWN: "its own protocol",
     Column.STRICT: "strict",
     Column.TEST_MAXIMUM: "strict, best\ntest epoch\n(optimistic)",
-    Column.LEFT_OUT: "strict, scored\nscene left out",
+    Column.LEFT_OUT: "strict, scored\nscene left out,\nclasses\nbalanced",
 }
 
 
@@ -118,13 +120,14 @@ def _write_cell(result: ReproductionResult, column: Column) -> Iterator[str]:
 
 
 def write_scores(cell: Cell, compared: ComparedSystem) -> Iterator[str]:
-    """Write the measure of the published figure with its interval, then weighted or unweighted accuracy beside it."""
+    """Write the measure of the published figure with its interval, weighted or unweighted accuracy, and the seeds."""
     if not cell.measures:
         return
     shown = compared.shown_measure
     beside = "unweighted accuracy" if shown == "weighted accuracy" else "weighted accuracy"
     yield f"{_write_measured(shown, cell.measures[shown])}\n[{write_interval(cell.measures[shown].interval)}]"
     yield _write_measured(beside, cell.measures[beside])
+    yield plural(len(cell.pooled), "seed")
     if (mean := cell.measures[shown].fold_mean) is not None:
         yield f"{_SHORT[shown]}, mean of {len(cell.pooled[0])} test sets: {100 * mean:.2f}"
 

@@ -14,7 +14,7 @@ import numpy as np
 from harness.corpus.layout import SESSIONS
 from harness.files import hash_json
 from harness.models.baselines import BASELINES
-from harness.models.systems import SYSTEMS
+from harness.models.systems import SYSTEMS, has_recogniser, is_in_context
 from harness.scoring.assessment import METRICS
 from harness.scoring.metrics import confusion_matrix, predicted_classes
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
@@ -41,7 +41,7 @@ class Column(StrEnum):
     OWN = "its own protocol"
     STRICT = "strict"
     TEST_MAXIMUM = "strict, best test epoch (optimistic)"
-    LEFT_OUT = "strict, scored scene left out"
+    LEFT_OUT = "strict, scored scene left out, classes balanced"
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,12 @@ def describe_plan(reproductions: Sequence[Reproduction], num_seeds: int) -> str:
     num_models = num_seeds * sum(one.num_models for experiments in found.values() for one in experiments)
     counts = ", ".join(f"{num_seeds * len(experiments)} {name}" for name, experiments in found.items())
     rows = "one row" if len(reproductions) == 1 else f"{len(reproductions)} rows"
+    names = {each.compared.system for each in reproductions}
+    below = ["the turns' own classifiers"] if any(map(is_in_context, names)) else []
+    below += ["the speech recognisers"] if any(map(has_recogniser, names)) else []
+    beside = f", beside {' and '.join(below)}" if below else ""
     return (
-        f"Compared systems: {rows}, {num_trainings} trainings ({counts}) of at most {num_models} models; "
+        f"Compared systems: {rows}, {num_trainings} trainings ({counts}) of at most {num_models} models{beside}; "
         "what is finished is not trained again."
     )
 
@@ -261,17 +265,19 @@ class StoredReproductions:
 
     Attributes:
         max_epochs: of their trainings; None where none has epochs
+        patience: epochs without a better one before validation stops waiting; None for never
         shortened: a sentence that says what was cut for a quick start, or None
     """
 
     results: tuple[ReproductionResult, ...]
     is_synthetic: bool
     max_epochs: int | None
+    patience: int | None
     shortened: str | None
 
 
 def read_stored(results: ResultsStore) -> StoredReproductions | None:
-    """Read the compared systems of the latest corpus and settings that any of them was trained with.
+    """Read the compared systems of the latest corpus, settings and word vectors that any of them was trained with.
 
     Returns:
         None where none has a score
@@ -285,21 +291,35 @@ def read_stored(results: ResultsStore) -> StoredReproductions | None:
     if not rows:
         return None
     latest, settings = max(rows, key=lambda found: ("max_epochs" in found[1], found[0].eid))
-    of_run = {
-        _describe_row(parts): row
+    of_run = [
+        (row, parts)
         for row, parts in rows
         if all(parts.get(key, settings.get(key)) == settings.get(key) for key in ("corpus", "max_epochs", "patience"))
+    ]
+    # Only what reads word vectors has them in its identity, and the latest row may be of something that does not.
+    vectors = [(row.eid, parts.get("word_vectors")) for row, parts in of_run if _reads_word_vectors(parts)]
+    of_latest = max(vectors)[1] if vectors else None
+    by_training = {
+        _describe_row(parts): row
+        for row, parts in of_run
+        if not _reads_word_vectors(parts) or parts.get("word_vectors") == of_latest
     }
 
     def find(experiment: TableExperiment) -> ExperimentRow | None:
-        return of_run.get(hash_json(describe_training(experiment, latest.corpus_hash)))
+        return by_training.get(hash_json(describe_training(experiment, latest.corpus_hash)))
 
     trials = StoredTrials(results, find)
     found = [read_reproduction(trials, planned) for planned in plan_reproductions(known)]
     scored = tuple(each for each in found if any(cell.pooled for cell in each.cells.values()))
     if not scored:
         return None
-    return StoredReproductions(scored, latest.is_synthetic, settings.get("max_epochs"), latest.shortened)
+    return StoredReproductions(
+        scored, latest.is_synthetic, settings.get("max_epochs"), settings.get("patience"), latest.shortened
+    )
+
+
+def _reads_word_vectors(parts: Mapping[str, Any]) -> bool:
+    return "embedding_dimension" in parts.get("hyperparameters", {})
 
 
 def _describe_row(parts: Mapping[str, Any]) -> str:
@@ -312,11 +332,16 @@ def describe_own(result: ReproductionResult) -> str:
     own = result.compared.own
     if isinstance(own, str):
         return ""
+    departs = f" ({own.departs})" if own.departs else ""
+    return f"{describe_folds(own)}{departs}"
+
+
+def describe_folds(own: OwnProtocol) -> str:
+    """Describe a protocol's test sets, classes, recordings and scaling in words, without where it departs."""
     classes = "happiness merged" if own.happiness.value == "merged" else "excitement alone"
     recordings = "" if own.recordings.value == "all" else f", {own.recordings} only"
-    scaled = "" if own.speaker_scaling is SpeakerScaling.NONE else ", speech scaled by speaker"
-    departs = f" ({own.departs})" if own.departs else ""
-    return f"{own.folds}; {classes}{recordings}{scaled}{departs}"
+    scaled = "" if own.speaker_scaling is SpeakerScaling.NONE else "; adapted to the test speakers without labels"
+    return f"{own.folds}; {classes}{recordings}{scaled}"
 
 
 def write_reproduction(result: ReproductionResult) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from harness.final.retrain import join_folds
 from harness.final.test_session import record_opening
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.parts import Parts
+from harness.splits.protocol import PROTOCOLS, leave_scenes_out
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from harness.tables.baselines import train_baseline, train_probe
@@ -105,10 +106,16 @@ def record_tables_opening(
 ) -> int:
     """Record a test evaluation before the test session is opened, and return its id.
 
+    Its protocol is that of Tables 1 to 5, followed by those of the compared systems where there are any.
+
     Args:
         command: as the user typed it
     """
-    return record_opening(results, command, settings.base.name, corpus.corpus_hash, settings.seeds)
+    name = settings.base.name
+    if settings.compared:
+        strict = PROTOCOLS["strict"]
+        name += f", and the compared systems' own, {strict.name}, {leave_scenes_out(strict).name}"
+    return record_opening(results, command, name, corpus.corpus_hash, settings.seeds)
 
 
 def plan_experiments(

@@ -271,10 +271,29 @@ def test_new_seeds_are_also_scored_at_the_epoch_that_the_search_chose(store):
     found = read_replication(store, experiment)
     assert (found.best.best_epoch, found.at_chosen_epoch) == (4, (0.55, 0.6))
     assert describe_replication(found).text.endswith(
-        " Each new seed's score is the highest of its own epochs too. At epoch 4, which the search chose, the 2 of "
-        "them that came so far score 57.5 % ± 3.5."
+        " Each new seed's score is the highest of its own epochs too. At epoch 4, which the search chose, 2 of the "
+        "3 score 57.5 % ± 3.5; the other one ended before that epoch."
     )
     assert tabulate_replication(found).rows[-1] == ("their mean at the search's epoch", "", "57.5", "4", "")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        (([0.5, 0.7, 0.6, 0.55],), "The new seed's score is the highest of its own epochs too. At epoch 4, which the "
+         "search chose, it scores 55.0 %."),
+        (([0.5, 0.7, 0.6, 0.55], [0.6], [0.5]), "Each new seed's score is the highest of its own epochs too. At epoch "
+         "4, which the search chose, 1 of the 3 scores 55.0 %; the other 2 ended before that epoch."),
+    ],
+    ids=["one seed", "one of three"],
+)
+def test_the_words_fit_the_number_of_seeds_that_came_so_far(store, epochs, words):
+    experiment = search_of(store, 0.5, 0.75)
+    replicate(store, experiment.eid, 1, [0.6] * len(epochs), epochs=epochs)
+    found = read_replication(store, experiment)
+    assert describe_replication(found).text.endswith(f" {words}")
+    name = "its score" if len(epochs) == 1 else "their mean"
+    assert tabulate_replication(found).rows[-1][0] == f"{name} at the search's epoch"
 
 
 def test_only_a_replication_of_the_best_trial_of_that_search_counts(store):

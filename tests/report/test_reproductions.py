@@ -1,6 +1,7 @@
 """The compared systems in a terminal, as a chart and on the page."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from harness.report.chart_style import PAGE, PAPER
 from harness.report.charts_compared import draw_compared
 from harness.report.findings import read_findings
-from harness.report.page import render_page
+from harness.report.page import render_page, write_figures
 from harness.report.reproductions import print_reproductions, tabulate_reproductions
 from harness.store.store import ResultsStore
 from harness.tables.compared import COMPARED
@@ -46,6 +47,11 @@ def findings(folder):
         return read_findings(results, None)
 
 
+def planned(system):
+    (found,) = plan_reproductions((system,))
+    return found
+
+
 def printed(found, width):
     console = Console(file=io.StringIO(), width=width, highlight=False)
     print_reproductions(console, found)
@@ -67,7 +73,7 @@ def test_no_cell_is_cut_in_any_terminal(found, width):
 def test_a_wide_terminal_has_a_row_a_system_and_a_narrow_one_a_block(found):
     wide, narrow = printed(found, 120), printed(found, 80)
     (heading,) = [line for line in wide.splitlines() if line.startswith("system ")]
-    assert heading.split()[:2] == ["system", "published"] and "scene left out" in heading
+    assert heading.split()[:2] == ["system", "published"] and "scene left out," in wide
     assert "Chernykh and Prikhodko 2018, CTC  ctc" in narrow.splitlines()
     assert [line.split("  ")[0] for line in narrow.splitlines() if line.startswith(("published", "strict"))][:2] == [
         "published",
@@ -99,27 +105,57 @@ def test_the_chart_has_a_point_a_column_and_no_interval_for_the_published_one(fi
         "published",
         "ours, its own protocol",
         "ours, strict",
-        "ours, strict, scored scene left out",
+        "ours, strict, scene left out, balanced",
     ]
     assert rows[0]["score"] == 0.54 and "low" not in rows[0]
     assert all(row["low"] < row["score"] < row["high"] for row in rows[1:])
     assert figure.reading == (
+        "Ours were trained for at most 30 epochs.",
         "This corpus is synthetic: no score on it is a score on IEMOCAP. The published points are of IEMOCAP, ours are "
         "not.",
     )
     words = [row["text"] for row in figure.datasets["compared"] if row["system"].endswith("CTC") and "text" in row]
     assert words[1:3] == ["published: 54.00 % weighted accuracy", "classes: anger, excitement, neutral, sadness"]
+    assert words[4:] == ["followed here: each session tests once; excitement alone"]
+
+
+def test_the_cells_and_the_points_have_the_number_of_seeds(findings, found):
+    assert " ".join(printed(found, 80).split()).count("2 seeds") >= 6
+    points = [row for row in draw_compared(findings, PAPER).datasets["compared"] if "low" in row]
+    assert points and {row["seeds"] for row in points} == {2}
+
+
+@pytest.mark.parametrize("is_synthetic", [True, False])
+def test_a_picture_in_a_file_is_marked_by_the_corpus_of_its_own_scores(store, is_synthetic, tmp_path):
+    run_search(store, num_trials=2, is_synthetic=not is_synthetic)
+    record_invented(store, planned("ctc").strict[0], corpus=replace(CORPUS, is_synthetic=is_synthetic))
+    written = write_figures(tmp_path, read_findings(store, None))
+    drawings = {path.stem: path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"}
+    mark = "synthetic corpus: no score on IEMOCAP"
+    assert (mark in drawings["compared"]) is is_synthetic
+    assert (mark in drawings["history"]) is not is_synthetic
+
+
+def test_the_chart_says_that_scores_are_adapted_to_the_test_speakers_and_how_many_seeds_were_published(store):
+    run_search(store)
+    record_invented(store, planned("acnn").strict[0])
+    rows = draw_compared(read_findings(store, None), PAPER).datasets["compared"]
+    words = [row["text"] for row in rows if "text" in row]
+    assert any("adapted to the test speakers without labels" in text for text in words)
+    assert any(text.endswith("mean of 6 seeds") for text in words)
+    assert "ours, its own protocol: not trained" in words
 
 
 def test_a_system_without_a_protocol_of_its_own_has_no_point_for_it(store):
     run_search(store)
     titles = [each.title for each in COMPARED if isinstance(each.own, str)]
-    planned = [each for each in plan_reproductions(compared_names()) if each.compared.title in titles]
-    assert planned
-    record_invented(store, planned[0].strict[0])
+    rows = [each for each in plan_reproductions(compared_names()) if each.compared.title in titles]
+    record_invented(store, rows[0].strict[0])
     figure = draw_compared(read_findings(store, None), PAPER)
-    of_row = [row for row in figure.datasets["compared"] if row["system"] == planned[0].compared.title]
+    of_row = [row for row in figure.datasets["compared"] if row["system"] == rows[0].compared.title]
     assert [row["slot"] for row in of_row if "score" in row] == ["published", "ours, strict"]
+    (words,) = [row["text"] for row in of_row if row["slot"] == "ours, its own protocol"]
+    assert words == f"ours, its own protocol: {rows[0].compared.own}"
 
 
 def test_the_page_has_the_chart_only_where_there_are_such_scores(findings, searched):

@@ -10,10 +10,10 @@ from harness.corpus.utterances import Happiness
 from harness.files import hash_json
 from harness.models.systems import PAPER_SYSTEMS, SYSTEMS
 from harness.scoring.metrics import macro_f1, predicted_classes, weighted_accuracy
-from harness.splits.protocol import PROTOCOLS, ClassWeights, Recordings, Scenes
+from harness.splits.protocol import PROTOCOLS, ClassWeights, Recordings, Scenes, SpeakerScaling
 from harness.store.records import TrialStatus
-from harness.tables.compared import COMPARED, OwnFolds, OwnProtocol
-from harness.tables.experiments import compared_names, identity_of, known_names
+from harness.tables.compared import COMPARED
+from harness.tables.experiments import compared_names, hyperparameters_of, identity_of, known_names
 from harness.tables.parts import TableSplit
 from harness.tables.plan import plan_rows, plan_tables
 from harness.tables.reproductions import (
@@ -26,6 +26,7 @@ from harness.tables.reproductions import (
     write_reproduction,
 )
 from harness.tables.stored import find_trials
+from harness.tables.trainings import record_tables_opening
 from tests.tables.invented import CORPUS, SETTINGS, invent_predictions, record_invented
 
 
@@ -45,8 +46,9 @@ def test_nothing_is_planned_for_what_was_not_chosen():
 
 def test_every_built_system_has_a_row_and_no_other_has():
     rows = plan_reproductions(compared_names())
-    assert {each.compared.system for each in rows} == set(compared_names())
-    assert {"ctc", "one_label", "sc_lstm", "bc_lstm"} <= set(compared_names())
+    names = {"dnn_elm", "blstm_null", "speech_framewise", "one_label", "ctc", "acnn", "asr_transfer", "uni_svm"}
+    assert {each.compared.system for each in rows} == set(compared_names()) == names | {"sc_lstm", "bc_lstm"}
+    assert len(rows) == len(COMPARED)
 
 
 @pytest.mark.parametrize("reproduction", plan_reproductions(compared_names()), ids=lambda row: row.compared.title)
@@ -68,18 +70,32 @@ def test_the_protocol_of_ctc_is_five_sessions_of_our_classes():
 def test_the_protocol_of_bc_lstm_is_session_five_with_happiness_merged_and_labelled_turns_alone():
     (own,) = planned("bc-LSTM").own
     assert (own.protocol.test_session, own.protocol.happiness) == (5, Happiness.MERGED)
-    assert own.choices == (("turns", "labelled-only"), ("vectors", "both")) and own.modalities == ("text", "speech")
-    assert planned("bc-LSTM").strict[0].choices == (("vectors", "both"),)
+    assert own.choices == (("residual", "none"), ("turns", "labelled-only"), ("vectors", "both"))
+    assert own.modalities == ("text", "speech")
 
 
-def test_ten_folds_by_speaker_leave_each_speaker_out_once(monkeypatch):
-    """The rows of the systems that are not built yet are planned like any other."""
-    by_speaker = OwnProtocol(OwnFolds.SPEAKERS, Happiness.MERGED)
-    tuned = OwnProtocol(OwnFolds.PARTNER_VALIDATES, Happiness.MERGED, Recordings.IMPROVISED)
-    ctc = next(each for each in COMPARED if each.system == "ctc")
-    rows = (replace(ctc, own=by_speaker), replace(ctc, own=tuned), replace(ctc, own="not built"))
-    monkeypatch.setattr("harness.tables.reproductions.COMPARED", rows)
-    speakers, tuning, nothing = plan_reproductions(("ctc",))
+@pytest.mark.parametrize("name", ["sc-LSTM", "bc-LSTM"])
+def test_no_column_of_the_networks_over_dialogues_adds_the_answers_of_a_logistic_regression(name):
+    found = [hyperparameters_of(each) for each in planned(name).experiments]
+    assert len(found) == 3 and {each["residual"] for each in found} == {"none"}
+    assert [each["turns"] for each in found] == ["labelled-only", "all", "all"]
+
+
+def test_only_the_protocol_of_acnn_scales_speech_by_speaker():
+    for each in plan_reproductions(compared_names()):
+        scaled = {one.protocol.speaker_scaling for one in each.own} == {SpeakerScaling.OWN}
+        assert scaled is (each.compared.system == "acnn")
+        assert {one.protocol.speaker_scaling for one in (*each.strict, *each.left_out)} == {SpeakerScaling.NONE}
+    assert {one.protocol.test_session for one in planned("attentive CNN").own} == {1, 2, 3, 4, 5}
+
+
+def test_the_recogniser_has_a_row_for_each_way_to_use_its_layers():
+    found = [hyperparameters_of(each.strict[0])["transfer"] for each in plan_reproductions(("asr_transfer",))]
+    assert found == ["frozen", "fine-tuned", "scratch"]
+
+
+def test_ten_folds_by_speaker_leave_each_speaker_out_once():
+    speakers, tuning, nothing = planned("as cited"), planned("with Null"), planned("from scratch")
     for each, split in ((speakers, TableSplit.SESSIONS), (tuning, TableSplit.PARTNER_VALIDATES)):
         assert len({one.protocol.test_set for one in each.own}) == 10
         assert {one.split for one in each.own} == {split}
@@ -103,7 +119,9 @@ def test_the_plan_counts_each_training_once():
         "Compared systems: one row, 21 trainings (15 under their own protocols, 3 under 'strict', 3 with the scored "
         "scene left out) of at most 54 models; what is finished is not trained again."
     )
-    assert describe_plan([ctc, ctc, bc_lstm], 1).startswith("Compared systems: 3 rows, 10 trainings (6 under")
+    several = describe_plan([ctc, ctc, bc_lstm, *plan_reproductions(("asr_transfer",))], 1)
+    assert several.startswith("Compared systems: 6 rows, 16 trainings (6 under")
+    assert "models, beside the turns' own classifiers and the speech recognisers; what" in several
 
 
 def test_identities_differ_by_protocol_and_by_hyperparameters(settings):
@@ -198,3 +216,42 @@ def test_a_report_finds_the_latest_settings_without_knowing_them(results):
     (found,) = stored.results
     assert found.cells[Column.STRICT].measures["weighted accuracy"].spread.mean > 0.6
     assert found.cells[Column.OWN].missing == "1 of 5 test sets scored"
+
+
+def test_a_report_keeps_the_trainings_with_the_latest_word_vectors_alone(results, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("so 1 2\n")
+    (svm,) = [each for each in plan_reproductions(("uni_svm",)) if "text and audio" in each.compared.title]
+    with_file = replace(SETTINGS, word_vectors=path)
+    record_invented(results, svm.strict[0], 0.9)
+    record_invented(results, svm.own[0], 0.4, settings=with_file)
+    # It reads no vectors, so it belongs to every call.
+    record_invented(results, planned("CTC").strict[0], 0.5)
+    ctc, found = read_stored(results).results
+    assert ctc.cells[Column.STRICT].pooled
+    assert (found.cells[Column.OWN].missing, found.cells[Column.STRICT].missing) == ("", "not trained")
+    record_invented(results, svm.strict[0], 0.4, settings=with_file)
+    _, found = read_stored(results).results
+    assert found.cells[Column.STRICT].measures["weighted accuracy"].spread.mean < 0.6
+
+
+def test_an_opening_names_the_protocols_of_the_compared_systems_too(results, settings):
+    for compared, name in (
+        ((), "paper"),
+        (("ctc",), "paper, and the compared systems' own, strict, strict+scenes=disjoint"),
+    ):
+        opening_id = record_tables_opening(results, settings(compared=compared), CORPUS, "harness tables")
+        (opening,) = [each for each in results.openings() if each.opening_id == opening_id]
+        assert opening.protocol == name
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("attentive CNN", "each session tests once; happiness merged; adapted to the test speakers without labels"),
+        ("sc-LSTM", "so the test labels decide what the context is"),
+        ("with Null", "each speaker tests once, the partner chooses the epoch; happiness merged, improvised only ("),
+    ],
+)
+def test_the_words_of_a_protocol_say_what_its_scores_depend_on(results, title, words):
+    assert words in describe_own(read(results, planned(title)))
