@@ -176,8 +176,8 @@ def _model_seeds(folder: Path) -> list[bytes]:
 
 
 def _load_model() -> Check:
-    from harness.final.predict import predict
-    from harness.final.recorded import Recorded
+    from harness.final.predict import predict_dialogue
+    from harness.final.recorded import Recorded, RecordedTurn
     from harness.final.saved_model import ModelRecord, saved_seeds, seed_dir
 
     def check(path: Path) -> None:
@@ -186,7 +186,7 @@ def _load_model() -> Check:
         promise(all(seed_dir(path.parent, seed).parent == path.parent for seed in record.seeds), "another folder")
         saved_seeds(path.parent, record.seeds)
         # As far as the network itself, which is not there.
-        predict(path.parent, Recorded(transcript="so what"))
+        predict_dialogue(path.parent, [RecordedTurn(Recorded(transcript="so what"))])
 
     return check
 

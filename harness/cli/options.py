@@ -206,6 +206,10 @@ class TrainingsProgress:
         if is_synthetic:
             self._print(SYNTHETIC_SENTENCE)
 
+    def announce(self, sentence: str) -> None:
+        """Say before the first training what will be trained."""
+        self._print(sentence)
+
     def begin(self, num_trainings: int, num_finished: int) -> None:
         """Show how many trainings there are, and how many were finished before."""
         self._progress.reset(self._task, description="training", completed=num_finished, total=num_trainings)

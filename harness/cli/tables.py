@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +13,9 @@ from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_op
 if TYPE_CHECKING:
     from harness.cli.options import TrainingsProgress
     from harness.scoring.scenes import ScenePair
-    from harness.tables.plan import CorpusFacts, TablesSettings
+    from harness.tables.reproductions import ReproductionResult
     from harness.tables.results import RowResult
+    from harness.tables.settings import CorpusFacts, TablesSettings
 
 
 @click.command("tables")
@@ -40,7 +40,17 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help=(
         "Systems and baselines to train, separated by commas; `harness systems` lists the systems, and the baselines "
-        "are majority, text_logistic, speech_forest, text_speech_average and speech_framewise.  [default: all]"
+        "are majority, text_logistic, speech_forest, text_speech_average and speech_framewise.  [default: "
+        "all of Tables 1 to 5]"
+    ),
+)
+@click.option(
+    "--compared",
+    "trains_compared",
+    is_flag=True,
+    help=(
+        "Train the systems that the paper compares with too, each under its own protocol, under strict, and with the "
+        "scored scene left out; --systems trains those that it names."
     ),
 )
 @seeds_option(default=3, help="Trainings that each row averages over; more can be added later.")
@@ -99,6 +109,7 @@ def tables(
     corpus: Path | None,
     results: Path,
     names: str | None,
+    trains_compared: bool,
     num_seeds: int,
     protocol: str,
     recordings: str,
@@ -117,12 +128,17 @@ def tables(
     epochs; then the model is trained on train + validation with the same seed, and scored on the test session. The
     last column is the best of all test epochs, as in the published code; it is labelled optimistic.
 
+    The systems that the paper compares with get a further table: the published figure with its measure, its classes
+    and its split, and ours under that protocol, under strict, and with the scored scene left out of training. That is
+    many trainings; how many is said beforehand.
+
     Finished trainings are kept: after Ctrl-C the same command resumes, and with a larger --seeds it adds trainings.
     Each call is recorded as a test evaluation.
 
     \b
     Example:
       harness tables --systems speech4,majority --seeds 3
+      harness tables --systems ctc,bc_lstm --seeds 1
 
     Exit codes: 0 done, 1 a training failed, 2 wrong arguments or corpus, 130 interrupted.
     """
@@ -132,11 +148,15 @@ def tables(
     from harness.corpus.utterances import Happiness
     from harness.report.paper_tables import print_tables
     from harness.splits.protocol import Recordings
-    from harness.tables.plan import TableSplit, TablesSettings, check_settings, known_names
-    from harness.tables.results import to_json
+    from harness.tables.experiments import check_settings, compared_names, known_names
+    from harness.tables.notes import to_json
+    from harness.tables.parts import TableSplit
+    from harness.tables.settings import TablesSettings
 
+    named = () if names is None else tuple(name.strip() for name in names.split(","))
+    compared = compared_names() if trains_compared else tuple(name for name in compared_names() if name in named)
     settings = TablesSettings(
-        names=known_names() if names is None else tuple(name.strip() for name in names.split(",")),
+        names=tuple(dict.fromkeys([*(known_names() if names is None else named), *compared])),
         seeds=tuple(range(1, num_seeds + 1)),
         protocol=protocol,
         recordings=Recordings(recordings),
@@ -146,15 +166,16 @@ def tables(
         patience=patience,
         word_vectors=word_vectors,
         happiness=Happiness(happiness),
+        compared=compared,
     )
     check_settings(settings)
     with open_view() as view:
         found = _train_and_read(settings, corpus, results, threads, view, needs_all=names is not None)
     if as_json:
-        plain = to_json(found.settings, found.corpus, found.rows, found.scenes)
+        plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
         click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
     else:
-        print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes)
+        print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes, found.compared)
     require_all_finished(found.num_failed, "below the table")
 
 
@@ -165,6 +186,7 @@ class Found(NamedTuple):
     corpus: CorpusFacts
     rows: list[RowResult]
     scenes: tuple[ScenePair, ...]
+    compared: list[ReproductionResult]
     num_failed: int
 
 
@@ -177,26 +199,22 @@ def _train_and_read(
     needs_all: bool,
 ) -> Found:
     from harness.cli.options import typed_command
-    from harness.features.store import FeatureStore, require_modalities
     from harness.search.lock import held
     from harness.store.store import ResultsStore
-    from harness.tables.plan import (
-        distinct_experiments,
-        modalities_of,
-        plan_rows,
-        prepare_tables,
-        probe_experiments,
-        streams_of,
-    )
-    from harness.tables.results import TablesReader, lacking_modalities
+    from harness.tables.experiments import lacking_modalities, require_features
+    from harness.tables.plan import plan_tables
+    from harness.tables.results import TablesReader
+    from harness.tables.settings import prepare_tables
     from harness.training.tensorflow import start_tensorflow
 
-    settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing)
-    store = FeatureStore.open(facts.prepared_dir, settings.happiness)
-    for name in settings.names if needs_all else ():
-        require_modalities(store, name, modalities_of(name), streams_of(name))
-    rows = plan_rows(settings)
-    experiments = [*distinct_experiments(rows), *chain.from_iterable(probe_experiments(settings).values())]
+    plan = plan_tables(settings)
+    speech = [experiment.speech_settings for experiment in plan.experiments]
+    settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing, speech)
+    if needs_all:
+        require_features(plan.experiments, facts)
+    if plan.compared:
+        view.name_corpus(is_synthetic=facts.is_synthetic)
+        view.announce(plan.describe_compared(len(settings.seeds)))
     start_tensorflow(threads)
     # Imported here: these import TensorFlow.
     from harness.tables.trainings import plan_experiments, record_tables_opening
@@ -205,10 +223,12 @@ def _train_and_read(
     lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
         opening_id = record_tables_opening(results, settings, facts, typed_command())
-        possible = [found for found in experiments if not lacking_modalities(store, found.name)]
-        planned = plan_experiments(settings, facts, store, possible)
-        num_failed = carry_out(Execution(results, view, threads, opening_id), planned)
+        possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]
+        trainings = plan_experiments(settings, facts, possible)
+        num_failed = carry_out(Execution(results, view, threads, opening_id), trainings)
         if not num_failed:
             results.complete_opening(opening_id)
-        reader = TablesReader(settings, facts, store, results)
-        return Found(settings, facts, [reader.read(row) for row in rows], reader.read_scenes(), num_failed)
+        reader = TablesReader(settings, facts, results)
+        rows = [reader.read(row) for row in plan.rows]
+        compared = [reader.read_compared(planned) for planned in plan.compared]
+        return Found(settings, facts, rows, reader.read_scenes(), compared, num_failed)

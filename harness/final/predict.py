@@ -53,21 +53,10 @@ class Classification:
     irregularities: tuple[Irregularity, ...]
 
 
-def predict(
-    model_dir: Path, recorded: Recorded, scene: str | None = None, speaker_wavs: Path | None = None
-) -> Classification:
-    """Average the probabilities of a model's seeds for one utterance; a model in context reads no other turn.
-
-    Args, Raises: as ``predict_dialogue``
-    """
-    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene, speaker_wavs)
-    return answer
-
-
 def predict_dialogue(
     model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None, speaker_wavs: Path | None = None
 ) -> tuple[Classification, ...]:
-    """Average the probabilities of a model's seeds for each turn of a dialogue.
+    """Average the probabilities of a model's seeds for each turn of a dialogue; one recording is one of one turn.
 
     A model in context reads all the turns that its context allows; another one reads each turn on its own. Where
     scenes were disjoint in training, each seed has one network a group of scenes: all of them answer, for a new

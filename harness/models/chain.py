@@ -121,21 +121,20 @@ class Chain:
 
 
 def fit_chain(
-    dialogues: Dialogues, probabilities: Floats, emotions: Numbers, class_weights: ClassWeights = ClassWeights.NONE
+    dialogues: Dialogues, emotions: Numbers, class_weights: ClassWeights = ClassWeights.NONE
 ) -> Chain:
     """Estimate a chain's transitions by counting training labels.
 
-    Where a previous turn has no label, its out-of-fold probabilities are counted in place of one. The counts of a
-    pair of previous classes are filled up with ``BACK_OFF_TURNS`` turns of the distribution given the speaker's own
-    previous class alone, and those with the classes' shares.
+    A label is counted with each speaker's last label before it; turns between that have none are passed over. Their
+    probabilities in place of labels would make emotions seem to last less long than they do. The counts of a pair of
+    previous classes are filled up with ``BACK_OFF_TURNS`` turns of the distribution given the speaker's own previous
+    class alone, and those with the classes' shares.
 
     Args:
-        probabilities: float64 (num_turns, 4), of training turns, out of fold
         emotions: int64 (num_turns,), indices into ``CLASSES``; -1 where there is no label to train on
         class_weights: those that trained the system below. Where they are balanced, each count weighs as its label
             does in a loss, and so the classes' shares are equal
     """
-    dialogues.check(probabilities)
     is_known = emotions >= 0
     known = emotions[is_known]
     shares = share_classes(class_weights, known)
@@ -143,23 +142,19 @@ def fit_chain(
     if class_weights is ClassWeights.BALANCED:
         counted *= balance_classes(known)
     # The last row is that of a turn that is not there.
-    previous = np.zeros((len(dialogues) + 1, NUM_CLASSES + 1))
-    previous[:-1, :NUM_CLASSES] = np.where(is_known[:, None], np.eye(NUM_CLASSES)[emotions], probabilities)
-    previous[-1, _SILENT] = 1.0
-    own, other = find_previous(dialogues)
-    counts = np.einsum(
-        "ta,tb,ty->aby",
-        previous[own[is_known]],
-        previous[other[is_known]],
-        counted[known],
-    )
+    states = np.eye(NUM_CLASSES + 1)[np.append(emotions, _SILENT)]
+    own, other = find_previous(dialogues, is_known)
+    counts = np.einsum("ta,tb,ty->aby", states[own[is_known]], states[other[is_known]], counted[known])
     given_own = _normalise(counts.sum(axis=1) + BACK_OFF_TURNS * shares)
     transitions = _normalise(counts + BACK_OFF_TURNS * given_own[:, None])
     return Chain(shares, transitions)
 
 
-def find_previous(dialogues: Dialogues) -> tuple[Numbers, Numbers]:
-    """Return the row of each turn's previous turn of the same speaker, and of the other one.
+def find_previous(dialogues: Dialogues, is_known: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+    """Return the row of each turn's last known turn before it of the same speaker, and of the other one.
+
+    Args:
+        is_known: bool (num_turns,); the other turns are passed over
 
     Returns:
         two of int64 (num_turns,); -1 where there is none
@@ -170,7 +165,8 @@ def find_previous(dialogues: Dialogues) -> tuple[Numbers, Numbers]:
         for row in range(rows.start, rows.stop):
             speaker = dialogues.speakers[row]
             own[row], other[row] = last[speaker], last[1 - speaker]
-            last[speaker] = row
+            if is_known[row]:
+                last[speaker] = row
     return own, other
 
 

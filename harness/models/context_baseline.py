@@ -6,21 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
 from harness.features.dialogues import SPEAKERS, Dialogues
-from harness.models.class_weights import CLASS_WEIGHT, balance_classes, share_classes
+from harness.models.class_weights import balance_classes, share_classes
 from harness.models.out_of_fold import Folds, part_folds
+from harness.models.turns import SMALLEST, Regression
 from harness.splits.protocol import ClassWeights
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 NUM_CLASSES = len(CLASSES)
-#: Probabilities are at least this before a logarithm is taken.
-_SMALLEST = 1e-6
 #: The decays that cross-validation chooses from: 0 reads each speaker's nearest turn alone, 1 all alike. Ours.
 DECAYS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 
@@ -30,14 +28,13 @@ class ContextBaseline:
     """A multinomial logistic regression over the probabilities of a turn and of the turns around it.
 
     Attributes:
-        prior: float64 (4,), the classes' shares of the loss: it stands for turns that are not there
         decay: the weight of each further turn of a speaker, a factor
+        regression: its prior, the classes' shares of the loss, stands for turns that are not there
     """
 
     context: Context
-    prior: Floats
     decay: float
-    classifier: LogisticRegression
+    regression: Regression
 
     def predict(self, dialogues: Dialogues, probabilities: Floats) -> Floats:
         """Return the probabilities of each turn's class; no label is read.
@@ -48,10 +45,17 @@ class ContextBaseline:
         Returns:
             float64 (num_turns, 4); 0 for a class never trained on
         """
-        inputs = read_context(dialogues, probabilities, self.context, self.decay, self.prior)
-        answers = np.zeros((len(dialogues), NUM_CLASSES))
-        answers[:, self.classifier.classes_] = self.classifier.predict_proba(inputs)
-        return answers
+        inputs = read_context(dialogues, probabilities, self.context, self.decay, self.regression.prior)
+        return _answer(self.regression, inputs)
+
+    def to_array(self) -> Floats:
+        """Return the regression's numbers, float64 (num_inputs + 2, 4): weights, bias and prior."""
+        return np.vstack([self.regression.weights, self.regression.bias, self.regression.prior])
+
+    @classmethod
+    def from_array(cls, context: Context, decay: float, numbers: Floats) -> ContextBaseline:
+        """Return the baseline of what ``to_array`` returned."""
+        return cls(context, decay, Regression(prior=numbers[-1], weights=numbers[:-2], bias=numbers[-2]))
 
 
 def fit_context_baseline(
@@ -73,9 +77,9 @@ def fit_context_baseline(
     prior = share_classes(class_weights, emotions[is_known])
     inputs = [read_context(dialogues, probabilities, context, decay, prior)[is_known] for decay in DECAYS]
     labels, parts = emotions[is_known], {name: numbers[is_known] for name, numbers in folds.items()}
-    losses = [_cross_validate(values, labels, parts, class_weights) for values in inputs]
+    losses = [_cross_validate(values, labels, prior, parts, class_weights) for values in inputs]
     chosen = int(np.argmin(losses))
-    return ContextBaseline(context, prior, DECAYS[chosen], _regression(class_weights).fit(inputs[chosen], labels))
+    return ContextBaseline(context, DECAYS[chosen], _fit(inputs[chosen], labels, prior, class_weights))
 
 
 def read_context(
@@ -93,7 +97,7 @@ def read_context(
         groups += _decayed_means(dialogues, probabilities, decay, prior, step=1)
     if context is Context.DIALOGUE:
         groups += _decayed_means(dialogues, probabilities, decay, prior, step=-1)
-    return np.log(np.maximum(np.concatenate(groups, axis=1), _SMALLEST))
+    return np.log(np.maximum(np.concatenate(groups, axis=1), SMALLEST))
 
 
 def _decayed_means(
@@ -117,18 +121,22 @@ def _decayed_means(
 
 
 def _cross_validate(
-    inputs: Floats, labels: Numbers, folds: Folds, class_weights: ClassWeights
+    inputs: Floats, labels: Numbers, prior: Floats, folds: Folds, class_weights: ClassWeights
 ) -> float:
     loss = 0.0
     weights = balance_classes(labels) if class_weights is ClassWeights.BALANCED else np.ones(NUM_CLASSES)
     for held_out, others in part_folds(folds, np.ones(len(labels), dtype=bool)):
-        classifier = _regression(class_weights).fit(inputs[others], labels[others])
-        answers = np.full((len(held_out), NUM_CLASSES), _SMALLEST)
-        answers[:, classifier.classes_] = np.maximum(classifier.predict_proba(inputs[held_out]), _SMALLEST)
+        regression = _fit(inputs[others], labels[others], prior, class_weights)
+        answers = np.maximum(_answer(regression, inputs[held_out]), SMALLEST)
         right = labels[held_out]
         loss -= (weights[right] * np.log(answers[np.arange(len(answers)), right])).sum()
     return float(loss)
 
 
-def _regression(class_weights: ClassWeights) -> LogisticRegression:
-    return LogisticRegression(solver="newton-cholesky", class_weight=CLASS_WEIGHT[class_weights])
+def _fit(inputs: Floats, labels: Numbers, prior: Floats, class_weights: ClassWeights) -> Regression:
+    return Regression.fit(inputs, labels, prior, 0, class_weights, solver="newton-cholesky")
+
+
+def _answer(regression: Regression, inputs: Floats) -> Floats:
+    # Not BLAS, whose sums of one row may depend on how many rows there are.
+    return regression.answer(np.einsum("tf,fc->tc", inputs, regression.weights))

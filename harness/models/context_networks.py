@@ -23,8 +23,8 @@ def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, c
 
     LSTM ``contextlstm`` over the turns, of each direction -> dropout -> Dense ``dense`` relu, plus the turn's own
     vector through a linear layer under ``Residual.ADDED`` -> softmax at every turn. Under ``Residual.PROBABILITIES``
-    the first four numbers of a turn's vector, the logarithms of its own classifier's probabilities, are added to what
-    the softmax reads, whose layer begins at 0: an untrained network answers as that classifier does.
+    and ``Residual.BASELINE`` the first four numbers of a turn's vector, logarithms of probabilities, are added to what
+    the softmax reads, whose layer begins at 0: an untrained network answers with these probabilities.
 
     Inputs are ``turns`` float32 (batch, turns, width), padded on the right, and ``dialogue_lengths`` int32 (batch,).
     Outputs are probabilities, float32 (batch, turns, 4); those of padding mean nothing.
@@ -50,7 +50,7 @@ def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, c
     if hyperparameters.residual is Residual.ADDED:
         own = layers.Dense(hyperparameters.dense, name="context_residual")(turns)
         hidden = layers.Add(name="context_sum")([hidden, own])
-    if hyperparameters.residual is Residual.PROBABILITIES:
+    if hyperparameters.residual in (Residual.PROBABILITIES, Residual.BASELINE):
         change = layers.Dense(len(CLASSES), kernel_initializer="zeros", name="context_change")(hidden)
         own = Columns(0, len(CLASSES), name="own_probabilities")(turns)
         answers = layers.Softmax(name="emotion")(layers.Add(name="context_sum")([change, own]))

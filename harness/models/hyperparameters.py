@@ -93,7 +93,8 @@ class PooledAttention(StrEnum):
 class Residual(StrEnum):
     """The path of a turn's own vector around the recurrent layer of a network over dialogues."""
 
-    PROBABILITIES = "probabilities"  # the logarithms of its classifier's probabilities, added to the softmax's inputs
+    BASELINE = "baseline"  # the logarithms of the context baseline's probabilities, added to the softmax's inputs
+    PROBABILITIES = "probabilities"  # those of the probabilities of the turn's own classifier
     ADDED = "added"  # through a linear layer, added before the softmax
     NONE = "none"  # as published
 
@@ -512,7 +513,7 @@ class DialogueNetworkHyperparameters(SingleHyperparameters):
     batch_size: int = 10
     contextlstm: int = 100
     dense: int = 100
-    residual: Residual = Residual.PROBABILITIES
+    residual: Residual = Residual.BASELINE
     context: Context = Context.DIALOGUE
     turns: ContextTurns = ContextTurns.ALL
 

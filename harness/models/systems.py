@@ -279,6 +279,8 @@ _SYSTEMS = (
 )
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
+#: In the name of a system that reads dialogues, where it reads each turn alone.
+NO_CONTEXT = "no context"
 #: The hyperparameters that stand in a system's name.
 _CHOICES_OF_CONTEXT = ("context", "turns")
 #: Those that stand in the paper's tables.
@@ -325,7 +327,7 @@ def name_system(name: str, hyperparameters: Mapping[str, Any]) -> str:
     defaults = {field.name: field.default for field in fields(system.hyperparameters)}
     context, turns = (hyperparameters.get(choice, defaults[choice]) for choice in _CHOICES_OF_CONTEXT)
     only = "" if turns == ContextTurns.ALL or context == Context.NONE else f", {turns}"
-    return f"{name} ({'no context' if context == Context.NONE else context}{only})"
+    return f"{name} ({NO_CONTEXT if context == Context.NONE else context}{only})"
 
 
 def has_recogniser(name: str) -> bool:

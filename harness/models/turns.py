@@ -83,13 +83,16 @@ class Regression:
     bias: Floats
 
     @classmethod
-    def fit(cls, values: Any, emotions: Rows, prior: Floats, seed: int, class_weights: ClassWeights) -> Regression:
+    def fit(
+        cls, values: Any, emotions: Rows, prior: Floats, seed: int, class_weights: ClassWeights, solver: str = "lbfgs"
+    ) -> Regression:
         """Fit it.
 
         Args:
             values: floating (num_turns, num_features), sparse or not
             emotions: int64 (num_turns,), indices into ``CLASSES``
             prior: float64 (4,), of all training turns, with and without the input
+            solver: as scikit-learn names it
         """
         weights, bias = np.zeros((values.shape[1], NUM_CLASSES)), np.full(NUM_CLASSES, -np.inf)
         known = np.unique(emotions)
@@ -97,7 +100,7 @@ class Regression:
             bias[known] = 0.0
             return cls(prior, weights, bias)
         classifier = LogisticRegression(
-            max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]
+            solver=solver, max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]
         ).fit(values, emotions)
         # Of two classes scikit-learn holds the second alone, whose logit it is.
         bias[known] = 0.0

@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, parse_utterance_id
+from harness.models.systems import NO_CONTEXT
 from harness.report.chart_style import (
     FIGURE_HEIGHT,
     MANY_TRIALS,
@@ -333,7 +334,8 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
         "One dialogue of the test set, with and without context",
         "Each column is a turn of one of the two speakers, F or M, in the order of that speaker's turns; how the two "
         "take turns is not in results.db. Rows are what the raters said, what the same system says of the turn alone, "
-        "and what it says in context. Pale turns are not scored: the raters gave them another class, or none. "
+        "and what it says in context, unless it reads none. Pale turns are not scored: the raters gave them another "
+        "class, or none. "
         "The dialogue is chosen by a rule, not by what the model has right in it: of the test set's dialogues it has "
         "the most scored turns, and is the first by id of those that have as many.",
     )
@@ -353,19 +355,22 @@ def draw_dialogue(findings: Findings, look: Look) -> Figure:
     chosen = min(counts, key=lambda dialogue_id: (-counts[dialogue_id], dialogue_id))
     strip = [turn for turn in turns if turn[0].dialogue_id == chosen]
     right = [sum(turn[place] == turn[1] for turn in strip) for place in (2, 3)]
+    # Without context both answers are the same one.
+    said = _STRIP[:-1] if NO_CONTEXT in scored.system else _STRIP
+    compared = f" and {right[1]} in context" if said == _STRIP else ""
     reading = (
         name_opening(scored),
-        f"Of the {len(strip)} scored turns of {chosen}, {right[0]} are right alone and {right[1]} in context.",
+        f"Of the {len(strip)} scored turns of {chosen}, {right[0]} are right alone{compared}.",
     )
-    cells = [(name.utterance_id, *map(name_class, classes)) for name, *classes in strip]
-    table = Table("The turns of one dialogue", ("turn", *_STRIP), tuple(cells))
-    rows = _lay_out_strip(cells)
-    return replace(figure, reading=reading, table=table).show(_place_strip(rows, look), dialogue=rows)
+    cells = [(name.utterance_id, *map(name_class, classes[: len(said)])) for name, *classes in strip]
+    table = Table("The turns of one dialogue", ("turn", *said), tuple(cells))
+    rows = _lay_out_strip(cells, said)
+    return replace(figure, reading=reading, table=table).show(_place_strip(rows, said, look), dialogue=rows)
 
 
-def _lay_out_strip(cells: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def _lay_out_strip(cells: Sequence[Sequence[str]], said: Sequence[str]) -> list[dict[str, Any]]:
     """Return a cell for each row of each turn, also of the turns between scored ones."""
-    classes = {(name[-4], int(name[-3:])): said for name, *said in cells}
+    classes = {(name[-4], int(name[-3:])): found for name, *found in cells}
     last: dict[str, int] = {}
     for speaker, number in sorted(classes):
         last[speaker] = number
@@ -374,16 +379,14 @@ def _lay_out_strip(cells: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
         for speaker, end in last.items()
         for number in range(end + 1)
         for is_scored in [(speaker, number) in classes]
-        for row, emotion in zip(
-            _STRIP, classes.get((speaker, number), [_NOT_SCORED] * len(_STRIP)), strict=True
-        )
+        for row, emotion in zip(said, classes.get((speaker, number), [_NOT_SCORED] * len(said)), strict=True)
     ]
 
 
-def _place_strip(rows: Sequence[dict[str, Any]], look: Look) -> alt.LayerChart:
+def _place_strip(rows: Sequence[dict[str, Any]], said: Sequence[str], look: Look) -> alt.LayerChart:
     speakers = sorted({row["row"][0] for row in rows})
     # An empty row parts the speakers.
-    order = [row for speaker in speakers for row in (*(f"{speaker}: {name}" for name in _STRIP), " ")]
+    order = [row for speaker in speakers for row in (*(f"{speaker}: {name}" for name in said), " ")]
     colors = alt.Scale(
         domain=[*map(name_class, CLASSES), _NOT_SCORED],
         range=[look.warning, look.second, look.quiet, look.accent, look.grid],

@@ -47,6 +47,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
+from harness.tables.reproductions import StoredReproductions, read_stored
 
 
 @dataclass(frozen=True)
@@ -322,6 +323,7 @@ class Findings:
         replication: the best trial's hyperparameters with new seeds; None before it was trained again
         leaks: the best trial's hyperparameters under leaking splits: on validation, and with the test session open
         folds: every fold of the experiment that the search is one of; None for a whole experiment
+        compared: the systems that the paper compares with, where `harness tables` has trained any in the results folder
     """
 
     experiment: ExperimentRow
@@ -339,6 +341,7 @@ class Findings:
     leaks: tuple[Leaks, ...]
     read_at: str
     folds: FoldedScores | None = None
+    compared: StoredReproductions | None = None
 
     @cached_property
     def finished(self) -> list[TrialRow]:
@@ -498,6 +501,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             leaks=tuple(found for found in with_and_without if found is not None),
             read_at=utc_now(),
             folds=None if folded is None else read_folded_scores(store, folded),
+            compared=read_stored(store),
         )
 
 

@@ -41,6 +41,7 @@ from harness.report.charts import (
     draw_reliability,
     draw_scenes,
 )
+from harness.report.charts_compared import draw_compared
 from harness.report.charts_space import (
     AXIS_WIDTH,
     LABEL_ROOM,
@@ -176,6 +177,7 @@ def draw_figures(findings: Findings, look: Look) -> list[Figure]:
         draw_dialogue(findings, look),
         draw_scenes(findings, look),
         draw_reliability(findings, look),
+        draw_compared(findings, look),
     ]
 
 

@@ -9,13 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.models.baselines import BASELINES
+from harness.models.systems import SYSTEMS
+from harness.report.reproductions import print_reproductions
 from harness.report.tables import write_interval
 from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
 from harness.scoring.scenes import ScenePair
 from harness.scoring.statistics import Spread
-from harness.tables.plan import CorpusFacts, TablesSettings
+from harness.tables.notes import describe_probes, describe_run, describe_table
 from harness.tables.published import TITLES
-from harness.tables.results import RowResult, describe_probes, describe_run, describe_table
+from harness.tables.reproductions import ReproductionResult
+from harness.tables.results import RowResult
+from harness.tables.settings import CorpusFacts, TablesSettings
 
 NOTHING = "–"
 
@@ -26,8 +31,12 @@ def print_tables(
     corpus: CorpusFacts,
     results: Sequence[RowResult],
     scenes: Sequence[ScenePair],
+    compared: Sequence[ReproductionResult] = (),
 ) -> None:
-    """Print the tables, each with its notes below it, and below them what the scores by session owe to the scenes."""
+    """Print the tables, each with its notes below it.
+
+    Below them stand the compared systems, and what the scores by session owe to the scenes.
+    """
     for sentence in describe_run(settings, corpus):
         console.print(Text(sentence))
     console.print(
@@ -49,6 +58,9 @@ def print_tables(
         if any(result.text for result in of_table):
             console.print()
             console.print(_text_table(table, of_table))
+    if compared:
+        console.print()
+        print_reproductions(console, compared)
     if scenes:
         console.print()
         console.print(Text.assemble(("Scenes: ", "bold"), describe_probes(corpus, scenes)))
@@ -78,7 +90,7 @@ def _score_table(
             table.add_row(Text("baselines", style="dim"))
         cells = [
             Text(result.row.title),
-            Text(result.row.name or "", style="italic"),
+            _write_name(result),
             Text("" if published is None else f"{published.percent:.2f}", style=style),
             Text(_write_ours(result)),
             Text(NOTHING if chosen is None else write_interval(chosen.interval)),
@@ -90,6 +102,14 @@ def _score_table(
         cells.append(Text(_write_maximum(result)))
         table.add_row(*(cells if result.row.name else [*cells[:3], *(Text("") for _ in cells[3:])]))
     return table
+
+
+def _write_name(result: RowResult) -> Text:
+    """Write what is trained; of others' work that is not, what could be."""
+    published = result.row.published
+    if result.row.name is None and published is not None and published.system in {*SYSTEMS, *BASELINES}:
+        return Text(published.system or "", style="dim italic")
+    return Text(result.row.name or "", style="italic")
 
 
 def _write_ours(result: RowResult) -> str:

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from harness.features.store import Features, FeatureStore
-from harness.final.baselines import score_probe
+from harness.corpus.utterances import CLASSES
+from harness.features.store import FeatureStore
+from harness.final.retrain import join_folds
 from harness.final.test_session import record_opening
-from harness.models.baselines import BASELINES
-from harness.models.probes import PROBES, answer_shared, answer_twice
 from harness.models.systems import find_system, read_hyperparameters
-from harness.scoring.metrics import weighted_accuracy
 from harness.splits.parts import Parts
-from harness.store.records import ScoreKind, TrialResult
+from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from harness.tables.plan import (
-    CorpusFacts,
-    TableExperiment,
-    TablesSettings,
-    describe_experiment,
-    hyperparameters_of,
-    make_parts,
-)
+from harness.tables.baselines import train_baseline, train_probe
+from harness.tables.experiments import TableExperiment, describe_experiment, hyperparameters_of
+from harness.tables.parts import TableSplit, make_parts
+from harness.tables.settings import CorpusFacts, TablesSettings
 from harness.training.recipe import (
     Outcome,
     Recipe,
     Watch,
-    describe_predictions,
     score_predictions,
+    train_and_score,
+    train_for_epochs,
     train_on_test_epochs,
+    train_once,
     train_twice,
 )
 from harness.training.runner import PlannedExperiment
@@ -52,55 +49,55 @@ def train(
         FeatureError: the features that the system reads cannot be used
     """
     if experiment.is_probe:
-        return _train_probe(experiment.name, seed, store, parts)
+        return train_probe(experiment.name, seed, store, parts)
     if experiment.is_baseline:
-        return _train_baseline(experiment.name, seed, store, parts)
+        return train_baseline(experiment.name, seed, store, parts, experiment.protocol.class_weights)
     system = find_system(experiment.name)
     recipe = Recipe(
         system=system,
-        hyperparameters=read_hyperparameters(system, {}, experiment.protocol),
+        hyperparameters=read_hyperparameters(system, dict(experiment.choices), experiment.protocol),
         protocol=experiment.protocol,
         seed=seed,
         max_epochs=settings.max_epochs,
         patience=settings.patience,
         word_vectors=settings.word_vectors,
     )
+    if experiment.split is TableSplit.PARTNER_VALIDATES:
+        return train_and_score(recipe, store, parts, watch)
+    if experiment.leaves_scenes_out:
+        return _train_without_scenes(recipe, store, parts, watch)
     if not parts.validation:
         return train_on_test_epochs(recipe, store, parts, watch)
     return train_twice(recipe, store, parts, watch, finds_maximum=True)
 
 
-def _train_baseline(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
-    """Fit a baseline on train and score validation, then on train + validation and score the test set."""
+def _train_without_scenes(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
+    """Let validation choose the number of epochs, then train one model for each group of scenes without that group.
+
+    Each test utterance is scored by the model that has not read its scene. All models have the same seed.
+    """
     began = time.monotonic()
-    baseline = BASELINES[name]
-    validation = store.load(parts.validation or parts.test)
-    probabilities = baseline.fit(store.load(parts.train), seed).probabilities(validation)
-    fitted = baseline.fit(store.load(parts.trained_on), seed)
-    test = store.load(parts.test)
-    score = score_predictions(seed, ScoreKind.VALIDATION_CHOSEN, test, fitted.probabilities(test), epoch=None)
-    return Outcome(_describe_result(validation, probabilities, began), (score,))
-
-
-def _train_probe(name: str, seed: int, store: FeatureStore, parts: Parts) -> Outcome:
-    """Fit a probe on train and score validation, then twice on train + validation and score the test set."""
-    began = time.monotonic()
-    validation, test = store.load(parts.validation), store.load(parts.test)
-    probabilities = answer_shared(PROBES[name], store.load(parts.train), validation)
-    answers = answer_twice(PROBES[name], store.load(parts.trained_on), test)
-    scores = score_probe(PROBES[name], answers, test, seed)
-    return Outcome(_describe_result(validation, probabilities, began), scores)
-
-
-def _describe_result(validation: Features, probabilities: np.ndarray, began: float) -> TrialResult:
-    return TrialResult(
-        score=weighted_accuracy(validation.emotions, probabilities.argmax(axis=1)),
-        best_epoch=1,
-        num_epochs=1,
-        predictions=describe_predictions(validation, probabilities),
-        peak_memory_bytes=None,
-        duration_seconds=time.monotonic() - began,
-    )
+    result = train_once(recipe, store, parts, watch).result
+    test, folds = store.load(parts.test), parts.final_folds(parts.test)
+    answers = []
+    for number, fold in enumerate(folds, start=1):
+        if not fold.scored:
+            # A test set that plays no scene of some group has nothing to ask its model.
+            answers.append(np.zeros((0, len(CLASSES))))
+            continue
+        stage = f"without scenes {number} of {len(folds)}"
+        _, epochs = train_for_epochs(
+            recipe,
+            store.load(fold.train),
+            result.best_epoch,
+            test=test.select(fold.scored),
+            scored_epochs=(result.best_epoch,),
+            on_epoch=lambda epoch, trained, stage=stage: watch.show(stage, epoch),  # type: ignore[misc]
+        )
+        answers.append(epochs[result.best_epoch])
+    answer = join_folds(folds, test, answers)
+    scores = score_predictions(recipe.seed, ScoreKind.VALIDATION_CHOSEN, test, answer, result.best_epoch)
+    return Outcome(replace(result, duration_seconds=time.monotonic() - began), (scores,))
 
 
 def record_tables_opening(
@@ -115,16 +112,15 @@ def record_tables_opening(
 
 
 def plan_experiments(
-    settings: TablesSettings, corpus: CorpusFacts, store: FeatureStore, experiments: Sequence[TableExperiment]
+    settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment]
 ) -> list[PlannedExperiment]:
     """Plan how each experiment is trained; a trial's index is its seed."""
-    return [_plan_one(settings, corpus, store, experiment) for experiment in experiments]
+    return [_plan_one(settings, corpus, experiment) for experiment in experiments]
 
 
-def _plan_one(
-    settings: TablesSettings, corpus: CorpusFacts, store: FeatureStore, experiment: TableExperiment
-) -> PlannedExperiment:
+def _plan_one(settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment) -> PlannedExperiment:
     def train_seed(seed: int, watch: Watch) -> Outcome:
+        store = experiment.open_features(corpus)
         parts = make_parts(experiment.split, experiment.protocol, store)
         return train(experiment, settings, seed, watch, store, parts)
 

@@ -84,7 +84,7 @@ def begin_training(
     """
     fitted, inputs = fit_dialogues(hyperparameters, train, protocol, seed, turn_training)
     if isinstance(hyperparameters, ChainHyperparameters):
-        chain = fit_chain(inputs.dialogues, inputs.probabilities, inputs.emotions, protocol.class_weights)
+        chain = fit_chain(inputs.dialogues, inputs.emotions, protocol.class_weights)
         return TrainedContext(chain, fitted), ChainLearner(chain, fitted.context), inputs
     # The same numbers follow, whether the turns' own network was trained just now or before.
     seed_everything(seed)

@@ -6,26 +6,28 @@ The labels of utterances that train are read to train. No label of another turn 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.codec import from_plain
 from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.context import Context, ContextTurns
 from harness.features.dialogues import Dialogues
 from harness.features.speech import SpeechSettings
 from harness.features.store import Features
-from harness.files import read_json, write_json
+from harness.files import read_json, read_npy, write_json, write_then_rename
+from harness.models.context_baseline import ContextBaseline, fit_context_baseline
 from harness.models.context_networks import NOT_SCORED
 from harness.models.hyperparameters import (
     ChainHyperparameters,
     ContextHyperparameters,
     DialogueHyperparameters,
+    Residual,
 )
 from harness.models.out_of_fold import Folds, predict_out_of_fold
 from harness.models.turns import SMALLEST, TurnClassifier, TurnInputs
@@ -35,7 +37,7 @@ from harness.training.turn_network import TurnNetwork, TurnTraining, fit_turn_ne
 
 Floats = npt.NDArray[np.float64]
 
-_RECORD_NAME = "dialogues.json"
+_RECORD_NAME, _BASELINE_NAME = "dialogues.json", "baseline.npy"
 #: Groups of the training scenes, where scenes are disjoint: as many as the protocol's groups that are left to train.
 _NUM_SCENE_FOLDS = NUM_GROUPS - 1
 
@@ -50,6 +52,7 @@ class DialogueInputs:
         probabilities: float64 (num_turns, 4), of each turn's own classifier
         description: float64 (num_turns, width), the other numbers of each turn's vector
         folds: of training turns, of which nothing trained the classifiers that answered them; empty for scored ones
+        in_context: float64 (num_turns, 4), the context baseline's probabilities, under ``Residual.BASELINE``
     """
 
     features: Features
@@ -57,6 +60,7 @@ class DialogueInputs:
     probabilities: Floats
     description: Floats
     folds: Folds = field(default_factory=dict)
+    in_context: Floats | None = None
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -65,9 +69,13 @@ class DialogueInputs:
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:
-        """What a network reads, float32 (num_turns, 4 + width): the logarithms of the probabilities come first."""
-        logarithms = np.log(np.maximum(self.probabilities, SMALLEST))
-        return np.concatenate([logarithms, self.description], axis=1).astype(np.float32)
+        """What a network reads, float32 (num_turns, 4 + width), or 4 more: the logarithms of probabilities come first.
+
+        Those of the context baseline stand before the turn's own.
+        """
+        answers = [self.probabilities] if self.in_context is None else [self.in_context, self.probabilities]
+        logarithms = [np.log(np.maximum(each, SMALLEST)) for each in answers]
+        return np.concatenate([*logarithms, self.description], axis=1).astype(np.float32)
 
     @cached_property
     def emotions(self) -> npt.NDArray[np.int64]:
@@ -84,12 +92,14 @@ class FittedDialogues:
         context: the turns that an answer depends on
         turns: that a dialogue consists of
         speech_settings: how the frames were made
+        baseline: under ``Residual.BASELINE``, the regression over the dialogue at whose answers a network begins
     """
 
     classifier: TurnClassifier | TurnNetwork
     context: Context
     turns: ContextTurns
     speech_settings: SpeechSettings
+    baseline: ContextBaseline | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -113,12 +123,19 @@ class FittedDialogues:
                 f"on {self.speech_settings.to_json()}"
             )
         dialogues, turns = _arrange(features, self.turns)
-        return DialogueInputs(features, dialogues, *self.classifier.answer(turns))
+        probabilities, description = self.classifier.answer(turns)
+        in_context = None if self.baseline is None else self.baseline.predict(dialogues, probabilities)
+        return DialogueInputs(features, dialogues, probabilities, description, in_context=in_context)
 
     def save(self, directory: Path) -> None:
         """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
         self.classifier.save(directory)
-        record = {"context": self.context, "turns": self.turns, "speech_settings": self.speech_settings.to_json()}
+        record: dict[str, Any] = {"context": self.context, "turns": self.turns}
+        record["speech_settings"] = self.speech_settings.to_json()
+        if self.baseline is not None:
+            with write_then_rename(directory / _BASELINE_NAME) as stream:
+                np.save(stream, self.baseline.to_array(), allow_pickle=False)
+            record["decay"] = self.baseline.decay
         write_json(directory / _RECORD_NAME, record)
 
     @classmethod
@@ -132,8 +149,14 @@ class FittedDialogues:
         classifier = TurnNetwork.load(directory) if has_network else TurnClassifier.load(directory)
         try:
             record = read_json(directory / _RECORD_NAME)
-            settings = from_plain(SpeechSettings, record["speech_settings"])
-            return cls(classifier, Context(record["context"]), ContextTurns(record["turns"]), settings)
+            settings = SpeechSettings.from_json(record["speech_settings"])
+            context, turns, baseline = Context(record["context"]), ContextTurns(record["turns"]), None
+            if "decay" in record:
+                numbers = read_npy(directory / _BASELINE_NAME)
+                if numbers.dtype != np.float64 or numbers.ndim != 2 or numbers.shape[1] != len(CLASSES):
+                    raise ValueError(f"{_BASELINE_NAME} is {numbers.dtype.str} {numbers.shape}")
+                baseline = ContextBaseline.from_array(context, float(record["decay"]), numbers)
+            return cls(classifier, context, turns, settings, baseline)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise FeatureError(
                 f"fitted dialogues {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
@@ -180,8 +203,16 @@ def fit_dialogues(
         classifier, probabilities, description = _fit_classifier(
             hyperparameters, turns, emotions, folds, seed, protocol.class_weights
         )
-    fitted = FittedDialogues(classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings)
-    return fitted, DialogueInputs(train, dialogues, probabilities, description, folds)
+    inputs = DialogueInputs(train, dialogues, probabilities, description, folds)
+    baseline = None
+    if getattr(hyperparameters, "residual", None) is Residual.BASELINE:
+        context, weights = hyperparameters.context, protocol.class_weights
+        baseline = fit_context_baseline(dialogues, probabilities, inputs.emotions, folds, context, weights)
+        inputs = replace(inputs, in_context=baseline.predict(dialogues, probabilities))
+    fitted = FittedDialogues(
+        classifier, hyperparameters.context, hyperparameters.turns, train.speech_settings, baseline
+    )
+    return fitted, inputs
 
 
 def _fit_classifier(

@@ -189,6 +189,23 @@ def train_twice(
     return Outcome(replace(result, duration_seconds=time.monotonic() - began), tuple(scores))
 
 
+def train_and_score(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
+    """Train on train, let validation choose the epoch, and score the test set with the weights of that epoch.
+
+    The validation utterances are never trained on.
+
+    Raises:
+        Diverged, FeatureError: as ``train_once``
+    """
+    began = time.monotonic()
+    train, validation, test = (store.load(part) for part in (parts.train, parts.validation, parts.test))
+    trained, history = train_validated(recipe, train, validation, watch)
+    scores = score_predictions(
+        recipe.seed, ScoreKind.VALIDATION_CHOSEN, test, trained.predict(test), history.best_epoch
+    )
+    return Outcome(_describe_result(history, validation, trained, time.monotonic() - began), (scores,))
+
+
 def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
     """Train with the test set as validation data and take the best epoch on it, as the published code does.
 

@@ -88,9 +88,10 @@ class DeferredInterrupts:
         self.check()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        # Kept where it raises too: Python drops what is raised while it frees an object; the next check raises again.
+        self._is_pending = True
         if self._is_allowed:
             raise KeyboardInterrupt
-        self._is_pending = True
 
 
 class TrainingsView(typing.Protocol):

@@ -130,6 +130,48 @@ def test_broken_off_the_same_command_goes_on(folder, made):
     assert "trainings were finished before." in done.stderr
 
 
+COMPARED = ("--corpus", "a corpus", "--systems", "ctc,bc_lstm", "--seeds", "1", "--max-epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def compared(folder):
+    """The compared systems, broken off at a training in the middle, and then to the end."""
+    words = ("tables", "--threads", "1", *COMPARED)
+    code, printed, rest = break_off(folder, *words, at="ctc, Session 2 (its own protocol)", number=signal.SIGINT)
+    assert (code, printed) == (130, "")
+    return rest, tables(folder, *COMPARED)
+
+
+@pytest.mark.timeout(1200)
+def test_the_compared_systems_are_trained_under_every_protocol_and_go_on_after_a_stop(folder, compared):
+    begun, done = compared
+    assert "Compared systems: 2 rows, 10 trainings (6 under their own protocols, 2 under 'strict', 2 with" in begun
+    assert done.returncode == 0, done.stderr
+    assert "trainings were finished before." in done.stderr
+    assert "ctc, Session 1 (its own protocol), seed 1" not in done.stderr
+    assert "bc_lstm, Session 5 (scored scene left out), seed 1" in done.stderr
+    again = tables(folder, *COMPARED, "--json")
+    assert again.returncode == 0 and "12 of 12 trainings were finished before." in again.stderr, again.stderr
+    found = json.loads(again.stdout)
+    rows = {row["system"]: row for row in found["compared_systems"]}
+    assert set(rows) == {"ctc", "bc_lstm"}
+    for name, row in rows.items():
+        for column, cell in row["columns"].items():
+            is_blank = name == "ctc" and column.endswith("(optimistic)")
+            assert bool(cell["measures"]) is not is_blank and cell["missing"] is None
+    assert rows["ctc"]["columns"]["its own protocol"]["measures"]["weighted accuracy"]["mean_over_test_sets"] > 0
+    (chernykh,) = [row for row in found["tables"][0]["rows"] if row["title"] == "Chernykh et al."]
+    assert chernykh["system"] == "ctc" and chernykh["epoch_chosen_on_validation"] is not None
+
+
+@pytest.mark.timeout(1200)
+def test_the_further_table_is_printed_below_and_says_that_the_corpus_is_synthetic(compared):
+    printed = compared[1].stdout
+    assert "Compared systems: published, and the same system here" in printed
+    assert all(len(line) <= 120 for line in printed.splitlines())
+    assert "This corpus is synthetic: no score on it is a score on IEMOCAP." in printed
+
+
 def test_two_at_once_are_refused(folder, made):
     from harness.search.lock import held
 

@@ -15,7 +15,6 @@ from harness.features.fitted import fit_features
 from harness.features.speech import column_names
 from harness.features.store import Features, FeatureStore
 from harness.final.modalities import retrain_without
-from harness.final.predict import predict
 from harness.final.recorded import Recorded
 from harness.final.retrain import plan_final_training, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
@@ -30,6 +29,7 @@ from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from harness.training.loop import weigh_classes
 from harness.training.recipe import Recipe, train_for_epochs
+from tests.final.test_predict import predict
 from tests.invented_features import SETTINGS, invent_features
 from tests.searched import SMALL_FUSION, run_small_search
 

@@ -13,7 +13,7 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
-from harness.final.predict import note_context, note_speaker_scaling, predict, predict_dialogue, read_recorded
+from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue, read_recorded
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
 from harness.models.build import build_model
@@ -37,6 +37,12 @@ def save_untrained(model_dir, system_name, protocol=PAPER, **choices):
     fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, protocol, None, None, seed=1)
     save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, protocol)), fitted))
     return write_record(model_dir, system_name, system.modalities, choices, protocol)
+
+
+def predict(model_dir, recorded, scene=None, speaker_wavs=None):
+    """Return the answer for one recording: that of a dialogue of one turn."""
+    (answer,) = predict_dialogue(model_dir, [RecordedTurn(recorded)], scene, speaker_wavs)
+    return answer
 
 
 def write_record(model_dir, system_name, modalities, choices, protocol=PAPER):

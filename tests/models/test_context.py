@@ -79,7 +79,7 @@ def fitted(context):
     emotions = answers.argmax(axis=1)
     emotions[::5] = -1
     folds = {"session": np.arange(len(training)) // 24}
-    chain = fit_chain(training, answers, emotions)
+    chain = fit_chain(training, emotions)
     baseline = fit_context_baseline(training, answers, emotions, folds, context)
     return [lambda dialogues, given: chain.smooth(dialogues, given, context), baseline.predict]
 
@@ -129,7 +129,7 @@ def test_transitions_are_counted_by_who_speaks():
         hers = generator.integers(4)
         emotions += [hers, hers, hers, hers]
     dialogues = dialogues_of(*([0, 1, 0, 1] for _ in range(400)))
-    chain = fit_chain(dialogues, probabilities_of(1600), np.array(emotions))
+    chain = fit_chain(dialogues, np.array(emotions))
     for emotion in range(4):
         assert chain.transitions[emotion, emotion, emotion] > 0.95
         assert chain.transitions[4, emotion, emotion] > 0.9
@@ -142,8 +142,8 @@ def test_transitions_are_counted_by_who_speaks():
 def test_where_classes_are_balanced_each_count_weighs_as_its_label():
     emotions = np.array([0, 0, 0, 0, 0, 0, 1, 1])
     dialogues = dialogues_of(*([0] for _ in emotions))
-    plain = fit_chain(dialogues, probabilities_of(8), emotions)
-    balanced = fit_chain(dialogues, probabilities_of(8), emotions, ClassWeights.BALANCED)
+    plain = fit_chain(dialogues, emotions)
+    balanced = fit_chain(dialogues, emotions, ClassWeights.BALANCED)
     assert np.allclose(plain.prior, [0.75, 0.25, 0, 0]) and np.allclose(plain.transitions[4, 4], plain.prior)
     assert np.allclose(balanced.prior, [0.5, 0.5, 0, 0]) and np.allclose(balanced.transitions[4, 4], balanced.prior)
     same = np.tile(plain.prior, (8, 1))
@@ -155,14 +155,18 @@ def test_where_classes_are_balanced_each_count_weighs_as_its_label():
     assert np.allclose(answers, [[0.75, 0.25, 0, 0], [0.5, 0.5, 0, 0]], atol=1e-3)
 
 
-def test_the_labels_of_turns_without_one_are_their_probabilities():
-    dialogues = dialogues_of(*([0, 0] for _ in range(200)))
-    probabilities = np.tile([0.02, 0.02, 0.94, 0.02], (400, 1))
-    emotions = np.tile([-1, 2], 200)
-    emotions[:40] = 0
-    chain = fit_chain(dialogues, probabilities, emotions)
-    assert chain.transitions[2, 4, 2] > 0.9
-    assert chain.transitions[0, 4, 0] > 0.7
+def test_turns_without_a_label_are_passed_over_where_transitions_are_counted():
+    """Every other turn has none, and what is between the same speaker's labels says nothing of how long they last."""
+    dialogues = dialogues_of(*([0, 0, 1, 0, 0] for _ in range(100)))
+    emotions = np.full(500, -1)
+    emotions[::5] = emotions[3::5] = np.arange(100) % 4
+    emotions[2::5] = (np.arange(100) + 1) % 4
+    chain = fit_chain(dialogues, emotions)
+    for emotion in range(4):
+        partners = (emotion + 1) % 4
+        assert chain.transitions[4, emotion, partners] > 0.85
+        assert chain.transitions[emotion, partners, emotion] > 0.85
+    assert np.allclose(chain.transitions[4, 4], chain.prior)
 
 
 def test_a_class_that_was_never_trained_on_is_never_answered():
@@ -172,14 +176,18 @@ def test_a_class_that_was_never_trained_on_is_never_answered():
     answers = probabilities_of(60)
     baseline = fit_context_baseline(dialogues, answers, emotions, folds, Context.DIALOGUE)
     assert (baseline.predict(dialogues, answers)[:, 3] == 0).all()
-    smoothed = fit_chain(dialogues, answers, emotions).smooth(dialogues, answers, Context.DIALOGUE)
+    smoothed = fit_chain(dialogues, emotions).smooth(dialogues, answers, Context.DIALOGUE)
     assert np.isfinite(smoothed).all() and (smoothed[:, 3] == 0).all()
 
 
 def test_previous_turns_are_those_of_the_same_dialogue():
-    own, other = find_previous(dialogues_of([0, 1, 1, 0], [0, 1]))
+    dialogues = dialogues_of([0, 1, 1, 0], [0, 1])
+    own, other = find_previous(dialogues, np.ones(6, dtype=bool))
     assert own.tolist() == [-1, -1, 1, 0, -1, -1]
     assert other.tolist() == [-1, 0, 0, 2, -1, 4]
+    own, other = find_previous(dialogues, np.array([True, True, False, False, False, True]))
+    assert own.tolist() == [-1, -1, 1, 0, -1, -1]
+    assert other.tolist() == [-1, 0, 0, 1, -1, -1]
 
 
 def test_the_regression_reads_decayed_means_of_each_speaker():
@@ -204,7 +212,7 @@ def moody(num_dialogues, keeps, seed):
     generator = np.random.default_rng(seed)
     dialogues = dialogues_of(*([0, 1] * 10 for _ in range(num_dialogues)))
     emotions = generator.integers(4, size=len(dialogues))
-    own, _ = find_previous(dialogues)
+    own, _ = find_previous(dialogues, np.ones(len(dialogues), dtype=bool))
     for row, previous in enumerate(own):
         if previous >= 0 and generator.random() < keeps:
             emotions[row] = emotions[previous]
@@ -222,7 +230,7 @@ def test_context_gains_where_moods_last_and_nothing_where_there_are_none(keeps, 
     alone = (answers.argmax(axis=1) == emotions).mean()
     gains = []
     for context in READING:
-        chain = fit_chain(training, train_answers, train_emotions)
+        chain = fit_chain(training, train_emotions)
         baseline = fit_context_baseline(training, train_answers, train_emotions, folds, context)
         for found in (chain.smooth(dialogues, answers, context), baseline.predict(dialogues, answers)):
             assert np.allclose(found.sum(axis=1), 1.0)

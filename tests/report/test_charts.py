@@ -1,5 +1,6 @@
 """The charts of trials, of the best trial, of costs and of the test set."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +173,22 @@ def test_one_dialogue_is_drawn_turn_by_turn_whatever_the_model_has_right_in_it(
         assert {found["F: raters", 1], found["M: raters", 0], found["M: in context", 1]} == {"not scored"}
     svg = draw_to_svg(draw_dialogue(findings_of(results_path), PAPER))
     assert ">M: in context<" in svg and ">not scored<" in svg
+
+
+def test_a_model_that_reads_no_context_has_one_row_of_answers(store: ResultsStore, results_path: Path) -> None:
+    space = [{"name": "context", "range": ["none"], "type": "choice"}]
+    eid = run_search(store, system="chain", search_space=json.dumps(space))
+    opening_id = store.record_opening(an_opening(eid, seeds=(1,)))
+    answers = [answer(f"Ses05F_impro03_{name}", 0, 0) for name in TURNS]
+    for kind, epoch in ((ScoreKind.VALIDATION_CHOSEN, 1), (ScoreKind.BASELINE_OWN_TURN, None)):
+        store.record_test_scores(opening_id, score(1, kind, answers, epoch=epoch))
+    figure = draw_dialogue(findings_of(results_path), PAPER)
+    assert figure.reading[1] == "Of the 3 scored turns of Ses05F_impro03, 3 are right alone."
+    assert figure.table is not None and figure.table.rows[0] == ("Ses05F_impro03_F000", "anger", "anger")
+    assert {row["row"] for row in rows_of(figure)} == {
+        f"{speaker}: {row}" for speaker in "FM" for row in ("raters", "turn alone")
+    }
+    assert "in context<" not in draw_to_svg(figure)
 
 
 def test_a_system_without_context_has_no_picture_of_a_dialogue(store: ResultsStore, results_path: Path) -> None:

@@ -8,7 +8,7 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.store import FeatureStore
 from harness.splits.protocol import Recordings
 from harness.store.store import ResultsStore
-from harness.tables.plan import TablesSettings, prepare_tables
+from harness.tables.settings import TablesSettings, prepare_tables
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,21 @@
 
 import pytest
 
+from harness.corpus.utterances import Happiness
 from harness.errors import HarnessError
 from harness.files import hash_json
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.store.records import ExperimentKind
-from harness.tables.plan import (
+from harness.tables.experiments import (
     TableExperiment,
-    TableSplit,
     check_settings,
+    compared_names,
     describe_experiment,
     identity_of,
+    known_names,
 )
+from harness.tables.parts import TableSplit
+from harness.tables.plan import plan_tables
 
 TEXT = TableExperiment("text2", PROTOCOLS["paper"], TableSplit.SESSIONS)
 OWN_VECTORS = TableExperiment("text3", PROTOCOLS["paper"], TableSplit.SESSIONS)
@@ -90,9 +94,8 @@ def test_the_record_says_that_it_is_no_search(settings, facts):
     [
         (
             {"names": ("speech5",)},
-            "unknown system or baseline 'speech5'; expected one of ['face1', 'face2', 'fusion', 'hand1', 'hand2', "
-            "'head1', 'head2', 'majority', 'mocap1', 'speech1', 'speech2', 'speech3', 'speech4', 'speech_forest', "
-            "'speech_framewise', 'speech_text', 'text1', 'text2', 'text3', 'text_logistic', 'text_speech_average']",
+            "unknown system or baseline 'speech5'; expected one of "
+            f"{sorted({*known_names(), *compared_names()})}",
         ),
         (
             {"split": TableSplit.RANDOM, "leaves_each_session_out": True},
@@ -111,3 +114,22 @@ def test_what_contradicts_itself_is_refused(settings, changes, message):
     with pytest.raises(HarnessError) as caught:
         check_settings(settings(**changes))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_experiments", "digest"),
+    [
+        ({}, 25, "91f4b64839ac89b6"),
+        ({"protocol": "strict"}, 25, "47334b36744f083a"),
+        ({"protocol": "published-code"}, 26, "181f35c9905d65e8"),
+        ({"leaves_each_session_out": True, "happiness": Happiness.MERGED}, 125, "dc853d8db4f2aa2e"),
+    ],
+    ids=["paper", "strict", "published code", "each session left out"],
+)
+def test_what_was_trained_before_is_found_again(settings, changes, num_experiments, digest):
+    """The digests are of before the compared systems were trained; only the package's version may change them."""
+    before = tuple(name for name in known_names() if name != "speech_framewise")
+    asked = settings(names=before, max_epochs=30, **changes)
+    parts = [identity_of(experiment, asked, "c0ffee") for experiment in plan_tables(asked).experiments]
+    hashes = [hash_json({key: value for key, value in of_one.items() if key != "version"}) for of_one in parts]
+    assert (len(hashes), hash_json(hashes)) == (num_experiments, digest)

@@ -9,9 +9,11 @@ from harness.scoring.scenes import pair_scenes
 from harness.scoring.statistics import Interval, mean_and_spread
 from harness.splits.protocol import Recordings
 from harness.store.records import ScoreKind
-from harness.tables.plan import SPLIT_SENTENCES, TableSplit, plan_rows
+from harness.tables.notes import describe_run, describe_table, to_json
+from harness.tables.parts import SPLIT_SENTENCES, TableSplit
+from harness.tables.plan import plan_rows
 from harness.tables.published import COMBINED_SENTENCE, SINGLE_MODALITY_SENTENCE
-from harness.tables.results import Estimate, RowResult, describe_run, describe_table, to_json
+from harness.tables.results import Estimate, RowResult
 from tests.scored import answer_dialogues
 
 

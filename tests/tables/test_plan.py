@@ -5,7 +5,9 @@ import pytest
 from harness.corpus.utterances import Happiness
 from harness.files import hash_json
 from harness.splits.protocol import Recordings
-from harness.tables.plan import TableSplit, distinct_experiments, identity_of, known_names, plan_rows
+from harness.tables.experiments import identity_of, known_names
+from harness.tables.parts import TableSplit
+from harness.tables.plan import distinct_experiments, plan_rows
 from harness.tables.published import PUBLISHED
 
 

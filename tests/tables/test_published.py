@@ -8,7 +8,7 @@ from harness.tables.published import COMBINED_SENTENCE, COMBINED_SYSTEM, PUBLISH
 
 
 def test_every_system_stands_in_a_table_with_one_figure():
-    of_all = [row for row in PUBLISHED if row.system and row.recordings is Recordings.ALL]
+    of_all = [row for row in PUBLISHED if row.system in PAPER_SYSTEMS and row.recordings is Recordings.ALL]
     assert {row.system for row in of_all} == set(PAPER_SYSTEMS)
     for name in PAPER_SYSTEMS:
         assert len({row.percent for row in of_all if row.system == name}) == 1

@@ -5,9 +5,10 @@ import pytest
 
 from harness.scoring.breakdown import ALL, IMPROVISED, NOT_SEEN, SCRIPTED, SEEN
 from harness.scoring.metrics import predicted_classes, weighted_accuracy
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ScoreKind
-from harness.tables.plan import TableSplit
-from harness.tables.results import lacking_modalities
+from harness.tables.experiments import TableExperiment, lacking_modalities
+from harness.tables.parts import TableSplit
 from tests.tables.work import carry_out_rows, read_rows
 
 
@@ -82,5 +83,8 @@ def test_what_the_corpus_lacks_is_named(store):
             return ("text",)
 
     silent = Silent(store.prepared_dir, store.manifest)
-    assert lacking_modalities(silent, "fusion") == ("speech", "mocap")
-    assert lacking_modalities(silent, "majority") == ()
+    fusion, majority = (
+        TableExperiment(name, PROTOCOLS["paper"], TableSplit.SESSIONS) for name in ("fusion", "majority")
+    )
+    assert lacking_modalities(silent, fusion) == ("speech", "mocap")
+    assert lacking_modalities(silent, majority) == ()

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from harness.report.paper_tables import print_tables
 from harness.store.records import ScoreKind
-from harness.tables.plan import make_parts, probe_experiments
+from harness.tables.parts import make_parts
+from harness.tables.plan import probe_experiments
 from harness.tables.results import TablesReader
 from tests.tables.work import carry_out_experiments
 
@@ -27,7 +28,7 @@ def test_each_probe_is_fitted_once_whatever_the_seeds_and_kept(settings, facts, 
     ]
     _, again = fit_probes(settings(seeds=(1, 2, 3, 4)), facts, store, results)
     assert again.begun == [(2, 2)]
-    scenes = TablesReader(settings(), facts, store, results).read_scenes()
+    scenes = TablesReader(settings(), facts, results).read_scenes()
     assert [pair.reader for pair in scenes] == ["words", "speech"]
     (words, _) = probe_experiments(settings()).values()
     parts = make_parts(words[0].split, words[0].protocol, store)
@@ -45,7 +46,7 @@ def test_each_probe_is_fitted_once_whatever_the_seeds_and_kept(settings, facts, 
 
 def test_the_note_stands_below_the_tables(settings, facts, store, results):
     fit_probes(settings(), facts, store, results)
-    scenes = TablesReader(settings(), facts, store, results).read_scenes()
+    scenes = TablesReader(settings(), facts, results).read_scenes()
     console = Console(file=io.StringIO(), width=1000)
     print_tables(console, settings(), facts, [], scenes)
     last = console.file.getvalue().splitlines()[-1]
@@ -55,12 +56,12 @@ def test_the_note_stands_below_the_tables(settings, facts, store, results):
 
 
 def test_before_they_are_fitted_there_are_none(settings, facts, store, results):
-    assert TablesReader(settings(), facts, store, results).read_scenes() == ()
+    assert TablesReader(settings(), facts, results).read_scenes() == ()
 
 
 @pytest.mark.long
 def test_leaving_each_session_out_pools_the_probes_over_all_five(settings, facts, store, results):
     asked = settings(leaves_each_session_out=True)
     assert fit_probes(asked, facts, store, results)[0] == 0
-    scenes = TablesReader(asked, facts, store, results).read_scenes()
+    scenes = TablesReader(asked, facts, results).read_scenes()
     assert {pair.num_utterances for pair in scenes} == {len(store.utterances((1, 2, 3, 4, 5)))}

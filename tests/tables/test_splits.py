@@ -5,8 +5,8 @@ import pytest
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError
 from harness.splits.parts import Parts
-from harness.splits.protocol import PROTOCOLS, read_protocol
-from harness.tables.plan import TableSplit, make_parts, part_at_random, part_by_position
+from harness.splits.protocol import PROTOCOLS, leave_scenes_out, read_protocol
+from harness.tables.parts import TableSplit, make_parts, part_at_random, part_by_position
 
 COMPLETE = [f"utterance {number:04d}" for number in range(4936)]
 
@@ -45,14 +45,17 @@ def test_each_session_can_be_the_test_set(store, session):
     assert sessions(parts.test) == {session} and sessions(parts.trained_on) == {1, 2, 3, 4, 5} - {session}
 
 
-@pytest.mark.parametrize("split", list(TableSplit))
+WHOLE_SPLITS = [split for split in TableSplit if split is not TableSplit.PARTNER_VALIDATES]
+
+
+@pytest.mark.parametrize("split", WHOLE_SPLITS)
 def test_recordings_are_selected_in_every_part(store, split):
     protocol = read_protocol({"base": "paper", "recordings": "improvised"})
     parts = make_parts(split, protocol, store)
     assert not any(parse_utterance_id(name).is_scripted for name in parts.trained_on + parts.test)
 
 
-@pytest.mark.parametrize("split", list(TableSplit))
+@pytest.mark.parametrize("split", WHOLE_SPLITS)
 def test_no_utterance_is_in_two_parts(store, split):
     parts = make_parts(split, PROTOCOLS["paper"], store)
     together = parts.train + parts.validation + parts.test
@@ -81,3 +84,33 @@ def test_a_corpus_without_the_test_session_is_one_sentence(store):
 
 def test_what_is_trained_on_in_the_end_is_sorted():
     assert Parts(("b", "d"), ("a", "c"), ("e",)).trained_on == ("a", "b", "c", "d")
+
+
+def speakers(utterance_ids):
+    return {parse_utterance_id(name).speaker for name in utterance_ids}
+
+
+def test_where_the_partner_validates_the_other_sessions_train_and_one_speaker_tests(store):
+    protocol = read_protocol({"test_session": 3, "test_speaker": "F", "recordings": "improvised"})
+    parts = make_parts(TableSplit.PARTNER_VALIDATES, protocol, store)
+    assert sessions(parts.train) == {1, 2, 4, 5}
+    assert (speakers(parts.validation), speakers(parts.test)) == ({"Ses03M"}, {"Ses03F"})
+    every = [found.utterance_id for found in store.utterances(range(1, 6))]
+    improvised = {name for name in every if not parse_utterance_id(name).is_scripted}
+    assert set(parts.train) | set(parts.validation) | set(parts.test) == improvised
+
+
+def test_where_one_speaker_tests_by_session_the_partner_is_trained_on(store):
+    protocol = read_protocol({"test_session": 2, "test_speaker": "M"})
+    parts = make_parts(TableSplit.SESSIONS, protocol, store)
+    assert speakers(parts.test) == {"Ses02M"} and "Ses02F" in speakers(parts.trained_on)
+    assert "Ses02M" not in speakers(parts.trained_on)
+
+
+def test_where_scenes_are_disjoint_each_group_is_scored_by_what_has_not_read_it(store):
+    parts = make_parts(TableSplit.SESSIONS, leave_scenes_out(PROTOCOLS["strict"]), store)
+    folds = parts.final_folds(parts.test)
+    assert sorted(name for fold in folds for name in fold.scored) == list(parts.test)
+    assert sessions(parts.test) == {5} and len(folds) > 1
+    for fold in folds:
+        assert not {parse_utterance_id(name).scene for name in fold.train} & fold.scenes

@@ -5,11 +5,13 @@ import pytest
 import tensorflow as tf
 
 from harness.errors import Diverged, FeatureError
-from harness.splits.protocol import PROTOCOLS
+from harness.models.systems import find_system, read_hyperparameters
+from harness.splits.protocol import PROTOCOLS, leave_scenes_out, read_protocol
 from harness.store.records import ScoreKind, TrialStatus
-from harness.tables.plan import TableExperiment, TableSplit, make_parts
+from harness.tables.experiments import TableExperiment
+from harness.tables.parts import TableSplit, make_parts
 from harness.tables.trainings import train
-from harness.training.recipe import Watch
+from harness.training.recipe import Recipe, Watch, train_for_epochs
 from harness.training.runner import cause_of
 
 pytestmark = pytest.mark.long
@@ -18,7 +20,8 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 def train_row(settings, store):
     def train_with(name, split=TableSplit.SESSIONS, protocol="paper", seed=1, **changes):
-        experiment = TableExperiment(name, PROTOCOLS[protocol], split)
+        chosen = PROTOCOLS[protocol] if isinstance(protocol, str) else protocol
+        experiment = TableExperiment(name, chosen, split)
         epochs, shown = [], []
         watch = Watch(epochs.append, lambda stage, epoch: shown.append((stage, epoch)))
         parts = make_parts(split, experiment.protocol, store)
@@ -100,3 +103,42 @@ def test_the_majority_class_is_that_of_train_and_validation(train_row, store):
 )
 def test_a_failure_has_its_cause(error, status, message):
     assert cause_of(error) == (status, message)
+
+
+def test_where_the_partner_validates_its_best_weights_are_scored_and_nothing_else_is_trained(train_row):
+    protocol = read_protocol({"test_session": 3, "test_speaker": "F"})
+    outcome, epochs, shown, parts = train_row("head2", TableSplit.PARTNER_VALIDATES, protocol, max_epochs=3)
+    best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.epoch))
+    (scores,) = outcome.scores
+    assert (scores.kind, scores.epoch) == (ScoreKind.VALIDATION_CHOSEN, best.epoch)
+    assert tuple(found.utterance_id for found in scores.predictions) == parts.test
+    assert {found.utterance_id for found in outcome.result.predictions} == set(parts.validation)
+    assert {stage for stage, _ in shown} == {"validated"}
+
+
+@pytest.mark.parametrize("name", ["head2", "text_logistic", "sc_lstm"])
+def test_with_scenes_left_out_each_utterance_is_scored_once_by_a_model_of_its_own_group(train_row, name):
+    protocol = leave_scenes_out(PROTOCOLS["strict"])
+    outcome, epochs, shown, parts = train_row(name, protocol=protocol, max_epochs=2)
+    (scores,) = outcome.scores
+    assert scores.kind is ScoreKind.VALIDATION_CHOSEN
+    assert tuple(found.utterance_id for found in scores.predictions) == parts.test
+    if epochs:
+        num_scored = sum(bool(fold.scored) for fold in parts.final_folds(parts.test))
+        models = {stage for stage, _ in shown if stage.startswith("without scenes")}
+        assert len(models) == num_scored > 1 and scores.epoch == outcome.result.best_epoch
+
+
+def test_a_model_without_scenes_answers_as_if_it_alone_had_been_trained(train_row, store, settings):
+    """Each group's answers are those of one training on the rest, with the number of epochs that validation chose."""
+    protocol = leave_scenes_out(PROTOCOLS["strict"])
+    outcome, *_, parts = train_row("head2", protocol=protocol)
+    fold = next(fold for fold in parts.final_folds(parts.test) if fold.scored)
+    system = find_system("head2")
+    recipe = Recipe(system, read_hyperparameters(system, {}, protocol), protocol, 1, 2, None, None)
+    epoch, test = outcome.result.best_epoch, store.load(fold.scored)
+    _, epochs = train_for_epochs(recipe, store.load(fold.train), epoch, test=test, scored_epochs=(epoch,))
+    expected = dict(zip(fold.scored, epochs[epoch], strict=True))
+    for found in outcome.scores[0].predictions:
+        if found.utterance_id in expected:
+            assert found.probabilities == tuple(float(value) for value in expected[found.utterance_id])

@@ -1,7 +1,8 @@
 """Carrying out small tables as the command does."""
 
+from harness.tables.experiments import lacking_modalities
 from harness.tables.plan import distinct_experiments, plan_rows
-from harness.tables.results import TablesReader, lacking_modalities
+from harness.tables.results import TablesReader
 from harness.tables.trainings import plan_experiments, record_tables_opening
 from harness.training.runner import Execution, carry_out
 
@@ -38,12 +39,12 @@ def carry_out_rows(settings, facts, store, results, stop_at=None):
 def carry_out_experiments(experiments, settings, facts, store, results, stop_at=None):
     view = Recorder(stop_at)
     opening_id = record_tables_opening(results, settings, facts, "harness tables")
-    experiments = [found for found in experiments if not lacking_modalities(store, found.name)]
-    planned = plan_experiments(settings, facts, store, experiments)
+    experiments = [found for found in experiments if not lacking_modalities(store, found)]
+    planned = plan_experiments(settings, facts, experiments)
     return carry_out(Execution(results, view, 1, opening_id), planned), view
 
 
 def read_rows(settings, facts, store, results):
     """Return the rows that are trained here, by table and name."""
-    reader = TablesReader(settings, facts, store, results)
+    reader = TablesReader(settings, facts, results)
     return {(row.table, row.name): reader.read(row) for row in plan_rows(settings) if row.name}

@@ -17,6 +17,7 @@ from harness.models.systems import SYSTEMS, modalities_of, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, TestedSpeakers, read_protocol
 from harness.store.records import ScoreKind
 from harness.training import context
+from harness.training.context import begin_training
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 
 PAPER = PROTOCOLS["paper"]
@@ -130,7 +131,8 @@ def test_a_saved_model_gives_the_same_bits(name, trained, tmp_path):
     save_seed(tmp_path, 7, trained[name])
     assert has_seed(tmp_path, 7) and saved_seeds(tmp_path, (7,)) == (7,)
     assert np.array_equal(load_seed(tmp_path, 7).predict(scored), trained[name].predict(scored))
-    (tmp_path / "seed-7" / "fitted" / "words_bias.npy").write_bytes(b"no array")
+    damaged = "words_bias.npy" if name == "chain" else "baseline.npy"
+    (tmp_path / "seed-7" / "fitted" / damaged).write_bytes(b"no array")
     with pytest.raises(FeatureError, match="cannot be read"):
         load_seed(tmp_path, 7)
 
@@ -154,6 +156,19 @@ def test_the_context_baseline_reads_the_context_of_the_system():
     before = baseline.probabilities(hold(turns, frames))
     changed = [replace(turn, transcript="great") if place >= 6 else turn for place, turn in enumerate(turns)]
     assert not np.array_equal(before[0], baseline.probabilities(hold(changed, frames))[0])
+
+
+@pytest.mark.parametrize("name", ["sc_lstm", "bc_lstm"])
+def test_an_untrained_network_answers_as_the_context_baseline_or_as_its_turns_own_classifier(name):
+    train, scored = hold(*invent_turns()), hold(*invent_turns(sessions=(3,), seed=5))
+    answers = fit_context_baselines(recipe(name, **BOTH), train)
+    for residual, kind in (
+        ("baseline", ScoreKind.BASELINE_CONTEXT), ("probabilities", ScoreKind.BASELINE_OWN_TURN)
+    ):  # fmt: skip
+        found = recipe(name, residual=residual, **BOTH)
+        untrained, _, _ = begin_training(found.hyperparameters, train, PAPER, 1)
+        expected = answers[kind].probabilities(scored)
+        assert np.allclose(untrained.predict(scored), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", POINTS)

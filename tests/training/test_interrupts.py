@@ -48,3 +48,17 @@ def test_the_handlers_before_are_there_again_and_an_error_is_not_hidden():
         signal.raise_signal(signal.SIGINT)
         raise ValueError("the error")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# Python drops what is raised there, and warns of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_while_an_object_is_freed_is_not_lost():
+    class Freed:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), DeferredInterrupts() as interrupts, interrupts.allowed():
+        Freed()
+        with interrupts.held_back():
+            pass
+        pytest.fail("the interrupt was lost")

@@ -11,9 +11,10 @@ from harness.splits.protocol import PROTOCOLS
 from harness.training.recipe import Recipe, train_validated
 from tests.invented_features import invent_features
 
+#: Fewer random units than training utterances: as many of both would fit those exactly.
 CHOICES = {
-    "dnn_elm": {"dense": 32, "learning_rate": 0.02, "optimizer": "momentum"},
-    "blstm_null": {"speechlstm": 8, "speechlstm2": 8, "learning_rate": 0.02, "batch_size": 8},
+    "dnn_elm": {"elm_units": 20, "dense": 32, "learning_rate": 0.02, "optimizer": "momentum"},
+    "blstm_null": {"elm_units": 20, "speechlstm": 8, "speechlstm2": 8, "learning_rate": 0.02, "batch_size": 8},
 }
 
 

@@ -1,5 +1,6 @@
 """A turn's own network: trained out of fold, in the space of one network, saved, and kept for other trials."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from harness.errors import ShapeError
 from harness.features.context import Context
 from harness.features.store import FeatureStore
+from harness.files import wait_for_lock
 from harness.final.baselines import fit_context_baselines
 from harness.final.saved_model import load_seed, save_seed
 from harness.models.systems import SYSTEMS, read_hyperparameters
@@ -180,3 +182,25 @@ def test_where_nothing_can_be_written_it_is_trained_each_time(tmp_path, monkeypa
     (tmp_path / "no folder").touch()
     assert fit_below(tmp_path / "no folder")[0] == "network" and fit_below(tmp_path / "no folder")[0] == "network"
     assert kept.num_fits == 2
+
+
+def test_what_nothing_has_read_for_30_days_is_removed_unless_another_process_holds_it(tmp_path, monkeypatch):
+    kept, month = Kept(monkeypatch), 31 * 24 * 3600
+    folders = {name: tmp_path / "turn_models" / name for name in ("unread", "held", "recent")}
+    for name, folder in folders.items():
+        folder.mkdir(parents=True)
+        (folder / "answers.npy").touch()
+        folder.with_suffix(".lock").touch()
+        if name != "recent":
+            os.utime(folder, (time.time() - month,) * 2)
+    with folders["held"].with_suffix(".lock").open("ab") as lock:
+        wait_for_lock(lock.fileno(), folders["held"])
+        fit_below(tmp_path)
+    assert [name for name, folder in folders.items() if folder.is_dir()] == ["held", "recent"]
+    assert kept.num_fits == 1
+    # Reading makes it recent.
+    own = tmp_path / "turn_models" / "key"
+    own.mkdir()
+    os.utime(own, (time.time() - month,) * 2)
+    fit_below(tmp_path)
+    assert time.time() - own.stat().st_mtime < month / 2

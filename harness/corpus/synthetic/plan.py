@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.index import PUBLISHED_COUNTS, PUBLISHED_HAPPINESS, PUBLISHED_TOTALS
 from harness.corpus.layout import SESSIONS, MocapStream
-from harness.corpus.synthetic.scenes import LIKENESSES, Turn, bring_out, keep_moods
+from harness.corpus.synthetic.scenes import Turn, Weights, bring_out, express_moods, keep_moods, weigh_classes
 from harness.corpus.synthetic.settings import Cue, SyntheticSettings
 from harness.corpus.utterances import CLASSES, Emotion, Seconds, scene_of
 
@@ -411,12 +411,21 @@ def _cast_session(settings: SyntheticSettings, session: int) -> dict[str, list[_
         weights = generator.uniform(0.6, 1.4, size=len(names))
         weights[[name.endswith("script01_1b") for name in names]] = 0.3
         sizes = [1 + size for size in apportion(len(turns) - len(names), weights.tolist())]
-        scenes = [scene_of(name) for name, size in zip(names, sizes, strict=True) for _ in range(size)]
-        turns = bring_out(turns, scenes, settings.scene_moods, generator)
+        moods = _deal_moods(len(names), settings.generator(f"session {session}", names[0]))
+        favoured: list[Weights] = []
+        for name, size, mood in zip(names, sizes, moods, strict=True):
+            favoured += [weigh_classes(scene_of(name), settings.scene_moods, mood, settings.moods)] * size
+        turns = bring_out(turns, favoured, generator)
         for name, size in zip(names, sizes, strict=True):
             cast[name] = _name_turns(name, keep_moods(turns[:size], settings.moods, generator))
             turns = turns[size:]
     return cast
+
+
+def _deal_moods(num_dialogues: int, generator: np.random.Generator) -> list[Emotion]:
+    """Deal the classes, so that of few dialogues no two have the same mood."""
+    dealt = generator.permutation(len(CLASSES)).tolist()
+    return [CLASSES[dealt[number % len(dealt)]] for number in range(num_dialogues)]
 
 
 def _split_kinds(scale: float, session: int, generator: np.random.Generator) -> tuple[list[Turn], list[Turn]]:
@@ -462,16 +471,18 @@ def _plan_dialogue(
 ) -> PlannedDialogue:
     sides = settings.generator(dialogue_id, "sides")
     times = settings.generator(dialogue_id, "times")
+    turns = [(emotion, is_marked) for _, emotion, is_marked in cast]
+    expressed = express_moods(turns, settings.moods, settings.generator(dialogue_id, "moods"))
     clock = EDGE
     utterances = []
-    for utterance_id, emotion, is_marked in cast:
+    for (utterance_id, emotion, is_marked), likeness in zip(cast, expressed, strict=True):
         damage = damages.get(utterance_id)
         duration = _draw_duration(settings.seconds_per_utterance, times)
         start = round(clock, 4)
         end = round(start + (SHORT_DAMAGE if damage is Damage.SHORT else duration), 4)
-        likeness = LIKENESSES.get(emotion, CLASSES[sides.integers(len(CLASSES))])
-        main_sides = _draw_sides(settings.cues, likeness, MAIN_TELLS, sides)
-        faint_sides = _draw_sides(settings.cues, likeness, FAINT_TELLS, sides)
+        any_class = CLASSES[sides.integers(len(CLASSES))]
+        main_sides = _draw_sides(settings.cues, likeness or any_class, MAIN_TELLS, sides)
+        faint_sides = _draw_sides(settings.cues, likeness or any_class, FAINT_TELLS, sides)
         utterances.append(
             PlannedUtterance(utterance_id, emotion, is_marked, start, end, main_sides, faint_sides, damage)
         )

@@ -1,7 +1,8 @@
 """The scenes of a synthetic corpus: the emotions that they bring out, their words, and the moods of their speakers.
 
-A scene's words and its frequent emotions are its own, so who knows the scene knows more than the emotion words say. A
-speaker's moods are the same in all scenes, so they help in a scene that nobody has seen before too.
+A scene's words and its frequent emotions are its own, so who knows the scene knows more than the emotion words say.
+Moods have nothing to do with scenes: a dialogue has more of one emotion, another one in each recording, and a speaker
+keeps it for some turns. So moods help in a scene that nobody has seen before too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from harness.corpus.utterances import CLASSES, Emotion
 
-#: The class whose expression an utterance of another label borrows; the rest borrow one by chance.
+#: The class that an utterance of another label expresses; the rest express their speaker's mood.
 LIKENESSES: Mapping[Emotion, Emotion] = {emotion: emotion for emotion in CLASSES} | {
     Emotion.FRUSTRATION: Emotion.ANGER,
     Emotion.DISGUST: Emotion.ANGER,
@@ -63,25 +64,28 @@ SCENES: Mapping[str, Scene] = {
     "script03_2": _scene(_SAD, "cheese baker basket melon stall coin honey scale lemon butcher basil grape"),
 }
 
-#: Part of a speaker's changes of mood that take over his partner's, where moods are at their strongest. A choice:
-#: with the default strengths a label is that of the partner's previous turn in about 60 % of cases.
-_CONTAGION = 0.7
+#: Part of a speaker's changes of mood that take over his partner's, and strength of the dialogue's own class, where
+#: moods are at their strongest. A choice: with the default strengths, and without those of scenes too, a label is that
+#: of the speaker's own previous turn in about 86 % of cases, and that of the partner's previous turn in about 60 %.
+_CONTAGION, _DIALOGUES_OWN = 0.7, 0.9
 
 #: The label of a turn, and whether its speaker wears the markers.
 Turn = tuple[Emotion, bool]
+#: How readily labels are taken, by the class that they are like; None for those that are like none.
+Weights = Mapping[Emotion | None, float]
+_ANY: Weights = {**dict.fromkeys(CLASSES, 1.0), None: 1.0}
 
 
 def bring_out(
-    turns: Sequence[Turn], scenes: Sequence[str], strength: float, generator: np.random.Generator
+    turns: Sequence[Turn], weights: Sequence[Weights], generator: np.random.Generator
 ) -> list[Turn]:
-    """Exchange the labels of turns, so that a scene gets more of the class that it brings out.
+    """Exchange the labels of turns, so that a dialogue gets more of the classes that weigh more in it.
 
     The four classes are exchanged with each other, and so are the other labels.
 
     Args:
         turns: of all dialogues that exchange labels
-        scenes: the scene of each turn
-        strength: from 0, where no scene differs, to 1, where a scene gets other classes only after its own has run out
+        weights: of the classes at each turn
 
     Returns:
         as many of each label, and of each label's kind the same places
@@ -91,9 +95,32 @@ def bring_out(
     chances = generator.random(len(turns)).tolist()
     for place, chance in zip(generator.permutation(len(turns)).tolist(), chances, strict=True):
         emotion, is_marked = turns[place]
-        taken = _take(left[emotion in CLASSES], SCENES[scenes[place]].emotion, 1 - strength, chance)
-        brought[place] = (taken, is_marked)
+        brought[place] = (_take(left[emotion in CLASSES], weights[place], chance), is_marked)
     return brought
+
+
+def weigh_classes(scene: str, scene_strength: float, mood: Emotion, mood_strength: float) -> Weights:
+    """Return the weights of the classes in a dialogue; under None that of labels that are like no class.
+
+    Args:
+        scene: has more of its own class by ``scene_strength``, from 0, where no scene differs, to 1, where it gets
+            other classes only after its own has run out
+        mood: the class of which this dialogue has more by ``mood_strength``, as far as its scene does not decide. On
+            the mean over the moods a class weighs the same as without them
+
+    Example:
+        >>> weights = weigh_classes("impro01", 0.0, Emotion.SADNESS, 1.0)
+        >>> [round(weights[emotion], 2) for emotion in CLASSES]
+        [0.31, 0.31, 0.31, 3.08]
+    """
+    other = 1 - _DIALOGUES_OWN * mood_strength * (1 - scene_strength)
+    lasting = {emotion: 1.0 if emotion is mood else other for emotion in CLASSES}
+    mean = sum(lasting.values()) / len(CLASSES)
+    weights: dict[Emotion | None, float] = {
+        emotion: (1 - scene_strength) * weight / mean for emotion, weight in lasting.items()
+    }
+    weights[SCENES[scene].emotion] += scene_strength
+    return {**weights, None: 1 - scene_strength}
 
 
 def keep_moods(turns: Sequence[Turn], strength: float, generator: np.random.Generator) -> list[Turn]:
@@ -119,11 +146,32 @@ def keep_moods(turns: Sequence[Turn], strength: float, generator: np.random.Gene
             mood = moods.get(is_marked)
         elif following < strength * _CONTAGION:
             mood = moods.get(not is_marked)
-        taken = _take(left[emotion in CLASSES], mood, 1.0 if mood is None else 0.0, chance)
+        taken = _take(left[emotion in CLASSES], _ANY if mood is None else {mood: 1.0}, chance)
         if taken in CLASSES:
             moods[is_marked] = taken
         kept.append((taken, is_marked))
     return kept
+
+
+def express_moods(
+    turns: Sequence[Turn], strength: float, generator: np.random.Generator
+) -> list[Emotion | None]:
+    """Return the class that each turn of a dialogue expresses; None for any.
+
+    A label that is like no class, such as one on which the raters disagree, expresses its speaker's mood: the class
+    of his last turn of the four.
+
+    Args:
+        turns: in the order of time
+        strength: chance that such a label expresses the mood, from 0 to 1
+    """
+    moods: dict[bool, Emotion] = {}
+    expressed = []
+    for (emotion, is_marked), chance in zip(turns, generator.random(len(turns)).tolist(), strict=True):
+        if emotion in CLASSES:
+            moods[is_marked] = emotion
+        expressed.append(LIKENESSES.get(emotion, moods.get(is_marked) if chance < strength else None))
+    return expressed
 
 
 def _count_kinds(turns: Sequence[Turn]) -> dict[bool, Counter[Emotion]]:
@@ -134,15 +182,13 @@ def _count_kinds(turns: Sequence[Turn]) -> dict[bool, Counter[Emotion]]:
     }
 
 
-def _take(left: Counter[Emotion], favoured: Emotion | None, other_weight: float, chance: float) -> Emotion:
-    """Take one of the labels that are left: one that is like the favoured class, or with ``other_weight`` another."""
-    weights = [
-        count * (1.0 if LIKENESSES.get(emotion) is favoured else other_weight) for emotion, count in left.items()
-    ]
-    if not any(weights):
-        weights = [float(count) for count in left.values()]
-    threshold = chance * sum(weights)
-    for taken, weight in zip(left, weights, strict=True):
+def _take(left: Counter[Emotion], weights: Weights, chance: float) -> Emotion:
+    """Take one of the labels that are left, each by the weight of the class that it is like."""
+    weighed = [count * weights.get(LIKENESSES.get(emotion), 0.0) for emotion, count in left.items()]
+    if not any(weighed):
+        weighed = [float(count) for count in left.values()]
+    threshold = chance * sum(weighed)
+    for taken, weight in zip(left, weighed, strict=True):
         threshold -= weight
         if threshold < 0:
             break

@@ -37,7 +37,7 @@ MARKER_NAME = "SYNTHETIC.json"
 UNFINISHED_NAME = "SYNTHETIC.unfinished.json"
 
 #: Raised whenever the same settings come to give other bytes.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 #: The smallest scale at which every session still has every class.
 SMALLEST_SCALE = 0.01
@@ -61,8 +61,9 @@ class SyntheticSettings:
             the other lines are any of any scene
         scene_moods: how much more a scene has of the class that it brings out, 0 to 1. 0 is none, and 1 all that
             its session has left
-        moods: chance that a speaker keeps the class of his own previous turn on purpose, 0 to 1, in any scene. With
-            0 the turns of a dialogue are in an order of chance
+        moods: chance that a speaker keeps the class of his own previous turn on purpose, 0 to 1, in any scene, and
+            that a turn on which the raters disagree expresses that class. With 0 the turns of a dialogue are in an
+            order of chance
 
     Raises:
         CorpusError: a value is outside its range
