@@ -50,7 +50,8 @@ def _describe_chosen_epoch(replication: Replication) -> str:
         written += f"; {others} ended before that epoch"
     own = "The new seed's score is" if num_seeds == 1 else "Each new seed's score is"
     return (
-        f" {own} the highest of its own epochs too. At epoch {best.best_epoch}, which the search chose, {whose} {written}."
+        f" {own} the highest of its own epochs too. At epoch {best.best_epoch}, which the search chose, {whose} "
+        f"{written}."
     )
 
 
