@@ -257,7 +257,7 @@ def main() -> None:
     print(f"{threads} threads: {peak.operations / 1e9:.0f} GFLOP/s, {peak.functions / 1e9:.2f} G tanh/s")
     corpus = InventedCorpus(Path())
     for name, model in MEASURED.items():
-        if model.is_padded:
+        if model.is_padded or not model.is_of_paper:
             continue
         work = count_epoch(model, corpus, model.protocol.max_words, num_weights=0)
         print(f"{name}: {work.operations / 1e9:.0f} GFLOP, {work.operations / peak.operations:.2f} s")

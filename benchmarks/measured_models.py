@@ -20,12 +20,14 @@ class Targets:
         torch: likewise PyTorch with packed sequences
         floor: times that it may take longer than the floor, at most
         memory_gigabytes: of its own, below
+        seconds: of an epoch, at most
     """
 
     plain: float | None = None
     torch: float | None = None
     floor: float | None = None
     memory_gigabytes: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class MeasuredModel:
         system_name: one of ``SYSTEMS``
         protocol_value: as an experiment file names it
         values: hyperparameters that are not the system's own
+        compared_layer: the layer whose outputs, after a softmax, PyTorch's are compared with; None for the answers
+        has_torch: whether there is a counterpart in PyTorch
+        trains_recogniser: whether the recogniser is measured, whose layers the system takes over
+        num_train: utterances that are trained on
     """
 
     description: str
@@ -44,10 +50,19 @@ class MeasuredModel:
     protocol_value: object = "paper"
     values: Mapping[str, Any] = field(default_factory=dict)
     targets: Targets = Targets()
+    compared_layer: str | None = None
+    has_torch: bool = True
+    trains_recogniser: bool = False
+    num_train: int = 3000
 
     @property
     def system(self) -> System:
         return SYSTEMS[self.system_name]
+
+    @property
+    def is_of_paper(self) -> bool:
+        """Whether it is one of the paper's own; plain Keras and the floor know no other."""
+        return self.system.section is not None
 
     @property
     def protocol(self) -> Protocol:
@@ -70,6 +85,8 @@ class MeasuredModel:
 #: All of them with the same optimiser, so that the rows compare.
 _ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 _PADDED = {"base": "paper", "lengths": "padded"}
+#: Of the systems that the paper compares with.
+_COMPARED = Targets(memory_gigabytes=2, seconds=60)
 
 MEASURED: Mapping[str, MeasuredModel] = {
     "fusion-paper": MeasuredModel(
@@ -101,5 +118,51 @@ MEASURED: Mapping[str, MeasuredModel] = {
         "fusion",
         _PADDED,
         targets=Targets(memory_gigabytes=2),
+    ),
+    "ctc": MeasuredModel(
+        "ctc: two BLSTM layers and the likelihood of one label among Nulls",
+        "ctc",
+        targets=_COMPARED,
+        compared_layer="label_likelihoods",
+    ),
+    "one_label": MeasuredModel("one_label: the same layers and the last state", "one_label", targets=_COMPARED),
+    "dnn_elm": MeasuredModel(
+        "dnn_elm: Dense layers over the loudest segments; ours also fits the extreme learning machine",
+        "dnn_elm",
+        targets=_COMPARED,
+        compared_layer="label_likelihoods",
+    ),
+    "blstm_null": MeasuredModel(
+        "blstm_null: two BLSTM layers over short frames, the sum over the paths and the kernel machine; "
+        "PyTorch has the layers alone, trained by the cross-entropy of each frame",
+        "blstm_null",
+        targets=_COMPARED,
+        compared_layer="frame_log_posteriors",
+    ),
+    "acnn": MeasuredModel(
+        "acnn: convolutions over short frames, pooled, with attention; emotion, activation and valence",
+        "acnn",
+        targets=_COMPARED,
+        compared_layer="scores",
+    ),
+    "asr_transfer": MeasuredModel(
+        "asr_transfer: attention over the frozen layers of the recogniser", "asr_transfer", targets=_COMPARED
+    ),
+    "asr_transfer-tuned": MeasuredModel(
+        "asr_transfer: the same, fine-tuned", "asr_transfer", values={"transfer": "fine-tuned"}, targets=_COMPARED
+    ),
+    "recogniser": MeasuredModel(
+        "the recogniser of asr_transfer, by CTC over characters, on 7800 turns; no validation",
+        "asr_transfer",
+        targets=_COMPARED,
+        compared_layer="characters",
+        trains_recogniser=True,
+        num_train=7800,
+    ),
+    "uni_svm": MeasuredModel(
+        "uni_svm: convolutions over words, statistics of speech, and the support vector machine",
+        "uni_svm",
+        targets=_COMPARED,
+        has_torch=False,
     ),
 }

@@ -82,11 +82,27 @@ class AttentionDecoder(nn.Module):
         return emitted * is_real[..., None]
 
 
-class TorchModel(nn.Module):
-    """One of the package's systems: ``speech4``, ``text2``, ``mocap1`` or the combined one.
+class Counterpart(nn.Module):
+    """A model of the package's in PyTorch: ``parts`` has the layers with weights under the package's own names.
 
-    Call with a batch as the package's models take it; returns the logits, float32 (batch, 4).
+    Call with a batch as the package's models take it; returns the logits, float32 (batch, 4), unless it says else.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict()
+
+    def answers(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return what an utterance is answered by, float32 (batch, 4): the outputs, where they are that."""
+        return outputs
+
+    def loss(self, outputs: torch.Tensor, batch: Batch, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of a batch, whose ``targets`` are those of ``compared_systems.read_targets``."""
+        return functional.cross_entropy(outputs, targets)
+
+
+class TorchModel(Counterpart):
+    """One of the paper's systems: ``speech4``, ``text2``, ``mocap1`` or the combined one."""
 
     def __init__(self, modalities: Sequence[str], choices: Hyperparameters, shapes: InputShapes) -> None:
         super().__init__()
@@ -94,7 +110,6 @@ class TorchModel(nn.Module):
         self.choices, self.shapes = choices, shapes
         self.is_fused = len(self.modalities) > 1
         units = choices.branch_dense if self.is_fused else choices.dense
-        self.parts = nn.ModuleDict()
         self.dropout = nn.Dropout(choices.dropout)
         for modality in self.modalities:
             getattr(self, f"_build_{modality}")(units)
@@ -139,14 +154,14 @@ class TorchModel(nn.Module):
 
     def _text(self, batch: Batch) -> torch.Tensor:
         lengths = (batch["text"] != 0).sum(dim=1)
-        steps = self._pack(self.parts["text_vectors"](batch["text"]), lengths)
-        steps = self._drop_packed(self.parts["text_lstm"](steps)[0])
+        steps = pack(self.parts["text_vectors"](batch["text"]), lengths)
+        steps = drop_packed(self.dropout, self.parts["text_lstm"](steps)[0])
         _, (last, _) = self.parts["text_lstm2"](steps)
         return self.parts["text_dense"](self.dropout(last[-1]))
 
     def _speech(self, batch: Batch) -> torch.Tensor:
         lengths = batch["speech_lengths"].long()
-        packed = self._drop_packed(self.parts[self.encoder](self._pack(batch["speech"], lengths))[0])
+        packed = drop_packed(self.dropout, self.parts[self.encoder](pack(batch["speech"], lengths))[0])
         encoded, _ = pad_packed_sequence(packed, batch_first=True, total_length=batch["speech"].shape[1])
         attended = self.dropout(self.parts["speech_decoder"](encoded, lengths)).flatten(1)
         dense = self.parts["speech_dense"]
@@ -161,15 +176,18 @@ class TorchModel(nn.Module):
             features = torch.relu(self.dropout(self.parts[f"mocap_conv{number}"](features)))
         return self.parts["mocap_dense"](features.permute(0, 2, 3, 1).flatten(1))
 
-    @staticmethod
-    def _pack(steps: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
-        return pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
 
-    def _drop_packed(self, packed: PackedSequence) -> PackedSequence:
-        return packed._replace(data=self.dropout(packed.data))
+def pack(steps: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
+    """Pack float (batch, steps, columns) by int (batch,) steps that are real."""
+    return pack_padded_sequence(steps, lengths.cpu(), batch_first=True, enforce_sorted=False)
 
 
-def copy_weights(weights: Mapping[str, Sequence[np.ndarray]], model: TorchModel) -> None:
+def drop_packed(dropout: nn.Module, packed: PackedSequence) -> PackedSequence:
+    """Apply a layer to every real step."""
+    return packed._replace(data=dropout(packed.data))
+
+
+def copy_weights(weights: Mapping[str, Sequence[np.ndarray]], model: Counterpart) -> None:
     """Copy the weights of the package's model, arrays by layer in Keras's order and layout.
 
     Keras's LSTM has one bias where PyTorch's has two: the second becomes zero.
@@ -184,6 +202,9 @@ def copy_weights(weights: Mapping[str, Sequence[np.ndarray]], model: TorchModel)
                 part.bias.copy_(arrays[1])
             elif isinstance(part, nn.Conv2d):
                 part.weight.copy_(arrays[0].permute(3, 2, 0, 1))
+                part.bias.copy_(arrays[1])
+            elif isinstance(part, nn.Conv1d):
+                part.weight.copy_(arrays[0].permute(2, 1, 0))
                 part.bias.copy_(arrays[1])
             elif isinstance(part, nn.LSTM):
                 for direction, suffix in enumerate(["", "_reverse"][: len(arrays) // 3]):

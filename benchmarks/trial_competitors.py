@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.trial_setting import Epoch, Setting
+from benchmarks.measured_models import MeasuredModel
+from benchmarks.trial_setting import Epoch, Setting, read_clocks
 from harness.features.fitted import Inputs
 from harness.splits.protocol import Lengths
+
+if TYPE_CHECKING:
+    from harness.training.loop import HasFeatures
 
 #: Rows on which equality is shown.
 NUM_COMPARED = 16
@@ -24,34 +27,36 @@ class Ours:
     """The package's own model and trainer, whole epochs."""
 
     def __init__(self, setting: Setting, num_epochs: int = EPOCHS) -> None:
-        from harness.models.build import build_model, build_optimizer
+        from benchmarks.compared_systems import make_trainer, pick_training
         from harness.models.inputs import input_shapes
-        from harness.training.loop import Trainer, seed_everything
+        from harness.training.loop import seed_everything
 
         seed_everything(0)
         self.setting, self.choices = setting, setting.model.choices
         self.protocol = setting.cut(setting.model.protocol)
-        self.train, self.validation = (setting.inputs(part, self.protocol) for part in ("train", "validation"))
-        self.shapes = input_shapes(self.train.fitted, self.protocol)
-        self.model = build_model(setting.model.system, self.choices, self.shapes)
-        self.trainer = Trainer(self.model, build_optimizer(self.choices))
-        self.num_steps = num_epochs * -(-len(self.train.features) // self.choices.batch_size)
+        self.train = pick_training(setting.model, setting.inputs("train", self.protocol))
+        self.validation = setting.inputs("validation", self.protocol)
+        num_training = len(self.train.features)
+        self.shapes = input_shapes(self.validation.fitted, self.protocol, num_training)
+        self.trainer = make_trainer(setting.model, self.shapes)
+        self.num_steps = num_epochs * -(-num_training // self.choices.batch_size)
         self.trainer.expect_steps(self.num_steps)
         self.generator = np.random.default_rng(0)
 
     def run_epoch(self, number: int) -> Epoch:
-        return time_epoch(self.trainer, self.train, self.validation, self.choices.batch_size, self.generator)
+        validation = None if self.setting.model.trains_recogniser else self.validation
+        return time_epoch(self.trainer, self.train, validation, self.choices.batch_size, self.generator)
 
     def weights(self) -> dict[str, list[np.ndarray]]:
         """The weights by layer."""
-        return {layer.name: layer.get_weights() for layer in self.model.layers if layer.weights}
+        return {layer.name: layer.get_weights() for layer in self.trainer.trained.layers if layer.weights}
 
     def probabilities(self) -> np.ndarray:
-        """Of the first validation utterances, float32 (num_rows, 4)."""
-        return np.asarray(self.model(self.trainer.feed(self.validation, np.arange(NUM_COMPARED)), training=False))
+        """Of the first validation utterances, float32 (num_rows, 4); or those of the compared layer."""
+        return predict(self.setting.model, self.trainer, self.validation, np.arange(NUM_COMPARED))
 
     def num_weights(self) -> int:
-        return int(sum(np.prod(weight.shape) for weight in self.model.trainable_weights))
+        return int(sum(np.prod(weight.shape) for weight in self.trainer.trained.trainable_weights))
 
     def profile(self) -> dict[str, float]:
         """Seconds an epoch of each branch alone, fed the same batches, and of making the batches."""
@@ -59,7 +64,8 @@ class Ours:
         from harness.training.loop import Trainer, like_length_batches, num_steps
 
         system, seconds = self.setting.model.system, {}
-        for modality in system.modalities if len(system.modalities) > 1 else ():
+        has_branches = self.setting.model.is_of_paper and len(system.modalities) > 1
+        for modality in system.modalities if has_branches else ():
             model = build_model(replace(system, modalities=(modality,)), self.choices, self.shapes)
             trainer = Trainer(model, build_optimizer(self.choices))
             trainer.expect_steps(self.num_steps)
@@ -69,22 +75,35 @@ class Ours:
                 )
             seconds[f"{modality} alone, training"] = epoch.training
             seconds[f"{modality} alone, validation"] = epoch.validation
-        began = time.perf_counter()
+        began = read_clocks()
         for rows in like_length_batches(num_steps(self.train), self.choices.batch_size, self.generator):
             self.train.batch(rows)
-        seconds["making the training batches"] = time.perf_counter() - began
+        seconds["making the training batches"] = float((read_clocks() - began)[0])
         return seconds
 
 
+def predict(measured: MeasuredModel, trainer: Any, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Answer with the model of a trainer: float32 (rows, 4), or the softmax of the compared layer's outputs."""
+    import keras
+    import tensorflow as tf
+
+    batch = trainer.feed(inputs, rows)
+    if measured.compared_layer is None:
+        return np.asarray(trainer.model(batch, training=False))
+    layer = trainer.trained.get_layer(measured.compared_layer)
+    return np.asarray(tf.nn.softmax(keras.Model(trainer.trained.inputs, layer.output)(batch, training=False)))
+
+
 def time_epoch(
-    trainer: Any, train: Inputs, validation: Inputs, batch_size: int, generator: np.random.Generator
+    trainer: Any, train: HasFeatures, validation: Inputs | None, batch_size: int, generator: np.random.Generator
 ) -> Epoch:
-    """One epoch as ``harness.training.loop.fit`` runs it."""
-    began = time.perf_counter()
+    """One epoch as ``harness.training.loop.fit`` runs it; without validation as ``train_for`` does."""
+    began = read_clocks()
     trainer.train_epoch(train, batch_size, generator)
-    trained = time.perf_counter()
-    trainer.score(validation)
-    return Epoch(trained - began, time.perf_counter() - trained)
+    trained = read_clocks()
+    if validation is not None:
+        trainer.score(validation)
+    return Epoch.between(trained - began, read_clocks() - trained)
 
 
 class Plain:
@@ -114,20 +133,20 @@ class Plain:
         )
 
     def run_epoch(self, number: int) -> Epoch:
-        return Epoch(self._scale("train", number), self._scale("validation", number))
+        return Epoch.between(self._scale("train", number), self._scale("validation", number))
 
-    def _scale(self, part: str, number: int) -> float:
+    def _scale(self, part: str, number: int) -> np.ndarray:
         inputs = self.train if part == "train" else self.validation
         step = self.model.train_on_batch if part == "train" else self.model.test_on_batch
         rows = np.random.default_rng(number).permutation(len(inputs.features))
         size = min(self.choices.batch_size, len(rows))
-        spent, count = 0.0, 0
-        while count < self.most and (count < self.fewest or spent < self.seconds):
+        spent, count = np.zeros(2), 0
+        while count < self.most and (count < self.fewest or spent[0] < self.seconds):
             chosen = rows[np.arange(count * size, (count + 1) * size) % len(rows)]
             batch, emotions = self._feed(inputs, chosen), inputs.features.emotions[chosen]
-            began = time.perf_counter()
+            began = read_clocks()
             step(batch, emotions)
-            spent += time.perf_counter() - began
+            spent += read_clocks() - began
             count += 1
         return spent / count * len(rows) / size
 
@@ -188,35 +207,39 @@ class Torch:
     def __init__(self, setting: Setting, share: int = 5) -> None:
         import torch
 
-        from benchmarks.torch_models import TorchModel
+        from benchmarks.compared_systems import pick_training
+        from benchmarks.torch_compared import build_counterpart, build_torch_optimizer
         from harness.models.inputs import input_shapes
 
         torch.manual_seed(0)
         self.torch, self.choices, self.share = torch, setting.model.choices, share
         self.device = torch.device("cuda" if setting.is_on_gpu else "cpu")
         protocol = setting.cut(replace(setting.model.protocol, lengths=Lengths.REAL))
-        self.train, self.validation = (setting.inputs(part, protocol) for part in ("train", "validation"))
-        shapes = input_shapes(self.train.fitted, protocol)
-        self.model = TorchModel(setting.model.system.modalities, self.choices, shapes).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.choices.rate, fused=True)
+        self.setting = setting
+        self.train = pick_training(setting.model, setting.inputs("train", protocol))
+        self.validation = setting.inputs("validation", protocol)
+        shapes = input_shapes(self.validation.fitted, protocol)
+        self.model = build_counterpart(setting.model, shapes).to(self.device)
+        self.optimizer = build_torch_optimizer(self.choices, self.model)
 
     def run_epoch(self, number: int) -> Epoch:
-        return Epoch(self._train(number), self._score())
+        validation = np.zeros(2) if self.setting.model.trains_recogniser else self._score()
+        return Epoch.between(self._train(number), validation)
 
-    def _train(self, number: int) -> float:
+    def _train(self, number: int) -> np.ndarray:
         self.model.train()
-        seconds = 0.0
+        spent = np.zeros(2)
         for group in self._groups():
             rows = group[number % len(group)]
-            began = time.perf_counter()
+            began = read_clocks()
             self._step(rows)
-            seconds += (time.perf_counter() - began) * sum(map(len, group)) / len(rows)
-        return seconds
+            spent += (read_clocks() - began) * sum(map(len, group)) / len(rows)
+        return spent
 
     def _groups(self) -> Iterator[list[np.ndarray]]:
         from harness.training.loop import like_length_batches, num_steps
 
-        steps = num_steps(self.train)
+        steps = num_steps(self.train.inputs if self.setting.model.trains_recogniser else self.train)
         batches = list(like_length_batches(steps, self.choices.batch_size, np.random.default_rng(0)))
         batches.sort(key=lambda rows: steps[rows].sum() / len(rows))
         for number, start in enumerate(range(0, len(batches), self.share)):
@@ -224,27 +247,33 @@ class Torch:
             yield group[number % len(group) :] + group[: number % len(group)]
 
     def _step(self, rows: np.ndarray) -> None:
-        functional = self.torch.nn.functional
-        emotions = self.torch.from_numpy(self.train.features.emotions[rows]).to(self.device)
-        loss = functional.cross_entropy(self.model(self._feed(self.train, rows)), emotions)
+        from benchmarks.compared_systems import read_targets
+
+        targets = self.torch.from_numpy(read_targets(self.setting.model, self.train, rows)).to(self.device)
+        batch = self._feed(self.train, rows)
+        loss = self.model.loss(self.model(batch), batch, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         loss.item()
 
-    def _score(self, batch_size: int = 256) -> float:
+    def _score(self, batch_size: int = 256) -> np.ndarray:
         from harness.training.loop import num_steps
 
         order = np.argsort(num_steps(self.validation), kind="stable")
-        began = time.perf_counter()
+        began = read_clocks()
         self.model.eval()
-        with self.torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                logits = self.model(self._feed(self.validation, order[start : start + batch_size]))
-                self.torch.softmax(logits, dim=-1).cpu().numpy()
-        return time.perf_counter() - began
+        for start in range(0, len(order), batch_size):
+            self._predict(order[start : start + batch_size])
+        return read_clocks() - began
 
-    def _feed(self, inputs: Inputs, rows: np.ndarray) -> dict[str, Any]:
+    def _predict(self, rows: np.ndarray) -> np.ndarray:
+        with self.torch.inference_mode():
+            batch = self._feed(self.validation, rows)
+            logits = self.model.answers(self.model(batch), batch)
+            return np.asarray(self.torch.softmax(logits, dim=-1).cpu())
+
+    def _feed(self, inputs: Any, rows: np.ndarray) -> dict[str, Any]:
         return {name: self.torch.from_numpy(array).to(self.device) for name, array in inputs.batch(rows).items()}
 
     def probabilities_with(self, weights: Mapping[str, list[np.ndarray]]) -> np.ndarray:
@@ -253,9 +282,7 @@ class Torch:
 
         copy_weights(weights, self.model)
         self.model.eval()
-        with self.torch.inference_mode():
-            logits = self.model(self._feed(self.validation, np.arange(NUM_COMPARED)))
-            return np.asarray(self.torch.softmax(logits, dim=-1).cpu())
+        return self._predict(np.arange(NUM_COMPARED))
 
 
 class Machine:

@@ -69,9 +69,12 @@ def _start_plain(threads: int) -> None:
 
 def _start_torch(threads: int) -> None:
     """PyTorch; TensorFlow is imported by what cuts the batches, and does nothing here."""
-    _import_tensorflow()
     import torch
 
+    # Triton, which PyTorch's optimisers import, crashes where TensorFlow's libraries are loaded before its own.
+    import torch._dynamo  # noqa: F401
+
+    _import_tensorflow()
     torch.set_num_threads(threads)
 
 

@@ -142,7 +142,8 @@ class Utterance:
         start, end: seconds from the beginning of the dialogue
         transcript: None where the corpus has no line for it
         wav_path: relative to the corpus's root, with ``/``; None where there is no readable recording
-        num_mocap_rows: rows of the face file strictly between start and end; 0 where there is none
+        num_mocap_rows: rows of the face file strictly between start and end; 0 where there is none, and where no motion
+            was read because features without motion were prepared
     """
 
     utterance_id: str

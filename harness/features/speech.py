@@ -102,7 +102,7 @@ class SpeechSettings:
 
     @property
     def holds_motion(self) -> bool:
-        """Whether the motion is prepared together with the sound: no system reads both short frames and motion."""
+        """True where the motion is prepared together with the sound: no system reads both short frames and motion."""
         return self.kind is not SpeechKind.FRAMES
 
     @property

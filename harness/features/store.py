@@ -170,7 +170,7 @@ class Features:
 
     @property
     def is_scaled_by_speaker(self) -> bool:
-        """Whether ``speech`` gives frames that are scaled by their speaker's own mean and deviation."""
+        """True where ``speech`` gives frames that are scaled by their speaker's own mean and deviation."""
         return self._scaling_of is not None
 
     def speech(self, rows: Rows, num_frames: int | None = None) -> Floats:

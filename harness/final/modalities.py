@@ -466,6 +466,13 @@ def _check_replacement(
     settings = store.manifest.speech_settings.to_json()
     if modality == "speech" and other.speech_settings != settings:
         raise ModelError(f"{name}: its speech frames were made with {other.speech_settings}; expected {settings}")
+    layers = load_network(other_dir, other.seeds[0]).model.layers
+    branches = [layer for layer in layers if layer.name == f"{modality}_dense"]
+    if not branches or len(branches[0].output.shape) != 2:
+        raise ModelError(
+            f"{name}: system {other.system!r} has no branch that a fusion can read; expected a single-modality system "
+            "of the paper"
+        )
     if len(other.seeds) < len(training.seeds):
         raise ModelError(
             f"{name}: has {len(other.seeds)} seed(s); expected at least {len(training.seeds)}, "

@@ -94,10 +94,11 @@ def predict_dialogue(
                 "--speaker-wavs"
             )
         features = features.scale_by(_read_speaker(speaker_wavs, features.speech_settings))
-    elif _scales_by_speaker(record) and record.turn_model is None and "vectors" in record.hyperparameters:
+    elif _scales_by_speaker(record) and record.turn_model is None and find_system(record.system).contexts:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
-            f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected --speaker-wavs"
+            f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected one recording "
+            "with --speaker-wavs: such a model cannot answer a dialogue yet"
         )
     if group is None:
         probabilities = [predict_seed(model_dir, record, seed, features) for seed in record.seeds]

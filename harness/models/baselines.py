@@ -112,7 +112,7 @@ def fit_speech_framewise(train: Features, seed: int, class_weights: ClassWeights
 
 
 def fit_average(train: Features, seed: int, class_weights: ClassWeights = ClassWeights.NONE) -> FittedBaseline:
-    """Fit the two baselines above, and answer with the mean of their probabilities."""
+    """Fit ``text_logistic`` and ``speech_forest``, and answer with the mean of their probabilities."""
     return average([fit(train, seed, class_weights) for fit in (fit_text_logistic, fit_speech_forest)])
 
 

@@ -140,7 +140,7 @@ class Hyperparameters:
 
     @property
     def is_fitted_at_once(self) -> bool:
-        """Whether there are no training steps, so that every epoch would be the same one."""
+        """True where there are no training steps, so that every epoch would be the same one."""
         return False
 
 
@@ -397,7 +397,7 @@ class UniSvmHyperparameters(SingleHyperparameters):
         filters2: of the second convolution
         dense: numbers of the vector of words
         mocap_dense: numbers of the vector of motion
-        dropout: before the layer that is a vector; the paper names none
+        dropout: before the vector of words, and after each convolution over motion; the paper names none
         svm_cost: C of the machine, the larger, the closer training utterances are met; the paper names none, and 1
             fits some thousand utterances with hundreds of numbers too closely
     """

@@ -27,7 +27,7 @@ _LOWEST = -1e30
 FRAMES_COMPILED_FOR, STATES_COMPILED_FOR = 250, 16
 
 
-class Chain(NamedTuple):
+class StateChain(NamedTuple):
     """The states of utterances with n voiced segments: Null, emotion, Null, ... Null, 2n + 1 in all.
 
     A path stays in its state or moves to the next one at each frame. It begins as if the frame before the utterance
@@ -46,7 +46,7 @@ class Chain(NamedTuple):
     is_real: tf.Tensor
 
     @classmethod
-    def over(cls, is_voiced: tf.Tensor, is_real: tf.Tensor, boundaries: Boundaries) -> Chain:
+    def over(cls, is_voiced: tf.Tensor, is_real: tf.Tensor, boundaries: Boundaries) -> StateChain:
         """Make the chain of utterances.
 
         Args:
@@ -63,7 +63,7 @@ class Chain(NamedTuple):
         return cls(tf.zeros_like(begun), tf.zeros_like(begun) + last[:, None], last, is_real)
 
 
-def sum_paths(gain: tf.Tensor, chain: Chain) -> tuple[tf.Tensor, tf.Tensor]:
+def sum_paths(gain: tf.Tensor, chain: StateChain) -> tuple[tf.Tensor, tf.Tensor]:
     """Sum the weights of all paths, which are the products of their emotions' gains.
 
     Args:
@@ -87,7 +87,7 @@ def sum_paths(gain: tf.Tensor, chain: Chain) -> tuple[tf.Tensor, tf.Tensor]:
         some = [[0, missing["utterances"]], [0, missing["frames"]], [0, 0]]
         return tf.pad(tensor, some[: tensor.shape.rank])
 
-    padded = Chain(pad(chain.lowest), pad(chain.highest), pad(chain.last), pad(chain.is_real))
+    padded = StateChain(pad(chain.lowest), pad(chain.highest), pad(chain.last), pad(chain.is_real))
     run = _sum_paths if tf.config.list_logical_devices("GPU") else _compiled_sum_paths
     # XLA cannot differentiate a loop of an unknown number of steps, and need not: the shares are the gradient.
     total, shares = run(pad(tf.stop_gradient(gain)), padded, tf.range(num_states + missing["states"]), num_frames)
@@ -95,7 +95,7 @@ def sum_paths(gain: tf.Tensor, chain: Chain) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _sum_paths(
-    gain: tf.Tensor, chain: Chain, states: tf.Tensor, num_frames: tf.Tensor
+    gain: tf.Tensor, chain: StateChain, states: tf.Tensor, num_frames: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """As ``sum_paths``, over the first ``num_frames`` frames; ``states`` int32 (states,) counts from 0."""
     is_emotion = tf.cast(states % 2, gain.dtype)
@@ -146,7 +146,7 @@ def _add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="harness")
 class NullLikelihoods(layers.Layer):
-    """The logarithm of each label's likelihood by the paths of a ``Chain`` whose emotion it is.
+    """The logarithm of each label's likelihood by the paths of a ``StateChain`` whose emotion it is.
 
     Call with the logarithms of the frames' posteriors, floating (batch, frames, 5), Null last; numbers that are above 0
     in voiced frames, floating (batch, frames); and a bool mask (batch, frames) or None. Returns floating (batch, 4).
@@ -154,7 +154,7 @@ class NullLikelihoods(layers.Layer):
     Args:
         loss: under ``LITERAL`` the mean over the paths of the logarithms of their likelihoods; the paper's sum would
             differ by a factor beyond all numbers
-        boundaries: as ``Chain.over`` takes them
+        boundaries: as ``StateChain.over`` takes them
     """
 
     def __init__(self, loss: str = PathLoss.LOG_SUM, boundaries: str = Boundaries.NONE, **kwargs: Any) -> None:
@@ -169,7 +169,7 @@ class NullLikelihoods(layers.Layer):
     def call(self, log_posteriors: tf.Tensor, voiced: tf.Tensor, steps_mask: tf.Tensor | None = None) -> tf.Tensor:
         if steps_mask is None:
             steps_mask = tf.ones(tf.shape(voiced), tf.bool)
-        chain = Chain.over(voiced > 0, steps_mask, self.boundaries)
+        chain = StateChain.over(voiced > 0, steps_mask, self.boundaries)
         log_posteriors = tf.where(steps_mask[..., None], log_posteriors, 0.0)
         of_labels, of_null = log_posteriors[..., :NUM_CLASSES], log_posteriors[..., NUM_CLASSES:]
         gain, null_throughout = of_labels - of_null, tf.reduce_sum(of_null, axis=1)

@@ -14,8 +14,9 @@ import keras
 import tensorflow as tf
 
 #: Compiled loops take a multiple of these steps and utterances: XLA compiles one program for each size, so sizes
-#: must be few.
+#: must be few. Above ``MANY_STEPS``, which short frames of speech have, they take a multiple of more.
 STEPS_COMPILED_FOR = 25
+MANY_STEPS, MANY_COMPILED_FOR = 200, 100
 BATCH_COMPILED_FOR = 16
 
 
@@ -233,5 +234,7 @@ def pad_to_compiled(
     if tensor.shape[batch_axis] != 1:
         padding[batch_axis][1] = -tf.shape(tensor)[batch_axis] % BATCH_COMPILED_FOR
     if steps_axis is not None:
-        padding[steps_axis][1] = -tf.shape(tensor)[steps_axis] % STEPS_COMPILED_FOR
+        num_steps = tf.shape(tensor)[steps_axis]
+        multiple = tf.where(num_steps > MANY_STEPS, MANY_COMPILED_FOR, STEPS_COMPILED_FOR)
+        padding[steps_axis][1] = -num_steps % multiple
     return tf.pad(tensor, padding, constant_values=value)

@@ -82,6 +82,8 @@ class System:
         turn_model: the system below it, where the experiment file names none; None for a regression
         speech_features: the name of the ``SPEECH_VARIANTS`` that it reads where the experiment file names none; a
             system that names another than the default reads no other
+        has_hidden: True where activations stand before its softmax, which a network over dialogues may read; False
+            where something else answers, such as a classifier over the network's own answers
     """
 
     name: str
@@ -95,6 +97,7 @@ class System:
     contexts: tuple[Context, ...] = ()
     turn_model: str | None = None
     speech_features: str = DEFAULT_SPEECH_VARIANT
+    has_hidden: bool = True
 
     @property
     def source(self) -> str:
@@ -152,7 +155,16 @@ def _compared(
     speech_features: str = DEFAULT_SPEECH_VARIANT,
 ) -> System:
     """A system that the paper compares with, or a baseline of one."""
-    return System(name, source, modalities, hyperparameters, description, None, speech_features=speech_features)
+    return System(
+        name,
+        source,
+        modalities,
+        hyperparameters,
+        description,
+        None,
+        speech_features=speech_features,
+        has_hidden=name in ("one_label", "asr_transfer"),
+    )
 
 
 def _in_context(

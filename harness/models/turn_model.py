@@ -107,7 +107,7 @@ def read_turn_model(value: object, system: System, protocol: Protocol) -> TurnMo
         hyperparameters=point,
         num_epochs=_read_number(given, "num_epochs", 1),
         seed=_read_number(given, "seed", 0),
-        turn_vectors=_read_vectors(given["turn_vectors"], system),
+        turn_vectors=_read_vectors(given["turn_vectors"], system, below),
     )
 
 
@@ -134,11 +134,16 @@ def _read_number(given: Mapping[str, Any], key: str, low: int) -> int:
     return number
 
 
-def _read_vectors(name: object, system: System) -> NetworkVectors:
+def _read_vectors(name: object, system: System, below: System) -> NetworkVectors:
     allowed = [each.value for each in NetworkVectors]
     if name not in allowed:
         raise unknown_name("value of turn_model.turn_vectors:", str(name), allowed)
     vectors = NetworkVectors(name)
+    if vectors is NetworkVectors.HIDDEN and not below.has_hidden:
+        raise ExperimentFileError(
+            f"turn_model.turn_vectors is 'hidden', and system {below.name!r} has no activations before its softmax, "
+            "only a score of each class; expected 'probabilities'"
+        )
     if vectors is NetworkVectors.HIDDEN and issubclass(system.hyperparameters, ChainHyperparameters):
         raise ExperimentFileError(
             f"turn_model.turn_vectors is 'hidden', and system {system.name!r} reads probabilities alone; expected "

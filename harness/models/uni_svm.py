@@ -17,7 +17,7 @@ from harness.corpus.utterances import CLASSES
 from harness.models.decision import LinearSvm, Network
 from harness.models.hyperparameters import UniSvmHyperparameters, WordVectors
 from harness.models.inputs import Branch, InputShapes, mocap_steps, speech_input, text_input
-from harness.models.layers import FirstSteps, FlattenedDense, MaskedSteps
+from harness.models.layers import EveryNth, FirstSteps, FlattenedDense, MaskedSteps
 from harness.models.mocap import convolve
 
 #: Words of an utterance that are read. Source: section 3.1.1.
@@ -132,7 +132,7 @@ def _text_vector(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) ->
     branch = text_input(shapes, random_dimension=None, is_trained=is_trained)
     num_words = min(WINDOW, shapes.max_words)
     if branch.mask is None:
-        # Words are padded on the left to the full length.
+        # Words are padded on the left to the full length: of a longer utterance these are the last ones.
         steps, mask = layers.Cropping1D((shapes.max_words - num_words, 0), name="text_window")(branch.output), None
     else:
         cut = FirstSteps(num_words, name="text_window")
@@ -159,7 +159,8 @@ def _pool(
     """The larger of two neighbouring steps, which are at least 0; the last one alone where their number is odd."""
     steps = MaskedSteps(name=f"{name}_words")(steps, mask)
     pooled = layers.MaxPooling1D(2, padding="same", name=name)(steps)
-    return pooled, None if mask is None else mask[:, ::2], (num_steps + 1) // 2
+    kept = None if mask is None else EveryNth(2, name=f"{name}_mask")(mask)
+    return pooled, kept, (num_steps + 1) // 2
 
 
 def _speech_vector(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) -> Branch:

@@ -155,16 +155,18 @@ def shorten_search(
     max_epochs = min(prepared.max_epochs, QUICK_START_MAX_EPOCHS)
     if max_epochs < prepared.max_epochs:
         cuts.append(f"max_epochs from {prepared.max_epochs} to {max_epochs}")
-    has_batches = any(field.name == "batch_size" for field in fields(training.system.hyperparameters))
-    if has_batches and all(parameter.name != "batch_size" for parameter in settings.space.parameters):
-        batch_size = Parameter("batch_size", ParameterType.CHOICE, choices=(QUICK_START_BATCH_SIZE,))
+    known = {field.name: field.default for field in fields(training.system.hyperparameters)}
+    searched = {parameter.name for parameter in settings.space.parameters}
+    for name, value in (("batch_size", QUICK_START_BATCH_SIZE), ("asr_epochs", QUICK_START_MAX_EPOCHS)):
+        if name not in known or name in searched:
+            continue
+        shorter = Parameter(name, ParameterType.CHOICE, choices=(value,))
         settings = replace(
             settings,
-            space=SearchSpace((*settings.space.parameters, batch_size)),
-            parameter_config=(*settings.parameter_config, batch_size.to_json()),
+            space=SearchSpace((*settings.space.parameters, shorter)),
+            parameter_config=(*settings.parameter_config, shorter.to_json()),
         )
-        default = training.system.hyperparameters.batch_size
-        cuts.append(f"batch_size from {default} to {QUICK_START_BATCH_SIZE}")
+        cuts.append(f"{name} from {known[name]} to {value}")
     if training.turn_model is not None:
         below = training.turn_model.shorten(QUICK_START_MAX_EPOCHS, QUICK_START_BATCH_SIZE)
         settings = replace(settings, training=replace(training, turn_model=below))

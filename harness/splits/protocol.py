@@ -202,7 +202,7 @@ class Protocol:
 
     @property
     def scales_by_speaker(self) -> bool:
-        """Whether each speaker's own turns scale his or her speech."""
+        """True where each speaker's own turns scale his or her speech."""
         return self.speaker_scaling is not SpeakerScaling.NONE
 
     @property
@@ -277,6 +277,11 @@ def read_protocol(value: object) -> Protocol:
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
     name = str(value.get("name", label))
+    if adapts_to_speakers(name) and choices.get("speaker_scaling", base.speaker_scaling) is not SpeakerScaling.OWN:
+        raise ExperimentFileError(
+            f"protocol {name!r}: its name says that speech is scaled by speaker, and speaker_scaling is 'none'; "
+            "expected another name"
+        )
     if choices.get("speaker_scaling") is SpeakerScaling.OWN and not adapts_to_speakers(name):
         name += _ADAPTED
     return replace(base, name=name, **choices)

@@ -183,7 +183,9 @@ def fit_dialogues(
 
     Returns:
         what was fitted; and the training dialogues, whose turns are answered by classifiers that have not trained on
-        their session, as those of a new session are. Where scenes are disjoint, nor have they on their group of scenes
+        their session, as those of a new session are. Where scenes are disjoint, nor have they on their group of scenes.
+        The baseline at whose answers a network begins reads those, and has been fitted on these turns itself: a choice,
+        for its twenty numbers an emotion change little with some thousand turns
 
     Raises:
         FeatureError: there is no training utterance, or none has what the classifier reads

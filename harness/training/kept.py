@@ -61,7 +61,7 @@ def hash_sessions(prepared_dir: Path, turns: Features) -> dict[str, Any]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait while another process trains the same; without a lock both do, and what the later one found is dropped."""
+    """Wait while another process trains the same; without a lock both do, and the later one's is kept."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_suffix(_LOCK_SUFFIX).open("wb")

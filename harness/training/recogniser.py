@@ -178,7 +178,7 @@ class Recogniser:
         if not turns.texts:
             return "no validation utterance has a transcript to compare with"
         rate = character_error_rate(turns.texts, self.read(turns))
-        return f"character error rate on {len(turns.texts)} validation utterances {100 * rate:.1f} %"
+        return f"character error rate on {len(turns.texts)} utterances that chose the epoch {100 * rate:.1f} %"
 
 
 def fit_recogniser(
@@ -238,7 +238,8 @@ def _name(
             "units": hyperparameters.asr_units,
             "num_epochs": hyperparameters.asr_epochs,
             "gates": hyperparameters.gates.value,
-            "protocol": fitted.protocol.choices,
+            "inputs": [fitted.protocol.scaling, fitted.protocol.speaker_scaling, fitted.protocol.lengths],
+            "training": [SEED, BATCH_SIZE, LARGEST_NORM],
             "scaled by": train.utterance_ids,
             "trained on": turns.utterance_ids,
             "versions": package_versions(),

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES
-from harness.errors import FeatureError
+from harness.errors import Diverged, FeatureError
 from harness.features.fitted import fit_features
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer
@@ -172,6 +172,8 @@ class LikelihoodTrainer(Trainer):
         if self._decision is not None:
             weights = np.ones(4) if self.class_weights is None else self.class_weights
             vectors = self._vectors.score(inputs).astype(np.float64)
+            if not np.isfinite(vectors).all():
+                raise Diverged("training diverged: an activation is not finite; a lower learning rate may help")
             self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])
         if not self._has_steps:
             probabilities = self.score(inputs)

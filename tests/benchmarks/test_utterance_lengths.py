@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.utterance_lengths import InventedCorpus, draw_lengths
+from benchmarks.utterance_lengths import InventedCorpus, draw_lengths, draw_voiced
+from harness.features.frames import frame_columns
 from harness.features.speech import SpeechSettings
+from harness.features.text import spell
+from harness.models.decision import levels_of
 from harness.splits.protocol import PROTOCOLS
 
 
@@ -51,3 +54,33 @@ def test_opening_twice_gives_the_same_utterances(corpus):
     assert first.transcripts == second.transcripts
     assert first.emotions.tolist() == second.emotions.tolist()
     assert first.transcripts != corpus.open("train").transcripts[:4]
+
+
+def test_short_frames_follow_the_seconds_and_are_voiced_in_runs(tmp_path):
+    corpus = InventedCorpus(tmp_path, num_train=40, num_validation=4, speech_features="frames")
+    corpus.write()
+    features, seconds = corpus.open("train"), corpus.lengths("train").seconds
+    assert features.speech_lengths.max() == 1500
+    assert features.speech_lengths.tolist() == [min(1500, int((each - 0.025) / 0.01 + 1e-6) + 1) for each in seconds]
+    frames = features.speech(np.arange(40))
+    assert frames.shape == (40, 1500, 46)
+    for row, length in enumerate(features.speech_lengths):
+        assert frames[row, :length].std() > 0.9 and not frames[row, length:].any()
+        assert set(frames[row, :length, frame_columns("voiced")[0]]) == {0.0, 1.0}
+    assert features.mocap_rows.tolist() == [0] * 40
+
+
+def test_voiced_segments_are_as_long_as_is_said():
+    voiced = draw_voiced(20000, np.random.default_rng(1))
+    edges = np.flatnonzero(np.diff(voiced))
+    runs = np.diff(edges)
+    assert voiced[0] == 0.0 and voiced[edges[1]] == 1.0
+    assert (runs[0::2].min(), runs[0::2].max(), runs[1::2].min(), runs[1::2].max()) == (5, 35, 5, 25)
+
+
+def test_utterances_can_be_spelled_and_have_all_levels(corpus):
+    features = InventedCorpus(corpus.directory, num_train=6, num_validation=4).open("train")
+    texts = [spell(transcript) for transcript in features.transcripts]
+    assert None not in texts and [len(text.split()) for text in texts] == corpus.lengths("train").words.tolist()
+    ratings = np.concatenate([features.activation, features.valence])
+    assert set(levels_of(ratings)) == {0, 1, 2}

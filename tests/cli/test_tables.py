@@ -142,6 +142,7 @@ def compared(folder):
     return rest, tables(folder, *COMPARED)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(1200)
 def test_the_compared_systems_are_trained_under_every_protocol_and_go_on_after_a_stop(folder, compared):
     begun, done = compared
@@ -164,6 +165,7 @@ def test_the_compared_systems_are_trained_under_every_protocol_and_go_on_after_a
     assert chernykh["system"] == "ctc" and chernykh["epoch_chosen_on_validation"] is not None
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(1200)
 def test_the_further_table_is_printed_below_and_says_that_the_corpus_is_synthetic(compared):
     printed = compared[1].stdout

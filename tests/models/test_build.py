@@ -164,7 +164,8 @@ def test_the_published_code_has_its_own_defaults():
         (
             {"optimizer": "adm"},
             UnknownNameError,
-            "unknown value of hyperparameter 'optimizer': 'adm'; expected one of ['adadelta', 'adam', 'momentum', 'sgd']",
+            "unknown value of hyperparameter 'optimizer': 'adm'; expected one of ['adadelta', 'adam', 'momentum', "
+            "'sgd']",
         ),
     ],
     ids=["name", "integer", "number", "choice"],

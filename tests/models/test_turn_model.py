@@ -3,6 +3,7 @@
 import pytest
 
 from harness.errors import HarnessError
+from harness.models.build import NETWORKS
 from harness.models.systems import SYSTEMS, find_system
 from harness.models.turn_model import NetworkVectors, read_turn_model
 from harness.splits.protocol import PROTOCOLS
@@ -24,6 +25,12 @@ def test_only_fusion_context_has_one_of_its_own():
     below = found["fusion_context"]
     assert (below.system.name, below.turn_vectors) == ("fusion", NetworkVectors.HIDDEN)
     assert read_turn_model({"num_epochs": 2}, find_system("fusion_context"), PAPER).system.name == "fusion"
+
+
+def test_only_activations_before_a_softmax_are_hidden_vectors():
+    assert {name for name, system in SYSTEMS.items() if not system.has_hidden} == set(NETWORKS)
+    with pytest.raises(HarnessError, match="system 'ctc' has no activations before its softmax"):
+        read_turn_model({"system": "ctc", "turn_vectors": "hidden"}, find_system("bc_lstm"), PAPER)
 
 
 def test_a_quick_start_cuts_epochs_and_a_batch_size_that_was_not_chosen():
