@@ -242,11 +242,15 @@ class Trainer(Scorer):
             losses *= tf.gather(self.class_weights, emotions)
         return tf.reduce_mean(losses)
 
+    def _loss_of(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the loss of a batch, with dropout, and the probabilities that the model then answers with."""
+        probabilities = self.model(inputs, training=True)
+        return self.loss(emotions, probabilities), probabilities
+
     def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
-            probabilities = self.model(inputs, training=True)
-            loss = self.loss(emotions, probabilities)
-        variables = self.model.trainable_variables
+            loss, probabilities = self._loss_of(inputs, emotions)
+        variables = self.trained.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -154,13 +153,9 @@ class LikelihoodTrainer(Trainer):
             loss += weight * tf.reduce_sum(losses) / tf.maximum(num_rated, 1.0)
         return loss
 
-    def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            likelihoods, probabilities = self.trained(inputs, training=True)
-            loss = self._likelihood_loss(likelihoods, emotions)
-        variables = self.trained.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss, probabilities
+    def _loss_of(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        likelihoods, probabilities = self.trained(inputs, training=True)
+        return self._likelihood_loss(likelihoods, emotions), probabilities
 
     def train_epoch(
         self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
