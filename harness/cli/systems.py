@@ -72,6 +72,8 @@ def _print_system(console: Console, system: System) -> None:
     console.print(f"Searched, as in {path}", soft_wrap=True)
     if system.published_code:
         console.print("Published code: the default under a protocol with the published code's layers", soft_wrap=True)
+    if system.departures:
+        console.print(system.departures, soft_wrap=True)
 
 
 def _open_table(*titles: str) -> Table:

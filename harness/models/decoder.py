@@ -36,7 +36,8 @@ class AttentionDecoder(layers.Layer):
 
     Every step attends to all encoded steps from its last state, mixes the context into a gated
     recurrent update, and emits a softmax over its units, computed from the *previous* state and
-    output. Several directions run as one batch.
+    output. With ``is_linear`` it emits the softmax's inputs, and reads the softmax in the next step all the same.
+    Several directions run as one batch.
 
     Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns float
     (batch, steps, directions * units), zeros at masked steps. The second direction decodes the
@@ -50,11 +51,12 @@ class AttentionDecoder(layers.Layer):
     code. Deviates: masked steps are neither attended to nor emitted.
     """
 
-    def __init__(self, units: int, directions: int = 1, **kwargs: Any) -> None:
+    def __init__(self, units: int, directions: int = 1, is_linear: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.units = units
         self.directions = directions
+        self.is_linear = is_linear
         self.is_compiled = False
 
     def build(self, inputs_shape: Any, steps_mask_shape: Any = None) -> None:
@@ -110,6 +112,7 @@ class AttentionDecoder(layers.Layer):
                 tf.convert_to_tensor(self.from_context),
                 tf.convert_to_tensor(self.bias),
             ),
+            is_linear=self.is_linear,
             is_training=bool(training),
             is_compiled=bool(training) and self.is_compiled,
         )
@@ -124,7 +127,8 @@ class AttentionDecoder(layers.Layer):
         return keras.KerasTensor((*inputs.shape[:2], self.directions * self.units), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "directions": self.directions}
+        own = {"units": self.units, "directions": self.directions, "is_linear": self.is_linear}
+        return {**super().get_config(), **own}
 
 
 def _reverse(steps: tf.Tensor, lengths: tf.Tensor | None) -> tf.Tensor:
@@ -142,6 +146,7 @@ def decode(
     *,
     is_training: bool,
     is_compiled: bool,
+    is_linear: bool = False,
 ) -> tf.Tensor:
     """Run the decoder, emitting as many steps as were encoded.
 
@@ -164,6 +169,7 @@ def decode(
             C (directions, columns, 4 * units); b (directions, 1, 4 * units)
         is_training: keep what the gradient needs; without, the gradient computes it anew
         is_compiled: by XLA
+        is_linear: emit the inputs of the softmax in its place
 
     Returns:
         float32 (steps, directions, batch, units)
@@ -177,13 +183,13 @@ def decode(
     backward: Any = _compiled_backward if is_compiled else _backward
 
     def run(*tensors: tf.Tensor) -> Any:
-        kept = forward(tensors, num_steps, is_training)
+        kept = forward(tensors, num_steps, is_training, is_linear)
 
         def differentiate(gradient: tf.Tensor) -> Any:
-            known = kept if is_training else forward(tensors, num_steps, True)
-            return backward(gradient, known, tensors, num_steps)
+            known = kept if is_training else forward(tensors, num_steps, True, is_linear)
+            return backward(gradient, known, tensors, num_steps, is_linear)
 
-        return kept["output"], differentiate
+        return kept["emission" if is_linear else "output"], differentiate
 
     if is_compiled:
         encoded, keys = (pad_to_compiled(tensor, 1, 2) for tensor in (encoded, keys))
@@ -193,13 +199,16 @@ def decode(
     return emitted[:num_steps, :, :num_utterances]
 
 
-def _forward(tensors: Sequence[tf.Tensor], num_steps: tf.Tensor, keeps: bool) -> dict[str, tf.Tensor]:
-    """Return the output of every step, and with ``keeps`` the rest of ``KEPT``."""
+def _forward(
+    tensors: Sequence[tf.Tensor], num_steps: tf.Tensor, keeps: bool, is_linear: bool
+) -> dict[str, tf.Tensor]:
+    """Return the output of every step, or with ``is_linear`` its ``emission``; with ``keeps`` all of ``KEPT`` too."""
     encoded, keys, state, blocked = tensors[:4]
     score, from_output, from_state, proposal_from_state, from_context, bias = tensors[4:]
     units = score.shape[-1]
     exponentials = _exponential(keys)
-    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in (KEPT if keeps else KEPT[:1])}
+    names = {"emission" if is_linear else "output", *(KEPT if keeps else ())}
+    arrays = {name: tf.TensorArray(tf.float32, tf.shape(keys)[2]) for name in sorted(names)}
 
     def step(index: tf.Tensor, state: tf.Tensor, output: tf.Tensor, arrays: dict[str, Any]) -> Any:
         recurrent = state @ from_state
@@ -210,8 +219,10 @@ def _forward(tensors: Sequence[tf.Tensor], num_steps: tf.Tensor, keeps: bool) ->
         reset_update = tf.sigmoid(shared[..., : 2 * units] + recurrent[..., units : 3 * units])
         reset, update = reset_update[..., :units], reset_update[..., units:]
         proposal = tf.tanh(shared[..., 2 * units : 3 * units] + (reset * state) @ proposal_from_state)
-        output = tf.nn.softmax(shared[..., 3 * units :] + recurrent[..., 3 * units :])
+        emission = shared[..., 3 * units :] + recurrent[..., 3 * units :]
+        output = tf.nn.softmax(emission)
         values = {
+            "emission": emission,
             "output": output,
             "state": state,
             "query": query,
@@ -232,9 +243,13 @@ def _forward(tensors: Sequence[tf.Tensor], num_steps: tf.Tensor, keeps: bool) ->
 
 
 def _backward(
-    gradient: tf.Tensor, kept: dict[str, tf.Tensor], tensors: Sequence[tf.Tensor], num_steps: tf.Tensor
+    gradient: tf.Tensor,
+    kept: dict[str, tf.Tensor],
+    tensors: Sequence[tf.Tensor],
+    num_steps: tf.Tensor,
+    is_linear: bool,
 ) -> Sequence[tf.Tensor]:
-    """Return the gradients of ``_forward``'s tensors, given that of its output."""
+    """Return the gradients of ``_forward``'s tensors, given that of its output, or with ``is_linear`` its emission."""
     encoded, keys, state, blocked = tensors[:4]
     score, from_output, from_state, proposal_from_state, from_context, _ = tensors[4:]
     units = score.shape[-1]
@@ -254,8 +269,11 @@ def _backward(
     ) -> Any:
         state, attention, output = (kept[name][index] for name in ("state", "attention", "output"))
         reset, update, proposal = tf.split(kept["gates"][index], 3, axis=-1)
-        d_output = d_output + gradient[index]
+        if not is_linear:
+            d_output = d_output + gradient[index]
         d_emission = output * (d_output - tf.reduce_sum(d_output * output, axis=-1, keepdims=True))
+        if is_linear:
+            d_emission = d_emission + gradient[index]
         d_update = d_state * (proposal - state) * update * (1.0 - update)
         d_proposal = d_state * update * (1.0 - proposal * proposal)
         d_reset_state = d_proposal @ to_reset_state

@@ -23,7 +23,7 @@ def classify(features: keras.KerasTensor) -> keras.KerasTensor:
 def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTensor:
     """Add the fusion layers: concatenation, relu, Dense ``finalfc`` relu, softmax.
 
-    The relu comes after the concatenation of linear layers, as the published code has it.
+    The relu comes after the concatenation, as the published code has it; layers with relu it leaves as they are.
     """
     joined = layers.Concatenate(name="fusion")(outputs) if len(outputs) > 1 else outputs[0]
     hidden = layers.Dense(finalfc, activation="relu", name="finalfc")(layers.ReLU(name="fusion_relu")(joined))
@@ -31,8 +31,8 @@ def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTenso
 
 
 def build_fused_speech(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
-    """Speech_Model4 as it stands in a fusion: its last Dense layer is linear."""
-    return build_attentive(hyperparameters, shapes, units=hyperparameters.branch_dense, activation=None)
+    """Speech_Model4 as it stands in a fusion, its last layer as ``FusedBranches`` says."""
+    return build_attentive(hyperparameters, shapes, hyperparameters.branch_dense, hyperparameters.branch_activation)
 
 
 #: Each modality's branch: (hyperparameters, shapes) -> branch; its last layer is named ``<modality>_dense``.

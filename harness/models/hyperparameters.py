@@ -12,7 +12,15 @@ class Attention(StrEnum):
     """The layer after the first recurrent layer of an attentive speech branch."""
 
     DECODER = "decoder"  # the published Bahdanau decoder, one softmax over its units a step, flattened
+    LINEAR_DECODER = "linear-decoder"  # the same, whose inputs of that softmax are flattened: they begin far larger
     POOLING = "pooling"  # a second LSTM and the attention-weighted mean of its steps
+
+
+class FusedBranches(StrEnum):
+    """The branches of a combined model, where the paper's text and its code differ."""
+
+    CODE = "published-code"  # both text LSTMs of one width; each branch ends in a linear layer of one width
+    TEXT = "paper"  # as the single systems: the second text LSTM half as wide, last layers with relu, motion's half
 
 
 class Optimizer(StrEnum):
@@ -285,11 +293,13 @@ class FusionHyperparameters(NetworkHyperparameters):
     """The combined models; ``dropout`` and the first four here are what the authors searched.
 
     Attributes:
-        textlstm: units of both text LSTMs
+        textlstm: units of both text LSTMs, or of the first
         speechlstm: units of the speech LSTM and of its attention
         finalfc: units of the layer before the softmax
         adamlr: learning rate
-        branch_dense: units of each branch's last, linear layer
+        branch_dense: units of each branch's last layer
+        branches: the default is the published code's under every protocol; with ``paper``, ``textlstm`` 512 and
+            ``branch_dense`` 512 the branches are those of sections 4.1 to 4.3
     """
 
     textlstm: int = 256
@@ -297,6 +307,7 @@ class FusionHyperparameters(NetworkHyperparameters):
     finalfc: int = 256
     adamlr: float = 0.001
     branch_dense: int = 256
+    branches: FusedBranches = FusedBranches.CODE
     attention: Attention = Attention.DECODER
     directions: int = 2
     word_vectors: WordVectors = WordVectors.TRAINED
@@ -305,6 +316,11 @@ class FusionHyperparameters(NetworkHyperparameters):
     @property
     def rate(self) -> float:
         return self.adamlr
+
+    @property
+    def branch_activation(self) -> str | None:
+        """The activation of each branch's last layer; None where it is linear."""
+        return "relu" if self.branches is FusedBranches.TEXT else None
 
 
 @dataclass(frozen=True)

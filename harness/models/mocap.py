@@ -10,6 +10,7 @@ from keras import layers
 from harness.corpus.layout import MocapStream
 from harness.models.hyperparameters import (
     Face1Hyperparameters,
+    FusedBranches,
     FusionHyperparameters,
     MotionLstmHyperparameters,
     NetworkHyperparameters,
@@ -59,10 +60,14 @@ def build_mocap1(hyperparameters: SingleHyperparameters, shapes: InputShapes, st
 
 
 def build_fused_mocap(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
-    """Mocap_Model1 as it stands in the combined model: the convolutions, then a linear Dense layer."""
+    """Mocap_Model1 as it stands in the combined model, its last layer as ``FusedBranches`` says."""
     branch = mocap_input(shapes, tuple(MocapStream))
     flat = convolve(branch.output, hyperparameters)
-    return replace(branch, output=layers.Dense(hyperparameters.branch_dense, name="mocap_dense")(flat))
+    units = hyperparameters.branch_dense
+    if hyperparameters.branches is FusedBranches.TEXT:
+        units = max(1, units // 2)
+    dense = layers.Dense(units, activation=hyperparameters.branch_activation, name="mocap_dense")
+    return replace(branch, output=dense(flat))
 
 
 def convolve(windows: keras.KerasTensor, hyperparameters: NetworkHyperparameters) -> keras.KerasTensor:

@@ -61,8 +61,11 @@ def build_attentive(
     if hyperparameters.directions == 2:
         encoder = layers.Bidirectional(encoder, name="speech_bilstm")
     encoded = layers.Dropout(hyperparameters.dropout, name="speech_dropout")(encoder(branch.output, mask=branch.mask))
-    if hyperparameters.attention is Attention.DECODER:
-        decoder = AttentionDecoder(hyperparameters.speechlstm, hyperparameters.directions, name="speech_decoder")
+    if hyperparameters.attention is not Attention.POOLING:
+        is_linear = hyperparameters.attention is Attention.LINEAR_DECODER
+        decoder = AttentionDecoder(
+            hyperparameters.speechlstm, hyperparameters.directions, is_linear, name="speech_decoder"
+        )
         attended = layers.Dropout(hyperparameters.dropout, name="speech_dropout2")(decoder(encoded, branch.mask))
         dense = FlattenedDense(units, shapes.speech_frames, activation, name="speech_dense")
         return replace(branch, output=dense(attended, branch.mask), mask=None)

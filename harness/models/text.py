@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from harness.models.hyperparameters import (
+    FusedBranches,
     FusionHyperparameters,
     NetworkHyperparameters,
     Text1Hyperparameters,
@@ -65,9 +66,13 @@ def build_text3(hyperparameters: Text3Hyperparameters, shapes: InputShapes) -> B
 
 
 def build_fused_text(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model2 as it stands in a fusion: both LSTMs of one width, then a linear Dense layer."""
-    branch = _two_lstms(hyperparameters, shapes, hyperparameters.textlstm, hyperparameters.textlstm)
-    dense = layers.Dense(hyperparameters.branch_dense, name="text_dense")
+    """Text_Model2 as it stands in a fusion, its LSTMs and its last layer as ``FusedBranches`` says."""
+    first = hyperparameters.textlstm
+    second = first if hyperparameters.branches is FusedBranches.CODE else max(1, first // 2)
+    branch = _two_lstms(hyperparameters, shapes, first, second)
+    dense = layers.Dense(
+        hyperparameters.branch_dense, activation=hyperparameters.branch_activation, name="text_dense"
+    )
     return replace(branch, output=dense(branch.output))
 
 

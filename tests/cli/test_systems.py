@@ -77,3 +77,17 @@ def test_an_unknown_system_is_one_sentence(tmp_path: Path) -> None:
     done = type_command(tmp_path, "systems", "fussion")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: unknown system 'fussion'; expected one of {sorted(SYSTEMS)}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("speech1", "The paper has no dropout in this system: the default is ours, and 0 is as its text."),
+        ("fusion", "The default branches are the published code's"),
+        ("text1", None),
+        ("ctc", None),
+    ],
+)
+def test_a_default_that_the_paper_does_not_have_is_named(tmp_path: Path, name: str, said: str | None) -> None:
+    last = type_command(tmp_path, "systems", name).stdout.splitlines()[-1]
+    assert last.startswith(said) if said else "The " not in last

@@ -215,3 +215,31 @@ def test_fused_optimizer_takes_the_steps_of_the_stock_one(fused, stock, learning
         np.testing.assert_allclose(one, other, atol=1e-6)
     start = np.random.default_rng(0).normal(size=WEIGHT_SHAPES[0])
     assert np.abs(ours[0] - start).max() > 1e-3
+
+
+def test_the_branches_of_the_papers_text_are_those_of_its_single_systems():
+    code, _ = small_model("fusion", textlstm=6)
+    text, _ = small_model("fusion", textlstm=6, branches="paper")
+
+    def widths(model):
+        names = ("text_lstm", "text_lstm2", "text_dense", "speech_dense", "mocap_dense")
+        return [model.get_layer(name).units for name in names]
+
+    def activations(model):
+        return {model.get_layer(f"{branch}_dense").activation.__name__ for branch in ("text", "speech", "mocap")}
+
+    assert (widths(code), activations(code)) == ([6, 6, 8, 8, 8], {"linear"})
+    assert (widths(text), activations(text)) == ([6, 3, 8, 8, 4], {"relu"})
+
+
+def test_a_linear_decoder_begins_as_large_as_a_pooled_lstm():
+    """As published, each number of a decoded step is about one over the number of units."""
+    spreads = {}
+    for attention in ("decoder", "linear-decoder", "pooling"):
+        model, _ = small_model("speech4", attention=attention, speechlstm=64)
+        name = "speech_attention" if attention == "pooling" else "speech_decoder"
+        read = keras.Model(model.inputs, model.get_layer(name).output)
+        vectors = np.asarray(read(make_batch(model)))[0]
+        spreads[attention] = vectors.std()
+    assert spreads["linear-decoder"] > 20 * spreads["decoder"]
+    assert spreads["linear-decoder"] > spreads["pooling"] / 5

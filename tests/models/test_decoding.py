@@ -28,9 +28,10 @@ def plain_outputs(layer, encoded, blocked):
         update = tf.sigmoid(shared[..., units : 2 * units] + recurrent[..., units : 2 * units])
         from_reset = (reset * state) @ layer.from_state[..., 2 * units : 3 * units]
         proposal = tf.tanh(shared[..., 2 * units : 3 * units] + from_reset)
-        output = tf.nn.softmax(shared[..., 3 * units :] + recurrent[..., 3 * units :])
+        emission = shared[..., 3 * units :] + recurrent[..., 3 * units :]
+        output = tf.nn.softmax(emission)
         state = (1 - update) * state + update * proposal
-        outputs.append(output)
+        outputs.append(emission if layer.is_linear else output)
     return tf.stack(outputs)
 
 
@@ -71,9 +72,9 @@ def rng():
     return np.random.default_rng(0)
 
 
-def make(directions, rng, scale=0.5):
+def make(directions, rng, scale=0.5, is_linear=False):
     """A layer whose weights, the biases too, are anything but 0."""
-    layer = AttentionDecoder(UNITS, directions)
+    layer = AttentionDecoder(UNITS, directions, is_linear)
     layer.build((None, None, COLUMNS))
     for weight in layer.weights:
         weight.assign(rng.normal(size=weight.shape) * scale)
@@ -81,22 +82,24 @@ def make(directions, rng, scale=0.5):
 
 
 @pytest.mark.parametrize(
-    ("lengths", "is_training", "is_compiled", "directions"),
+    ("lengths", "is_training", "is_compiled", "directions", "is_linear"),
     every_case(
         [("one more than compiled for", [26] * 17), ("one without a step", [5, 0, 25])],
         [("scored", False), ("trained", True)],
         [("interpreted", False), ("compiled", True)],
         [("1", 1), ("2", 2)],
+        [("softmax", False), ("linear", True)],
         quick=[
-            ("one without a step", "trained", "compiled", "2"),
-            ("one without a step", "trained", "interpreted", "2"),
+            ("one without a step", "trained", "compiled", "2", "softmax"),
+            ("one without a step", "trained", "interpreted", "2", "softmax"),
+            ("one without a step", "trained", "interpreted", "2", "linear"),
         ],
     ),
 )
 def test_outputs_and_gradients_are_those_of_the_plain_loop(
-    directions, is_compiled, is_training, lengths, rng
+    directions, is_compiled, is_linear, is_training, lengths, rng
 ):
-    layer = make(directions, rng)
+    layer = make(directions, rng, is_linear=is_linear)
     layer.is_compiled = is_compiled
     lengths = tf.constant(lengths)
     num_steps = int(tf.reduce_max(lengths))
@@ -123,7 +126,7 @@ def test_attention_that_saturates_stays_finite(is_compiled, rng):
 
 def test_a_layer_is_saved_without_what_it_is_compiled_for(tmp_path, rng):
     inputs = keras.Input((None, COLUMNS))
-    layer = AttentionDecoder(UNITS, 2)
+    layer = AttentionDecoder(UNITS, 2, is_linear=True)
     model = keras.Model(inputs, layer(inputs))
     layer.is_compiled = True
     model.save(tmp_path / "model.keras")
