@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import FeatureError
+from harness.features.auxiliary import join_words
 from harness.features.store import Features, FeatureStore
 from harness.models.baselines import BASELINES, Baseline, FittedBaseline, Probabilities, average
 from harness.models.class_weights import share_classes
@@ -18,7 +19,7 @@ from harness.scoring.scenes import PROBE_KINDS
 from harness.splits.protocol import ClassWeights
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestScores
 from harness.training.dialogues import DialogueInputs, fit_dialogues
-from harness.training.recipe import Recipe, plan_turns, score_predictions
+from harness.training.recipe import Recipe, load_auxiliary, plan_turns, score_predictions
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def fit_baselines(
 ) -> FinalBaselines:
     """Fit every baseline for all models whose modalities the corpus has; for a system that reads the dialogue two more.
 
+    One of words alone is fitted on the auxiliary corpora too, where the model is trained on them.
+
     Args:
         store: of the corpus that is scored
         trained_on: train and validation utterances, as the model is trained on
@@ -57,6 +60,8 @@ def fit_baselines(
     """
     fitted: dict[tuple[ScoreKind, int], FittedBaseline] = {}
     left_out = []
+    others = None if recipe is None else load_auxiliary(recipe)
+    words = trained_on if others is None else join_words(trained_on, others)
     class_weights = ClassWeights.NONE if recipe is None else recipe.protocol.class_weights
     for baseline in (known for known in BASELINES.values() if known.is_for_all):
         lacking = [modality for modality in baseline.modalities if modality not in store.modalities]
@@ -75,7 +80,9 @@ def fit_baselines(
                 parts = [part for part in known if part is not None]
                 is_known = bool(known) and len(parts) == len(known)
                 fitted[kind_of(baseline), seed] = (
-                    average(parts) if is_known else baseline.fit(trained_on, seed, class_weights)
+                    average(parts)
+                    if is_known
+                    else baseline.fit(words if baseline.modalities == ("text",) else trained_on, seed, class_weights)
                 )
         except FeatureError as error:
             left_out.append(f"The baseline '{baseline.title}' is left out: {error}.")

@@ -188,6 +188,7 @@ def describe_follow_up(
         "patience": spec.patience,
         "word_vectors": hash_word_vectors(spec.word_vectors),
         **({} if best.turn_model is None else {"turn_model": best.turn_model.to_json()}),
+        **({} if spec.auxiliary is None else {"auxiliary_corpora": spec.auxiliary.identity()}),
         **decides,
     }
     return replace(

@@ -159,6 +159,8 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
     }
     if best.turn_model is not None:
         decides["turn_model"] = best.turn_model.to_json()
+    if spec.auxiliary is not None:
+        decides["auxiliary_corpora"] = spec.auxiliary.identity()
     return hash_json(decides, 8)
 
 

@@ -19,9 +19,9 @@ from harness.report.statements import (
     describe_context,
     describe_fold,
     describe_published,
-    describe_recogniser,
     describe_scenes,
     describe_seal,
+    describe_source,
     describe_speakers,
     describe_split,
     percent,
@@ -199,7 +199,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     statements.append(
         Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
     )
-    statements += describe_recogniser(record.system, facts.embedding_source)
+    statements += describe_source(record.system, facts.embedding_source)
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:
         text = (

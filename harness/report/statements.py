@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.corpus.utterances import Emotion, Happiness
 from harness.features.context import Context, ContextTurns
+from harness.features.fitted import NO_TEXT
 from harness.models.systems import SYSTEMS, has_recogniser, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
 from harness.scoring.statistics import bootstrap_error, wilson_interval
@@ -392,14 +393,16 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
     return f"{name_system(system, hyperparameters)}: an emotion classifier for acted, dyadic speech"
 
 
-def describe_recogniser(system: str, embedding_source: str | None) -> list[Statement]:
-    """Say which speech recogniser a classifier has taken over; nothing of a system without one.
+def describe_source(system: str, embedding_source: str | None) -> list[Statement]:
+    """Say where the word vectors, or the layers of a recogniser, came from; nothing of a system without either.
 
     Args:
         embedding_source: of the trial's result
     """
-    if embedding_source is None or not has_recogniser(system):
+    if embedding_source is None or embedding_source == NO_TEXT:
         return []
+    if not has_recogniser(system):
+        return [Statement("Word vectors", f"In that trial: {embedding_source}.")]
     text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
     return [Statement("Speech recogniser", text)]
 

@@ -180,6 +180,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             threads=context.threads or 1,
             word_vectors=training.word_vectors,
             turn_model=None if training.turn_model is None else training.turn_model.to_json(),
+            auxiliary=prepared.auxiliary,
         )
 
 

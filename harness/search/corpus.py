@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.corpus.layout import find_root
 from harness.errors import ExperimentFileError
+from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.search.experiment_file import ExperimentSettings, TrainingSettings
 from harness.search.keys import expand_home
@@ -50,11 +51,13 @@ class PreparedCorpus(CorpusFeatures):
 
     Attributes:
         shortened: a sentence that says what was cut for a quick start, or None
+        auxiliary: None without auxiliary corpora
     """
 
     max_epochs: int
     patience: int | None
     shortened: str | None
+    auxiliary: AuxiliaryCorpora | None = None
 
 
 def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -103,8 +106,36 @@ def prepare_chosen(
     streams = (system if training.turn_model is None else training.turn_model.system).streams
     require_modalities(FeatureStore.open(features.prepared_dir), system.name, needed, streams)
     return PreparedCorpus(
-        **vars(features), max_epochs=training.max_epochs, patience=training.patience, shortened=None
+        **vars(features),
+        max_epochs=training.max_epochs,
+        patience=training.patience,
+        shortened=None,
+        auxiliary=_prepare_auxiliary(training, settings, features, results_dir, progress),
     )
+
+
+def _prepare_auxiliary(
+    training: TrainingSettings,
+    settings: SpeechSettings,
+    own: CorpusFeatures,
+    results_dir: Path,
+    progress: Progress,
+) -> AuxiliaryCorpora | None:
+    """Prepare the auxiliary corpora, and refuse the corpus itself among them, whose test set would be trained on."""
+    from harness.features.store import FeatureStore, require_modalities
+
+    asked = training.auxiliary
+    if asked is None:
+        return None
+    found = [prepare_features(corpus, settings, results_dir, progress) for corpus in asked.corpora]
+    for corpus, each in zip(asked.corpora, found, strict=True):
+        if each.corpus_hash == own.corpus_hash:
+            raise ExperimentFileError(
+                f"auxiliary_corpora: '{corpus}' is the corpus itself; expected another one, for validation and test "
+                "utterances must not be trained on"
+            )
+        require_modalities(FeatureStore.open(each.prepared_dir), training.system.name, training.system.modalities)
+    return AuxiliaryCorpora(tuple(each.prepared_dir for each in found), asked.training, asked.num_epochs)
 
 
 def prepare_features(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
+from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.speech import SPEECH_VARIANTS
 from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
@@ -24,6 +25,7 @@ from harness.search.keys import (
     ExperimentKeys,
     JobScript,
     check_keys,
+    expand_home,
     find_script,
     read_json_object,
 )
@@ -34,6 +36,8 @@ from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, read_proto
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
+#: Ours: about where a small network over words has read an auxiliary corpus without knowing it by heart.
+DEFAULT_AUXILIARY_EPOCHS = 5
 #: Our default, far beyond what a search can run: a list of them is held in memory.
 MAX_TRIALS = 1_000_000
 #: Auptimizer's, where ``job_failure`` does not say.
@@ -51,6 +55,20 @@ class Resource(StrEnum):
 
 
 @dataclass(frozen=True)
+class AuxiliarySettings:
+    """The auxiliary corpora that the file names.
+
+    Attributes:
+        corpora: as they were given
+        num_epochs: of ``AuxiliaryTraining.FIRST``
+    """
+
+    corpora: tuple[Path, ...]
+    training: AuxiliaryTraining
+    num_epochs: int
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """The settings of this package's own trials, besides their hyperparameters.
 
@@ -61,6 +79,7 @@ class TrainingSettings:
         speech_features: a name of ``SPEECH_VARIANTS``
         folds: what is the test set once, each time of a search of its own; None for one search
         turn_model: the system below one that reads the dialogue; None where there is none
+        auxiliary: None without auxiliary corpora
     """
 
     system: System
@@ -72,6 +91,7 @@ class TrainingSettings:
     speech_features: str = DEFAULT_SPEECH_VARIANT
     folds: Folds | None = None
     turn_model: TurnModel | None = None
+    auxiliary: AuxiliarySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -254,6 +274,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         speech_features=_read_speech_features(keys, system if below is None else below.system),
         folds=_read_folds(keys),
         turn_model=below,
+        auxiliary=_read_auxiliary(keys, system),
     )
 
 
@@ -269,6 +290,34 @@ def _read_speech_features(keys: ExperimentKeys, reader: System) -> str:
             "speech_features", f"{found}, beside which no motion is prepared", f"{others}: {reader.name!r} reads motion"
         )
     return variant
+
+
+def _read_auxiliary(keys: ExperimentKeys, system: System) -> AuxiliarySettings | None:
+    """Read the auxiliary corpora, whose words a system that reads words alone is trained on too."""
+    given = keys.values.get("auxiliary_corpora")
+    for key in ("auxiliary_training", "auxiliary_epochs"):
+        if given is None and keys.values.get(key) is not None:
+            raise keys.error(key, "is given without auxiliary_corpora", "a list of corpora there")
+    if given is None:
+        return None
+    if not isinstance(given, list) or not given or not all(isinstance(each, str) and each.strip() for each in given):
+        raise keys.error("auxiliary_corpora", f"is {given!r:.80}", 'a list of folders, e.g. ["/data/MELD"]')
+    corpora = tuple(keys.path.parent / expand_home(each) for each in given)
+    for corpus in corpora:
+        if not os.path.isdir(corpus):
+            raise keys.error("auxiliary_corpora", f"names '{corpus}'", "a folder in the corpus's layout")
+    if system.modalities != ("text",):
+        found = f"is given, and system {system.name!r} reads {', '.join(system.modalities)}"
+        raise keys.error("auxiliary_corpora", found, "a system of single utterances that reads words alone")
+    if keys.values.get("resource") == Resource.DASK:
+        raise keys.error("auxiliary_corpora", "is given, and a Dask worker reads one corpus", "resource 'cpu' or 'gpu'")
+    training = keys.one_of(
+        "auxiliary_training", [each.value for each in AuxiliaryTraining], default=AuxiliaryTraining.TOGETHER.value
+    )
+    if training != AuxiliaryTraining.FIRST and keys.values.get("auxiliary_epochs") is not None:
+        raise keys.error("auxiliary_epochs", f"is given, and auxiliary_training is {training!r}", "'first' there")
+    num_epochs = keys.whole_number("auxiliary_epochs", low=1, default=DEFAULT_AUXILIARY_EPOCHS)
+    return AuxiliarySettings(corpora, AuxiliaryTraining(training), num_epochs)
 
 
 def _read_folds(keys: ExperimentKeys) -> Folds | None:

@@ -309,7 +309,10 @@ class ExperimentKeys:
 
 
 #: What only this package's own trials read.
-TRIAL_KEYS = ("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "folds", "turn_model")
+TRIAL_KEYS = (
+    *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "folds", "turn_model"),
+    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs"),
+)
 EXPERIMENT_KEYS = (
     *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
     *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.codec import from_plain
+from harness.codec import from_plain, to_plain
 from harness.errors import ExperimentFileError, one_line
+from harness.features.auxiliary import AuxiliaryCorpora
 from harness.files import read_json, write_json
 from harness.splits.protocol import Protocol
 
@@ -33,6 +34,7 @@ class TrialSpec:
         threads: processor threads that the trial may use
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         turn_model: the system below one that reads the dialogue, as plain values; None where there is none
+        auxiliary: None where there are no auxiliary corpora
     """
 
     trial_id: int
@@ -48,6 +50,7 @@ class TrialSpec:
     threads: int
     word_vectors: Path | None = None
     turn_model: Mapping[str, Any] | None = None
+    auxiliary: AuxiliaryCorpora | None = None
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.
@@ -66,6 +69,7 @@ class TrialSpec:
             path,
             {
                 **asdict(self),
+                "auxiliary": to_plain(self._move_auxiliary(portable)),
                 "protocol": self.protocol.to_json(),
                 "prepared_dir": portable(self.prepared_dir),
                 "results_db": portable(self.results_db),
@@ -102,4 +106,10 @@ class TrialSpec:
             prepared_dir=resolve(spec.prepared_dir),
             results_db=resolve(spec.results_db),
             word_vectors=None if spec.word_vectors is None else resolve(spec.word_vectors),
+            auxiliary=spec._move_auxiliary(resolve),
         )
+
+    def _move_auxiliary(self, move: Callable[[Path], Path | str]) -> AuxiliaryCorpora | None:
+        if self.auxiliary is None:
+            return None
+        return replace(self.auxiliary, prepared_dirs=tuple(Path(move(each)) for each in self.auxiliary.prepared_dirs))

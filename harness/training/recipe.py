@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds
+from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining, join_words
 from harness.features.store import Features, FeatureStore
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
 from harness.models.systems import System, modalities_of
@@ -61,6 +62,7 @@ class Recipe:
         patience: epochs without a better validation accuracy after which training stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         turn_model: the system below one that reads the dialogue; None where there is none
+        auxiliary: None without auxiliary corpora
     """
 
     system: System
@@ -71,6 +73,7 @@ class Recipe:
     patience: int | None
     word_vectors: Path | None
     turn_model: TurnModel | None = None
+    auxiliary: AuxiliaryCorpora | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -98,7 +101,15 @@ def recipe_of(spec: TrialSpec, system: System, hyperparameters: Hyperparameters)
     """
     below = read_turn_model(spec.turn_model, system, spec.protocol)
     return Recipe(
-        system, hyperparameters, spec.protocol, spec.seed, spec.max_epochs, spec.patience, spec.word_vectors, below
+        system,
+        hyperparameters,
+        spec.protocol,
+        spec.seed,
+        spec.max_epochs,
+        spec.patience,
+        spec.word_vectors,
+        below,
+        spec.auxiliary,
     )
 
 
@@ -298,11 +309,42 @@ def _build(
     if isinstance(point, DialogueHyperparameters):
         return context.begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
     assert isinstance(point, NetworkHyperparameters)
+    others, known = load_auxiliary(recipe), train
+    if others is not None:
+        known = join_words(train, others)
+    is_together = recipe.auxiliary is not None and recipe.auxiliary.training is AuxiliaryTraining.TOGETHER
     trained, learner, inputs = single.begin_training(
-        recipe.system, point, train, recipe.protocol, recipe.word_vectors, recipe.seed, vocabulary_extra
+        recipe.system,
+        point,
+        known if is_together else train,
+        recipe.protocol,
+        recipe.word_vectors,
+        recipe.seed,
+        vocabulary_extra,
+        known,
     )
     _MODELS.add(trained.model)
+    if others is not None and recipe.auxiliary is not None:
+        source = f"{trained.fitted.embedding_source}; {recipe.auxiliary.describe(len(others))}"
+        trained = replace(trained, fitted=replace(trained.fitted, embedding_source=source))
+        if not is_together:
+            train_for(
+                learner,
+                trained.fitted.prepare(others),
+                batch_size=point.batch_size,
+                num_epochs=recipe.auxiliary.num_epochs,
+                seed=recipe.seed,
+            )
     return trained, learner, inputs
+
+
+def load_auxiliary(recipe: Recipe) -> Features | None:
+    """Return the words of the auxiliary corpora's turns that a recipe trains on; None without auxiliary corpora.
+
+    Raises:
+        FeatureError: as ``AuxiliaryCorpora.load``
+    """
+    return None if recipe.auxiliary is None else recipe.auxiliary.load(recipe.protocol.happiness)
 
 
 def plan_turns(recipe: Recipe) -> TurnTraining | None:

@@ -60,11 +60,13 @@ def begin_training(
     word_vectors: Path | None,
     seed: int,
     vocabulary_extra: Features | None,
+    known: Features | None = None,
 ) -> tuple[TrainedModel, Trainer, HasFeatures]:
     """Fit the features of a system, and build its model.
 
     Args:
         word_vectors, vocabulary_extra: as ``fit_features`` takes them
+        known: the utterances that the features are fitted on, where they are more than ``train``
 
     Returns:
         the model, which the learner trains; the learner; and the training utterances
@@ -73,7 +75,7 @@ def begin_training(
         FeatureError: as ``fit_features``; or no training utterance has a rating that the network learns
     """
     fitted = fit_features(
-        train,
+        train if known is None else known,
         modalities_of(system, hyperparameters),
         protocol,
         word_vectors,

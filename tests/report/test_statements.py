@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.features.fitted import NO_TEXT
 from harness.report.statements import (
     Statement,
     describe_openings,
     describe_progress,
     describe_published,
-    describe_recogniser,
     describe_search,
+    describe_source,
 )
 from harness.store.records import ExperimentStatus, ScoreKind, TrialStatus
 from harness.store.store import ResultsStore
@@ -219,7 +220,9 @@ def test_experiment_of_a_foreign_script_claims_nothing_about_its_split(
 
 
 def test_the_recogniser_is_named_where_a_system_has_one() -> None:
-    (found,) = describe_recogniser("asr_transfer", "a recogniser of characters; character error rate 61.5 %")
+    (found,) = describe_source("asr_transfer", "a recogniser of characters; character error rate 61.5 %")
     assert found.heading == "Speech recogniser" and "In that trial: a recogniser of characters" in found.text
-    assert describe_recogniser("asr_transfer", None) == []
-    assert describe_recogniser("text2", "gensim Word2Vec, 300 numbers a word") == []
+    assert describe_source("asr_transfer", None) == []
+    assert describe_source("speech4", NO_TEXT) == []
+    (found,) = describe_source("text2", "gensim Word2Vec, 300 numbers a word")
+    assert (found.title, found.text) == ("Word vectors", "In that trial: gensim Word2Vec, 300 numbers a word.")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from harness.errors import ExperimentFileError
+from harness.features.auxiliary import AuxiliaryTraining
 from harness.models.systems import SYSTEMS
 from harness.search.corpus import PreparedCorpus, shorten_search
 from harness.search.experiment import identity_of
-from harness.search.experiment_file import Resource, read_experiment_file
+from harness.search.experiment_file import AuxiliarySettings, Resource, read_experiment_file
 from harness.search.jobs import JobLimits
 from harness.search.keys import read_json_object
 
@@ -113,6 +114,49 @@ def test_a_turn_model_that_cannot_be_is_refused(folder: Path, values: dict[str, 
     given = {"system": "bc_lstm", "parameter_config": SPACE, **values}
     with pytest.raises(ExperimentFileError) as caught:
         read_experiment_file(write(folder, ours(**given)))
+    assert str(caught.value).startswith(f"{ORIGIN}: {message}")
+
+
+def test_auxiliary_corpora_are_read(folder: Path) -> None:
+    (folder / "meld").mkdir()
+    words = {"system": "text2", "auxiliary_corpora": ["meld"]}
+    settings = read_experiment_file(write(folder, ours(**words)))
+    assert settings.training is not None
+    assert settings.training.auxiliary == AuxiliarySettings((folder / "meld",), AuxiliaryTraining.TOGETHER, 5)
+    settings = read_experiment_file(write(folder, ours(**words, auxiliary_training="first", auxiliary_epochs=3)))
+    assert settings.training is not None
+    assert settings.training.auxiliary == AuxiliarySettings((folder / "meld",), AuxiliaryTraining.FIRST, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"auxiliary_corpora": "meld"}, "auxiliary_corpora is 'meld'; expected a list of folders"),
+        ({"auxiliary_corpora": []}, "auxiliary_corpora is []; expected a list of folders"),
+        ({"auxiliary_corpora": ["nowhere"]}, "auxiliary_corpora names '"),
+        (
+            {"auxiliary_corpora": ["jobs"], "system": "fusion"},
+            "auxiliary_corpora is given, and system 'fusion' reads text, speech, mocap; expected a system of single "
+            "utterances that reads words alone",
+        ),
+        (
+            {"auxiliary_corpora": ["jobs"], "auxiliary_training": "later"},
+            "auxiliary_training is 'later'; expected one of ['together', 'first']",
+        ),
+        (
+            {"auxiliary_corpora": ["jobs"], "auxiliary_epochs": 3},
+            "auxiliary_epochs is given, and auxiliary_training is 'together'; expected 'first' there",
+        ),
+        (
+            {"auxiliary_training": "first"},
+            "auxiliary_training is given without auxiliary_corpora; expected a list of corpora there",
+        ),
+    ],
+    ids=["no list", "empty", "no folder", "sound too", "unknown", "epochs of nothing", "without corpora"],
+)
+def test_auxiliary_corpora_that_cannot_be_are_refused(folder: Path, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**{"system": "text2", **values})))
     assert str(caught.value).startswith(f"{ORIGIN}: {message}")
 
 

@@ -1,0 +1,75 @@
+"""Auxiliary corpora: turns of other corpora whose words a system is trained on beside its own corpus's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from harness.corpus.layout import SESSIONS
+from harness.corpus.utterances import Happiness
+from harness.errors import FeatureError
+from harness.features.store import Features, FeatureStore
+from harness.splits.protocol import SEALED_SESSION
+
+
+class AuxiliaryTraining(StrEnum):
+    """When a system is trained on the turns of auxiliary corpora."""
+
+    TOGETHER = "together"  # in every epoch, among the corpus's own utterances
+    FIRST = "first"  # some epochs before the first epoch on the corpus's own
+
+
+@dataclass(frozen=True)
+class AuxiliaryCorpora:
+    """The auxiliary corpora of a training.
+
+    Attributes:
+        prepared_dirs: their prepared features, one folder each
+        num_epochs: the epochs of ``AuxiliaryTraining.FIRST``; validation does not choose them
+    """
+
+    prepared_dirs: tuple[Path, ...]
+    training: AuxiliaryTraining
+    num_epochs: int
+
+    def load(self, happiness: Happiness) -> Features:
+        """Return their four-class turns, without sound and motion. Session 5 of each of them stays sealed.
+
+        Raises:
+            FeatureError: the prepared features are missing or damaged, or there is no turn of the four classes
+        """
+        sessions = [session for session in SESSIONS if session != SEALED_SESSION]
+        stores = [FeatureStore.open(prepared_dir, happiness) for prepared_dir in self.prepared_dirs]
+        parts = []
+        for store in stores:
+            turns = store.utterances(sessions)
+            if not turns:
+                raise FeatureError(
+                    f"auxiliary corpus {store.manifest.corpus_path!r}: has no turn of the four classes in Sessions 1 "
+                    "to 4; expected at least one"
+                )
+            parts.append(store.load([turn.utterance_id for turn in turns]))
+        return join_words(*parts)
+
+    def identity(self) -> dict[str, Any]:
+        """What of them changes a training's numbers, as plain values: the content of the corpora, and their use."""
+        hashes = [FeatureStore.open(prepared_dir).corpus_hash for prepared_dir in self.prepared_dirs]
+        return {"corpora": hashes, "training": self.training.value, "num_epochs": self.num_epochs}
+
+    def describe(self, num_turns: int) -> str:
+        """Say in a phrase how many turns of which corpora are trained on, and when."""
+        names = [Path(FeatureStore.open(prepared_dir).manifest.corpus_path).name for prepared_dir in self.prepared_dirs]
+        when = f"for {self.num_epochs} epochs before" if self.training is AuxiliaryTraining.FIRST else "together with"
+        return f"{num_turns} turns of auxiliary corpora ({', '.join(names)}), {when} the corpus's own utterances"
+
+
+def join_words(*parts: Features) -> Features:
+    """Return the utterances of several features, one after the other, with their words and labels alone.
+
+    Utterances of different corpora may have the same id.
+    """
+    first = parts[0]
+    utterances = [utterance for part in parts for utterance in part.utterances]
+    return Features.from_arrays(utterances, first.speech_settings, first.speech_columns, {}, first.happiness)
