@@ -29,7 +29,7 @@ _NUM_SPLITS = 200
 #: A pair's joint share below which it is not named: ranks make small interactions out of large single effects.
 _LEAST_JOINT_SHARE = 0.05
 #: Auptimizer's proposers whose points do not follow from the scores before them.
-_INDEPENDENT_PROPOSERS = ("random", "sequence", "passive")
+_INDEPENDENT_PROPOSERS = ("random", "sobol", "sequence", "passive")
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,7 @@ def _auptimizer_config(settings: ExperimentSettings) -> Any:
         "target": settings.target,
         "proposer": settings.proposer,
         "parameter_config": entries,
+        "points": list(settings.points),
         "n_samples": settings.num_samples,
         "random_seed": settings.seed,
         "n_parallel": settings.num_parallel,

@@ -196,6 +196,7 @@ def shorten_search(
             settings,
             space=SearchSpace((*settings.space.parameters, shorter)),
             parameter_config=(*settings.parameter_config, shorter.to_json()),
+            points=tuple({**point, name: value} for point in settings.points),
         )
         cuts.append(f"{name} from {known[name]} to {value}")
     if training.turn_model is not None:

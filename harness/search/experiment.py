@@ -40,6 +40,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
     parts |= {f"parameter_config {entry['name']!r}": entry for entry in settings.searched}
     # Drawn in the file's order.
     parts["parameter_config order"] = [entry["name"] for entry in settings.searched]
+    if settings.points:
+        parts["points"] = list(settings.points)
     if settings.folds is not None:
         parts["folds"] = settings.folds.value
     if settings.training is not None and prepared is not None:

@@ -29,8 +29,15 @@ from harness.search.keys import (
     find_script,
     read_json_object,
 )
-from harness.search.proposer import PROPOSERS, check_installed
-from harness.search.space import SearchSpace, check_extremes, check_grid, read_search_space
+from harness.search.proposer import OWN_PROPOSERS, PROPOSERS, REFUSED, check_installed
+from harness.search.space import (
+    Point,
+    SearchSpace,
+    check_extremes,
+    check_grid,
+    read_points,
+    read_search_space,
+)
 from harness.splits.folds import FOLD_CHOICES, Folds
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, read_protocol
 
@@ -121,6 +128,7 @@ class ExperimentSettings:
         file: the file as it was read, without what may hold secrets
         cluster: None unless the resource is Dask
         place: of one fold's settings, which are made of the file's; None for the file's own
+        points: of the first trials, complete
     """
 
     path: Path
@@ -141,6 +149,7 @@ class ExperimentSettings:
     file: Mapping[str, Any]
     cluster: ClusterSettings | None = None
     place: FoldPlace | None = None
+    points: tuple[Point, ...] = ()
 
     @property
     def folds(self) -> Folds | None:
@@ -198,6 +207,7 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     training = _read_training(keys, script)
     space, entries = _read_space(keys, training)
     proposer = _read_proposer(keys, space, entries)
+    points = _read_points(keys, space, proposer, training)
     return ExperimentSettings(
         path=path,
         name=name,
@@ -207,6 +217,7 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         proposer=proposer,
         space=space,
         parameter_config=entries,
+        points=points,
         num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", 1, MAX_TRIALS),
         seed=keys.whole_number("random_seed", low=0, default=0),
         num_parallel=keys.whole_number("n_parallel", 1, MAX_PARALLEL, 1 if cluster is None else cluster.num_workers),
@@ -368,19 +379,40 @@ def _refuse_replaced(space: SearchSpace, origin: str, training: TrainingSettings
 
 
 def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[Mapping[str, Any]]) -> str:
+    named = keys.values.get("proposer")
+    if isinstance(named, str) and (reason := REFUSED.get(named.lower())):
+        raise keys.error("proposer", f"is {named!r}, which cannot be used: {reason}", f"one of {list(PROPOSERS)}")
     proposer = keys.one_of("proposer", list(PROPOSERS), folds_case=True)
     keys.read("proposer", lambda text: check_installed(proposer))
     for parameter, entry in zip(space.parameters, entries, strict=True):
-        if proposer != "random" and (parameter.is_log or parameter.step is not None):
+        if proposer not in OWN_PROPOSERS and (parameter.is_log or parameter.step is not None):
             key = "log" if parameter.is_log else "step"
             instead = "; for a grid use interval or n" if proposer == "sequence" else ""
             raise ExperimentFileError(
                 f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} does not "
-                f"support; expected it with 'random' only{instead}"
+                f"support; expected it with {' or '.join(map(repr, OWN_PROPOSERS))} only{instead}"
             )
         if proposer == "sequence":
             check_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")
     return proposer
+
+
+def _read_points(
+    keys: ExperimentKeys, space: SearchSpace, proposer: str, training: TrainingSettings | None
+) -> tuple[Point, ...]:
+    """Read the points of the first trials; a point that no model can be built from is refused here."""
+    if keys.values.get("points") is None:
+        return ()
+    if proposer not in OWN_PROPOSERS:
+        raise keys.error("points", f"is given with proposer {proposer!r}", " or ".join(map(repr, OWN_PROPOSERS)))
+    points = read_points(keys.values["points"], space, f"{keys.origin}: points")
+    for number, point in enumerate(points, start=1):
+        if training is not None:
+            try:
+                read_hyperparameters(training.system, point, training.protocol)
+            except HarnessError as error:
+                raise ExperimentFileError(f"{keys.origin}: points: point {number}: {error}") from error
+    return points
 
 
 def _read_retries(keys: ExperimentKeys) -> int:

@@ -316,7 +316,8 @@ TRIAL_KEYS = (
 EXPERIMENT_KEYS = (
     *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
     *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),
-    *("cwd", "system", "search_space", "timeout_seconds", "memory_limit", "max_failures", "cluster", *TRIAL_KEYS),
+    *("cwd", "system", "search_space", "points", "timeout_seconds", "memory_limit", "max_failures", "cluster"),
+    *TRIAL_KEYS,
 )
 JOB_FAILURE_KEYS = ("ignore_fail", "job_retries")
 SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")

@@ -1,10 +1,11 @@
-"""Proposers pick the next trial's point: ours for ``random``, Auptimizer's own for the rest, each by trial index."""
+"""Proposers pick the next trial's point, each by trial index: ours for ``random`` and ``sobol``, else Auptimizer's."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,9 +27,12 @@ _BOOKKEEPING = (TRIAL_INDEX, "tid")
 
 
 class RandomPoints:
-    """Trial *i*'s point and training seed: functions of (experiment seed, *i*), in any order of asking.
+    """Trial *i*'s point: a function of (experiment seed, *i*), in any order of asking.
 
     No point comes twice: one that an earlier trial has is drawn again, from (seed, *i*, 1) and so on.
+
+    Args:
+        given: the points of the first trials
 
     Example:
         >>> space = space_from_json([{"name": "units", "range": [1, 3], "type": "int"}])
@@ -37,11 +41,11 @@ class RandomPoints:
         [1, 2, 3]
     """
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int, given: Sequence[Point] = ()) -> None:
         self._space = space
         self._seed = seed
-        self._points: list[Point] = []
-        self._taken: set[str] = set()
+        self._points: list[Point] = list(given)
+        self._taken = {_key(point) for point in given}
 
     def point(self, index: int) -> Point:
         """Return trial ``index``'s point.
@@ -59,11 +63,7 @@ class RandomPoints:
         num_points = self._space.num_points
         if num_points is not None and index >= num_points:
             raise IndexError(f"the search space has {num_points} points, and trial {index} needs one more")
-        generator = _generator(self._seed, index)
-        for number in range(_MAX_DRAWS):
-            if number:
-                generator = np.random.default_rng([self._seed, index, number])
-            point = self._space.draw(generator)
+        for point in islice(self._candidates(index), _MAX_DRAWS):
             if _key(point) not in self._taken:
                 return point
         left = [point for point in self._space.points() if _key(point) not in self._taken]
@@ -72,7 +72,43 @@ class RandomPoints:
                 f"search space: {index} points are drawn, and {_MAX_DRAWS} more draws gave no new one; expected wider "
                 "bounds, or a smaller n_samples"
             )
-        return left[int(generator.integers(len(left)))]
+        return left[int(np.random.default_rng([self._seed, index, _MAX_DRAWS]).integers(len(left)))]
+
+    def _candidates(self, index: int) -> Iterator[Point]:
+        """Yield points for a trial, the first choice first."""
+        yield self._space.draw(_generator(self._seed, index))
+        for number in count(1):
+            yield self._space.draw(np.random.default_rng([self._seed, index, number]))
+
+
+class SobolPoints(RandomPoints):
+    """Trial *i*'s point: the *i*-th of Sobol's sequence, scrambled by the experiment's seed.
+
+    The points cover the space more evenly than random ones do. A point that comes again, which a space of few values
+    has, is replaced by a random one of trial *i*.
+
+    Source: Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points", by ``scipy.stats.qmc.Sobol``.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int, given: Sequence[Point] = ()) -> None:
+        super().__init__(space, seed, given)
+        self._rows: list[list[float]] = []
+
+    def _candidates(self, index: int) -> Iterator[Point]:
+        parameters = self._space.parameters
+        shares = zip(parameters, self._row(index), strict=True)
+        yield {parameter.name: parameter.from_unit(share) for parameter, share in shares}
+        yield from super()._candidates(index)
+
+    def _row(self, index: int) -> list[float]:
+        # Made in powers of two, of which the sequence is balanced; every power begins like the one before.
+        if index >= len(self._rows):
+            # Slow to import, and for this proposer alone.
+            from scipy.stats.qmc import Sobol
+
+            engine = Sobol(len(self._space.parameters), scramble=True, rng=np.random.default_rng([self._seed]))
+            self._rows = engine.random_base2(index.bit_length()).tolist()
+        return self._rows[index]
 
 
 def trial_seed(seed: int, index: int) -> int:
@@ -98,25 +134,49 @@ def _key(point: Mapping[str, Any]) -> str:
 class HarnessRandomProposer(AbstractProposer):  # type: ignore[misc]
     """``"proposer": "random"``: Auptimizer's interface to ``RandomPoints``; knows log scales and steps."""
 
+    sequence: type[RandomPoints] = RandomPoints
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         space = space_from_json(config["parameter_config"])
-        self._random_points = RandomPoints(space, int(config["random_seed"]))
+        self._points = self.sequence(space, int(config["random_seed"]), config.get("points", ()))
         num_points = space.num_points
         self.nSamples = config["n_samples"] if num_points is None else min(config["n_samples"], num_points)
 
     def get_param(self, **kwargs: Any) -> Point:
         """Return the next trial's point."""
-        return self._random_points.point(self.counter)
+        return self._points.point(self.counter)
+
+
+class HarnessSobolProposer(HarnessRandomProposer):
+    """``"proposer": "sobol"``: Auptimizer's interface to ``SobolPoints``."""
+
+    sequence = SobolPoints
 
 
 #: Proposer -> the packages that it needs beside Auptimizer's declared and undeclared dependencies.
-PROPOSERS: Mapping[str, tuple[str, ...]] = {"random": (), "sequence": (), "hyperopt": ("future", "networkx")}
+PROPOSERS: Mapping[str, tuple[str, ...]] = {
+    "random": (),
+    "sobol": (),
+    "sequence": (),
+    "hyperopt": ("future", "networkx"),
+}
+#: Auptimizer's proposers that cannot be used, each with the reason. All were tried with Auptimizer 2.0.
+REFUSED: Mapping[str, str] = {
+    "hyperband": "it ends after 143 of the 206 jobs of its default schedule, breaks off at the first failed trial, and "
+    "cannot be resumed",
+    "bohb": "it needs the package hpbandster, which Auptimizer does not declare, and cannot be resumed",
+    "spearmint": "it needs the package protobuf before version 4, and TensorFlow a later one",
+    "eas": "it needs tensorflow.contrib, which TensorFlow 2 does not have",
+}
+#: Those of this package: they know log scales, steps and points that come first.
+OWN_PROPOSERS = ("random", "sobol")
 
 
 def register_proposers() -> None:
-    """Put our random proposer in the place of Auptimizer's."""
+    """Put our random proposer in the place of Auptimizer's, and Sobol's sequence beside it."""
     register_proposer("random", HarnessRandomProposer)
+    register_proposer("sobol", HarnessSobolProposer)
 
 
 def check_installed(proposer: str) -> None:

@@ -75,6 +75,44 @@ class Parameter:
             return float(min(max(value, self.low), self.high))
         return float(self.low + (self.high - self.low) * generator.random())
 
+    def from_unit(self, share: float) -> Any:
+        """Return the value at a share, from 0 to below 1, of the range: every value has an equal part of it.
+
+        Example:
+            >>> parameter = Parameter("units", ParameterType.INT, 1, 4)
+            >>> [parameter.from_unit(share) for share in (0.0, 0.3, 0.99)]
+            [1, 2, 4]
+        """
+        if self.type is ParameterType.CHOICE:
+            return self.choices[int(share * len(self.choices))]
+        if self.step is not None:
+            return self._on_grid(int(share * self._num_steps()))
+        if self.type is ParameterType.INT:
+            if not self.is_log:
+                return int(self.low) + int(share * (int(self.high) - int(self.low) + 1))
+            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            return int(min(max(round(math.exp(low + share * (high - low))), self.low), self.high))
+        if self.is_log:
+            low, high = math.log(self.low), math.log(self.high)
+            return float(min(max(math.exp(low + share * (high - low)), self.low), self.high))
+        return float(self.low + share * (self.high - self.low))
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value is one that can be drawn.
+
+        Example:
+            >>> parameter = Parameter("dropout", ParameterType.FLOAT, 0.0, 0.4, step=0.1)
+            >>> [parameter.holds(value) for value in (0.3, 0.35, 0.5, "0.3")]
+            [True, False, False, False]
+        """
+        if self.type is ParameterType.CHOICE:
+            return json.dumps(value, sort_keys=True) in {json.dumps(choice, sort_keys=True) for choice in self.choices}
+        if not _is_number(value) or not self.low <= value <= self.high:
+            return False
+        if self.type is ParameterType.INT and value != int(value):
+            return False
+        return self.step is None or self._on_grid(round((value - self.low) / self.step)) == value
+
     @property
     def num_values(self) -> int | None:
         """Count the values that can be drawn; None for a continuum."""
@@ -157,6 +195,39 @@ class SearchSpace:
     def to_json(self) -> list[dict[str, Any]]:
         """Auptimizer's ``parameter_config``, with nothing in it but what decides the points."""
         return [parameter.to_json() for parameter in self.parameters]
+
+
+def read_points(values: object, space: SearchSpace, origin: str) -> tuple[Point, ...]:
+    """Read the points that come first in a search.
+
+    Args:
+        values: the list as JSON gave it
+        origin: what to call the list in a message
+
+    Raises:
+        ExperimentFileError: a point lacks a searched hyperparameter, has another one, has a value that cannot be drawn,
+            or stands twice
+    """
+    if not isinstance(values, list) or not values:
+        raise ExperimentFileError(f'{origin} is {_shown(values)}; expected a list of points, e.g. [{{"dropout": 0.2}}]')
+    points: list[Point] = []
+    for number, value in enumerate(values, start=1):
+        place = f"{origin}: point {number}"
+        names = [parameter.name for parameter in space.parameters]
+        if not isinstance(value, Mapping) or sorted(value) != sorted(names):
+            found = sorted(value) if isinstance(value, Mapping) else _shown(value)
+            raise ExperimentFileError(f"{place} has {found}; expected exactly the searched {sorted(names)}")
+        for parameter in space.parameters:
+            if not parameter.holds(value[parameter.name]):
+                raise ExperimentFileError(
+                    f"{place}: {parameter.name} is {_shown(value[parameter.name])}; expected a value of its range in "
+                    "the search space"
+                )
+        point = {name: value[name] for name in names}
+        if point in points:
+            raise ExperimentFileError(f"{place} is point {points.index(point) + 1} again; expected each point once")
+        points.append(point)
+    return tuple(points)
 
 
 def space_from_json(entries: Sequence[Mapping[str, Any]]) -> SearchSpace:

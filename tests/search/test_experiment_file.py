@@ -117,6 +117,38 @@ def test_a_turn_model_that_cannot_be_is_refused(folder: Path, values: dict[str, 
     assert str(caught.value).startswith(f"{ORIGIN}: {message}")
 
 
+def test_points_come_first_are_part_of_the_identity_and_follow_a_quick_start(folder: Path) -> None:
+    points = [{"dropout": 0.1}, {"dropout": 0.4}]
+    for proposer in ("random", "sobol"):
+        settings = read_experiment_file(write(folder, ours(points=points, proposer=proposer)))
+        assert settings.points == tuple(points)
+    prepared = PreparedCorpus(folder, "hash", "", False, (), max_epochs=30, patience=None, shortened=None)
+    assert identity_of(settings, prepared)["points"] == points
+    assert "points" not in identity_of(read_experiment_file(write(folder, ours())), prepared)
+    shortened, _ = shorten_search(settings, prepared)
+    assert shortened.points == ({"dropout": 0.1, "batch_size": 8}, {"dropout": 0.4, "batch_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"points": []}, "points is []; expected a list of points"),
+        ({"points": [{}]}, "points: point 1 has []; expected exactly the searched ['dropout']"),
+        ({"points": [{"dropout": 0.1, "finalfc": 3}]}, "points: point 1 has ['dropout', 'finalfc']; expected exactly"),
+        ({"points": [{"dropout": 0.1}, 3]}, "points: point 2 has 3; expected exactly the searched ['dropout']"),
+        ({"points": [{"dropout": 0.5}]}, "points: point 1: dropout is 0.5; expected a value of its range in the"),
+        ({"points": [{"dropout": True}]}, "points: point 1: dropout is True; expected a value of its range"),
+        ({"points": [{"dropout": 0.1}] * 2}, "points: point 2 is point 1 again; expected each point once"),
+        ({"points": [{"dropout": 0.1}], "proposer": "sequence"}, "points is given with proposer 'sequence'; expected"),
+    ],
+    ids=["empty", "too few", "too many", "no point", "out of range", "no number", "twice", "another proposer"],
+)
+def test_points_that_cannot_come_first_are_refused(folder: Path, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**values)))
+    assert str(caught.value).startswith(f"{ORIGIN}: {message}")
+
+
 def test_auxiliary_corpora_are_read(folder: Path) -> None:
     (folder / "meld").mkdir()
     words = {"system": "text2", "auxiliary_corpora": ["meld"]}
@@ -300,7 +332,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ({"target": ...}, "target is missing; expected one of ['max', 'min']"),
         (
             {"proposer": "spearmint"},
-            "proposer is 'spearmint'; expected one of ['random', 'sequence', 'hyperopt']",
+            "proposer is 'spearmint', which cannot be used: it needs the package protobuf before version 4, and "
+            "TensorFlow a later one; expected one of ['random', 'sobol', 'sequence', 'hyperopt']",
         ),
         ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 to 1000000"),
         ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 to 1000000"),
@@ -381,7 +414,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 0.5], "log": True}]},
             (
                 "parameter 'dropout': log is given, which proposer 'hyperopt' does not support; expected it with "
-                "'random' only"
+                "'random' or 'sobol' only"
             ),
         ),
         (

@@ -1,5 +1,6 @@
 """Which points are proposed: by trial index, none twice, whatever happened before."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -14,6 +15,7 @@ from harness.search.proposer import (
     HarnessRandomProposer,
     RandomPoints,
     ResumableProposer,
+    SobolPoints,
     check_installed,
     point_of,
     register_proposers,
@@ -75,6 +77,50 @@ def test_no_point_comes_twice_and_a_finite_space_is_exhausted() -> None:
     assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
     with pytest.raises(IndexError):
         points.point(5)
+
+
+SEQUENCES = [RandomPoints, SobolPoints]
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_given_points_come_first_and_change_no_later_one(sequence: type[RandomPoints]) -> None:
+    first = {"textlstm": 200, "dropout": 0.25, "gates": "sigmoid"}
+    given = [first, {**first, "textlstm": 150}]
+    plain, with_given = sequence(space_from_json(FUSION), 3), sequence(space_from_json(FUSION), 3, given)
+    assert [with_given.point(index) for index in range(2)] == given
+    assert [with_given.point(index) for index in range(2, 6)] == [plain.point(index) for index in range(2, 6)]
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_given_point_is_not_drawn_again(sequence: type[RandomPoints]) -> None:
+    points = sequence(space_from_json(SMALL), 0, [{"units": 4}])
+    assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
+    with pytest.raises(IndexError):
+        points.point(5)
+
+
+def test_a_point_of_sobols_sequence_depends_on_the_seed_and_its_index_alone() -> None:
+    in_order = [SobolPoints(space_from_json(FUSION), 3).point(index) for index in range(20)]
+    asked_once = SobolPoints(space_from_json(FUSION), 3).point(19)
+    assert asked_once == in_order[19]
+    assert SobolPoints(space_from_json(FUSION), 4).point(0) != in_order[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sobols_sequence_covers_every_hyperparameter_evenly(seed: int) -> None:
+    """Each of 16 equal parts of a range has one of the first 16 points, which random points do not have."""
+    entries = [
+        {"name": "dropout", "range": [0.0, 0.4], "type": "float"},
+        {"name": "adamlr", "range": [1e-4, 1e-2], "type": "float", "log": True},
+        {"name": "textlstm", "range": [101, 116], "type": "int"},
+        {"name": "step", "range": [0.0, 1.5], "type": "float", "step": 0.1},
+    ]
+    points = SobolPoints(space_from_json(entries), seed)
+    drawn = [points.point(index) for index in range(16)]
+    assert {int(point["dropout"] / 0.4 * 16) for point in drawn} == set(range(16))
+    assert {int((math.log10(point["adamlr"]) + 4) / 2 * 16) for point in drawn} == set(range(16))
+    assert {point["textlstm"] for point in drawn} == set(range(101, 117))
+    assert {round(point["step"] * 10) for point in drawn} == set(range(16))
 
 
 def test_the_last_points_of_a_space_are_found_without_drawing_for_ever(
@@ -166,5 +212,5 @@ def test_what_a_proposer_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatc
         str(caught.value)
         == "proposer 'hyperopt': needs future and networkx; run: pip install future"
         " networkx, or "
-        "choose one of ['random', 'sequence']"
+        "choose one of ['random', 'sobol', 'sequence']"
     )
