@@ -62,24 +62,29 @@ def like_length_batches(
     """Yield every row once an epoch, in random batches of utterances of like length.
 
     Rows are shuffled, sorted by length within groups of ``BATCHES_SORTED_TOGETHER`` batches, cut
-    into batches, and the batches shuffled.
+    into batches, and the batches shuffled. The sizes of any two batches differ by one row at most: a remainder of few
+    rows would hold the longest utterances, and each would weigh many times what another one weighs.
 
     Args:
         lengths: int64 (num_utterances,)
-        batch_size: rows a batch; the last of a group may have fewer
+        batch_size: most rows of a batch
 
     Yields:
-        int64 (rows,), indices into ``lengths``
+        int64 (rows,), indices into ``lengths``; ``num_batches`` of them
     """
-    order = generator.permutation(len(lengths))
-    group = batch_size * BATCHES_SORTED_TOGETHER
+    parts = np.array_split(generator.permutation(len(lengths)), num_batches(len(lengths), batch_size))
     batches = []
-    for start in range(0, len(order), group):
-        rows = order[start : start + group]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    for start in range(0, len(parts), BATCHES_SORTED_TOGETHER):
+        group = parts[start : start + BATCHES_SORTED_TOGETHER]
+        rows = np.concatenate(group)
+        batches += np.array_split(rows[np.argsort(lengths[rows], kind="stable")], len(group))
     for number in generator.permutation(len(batches)):
         yield batches[number]
+
+
+def num_batches(num_rows: int, batch_size: int) -> int:
+    """Return how many batches, and so training steps, one pass over some rows takes."""
+    return math.ceil(num_rows / batch_size)
 
 
 class HasFeatures(Protocol):
@@ -318,7 +323,7 @@ def fit(
     Raises:
         Diverged: a loss became NaN or infinite
     """
-    trainer.expect_steps(max_epochs * math.ceil(len(train.features) / batch_size))
+    trainer.expect_steps(max_epochs * num_batches(len(train.features), batch_size))
     generator = np.random.default_rng(seed)
     epochs: list[EpochRecord] = []
     best_epoch, best_weights, best_probabilities = 0, None, None
@@ -357,7 +362,7 @@ def train_for(
     Raises:
         Diverged: a loss became NaN or infinite
     """
-    trainer.expect_steps(num_epochs * math.ceil(len(train.features) / batch_size))
+    trainer.expect_steps(num_epochs * num_batches(len(train.features), batch_size))
     generator = np.random.default_rng(seed)
     for number in range(1, num_epochs + 1):
         trainer.train_epoch(train, batch_size, generator)
