@@ -42,7 +42,7 @@ class BestPoint:
 
     Attributes:
         hyperparameters: the trial's, completed with the system's defaults
-        num_epochs: the epoch that validation chose in the trial
+        num_epochs: the epoch that validation chose in the trial; of a final training, its number of epochs
     """
 
     experiment: ExperimentRow

@@ -30,6 +30,7 @@ from harness.models.hyperparameters import FusionHyperparameters
 from harness.store.records import ScoreKind, TestScores
 from harness.store.store import ResultsStore
 from harness.training.loop import (
+    AveragedTrainer,
     ModelInputs,
     Scorer,
     TrainedModel,
@@ -198,8 +199,11 @@ def retrain_fusion_layers(
         modality: keras.Input((branch.output.shape[-1],), name=modality) for modality, branch in cut.items()
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
+    is_averaged = recipe.protocol.averages_weights
+    class_weights = weigh_classes(recipe.protocol.class_weights, features)
+    trainer = Trainer(layers, build_optimizer(point, is_averaged=is_averaged), class_weights)
     train_for(
-        Trainer(layers, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, features)),
+        AveragedTrainer(trainer) if is_averaged else trainer,
         FrozenInputs(features, outputs),
         batch_size=point.batch_size,
         num_epochs=num_epochs,
@@ -423,6 +427,11 @@ def _require_sealed(training: FinalTraining) -> None:
         raise ModelError(
             f"protocol {training.spec.protocol.name!r}: has a model for each group of scenes, and only "
             'single models can be changed; expected a search with "scenes": "shared"'
+        )
+    if training.trial.temperature is not None:
+        raise ModelError(
+            f"protocol {training.spec.protocol.name!r}: has fitted a temperature for the whole model, which a changed "
+            'one has no validation predictions for; expected a search with "calibration": "none"'
         )
     if training.test_chooses_epoch:
         raise ModelError(

@@ -24,7 +24,7 @@ from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
 from harness.final.recorded import Recorded, RecordedTurn
-from harness.final.saved_model import ModelRecord, load_seed, predict_seed
+from harness.final.saved_model import ModelRecord, answer, predict_seed
 from harness.models.systems import find_system
 from harness.splits.scenes import find_group
 
@@ -103,7 +103,7 @@ def predict_dialogue(
     if group is None:
         probabilities = [predict_seed(model_dir, record, seed, features) for seed in record.seeds]
     else:
-        probabilities = [load_seed(model_dir, seed, group).predict(features) for seed in record.seeds]
+        probabilities = [answer(model_dir, seed, features, group, record.temperature) for seed in record.seeds]
     classes = [Emotion(name) for name in record.classes]
     return tuple(
         Classification(dict(zip(classes, map(float, mean), strict=True)), found)

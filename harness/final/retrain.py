@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,11 +23,20 @@ from harness.final.saved_model import ModelRecord, has_seed, number_groups, save
 from harness.models.hyperparameters import AsrTransferHyperparameters
 from harness.models.turn_model import REPLACED
 from harness.provenance import hash_word_vectors, package_versions
-from harness.splits.protocol import EpochChoice, Scenes, leave_scenes_out, search_sessions
+from harness.splits.protocol import (
+    EpochChoice,
+    FinalLength,
+    Protocol,
+    Scenes,
+    leave_scenes_out,
+    search_sessions,
+)
 from harness.splits.scenes import SceneFold, name_groups
 from harness.store.records import FinalModel, utc_now
 from harness.store.store import ResultsStore
-from harness.training.recipe import Trained, open_parts, train_for_epochs
+from harness.training.recipe import Trained, final_epochs, open_parts, train_for_epochs
+
+Best = TypeVar("Best", bound=BestPoint)
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ def plan_final_training(
     best = find_best_point(results, results_dir, eid)
     test_chooses_epoch = opens_test and best.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
     is_disjoint = best.spec.protocol.scenes is Scenes.DISJOINT
+    best = _set_length(best, best.spec.protocol)
     return FinalTraining(
         **vars(best),
         seeds=best.new_seeds(num_seeds),
@@ -112,13 +123,33 @@ def plan_disjoint_training(training: FinalTraining) -> FinalTraining:
         FeatureError: the prepared features are damaged, or the training utterances play a single scene
     """
     protocol = leave_scenes_out(training.spec.protocol)
-    best = replace(training, spec=replace(training.spec, protocol=protocol), test_chooses_epoch=False)
+    best = replace(
+        _set_length(training, protocol),
+        spec=replace(training.spec, protocol=protocol),
+        test_chooses_epoch=False,
+    )
     return replace(
         best,
         model_dir=training.model_dir.with_name(_name_folder(best, fits_on_test=False)),
         folds=open_parts(protocol, best.open_features()).final_folds(()),
         seconds_per_utterance=_time_utterance(training),
     )
+
+
+def _set_length(best: Best, protocol: Protocol) -> Best:
+    """Return the same with the number of epochs of its final training under a protocol.
+
+    Args:
+        protocol: of the final training; the search's may share scenes where this one does not
+    """
+    if best.spec.protocol.final_length is FinalLength.EPOCHS or best.trial.best_epoch is None:
+        return best
+    store = best.open_features()
+    folds = open_parts(protocol, store).final_folds(())
+    searched_on = open_parts(best.spec.protocol, store).train
+    recipe = best.recipe(best.trial.seed)
+    num_epochs = final_epochs(recipe, best.trial.best_epoch, searched_on, [fold.train for fold in folds])
+    return replace(best, num_epochs=num_epochs)
 
 
 def _time_utterance(best: BestPoint) -> Seconds | None:
@@ -154,6 +185,7 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         ],
         "word_vectors": hash_word_vectors(spec.word_vectors),
         "num_epochs": best.num_epochs,
+        **({} if best.trial.temperature is None else {"temperature": best.trial.temperature}),
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
     }
@@ -311,4 +343,5 @@ def describe_model(
         scene_groups=training.scene_groups,
         turn_model=None if below is None else below.to_json(),
         word_vectors=None if below is None else training.spec.word_vectors,
+        temperature=training.trial.temperature,
     )

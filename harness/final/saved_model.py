@@ -30,6 +30,7 @@ from harness.files import read_json, write_json
 from harness.models.network_file import NETWORK_NAME, load_network, save_network
 from harness.models.systems import find_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
+from harness.scoring.calibration import apply_temperature
 from harness.splits.protocol import Protocol
 from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
@@ -58,6 +59,7 @@ class ModelRecord:
         turn_model: the system below one that reads the dialogue, as plain values; each seed has trained its own.
             None where there is none
         word_vectors: the file that the turn model reads; None without one, or without a turn model
+        temperature: applied to the probabilities of each network; None where the protocol fits none
     """
 
     system: str
@@ -80,6 +82,7 @@ class ModelRecord:
     scene_groups: tuple[tuple[str, ...], ...] = ()
     turn_model: Mapping[str, Any] | None = None
     word_vectors: Path | None = None
+    temperature: float | None = None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
@@ -213,13 +216,24 @@ def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Feat
     Where there is a network for each group of scenes, their mean.
 
     Returns:
-        float32 (num_utterances, 4)
+        floating (num_utterances, 4)
 
     Raises:
         ModelError: a file is missing or damaged
     """
-    answers = [load_seed(model_dir, seed, group).predict(features) for group in record.group_numbers]
+    answers = [answer(model_dir, seed, features, group, record.temperature) for group in record.group_numbers]
     return answers[0] if len(answers) == 1 else np.mean(answers, axis=0)
+
+
+def answer(
+    model_dir: Path, seed: int, features: Features, group: int | None, temperature: float | None
+) -> np.ndarray:
+    """Return the probabilities of one network for utterances, floating (num_utterances, 4).
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    return apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
 
 
 def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:

@@ -17,7 +17,7 @@ from harness.errors import ModelError
 from harness.features.store import Features, FeatureStore
 from harness.final.baselines import fit_baselines, score_probes
 from harness.final.retrain import FinalTraining, join_folds, train_final_models
-from harness.final.saved_model import load_seed, name_in_results
+from harness.final.saved_model import answer, name_in_results
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.splits.protocol import Protocol, is_tested, select_recordings
@@ -203,7 +203,9 @@ def score_models(
     for seed in training.seeds:
         # A test set that plays no scene of some group has nothing to ask its model.
         predicted = [
-            load_seed(training.model_dir, seed, group).predict(of_group) if of_group else np.zeros((0, len(CLASSES)))
+            answer(training.model_dir, seed, of_group, group, training.trial.temperature)
+            if of_group
+            else np.zeros((0, len(CLASSES)))
             for group, of_group in zip(training.group_numbers, scored, strict=True)
         ]
         found = score_predictions(seed, kind, test, join_folds(folds, test, predicted), training.num_epochs)

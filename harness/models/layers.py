@@ -170,8 +170,9 @@ DROPOUT_LEVELS = 1 << 32
 def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor, float]:
     """Draw which activations dropout keeps.
 
-    Bits are a hash of the activation's number and the seed. XLA makes them where they are used, in one
-    pass over the activations; TensorFlow's own generator cannot be joined so, and takes longer than the rest.
+    Bits are a hash of the activation's number and a hash of the seed. XLA makes them where they are used, in one
+    pass over the activations; TensorFlow's own generator cannot be joined so, and takes longer than the rest. The
+    seed is hashed first: added to the number as it is, two seeds would draw shifted copies of one mask.
 
     Args:
         shape: int32 (axes,)
@@ -181,11 +182,13 @@ def draw_kept(shape: tf.Tensor, rate: float, seed: tf.Tensor) -> tuple[tf.Tensor
     Returns:
         bool of ``shape``, and the factor of the kept ones: one over the share that is kept
 
-    Source: Wellons 2018, "Prospecting for Hash Functions"; two rounds, one for each half of the seed.
+    Source: Wellons 2018, "Prospecting for Hash Functions"; two rounds, one for each key of the seed.
     """
     halves = tf.bitcast(seed, tf.uint32)
+    first_key = _mix(halves[0])
+    second_key = _mix(first_key + halves[1])
     numbers = tf.reshape(tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint32), shape)
-    bits = _mix(_mix(numbers + halves[0]) + halves[1])
+    bits = _mix(_mix(numbers + first_key) + second_key)
     return bits >= tf.constant(_num_dropped(rate), tf.uint32), _scale(rate)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
-from harness.report.statements import Statement, describe_published, plural
+from harness.report.statements import Statement, describe_published, name_final_length, plural
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
@@ -47,14 +47,15 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         highlight=False,
     )
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
+    length = name_final_length(training.spec.protocol.to_json(), training.trial.best_epoch)
     if training.test_chooses_epoch:
         text = (
             f"Training on train + validation for {plural(training.spec.max_epochs, 'epoch')} with {seeds}, with the "
             f"test session open: protocol '{training.spec.protocol.name}' scores every epoch on it. Each model is "
-            f"saved after {epochs}, the number that validation chose."
+            f"saved after {epochs}, {length}."
         )
     else:
-        text = f"Training on train + validation for {epochs}, the number that validation chose, with {seeds}."
+        text = f"Training on train + validation for {epochs}, {length}, with {seeds}."
     console.print(text, highlight=False)
     experiment = training.experiment
     if note := note_last_epoch(training.trial.best_epoch, experiment.max_epochs, experiment.shortened):

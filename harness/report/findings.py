@@ -42,6 +42,7 @@ from harness.store.records import (
     TrialRow,
     TrialStatus,
     are_accuracies,
+    find_trial,
     last_attempts,
     rank_trials,
     utc_now,
@@ -430,8 +431,9 @@ class Findings:
             return None
         number = found.opening.opening_id
         predictions = {kind: seeds for (known, kind), seeds in self.test_predictions.items() if known == number}
-        system = self.experiment.name_model(found.model, self.trials)
-        return assess_opening(found, predictions, self.test_utterances.get(number, {}), self.leading_score, system)
+        system, trial = self.experiment.name_model(found.model, self.trials), find_trial(found.model, self.trials)
+        is_seen, temperature = self.test_utterances.get(number, {}), None if trial is None else trial.temperature
+        return assess_opening(found, predictions, is_seen, self.leading_score, system, temperature)
 
     @cached_property
     def search_space(self) -> list[SearchedHyperparameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from harness.report.findings import LeakGain, Leaks, Replication, known_score
@@ -9,6 +10,7 @@ from harness.report.statements import Statement, mark_synthetic, percent, plural
 from harness.report.tables import Table
 from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
 from harness.splits.parts import BOUGHT_BY, SHARED
+from harness.splits.protocol import KeptWeights
 from harness.store.records import TrialRow
 from harness.wording import write_duration
 
@@ -48,9 +50,12 @@ def _describe_chosen_epoch(replication: Replication) -> str:
         others = "the other one" if ended == 1 else f"the other {ended}"
         whose = f"{len(scores)} of the {num_seeds} {'score' if len(scores) > 1 else 'scores'}"
         written += f"; {others} ended before that epoch"
+    protocol = json.loads(replication.experiment.protocol)
+    is_highest = protocol.get("kept_weights", KeptWeights.BEST_EPOCH) in (KeptWeights.BEST_EPOCH, KeptWeights.AVERAGE)
+    which = "the highest of its own epochs" if is_highest else "of an epoch that it chose itself"
     own = "The new seed's score is" if num_seeds == 1 else "Each new seed's score is"
     return (
-        f" {own} the highest of its own epochs too. At epoch {best.best_epoch}, which the search chose, {whose} "
+        f" {own} {which} too. At epoch {best.best_epoch}, which the search chose, {whose} "
         f"{written}."
     )
 

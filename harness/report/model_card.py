@@ -18,12 +18,15 @@ from harness.report.statements import (
     count_openings,
     describe_context,
     describe_fold,
+    describe_kept_weights,
     describe_published,
     describe_scenes,
     describe_seal,
     describe_source,
     describe_speakers,
     describe_split,
+    describe_temperature,
+    name_final_length,
     percent,
     plural,
     title_model,
@@ -33,7 +36,7 @@ from harness.report.test_set import describe_scores, order_scores, tabulate_open
 from harness.scoring.assessment import ScoredOpening, draw_intervals, leading_score, read_scored_opening
 from harness.splits.protocol import EpochChoice, Scenes
 from harness.store.evaluations import read_evaluations
-from harness.store.records import EvaluationRow, FoldedExperimentRow, TestOpeningRow, TrialStatus
+from harness.store.records import EvaluationRow, FoldedExperimentRow, Prediction, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE
 
@@ -71,7 +74,8 @@ class CardFacts:
         evaluations: of this very model on other corpora, oldest first
         replication: new seeds of the search's best trial, where that is this model's; None without any
         folded: the experiment of several folds that the search is one of; None for a whole one
-        embedding_source: as the trial's result has it
+        embedding_source, best_epoch: as the trial's result has them
+        validation: the trial's predictions on validation, where a temperature was fitted on them
     """
 
     model: str
@@ -84,6 +88,8 @@ class CardFacts:
     replication: Replication | None
     folded: FoldedExperimentRow | None
     embedding_source: str | None = None
+    best_epoch: int | None = None
+    validation: tuple[Prediction, ...] = ()
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -123,6 +129,8 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         replication=replication if is_of_this else None,
         folded=results.folded(experiment),
         embedding_source=own[0].embedding_source if own else None,
+        best_epoch=own[0].best_epoch if own else None,
+        validation=() if record.temperature is None else tuple(results.validation_predictions(own[0].trial_id)),
     )
 
 
@@ -134,7 +142,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
         f"# {title_model(record.system, record.hyperparameters)}",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
         record.variant or "",
-        _describe_training(record),
+        _describe_training(record, facts.best_epoch),
         FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else "",
         _describe_interface(record),
         "## Who chose what",
@@ -152,12 +160,13 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _describe_training(record: ModelRecord) -> str:
+def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
     seeds = ", ".join(str(seed) for seed in record.seeds)
     return (
         f"Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation\n"
-        f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, the number "
-        f"that validation chose,\nwith {plural(len(record.seeds), 'seed')}: {seeds}.\n"
+        f"({plural(record.num_train_utterances, 'utterance')}) for {plural(record.num_epochs, 'epoch')}, "
+        f"{name_final_length(record.protocol.to_json(), best_epoch)},\n"
+        f"with {plural(len(record.seeds), 'seed')}: {seeds}.\n"
         "`harness predict` averages their probabilities."
     ) + (
         f"\nEach seed has {len(record.scene_groups)} models, each trained without one group of scenes."
@@ -196,9 +205,10 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
         statements.append(Statement("Hyperparameters", text))
     if facts.replication is not None:
         statements.append(describe_replication(facts.replication))
-    statements.append(
-        Statement("Epoch", f"Validation chose {plural(record.num_epochs, 'epoch')} in that trial.")
-    )
+    best_epoch = record.num_epochs if facts.best_epoch is None else facts.best_epoch
+    text = f"Validation chose {plural(best_epoch, 'epoch')} in that trial. {describe_kept_weights(protocol)}"
+    statements.append(Statement("Epoch", text.rstrip()))
+    statements += describe_temperature(record.temperature, facts.validation)
     statements += describe_source(record.system, facts.embedding_source)
     statements += describe_context(record.system, record.hyperparameters)
     if record.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM:

@@ -13,11 +13,14 @@ from harness.features.context import Context, ContextTurns
 from harness.features.fitted import NO_TEXT
 from harness.models.systems import SYSTEMS, has_recogniser, name_system
 from harness.report.findings import MIN_TRIALS_OF_CURVE, Findings
+from harness.scoring.calibration import measure_calibration, scale_predictions
 from harness.scoring.statistics import bootstrap_error, wilson_interval
 from harness.splits.protocol import (
     SEALED_SESSION,
     ClassWeights,
     EpochChoice,
+    FinalLength,
+    KeptWeights,
     Recordings,
     Scenes,
     SpeakerScaling,
@@ -26,7 +29,7 @@ from harness.splits.protocol import (
     Vocabulary,
     adapts_to_speakers,
 )
-from harness.store.records import FoldedExperimentRow, ScoreKind, TestOpeningRow, TrialStatus
+from harness.store.records import FoldedExperimentRow, Prediction, ScoreKind, TestOpeningRow, TrialStatus
 from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
 
 _ADAPTED = "Adapted to the test speakers without labels."
@@ -145,6 +148,8 @@ def describe_search(findings: Findings) -> list[Statement]:
     best = findings.best
     if best is not None and (text := note_last_epoch(best.best_epoch, experiment.max_epochs, experiment.shortened)):
         statements.append(Statement("Last epoch", f"Trial {best.trial_index} is the best. {text}", is_warning=True))
+    if best is not None:
+        statements += describe_temperature(best.temperature, findings.predictions)
     if protocol.get("vocabulary") == Vocabulary.EVERYTHING_OPENED:
         text = "The vocabulary is also fitted on the scored utterances, as in the published code."
         statements.append(Statement("Vocabulary", text, is_warning=True))
@@ -277,6 +282,42 @@ def describe_scenes(
     return Statement("Scenes", text)
 
 
+#: What distinguishes the epoch whose weights are kept, where that is not the highest validation accuracy.
+_EPOCH_RULES = {
+    KeptWeights.SMOOTHED: "Of its epochs the one is kept whose validation accuracy, averaged over it and its "
+    "neighbours, is highest; the score is that epoch's own accuracy.",
+    KeptWeights.LOSS: "Of its epochs the one with the lowest validation loss is kept; the score is its accuracy.",
+    KeptWeights.AVERAGE: "What is scored and kept is a moving average of the weights over the training steps.",
+}
+
+
+def describe_kept_weights(protocol: dict[str, object]) -> str:
+    """Say which weights a training keeps; ``protocol`` as JSON has it. Empty for those of the best epoch.
+
+    Example:
+        >>> describe_kept_weights({"kept_weights": "loss"})
+        'Of its epochs the one with the lowest validation loss is kept; the score is its accuracy.'
+        >>> describe_kept_weights({})
+        ''
+    """
+    return _EPOCH_RULES.get(KeptWeights(str(protocol.get("kept_weights", KeptWeights.BEST_EPOCH))), "")
+
+
+def name_final_length(protocol: dict[str, object], best_epoch: int | None) -> str:
+    """Say where the number of epochs of a final training comes from; ``protocol`` as JSON has it.
+
+    Example:
+        >>> name_final_length({}, 7)
+        'the number that validation chose'
+        >>> name_final_length({"final_length": "updates"}, 9)
+        'about as many training steps as until epoch 9 in the search, which validation chose'
+    """
+    if protocol.get("final_length", FinalLength.EPOCHS) == FinalLength.EPOCHS:
+        return "the number that validation chose"
+    until = "the best epoch" if best_epoch is None else f"epoch {best_epoch}"
+    return f"about as many training steps as until {until} in the search, which validation chose"
+
+
 def _describe_epoch_choice(findings: Findings) -> Statement:
     if not findings.scores_are_accuracies:
         return Statement("Who chose the epoch", "Each trial's score is defined by its script.")
@@ -285,6 +326,8 @@ def _describe_epoch_choice(findings: Findings) -> Statement:
         "In the search, validation chooses each trial's epoch, and each trial is scored by that epoch's "
         "validation accuracy."
     )
+    if kept := describe_kept_weights(findings.protocol):
+        text += f" {kept}"
     if num_finished > 1:
         text += (
             f" The best score of {num_finished} trials is also the luckiest: expect the same hyperparameters to score "
@@ -321,6 +364,26 @@ def describe_expected_best(findings: Findings) -> str:
             f"validation utterances, from a bootstrap over {drawn}, is {100 * error:.1f} points."
         )
     return text
+
+
+def describe_temperature(temperature: float | None, predictions: Sequence[Prediction]) -> list[Statement]:
+    """Say what temperature scaling brought on the validation utterances that it was fitted on; empty without it.
+
+    Args:
+        predictions: of the trial on validation, before the temperature
+    """
+    if temperature is None or not predictions:
+        return []
+    before, after = (
+        measure_calibration(found).expected_calibration_error
+        for found in (predictions, scale_predictions(predictions, temperature))
+    )
+    text = (
+        f"The log probabilities of the model are divided by {temperature:.3f}, fitted on the validation predictions of "
+        f"the trial. Their calibration error there is {percent(before)} before and {percent(after)} after; the second "
+        "figure is optimistic, because the number was fitted on the same utterances. No answer changes by it."
+    )
+    return [Statement("Temperature", text)]
 
 
 def describe_openings(findings: Findings) -> list[Statement]:

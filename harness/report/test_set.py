@@ -247,11 +247,19 @@ def _write_points(interval: Interval) -> str:
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}" + ("*" if interval.is_too_narrow else "")
 
 
+_BEFORE = "before temperature scaling"
+
+
 def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
     rows = []
     of_seeds = assessment.seed_calibrations
     if len(of_seeds) > 1:
         rows.append(_calibration_row(f"one seed, mean of {len(of_seeds)}", of_seeds))
+    if assessment.uncalibrated:
+        whole, *single = assessment.uncalibrated
+        if len(single) > 1:
+            rows.append(_calibration_row(f"one seed, mean of {len(single)}, {_BEFORE}", single))
+        rows.append(_calibration_row(f"the model{', seeds averaged' * (len(single) > 1)}, {_BEFORE}", [whole]))
     for found in assessment.calibrations:
         name = found.name if len(of_seeds) == 1 or found.kind.is_baseline else f"{found.name}, seeds averaged"
         rows.append(_calibration_row(name, [found.calibration]))
@@ -260,6 +268,11 @@ def _tabulate_calibration(assessment: Assessment, label: str) -> Table:
         f"Expected calibration error over {NUM_BINS} bins of equal width (Guo et al. 2017); Brier score as a sum over "
         "the classes, from 0 to 2; mean negative log likelihood in nats. Lower is better in all three."
     ]
+    if assessment.temperature is not None:
+        sentences.append(
+            f"The model's log probabilities are divided by the temperature {assessment.temperature:.3f}, which was "
+            "fitted on validation; no answer of a seed changes by it."
+        )
     if len(of_seeds) > 1 and (impossible_seeds := sum(found.num_impossible > 0 for found in of_seeds)):
         count = plural(sum(found.num_impossible for found in of_seeds), "answer")
         sentences.append(

@@ -11,7 +11,12 @@ import numpy as np
 
 from harness.corpus.utterances import CLASSES, Emotion
 from harness.scoring.breakdown import ALL, GroupScore, divide, score_groups
-from harness.scoring.calibration import Calibration, average_probabilities, measure_calibration
+from harness.scoring.calibration import (
+    Calibration,
+    average_probabilities,
+    measure_calibration,
+    scale_predictions,
+)
 from harness.scoring.metrics import (
     confusion_matrix,
     f1s_of,
@@ -41,6 +46,7 @@ from harness.store.records import (
     ScoreKind,
     TestOpeningRow,
     TestScores,
+    find_trial,
 )
 from harness.store.store import ResultsStore
 
@@ -54,6 +60,9 @@ METRICS: Mapping[str, Metric] = {
     "macro F1": macro_f1_of,
 }
 
+
+#: The kinds of scores whose probabilities have the temperature of their trial.
+_WITH_TEMPERATURE = (ScoreKind.VALIDATION_CHOSEN, ScoreKind.SCENES_LEFT_OUT)
 
 #: The score that leads where scenes are disjoint.
 _LEADS_WITHOUT_SCENES = "unweighted accuracy"
@@ -145,6 +154,9 @@ class Assessment:
         confusion: float64 (4, 4), mean over the seeds of the counts, rows what the raters said
         calibrations: of the averaged probabilities first, then of each baseline
         seed_calibrations: of each seed
+        temperature: that the model's probabilities have; None where they have none
+        uncalibrated: as ``calibrations`` and ``seed_calibrations`` of the model, before the temperature was applied:
+            of the averaged probabilities, then of each seed; empty without a temperature
         scenes: of the probes, and of the model where it was trained without the scored scenes too; empty where none
             was scored
         num_without_words: utterances without a transcript that could have been seen
@@ -164,6 +176,8 @@ class Assessment:
     seed_calibrations: tuple[Calibration, ...]
     scenes: tuple[ScenePair, ...]
     num_without_words: int
+    temperature: float | None = None
+    uncalibrated: tuple[Calibration, ...] = ()
 
     @property
     def leading_first(self) -> list[Score]:
@@ -196,6 +210,7 @@ def assess(
     predictions: Mapping[ScoreKind, Seeds],
     is_seen: Mapping[str, bool | None],
     leading: str = "weighted accuracy",
+    temperature: float | None = None,
 ) -> Assessment:
     """Assess the model by the predictions of one test evaluation.
 
@@ -204,6 +219,7 @@ def assess(
         predictions: of that evaluation, those of the baselines and of the probes among them
         is_seen: as ``test_utterances`` of the store returns it
         leading: of ``METRICS``
+        temperature: that the model's predictions have
 
     Raises:
         ShapeError: no predictions, or the seeds or baselines scored different utterances
@@ -251,7 +267,14 @@ def assess(
         seed_calibrations=tuple(measure_calibration(of_seed) for of_seed in model),
         scenes=pair_scenes(kind, predictions),
         num_without_words=sum(seen is None for seen in is_seen.values()),
+        temperature=temperature,
+        uncalibrated=() if temperature is None else _undo_temperature(model, temperature),
     )
+
+
+def _undo_temperature(model: Seeds, temperature: float) -> tuple[Calibration, ...]:
+    before = [scale_predictions(of_seed, 1.0 / temperature) for of_seed in model]
+    return tuple(map(measure_calibration, [average_probabilities(before), *before]))
 
 
 def _score(name: str, confusions: np.ndarray, averaged: Sequence[Prediction], interval: Interval) -> Score:
@@ -385,6 +408,7 @@ def assess_opening(
     is_seen: Mapping[str, bool | None],
     leading: str,
     system: str = "",
+    temperature: float | None = None,
 ) -> ScoredOpening | None:
     """Assess the model by a test evaluation; None where no prediction of it is on record.
 
@@ -393,7 +417,7 @@ def assess_opening(
 
     Args:
         predictions, is_seen: of that evaluation
-        leading: as ``assess``
+        leading, temperature: as ``assess``
         system: as ``ScoredOpening`` has it
     """
     if found is None or not predictions.get(found.kind):
@@ -401,7 +425,10 @@ def assess_opening(
     if found.kind is ScoreKind.SCENES_LEFT_OUT:
         predictions = {kind: seeds for kind, seeds in predictions.items() if not kind.is_baseline}
         is_seen, leading = {}, _LEADS_WITHOUT_SCENES
-    return ScoredOpening(found.opening, assess(found.kind, predictions, is_seen, leading), found.other_ids, system)
+    if found.kind not in _WITH_TEMPERATURE:
+        temperature = None
+    assessment = assess(found.kind, predictions, is_seen, leading, temperature)
+    return ScoredOpening(found.opening, assessment, found.other_ids, system)
 
 
 def read_scored_opening(
@@ -417,9 +444,12 @@ def read_scored_opening(
         return None
     predictions = read_predictions(results, found.opening)
     experiment = results.experiment(eid)
-    system = experiment.name_model(found.model, results.trials(eid))
+    trials = results.trials(eid)
+    system, trial = experiment.name_model(found.model, trials), find_trial(found.model, trials)
+    temperature = None if trial is None else trial.temperature
     is_seen = results.test_utterances(found.opening.opening_id)
-    return assess_opening(found, predictions, is_seen, leading_score(json.loads(experiment.protocol)), system)
+    leading = leading_score(json.loads(experiment.protocol))
+    return assess_opening(found, predictions, is_seen, leading, system, temperature)
 
 
 def read_predictions(results: ResultsStore, opening: TestOpeningRow) -> dict[ScoreKind, list[list[Prediction]]]:

@@ -49,6 +49,29 @@ class EpochChoice(StrEnum):
     TEST_MAXIMUM = "test-maximum"  # the published code's: the best of all test epochs, optimistic
 
 
+class KeptWeights(StrEnum):
+    """The weights that a training keeps; a trial's score is always the validation accuracy of the weights kept."""
+
+    BEST_EPOCH = "best-epoch"  # of the epoch of the highest validation accuracy
+    SMOOTHED = "smoothed"  # of the epoch of the highest validation accuracy, averaged over it and its neighbours
+    LOSS = "loss"  # of the epoch of the lowest validation loss
+    AVERAGE = "average"  # a moving average over the steps, at the epoch of its highest validation accuracy
+
+
+class Calibrating(StrEnum):
+    """What is done to a trained model's probabilities; its answers stay the same."""
+
+    NONE = "none"
+    TEMPERATURE = "temperature"  # one number, fitted on the validation predictions of the search's trial
+
+
+class FinalLength(StrEnum):
+    """The length of a training on train + validation."""
+
+    EPOCHS = "epochs"  # as many as the kept epoch's number in the search
+    UPDATES = "updates"  # as many training steps as until then in the search, to the nearest whole epoch
+
+
 class Recordings(StrEnum):
     ALL = "all"
     IMPROVISED = "improvised"
@@ -163,6 +186,9 @@ class Protocol:
     scenes: Scenes = Scenes.SHARED
     class_weights: ClassWeights = ClassWeights.NONE
     speaker_scaling: SpeakerScaling = SpeakerScaling.NONE
+    kept_weights: KeptWeights = KeptWeights.BEST_EPOCH
+    final_length: FinalLength = FinalLength.EPOCHS
+    calibration: Calibrating = Calibrating.NONE
 
     def __post_init__(self) -> None:
         if self.test_session not in SESSIONS:
@@ -206,6 +232,11 @@ class Protocol:
         return self.speaker_scaling is not SpeakerScaling.NONE
 
     @property
+    def averages_weights(self) -> bool:
+        """True where a model answers with the moving average of its weights."""
+        return self.kept_weights is KeptWeights.AVERAGE
+
+    @property
     def test_set(self) -> str:
         """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
         if not self.tests_one_speaker:
@@ -220,7 +251,18 @@ class Protocol:
 #: The part of a protocol's name under which a speaker's own turns scale his or her speech.
 _ADAPTED = f"+speaker_scaling={SpeakerScaling.OWN}"
 
-_LATER_CHOICES = frozenset({"test_speaker", "happiness", "scenes", "class_weights", "speaker_scaling"})
+_LATER_CHOICES = frozenset(
+    {
+        "test_speaker",
+        "happiness",
+        "scenes",
+        "class_weights",
+        "speaker_scaling",
+        "kept_weights",
+        "final_length",
+        "calibration",
+    }
+)
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol("paper"),

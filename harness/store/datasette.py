@@ -199,6 +199,7 @@ COLUMNS: Mapping[str, str] = {
     "exit_code": "Of the job's process.",
     "signal": "That ended the job's process, or empty.",
     "last_output": "The last that the job printed.",
+    "temperature": "By which the model's log probabilities are divided, fitted on validation; empty where none is.",
     "embedding_source": "Where the word vectors, or the layers of a recogniser, came from; empty without either.",
     "jid": "Auptimizer's own number of the job.",
     "opening_id": "Number of the test evaluation.",

@@ -87,6 +87,7 @@ _END_OF_TRIAL = {
     "trial_results.peak_memory_bytes": _WHOLE,
     "trial_environments.threads": _WHOLE,
     "trial_results.embedding_source": _TEXT,
+    "trial_results.temperature": _NUMBER,
     "trials.exit_code": _WHOLE,
     "trials.signal": _WHOLE,
     "trials.message": _TEXT,

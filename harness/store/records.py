@@ -198,11 +198,8 @@ class ExperimentRecord:
             model: as ``TestScores`` has it; None, or one of no known trial, for the system as it was searched
             trials: of the experiment
         """
-        of_trial = _MODEL_NAME.search(model or "")
-        for trial in trials if of_trial else ():
-            if of_trial and trial.trial_index == int(of_trial[1]):
-                return name_system(self.system, trial.hyperparameters)
-        return self.named_system
+        trial = find_trial(model, trials)
+        return self.named_system if trial is None else name_system(self.system, trial.hyperparameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +271,7 @@ class TrialResult:
         predictions: of that epoch, on the validation utterances
         embedding_source: where the word vectors came from, or the recogniser whose layers were taken over; None where
             there is neither
+        temperature: fitted on ``predictions``, which are those before it is applied; None where the protocol fits none
     """
 
     score: float
@@ -283,6 +281,7 @@ class TrialResult:
     peak_memory_bytes: int | None
     duration_seconds: Seconds
     embedding_source: str | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -342,6 +341,7 @@ class TrialRow:
     duration_seconds: Seconds | None
     peak_memory_bytes: int | None
     embedding_source: str | None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -484,6 +484,19 @@ def rank_trials(trials: Iterable[TrialRow], target: str) -> list[TrialRow]:
     sign = -1.0 if target == "max" else 1.0
     scored = [(trial.score, trial) for trial in trials if trial.score is not None]
     return [trial for _, trial in sorted(scored, key=lambda pair: (sign * pair[0], pair[1].trial_index))]
+
+
+def find_trial(model: str | None, trials: Iterable[TrialRow]) -> TrialRow | None:
+    """Return the trial whose hyperparameters a saved model has; None where it is not among them.
+
+    Args:
+        model: as ``TestScores`` has it
+        trials: of one experiment; of the attempts at a trial the last one counts that has finished
+    """
+    of_trial = _MODEL_NAME.search(model or "")
+    found = [trial for trial in trials if of_trial and trial.trial_index == int(of_trial[1])]
+    finished = [trial for trial in found if trial.status is TrialStatus.FINISHED]
+    return next(iter(reversed(finished or found)), None)
 
 
 def last_attempts(trials: Iterable[TrialRow]) -> list[TrialRow]:

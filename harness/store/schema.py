@@ -255,6 +255,7 @@ CREATE TABLE trial_results (
     peak_memory_bytes INTEGER,
     duration_seconds REAL NOT NULL,
     embedding_source TEXT,
+    temperature REAL,
     recorded_at TEXT NOT NULL
 );
 CREATE TABLE validation_predictions (

@@ -55,7 +55,7 @@ from harness.store.schema import Database
 
 _TRIALS = """
     SELECT trials.*, trial_results.score AS result_score, best_epoch, duration_seconds, peak_memory_bytes,
-        embedding_source, coalesce(so_far.num_epochs, 0) AS num_epochs, best_validation_accuracy
+        embedding_source, temperature, coalesce(so_far.num_epochs, 0) AS num_epochs, best_validation_accuracy
     FROM trials
         LEFT JOIN trial_results USING (trial_id)
         LEFT JOIN (

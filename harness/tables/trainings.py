@@ -25,6 +25,7 @@ from harness.training.recipe import (
     Outcome,
     Recipe,
     Watch,
+    final_epochs,
     score_predictions,
     train_and_score,
     train_for_epochs,
@@ -80,6 +81,7 @@ def _train_without_scenes(recipe: Recipe, store: FeatureStore, parts: Parts, wat
     began = time.monotonic()
     result = train_once(recipe, store, parts, watch).result
     test, folds = store.load(parts.test), parts.final_folds(parts.test)
+    num_epochs = final_epochs(recipe, result.best_epoch, parts.train, [fold.train for fold in folds])
     answers = []
     for number, fold in enumerate(folds, start=1):
         if not fold.scored:
@@ -90,14 +92,14 @@ def _train_without_scenes(recipe: Recipe, store: FeatureStore, parts: Parts, wat
         _, epochs = train_for_epochs(
             recipe,
             store.load(fold.train),
-            result.best_epoch,
+            num_epochs,
             test=test.select(fold.scored),
-            scored_epochs=(result.best_epoch,),
+            scored_epochs=(num_epochs,),
             on_epoch=lambda epoch, trained, stage=stage: watch.show(stage, epoch),  # type: ignore[misc]
         )
-        answers.append(epochs[result.best_epoch])
+        answers.append(epochs[num_epochs])
     answer = join_folds(folds, test, answers)
-    scores = score_predictions(recipe.seed, ScoreKind.VALIDATION_CHOSEN, test, answer, result.best_epoch)
+    scores = score_predictions(recipe.seed, ScoreKind.VALIDATION_CHOSEN, test, answer, num_epochs)
     return Outcome(replace(result, duration_seconds=time.monotonic() - began), (scores,))
 
 

@@ -90,7 +90,8 @@ def begin_training(
     seed_everything(seed)
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
     class_weights = weigh_classes(protocol.class_weights, train)
-    trainer = ContextTrainer(model, build_optimizer(hyperparameters), class_weights)
+    optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
+    trainer = ContextTrainer(model, optimizer, class_weights)
     return TrainedContext(model, fitted), trainer, inputs
 
 

@@ -20,8 +20,9 @@ from harness.models.class_weights import balance_classes
 from harness.models.decoder import AttentionDecoder
 from harness.models.recurrence import CompiledLSTM
 from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
-from harness.splits.protocol import ClassWeights
+from harness.splits.protocol import ClassWeights, KeptWeights
 from harness.store.records import EpochRecord
+from harness.training.weights import WeightsKeeper
 
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
 BATCHES_SORTED_TOGETHER = 16
@@ -42,7 +43,7 @@ class History:
 
     Attributes:
         epochs: one record an epoch, in order
-        best_epoch: the first epoch of the highest validation accuracy, from 1
+        best_epoch: the epoch, from 1, whose weights are kept
         best_probabilities: float32 (num_validation, 4), of that epoch; the model holds its weights
     """
 
@@ -62,24 +63,29 @@ def like_length_batches(
     """Yield every row once an epoch, in random batches of utterances of like length.
 
     Rows are shuffled, sorted by length within groups of ``BATCHES_SORTED_TOGETHER`` batches, cut
-    into batches, and the batches shuffled.
+    into batches, and the batches shuffled. The sizes of any two batches differ by one row at most: a remainder of few
+    rows would hold the longest utterances, and each would weigh many times what another one weighs.
 
     Args:
         lengths: int64 (num_utterances,)
-        batch_size: rows a batch; the last of a group may have fewer
+        batch_size: most rows of a batch
 
     Yields:
-        int64 (rows,), indices into ``lengths``
+        int64 (rows,), indices into ``lengths``; ``num_batches`` of them
     """
-    order = generator.permutation(len(lengths))
-    group = batch_size * BATCHES_SORTED_TOGETHER
+    parts = np.array_split(generator.permutation(len(lengths)), num_batches(len(lengths), batch_size))
     batches = []
-    for start in range(0, len(order), group):
-        rows = order[start : start + group]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    for start in range(0, len(parts), BATCHES_SORTED_TOGETHER):
+        group = parts[start : start + BATCHES_SORTED_TOGETHER]
+        rows = np.concatenate(group)
+        batches += np.array_split(rows[np.argsort(lengths[rows], kind="stable")], len(group))
     for number in generator.permutation(len(batches)):
         yield batches[number]
+
+
+def num_batches(num_rows: int, batch_size: int) -> int:
+    """Return how many batches, and so training steps, one pass over some rows takes."""
+    return math.ceil(num_rows / batch_size)
 
 
 class HasFeatures(Protocol):
@@ -254,6 +260,9 @@ class Trainer(Scorer):
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
 
+    def fit_decision(self, inputs: ModelInputs) -> None:
+        """Fit what answers in a network's place to the weights that it has; as a rule the network answers itself."""
+
     def train_epoch(
         self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray]:
@@ -274,6 +283,46 @@ class Trainer(Scorer):
             probabilities[rows] = outputs.numpy()
             total += check_loss(float(loss)) * len(rows)
         return total / len(emotions), probabilities
+
+
+class AveragedTrainer:
+    """A trainer whose model answers with the moving average of its weights, and trains on with the weights themselves.
+
+    The optimiser of the trainer has the average: it is built with ``is_averaged``.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._own: list[np.ndarray] | None = None
+
+    def expect_steps(self, num_steps: int) -> None:
+        """As ``Trainer.expect_steps``."""
+        self._trainer.expect_steps(num_steps)
+
+    def train_epoch(
+        self, inputs: Any, batch_size: int, generator: np.random.Generator
+    ) -> tuple[float, np.ndarray]:
+        """As ``Trainer.train_epoch``; then the model has the averaged weights."""
+        trained = self._trainer.trained
+        if self._own is not None:
+            trained.set_weights(self._own)
+        outcome = self._trainer.train_epoch(inputs, batch_size, generator)
+        self._own = trained.get_weights()
+        self._trainer.optimizer.finalize_variable_values(trained.trainable_variables)
+        self._trainer.fit_decision(inputs)
+        return outcome
+
+    def score(self, inputs: Any) -> np.ndarray:
+        """Return the probabilities of the averaged weights for every utterance, float32 (num_utterances, 4)."""
+        return self._trainer.score(inputs)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copy the averaged weights."""
+        return self._trainer.get_weights()
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        """Return to weights that ``get_weights`` has copied; no epoch may follow."""
+        self._trainer.set_weights(weights)
 
 
 def check_loss(loss: float) -> float:
@@ -306,22 +355,24 @@ def fit(
     patience: int | None,
     seed: int,
     on_epoch: Callable[[EpochRecord], None],
+    kept_weights: KeptWeights = KeptWeights.BEST_EPOCH,
 ) -> History:
-    """Train until ``max_epochs``, or until ``patience`` epochs have brought no better validation accuracy.
+    """Train until ``max_epochs``, or until ``patience`` epochs have brought none that is better to keep.
 
-    The model ends with the weights of its best validation epoch.
+    The model ends with the weights of the epoch that is kept.
 
     Args:
         patience: epochs to wait for a better one; None waits until ``max_epochs``
         on_epoch: called with each epoch's record as soon as it is known
+        kept_weights: the rule by which an epoch is better; ``AVERAGE`` needs an ``AveragedTrainer``
 
     Raises:
         Diverged: a loss became NaN or infinite
     """
-    trainer.expect_steps(max_epochs * math.ceil(len(train.features) / batch_size))
+    trainer.expect_steps(max_epochs * num_batches(len(train.features), batch_size))
     generator = np.random.default_rng(seed)
     epochs: list[EpochRecord] = []
-    best_epoch, best_weights, best_probabilities = 0, None, None
+    keeper = WeightsKeeper(kept_weights)
     for number in range(1, max_epochs + 1):
         began = time.perf_counter()
         train_loss, train_probabilities = trainer.train_epoch(train, batch_size, generator)
@@ -329,15 +380,13 @@ def fit(
         epoch = _describe(number, train_loss, train, train_probabilities, validation, probabilities, began)
         epochs.append(epoch)
         on_epoch(epoch)
-        if not best_epoch or epoch.validation_accuracy > epochs[best_epoch - 1].validation_accuracy:
-            best_epoch, best_probabilities = number, probabilities
-            best_weights = trainer.get_weights()
-        elif patience is not None and number - best_epoch >= patience:
+        keeper.add(epoch, probabilities, trainer.get_weights)
+        if patience is not None and keeper.best is not None and number - keeper.best.number >= patience:
             break
-    if best_weights is None or best_probabilities is None:
+    if keeper.best is None:
         raise ValueError(f"max_epochs is {max_epochs}; expected at least 1")
-    trainer.set_weights(best_weights)
-    return History(tuple(epochs), best_epoch, best_probabilities)
+    trainer.set_weights(keeper.best.weights)
+    return History(tuple(epochs), keeper.best.number, keeper.best.probabilities)
 
 
 def train_for(
@@ -357,7 +406,7 @@ def train_for(
     Raises:
         Diverged: a loss became NaN or infinite
     """
-    trainer.expect_steps(num_epochs * math.ceil(len(train.features) / batch_size))
+    trainer.expect_steps(num_epochs * num_batches(len(train.features), batch_size))
     generator = np.random.default_rng(seed)
     for number in range(1, num_epochs + 1):
         trainer.train_epoch(train, batch_size, generator)

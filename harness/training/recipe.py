@@ -10,7 +10,7 @@ the model (its weights are drawn here), then train, with a generator of batches 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakSet
@@ -18,15 +18,16 @@ from weakref import WeakSet
 import keras
 import numpy as np
 
-from harness.corpus.utterances import CLASSES, Seconds
+from harness.corpus.utterances import CLASSES, Seconds, parse_utterance_id
 from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining, join_words
 from harness.features.store import Features, FeatureStore
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
 from harness.models.systems import System, modalities_of
 from harness.models.turn_model import TurnModel, read_turn_model
+from harness.scoring.calibration import fit_temperature
 from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
-from harness.splits.protocol import Protocol
+from harness.splits.protocol import Calibrating, FinalLength, KeptWeights, Protocol
 from harness.store.records import (
     EpochRecord,
     Prediction,
@@ -38,11 +39,14 @@ from harness.store.trial_spec import TrialSpec
 from harness.training import context, single
 from harness.training.context import TrainedContext
 from harness.training.loop import (
+    AveragedTrainer,
     HasFeatures,
     History,
     Learner,
     TrainedModel,
+    Trainer,
     fit,
+    num_batches,
     seed_everything,
     train_for,
 )
@@ -164,7 +168,10 @@ def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) 
     began = time.monotonic()
     train, validation = store.load(parts.train), store.load(parts.validation)
     trained, history = train_validated(recipe, train, validation, watch)
-    return Outcome(_describe_result(history, validation, trained, time.monotonic() - began))
+    result = _describe_result(history, validation, trained, time.monotonic() - began)
+    if recipe.protocol.calibration is Calibrating.TEMPERATURE:
+        result = replace(result, temperature=fit_temperature(history.best_probabilities, validation.emotions))
+    return Outcome(result)
 
 
 def train_twice(
@@ -172,7 +179,7 @@ def train_twice(
 ) -> Outcome:
     """Let validation choose the number of epochs, then train on train + validation with the same seed.
 
-    The honest test score is that of the number of epochs that validation chose.
+    The honest test score is that of the number of epochs that validation chose, or of ``final_epochs``.
 
     Args:
         finds_maximum: whether to train on to the last epoch and score the test set after each. The maximum over
@@ -183,7 +190,8 @@ def train_twice(
     """
     began = time.monotonic()
     result = train_once(recipe, store, parts, watch).result
-    best_epoch, num_epochs = result.best_epoch, recipe.max_epochs if finds_maximum else result.best_epoch
+    best_epoch = final_epochs(recipe, result.best_epoch, parts.train, [parts.trained_on])
+    num_epochs = max(recipe.max_epochs, best_epoch) if finds_maximum else best_epoch
     trained_on, test = store.load(parts.trained_on), store.load(parts.test)
     _, epochs = train_for_epochs(
         recipe,
@@ -225,7 +233,8 @@ def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watc
     """
     began = time.monotonic()
     train, test = store.load(parts.train), store.load(parts.test)
-    trained, history = train_validated(replace(recipe, patience=None), train, test, watch)
+    protocol = replace(recipe.protocol, kept_weights=KeptWeights.BEST_EPOCH)
+    trained, history = train_validated(replace(recipe, patience=None, protocol=protocol), train, test, watch)
     maximum = score_predictions(
         recipe.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
     )
@@ -238,7 +247,7 @@ def train_validated(
     """Train one model, validated after every epoch.
 
     Returns:
-        the model with the weights of its best validation epoch
+        the model with the weights that the protocol keeps
     """
     trained, learner, train_inputs = _build(recipe, train, validation)
 
@@ -255,8 +264,37 @@ def train_validated(
         patience=recipe.patience,
         seed=recipe.seed,
         on_epoch=finish_epoch,
+        kept_weights=recipe.protocol.kept_weights,
     )
     return trained, history
+
+
+def final_epochs(
+    recipe: Recipe, best_epoch: int, searched_on: Sequence[str], trained_on: Sequence[Sequence[str]]
+) -> int:
+    """Return the number of epochs for which a training on train + validation goes on.
+
+    Under ``FinalLength.UPDATES`` it takes as many training steps as the search had taken at its best epoch, to the
+    nearest whole epoch, and at least one epoch.
+
+    Args:
+        best_epoch: the epoch, from 1, that validation chose in the search
+        searched_on: ids of the utterances that the search trained on
+        trained_on: those of each model of the final training; all models have the same number of epochs, for which
+            their mean number of steps counts
+    """
+    if recipe.protocol.final_length is FinalLength.EPOCHS or recipe.hyperparameters.is_fitted_at_once:
+        return best_epoch
+    steps = np.mean([_count_steps(recipe, names) for names in trained_on])
+    return max(1, round(best_epoch * _count_steps(recipe, searched_on) / float(steps)))
+
+
+def _count_steps(recipe: Recipe, utterance_ids: Sequence[str]) -> int:
+    """Return the training steps of an epoch; a batch of a system that reads the dialogue is of dialogues."""
+    rows = set(utterance_ids)
+    if isinstance(recipe.hyperparameters, DialogueHyperparameters):
+        rows = {parse_utterance_id(name).dialogue_id for name in utterance_ids}
+    return num_batches(len(rows), recipe.hyperparameters.batch_size)
 
 
 def train_for_epochs(
@@ -307,13 +345,16 @@ def _build(
     seed_everything(recipe.seed)
     point = recipe.hyperparameters
     if isinstance(point, DialogueHyperparameters):
-        return context.begin_training(point, train, recipe.protocol, recipe.seed, plan_turns(recipe))
+        in_context, learner, dialogues = context.begin_training(
+            point, train, recipe.protocol, recipe.seed, plan_turns(recipe)
+        )
+        return in_context, _average(learner, recipe), dialogues
     assert isinstance(point, NetworkHyperparameters)
     others, known = load_auxiliary(recipe), train
     if others is not None:
         known = join_words(train, others)
     is_together = recipe.auxiliary is not None and recipe.auxiliary.training is AuxiliaryTraining.TOGETHER
-    trained, learner, inputs = single.begin_training(
+    trained, trainer, inputs = single.begin_training(
         recipe.system,
         point,
         known if is_together else train,
@@ -329,13 +370,19 @@ def _build(
         trained = replace(trained, fitted=replace(trained.fitted, embedding_source=source))
         if not is_together:
             train_for(
-                learner,
+                trainer,
                 trained.fitted.prepare(others),
                 batch_size=point.batch_size,
                 num_epochs=recipe.auxiliary.num_epochs,
                 seed=recipe.seed,
             )
-    return trained, learner, inputs
+    return trained, _average(trainer, recipe), inputs
+
+
+def _average(learner: Learner, recipe: Recipe) -> Learner:
+    """Let a learner answer with averaged weights where the protocol says so; what takes no steps has no average."""
+    is_averaged = recipe.protocol.averages_weights and not recipe.hyperparameters.is_fitted_at_once
+    return AveragedTrainer(learner) if is_averaged and isinstance(learner, Trainer) else learner
 
 
 def load_auxiliary(recipe: Recipe) -> Features | None:

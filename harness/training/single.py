@@ -95,7 +95,8 @@ def begin_training(
         trained = TransferredModel(network.model, fitted, recogniser)
         if recogniser is not None:
             transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
-    optimizer, weights = build_optimizer(hyperparameters), weigh_classes(protocol.class_weights, train)
+    optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
+    weights = weigh_classes(protocol.class_weights, train)
     if network.likelihoods is None and network.decision is None:
         trainer = Trainer(network.model, optimizer, weights)
     else:
@@ -159,6 +160,21 @@ class LikelihoodTrainer(Trainer):
         likelihoods, probabilities = self.trained(inputs, training=True)
         return self._likelihood_loss(likelihoods, emotions), probabilities
 
+    def fit_decision(self, inputs: ModelInputs) -> None:
+        """Fit the decision, where there is one, on the training utterances without dropout.
+
+        Raises:
+            Diverged: an activation is not finite
+        """
+        if self._decision is None:
+            return
+        emotions = inputs.features.emotions
+        weights = np.ones(4) if self.class_weights is None else self.class_weights
+        vectors = self._vectors.score(inputs).astype(np.float64)
+        if not np.isfinite(vectors).all():
+            raise Diverged("training diverged: an activation is not finite; a lower learning rate may help")
+        self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])
+
     def train_epoch(
         self, inputs: ModelInputs, batch_size: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray]:
@@ -166,12 +182,7 @@ class LikelihoodTrainer(Trainer):
         emotions = inputs.features.emotions
         if self._has_steps:
             loss, probabilities = super().train_epoch(inputs, batch_size, generator)
-        if self._decision is not None:
-            weights = np.ones(4) if self.class_weights is None else self.class_weights
-            vectors = self._vectors.score(inputs).astype(np.float64)
-            if not np.isfinite(vectors).all():
-                raise Diverged("training diverged: an activation is not finite; a lower learning rate may help")
-            self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])
+        self.fit_decision(inputs)
         if not self._has_steps:
             probabilities = self.score(inputs)
             loss = check_loss(mean_cross_entropy(probabilities, emotions))

@@ -182,3 +182,10 @@ def test_dropout_and_relu_in_one_drop_nothing_when_scoring_and_draw_anew_each_st
     assert (first != second).any()
     again = DropoutRelu(0.5, seed=3)
     np.testing.assert_array_equal(first, again(values, training=True))
+
+
+@pytest.mark.parametrize("counter", [0, 7])
+def test_dropout_layers_of_near_seeds_draw_no_shifted_copies_of_one_mask(counter):
+    first, second = (draw_kept(tf.constant([10_000]), 0.5, tf.constant([seed, counter]))[0].numpy() for seed in (3, 8))
+    agree = [(first[shift:] == second[: len(second) - shift]).mean() for shift in range(20)]
+    np.testing.assert_allclose(agree, 0.5, atol=0.03)

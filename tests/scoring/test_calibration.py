@@ -1,12 +1,20 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import ShapeError
-from harness.scoring.calibration import NUM_BINS, average_probabilities, measure_calibration
+from harness.scoring.calibration import (
+    MAX_TEMPERATURE,
+    NUM_BINS,
+    apply_temperature,
+    average_probabilities,
+    fit_temperature,
+    measure_calibration,
+)
 from harness.store.records import Prediction
 from tests.scored import answer, whole_test_sets
 
@@ -123,3 +131,41 @@ def test_numbers_lie_within_their_bounds_and_the_bins_hold_every_utterance(seeds
     share_right = sum(one.emotion is one.predicted for one in seeds[0]) / len(seeds[0])
     mean_confidence = sum(max(one.probabilities) for one in seeds[0]) / len(seeds[0])
     assert found.expected_calibration_error >= abs(share_right - mean_confidence) - 1e-12
+
+
+def probabilities_of(confidence: float, num_utterances: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Answers that are right as often as 0.7, with the same confidence each."""
+    emotions = np.arange(num_utterances) % 4
+    is_right = np.arange(num_utterances) % 10 < 7
+    predicted = np.where(is_right, emotions, (emotions + 1) % 4)
+    probabilities = np.full((num_utterances, 4), (1 - confidence) / 3)
+    probabilities[np.arange(num_utterances), predicted] = confidence
+    return probabilities, emotions
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.7, 0.95])
+def test_a_temperature_makes_the_confidence_the_share_of_right_answers(confidence: float) -> None:
+    probabilities, emotions = probabilities_of(confidence)
+    temperature = fit_temperature(probabilities, emotions)
+    assert (temperature > 1) == (confidence > 0.7) or abs(temperature - 1) < 0.01
+    np.testing.assert_allclose(apply_temperature(probabilities, temperature).max(axis=1), 0.7, atol=0.001)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 3.0, 10.0])
+def test_a_temperature_changes_no_answer_not_even_between_neighbouring_numbers(temperature: float) -> None:
+    generator = np.random.default_rng(1)
+    probabilities = generator.dirichlet([0.1] * 4, 500).astype(np.float32)
+    near = np.nextafter(np.float32(0.25), np.float32(1))
+    probabilities = np.vstack([probabilities, [[0.25, near, 0.25, 0.25], [0.25] * 4, [0.0, 0.0, 1.0, 0.0]]])
+    probabilities = probabilities.astype(np.float32)
+    scaled = apply_temperature(probabilities, temperature)
+    np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_allclose(scaled.sum(axis=1), 1.0)
+    if temperature >= 0.7:
+        np.testing.assert_allclose(apply_temperature(scaled, 1 / temperature), probabilities, atol=1e-6)
+    assert apply_temperature(probabilities, None) is probabilities
+
+
+def test_a_model_that_is_always_right_gets_the_lowest_temperature() -> None:
+    probabilities, _ = probabilities_of(0.9)
+    assert fit_temperature(probabilities, probabilities.argmax(axis=1)) == pytest.approx(1 / MAX_TEMPERATURE, rel=0.01)

@@ -11,11 +11,11 @@ from harness.models.inputs import input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import (
-    BATCHES_SORTED_TOGETHER,
     Trainer,
     fit,
     like_length_batches,
     mean_cross_entropy,
+    num_batches,
     seed_everything,
     train_for,
     weigh_classes,
@@ -107,9 +107,17 @@ def test_batches_hold_every_row_once_and_rows_of_like_length_together():
     lengths = np.random.default_rng(0).integers(1, 100, 2000)
     batches = list(like_length_batches(lengths, 32, np.random.default_rng(1)))
     assert sorted(np.concatenate(batches)) == list(range(2000))
-    assert {len(batch) for batch in batches} == {32, 2000 % (32 * BATCHES_SORTED_TOGETHER) % 32}
+    assert {len(batch) for batch in batches} == {31, 32}
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.15 * lengths.sum()
+
+
+@pytest.mark.parametrize("num_rows", [1, 33, 513, 545, 3000])
+def test_no_batch_is_a_remainder_of_few_rows(num_rows):
+    """The remainder held the longest utterances, each with up to 16 times the weight of another one."""
+    batches = list(like_length_batches(np.arange(num_rows), 32, np.random.default_rng(1)))
+    assert len(batches) == num_batches(num_rows, 32)
+    assert max(map(len, batches)) - min(map(len, batches)) <= 1 and max(map(len, batches)) <= 32
 
 
 def test_cross_entropy_is_the_mean_negative_logarithm():
