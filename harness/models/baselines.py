@@ -6,8 +6,7 @@ class weights are the baselines' too, and its scaling by speaker.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from harness.errors import FeatureError
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.class_weights import CLASS_WEIGHT
+from harness.models.functionals import read_frames, summarise_speech
 from harness.splits.protocol import ClassWeights
 
 Probabilities = npt.NDArray[np.float64]
@@ -31,8 +31,6 @@ Probabilities = npt.NDArray[np.float64]
 NUM_TREES = 500
 #: Frames of an utterance that vote, and the number that tells which. Source: as ``fit_speech_framewise``.
 NUM_LOUDEST, _ENERGY = 2, "energy"
-#: Numbers of frames that are in memory at once, each 8 bytes: of 512 utterances with the frames of the paper.
-_READ_TOGETHER = 512 * 100 * 34
 
 
 @dataclass(frozen=True)
@@ -187,25 +185,6 @@ _BASELINES = (
 BASELINES: Mapping[str, Baseline] = {baseline.name: baseline for baseline in _BASELINES}
 
 
-def summarise_speech(features: Features, rows: npt.NDArray[np.int64]) -> Probabilities:
-    """Return mean and standard deviation of each number of a frame, over an utterance's real frames.
-
-    Args:
-        rows: utterances that have a frame
-
-    Returns:
-        float64 (num_rows, 2 * num_columns), the means first
-    """
-    summaries = []
-    for frames, lengths in _read_frames(features, rows):
-        is_real = (np.arange(frames.shape[1]) < lengths[:, None])[:, :, None]
-        counts = lengths[:, None].astype(np.float64)
-        means = np.where(is_real, frames, 0.0).sum(axis=1) / counts
-        squares = np.where(is_real, (frames - means[:, None]) ** 2, 0.0).sum(axis=1) / counts
-        summaries.append(np.concatenate([means, np.sqrt(squares)], axis=1))
-    return np.concatenate(summaries)
-
-
 def loudest_frames(features: Features, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the ``NUM_LOUDEST`` real frames of the most energy of each utterance, the loudest first.
 
@@ -228,20 +207,12 @@ def loudest_frames(features: Features, rows: npt.NDArray[np.int64]) -> npt.NDArr
             "'short-windows'"
         )
     column, found = features.speech_columns.index(_ENERGY), []
-    for frames, lengths in _read_frames(features, rows):
+    for frames, lengths in read_frames(features, rows):
         frames[np.arange(frames.shape[1]) >= lengths[:, None]] = np.nan
         # NaN is sorted last.
         loudest = np.argsort(-frames[:, :, column], axis=1, kind="stable")[:, :NUM_LOUDEST]
         found.append(np.take_along_axis(frames, loudest[:, :, None], axis=1))
     return np.concatenate(found)
-
-
-def _read_frames(features: Features, rows: npt.NDArray[np.int64]) -> Iterator[tuple[Probabilities, npt.NDArray[Any]]]:
-    """Yield the frames of some utterances, float64 (some, num_frames, num_columns), and their lengths."""
-    num_together = max(1, _READ_TOGETHER // math.prod(features.speech_shape))
-    for start in range(0, len(rows), num_together):
-        some = rows[start : start + num_together]
-        yield features.speech(some).astype(np.float64), features.speech_lengths[some]
 
 
 class _FrameVotes:
