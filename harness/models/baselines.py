@@ -22,7 +22,8 @@ from harness.errors import FeatureError
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.class_weights import CLASS_WEIGHT
-from harness.models.functionals import read_frames, summarise_speech
+from harness.models.functionals import compute_functionals, read_frames, summarise_speech
+from harness.models.kernel_svm import SessionSvm
 from harness.splits.protocol import ClassWeights
 
 Probabilities = npt.NDArray[np.float64]
@@ -89,6 +90,18 @@ def fit_speech_forest(train: Features, seed: int, class_weights: ClassWeights = 
         n_estimators=NUM_TREES, random_state=seed, n_jobs=1, class_weight=CLASS_WEIGHT[class_weights]
     )
     return _fit(train, "speech", classifier, has_speech, summarise_speech)
+
+
+def fit_speech_svm(train: Features, seed: int, class_weights: ClassWeights = ClassWeights.NONE) -> FittedBaseline:
+    """Fit a support vector machine with a radial basis function on the functionals of speech.
+
+    Its C is chosen by accuracy on sessions of the training utterances that the machine was fitted without, as is the
+    factor that makes probabilities of its scores. An utterance without a frame is not trained on, and is answered with
+    the prior.
+    """
+    sessions = np.array([utterance.name.session for utterance in train.utterances])
+    classifier = SessionSvm(sessions[has_speech(train)], class_weights)
+    return _fit(train, "speech", classifier, has_speech, compute_functionals)
 
 
 def fit_speech_framewise(train: Features, seed: int, class_weights: ClassWeights = ClassWeights.NONE) -> FittedBaseline:
@@ -164,6 +177,7 @@ _BASELINES = (
     Baseline("majority", "majority class", (), fit_majority),
     Baseline("text_logistic", "TF-IDF, logistic regression", ("text",), fit_text_logistic),
     Baseline("speech_forest", "random forest on speech", ("speech",), fit_speech_forest, is_random=True),
+    Baseline("speech_svm", "SVM on functionals of speech", ("speech",), fit_speech_svm),
     Baseline(
         "text_speech_average",
         "average of TF-IDF and forest",
