@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.splits.protocol import Protocol
 
 #: The names stand here too, so that the help needs no import of the features.
-VARIANTS = ("short-term", "deltas", "mel", "short-windows", "frames")
+VARIANTS = ("short-term", "deltas", "loud", "mel", "short-windows", "frames")
 PROTOCOL_NAMES = ("paper", "published-code", "strict")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10

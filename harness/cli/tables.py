@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help=(
         "Systems and baselines to train, separated by commas; `harness systems` lists the systems, and the baselines "
-        "are majority, text_logistic, speech_forest, text_speech_average and speech_framewise.  [default: "
-        "all of Tables 1 to 5]"
+        "are majority, text_logistic, speech_forest, speech_svm, text_speech_average and speech_framewise.  "
+        "[default: all of Tables 1 to 5]"
     ),
 )
 @click.option(

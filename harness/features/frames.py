@@ -122,11 +122,28 @@ def extract_frames(samples: Floats, window_samples: int, hop_samples: int, max_f
         [
             bands,
             scipy.fft.dct(bands, type=2, norm="ortho")[:, 1 : len(MFCC) + 1],
-            np.log(_mean_squares(samples, starts, window_samples) + ROUNDING_POWER),
+            log_energy(samples, starts, window_samples),
             zero_crossings,
             _describe_pitch(centred, starts + window_samples // 2, is_quiet, min_voiced_frames),
         ]
     )[:max_frames].astype(np.float64)
+
+
+def log_energy(samples: Floats, starts: npt.NDArray[np.int64], window_samples: int) -> Floats:
+    """Return the natural logarithm of the mean square of each window; silence has that of a sample's rounding error.
+
+    Args:
+        samples: float64 (num_samples,) in [-1, 1), as they were recorded
+        starts: int64 (num_windows,), the first sample of each window; each window lies within the samples
+
+    Returns:
+        float64 (num_windows,), finite
+
+    Example:
+        >>> log_energy(np.array([0.5, -0.5, 0.25, 0.25]), np.array([0, 2]), 2).round(3)
+        array([-1.386, -2.773])
+    """
+    return np.asarray(np.log(_mean_squares(samples, starts, window_samples) + ROUNDING_POWER))
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from harness.models.null_state import build_blstm_null
 from harness.models.recogniser import build_asr_transfer
 from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
+from harness.models.speech_functionals import build_speech_functionals
 from harness.models.systems import System
 from harness.models.text import build_text1, build_text2, build_text3
 from harness.models.uni_svm import build_uni_svm
@@ -54,6 +55,7 @@ NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
     "blstm_null": build_blstm_null,
     "ctc": build_ctc,
     "dnn_elm": build_dnn_elm,
+    "speech_functionals": build_speech_functionals,
     "uni_svm": build_uni_svm,
 }
 

@@ -107,6 +107,14 @@ class Residual(StrEnum):
     NONE = "none"  # as published
 
 
+class FunctionalsClassifier(StrEnum):
+    """The classifier over the functionals of an utterance."""
+
+    SVM = "svm"  # a support vector machine with a radial basis function
+    LOGISTIC = "logistic"  # a logistic regression
+    NETWORK = "network"  # one Dense layer, with dropout before and behind it
+
+
 class TurnVectors(StrEnum):
     """The inputs of a turn's own classifier, and the vector of the turn that a network over dialogues reads."""
 
@@ -431,6 +439,29 @@ class UniSvmHyperparameters(SingleHyperparameters):
     @property
     def is_fitted_at_once(self) -> bool:
         return self.vectors is UnimodalVectors.SPEECH
+
+
+@dataclass(frozen=True)
+class FunctionalsHyperparameters(SingleHyperparameters):
+    """Those of a classifier over the functionals of speech; each reads its own.
+
+    Attributes:
+        svm_cost: C of the machine
+        svm_width: g of its exp(-g distance^2 / numbers of a vector); 1 is scikit-learn's default
+        logistic_cost: C of the regression: the smaller, the smaller its weights
+        dropout, dense, learning_rate: of the network. All defaults are ours, from recordings that are not IEMOCAP's
+    """
+
+    classifier: FunctionalsClassifier = FunctionalsClassifier.SVM
+    dropout: float = 0.5
+    dense: int = 128
+    svm_cost: float = 3.0
+    svm_width: float = 1.0
+    logistic_cost: float = 0.03
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return self.classifier is not FunctionalsClassifier.NETWORK
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
 from harness.features.store import Features
 from harness.features.text import split_words
-from harness.models.baselines import Probabilities, has_speech, has_words, summarise_speech
+from harness.models.baselines import Probabilities, has_speech, has_words
+from harness.models.functionals import summarise_speech
 
 Show = Callable[[str], None]
 

@@ -20,6 +20,7 @@ from harness.models.hyperparameters import (
     CtcHyperparameters,
     DialogueNetworkHyperparameters,
     Face1Hyperparameters,
+    FunctionalsHyperparameters,
     FusionHyperparameters,
     Gates,
     Hyperparameters,
@@ -53,6 +54,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "asr_layer": (1, 3),
     "filters": (8, math.inf),  # halved three times
     "svm_cost": (1e-12, math.inf),
+    "svm_width": (1e-12, math.inf),
+    "logistic_cost": (1e-12, math.inf),
     "segment_share": (0.001, math.nextafter(1.0, 2.0)),
     "regularisation": (1e-12, math.inf),
     "width": (1e-12, math.inf),
@@ -265,6 +268,16 @@ _SYSTEMS = (
         NullStateHyperparameters,
         "two BLSTM layers, the emotion or Null of every frame by voiced segments, and a kernel machine over them",
         "frames",
+    ),
+    System(
+        "speech_functionals",
+        "ours",
+        ("speech",),
+        FunctionalsHyperparameters,
+        "a support vector machine, a logistic regression or a small network over seven statistics of each number of a "
+        "frame",
+        None,
+        has_hidden=False,
     ),
     _in_context(
         "chain",

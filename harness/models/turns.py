@@ -18,8 +18,8 @@ from harness.errors import FeatureError, one_line
 from harness.features.store import Features
 from harness.features.text import split_terms
 from harness.files import read_json, read_npy, write_json, write_then_rename
-from harness.models.baselines import summarise_speech
 from harness.models.class_weights import CLASS_WEIGHT, share_classes
+from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.splits.protocol import ClassWeights
 

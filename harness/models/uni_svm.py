@@ -15,6 +15,7 @@ from keras import layers
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.models.decision import LinearSvm, Network
+from harness.models.functionals import QUANTILES
 from harness.models.hyperparameters import UniSvmHyperparameters, WordVectors
 from harness.models.inputs import Branch, InputShapes, mocap_steps, speech_input, text_input
 from harness.models.layers import EveryNth, FirstSteps, FlattenedDense, MaskedSteps
@@ -24,8 +25,6 @@ from harness.models.mocap import convolve
 WINDOW = 50
 #: Words that each of the first convolutions spans, and the second. Source: section 3.1.1.
 FIRST_WIDTHS, SECOND_WIDTH = (3, 4), 2
-#: Of the values of each number of a frame. Ours.
-QUANTILES = (0.1, 0.5, 0.9)
 
 
 @keras.saving.register_keras_serializable(package="harness")
@@ -37,7 +36,8 @@ class Functionals(layers.Layer):
     neighbouring frames. Zeros where no frame is real; differences are 0 where one is.
 
     Source:
-        Ours, in place of openSMILE's 6373 functionals, section 3.1.2. Quantiles are interpolated as NumPy does.
+        Ours, in place of openSMILE's 6373 functionals, section 3.1.2. ``functionals.compute_functionals`` gives the
+        same numbers without a network.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -90,6 +90,7 @@ class ScoreKind(StrEnum):
     BASELINE_MAJORITY = "baseline: majority class"
     BASELINE_TEXT_LOGISTIC = "baseline: TF-IDF, logistic regression"
     BASELINE_SPEECH_FOREST = "baseline: random forest on speech"
+    BASELINE_SPEECH_SVM = "baseline: SVM on functionals of speech"
     BASELINE_AVERAGE = "baseline: average of TF-IDF and forest"
     PROBE_WORDS_SHARED = "probe: words, scenes shared"
     PROBE_WORDS_LEFT_OUT = "probe: words, scored scene left out"

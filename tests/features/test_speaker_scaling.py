@@ -13,7 +13,7 @@ from harness.features.prepare import prepare_corpus
 from harness.features.scaling import Moments
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
-from harness.models.baselines import summarise_speech
+from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.models.turns import TurnInputs
 from harness.splits.protocol import PROTOCOLS, adapts_to_speakers, read_protocol

@@ -172,11 +172,22 @@ def test_mel_of_silence_is_the_floor():
     assert np.allclose(extract_speech(np.zeros(SAMPLING_RATE), MEL), np.log(np.finfo(float).eps))
 
 
-@pytest.mark.parametrize("variant", [name for name in SPEECH_VARIANTS if name != "frames"])
+@pytest.mark.parametrize("variant", ["short-term", "deltas", "mel", "short-windows"])
 def test_loudness_between_utterances_is_lost(variant):
     settings = SPEECH_VARIANTS[variant]
     loud, quiet = (extract_speech(noise(1.0) * level, settings) for level in (1.0, 0.25))
     assert np.allclose(loud, quiet, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.05, 12.0])
+def test_loud_frames_are_the_34_and_the_energy_of_the_recording_as_it_is(seconds):
+    samples = noise(seconds)
+    loud, quiet = (extract_speech(samples * level, SPEECH_VARIANTS["loud"]) for level in (1.0, 0.25))
+    assert np.array_equal(loud[:, :34], extract_speech(samples, SHORT_TERM))
+    assert np.allclose(loud[:, 34] - quiet[:, 34], 2 * np.log(4.0), atol=1e-4)
+    third = min(2, len(loud) - 1)
+    window = samples[1600 * third : 1600 * third + 3200]
+    assert loud[third, 34] == pytest.approx(np.log((window**2).mean()))
 
 
 def test_a_recording_shorter_than_a_window_is_rejected():
@@ -250,5 +261,6 @@ def test_an_unknown_variant_is_rejected():
     with pytest.raises(HarnessError) as caught:
         speech_settings(PROTOCOLS["paper"], "melody")
     assert str(caught.value) == (
-        "unknown speech variant 'melody'; expected one of ['deltas', 'frames', 'mel', 'short-term', 'short-windows']"
+        "unknown speech variant 'melody'; expected one of ['deltas', 'frames', 'loud', 'mel', 'short-term', "
+        "'short-windows']"
     )

@@ -52,6 +52,7 @@ def test_every_baseline_has_its_kind_of_score_and_every_such_kind_its_baseline()
 def test_baselines_that_draw_are_fitted_with_every_seed_and_the_others_once():
     found = fit_baselines(Corpus(), invent_features(60), (11, 12))
     assert sorted((kind.value, seed) for kind, seed in found.fitted) == [
+        ("baseline: SVM on functionals of speech", 11),
         ("baseline: TF-IDF, logistic regression", 11),
         ("baseline: average of TF-IDF and forest", 11),
         ("baseline: average of TF-IDF and forest", 12),
@@ -83,6 +84,7 @@ def test_a_baseline_without_its_modality_is_left_out_with_a_sentence():
     assert {kind for kind, _ in found.fitted} == {
         ScoreKind.BASELINE_MAJORITY,
         ScoreKind.BASELINE_SPEECH_FOREST,
+        ScoreKind.BASELINE_SPEECH_SVM,
     }
     assert found.left_out == (
         "The baseline 'TF-IDF, logistic regression' is left out: the corpus has no text.",

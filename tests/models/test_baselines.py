@@ -7,7 +7,8 @@ from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
-from harness.models.baselines import BASELINES, _FrameVotes, loudest_frames, summarise_speech
+from harness.models.baselines import BASELINES, _FrameVotes, loudest_frames
+from harness.models.functionals import compute_functionals, summarise_speech
 from harness.splits.protocol import ClassWeights
 
 SETTINGS = SpeechSettings(max_frames=4)
@@ -36,7 +37,7 @@ TRAIN = make_features([0, 1, 2, 3] * 6 + [2] * 8)
 EACH_CLASS = make_features([0, 1, 2, 3])
 
 
-@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "text_speech_average"])
+@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "speech_svm", "text_speech_average"])
 def test_a_baseline_learns_what_its_modality_tells(name):
     probabilities = BASELINES[name].fit(TRAIN, 1).probabilities(EACH_CLASS)
     assert probabilities.dtype == np.float64 and probabilities.shape == (4, 4)
@@ -49,8 +50,9 @@ def test_a_baseline_learns_what_its_modality_tells(name):
     [
         ("text_logistic", {"values": [0.0] * 4}),
         ("speech_forest", {"transcripts": ["so what"] * 4}),
+        ("speech_svm", {"transcripts": ["so what"] * 4}),
     ],
-    ids=["text", "speech"],
+    ids=["text", "speech", "functionals"],
 )
 def test_a_baseline_reads_its_own_modality_alone(name, silent):
     fitted = BASELINES[name].fit(TRAIN, 1)
@@ -77,12 +79,13 @@ def test_the_average_is_that_of_the_probabilities():
     [
         ("text_logistic", {"transcripts": [None, "...", "", "go away"]}, 3),
         ("speech_forest", {"lengths": [0, 0, 0, 3]}, 3),
+        ("speech_svm", {"lengths": [0, 0, 0, 3]}, 3),
         ("speech_framewise", {"lengths": [0, 0, 0, 1]}, 3),
         ("text_speech_average", {"transcripts": [None] * 3 + ["go away"], "lengths": [0] * 3 + [3]}, 3),
         ("text_speech_average", {"transcripts": [None] * 4}, 0),
         ("majority", {"transcripts": [None] * 4, "lengths": [0] * 4}, 0),
     ],
-    ids=["words", "frames", "loudest frames", "both", "only one of both", "nothing is read"],
+    ids=["words", "frames", "functionals", "loudest frames", "both", "one of both", "nothing is read"],
 )
 def test_a_missing_input_is_answered_with_the_prior_and_counted(name, missing, num_without):
     fitted = BASELINES[name].fit(TRAIN, 1)
@@ -105,7 +108,7 @@ def test_a_class_that_training_lacks_has_probability_zero(name):
     assert np.all(fitted.probabilities(EACH_CLASS)[:, [1, 3]] == 0)
 
 
-@pytest.mark.parametrize("name", ["text_logistic", "speech_forest"])
+@pytest.mark.parametrize("name", ["text_logistic", "speech_forest", "speech_svm"])
 def test_training_of_a_single_class_answers_with_it(name):
     probabilities = BASELINES[name].fit(make_features([3, 3]), 1).probabilities(EACH_CLASS)
     assert np.array_equal(probabilities, np.tile([0.0, 0.0, 0.0, 1.0], (4, 1)))
@@ -129,7 +132,7 @@ def test_the_same_seed_gives_the_same_forest_and_another_seed_another():
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("name", [name for name in BASELINES if name not in ("majority", "speech_framewise")])
+@pytest.mark.parametrize("name", sorted({*BASELINES} - {"majority", "speech_svm", "speech_framewise"}))
 def test_balanced_classes_answer_more_of_a_rare_class(name):
     # Nothing tells the classes apart.
     same = make_features([0] * 3 + [2] * 21, transcripts=["so"] * 24, values=[1.0] * 24)
@@ -147,6 +150,17 @@ def test_speech_is_summarised_over_real_frames():
     assert np.unique(summary[0, :34]) == pytest.approx([5.0]) and np.unique(summary[0, 34:]) == pytest.approx([0.0])
     assert np.unique(summary[1, :34]) == pytest.approx([3.0])
     assert np.unique(summary[1, 34:]) == pytest.approx([(2 / 3) ** 0.5])
+
+
+def test_functionals_of_speech_are_numpys_over_real_frames():
+    features = make_features([0, 0, 0], lengths=[1, 4, 3], values=[5.0, 2.0, 0.0])
+    found = compute_functionals(features, np.array([2, 0, 1]))
+    assert found.shape == (3, 7 * 34)
+    for row, values in enumerate(([0.0, 1.0, 2.0], [5.0], [2.0, 3.0, 4.0, 5.0])):
+        steps = np.diff(values) if len(values) > 1 else np.zeros(1)
+        quantiles = np.quantile(values, [0.1, 0.5, 0.9])
+        expected = [np.mean(values), np.std(values), *quantiles, steps.mean(), steps.std()]
+        np.testing.assert_allclose(found[row].reshape(7, 34), np.tile(expected, (34, 1)).T, atol=1e-6)
 
 
 def test_the_loudest_frames_are_those_of_the_most_energy_among_the_real_ones():
@@ -203,9 +217,9 @@ def test_frames_without_energy_are_one_sentence():
         BASELINES["speech_framewise"].fit(mel, 1)
     assert str(caught.value) == (
         "baseline: the frames of speech have no 'energy', and their first number is 'mel_1'; expected the speech "
-        "features 'short-term', 'deltas' or 'short-windows'"
+        "features 'short-term', 'deltas', 'loud' or 'short-windows'"
     )
 
 
-def test_the_baselines_that_stand_beside_every_model_are_four():
+def test_the_baselines_that_stand_beside_every_model_are_five():
     assert [name for name, baseline in BASELINES.items() if not baseline.is_for_all] == ["speech_framewise"]

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from harness.models.build import build_network
+from harness.models.functionals import QUANTILES
 from harness.models.inputs import InputShapes
 from harness.models.systems import find_system, modalities_of, read_hyperparameters
-from harness.models.uni_svm import QUANTILES, Functionals
+from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 from tests.invented_features import invent_features

@@ -86,7 +86,9 @@ def test_statements_say_what_was_scored_and_what_training_had_read(scored: Score
     assert found["Transcripts"].startswith("25.5 % of the utterances with words (12 of 47) have a transcript that")
     assert found["Largest class"].startswith("Always answering '")
     assert "would score 25.0 %" in found["Largest class"]
-    assert found["Baselines left out"].startswith("Not scored: TF-IDF, logistic regression, random forest on speech, ")
+    assert found["Baselines left out"].startswith(
+        "Not scored: TF-IDF, logistic regression, random forest on speech, SVM on functionals of speech, "
+    )
 
 
 def test_a_synthetic_corpus_is_named_beside_every_score(store: ResultsStore, eid: int) -> None:

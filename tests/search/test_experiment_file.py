@@ -247,7 +247,7 @@ def test_the_speech_features_are_by_default_those_that_the_system_reads(
         (
             {"system": "fusion", "speech_features": "frames"},
             "speech_features is 'frames', beside which no motion is prepared; expected 'short-term' or 'deltas' or "
-            "'mel' or 'short-windows': 'fusion' reads motion",
+            "'loud' or 'mel' or 'short-windows': 'fusion' reads motion",
         ),
     ],
     ids=["another", "another for a turn model", "motion"],

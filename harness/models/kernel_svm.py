@@ -1,0 +1,152 @@
+"""A support vector machine with a radial basis function, as plain arrays, and its probabilities. No TensorFlow here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.corpus.utterances import CLASSES
+from harness.models.class_weights import balance_classes
+from harness.splits.protocol import ClassWeights
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+#: The score of a class that was never trained on: its probability is 0.
+NEVER = -1e6
+#: Parts of the training utterances, each answered by a machine that has not read it.
+NUM_PARTS = 4
+#: C of the baseline's machine, from which training utterances choose. Ours: on real speech the best lies inside.
+COSTS = (0.3, 1.0, 3.0, 10.0)
+#: Factors on the scores, from which training utterances choose the one of the highest likelihood. Ours.
+_SHARPNESS: tuple[float, ...] = tuple(np.geomspace(0.05, 20.0, 61).tolist())
+
+
+def standardise(vectors: Floats) -> tuple[Floats, Floats]:
+    """Return the mean and the deviation of each number; the deviation of one that is the same for all is 1.
+
+    Args:
+        vectors: float64 (num_utterances, width)
+    """
+    mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+    # A number that is the same for all has the deviation of its rounding errors.
+    deviation[deviation <= 1e-5 * np.abs(mean)] = 1.0
+    return mean, deviation
+
+
+def rbf_kernel(vectors: Floats, known: Floats, width: float) -> Floats:
+    """Return exp(-width * distance^2) of every pair, float64 (num_vectors, num_known)."""
+    # A product in place of differences: with those, 5000 utterances would need gigabytes.
+    squares = (vectors**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)
+    return np.asarray(np.exp(-width * np.maximum(squares - 2.0 * vectors @ known.T, 0.0)))
+
+
+def fit_machine(kernel: Floats, emotions: Rows, weights: Floats, cost: float) -> tuple[Floats, Floats]:
+    """Fit a machine for each pair of classes; the score of a class is the sum of its margins over the others.
+
+    The sum is linear in the kernel, so that one column a class holds all machines. On real speech it is as good as
+    voting, and better than one machine for each class against the rest.
+
+    Args:
+        kernel: float64 (num_vectors, num_vectors)
+        emotions: int64 (num_vectors,), indices into ``CLASSES``
+        weights: float64 (num_vectors,), of the utterances, mean 1
+        cost: C: the larger, the closer training utterances are met
+
+    Returns:
+        float64 (num_vectors, 4) and (4,): a kernel's rows times the first, plus the second, are scores
+    """
+    # Imported here: the other systems do without it.
+    from sklearn.svm import SVC
+
+    readout, bias = np.zeros((len(kernel), len(CLASSES))), np.zeros(len(CLASSES))
+    known = np.unique(emotions)
+    for first, second in combinations(known, 2):
+        rows = np.flatnonzero((emotions == first) | (emotions == second))
+        machine = SVC(C=cost, kernel="precomputed")
+        machine.fit(kernel[np.ix_(rows, rows)], emotions[rows] == second, sample_weight=weights[rows])
+        for emotion, sign in ((first, -1.0), (second, 1.0)):
+            readout[rows[machine.support_], emotion] += sign * machine.dual_coef_[0]
+            bias[emotion] += sign * machine.intercept_[0]
+    bias[np.setdiff1d(np.arange(len(CLASSES)), known)] = NEVER
+    return readout, bias
+
+
+def score_out_of_part(kernel: Floats, emotions: Rows, weights: Floats, cost: float, parts: Rows) -> Floats:
+    """Score each training utterance by a machine that is fitted without its part: float64 (num_vectors, 4).
+
+    Args:
+        parts: int64 (num_vectors,), the part of each; at least two of them
+    """
+    scores = np.zeros((len(kernel), len(CLASSES)))
+    for part in np.unique(parts):
+        is_here = parts == part
+        rows = np.flatnonzero(~is_here)
+        readout, bias = fit_machine(kernel[np.ix_(rows, rows)], emotions[rows], weights[rows], cost)
+        scores[is_here] = kernel[np.ix_(is_here, ~is_here)] @ readout + bias
+    return scores
+
+
+def cut_parts(num_vectors: int) -> Rows:
+    """Cut utterances into ``NUM_PARTS`` parts in their order, which is that of dialogues and sessions."""
+    return np.arange(num_vectors) * NUM_PARTS // max(num_vectors, 1)
+
+
+def probabilities_of(scores: Floats, sharpness: float) -> Floats:
+    """Return the softmax of ``sharpness * scores``, float64 (num_utterances, 4); it keeps the order of the scores."""
+    logits = sharpness * scores
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+def find_sharpness(scores: Floats, emotions: Rows, weights: Floats) -> float:
+    """Return the factor with which the softmax of scores has the highest likelihood.
+
+    Args:
+        scores: float64 (num_utterances, 4), of utterances that their machine has not read
+    """
+    right = np.arange(len(scores)), emotions
+
+    def loss(sharpness: float) -> float:
+        # A class that a part of the training lacks must not decide.
+        return float(-(weights * np.log(np.maximum(probabilities_of(scores, sharpness)[right], 1e-6))).sum())
+
+    return min(_SHARPNESS, key=loss)
+
+
+@dataclass
+class SessionSvm:
+    """A classifier of vectors as scikit-learn has them: standardised, its C chosen on sessions of the training.
+
+    Args:
+        sessions: int (num_training,), of the training utterances: each session is scored by a machine of the others;
+            of one session, parts in the order of the utterances are
+        class_weights: of the loss, and of the accuracy that chooses
+    """
+
+    sessions: Rows
+    class_weights: ClassWeights = ClassWeights.NONE
+
+    def fit(self, vectors: Floats, emotions: Rows) -> None:
+        """Fit it on float64 (num_training, width) and the classes' indices; nothing is drawn."""
+        self._mean, self._deviation = standardise(vectors)
+        self._vectors = (vectors - self._mean) / self._deviation
+        self._width = 1.0 / vectors.shape[1]
+        self._known = np.unique(emotions)
+        weights = np.ones(len(emotions))
+        if self.class_weights is ClassWeights.BALANCED:
+            weights = balance_classes(emotions)[emotions].astype(np.float64)
+        kernel = rbf_kernel(self._vectors, self._vectors, self._width)
+        parts = self.sessions if len(np.unique(self.sessions)) > 1 else cut_parts(len(emotions))
+        scores = {cost: score_out_of_part(kernel, emotions, weights, cost, parts) for cost in COSTS}
+        self.cost = max(COSTS, key=lambda cost: float(weights @ (scores[cost].argmax(axis=1) == emotions)))
+        self._sharpness = find_sharpness(scores[self.cost], emotions, weights)
+        self._readout, self._bias = fit_machine(kernel, emotions, weights, self.cost)
+
+    def predict_proba(self, vectors: Floats) -> Floats:
+        """Return float64 (num_utterances, num_classes) of the classes that were trained on, in their order."""
+        kernel = rbf_kernel((vectors - self._mean) / self._deviation, self._vectors, self._width)
+        return probabilities_of(kernel @ self._readout + self._bias, self._sharpness)[:, self._known]
