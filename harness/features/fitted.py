@@ -6,7 +6,8 @@ Fitted are the vocabulary, the word vectors and the scaling of each column.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +28,9 @@ from harness.features.text import (
     PADDING_ID,
     Tokenizer,
     embedding_matrix,
+    read_known_vectors,
     read_word_vectors,
+    split_words,
     train_word_vectors,
 )
 from harness.files import read_json, read_npy, write_json, write_then_rename
@@ -65,8 +68,9 @@ def fit_features(
 
     Args:
         modalities: of ``speech``, ``text``, ``mocap``, those that the model takes
-        word_vectors: a GloVe or word2vec file, whose dimension then counts; None to train on ``train``;
-            not opened where the model makes its own embedding
+        word_vectors: a GloVe or word2vec file, whose dimension then counts, and whose words are known too, except under
+            ``Vocabulary.EVERYTHING_OPENED``; None to train on ``train``; not opened where the model makes its own
+            embedding
         embedding_dimension: numbers of a trained vector; None where the model makes its own embedding
         seed: decides the trained vectors and those of words without one
         vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
@@ -86,7 +90,10 @@ def fit_features(
         if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:
             transcripts += vocabulary_extra.transcripts
         tokenizer = Tokenizer.fit(transcripts)
-        embedding, source = _make_embedding(tokenizer, train, word_vectors, embedding_dimension, seed)
+        extends = protocol.vocabulary is Vocabulary.TRAINING
+        tokenizer, embedding, source = _make_embedding(
+            tokenizer, train, word_vectors, embedding_dimension, seed, extends
+        )
     return FittedFeatures(
         modalities=tuple(modality for modality in MODALITIES if modality in wanted),
         protocol=protocol,
@@ -107,20 +114,35 @@ def _check_modalities(modalities: Iterable[str]) -> None:
 
 
 def _make_embedding(
-    tokenizer: Tokenizer, train: Features, path: Path | None, dimension: int | None, seed: int
-) -> tuple[npt.NDArray[np.float32] | None, str]:
+    tokenizer: Tokenizer, train: Features, path: Path | None, dimension: int | None, seed: int, extends: bool
+) -> tuple[Tokenizer, npt.NDArray[np.float32] | None, str]:
     if dimension is None:
-        return None, "the model's own random vectors"
-    if path is not None:
-        vectors = read_word_vectors(path, tokenizer.vocabulary)
-        source = (
-            f"{path.name}, {vectors.vector_size} numbers a word: it has {len(vectors)} of the "
-            f"{len(tokenizer.vocabulary)} words, the others are small random vectors"
-        )
-    else:
+        return tokenizer, None, "the model's own random vectors"
+    if path is None:
         vectors = train_word_vectors(train.transcripts, dimension, seed)
         source = f"gensim Word2Vec, {dimension} numbers a word, trained on the {len(train)} training transcripts"
-    return embedding_matrix(tokenizer, vectors, seed), source
+        return tokenizer, embedding_matrix(tokenizer, vectors, seed), source
+    of_pieces: set[str] = set()
+    if extends:
+        tokenizer, vectors, of_pieces = read_known_vectors(path, tokenizer)
+    else:
+        vectors = read_word_vectors(path, tokenizer.vocabulary)
+    source = f"{path.name}, {vectors.vector_size} numbers a word: {_count_vectors(train, vectors, of_pieces)}"
+    if tokenizer.num_file_words:
+        source += f"; {tokenizer.num_file_words} words that training lacks have theirs, which are not trained"
+    return tokenizer, embedding_matrix(tokenizer, vectors, seed), source
+
+
+def _count_vectors(train: Features, vectors: Container[str], of_pieces: set[str]) -> str:
+    """Count the spoken words of training, and the different ones among them, by the origin of their vectors."""
+    spoken = Counter(word for transcript in train.transcripts for word in split_words(transcript or ""))
+    of_file = {word: count for word, count in spoken.items() if word in vectors and word not in of_pieces}
+    pieced = {word: count for word, count in spoken.items() if word in of_pieces}
+    return (
+        f"of the {spoken.total()} spoken words of training ({len(spoken)} different ones), the file has "
+        f"{sum(of_file.values())} ({len(of_file)}), {sum(pieced.values())} ({len(pieced)}) begin as the mean of their "
+        "pieces, and the others as small random vectors"
+    )
 
 
 @dataclass(frozen=True)
@@ -194,6 +216,7 @@ class FittedFeatures:
             "speech_settings": self.speech_settings.to_json(),
             "speech_columns": self.speech_columns,
             "vocabulary": None if self.tokenizer is None else self.tokenizer.vocabulary,
+            "num_file_words": 0 if self.tokenizer is None else self.tokenizer.num_file_words,
             "embedding_source": self.embedding_source,
             "arrays": sorted(self._named_arrays()),
         }
@@ -219,7 +242,7 @@ class FittedFeatures:
                 protocol=from_plain(Protocol, record["protocol"]),
                 speech_settings=from_plain(SpeechSettings, record["speech_settings"]),
                 speech_columns=tuple(record["speech_columns"]),
-                tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary)),
+                tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary), record["num_file_words"]),
                 embedding=arrays.get("embedding"),
                 embedding_source=record["embedding_source"],
                 speech=SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,

@@ -13,7 +13,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, islice
@@ -84,7 +84,11 @@ def split_terms(transcript: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The words that a model knows, most frequent first; its ids begin after padding (0) and unknown (1).
+    """The words that a model knows; its ids begin after padding (0) and unknown (1).
+
+    Attributes:
+        vocabulary: the words of training, most frequent first, and then those of a file of word vectors
+        num_file_words: the last words of the vocabulary, which training lacks
 
     Example:
         >>> tokenizer = Tokenizer.fit(["so what", "so be it", None])
@@ -95,6 +99,7 @@ class Tokenizer:
     """
 
     vocabulary: tuple[str, ...]
+    num_file_words: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.vocabulary)) != len(self.vocabulary):
@@ -140,14 +145,17 @@ NUM_TRAINING_EPOCHS = 20
 _Found = dict[str, npt.NDArray[np.float32]]
 
 
-def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
-    """Read the vectors of ``words`` alone, in one pass over a GloVe or word2vec file.
+def read_word_vectors(path: Path, words: Collection[str], num_others: int = 0) -> KeyedVectors:
+    """Read the vectors of ``words``, and of the file's first other words, in one pass over a GloVe or word2vec file.
 
     The file may have a header line, tokens that hold spaces, and repeated words, of which the first one counts.
     ``.gz`` files are unpacked on the way; ``.bin`` files are word2vec's binary format.
 
+    Args:
+        num_others: other words to read, such as ``split_words`` returns; one whose line is damaged is left out
+
     Returns:
-        float32 vectors in the order of the file; empty where the file has none of ``words``
+        float32 vectors in the order of the file; empty where the file has none of the words
 
     Raises:
         FeatureError: the file is missing, not of these formats, or ends in the middle of a line; or
@@ -162,13 +170,13 @@ def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
     wanted = {word.encode() for word in words}
     try:
         if path.suffix == ".bin":
-            dimension, found = _read_binary(path, wanted)
+            dimension, found = _read_binary(path, wanted, num_others)
         else:
             with ExitStack() as stack:
                 raw: BinaryIO = stack.enter_context(path.open("rb", buffering=1 << 20))
                 if path.suffix == ".gz":
                     raw = cast(BinaryIO, stack.enter_context(gzip.open(raw)))
-                dimension, found = _read_text(path, raw, wanted)
+                dimension, found = _read_text(path, raw, wanted, num_others)
     except (OSError, EOFError, zlib.error) as error:
         raise FeatureError(
             f"word vectors {str(path)!r}: cannot be read ({error}); fetch the file again"
@@ -179,7 +187,7 @@ def read_word_vectors(path: Path, words: Collection[str]) -> KeyedVectors:
     return vectors
 
 
-def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> tuple[int, _Found]:
+def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes], num_others: int) -> tuple[int, _Found]:
     first_lines = list(islice(iter(partial(stream.readline, MAX_LINE_BYTES), b""), NUM_LINES_TO_MEASURE))
     dimension = _measure_dimension(path, first_lines)
     num_words = _read_counts(path, first_lines[0], dimension)
@@ -189,12 +197,18 @@ def _read_text(path: Path, stream: BinaryIO, wanted: set[bytes]) -> tuple[int, _
     for number, line in enumerate(chain(first_lines, stream), start=1):
         # A line without a space is a word alone: it has too few numbers, like any shorter line.
         word = line[:end] if (end := line.find(b" ")) >= 0 else line.strip()
-        if word in wanted and not (number == 1 and num_words is not None):
+        if number == 1 and num_words is not None:
+            continue
+        if word in wanted:
             fields = line.split()
             # More fields are a token that holds spaces, unless they are numbers from the second on.
             if len(fields) - 1 <= dimension or _is_number(fields[1]):
                 found[word.decode()] = _parse_numbers(path, number, fields, dimension)
                 wanted.discard(word)
+        elif num_others and _is_word(text := word.decode("utf-8", "replace")) and text not in found:
+            with suppress(FeatureError):
+                found[text] = _parse_numbers(path, number, line.split(), dimension)
+                num_others -= 1
     if not line.endswith(b"\n") and len(line.split()) <= dimension:
         raise FeatureError(
             f"word vectors {str(path)!r}, line {number}: the file ends after {len(line.split()) - 1} of "
@@ -220,6 +234,11 @@ def _read_counts(path: Path, line: bytes, dimension: int) -> int | None:
             f"have {dimension}; expected the same"
         )
     return num_words
+
+
+def _is_word(text: str) -> bool:
+    """Return whether ``split_words`` can return it."""
+    return split_words(text) == [text]
 
 
 def _is_number(text: bytes) -> bool:
@@ -262,7 +281,7 @@ def _parse_numbers(path: Path, number: int, fields: Sequence[bytes], dimension: 
     return vector
 
 
-def _read_binary(path: Path, wanted: set[bytes]) -> tuple[int, _Found]:
+def _read_binary(path: Path, wanted: set[bytes], num_others: int) -> tuple[int, _Found]:
     with path.open("rb") as stream:
         header = stream.readline(100).split()
         if len(header) != 2 or not all(part.isdigit() for part in header):
@@ -288,15 +307,19 @@ def _read_binary(path: Path, wanted: set[bytes]) -> tuple[int, _Found]:
                         "fetch the file again"
                     )
                 word = content[position:space].lstrip(b"\n")
-                if word in wanted:
+                is_wanted, text = word in wanted, word.decode("utf-8", "replace")
+                if is_wanted or (num_others and _is_word(text) and text not in found):
                     vector = np.frombuffer(content[space + 1 : end], dtype="<f4").astype(np.float32)
-                    if not np.isfinite(vector).all():
+                    is_finite = bool(np.isfinite(vector).all())
+                    if is_wanted and not is_finite:
                         raise FeatureError(
-                            f"word vectors {str(path)!r}, word {number}: {word.decode()!r} has something that is "
+                            f"word vectors {str(path)!r}, word {number}: {text!r} has something that is "
                             f"not a finite number; expected {dimension} of them"
                         )
-                    found[word.decode()] = vector
-                    wanted.discard(word)
+                    if is_finite:
+                        found[text] = vector
+                        wanted.discard(word)
+                        num_others -= not is_wanted
                 position = end
     return dimension, found
 
@@ -329,6 +352,55 @@ def train_word_vectors(transcripts: Iterable[str | None], dimension: int, seed: 
 
 def _stable_hash(text: str) -> int:
     return zlib.crc32(text.encode())
+
+
+#: Words of a file of vectors that are known beside those of training. Ours: files begin with the most frequent words,
+#: and a conversation has few others.
+NUM_FILE_WORDS = 20_000
+#: Ends of contractions that files made like GloVe's have as words of their own.
+_CLITICS = ("n't", "'s", "'m", "'re", "'ve", "'ll", "'d")
+
+
+def split_contraction(word: str) -> list[tuple[str, ...]]:
+    """Return the ways to part a contraction into words of a file of vectors, best first; none for any other word.
+
+    Example:
+        >>> split_contraction("don't"), split_contraction("so")
+        ([('do', "n't"), ('don', 't')], [])
+        >>> split_contraction("i'm"), split_contraction("o'clock")
+        ([('i', "'m"), ('i', 'm')], [('o', 'clock')])
+    """
+    if "'" not in word:
+        return []
+    ways = [(word.removesuffix(end), end) for end in _CLITICS if word.endswith(end) and word != end]
+    return [*ways[:1], tuple(word.split("'"))]
+
+
+def read_known_vectors(path: Path, tokenizer: Tokenizer) -> tuple[Tokenizer, KeyedVectors, set[str]]:
+    """Read the vectors of the words of training, and of the first ``NUM_FILE_WORDS`` of a file that training lacks.
+
+    A contraction that the file lacks has the mean of the vectors of its pieces, in the first way of
+    ``split_contraction`` of which the file has every piece. Files part contractions in different ways.
+
+    Returns:
+        the tokenizer of both; the vectors; and the words whose vector is that of their pieces
+
+    Raises:
+        FeatureError: as ``read_word_vectors``
+    """
+    known = set(tokenizer.vocabulary)
+    ways = {word: split_contraction(word) for word in tokenizer.vocabulary}
+    pieces = {piece for word in ways for way in ways[word] for piece in way}
+    vectors = read_word_vectors(path, known | pieces, NUM_FILE_WORDS)
+    others = [word for word in vectors.index_to_key if word not in known and _is_word(word)][:NUM_FILE_WORDS]
+    means = {}
+    for word in ways.keys() - vectors.key_to_index.keys():
+        found = next((way for way in ways[word] if all(piece in vectors for piece in way)), None)
+        if found is not None:
+            means[word] = np.mean([vectors[piece] for piece in found], axis=0)
+    if means:
+        vectors.add_vectors(list(means), np.stack(list(means.values())))
+    return Tokenizer((*tokenizer.vocabulary, *others), len(others)), vectors, set(means)
 
 
 def embedding_matrix(tokenizer: Tokenizer, vectors: KeyedVectors, seed: int = 0) -> npt.NDArray[np.float32]:

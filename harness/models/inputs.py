@@ -11,8 +11,8 @@ from keras import layers
 from harness.corpus.layout import MocapStream
 from harness.features.fitted import FittedFeatures
 from harness.features.mocap import MOCAP_COLUMNS
-from harness.models.hyperparameters import NetworkHyperparameters
-from harness.models.layers import Columns, LengthMask, WordMask
+from harness.models.hyperparameters import NetworkHyperparameters, WordVectors
+from harness.models.layers import Columns, LengthMask, WordMask, WordTable
 from harness.models.recurrence import CompiledLSTM
 from harness.splits.protocol import Lengths, MocapOrder, Protocol
 
@@ -25,6 +25,7 @@ class InputShapes:
         speech_frames, speech_columns: most frames of an utterance, and its features (100, 34)
         max_words: most words of an utterance
         num_word_ids: padding and the unknown word counted
+        num_file_words: the last of the ids, of words that no training utterance has
         embedding: float32 (num_word_ids, dimension), the initial word vectors; None for random ones
         mocap_windows, mocap_columns: (200, 189)
         mocap_order: of the columns as the layers see them; the features are in the paper's
@@ -36,6 +37,7 @@ class InputShapes:
     speech_columns: int = 34
     max_words: int = 500
     num_word_ids: int = 2
+    num_file_words: int = 0
     embedding: np.ndarray | None = None
     mocap_windows: int = 200
     mocap_columns: int = 189
@@ -55,6 +57,7 @@ def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int =
         speech_columns=len(fitted.speech_columns),
         max_words=protocol.max_words,
         num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
+        num_file_words=0 if fitted.tokenizer is None else fitted.tokenizer.num_file_words,
         embedding=fitted.embedding,
         mocap_order=protocol.mocap_order,
         has_masks=protocol.lengths is Lengths.REAL,
@@ -87,28 +90,29 @@ def speech_input(shapes: InputShapes) -> Branch:
     return Branch({"speech": speech, "speech_lengths": lengths}, speech, mask)
 
 
-def text_input(shapes: InputShapes, *, random_dimension: int | None, is_trained: bool = True) -> Branch:
-    """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension).
-
-    Args:
-        random_dimension, is_trained: as ``word_table`` takes them
-    """
-    table = word_table(shapes, random_dimension, is_trained)
+def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
+    """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension)."""
+    table = word_table(shapes, hyperparameters)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
     return Branch({"text": text}, table(text), mask)
 
 
-def word_table(shapes: InputShapes, random_dimension: int | None, is_trained: bool) -> layers.Embedding:
-    """The vectors of word ids.
-
-    Args:
-        random_dimension: of vectors that begin at random; None for those of ``shapes.embedding``
-    """
+def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> layers.Embedding | WordTable:
+    """The vectors of word ids: random ones of a system with a ``random_dimension``, else those of ``shapes``."""
+    random_dimension = getattr(hyperparameters, "random_dimension", None)
     if random_dimension is not None:
         return layers.Embedding(shapes.num_word_ids, random_dimension, name="text_vectors")
     if shapes.embedding is None:
         raise ValueError("this text branch needs the initial word vectors")
+    is_trained = getattr(hyperparameters, "word_vectors", WordVectors.TRAINED) is WordVectors.TRAINED
+    if shapes.num_file_words:
+        num_trained = shapes.num_word_ids - shapes.num_file_words
+        table = WordTable(num_trained, shapes.num_file_words, shapes.embedding.shape[1], name="text_vectors")
+        table.build(None)
+        table.set_weights([shapes.embedding[:num_trained], shapes.embedding[num_trained:]])
+        table.trainable = is_trained
+        return table
     return layers.Embedding(
         *shapes.embedding.shape,
         embeddings_initializer=keras.initializers.Constant(shapes.embedding),

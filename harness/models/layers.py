@@ -35,6 +35,48 @@ class WordMask(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="harness")
+class WordTable(layers.Layer):
+    """The vectors of word ids, of which the last ones are never trained.
+
+    A step costs what Keras's embedding of the trained ids costs: the others are looked up on their own, and have
+    neither a gradient nor a state of the optimiser. Call with int (batch, words); returns float32 (batch, words,
+    dimension).
+
+    Args:
+        num_trained: ids from 0 on whose vectors are trained
+        num_fixed: ids after them
+    """
+
+    def __init__(self, num_trained: int, num_fixed: int, dimension: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_trained = num_trained
+        self.num_fixed = num_fixed
+        self.dimension = dimension
+
+    def build(self, ids_shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            shape=(self.num_trained, self.dimension), initializer="zeros", name="embeddings"
+        )
+        self.fixed = self.add_weight(
+            shape=(self.num_fixed, self.dimension), initializer="zeros", trainable=False, name="fixed"
+        )
+        self.built = True
+
+    def call(self, word_ids: tf.Tensor) -> tf.Tensor:
+        is_trained = word_ids < self.num_trained
+        trained = tf.gather(self.embeddings.value, tf.where(is_trained, word_ids, 0))
+        fixed = tf.gather(self.fixed.value, tf.where(is_trained, 0, word_ids - self.num_trained))
+        return tf.where(is_trained[..., None], trained, fixed)
+
+    def compute_output_spec(self, word_ids: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((*word_ids.shape, self.dimension), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"num_trained": self.num_trained, "num_fixed": self.num_fixed, "dimension": self.dimension}
+        return {**super().get_config(), **sizes}
+
+
+@keras.saving.register_keras_serializable(package="harness")
 class AttentionPooling(layers.Layer):
     """The attention-weighted mean of the real steps.
 

@@ -21,7 +21,6 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
-    WordVectors,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, stacked_lstms, text_input, word_table
 from harness.models.layers import FlattenedDense, MaskedSteps
@@ -35,9 +34,7 @@ def build_text1(hyperparameters: Text1Hyperparameters, shapes: InputShapes) -> B
 
     Padding ``same``, dropout before each relu and after the flattening, as the published notebook has them.
     """
-    branch = text_input(
-        shapes, random_dimension=None, is_trained=hyperparameters.word_vectors is WordVectors.TRAINED
-    )
+    branch = text_input(shapes, hyperparameters)
     steps = MaskedSteps(name="text_words")(branch.output, branch.mask)
     for number in range(NUM_CONVOLUTIONS):
         filters = hyperparameters.filters >> number
@@ -60,7 +57,7 @@ def build_text2(hyperparameters: Text2Hyperparameters, shapes: InputShapes) -> B
 def build_text3(hyperparameters: Text3Hyperparameters, shapes: InputShapes) -> Branch:
     """Text_Model3: as Text_Model2, over (500, 128) word vectors that begin at random."""
     widths = (hyperparameters.textlstm, hyperparameters.textlstm2)
-    branch = _two_lstms(hyperparameters, shapes, *widths, hyperparameters.random_dimension)
+    branch = _two_lstms(hyperparameters, shapes, *widths)
     dense = layers.Dense(hyperparameters.dense, activation="relu", name="text_dense")
     return replace(branch, output=dense(branch.output))
 
@@ -81,21 +78,19 @@ def _two_lstms(
     shapes: InputShapes,
     first: int,
     second: int,
-    random_dimension: int | None = None,
 ) -> Branch:
     """Word vectors -> two LSTMs, dropout after each; the second one's last state."""
-    is_trained = getattr(hyperparameters, "word_vectors", None) is not WordVectors.FROZEN
     if shapes.has_masks or hyperparameters.dropout or hyperparameters.recurrent_dropout:
-        branch = text_input(shapes, random_dimension=random_dimension, is_trained=is_trained)
+        branch = text_input(shapes, hyperparameters)
         return replace(branch, output=stacked_lstms(branch, first, second, hyperparameters, "text"), mask=None)
     text = keras.Input((None,), dtype="int32", name="text")
-    table = word_table(shapes, random_dimension, is_trained)
+    table = word_table(shapes, hyperparameters)
     return Branch({"text": text}, left_padded_lstms(text, table, first, second, hyperparameters, "text"))
 
 
 def left_padded_lstms(
     word_ids: keras.KerasTensor,
-    table: layers.Embedding,
+    table: layers.Layer,
     first: int,
     second: int,
     hyperparameters: NetworkHyperparameters,

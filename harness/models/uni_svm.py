@@ -16,7 +16,7 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.models.decision import LinearSvm, Network
 from harness.models.functionals import QUANTILES
-from harness.models.hyperparameters import UniSvmHyperparameters, WordVectors
+from harness.models.hyperparameters import UniSvmHyperparameters
 from harness.models.inputs import Branch, InputShapes, mocap_steps, speech_input, text_input
 from harness.models.layers import EveryNth, FirstSteps, FlattenedDense, MaskedSteps
 from harness.models.mocap import convolve
@@ -128,8 +128,7 @@ def _text_vector(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) ->
 
     Ours: padding ``same``, so that maps of both widths stand side by side; and the first 50 words.
     """
-    is_trained = hyperparameters.word_vectors is WordVectors.TRAINED
-    branch = text_input(shapes, random_dimension=None, is_trained=is_trained)
+    branch = text_input(shapes, hyperparameters)
     num_words = min(WINDOW, shapes.max_words)
     if branch.mask is None:
         # Words are padded on the left to the full length: of a longer utterance these are the last ones.

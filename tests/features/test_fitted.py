@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from harness.errors import FeatureError, HarnessError
+from harness.features import text
 from harness.features.fitted import FittedFeatures, fit_features
 from harness.splits.protocol import PROTOCOLS, Vocabulary, read_protocol
 from tests.features.invented import SETTINGS, make_features, make_mocap, make_speech
@@ -41,12 +42,61 @@ def test_a_file_of_vectors_decides_the_dimension(train, tmp_path):
     path = tmp_path / "glove.txt"
     path.write_text("what 1 2\nnever 3 4\n")
     fitted = fit_features(train, ["text"], PAPER, path, 300, seed=0)
-    assert fitted.tokenizer.vocabulary == ("what", "now", "so")
-    assert fitted.embedding.shape == (5, 2)
+    assert fitted.tokenizer.vocabulary == ("what", "now", "so", "never")
+    assert fitted.embedding.shape == (6, 2)
     assert fitted.embedding[2].tolist() == [1, 2]
     assert fitted.embedding_source == (
-        "glove.txt, 2 numbers a word: it has 1 of the 3 words, the others are small random vectors"
+        "glove.txt, 2 numbers a word: of the 4 spoken words of training (3 different ones), the file has 2 (1), 0 (0) "
+        "begin as the mean of their pieces, and the others as small random vectors; 1 words that training lacks have "
+        "theirs, which are not trained"
     )
+
+
+def test_a_scored_word_that_the_file_has_gets_its_vector(train, tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("what 1 2\n, 5 6\nNever 7 8\nnever 3 4\nbroken 3\nnever 9 9\n")
+    fitted = fit_features(train, ["text"], PAPER, path, 300, seed=0)
+    fitted.save(tmp_path / "model")
+    for each in (fitted, FittedFeatures.load(tmp_path / "model")):
+        assert each.tokenizer.num_file_words == 1
+        (known, unknown), = each.prepare(make_features(["Never broken"])).batch([0])["text"]
+        assert each.embedding[known].tolist() == [3, 4] and unknown == 1
+
+
+def test_words_of_the_file_are_limited_and_move_no_random_vector(train, tmp_path, monkeypatch):
+    path = tmp_path / "glove.txt"
+    path.write_text("what 1 2\n" + "".join(f"word{number} {number} 1\n" for number in range(9)))
+    without = tmp_path / "without.txt"
+    without.write_text("what 1 2\n")
+    monkeypatch.setattr(text, "NUM_FILE_WORDS", 4)
+    found, expected = (fit_features(train, ["text"], PAPER, each, 300, seed=3) for each in (path, without))
+    assert found.tokenizer.vocabulary[3:] == ("word0", "word1", "word2", "word3")
+    assert np.array_equal(found.embedding[:5], expected.embedding)
+
+
+def test_a_contraction_that_the_file_lacks_begins_as_the_mean_of_its_pieces(tmp_path):
+    train = make_features(["I don't, I'm, it's, isn't", "don't y'all"])
+    path = tmp_path / "glove.txt"
+    path.write_text("do 1 2\nn't 3 4\ndon 9 9\nt 9 9\ni 1 0\nm 0 1\nit's 7 7\nit 0 0\n's 0 0\n")
+    fitted = fit_features(train, ["text"], PAPER, path, 300, seed=0)
+    row_of = {word: fitted.embedding[fitted.tokenizer.encode(word)[0]].tolist() for word in fitted.tokenizer.vocabulary}
+    # As the file parts it; as plain words where the file does not; and the file's own vector before either.
+    assert (row_of["don't"], row_of["i'm"], row_of["it's"]) == ([2, 3], [0.5, 0.5], [7, 7])
+    # The file has no "is", no "isn" and no "y".
+    assert max(np.abs(row_of[word]).max() for word in ("isn't", "y'all")) <= 0.05
+    assert "of the 7 spoken words of training (6 different ones), the file has 2 (2), 3 (2) begin" in (
+        fitted.embedding_source
+    )
+
+
+def test_where_every_opened_word_is_known_the_file_adds_none(train, tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("what 1 2\nnever 3 4\ndo 1 1\nn't 1 1\n")
+    extra = make_features(["don't now"])
+    everything = replace(PAPER, vocabulary=Vocabulary.EVERYTHING_OPENED)
+    fitted = fit_features(train, ["text"], everything, path, 300, seed=0, vocabulary_extra=extra)
+    assert fitted.tokenizer.vocabulary == ("now", "what", "don't", "so")
+    assert np.abs(fitted.embedding[fitted.tokenizer.encode("don't")[0]]).max() <= 0.05
 
 
 def test_a_model_may_make_its_own_vectors(train):

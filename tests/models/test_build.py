@@ -8,6 +8,7 @@ import tensorflow as tf
 from harness.errors import ExperimentFileError, UnknownNameError
 from harness.models.build import FusedAdadelta, FusedAdam, build_model, build_optimizer
 from harness.models.inputs import InputShapes
+from harness.models.network_file import load_network, save_network
 from harness.models.systems import PAPER_SYSTEMS, find_system, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 
@@ -243,3 +244,26 @@ def test_a_linear_decoder_begins_as_large_as_a_pooled_lstm():
         spreads[attention] = vectors.std()
     assert spreads["linear-decoder"] > 20 * spreads["decoder"]
     assert spreads["linear-decoder"] > spreads["pooling"] / 5
+
+
+@pytest.mark.parametrize(("name", "word_vectors"), [("text1", "trained"), ("text2", "frozen"), ("uni_svm", "trained")])
+def test_words_of_a_file_move_no_number_and_are_saved(name, word_vectors, tmp_path):
+    """A model that knows words of the file answers training's words as one that does not, whatever is trained."""
+    system, outputs = find_system(name), []
+    values = {**SMALL, "word_vectors": word_vectors, "filters": 8, "vectors": "text"}
+    known = {key: value for key, value in values.items() if key in system.hyperparameters.__dataclass_fields__}
+    point = read_hyperparameters(system, known, PROTOCOLS["paper"])
+    embedding = np.random.default_rng(0).normal(size=(NUM_WORDS, 10)).astype(np.float32)
+    ids = {"text": np.array([[5, 6, 0], [3, 0, 0]], np.int32)}
+    for num_words in (NUM_WORDS - 3, NUM_WORDS):
+        keras.utils.set_random_seed(0)
+        num_file_words = num_words - (NUM_WORDS - 3)
+        shapes = InputShapes(num_word_ids=num_words, num_file_words=num_file_words, embedding=embedding[:num_words])
+        model = build_model(system, point, shapes)
+        outputs.append(model(ids).numpy())
+        names = [variable.path for variable in model.trainable_variables]
+        assert ("text_vectors/embeddings" in names) == (word_vectors == "trained")
+    np.testing.assert_array_equal(*outputs)
+    save_network(tmp_path, model)
+    scored = {"text": np.array([[NUM_WORDS - 1, NUM_WORDS - 2]], np.int32)}
+    np.testing.assert_array_equal(load_network(tmp_path)(scored), model(scored))

@@ -12,6 +12,7 @@ from harness.models.layers import (
     FlattenedDense,
     LengthMask,
     WordMask,
+    WordTable,
     draw_kept,
     masked_softmax,
 )
@@ -189,3 +190,27 @@ def test_dropout_layers_of_near_seeds_draw_no_shifted_copies_of_one_mask(counter
     first, second = (draw_kept(tf.constant([10_000]), 0.5, tf.constant([seed, counter]))[0].numpy() for seed in (3, 8))
     agree = [(first[shift:] == second[: len(second) - shift]).mean() for shift in range(20)]
     np.testing.assert_allclose(agree, 0.5, atol=0.03)
+
+
+def test_of_a_word_table_the_words_of_the_file_are_never_trained():
+    vectors = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    table, plain = WordTable(4, 2, 3), keras.layers.Embedding(4, 3)
+    table.build(None)
+    table.set_weights([vectors[:4], vectors[4:]])
+    np.testing.assert_array_equal(table(np.array([[5, 0], [3, 4]])), vectors[[[5, 0], [3, 4]]])
+    plain.build(None)
+    plain.set_weights([vectors[:4]])
+    ids = np.array([[1, 3, 3], [2, 0, 1]], np.int32)
+    after = []
+    for layer in (table, plain):
+        optimizer = keras.optimizers.Adam(0.1)
+        optimizer.build(layer.trainable_variables)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(ids) ** 2)
+        optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
+        after.append(layer.get_weights())
+        assert [tuple(each.shape) for each in optimizer.variables[2:]] == [(4, 3)] * 2
+    (trained, fixed), (expected,) = after
+    np.testing.assert_array_equal(trained, expected)
+    np.testing.assert_array_equal(fixed, vectors[4:])
+    assert not np.array_equal(trained, vectors[:4])

@@ -31,7 +31,7 @@ SHAPES = InputShapes(
 def models():
     """The text system as it is built, and its two LSTMs over every row's padding, of the same weights."""
     ours = build_model(SYSTEMS["text2"], NO_DROPOUT, SHAPES)
-    branch = text_input(SHAPES, random_dimension=None)
+    branch = text_input(SHAPES, NO_DROPOUT)
     last = stacked_lstms(Branch(branch.inputs, branch.output), 6, 5, NO_DROPOUT, "text")
     dense = keras.layers.Dense(8, "relu", name="text_dense")(last)
     every_row = keras.Model(branch.inputs, keras.layers.Dense(4, "softmax", name="emotion")(dense))
