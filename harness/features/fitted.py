@@ -20,7 +20,7 @@ from harness.codec import check_types, from_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.manifest import MODALITIES
-from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS
+from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, fill_from_neighbours
 from harness.features.scaling import ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features, Rows
@@ -50,6 +50,9 @@ Counts = npt.NDArray[np.int32]
 Batch = dict[str, npt.NDArray[Any]]
 
 FITTED_NAME = "fitted.json"
+#: Deviations of scaled motion, beyond which values are clipped under ``MocapGaps.NEIGHBOURS``: a marker that jumps for
+#: a moment. Ours: of a normal distribution one value in two million lies beyond.
+MOST_DEVIATIONS = 5.0
 #: The origin of the word vectors of a model without text, as it is stored.
 NO_TEXT = "the model takes no text"
 ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
@@ -359,15 +362,20 @@ class Inputs:
         is_lost = np.isnan(windows)
         lengths = np.full(len(rows), windows.shape[1], dtype=np.int32)
         if not self._is_padded:
-            is_seen = ~is_lost.all(axis=2)
-            lengths = np.asarray((np.arange(1, is_seen.shape[1] + 1) * is_seen).max(axis=1), dtype=np.int32)
+            lengths = _last_seen(is_lost)
         if protocol.mocap_gaps is MocapGaps.ZEROS:
             np.copyto(windows, 0.0, where=is_lost)
+        elif protocol.mocap_gaps is MocapGaps.NEIGHBOURS:
+            fill_from_neighbours(windows, _last_seen(is_lost))
+            is_lost = np.isnan(windows)
+        is_filled_by_mean = protocol.mocap_gaps is not MocapGaps.ZEROS
         if protocol.scaling is Scaling.STANDARDISED:
             self.fitted.mocap.scale(windows)
-            if protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
+            if is_filled_by_mean:
                 np.copyto(windows, 0.0, where=is_lost)
-        elif protocol.mocap_gaps is MocapGaps.TRAINING_MEAN:
+            if protocol.mocap_gaps is MocapGaps.NEIGHBOURS:
+                np.clip(windows, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=windows)
+        elif is_filled_by_mean:
             np.copyto(windows, self.fitted.mocap.mean, where=is_lost)
         if protocol.head_and_hand is HeadAndHand.ZEROS:
             for stream in (MocapStream.HEAD, MocapStream.HAND):
@@ -375,6 +383,12 @@ class Inputs:
         if protocol.listener_mocap is ListenerMocap.MASKED:
             windows[~self.features.is_marked[rows]] = 0.0
         return windows, lengths
+
+
+def _last_seen(is_lost: npt.NDArray[np.bool_]) -> Counts:
+    """Return the windows of each utterance up to the last one that has a value, int32 (num_rows,)."""
+    is_seen = ~is_lost.all(axis=2)
+    return np.asarray((np.arange(1, is_seen.shape[1] + 1) * is_seen).max(axis=1), dtype=np.int32)
 
 
 def _longest(lengths: Counts) -> int:

@@ -76,6 +76,30 @@ def empty_windows(num_frames: int, num_windows: int) -> npt.NDArray[np.bool_]:
     return np.arange(num_windows) >= num_frames
 
 
+def fill_from_neighbours(windows: npt.NDArray[np.float32], lengths: npt.NDArray[np.integer]) -> None:
+    """Fill the lost values of each column from the nearest windows in which it was seen, in place.
+
+    Between two such windows the value lies on the straight line between theirs; before the first and after the last it
+    is theirs. A column that an utterance never shows stays NaN, and so do the windows behind its length.
+
+    Args:
+        windows: float32 (num_utterances, num_windows, num_columns), NaN where a value was lost
+        lengths: windows of each utterance, up to the last one that shows anything
+
+    Example:
+        >>> windows = np.array([[[1.0], [np.nan], [3.0], [np.nan], [np.nan]]], np.float32)
+        >>> fill_from_neighbours(windows, np.array([4]))
+        >>> windows[0, :, 0].tolist()
+        [1.0, 2.0, 3.0, 3.0, nan]
+    """
+    for utterance, length in zip(windows, lengths, strict=True):
+        part = utterance[:length]
+        is_lost = np.isnan(part)
+        for column in np.flatnonzero(is_lost.any(axis=0) & ~is_lost.all(axis=0)):
+            lost = is_lost[:, column]
+            part[lost, column] = np.interp(np.flatnonzero(lost), np.flatnonzero(~lost), part[~lost, column])
+
+
 def _average_even(values: npt.NDArray[np.float64], num_windows: int) -> npt.NDArray[np.float64]:
     num_columns = values.shape[1]
     if not len(values):

@@ -106,6 +106,7 @@ class MocapOrder(StrEnum):
 
 class MocapGaps(StrEnum):
     TRAINING_MEAN = "training-mean"
+    NEIGHBOURS = "neighbours"  # from the nearest windows of the utterance; scaled values are clipped too
     ZEROS = "zeros"
 
 

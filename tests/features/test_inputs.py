@@ -3,7 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.features.fitted import EncodedWords, fit_features
+from harness.corpus.layout import MocapStream
+from harness.corpus.synthetic import motion
+from harness.corpus.synthetic.plan import plan_corpus
+from harness.corpus.synthetic.settings import SyntheticSettings
+from harness.features.fitted import MOST_DEVIATIONS, EncodedWords, fit_features
+from harness.features.mocap import average_windows
 from harness.features.speech import SHORT_TERM_COLUMNS
 from harness.features.text import Tokenizer
 from harness.splits.protocol import PROTOCOLS, Chroma, HeadAndHand, Lengths, ListenerMocap, MocapGaps, Scaling
@@ -123,6 +128,62 @@ def test_gaps_and_scaling_are_choices(choices, lost, seen):
     windows = fit(train, "mocap", **choices).prepare(features).batch([0])["mocap"]
     assert windows[0, 0, 0] == pytest.approx(lost)
     assert windows[0, 1, 0] == pytest.approx(seen)
+
+
+def test_lost_markers_can_be_filled_from_their_neighbours_in_time():
+    train = make_features(["a", "b"], make_mocap([1.0, 3.0]))
+    arrays = make_mocap([3.0])
+    mocap = arrays["mocap"][0]
+    mocap[:, 0] = np.linspace(1.0, 3.0, 200)
+    mocap[[0, 1, 50, 51, 52, 196], 0] = np.nan
+    mocap[:, 1] = np.nan
+    mocap[0, 2], mocap[1, 2] = 400.0, -400.0
+    mocap[197:] = np.nan
+    features = make_features(["c"], arrays)
+    batch = fit(train, "mocap", mocap_gaps=MocapGaps.NEIGHBOURS).prepare(features).batch([0])
+    windows = batch["mocap"][0]
+    # Scaled by the mean 2 and the deviation 1.
+    expected = np.linspace(-1.0, 1.0, 200)
+    assert batch["mocap_lengths"].tolist() == [196 + 1]
+    assert np.allclose(windows[2:196, 0], expected[2:196], atol=1e-5), "a line between two seen windows"
+    assert np.allclose(windows[:2, 0], expected[2]) and np.allclose(windows[196, 0], expected[195])
+    assert (windows[:197, 1] == 0).all(), "never seen: the training mean"
+    assert windows[:2, 2].tolist() == [MOST_DEVIATIONS, -MOST_DEVIATIONS]
+    assert (windows[197:] == 0).all() and np.isfinite(windows).all()
+    unscaled = fit(train, "mocap", mocap_gaps=MocapGaps.NEIGHBOURS, scaling=Scaling.NONE).prepare(features).batch([0])
+    assert unscaled["mocap"][0, 50, 0] == pytest.approx(mocap[49, 0] + 2.0 / 199)
+    assert unscaled["mocap"][0, 0, 1] == 2.0 and unscaled["mocap"][0, 0, 2] == 400.0
+
+
+def test_neighbours_are_nearer_to_the_truth_than_the_training_mean(monkeypatch):
+    settings = SyntheticSettings(scale=0.02)
+    dialogues = [each for each in plan_corpus(settings).dialogues if each.session == 5]
+    shown = [read_motion(settings, dialogue) for dialogue in dialogues]
+    monkeypatch.setattr(motion, "_lose", lambda *arguments: None)
+    truth = [read_motion(settings, dialogue) for dialogue in dialogues]
+    shown, truth = np.concatenate(shown), np.concatenate(truth)
+    is_gap = np.isnan(shown) & ~np.isnan(truth)
+    assert is_gap.mean() > 0.002
+    arrays = {"mocap": shown, "mocap_rows": np.full(len(shown), 200)}
+    features, rows = make_features([None] * len(shown), arrays), np.arange(len(shown))
+    # Of a marker that an utterance never shows, no neighbour is known.
+    is_gap &= ~np.isnan(shown).all(axis=1, keepdims=True)
+    errors = {}
+    for gaps in (MocapGaps.TRAINING_MEAN, MocapGaps.NEIGHBOURS):
+        fitted = fit(features, "mocap", mocap_gaps=gaps)
+        found = fitted.prepare(features).batch(rows)["mocap"]
+        exact = (truth - fitted.mocap.mean) / fitted.mocap.std
+        errors[gaps] = np.abs(found - exact)[is_gap].mean()
+    assert errors[MocapGaps.NEIGHBOURS] < 0.75 * errors[MocapGaps.TRAINING_MEAN]
+
+
+def read_motion(settings, dialogue):
+    """The windows of a dialogue's utterances, float32 (num_utterances, 200, 189)."""
+    streams = [motion.move(settings, dialogue, stream) for stream in MocapStream]
+    rows = [motion.rows_of(settings, utterance) for utterance in dialogue.utterances]
+    return np.array(
+        [np.concatenate([average_windows(values[row], 200) for values in streams], axis=1) for row in rows], np.float32
+    )
 
 
 def test_head_and_hand_can_be_zero():
