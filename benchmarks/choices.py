@@ -3,7 +3,8 @@
 Each row is an experiment of its own, run by the commands that a user types: `aup` with one trial in each fold of
 `"folds": "sessions"`, then `harness retrain-best --test`. Every row adds one choice to the row before it. Printed are
 the pooled scores over all test sets: the mean of the seeds with its interval over dialogues, the score of the seeds'
-mean probabilities, and the best baseline of the same test evaluations. A row that is finished in FOLDER is not run again.
+mean probabilities, and the best baseline of the same test evaluations. A row that is finished in FOLDER is not run
+again.
 """
 
 from __future__ import annotations
