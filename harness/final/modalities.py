@@ -199,7 +199,12 @@ def retrain_fusion_layers(
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     train_for(
-        Trainer(layers, build_optimizer(point), weigh_classes(recipe.protocol.class_weights, features)),
+        Trainer(
+            layers,
+            build_optimizer(point),
+            weigh_classes(recipe.protocol.class_weights, features),
+            label_smoothing=point.label_smoothing,
+        ),
         FrozenInputs(features, outputs),
         batch_size=point.batch_size,
         num_epochs=num_epochs,

@@ -131,5 +131,12 @@ def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes:
 
 
 def build_optimizer(hyperparameters: NetworkHyperparameters) -> keras.optimizers.Optimizer:
-    """Build the optimiser that the hyperparameters name, at their learning rate."""
-    return OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
+    """Build the optimiser that the hyperparameters name, at their learning rate and with their weight decay.
+
+    Source: Loshchilov and Hutter 2019 for the decay, which is decoupled from the gradient, under every optimiser.
+    """
+    decay = hyperparameters.weight_decay or None
+    optimizer = OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer

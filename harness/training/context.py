@@ -90,7 +90,8 @@ def begin_training(
     seed_everything(seed)
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
     class_weights = weigh_classes(protocol.class_weights, train)
-    trainer = ContextTrainer(model, build_optimizer(hyperparameters), class_weights)
+    smoothing = hyperparameters.label_smoothing
+    trainer = ContextTrainer(model, build_optimizer(hyperparameters), class_weights, label_smoothing=smoothing)
     return TrainedContext(model, fitted), trainer, inputs
 
 
@@ -125,7 +126,7 @@ class ContextTrainer(ContextScorer, Trainer):
 
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch's scored turns, in which classes may weigh differently."""
-        return scored_loss(emotions, probabilities, self.class_weights)
+        return scored_loss(emotions, probabilities, self.class_weights, self.label_smoothing)
 
     def expect_steps(self, num_steps: int) -> None:
         """Compile nothing: dialogues have too many lengths."""
