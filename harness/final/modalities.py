@@ -201,7 +201,8 @@ def retrain_fusion_layers(
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     is_averaged = recipe.protocol.averages_weights
     class_weights = weigh_classes(recipe.protocol.class_weights, features)
-    trainer = Trainer(layers, build_optimizer(point, is_averaged=is_averaged), class_weights)
+    optimizer = build_optimizer(point, is_averaged=is_averaged)
+    trainer = Trainer(layers, optimizer, class_weights, label_smoothing=point.label_smoothing)
     train_for(
         AveragedTrainer(trainer) if is_averaged else trainer,
         FrozenInputs(features, outputs),

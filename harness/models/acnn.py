@@ -58,7 +58,7 @@ def build_acnn(hyperparameters: AcnnHyperparameters, shapes: InputShapes) -> Net
         no attention. The paper scales each speaker's frames by his own mean and deviation: a choice of the protocol,
         ``SpeakerScaling.OWN``.
     """
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     max_frames = min(hyperparameters.max_frames, shapes.speech_frames)
     max_steps = max(1, 1 + (max_frames - POOL_FRAMES) // POOL_STRIDE)
     names = MEL if hyperparameters.features is FrameFeatures.LOG_MEL else MFCC

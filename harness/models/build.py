@@ -140,13 +140,18 @@ AVERAGE_MOMENTUM = 0.99
 def build_optimizer(
     hyperparameters: NetworkHyperparameters, *, is_averaged: bool = False
 ) -> keras.optimizers.Optimizer:
-    """Build the optimiser that the hyperparameters name, at their learning rate.
+    """Build the optimiser that the hyperparameters name, at their learning rate and with their weight decay.
 
     Args:
         is_averaged: whether it also keeps a moving average of the weights, which ``finalize_variable_values`` puts in
             their place
+
+    Source: Loshchilov and Hutter 2019 for the decay, which is decoupled from the gradient, under every optimiser.
     """
-    optimizer = OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate)
+    decay = hyperparameters.weight_decay or None
+    optimizer = OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
     if is_averaged:
         # Before it is built; set here, because not every optimiser takes both as arguments.
         optimizer.use_ema, optimizer.ema_momentum = True, AVERAGE_MOMENTUM

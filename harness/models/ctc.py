@@ -124,7 +124,7 @@ def build_one_label(hyperparameters: OneLabelHyperparameters, shapes: InputShape
 
 
 def _two_blstm(hyperparameters: OneLabelHyperparameters, shapes: InputShapes, *, steps: bool) -> Branch:
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     cut = FirstSteps(hyperparameters.max_frames, name="first_frames")
     frames, mask = cut(branch.output), None if branch.mask is None else cut(branch.mask)
     first = lstm(hyperparameters.speechlstm, hyperparameters, "speech_lstm", steps=True)

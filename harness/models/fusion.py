@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
@@ -18,6 +19,20 @@ from harness.models.text import build_fused_text
 def classify(features: keras.KerasTensor) -> keras.KerasTensor:
     """Add the softmax over the four classes, float32 (batch, 4)."""
     return layers.Dense(len(CLASSES), activation="softmax", name="emotion")(features)
+
+
+def cross_entropies(emotions: tf.Tensor, probabilities: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+    """Return the cross-entropy of each utterance, float32 (batch,).
+
+    Args:
+        emotions: int64 (batch,), indices into ``CLASSES``
+        probabilities: float32 (batch, 4), those of ``classify``
+        label_smoothing: share of each target that is spread over all classes
+    """
+    if not label_smoothing:
+        return keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
+    targets = tf.one_hot(emotions, len(CLASSES))
+    return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=label_smoothing)
 
 
 def fuse(outputs: Sequence[keras.KerasTensor], finalfc: int) -> keras.KerasTensor:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from harness.features.context import Context, ContextTurns
+
+_Value = TypeVar("_Value")
+
+
+def _later(default: _Value) -> _Value:
+    """The default of a hyperparameter that came when experiments were on record without it; it changes nothing."""
+    return field(default=default, metadata={"is_later": True})
 
 
 class Attention(StrEnum):
@@ -145,9 +153,25 @@ class UnimodalVectors(StrEnum):
         return tuple(self.value.split("+"))
 
 
+class TextOutput(StrEnum):
+    """The vector of an utterance's words."""
+
+    LAST = "last"  # the last state of the second LSTM
+    POOLING = "pooling"  # the attention-weighted mean of its steps
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The base of the hyperparameters of every system."""
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Every hyperparameter by name, but those that came later and have their default."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if "is_later" not in each.metadata or getattr(self, each.name) != each.default
+        }
 
     @property
     def batch_size(self) -> int:
@@ -169,6 +193,12 @@ class NetworkHyperparameters(Hyperparameters):
         gates: of the recurrent layers
         recurrent_dropout: share of a recurrent layer's state dropped at each step
         batch_size: utterances a training step
+        word_dropout: share of the words that training reads as the unknown word, whose vector nothing else trains
+        input_dropout: share of the numbers dropped that the first layer reads: of word vectors, frames and motion
+        label_smoothing: share of a target that is spread over the four classes
+        weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
+        noise: deviation of the Gaussian noise that training adds to the scaled numbers of speech and motion
+        time_masks: spans of each utterance's frames that training reads as zeros; ``layers.TimeMasks`` has their width
     """
 
     dropout: float = 0.2
@@ -176,6 +206,12 @@ class NetworkHyperparameters(Hyperparameters):
     recurrent_dropout: float = 0.0
     optimizer: Optimizer = Optimizer.ADAM
     batch_size: int = 64
+    word_dropout: float = _later(0.0)
+    input_dropout: float = _later(0.0)
+    label_smoothing: float = _later(0.0)
+    weight_decay: float = _later(0.0)
+    noise: float = _later(0.0)
+    time_masks: int = _later(0)
 
     @property
     def rate(self) -> float:
@@ -261,13 +297,15 @@ class Text1Hyperparameters(SingleHyperparameters):
 
 @dataclass(frozen=True)
 class Text2Hyperparameters(AdadeltaHyperparameters):
-    """Two stacked LSTMs over given word vectors."""
+    """Two stacked LSTMs over given word vectors, each of ``textlstm`` and ``textlstm2`` units a direction."""
 
     textlstm: int = 512
     textlstm2: int = 256
     dense: int = 512
     word_vectors: WordVectors = WordVectors.TRAINED
     embedding_dimension: int = 300
+    directions: int = _later(1)
+    text_output: TextOutput = _later(TextOutput.LAST)
 
 
 @dataclass(frozen=True)

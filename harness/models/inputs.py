@@ -12,7 +12,7 @@ from harness.corpus.layout import MocapStream
 from harness.features.fitted import FittedFeatures
 from harness.features.mocap import MOCAP_COLUMNS
 from harness.models.hyperparameters import NetworkHyperparameters, WordVectors
-from harness.models.layers import Columns, LengthMask, WordMask, WordTable
+from harness.models.layers import Columns, LengthMask, TimeMasks, WordDropout, WordMask, WordTable
 from harness.models.recurrence import CompiledLSTM
 from harness.splits.protocol import Lengths, MocapOrder, Protocol
 
@@ -80,14 +80,33 @@ class Branch:
     mask: keras.KerasTensor | None = None
 
 
-def speech_input(shapes: InputShapes) -> Branch:
+def speech_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
     """``speech`` float32 (batch, frames, columns); with masks also ``speech_lengths`` int32 (batch,)."""
     speech = keras.Input((None, shapes.speech_columns), name="speech")
-    if not shapes.has_masks:
-        return Branch({"speech": speech}, speech)
-    lengths = keras.Input((), dtype="int32", name="speech_lengths")
-    mask = LengthMask(name="speech_mask")(speech, lengths)
-    return Branch({"speech": speech, "speech_lengths": lengths}, speech, mask)
+    inputs, mask = {"speech": speech}, None
+    if shapes.has_masks:
+        inputs["speech_lengths"] = keras.Input((), dtype="int32", name="speech_lengths")
+        mask = LengthMask(name="speech_mask")(speech, inputs["speech_lengths"])
+    return Branch(inputs, _disturb(speech, mask, hyperparameters, "speech"), mask)
+
+
+def _disturb(
+    steps: keras.KerasTensor, mask: keras.KerasTensor | None, hyperparameters: NetworkHyperparameters, name: str
+) -> keras.KerasTensor:
+    """What training reads of frames or windows: with noise, and without some spans and numbers."""
+    if hyperparameters.noise:
+        steps = layers.GaussianNoise(hyperparameters.noise, name=f"{name}_noise")(steps)
+    if hyperparameters.time_masks:
+        steps = TimeMasks(hyperparameters.time_masks, name=f"{name}_time_masks")(steps, mask)
+    return _drop_inputs(steps, hyperparameters, name)
+
+
+def _drop_inputs(
+    steps: keras.KerasTensor, hyperparameters: NetworkHyperparameters, name: str
+) -> keras.KerasTensor:
+    if not hyperparameters.input_dropout:
+        return steps
+    return layers.Dropout(hyperparameters.input_dropout, name=f"{name}_input_dropout")(steps)
 
 
 def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
@@ -95,7 +114,10 @@ def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
     table = word_table(shapes, hyperparameters)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
-    return Branch({"text": text}, table(text), mask)
+    words = text
+    if hyperparameters.word_dropout:
+        words = WordDropout(hyperparameters.word_dropout, name="text_word_dropout")(text)
+    return Branch({"text": text}, _drop_inputs(table(words), hyperparameters, "text"), mask)
 
 
 def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> layers.Embedding | WordTable:
@@ -121,20 +143,27 @@ def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
     )
 
 
-def mocap_input(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
+def mocap_input(
+    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: NetworkHyperparameters
+) -> Branch:
     """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
     mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
-    return Branch({"mocap": mocap}, _pick_columns(mocap, shapes, streams))
+    picked = _pick_columns(mocap, shapes, streams)
+    return Branch({"mocap": mocap}, _disturb(picked, None, hyperparameters, "mocap"))
 
 
-def mocap_steps(shapes: InputShapes, streams: tuple[MocapStream, ...]) -> Branch:
+def mocap_steps(
+    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: NetworkHyperparameters
+) -> Branch:
     """As ``mocap_input``; with masks also ``mocap_lengths`` int32 (batch,): the windows that have a row."""
-    branch = mocap_input(shapes, streams)
     if not shapes.has_masks:
-        return branch
+        return mocap_input(shapes, streams, hyperparameters)
+    mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
+    picked = _pick_columns(mocap, shapes, streams)
     lengths = keras.Input((), dtype="int32", name="mocap_lengths")
-    mask = LengthMask(name="mocap_mask")(branch.output, lengths)
-    return Branch({**branch.inputs, "mocap_lengths": lengths}, branch.output, mask)
+    mask = LengthMask(name="mocap_mask")(picked, lengths)
+    inputs = {"mocap": mocap, "mocap_lengths": lengths}
+    return Branch(inputs, _disturb(picked, mask, hyperparameters, "mocap"), mask)
 
 
 def _pick_columns(

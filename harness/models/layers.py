@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from harness.features.text import PADDING_ID, UNKNOWN_ID
+
 
 @keras.saving.register_keras_serializable(package="harness")
 class LengthMask(layers.Layer):
@@ -32,6 +34,78 @@ class WordMask(layers.Layer):
 
     def compute_output_spec(self, word_ids: Any) -> keras.KerasTensor:
         return keras.KerasTensor(word_ids.shape, "bool")
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class WordDropout(layers.Layer):
+    """In training, the unknown word in place of a share of the words, int (batch, words) with 0 for padding."""
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, word_ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if not training:
+            return word_ids
+        draws = tf.random.stateless_uniform(tf.shape(word_ids), _next_seed(self.seed_generator))
+        return tf.where((draws < self.rate) & (word_ids != PADDING_ID), UNKNOWN_ID, word_ids)
+
+    def compute_output_spec(self, word_ids: Any, training: bool | None = None) -> keras.KerasTensor:
+        return keras.KerasTensor(word_ids.shape, word_ids.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def _next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
+    return tf.cast(tf.convert_to_tensor(generator.next()), tf.int32)
+
+
+#: The widest span that ``TimeMasks`` hides, as a share of an utterance. Source: Park et al. 2019, the policies for
+#: conversations of table 1.
+WIDEST_MASK = 0.2
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class TimeMasks(layers.Layer):
+    """In training, zeros in place of random spans of each utterance's real steps.
+
+    A span's width is uniform from 0 to ``WIDEST_MASK`` of the utterance, its place uniform among those within it; spans
+    may overlap. Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns the same shape.
+
+    Source: Park et al. 2019, SpecAugment, section 2: time masking, without their warping and frequency masks.
+    """
+
+    def __init__(self, num_masks: int, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.num_masks = num_masks
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: tf.Tensor, steps_mask: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:
+        if not training:
+            return inputs
+        is_real = tf.ones_like(inputs[..., 0], tf.bool) if steps_mask is None else steps_mask
+        lengths = tf.reduce_sum(tf.cast(is_real, tf.float32), axis=1, keepdims=True)
+        shape = (2, tf.shape(inputs)[0], self.num_masks)
+        draws = tf.random.stateless_uniform(shape, _next_seed(self.seed_generator))
+        widths = draws[0] * WIDEST_MASK * lengths
+        starts = draws[1] * (lengths - widths)
+        # Hidden is a step whose middle is in the span.
+        steps = tf.cast(tf.range(tf.shape(inputs)[1]), tf.float32) + 0.5
+        is_hidden = (steps >= starts[..., None]) & (steps < (starts + widths)[..., None])
+        return tf.where(tf.reduce_any(is_hidden, axis=1)[..., None], 0.0, inputs)
+
+    def compute_output_spec(
+        self, inputs: Any, steps_mask: Any = None, training: bool | None = None
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_masks": self.num_masks, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="harness")

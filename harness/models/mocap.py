@@ -30,7 +30,7 @@ def build_motion_lstm(hyperparameters: MotionLstmHyperparameters, shapes: InputS
 
     The paper gives the Dense layer no width; 256 is that of the other head and hand models.
     """
-    branch = mocap_steps(shapes, streams)
+    branch = mocap_steps(shapes, streams, hyperparameters)
     last = lstm(hyperparameters.mocaplstm, hyperparameters, "mocap_lstm", steps=False)(branch.output, mask=branch.mask)
     last = layers.Dropout(hyperparameters.dropout, name="mocap_dropout")(last)
     output = layers.Dense(hyperparameters.dense, activation="relu", name="mocap_dense")(last)
@@ -39,14 +39,14 @@ def build_motion_lstm(hyperparameters: MotionLstmHyperparameters, shapes: InputS
 
 def build_motion_dense(hyperparameters: SingleHyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Head_Model2 (200, 6) and Hand_Model2 (200, 18): all windows flattened -> Dense 256 relu."""
-    branch = mocap_input(shapes, streams)
+    branch = mocap_input(shapes, streams, hyperparameters)
     flat = layers.Dropout(hyperparameters.dropout, name="mocap_dropout")(layers.Flatten()(branch.output))
     return replace(branch, output=layers.Dense(hyperparameters.dense, activation="relu", name="mocap_dense")(flat))
 
 
 def build_face1(hyperparameters: Face1Hyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Face_Model1 (200, 165): LSTM 512, LSTM 256 -> Dense 512 relu."""
-    branch = mocap_steps(shapes, streams)
+    branch = mocap_steps(shapes, streams, hyperparameters)
     last = stacked_lstms(branch, hyperparameters.mocaplstm, hyperparameters.mocaplstm2, hyperparameters, "mocap")
     output = layers.Dense(hyperparameters.dense, activation="relu", name="mocap_dense")(last)
     return replace(branch, output=output, mask=None)
@@ -54,14 +54,14 @@ def build_face1(hyperparameters: Face1Hyperparameters, shapes: InputShapes, stre
 
 def build_mocap1(hyperparameters: SingleHyperparameters, shapes: InputShapes, streams: Streams) -> Branch:
     """Face_Model2 (200, 165) and Mocap_Model1 (200, 189): five convolutions -> Dense 256 relu."""
-    branch = mocap_input(shapes, streams)
+    branch = mocap_input(shapes, streams, hyperparameters)
     flat = convolve(branch.output, hyperparameters)
     return replace(branch, output=layers.Dense(hyperparameters.dense, activation="relu", name="mocap_dense")(flat))
 
 
 def build_fused_mocap(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:
     """Mocap_Model1 as it stands in the combined model, its last layer as ``FusedBranches`` says."""
-    branch = mocap_input(shapes, tuple(MocapStream))
+    branch = mocap_input(shapes, tuple(MocapStream), hyperparameters)
     flat = convolve(branch.output, hyperparameters)
     units = hyperparameters.branch_dense
     if hyperparameters.branches is FusedBranches.TEXT:

@@ -201,7 +201,7 @@ def build_blstm_null(hyperparameters: NullStateHyperparameters, shapes: InputSha
         the statistics of Han et al. 2014, over all frames; Adam at its own rate; no dropout and no limit of the
         gradient; columns scaled by training statistics. ``loss``, ``boundaries`` and ``decision`` are named choices.
     """
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     numbers = ("pitch", "voicing", "zero_crossing_rate", *MFCC[:12], "log_energy")
     hidden = pick_frames(branch, *numbers).output
     for name, units in (("", hyperparameters.speechlstm), ("2", hyperparameters.speechlstm2)):

@@ -35,7 +35,8 @@ def build_recogniser(hyperparameters: AsrTransferHyperparameters, shapes: InputS
 
     (frames, 26) -> two convolutions of stride 2 -> (steps, 128) -> two BLSTM layers -> (steps, 256) -> (steps, 29).
     """
-    branch = _encode(_without_dropout(hyperparameters), shapes, NUM_LAYERS)
+    plain = replace(hyperparameters, input_dropout=0.0, noise=0.0, time_masks=0)
+    branch = _encode(_without_dropout(plain), shapes, NUM_LAYERS)
     scores = layers.Dense(len(LETTERS) + 1, name="characters")(branch.output)
     return keras.Model(branch.inputs, scores, name="recogniser")
 
@@ -59,7 +60,7 @@ def _without_dropout(hyperparameters: AsrTransferHyperparameters) -> AsrTransfer
 
 
 def _encode(hyperparameters: AsrTransferHyperparameters, shapes: InputShapes, num_layers: int) -> Branch:
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     mask = branch.mask
     hidden = Columns(*_mel_columns(), name="asr_mel")(branch.output)
     for number in (1, 2):

@@ -92,7 +92,7 @@ def build_dnn_elm(hyperparameters: SegmentHyperparameters, shapes: InputShapes) 
         weighs the same; deltas as ``Deltas`` has them; columns scaled by training statistics; the optimiser,
         its rate and the batch; no dropout; the kernel machine's regularisation and width are hyperparameters.
     """
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     frames = pick_frames(branch, *MFCC, "pitch_period", "harmonics_to_noise")
     hidden, mask = LoudestSegments(hyperparameters.segment_share, name="segments")(
         frames.output, pick_column(branch, "log_energy"), branch.mask

@@ -88,6 +88,6 @@ def pick_frames(branch: Branch, *names: str) -> Branch:
 
 
 def pick_column(branch: Branch, name: str) -> keras.KerasTensor:
-    """Return one number of short frames, float32 (batch, frames)."""
-    column = PickedColumns(frame_columns(name), name=f"speech_{name}")(branch.output)
+    """Return one number of short frames, float32 (batch, frames): as it was given, without noise or dropout."""
+    column = PickedColumns(frame_columns(name), name=f"speech_{name}")(branch.inputs["speech"])
     return layers.Reshape((-1,), name=f"speech_{name}_flat")(column)

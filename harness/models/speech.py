@@ -20,7 +20,7 @@ from harness.models.layers import AttentionPooling, FlattenedDense
 
 def build_speech1(hyperparameters: Speech1Hyperparameters, shapes: InputShapes) -> Branch:
     """Speech_Model1: all frames flattened, (100, 34) -> Dense 1024, 512, 256, each relu."""
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     hidden = FlattenedDense(hyperparameters.dense1, shapes.speech_frames, "relu", name="speech_dense1")(
         branch.output, branch.mask
     )
@@ -33,7 +33,7 @@ def build_speech1(hyperparameters: Speech1Hyperparameters, shapes: InputShapes) 
 
 def build_speech2(hyperparameters: Speech2Hyperparameters, shapes: InputShapes) -> Branch:
     """Speech_Model2: LSTM 512, LSTM 256, each with dropout after it -> Dense 512 relu."""
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     last = stacked_lstms(branch, hyperparameters.speechlstm, hyperparameters.speechlstm2, hyperparameters, "speech")
     output = layers.Dense(hyperparameters.dense, activation="relu", name="speech_dense")(last)
     return replace(branch, output=output, mask=None)
@@ -56,7 +56,7 @@ def build_attentive(
     LSTM gives one vector. A choice of ours: the paper does not say which attention it means, and
     its code has the decoder.
     """
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     encoder = lstm(hyperparameters.speechlstm, hyperparameters, "speech_lstm", steps=True)
     if hyperparameters.directions == 2:
         encoder = layers.Bidirectional(encoder, name="speech_bilstm")

@@ -18,7 +18,7 @@ _MOMENTUM = 0.9
 
 def build_speech_functionals(hyperparameters: FunctionalsHyperparameters, shapes: InputShapes) -> Network:
     """Build the functionals, and the classifier that the hyperparameters name; each standardises them first."""
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     functionals = Functionals(name="speech_vector")(branch.output, branch.mask)
     if hyperparameters.classifier is FunctionalsClassifier.NETWORK:
         steps = layers.BatchNormalization(momentum=_MOMENTUM, name="standardised")(functionals)

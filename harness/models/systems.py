@@ -25,6 +25,7 @@ from harness.models.hyperparameters import (
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
+    NetworkHyperparameters,
     NullStateHyperparameters,
     OneLabelHyperparameters,
     Optimizer,
@@ -40,12 +41,18 @@ from harness.models.hyperparameters import (
     Text3Hyperparameters,
     UniSvmHyperparameters,
 )
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling
 
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
     "dropout": (0.0, 1.0),
     "recurrent_dropout": (0.0, 1.0),
+    "word_dropout": (0.0, 1.0),
+    "input_dropout": (0.0, 1.0),
+    "label_smoothing": (0.0, 1.0),
+    "weight_decay": (0.0, math.inf),
+    "noise": (0.0, math.inf),
+    "time_masks": (0, math.inf),
     "learning_rate": (1e-12, math.inf),
     "adamlr": (1e-12, math.inf),
     "activation_weight": (0.0, math.inf),
@@ -63,6 +70,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
 LARGEST = sys.float_info.max
+
+#: The modalities that some regularisation of training reads; the others are of the loss or of the weights.
+REGULARISED: Mapping[str, tuple[str, ...]] = {
+    "word_dropout": ("text",),
+    "input_dropout": ("speech", "text", "mocap"),
+    "noise": ("speech", "mocap"),
+    "time_masks": ("speech", "mocap"),
+}
+_OF_TRAINING = (*REGULARISED, "label_smoothing", "weight_decay")
 
 #: 2018's Keras, which the published code ran on.
 _OLD_GATES = {"gates": Gates.HARD_SIGMOID}
@@ -415,8 +431,8 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
 
     Raises:
         UnknownNameError: a name, or the value of a named choice, that the system does not have
-        ExperimentFileError: a value of the wrong type, or out of its range; or a system that reads dialogues under a
-            protocol that parts them
+        ExperimentFileError: a value of the wrong type, or out of its range; a regularisation that has no meaning for
+            the system; or a system that reads dialogues under a protocol that parts them
 
     Example:
         >>> from harness.splits.protocol import PROTOCOLS
@@ -436,7 +452,36 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
             f"system {system.name!r}: hyperparameter 'context' is {context.value!r}; expected one of "
             f"{[each.value for each in system.contexts]}"
         )
-    return system.hyperparameters(**defaults)
+    found = system.hyperparameters(**defaults)
+    if isinstance(found, NetworkHyperparameters):
+        _check_regularisation(system, found, protocol)
+    return found
+
+
+def _check_regularisation(system: System, point: NetworkHyperparameters, protocol: Protocol) -> None:
+    used = [name for name in _OF_TRAINING if getattr(point, name)]
+    trained = modalities_of(system, point)
+    if isinstance(point, UniSvmHyperparameters):
+        # Its vector of speech has nothing to train.
+        trained = tuple(modality for modality in trained if modality != "speech")
+    for name in used:
+        reason = None
+        read = REGULARISED.get(name, trained)
+        if point.is_fitted_at_once:
+            reason = "nothing of it is trained by steps"
+        elif system.contexts and name in REGULARISED:
+            reason = "it reads the vectors of turns, not words, frames or motion"
+        elif not set(read) & set(trained):
+            reason = f"its layers are trained on {' and '.join(trained)}, and it is of {' and '.join(read)}"
+        elif name == "noise" and protocol.scaling is Scaling.NONE:
+            reason = f"it is added to scaled numbers, and protocol {protocol.name!r} scales none"
+        elif name == "label_smoothing" and isinstance(point, CtcHyperparameters | NullStateHyperparameters):
+            reason = "the likelihoods of the labels that it is trained by are not shares of one whole"
+        if reason is not None:
+            raise ExperimentFileError(
+                f"system {system.name!r}: hyperparameter {name!r} is {getattr(point, name)!r} and has no meaning, for "
+                f"{reason}; expected 0"
+            )
 
 
 def _check_dialogues(system: System, protocol: Protocol) -> None:

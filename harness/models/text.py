@@ -21,9 +21,10 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    TextOutput,
 )
 from harness.models.inputs import Branch, InputShapes, lstm, stacked_lstms, text_input, word_table
-from harness.models.layers import FlattenedDense, MaskedSteps
+from harness.models.layers import AttentionPooling, FlattenedDense, MaskedSteps
 
 #: Convolutions of Text_Model1, each with half the filters of the one before: 256, 128, 64, 32.
 NUM_CONVOLUTIONS = 4
@@ -48,8 +49,14 @@ def build_text1(hyperparameters: Text1Hyperparameters, shapes: InputShapes) -> B
 
 
 def build_text2(hyperparameters: Text2Hyperparameters, shapes: InputShapes) -> Branch:
-    """Text_Model2: word vectors (500, 300) -> LSTM 512, LSTM 256 -> Dense 512 relu."""
-    branch = _two_lstms(hyperparameters, shapes, hyperparameters.textlstm, hyperparameters.textlstm2)
+    """Text_Model2: word vectors (500, 300) -> LSTM 512, LSTM 256 -> Dense 512 relu.
+
+    Not in the paper: LSTMs in two directions, and attention over the steps of the second in place of its last state.
+    """
+    if hyperparameters.directions == 2 or hyperparameters.text_output is TextOutput.POOLING:
+        branch = _directed_lstms(hyperparameters, shapes)
+    else:
+        branch = _two_lstms(hyperparameters, shapes, hyperparameters.textlstm, hyperparameters.textlstm2)
     dense = layers.Dense(hyperparameters.dense, activation="relu", name="text_dense")
     return replace(branch, output=dense(branch.output))
 
@@ -73,6 +80,21 @@ def build_fused_text(hyperparameters: FusionHyperparameters, shapes: InputShapes
     return replace(branch, output=dense(branch.output))
 
 
+def _directed_lstms(hyperparameters: Text2Hyperparameters, shapes: InputShapes) -> Branch:
+    branch = text_input(shapes, hyperparameters)
+    is_pooled = hyperparameters.text_output is TextOutput.POOLING
+    hidden = branch.output
+    for number, units in (("", hyperparameters.textlstm), ("2", hyperparameters.textlstm2)):
+        layer = lstm(units, hyperparameters, f"text_lstm{number}", steps=is_pooled or not number)
+        if hyperparameters.directions == 2:
+            layer = layers.Bidirectional(layer, name=f"text_bilstm{number}")
+        hidden = layer(hidden, mask=branch.mask)
+        if number and is_pooled:
+            hidden = AttentionPooling(units, name="text_attention")(hidden, branch.mask)
+        hidden = layers.Dropout(hyperparameters.dropout, name=f"text_dropout{number}")(hidden)
+    return replace(branch, output=hidden, mask=None)
+
+
 def _two_lstms(
     hyperparameters: Text2Hyperparameters | Text3Hyperparameters | FusionHyperparameters,
     shapes: InputShapes,
@@ -80,7 +102,8 @@ def _two_lstms(
     second: int,
 ) -> Branch:
     """Word vectors -> two LSTMs, dropout after each; the second one's last state."""
-    if shapes.has_masks or hyperparameters.dropout or hyperparameters.recurrent_dropout:
+    dropouts = ("dropout", "recurrent_dropout", "word_dropout", "input_dropout")
+    if shapes.has_masks or any(getattr(hyperparameters, name) for name in dropouts):
         branch = text_input(shapes, hyperparameters)
         return replace(branch, output=stacked_lstms(branch, first, second, hyperparameters, "text"), mask=None)
     text = keras.Input((None,), dtype="int32", name="text")

@@ -46,7 +46,7 @@ class TurnModel:
         """Return it as plain values, which ``read_turn_model`` reads."""
         return {
             "system": self.system.name,
-            "hyperparameters": to_plain(self.hyperparameters),
+            "hyperparameters": to_plain(self.hyperparameters.chosen),
             "num_epochs": self.num_epochs,
             "seed": self.seed,
             "turn_vectors": self.turn_vectors.value,

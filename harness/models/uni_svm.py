@@ -163,13 +163,13 @@ def _pool(
 
 
 def _speech_vector(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) -> Branch:
-    branch = speech_input(shapes)
+    branch = speech_input(shapes, hyperparameters)
     return Branch(branch.inputs, Functionals(name="speech_vector")(branch.output, branch.mask))
 
 
 def _mocap_vector(hyperparameters: UniSvmHyperparameters, shapes: InputShapes) -> Branch:
     """The Dense layer of Mocap_Model1, in place of a convolutional network over video."""
-    branch = mocap_steps(shapes, tuple(MocapStream))
+    branch = mocap_steps(shapes, tuple(MocapStream), hyperparameters)
     flat = convolve(branch.output, hyperparameters)
     vector = layers.Dense(hyperparameters.mocap_dense, activation="relu", name="mocap_dense")(flat)
     return Branch(branch.inputs, ZerosIfAbsent(name="mocap_vector")(vector, branch.mask))

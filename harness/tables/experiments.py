@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness import __version__
@@ -205,7 +205,7 @@ def hyperparameters_of(experiment: TableExperiment) -> dict[str, Any]:
     """Return the hyperparameters, the defaults but for the experiment's choices; a baseline has none."""
     if experiment.is_baseline:
         return {}
-    return asdict(read_hyperparameters(SYSTEMS[experiment.name], dict(experiment.choices), experiment.protocol))
+    return read_hyperparameters(SYSTEMS[experiment.name], dict(experiment.choices), experiment.protocol).chosen
 
 
 def describe_experiment(

@@ -91,7 +91,8 @@ def begin_training(
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
     class_weights = weigh_classes(protocol.class_weights, train)
     optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
-    trainer = ContextTrainer(model, optimizer, class_weights)
+    smoothing = hyperparameters.label_smoothing
+    trainer = ContextTrainer(model, optimizer, class_weights, label_smoothing=smoothing)
     return TrainedContext(model, fitted), trainer, inputs
 
 
@@ -126,7 +127,7 @@ class ContextTrainer(ContextScorer, Trainer):
 
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch's scored turns, in which classes may weigh differently."""
-        return scored_loss(emotions, probabilities, self.class_weights)
+        return scored_loss(emotions, probabilities, self.class_weights, self.label_smoothing)
 
     def expect_steps(self, num_steps: int) -> None:
         """Compile nothing: dialogues have too many lengths."""

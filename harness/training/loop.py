@@ -18,6 +18,7 @@ from harness.features.fitted import FittedFeatures
 from harness.features.store import Features
 from harness.models.class_weights import balance_classes
 from harness.models.decoder import AttentionDecoder
+from harness.models.fusion import cross_entropies
 from harness.models.recurrence import CompiledLSTM
 from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
 from harness.splits.protocol import ClassWeights, KeptWeights
@@ -195,6 +196,7 @@ class Trainer(Scorer):
         emotions: int64, the classes of a batch, as ``loss`` takes them; ``targets`` gives them
         class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
         trained: the model whose weights a step changes; the one that answers, unless another is given
+        label_smoothing: share of each target that is spread over all classes
     """
 
     emotions = tf.TensorSpec((None,), tf.int64)
@@ -205,10 +207,12 @@ class Trainer(Scorer):
         optimizer: keras.optimizers.Optimizer,
         class_weights: np.ndarray | None = None,
         trained: keras.Model | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(model)
         self.optimizer = optimizer
         self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
         self.trained = model if trained is None else trained
         optimizer.build(self.trained.trainable_variables)
         self._step = tf.function(
@@ -243,7 +247,7 @@ class Trainer(Scorer):
 
     def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Return the mean cross-entropy of a batch, in which classes may weigh differently."""
-        losses = keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
+        losses = cross_entropies(emotions, probabilities, self.label_smoothing)
         if self.class_weights is not None:
             losses *= tf.gather(self.class_weights, emotions)
         return tf.reduce_mean(losses)

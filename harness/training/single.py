@@ -98,7 +98,7 @@ def begin_training(
     optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
     weights = weigh_classes(protocol.class_weights, train)
     if network.likelihoods is None and network.decision is None:
-        trainer = Trainer(network.model, optimizer, weights)
+        trainer = Trainer(network.model, optimizer, weights, label_smoothing=hyperparameters.label_smoothing)
     else:
         for view in network.views:
             if np.isnan(getattr(train, view)).all():
@@ -106,7 +106,7 @@ def begin_training(
                     f"system {system.name!r}: none of the {len(train)} training utterances has a rating of {view}; "
                     'expected ratings in the corpus, or "views": "single", which needs none'
                 )
-        trainer = LikelihoodTrainer(network, optimizer, weights)
+        trainer = LikelihoodTrainer(network, optimizer, weights, hyperparameters.label_smoothing)
     return trained, trainer, fitted.prepare(train)
 
 
@@ -114,6 +114,7 @@ class LikelihoodTrainer(Trainer):
     """A network that is trained by the likelihood of the right label, with its optimiser.
 
     The loss of each view is added with its weight; of a batch, it is the mean over the utterances that have the rating.
+    Only the emotion's targets are smoothed.
     Where a ``Decision`` answers, it is fitted after every epoch on the training utterances, without dropout. A decision
     over vectors that nothing trains is fitted, and there is no step.
     """
@@ -122,7 +123,11 @@ class LikelihoodTrainer(Trainer):
     emotions = tf.TensorSpec((None, None), tf.int64)
 
     def __init__(
-        self, network: Network, optimizer: keras.optimizers.Optimizer, class_weights: np.ndarray | None = None
+        self,
+        network: Network,
+        optimizer: keras.optimizers.Optimizer,
+        class_weights: np.ndarray | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self._decision, self._views = network.decision, network.views
         self._has_steps = network.likelihoods is not None
@@ -135,7 +140,7 @@ class LikelihoodTrainer(Trainer):
             trained = keras.Model(inputs, [likelihoods, answers])
         if self._decision is not None:
             self._vectors = Scorer(keras.Model(inputs, self._decision.input))
-        super().__init__(network.model, optimizer, class_weights, trained)
+        super().__init__(network.model, optimizer, class_weights, trained, label_smoothing)
 
     def targets(self, features: Features) -> np.ndarray:
         levels = [levels_of(getattr(features, view)) for view in self._views]
@@ -144,6 +149,9 @@ class LikelihoodTrainer(Trainer):
     def _likelihood_loss(self, likelihoods: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         emotions = targets[:, 0]
         losses = -tf.gather(likelihoods, emotions, batch_dims=1)
+        if self.label_smoothing:
+            of_all = -tf.reduce_mean(likelihoods[:, : len(CLASSES)], axis=1)
+            losses = (1.0 - self.label_smoothing) * losses + self.label_smoothing * of_all
         if self.class_weights is not None:
             losses *= tf.gather(self.class_weights, emotions)
         loss = tf.reduce_mean(losses)

@@ -399,7 +399,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             {"system": "mocap1", "parameter_config": [{"name": "droput", "range": [0, 1], "type": "float"}]},
             (
                 "unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size', 'dense',"
-                " 'dropout', 'gates', 'learning_rate', 'optimizer', 'recurrent_dropout']"
+                " 'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer',"
+                " 'recurrent_dropout', 'time_masks', 'weight_decay', 'word_dropout']"
             ),
         ),
         (

@@ -97,7 +97,8 @@ def test_an_unknown_hyperparameter_of_a_system_is_refused() -> None:
     assert (
         str(caught.value)
         == f"{ORIGIN}: unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size',"
-        " 'dense', 'dropout', 'gates', 'learning_rate', 'optimizer', 'recurrent_dropout']"
+        " 'dense', 'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer',"
+        " 'recurrent_dropout', 'time_masks', 'weight_decay', 'word_dropout']"
     )
 
 
