@@ -38,9 +38,10 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    TurnVectors,
     UniSvmHyperparameters,
 )
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, SpeakerScaling
 
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -426,7 +427,19 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
             f"system {system.name!r}: hyperparameter 'context' is {context.value!r}; expected one of "
             f"{[each.value for each in system.contexts]}"
         )
-    return system.hyperparameters(**defaults)
+    point = system.hyperparameters(**defaults)
+    if isinstance(point, ChainHyperparameters | ContextHyperparameters):
+        _check_vectors(system, point.vectors, protocol)
+    return point
+
+
+def _check_vectors(system: System, vectors: TurnVectors, protocol: Protocol) -> None:
+    if "speech" in vectors.modalities and protocol.speaker_scaling is SpeakerScaling.PAST:
+        raise ExperimentFileError(
+            f"system {system.name!r}: hyperparameter 'vectors' is {vectors.value!r}, and functionals of a turn's "
+            f"speech cannot be scaled by the turns so far yet, which protocol {protocol.name!r} chooses; expected "
+            f"{TurnVectors.TFIDF.value!r}, a turn model, or speaker_scaling 'own' or 'none'"
+        )
 
 
 def _check_dialogues(system: System, protocol: Protocol) -> None:
