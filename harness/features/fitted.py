@@ -205,7 +205,7 @@ class FittedFeatures:
             if words is None:
                 words = EncodedWords.encode(self.tokenizer, features.transcripts, self.protocol.max_words)
                 self._encoded[features] = words
-        return Inputs(self, features, words)
+        return Inputs(self, features.against(self.speech), words)
 
     def save(self, directory: Path) -> None:
         """Write JSON and ``.npy`` files into ``directory``, which is made where it does not exist."""
@@ -445,6 +445,11 @@ class SpeechScaling(ColumnScaling):
             longest = int(lengths.max(initial=0))
             moments.add(train.unscaled_speech(rows, longest)[np.arange(longest) < lengths[:, None]])
         return cls(*moments.finish(train.speech_columns))
+
+
+def measure_background(train: Features) -> SpeechScaling | None:
+    """Fit what ``Features.against`` takes, on training utterances; None where no feature needs it."""
+    return SpeechScaling.fit(train) if train.needs_background else None
 
 
 class MocapScaling(ColumnScaling):

@@ -11,9 +11,13 @@ import numpy.typing as npt
 from harness.features.frames import UNSCALED
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 #: Bytes of features in memory at once while statistics are fitted; sums take about as much again.
 CHUNK_BYTES = 16 * 2**20
+#: Seconds of the training utterances' mean and deviation that count as if a speaker had begun with them, where only his
+#: or her turns so far are read. Ours: about two utterances.
+BACKGROUND_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,24 @@ class Moments:
         self._mean = np.zeros(num_columns)
         self._squares = np.zeros(num_columns)
 
+    def copy(self) -> Moments:
+        """Return the same, which stays as it is while this one grows."""
+        copied = Moments(len(self._count))
+        copied._join(self._count, self._mean, self._squares)
+        return copied
+
+    def shrink(self, background: ColumnScaling, count: float, columns: Sequence[str] = ()) -> ColumnScaling:
+        """Join ``count`` rows of another mean and deviation: the fewer rows are known, the more it is theirs.
+
+        Args:
+            count: 0 for the scaling of these rows alone
+            columns: as ``finish`` takes them
+        """
+        joined = self.copy()
+        size = np.full(len(self._count), count)
+        joined._join(size, background.mean.astype(np.float64), size * background.std.astype(np.float64) ** 2)
+        return ColumnScaling(*joined.finish(columns))
+
     def add(self, values: Floats) -> None:
         """Join the rows of ``values``, of which this takes ownership; NaN is left out."""
         is_lost = np.isnan(values)
@@ -68,7 +90,9 @@ class Moments:
         rest = values.sum(axis=0, dtype=np.float64) / some
         np.square(values, out=values)
         squares = values.sum(axis=0, dtype=np.float64) - count * rest**2
-        mean = mean.astype(np.float32) + rest
+        self._join(count, mean.astype(np.float32) + rest, squares)
+
+    def _join(self, count: Doubles, mean: Doubles, squares: Doubles) -> None:
         joined = np.maximum(self._count + count, 1.0)
         difference = mean - self._mean
         self._squares += squares + difference**2 * self._count * count / joined

@@ -16,7 +16,7 @@ from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, cl
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
-from harness.features.scaling import ColumnScaling, Moments, chunks
+from harness.features.scaling import BACKGROUND_SECONDS, ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
 from harness.splits.protocol import Protocol, SpeakerScaling, SpeechSource, is_tested, search_sessions
@@ -29,7 +29,8 @@ Rows = npt.NDArray[np.integer] | Sequence[int]
 class Features:
     """Features of some utterances, in the order of the request; the large arrays are read on demand.
 
-    They are unscaled, but for speech where ``FeatureStore.speaker_scaling`` says otherwise.
+    They are unscaled, but for speech where ``FeatureStore.speaker_scaling`` says otherwise. Where each turn is scaled
+    by the speaker's turns so far, ``against`` must say first what the first ones begin from.
 
     Attributes:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
@@ -51,6 +52,7 @@ class Features:
     prepared_dir: Path | None = None
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
     _scaling_of: Callable[[Utterance], ColumnScaling] | None = field(default=None, repr=False)
+    _past_of: Callable[[Utterance], Moments] | None = field(default=None, repr=False)
 
     @classmethod
     def from_arrays(
@@ -139,19 +141,49 @@ class Features:
         Raises:
             FeatureError: a file is missing, damaged or contradicts the manifest
         """
-        return self if self._load_dialogues is None else self._load_dialogues(self.utterance_ids)
+        if self._load_dialogues is None:
+            return self
+        return replace(self._load_dialogues(self.utterance_ids), _scaling_of=self._scaling_of)
 
-    def scale_by(self, recordings: Iterable[Floats]) -> Features:
+    def scale_by(self, recordings: Iterable[Floats], speaker_scaling: SpeakerScaling = SpeakerScaling.OWN) -> Features:
         """Return the same features, with all speech scaled as that of one speaker.
 
         Args:
             recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
+            speaker_scaling: under ``PAST`` they are the turns so far, and ``against`` says what precedes them
         """
         moments = Moments(len(self.speech_columns))
         for frames in recordings:
             moments.add(frames)
+        if speaker_scaling is SpeakerScaling.PAST:
+            return replace(self, _past_of=lambda utterance: moments)
         scaling = ColumnScaling(*moments.finish(self.speech_columns))
         return replace(self, _scaling_of=lambda utterance: scaling)
+
+    @property
+    def needs_background(self) -> bool:
+        """True where ``against`` must be called before speech is read."""
+        return self._past_of is not None and self._scaling_of is None
+
+    def against(self, background: ColumnScaling | None) -> Features:
+        """Return the same features; each speaker's turns so far are preceded by ``BACKGROUND_SECONDS`` of training.
+
+        Anything that is not scaled by turns so far stays as it is.
+
+        Args:
+            background: mean and deviation of the training utterances' unscaled frames; None where no speech is read
+        """
+        if self._past_of is None or background is None:
+            return self
+        past_of, columns, known = self._past_of, self.speech_columns, dict[str, ColumnScaling]()
+        count = BACKGROUND_SECONDS / self.speech_settings.hop
+
+        def scaling_of(utterance: Utterance) -> ColumnScaling:
+            if utterance.utterance_id not in known:
+                known[utterance.utterance_id] = past_of(utterance).shrink(background, count, columns)
+            return known[utterance.utterance_id]
+
+        return replace(self, _scaling_of=scaling_of)
 
     @cached_property
     def is_marked(self) -> npt.NDArray[np.bool_]:
@@ -171,7 +203,7 @@ class Features:
     @property
     def is_scaled_by_speaker(self) -> bool:
         """True where ``speech`` gives frames that are scaled by their speaker's own mean and deviation."""
-        return self._scaling_of is not None
+        return self._scaling_of is not None or self._past_of is not None
 
     def speech(self, rows: Rows, num_frames: int | None = None) -> Floats:
         """Copy the frames of some utterances, the first ``num_frames`` or all, scaled where speakers are.
@@ -180,8 +212,13 @@ class Features:
             float32 (num_rows, num_frames, num_columns), 0 beyond an utterance's length
 
         Raises:
-            FeatureError: the corpus has no speech
+            FeatureError: the corpus has no speech; or it is scaled by turns so far, and ``against`` was not called
         """
+        if self.needs_background:
+            raise FeatureError(
+                "speech is scaled by each speaker's turns so far (speaker_scaling 'past'), and nothing says what the "
+                "first ones begin from; expected the statistics of the training utterances"
+            )
         frames = self.unscaled_speech(rows, num_frames)
         if self._scaling_of is not None:
             for place, row in enumerate(rows):
@@ -233,6 +270,7 @@ class FeatureStore:
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
     _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
     _scalings: dict[str, ColumnScaling] = field(default_factory=dict, repr=False, compare=False)
+    _pasts: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
@@ -345,7 +383,8 @@ class FeatureStore:
             happiness=self.happiness,
             prepared_dir=self.prepared_dir,
             _load_dialogues=self._load_dialogues,
-            _scaling_of=None if self.speaker_scaling is SpeakerScaling.NONE else self._scaling_by_speaker,
+            _scaling_of=self._scaling_by_speaker if self.speaker_scaling is SpeakerScaling.OWN else None,
+            _past_of=self._measure_past if self.speaker_scaling is SpeakerScaling.PAST else None,
         )
 
     def _scaling_by_speaker(self, utterance: Utterance) -> ColumnScaling:
@@ -353,7 +392,7 @@ class FeatureStore:
         name = utterance.name
         if name.speaker not in self._scalings:
             arrays, columns = self._map(name.session), self.manifest.speech_columns
-            own = [row for row, turn in enumerate(self._list(name.session)) if turn.name.speaker == name.speaker]
+            own = sorted(self._rows_of(name.speaker, name.session))
             lengths = arrays["speech_lengths"][own]
             moments = Moments(len(columns))
             for some in chunks(len(own), self.manifest.speech_settings.max_frames * len(columns)):
@@ -361,6 +400,27 @@ class FeatureStore:
                 moments.add(np.concatenate(frames))
             self._scalings[name.speaker] = ColumnScaling(*moments.finish(columns))
         return self._scalings[name.speaker]
+
+    def _rows_of(self, speaker: str, session: int) -> list[int]:
+        """The rows of a speaker's turns, in time: dialogues by id, the turns of one by their beginning."""
+        turns = self._list(session)
+        own = [row for row, turn in enumerate(turns) if turn.name.speaker == speaker]
+        return sorted(own, key=lambda row: (turns[row].name.dialogue_id, turns[row].start, row))
+
+    def _measure_past(self, utterance: Utterance) -> Moments:
+        """Measure the frames of the turns of an utterance's speaker in the session, up to and including this one.
+
+        The dialogues of a session follow each other by id, since a corpus does not say at which hour one was recorded;
+        the turns of a dialogue, by their beginning. No frame of a later turn is read for an earlier one.
+        """
+        if utterance.utterance_id not in self._pasts:
+            name = utterance.name
+            arrays, turns = self._map(name.session), self._list(name.session)
+            moments = Moments(len(self.manifest.speech_columns))
+            for row in self._rows_of(name.speaker, name.session):
+                moments.add(arrays["speech"][row, : arrays["speech_lengths"][row]].copy())
+                self._pasts[turns[row].utterance_id] = moments.copy()
+        return self._pasts[utterance.utterance_id]
 
     def _load_dialogues(self, utterance_ids: Sequence[str]) -> Features:
         names = [parse_utterance_id(utterance_id) for utterance_id in utterance_ids]

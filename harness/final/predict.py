@@ -93,7 +93,8 @@ def predict_dialogue(
                 f"model {str(model_dir)!r}: does not scale speech by speaker, protocol {record.protocol.name!r}; omit "
                 "--speaker-wavs"
             )
-        features = features.scale_by(_read_speaker(speaker_wavs, features.speech_settings))
+        recordings = _read_speaker(speaker_wavs, features.speech_settings)
+        features = features.scale_by(recordings, record.protocol.speaker_scaling)
     elif _scales_by_speaker(record) and record.turn_model is None and find_system(record.system).contexts:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
@@ -117,8 +118,14 @@ def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | No
     Raises:
         ModelError: the model is damaged
     """
-    if not _scales_by_speaker(ModelRecord.read(model_dir)):
+    record = ModelRecord.read(model_dir)
+    if not _scales_by_speaker(record):
         return None
+    if speaker_wavs is not None and record.protocol.scales_by_past:
+        return (
+            "Adapted to the speaker without labels: speech is scaled by the training utterances and, the more there "
+            f"are, by the recordings in {str(speaker_wavs)!r}, as if the speaker had said them before."
+        )
     if speaker_wavs is not None:
         return f"Adapted to the speaker without labels: speech is scaled by the recordings in {str(speaker_wavs)!r}."
     return (

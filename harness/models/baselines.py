@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
+from harness.features.fitted import measure_background
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.class_weights import CLASS_WEIGHT
@@ -262,16 +263,19 @@ def _fit(
     rows = np.flatnonzero(has_input(train))
     emotions = train.emotions[rows]
     known = np.unique(emotions)
+    background = measure_background(train) if what == "speech" else None
     if not len(known):
         raise FeatureError(
             f"baseline: none of the {len(train)} training utterances has {what}; expected at least one"
         )
     if len(known) > 1:
-        classifier.fit(read(train, rows), emotions)
+        classifier.fit(read(train.against(background), rows), emotions)
 
     def classify(features: Features, asked: npt.NDArray[np.int64]) -> Probabilities:
         answers = np.zeros((len(asked), len(CLASSES)))
-        answers[:, known] = classifier.predict_proba(read(features, asked)) if len(known) > 1 else 1.0
+        answers[:, known] = (
+            classifier.predict_proba(read(features.against(background), asked)) if len(known) > 1 else 1.0
+        )
         return answers
 
     return FittedBaseline(_prior(train), has_input, classify)

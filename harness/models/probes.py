@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
+from harness.features.fitted import measure_background
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.baselines import Probabilities, has_speech, has_words
@@ -99,7 +100,7 @@ def answer_twice(probe: Probe, train: Features, test: Features, show: Show = lam
     Raises:
         FeatureError: no training utterance has the probe's input
     """
-    trained, asked = _read_training(probe, train), _read(probe, test)
+    trained, asked = _read_both(probe, train, test)
     show(f"fitting the probe of {probe.reads}")
     shared = _answer(probe, trained, asked)
     left_out = shared.copy()
@@ -114,16 +115,18 @@ def answer_twice(probe: Probe, train: Features, test: Features, show: Show = lam
 
 def answer_shared(probe: Probe, train: Features, scored: Features) -> Probabilities:
     """Fit a probe with scenes shared alone; the rest as ``answer_twice``."""
-    return _answer(probe, _read_training(probe, train), _read(probe, scored))
+    return _answer(probe, *_read_both(probe, train, scored))
 
 
-def _read_training(probe: Probe, train: Features) -> Examples:
-    trained = _read(probe, train)
+def _read_both(probe: Probe, train: Features, scored: Features) -> tuple[Examples, Examples]:
+    """Read training and scored utterances; what precedes a speaker's first turn is of all training utterances."""
+    background = measure_background(train) if probe.modality == "speech" else None
+    trained, asked = (_read(probe, features.against(background)) for features in (train, scored))
     if not trained.has_input.any():
         raise FeatureError(
             f"probe: none of the {len(train)} training utterances has {probe.reads}; expected at least one"
         )
-    return trained
+    return trained, asked
 
 
 def _read(probe: Probe, features: Features) -> Examples:

@@ -39,9 +39,10 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    TurnVectors,
     UniSvmHyperparameters,
 )
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling, SpeakerScaling
 
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -455,6 +456,8 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
     found = system.hyperparameters(**defaults)
     if isinstance(found, NetworkHyperparameters):
         _check_regularisation(system, found, protocol)
+    if isinstance(found, ChainHyperparameters | ContextHyperparameters):
+        _check_vectors(system, found.vectors, protocol)
     return found
 
 
@@ -482,6 +485,15 @@ def _check_regularisation(system: System, point: NetworkHyperparameters, protoco
                 f"system {system.name!r}: hyperparameter {name!r} is {getattr(point, name)!r} and has no meaning, for "
                 f"{reason}; expected 0"
             )
+
+
+def _check_vectors(system: System, vectors: TurnVectors, protocol: Protocol) -> None:
+    if "speech" in vectors.modalities and protocol.speaker_scaling is SpeakerScaling.PAST:
+        raise ExperimentFileError(
+            f"system {system.name!r}: hyperparameter 'vectors' is {vectors.value!r}, and functionals of a turn's "
+            f"speech cannot be scaled by the turns so far yet, which protocol {protocol.name!r} chooses; expected "
+            f"{TurnVectors.TFIDF.value!r}, a turn model, or speaker_scaling 'own' or 'none'"
+        )
 
 
 def _check_dialogues(system: System, protocol: Protocol) -> None:

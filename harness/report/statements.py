@@ -215,11 +215,15 @@ def describe_fold(folded: FoldedExperimentRow) -> Statement:
 
 def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
     """Say that speech is scaled by the test speakers' own turns, where it is; ``protocol`` as JSON has it."""
-    if protocol.get("speaker_scaling", SpeakerScaling.NONE) == SpeakerScaling.NONE:
+    scaling = protocol.get("speaker_scaling", SpeakerScaling.NONE)
+    if scaling == SpeakerScaling.NONE:
         return []
+    turns = "all of his or her own turns of the session, whatever their label"
+    if scaling == SpeakerScaling.PAST:
+        turns = "his or her own turns of the session up to the scaled one, whatever their label; no later turn is read"
     text = (
         f"{_ADAPTED} The speech of every speaker, the test speakers too, is scaled by the mean and the deviation of "
-        "all of his or her own turns of the session, whatever their label. The baselines read the same speech. "
+        f"{turns}. The baselines read the same speech. "
         "Do not compare such a score with one of a model that meets its speakers for the first time."
     )
     return [Statement("Adapted", text, is_warning=True)]

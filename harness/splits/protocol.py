@@ -125,6 +125,7 @@ class SpeakerScaling(StrEnum):
 
     NONE = "none"  # nobody's: `Scaling` says what is done
     OWN = "own"  # all of the speaker's own in the session, labelled or not: adapted to the test speakers
+    PAST = "past"  # those up to the scaled one, as a system has them that answers while people speak: adapted too
 
 
 class Lengths(StrEnum):
@@ -238,6 +239,11 @@ class Protocol:
         return self.kept_weights is KeptWeights.AVERAGE
 
     @property
+    def scales_by_past(self) -> bool:
+        """True where the turns up to a turn, and no later one, scale it."""
+        return self.speaker_scaling is SpeakerScaling.PAST
+
+    @property
     def test_set(self) -> str:
         """The test set as a sentence names it: ``"Session 3"`` or ``"Speaker Ses03F"``."""
         if not self.tests_one_speaker:
@@ -250,7 +256,7 @@ class Protocol:
 
 
 #: The part of a protocol's name under which a speaker's own turns scale his or her speech.
-_ADAPTED = f"+speaker_scaling={SpeakerScaling.OWN}"
+_ADAPTED = {choice: f"+speaker_scaling={choice}" for choice in (SpeakerScaling.OWN, SpeakerScaling.PAST)}
 
 _LATER_CHOICES = frozenset(
     {
@@ -320,13 +326,15 @@ def read_protocol(value: object) -> Protocol:
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
     name = str(value.get("name", label))
-    if adapts_to_speakers(name) and choices.get("speaker_scaling", base.speaker_scaling) is not SpeakerScaling.OWN:
-        raise ExperimentFileError(
-            f"protocol {name!r}: its name says that speech is scaled by speaker, and speaker_scaling is 'none'; "
-            "expected another name"
-        )
-    if choices.get("speaker_scaling") is SpeakerScaling.OWN and not adapts_to_speakers(name):
-        name += _ADAPTED
+    chosen = choices.get("speaker_scaling", base.speaker_scaling)
+    for scaling, mark in _ADAPTED.items():
+        if mark in name and chosen is not scaling:
+            raise ExperimentFileError(
+                f"protocol {name!r}: its name says that speech is scaled by speaker, and speaker_scaling is "
+                f"'{chosen}'; expected another name"
+            )
+    if chosen in _ADAPTED and not adapts_to_speakers(name):
+        name += _ADAPTED[chosen]
     return replace(base, name=name, **choices)
 
 
@@ -338,7 +346,7 @@ def adapts_to_speakers(protocol_name: str) -> bool:
         >>> adapts_to_speakers(own.name), adapts_to_speakers("strict")
         (True, False)
     """
-    return _ADAPTED in protocol_name
+    return any(mark in protocol_name for mark in _ADAPTED.values())
 
 
 def leave_scenes_out(protocol: Protocol) -> Protocol:

@@ -12,6 +12,7 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
+from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
 from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue, read_recorded
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
@@ -191,6 +192,27 @@ def test_whose_statistics_scale_the_speech_is_said(adapted, listener, wavs):
     assert note_speaker_scaling(adapted, None) == (
         "Not adapted to the speaker as in training: speech is scaled by the mean and the deviation of the training "
         "utterances. Give a folder of the speaker's recordings with --speaker-wavs."
+    )
+
+
+def test_recordings_stand_for_the_turns_so_far_where_those_scale_the_speech(tmp_path, wavs):
+    protocol = read_protocol({"speaker_scaling": "past"})
+    live = save_untrained(tmp_path / "live", "speech4", protocol, speechlstm=4, dense=4, attention="pooling")
+    recorded = Recorded(wav_path=wavs / "200.wav")
+    found = predict(live, recorded, speaker_wavs=wavs)
+    settings = SpeechSettings.from_json(ModelRecord.read(live).speech_settings)
+    frames = [extract_speech(read_recording(path)[0].samples, settings) for path in sorted(wavs.iterdir())]
+    loaded = load_seed(live, 1)
+    moments = Moments(34)
+    moments.add(np.concatenate(frames).astype(np.float32))
+    # Ten seconds of frames every tenth of a second.
+    scaling = moments.shrink(loaded.fitted.speech, 100)
+    scaled = ((frames[0] - scaling.mean) / scaling.std).astype(np.float32)[None]
+    expected = loaded.model({"speech": scaled, "speech_lengths": np.array([len(frames[0])], np.int32)}).numpy()[0]
+    np.testing.assert_allclose(list(found.probabilities.values()), expected, atol=1e-5)
+    assert note_speaker_scaling(live, wavs) == (
+        "Adapted to the speaker without labels: speech is scaled by the training utterances and, the more there are, "
+        f"by the recordings in {str(wavs)!r}, as if the speaker had said them before."
     )
 
 

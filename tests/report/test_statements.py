@@ -8,6 +8,7 @@ import pytest
 from harness.features.fitted import NO_TEXT
 from harness.report.statements import (
     Statement,
+    describe_adaptation,
     describe_openings,
     describe_progress,
     describe_published,
@@ -85,8 +86,15 @@ def test_adaptation_to_the_speakers_is_said_as_a_warning(store: ResultsStore, re
     findings = findings_of(results_path)
     adapted = by_heading(describe_search(findings))["Adapted"]
     assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
+    assert "all of his or her own turns of the session, whatever their label" in adapted.text
     run_search(store, protocol=base)
     assert "Adapted" not in by_heading(describe_search(findings_of(results_path, 2)))
+
+
+def test_turns_so_far_are_said_where_they_alone_scale_the_speech() -> None:
+    (adapted,) = describe_adaptation({"speaker_scaling": "past"})
+    assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
+    assert "up to the scaled one, whatever their label; no later turn is read" in adapted.text
 
 
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:

@@ -1,0 +1,166 @@
+"""Speech scaled by the speaker's turns so far: which frames count, from what it begins, and what is never read."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.errors import ExperimentFileError, FeatureError
+from harness.features.fitted import SpeechScaling, fit_features
+from harness.features.prepare import prepare_corpus
+from harness.features.scaling import BACKGROUND_SECONDS
+from harness.features.speech import SpeechSettings
+from harness.features.store import FeatureStore
+from harness.models.baselines import BASELINES
+from harness.models.functionals import summarise_speech
+from harness.models.probes import PROBES, answer_shared
+from harness.models.systems import find_system, read_hyperparameters
+from harness.splits.protocol import SpeakerScaling, adapts_to_speakers, read_protocol
+from tests.corpus.written import write_tiny_corpus
+
+PAST = read_protocol({"speaker_scaling": "past"})
+#: By id, as the arrays' rows are; in time the woman's come before the man's.
+TURNS = [f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("so far")
+    layout = write_tiny_corpus(folder / "corpus")
+    prepare_corpus(layout.root, folder / "prepared", SpeechSettings(), jobs=1)
+    path = folder / "prepared/Session1/speech.npy"
+    speech, lengths = np.load(path), np.load(path.with_name("speech_lengths.npy"))
+    values = np.random.default_rng(1).normal(5.0, 3.0, size=speech.shape).astype(np.float32)
+    values[2:] += 40.0
+    np.save(path, np.where((np.arange(speech.shape[1]) < lengths[:, None])[..., None], values, 0.0))
+    return folder / "prepared"
+
+
+@pytest.fixture
+def prepared(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "prepared")
+
+
+def rewrite_turns(prepared, **changes):
+    """Change the entries of some turns, by their place among the sorted ids."""
+    path = prepared / "Session1/utterances.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for key, values in changes.items():
+        for place, value in values.items():
+            lines[place][key] = value
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def overwrite(prepared, rows):
+    path = prepared / "Session1/speech.npy"
+    speech = np.load(path)
+    speech[rows] = np.where(speech[rows] == 0.0, 0.0, 3.0 * speech[rows] + 1.0)
+    np.save(path, speech)
+
+
+#: What was fitted before, on other speakers.
+BACKGROUND = SpeechScaling(np.full(34, 2.0, np.float32), np.full(34, 4.0, np.float32))
+
+
+def read(prepared, turn):
+    features = FeatureStore.open_for(PAST, prepared).load([turn]).against(BACKGROUND)
+    return features.speech([0]), summarise_speech(features, np.array([0]))
+
+
+def test_turns_up_to_this_one_are_joined_with_ten_seconds_of_training(prepared):
+    features = FeatureStore.open_for(PAST, prepared).load(TURNS).against(BACKGROUND)
+    speech, lengths = (np.load(prepared / f"Session1/{name}.npy") for name in ("speech", "speech_lengths"))
+    for row, so_far in ((0, [0]), (1, [0, 1]), (3, [2, 3])):
+        frames = np.concatenate([speech[turn, : lengths[turn]] for turn in so_far]).astype(np.float64)
+        count, known = BACKGROUND_SECONDS / 0.1, len(frames)
+        mean = (frames.sum(axis=0) + count * 2.0) / (known + count)
+        # The mean square of all rows about the joined mean, those of training with a deviation of 4 about 2.
+        squares = ((frames - mean) ** 2).sum(axis=0) + count * (4.0**2 + (2.0 - mean) ** 2)
+        expected = (speech[row, : lengths[row]] - mean) / np.sqrt(squares / (known + count))
+        np.testing.assert_allclose(features.speech([row])[0, : lengths[row]], expected, rtol=1e-4, atol=1e-4)
+    assert not features.speech([0])[0, lengths[0] :].any()
+
+
+@pytest.mark.parametrize(
+    ("turn", "later", "earlier"), [(0, [1, 2, 3], [0]), (1, [2, 3], [0]), (2, [0, 1, 3], [2]), (3, [0, 1], [2])]
+)
+def test_no_later_turn_and_nobody_elses_changes_a_bit(prepared, turn, later, earlier):
+    before = read(prepared, TURNS[turn])
+    overwrite(prepared, later)
+    assert all(np.array_equal(*pair) for pair in zip(before, read(prepared, TURNS[turn]), strict=True))
+    overwrite(prepared, earlier)
+    assert not any(np.array_equal(*pair) for pair in zip(before, read(prepared, TURNS[turn]), strict=True))
+
+
+def test_the_beginning_of_a_turn_decides_not_its_id(prepared):
+    before = read(prepared, TURNS[0])
+    rewrite_turns(prepared, start={0: 1.5}, end={0: 2.5})
+    rewrite_turns(prepared, start={1: 0.0}, end={1: 1.0})
+    assert not np.array_equal(before[0], read(prepared, TURNS[0])[0])
+    first = read(prepared, TURNS[1])
+    overwrite(prepared, [0])
+    assert np.array_equal(first[0], read(prepared, TURNS[1])[0])
+
+
+def test_no_label_changes_a_bit(prepared):
+    before = read(prepared, TURNS[1])
+    rewrite_turns(prepared, emotion={0: "xxx", 2: "fru", 3: "xxx"}, valence={0: 1.0, 3: 5.0})
+    assert all(np.array_equal(*pair) for pair in zip(before, read(prepared, TURNS[1]), strict=True))
+
+
+def test_the_model_the_baselines_and_the_probes_begin_from_training(prepared):
+    features = FeatureStore.open_for(PAST, prepared).load(TURNS)
+    background = SpeechScaling.fit(features)
+    inputs = fit_features(features, ("speech",), PAST, None, None, 1).prepare(features)
+    batch = inputs.batch(np.arange(4))["speech"]
+    np.testing.assert_array_equal(batch, features.against(background).speech(np.arange(4), batch.shape[1]))
+    given = features.against(background)
+    labelled = np.flatnonzero(features.emotions >= 0)
+    some, same = (each.select([TURNS[row] for row in labelled]) for each in (features, given))
+    background = SpeechScaling.fit(some)
+    for name in ("speech_forest", "speech_framewise"):
+        answers = BASELINES[name].fit(some, 1).probabilities(some)
+        expected = BASELINES[name].fit(same.against(background), 1).probabilities(same.against(background))
+        np.testing.assert_array_equal(answers, expected)
+    (probe,) = (probe for probe in PROBES.values() if probe.modality == "speech")
+    answers = answer_shared(probe, same.against(background), same.against(background))
+    np.testing.assert_array_equal(answer_shared(probe, some, some), answers)
+
+
+def test_speech_without_a_beginning_is_one_sentence(prepared):
+    features = FeatureStore.open_for(PAST, prepared).load(TURNS)
+    with pytest.raises(FeatureError) as refused:
+        features.speech([0])
+    assert str(refused.value) == (
+        "speech is scaled by each speaker's turns so far (speaker_scaling 'past'), and nothing says what the first "
+        "ones begin from; expected the statistics of the training utterances"
+    )
+    assert features.unscaled_speech([0]).any()
+
+
+def test_recordings_of_a_speaker_stand_for_the_turns_so_far(prepared):
+    features = FeatureStore.open(prepared).load([TURNS[0]])
+    frames = [np.full((100, 34), 6.0, np.float32)]
+    found = features.scale_by(frames, SpeakerScaling.PAST).against(BACKGROUND).speech([0])[0]
+    length = features.speech_lengths[0]
+    # Half of all rows are 6, the others have mean 2 and deviation 4.
+    expected = (features.unscaled_speech([0])[0] - 4.0) / np.sqrt(2.0**2 + 4.0**2 / 2)
+    np.testing.assert_allclose(found[:length], expected[:length], rtol=1e-5)
+
+
+def test_the_protocol_says_that_it_adapts_and_that_it_is_not_the_other(prepared):
+    own = read_protocol({"speaker_scaling": "own"})
+    assert PAST.name == "paper+speaker_scaling=past" and adapts_to_speakers(PAST.name)
+    assert len({PAST.protocol_hash, own.protocol_hash, read_protocol("paper").protocol_hash}) == 3
+    assert read_protocol({"name": "live", "speaker_scaling": "past"}).name == "live+speaker_scaling=past"
+    with pytest.raises(ExperimentFileError, match="speaker_scaling is 'past'; expected another name"):
+        read_protocol({"name": own.name, "speaker_scaling": "past"})
+
+
+def test_functionals_below_a_dialogue_are_refused():
+    system = find_system("chain")
+    with pytest.raises(ExperimentFileError, match="cannot be scaled by the turns so far yet, which protocol 'paper"):
+        read_hyperparameters(system, {"vectors": "functionals"}, PAST)
+    read_hyperparameters(system, {"vectors": "tfidf"}, PAST)
+    read_hyperparameters(system, {"vectors": "functionals"}, read_protocol({"speaker_scaling": "own"}))
