@@ -81,7 +81,7 @@ _LOOKED_AT = {
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["paper", "published-code", "strict"]),
+    type=click.Choice(["paper", "published-code", "strict", "careful"]),
     help="With --leaks: named choices of the split and of what it promises to keep apart.  "
     "[default: the latest search's, or else paper]",
 )

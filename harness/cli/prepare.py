@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The names stand here too, so that the help needs no import of the features.
 VARIANTS = ("short-term", "deltas", "loud", "mel", "short-windows", "frames")
-PROTOCOL_NAMES = ("paper", "published-code", "strict")
+PROTOCOL_NAMES = ("paper", "published-code", "strict", "careful")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
 OUTDATED_SENTENCE = "The features in the folder are of another version of harness; they are prepared again."
@@ -54,11 +54,11 @@ OUTDATED_SENTENCE = "The features in the folder are of another version of harnes
 @click.option(
     "--speech",
     type=click.Choice(VARIANTS),
-    default="short-term",
-    show_default=True,
-    help="Features of each window of sound; each choice has its own folder.",
+    help=(
+        "Features of each window of sound; each choice has its own folder.  [default: short-term; loud under careful]"
+    ),
 )
-def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str) -> None:
+def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str | None) -> None:
     """Read the corpus in the folder CORPUS, prepare its features, and list its irregularities.
 
     CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only new or changed dialogues, and
@@ -76,14 +76,14 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
-    from harness.splits.protocol import PROTOCOLS
+    from harness.splits.protocol import PROTOCOLS, default_speech
     from harness.wording import SYNTHETIC_SENTENCE
 
     console = Console()
     layout = find_root(corpus)
     if is_synthetic(layout.root):
         console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
-    settings = speech_settings(PROTOCOLS[protocol], speech)
+    settings = speech_settings(PROTOCOLS[protocol], speech or default_speech(protocol))
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
     if is_outdated(prepared_dir):
         console.print(OUTDATED_SENTENCE, soft_wrap=True)

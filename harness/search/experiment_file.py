@@ -39,7 +39,7 @@ from harness.search.space import (
     read_search_space,
 )
 from harness.splits.folds import FOLD_CHOICES, Folds
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, read_protocol
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, default_speech, preset_of, read_protocol
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
@@ -260,7 +260,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     if vectors is not None and not os.path.isfile(vectors):
         raise keys.error("word_vectors", f"is '{vectors}'", "a GloVe or word2vec text file")
     try:
-        protocol = read_protocol(keys.values.get("protocol", "paper"))
+        protocol = read_protocol(keys.values.get("protocol", "paper"), system.modalities)
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
     sealed = Protocol(protocol.name)
@@ -290,8 +290,14 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
 
 
 def _read_speech_features(keys: ExperimentKeys, reader: System) -> str:
-    """Read the speech variant, by default that of the system that reads the sound; refuse one that it cannot read."""
-    variant = keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=reader.speech_features)
+    """Read the speech variant, by default that of the system that reads the sound, or of the protocol's preset.
+
+    One that the system cannot read is refused.
+    """
+    default = reader.speech_features
+    if default == DEFAULT_SPEECH_VARIANT:
+        default = default_speech(preset_of(keys.values.get("protocol", "paper")))
+    variant = keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=default)
     found = f"is {variant!r}"
     if reader.speech_features not in (DEFAULT_SPEECH_VARIANT, variant):
         raise keys.error("speech_features", found, f"{reader.speech_features!r}, which system {reader.name!r} reads")

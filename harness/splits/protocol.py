@@ -6,7 +6,7 @@ careful practice make differently. Its hash is stored with every trial.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, cast
@@ -255,6 +255,9 @@ class Protocol:
         return cast(dict[str, Any], to_plain(self))
 
 
+#: The preset that is recommended for the best honest model.
+CAREFUL = "careful"
+
 #: The part of a protocol's name under which a speaker's own turns scale his or her speech.
 _ADAPTED = {choice: f"+speaker_scaling={choice}" for choice in (SpeakerScaling.OWN, SpeakerScaling.PAST)}
 
@@ -289,10 +292,37 @@ PROTOCOLS: Mapping[str, Protocol] = {
         vocabulary=Vocabulary.EVERYTHING_OPENED,
     ),
     "strict": Protocol("strict", split_rule=SplitRule.LAST_SESSION),
+    CAREFUL: Protocol(
+        f"{CAREFUL}{_ADAPTED[SpeakerScaling.OWN]}",
+        split_rule=SplitRule.LAST_SESSION,
+        mocap_gaps=MocapGaps.NEIGHBOURS,
+        speaker_scaling=SpeakerScaling.OWN,
+        kept_weights=KeptWeights.SMOOTHED,
+    ),
 }
 
 
-def read_protocol(value: object) -> Protocol:
+def preset_of(value: object) -> str:
+    """Return the name of the preset that a protocol begins with, as ``read_protocol`` takes it.
+
+    Example:
+        >>> preset_of("strict"), preset_of({"base": "careful", "max_words": 50}), preset_of({})
+        ('strict', 'careful', 'paper')
+    """
+    return str(value.get("base", "paper") if isinstance(value, Mapping) else value)
+
+
+def default_speech(preset: str) -> str:
+    """Return the name of the speech features that a preset chooses for systems that read more than one kind.
+
+    Example:
+        >>> default_speech("careful"), default_speech("paper")
+        ('loud', 'short-term')
+    """
+    return "loud" if preset == CAREFUL else DEFAULT_SPEECH_VARIANT
+
+
+def read_protocol(value: object, modalities: Collection[str] = ()) -> Protocol:
     """Read a protocol: a preset's name, or an object ``{"base": preset, choice: value, ...}``.
 
     Where scenes are disjoint, classes are balanced unless the object says otherwise: a scene that is left out takes its
@@ -300,10 +330,19 @@ def read_protocol(value: object) -> Protocol:
 
     A protocol that adapts to speakers says so in its name, whatever the object names it.
 
+    Args:
+        modalities: those that the system can read. Of words, ``careful`` keeps the scored scenes out of training; of
+            words alone it scales no speaker's speech. The object may say otherwise
+
     Raises:
         UnknownNameError: no such preset, or no such value for a choice
         ExperimentFileError: no such choice, or a value of the wrong type
     """
+    if "text" in modalities and preset_of(value) == CAREFUL:
+        of_words = {"scenes": Scenes.DISJOINT.value}
+        if len(modalities) == 1:
+            of_words["speaker_scaling"] = SpeakerScaling.NONE.value
+        value = {"base": CAREFUL, **of_words, **(value if isinstance(value, Mapping) else {})}
     if isinstance(value, str):
         if value not in PROTOCOLS:
             raise unknown_name("protocol", value, PROTOCOLS)
@@ -312,7 +351,7 @@ def read_protocol(value: object) -> Protocol:
         raise ExperimentFileError(
             f"protocol: found {value!r}; expected one of {sorted(PROTOCOLS)}, or an object with 'base' and choices"
         )
-    base = read_protocol(str(value.get("base", "paper")))
+    base = read_protocol(preset_of(value))
     choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
     if not choices:
         return base
@@ -324,7 +363,8 @@ def read_protocol(value: object) -> Protocol:
             raise unknown_name("choice of a protocol", key, known)
         choices[key] = _read_choice(key, choice, known[key])
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
-    label = base.name + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
+    kept = base.name if "speaker_scaling" not in changes else preset_of(value)
+    label = kept + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
     name = str(value.get("name", label))
     chosen = choices.get("speaker_scaling", base.speaker_scaling)
     for scaling, mark in _ADAPTED.items():
