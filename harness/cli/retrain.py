@@ -22,6 +22,7 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.final.ensemble import Ensemble
     from harness.final.folds import FoldTraining
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
@@ -37,6 +38,27 @@ if TYPE_CHECKING:
     help="Score the held-out session. Each test evaluation is recorded, and shown in every later report.",
 )
 @seeds_option(default=5, help="Trainings to average over, with different seeds.")
+@click.option(
+    "--top",
+    "num_trials",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help=(
+        "Trials to train again, the best of the search. With more than one they are an ensemble: one model, whose "
+        "answer is the mean of the probabilities of every seed of every trial."
+    ),
+)
+@click.option(
+    "--with",
+    "linear",
+    type=click.Choice(["tfidf"]),
+    help=(
+        "Linear model over TF-IDF of the words, to answer together with the trials of --top; its weight is chosen on "
+        "validation alone."
+    ),
+)
 @click.option(
     "--scenes",
     "with_scenes",
@@ -75,6 +97,8 @@ def retrain_best(
     eid: int | None,
     test: bool,
     num_seeds: int,
+    num_trials: int,
+    linear: str | None,
     with_scenes: bool,
     without: tuple[str, ...],
     replace: str | None,
@@ -94,6 +118,9 @@ def retrain_best(
     In an experiment with folds, every fold has its own models, and --test scores each fold's own test set. A fold that
     has been scored is scored again only if --experiment names it.
 
+    With --top, the test evaluation scores the mean of all models, and each of them alone beside it. In an experiment
+    with folds, --experiment names the fold.
+
     \b
     Example:
       harness retrain-best --test --seeds 5
@@ -102,6 +129,9 @@ def retrain_best(
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
     if with_scenes and (not test or without or replace):
         raise click.UsageError("--scenes needs --test, and excludes --without and --replace.")
+    is_ensemble = num_trials > 1 or linear is not None
+    if is_ensemble and (with_scenes or without or replace):
+        raise click.UsageError("--top and --with exclude --scenes, --without and --replace.")
 
     from harness.training.tensorflow import start_tensorflow
 
@@ -109,6 +139,7 @@ def retrain_best(
 
     from rich.console import Console
 
+    from harness.final.ensemble import plan_ensemble
     from harness.final.folds import find_folded, plan_folds
     from harness.final.retrain import plan_final_training
     from harness.final.saved_model import name_in_results
@@ -130,9 +161,20 @@ def retrain_best(
     ResultsStore.open_readonly(database).close()
     with ResultsStore.open(database) as store:
         folded = find_folded(store) if eid is None and not (without or replace) else None
+        if folded is not None and is_ensemble:
+            searches = store.searches_of(folded.folded_id)
+            numbers = ", ".join(f"{each.eid} ({fold})" for fold, each in searches.items())
+            raise click.UsageError(
+                f"--top and --with make one ensemble, and experiment {folded.name!r} has {len(folded.folds)} folds; "
+                f"name one with --experiment: {numbers}."
+            )
         if folded is not None:
             folds = plan_folds(store, results, folded, num_seeds, opens_test=test, with_scenes=with_scenes)
             _retrain_folds(console, folds, store, test, with_scenes, details)
+            return
+        if is_ensemble:
+            ensemble = plan_ensemble(store, results, eid, num_trials, num_seeds, has_linear=linear is not None)
+            _retrain_ensemble(console, store, ensemble, test, details)
             return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
         opens_test = test and not (without or replace)
@@ -169,6 +211,45 @@ def retrain_best(
             else:
                 print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
+
+
+def _retrain_ensemble(
+    console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool
+) -> None:
+    """Train the members of an ensemble, save their mean as one model, and score it."""
+    from rich.progress import Progress
+
+    from harness.final.ensemble import train_ensemble
+    from harness.final.test_session import score_test_session
+    from harness.report.final_scores import print_details, print_ensemble, print_final_training, print_summary
+    from harness.report.model_card import write_model_card
+
+    for member in ensemble.members:
+        print_final_training(console, member)
+    print_ensemble(console, ensemble)
+    best = ensemble.members[0]
+    left_out: tuple[str, ...] = ()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        total = sum(len(member.trainings) * member.num_epochs for member in ensemble.members)
+        bar = progress.add_task("training", total=total)
+
+        def show_epoch(seed: int, epoch: int) -> None:
+            progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
+
+        def show(doing: str) -> None:
+            progress.update(bar, description=doing)
+
+        train_ensemble(ensemble, store, show_epoch)
+        if test:
+            left_out = score_test_session(best, store, typed_command(), show_epoch, show, ensemble=ensemble)
+    for member in ensemble.members:
+        write_model_card(member.model_dir, store)
+    scored = write_model_card(ensemble.model_dir, store)
+    if details:
+        print_details(console, best, scored, left_out, store.openings())
+    elif test and scored is not None:
+        print_summary(console, scored, left_out)
+    console.print(f"Saved to {ensemble.model_dir}", soft_wrap=True, highlight=False)
 
 
 def _retrain_folds(

@@ -24,6 +24,8 @@ from harness.store.records import (
     ExperimentRow,
     ExperimentStatus,
     TrialRow,
+    TrialStatus,
+    rank_trials,
     utc_now,
 )
 from harness.store.store import ResultsStore
@@ -104,13 +106,20 @@ class BestPoint:
 
 
 def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -> BestPoint:
-    """Find the best trial of a search.
+    """Find the best trial of a search; else as ``find_best_points``."""
+    return find_best_points(results, results_dir, eid, 1)[0]
+
+
+def find_best_points(
+    results: ResultsStore, results_dir: Path, eid: int | None, num_trials: int
+) -> tuple[BestPoint, ...]:
+    """Find the best trials of a search, best first.
 
     Args:
         eid: the experiment; None for the latest, unless that is one fold of several
 
     Raises:
-        WorkFailedError: no trial has finished
+        WorkFailedError: no trial has finished, or fewer than ``num_trials``
         ModelError: there is no search, the experiment is none, it is one fold of several and was not named, or its
             trials were not of this package
         StoreError: there is no such experiment
@@ -133,11 +142,21 @@ def find_best_point(results: ResultsStore, results_dir: Path, eid: int | None) -
             f"{name}: holds trainings of `{experiment.kind.command}`; expected a search, whose best trial can be "
             "trained again; name one with --experiment, or omit it for the latest search"
         )
-    trial = results.best_trial(experiment.eid)
-    if trial is None:
+    finished = [trial for trial in results.trials(experiment.eid) if trial.status is TrialStatus.FINISHED]
+    best = rank_trials(finished, experiment.target)[:num_trials]
+    if not best:
         raise WorkFailedError(
             f"{name}: no trial has finished, so there is no best trial; run `aup experiment.json` until one finishes"
         )
+    if len(best) < num_trials:
+        raise WorkFailedError(
+            f"{name}: has {len(best)} finished trials; expected at least {num_trials} for an ensemble of so many; run "
+            "`aup experiment.json` until they finish, or name fewer with --top"
+        )
+    return tuple(_read_point(experiment, trial) for trial in best)
+
+
+def _read_point(experiment: ExperimentRow, trial: TrialRow) -> BestPoint:
     if trial.job_path is None:
         raise ModelError(
             f"{_name_trial(trial, experiment)}: its job file is not recorded, so its training data is not known; "

@@ -17,10 +17,10 @@ from harness.errors import FeatureError, ModelError
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
+from harness.final.answers import predict_mean, predict_seed
 from harness.final.baselines import FinalBaselines, fit_baselines
-from harness.final.saved_model import ModelRecord, name_in_results, predict_seed
+from harness.final.saved_model import ModelRecord, name_in_results
 from harness.final.test_session import compare_transcripts
-from harness.models.systems import name_system
 from harness.provenance import user_name
 from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
@@ -102,7 +102,7 @@ def _describe(
         eid=_find_experiment(results, model_dir, record),
         model=_name_model(results.path.parent, model_dir),
         model_hash=hash_file(model_dir / "model.json"),
-        system=name_system(record.system, record.hyperparameters),
+        system=record.named_system,
         protocol_name=record.protocol.name,
         trained_on_hash=record.corpus_hash,
         is_trained_on_synthetic=record.is_synthetic,
@@ -245,6 +245,10 @@ def _load(store: FeatureStore, sessions: Sequence[int]) -> Features:
 def _score_seeds(
     model_dir: Path, record: ModelRecord, scored: Features, progress: Progress
 ) -> list[TestScores]:
+    if record.members:
+        progress("scoring", 0, 1)
+        probabilities = predict_mean(model_dir, record, scored)
+        return [score_predictions(record.seeds[0], ScoreKind.ENSEMBLE, scored, probabilities, epoch=None)]
     scores = []
     for number, seed in enumerate(record.seeds):
         progress("scoring", number, len(record.seeds))

@@ -373,6 +373,10 @@ def replace_branch(
     modalities = kept_modalities(training, ())
     store = training.open_features()
     other = ModelRecord.read(other_dir)
+    if other.members:
+        raise ModelError(
+            f"model {str(other_dir)!r}: is an ensemble, which has no branch of its own; expected one of its members"
+        )
     _check_replacement(training, store, other, modality, other_dir)
     name = f"{training.model_dir.name}-{modality}-from-{other_dir.name}"
     variant = (

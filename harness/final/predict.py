@@ -23,9 +23,9 @@ from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
+from harness.final.answers import predict_mean
 from harness.final.recorded import Recorded, RecordedTurn
-from harness.final.saved_model import ModelRecord, answer, predict_seed
-from harness.models.systems import find_system
+from harness.final.saved_model import ModelRecord
 from harness.splits.scenes import find_group
 
 #: How each modality is given on the command line, and of a dialogue.
@@ -95,20 +95,17 @@ def predict_dialogue(
             )
         recordings = _read_speaker(speaker_wavs, features.speech_settings)
         features = features.scale_by(recordings, record.protocol.speaker_scaling)
-    elif _scales_by_speaker(record) and record.turn_model is None and find_system(record.system).contexts:
+    elif _scales_by_speaker(record) and record.turn_model is None and record.is_in_context:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
             f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected one recording "
             "with --speaker-wavs: such a model cannot answer a dialogue yet"
         )
-    if group is None:
-        probabilities = [predict_seed(model_dir, record, seed, features) for seed in record.seeds]
-    else:
-        probabilities = [answer(model_dir, seed, features, group, record.temperature) for seed in record.seeds]
+    probabilities = predict_mean(model_dir, record, features, group)
     classes = [Emotion(name) for name in record.classes]
     return tuple(
-        Classification(dict(zip(classes, map(float, mean), strict=True)), found)
-        for mean, found in zip(np.mean(probabilities, axis=0), irregularities, strict=True)
+        Classification(dict(zip(classes, map(float, row), strict=True)), found)
+        for row, found in zip(probabilities, irregularities, strict=True)
     )
 
 
@@ -227,7 +224,7 @@ def read_recorded(
 def _name_turns(record: ModelRecord, turns: Sequence[RecordedTurn]) -> list[Utterance]:
     """Give turns the ids and the starts that put them in order; neither says anything else about the recording."""
     # Alone, each is of the actor who wears the markers: what is given as a turn's motion is the speaker's own.
-    in_context = bool(find_system(record.system).contexts)
+    in_context = record.is_in_context
     letters = [SPEAKERS[in_context and turn.speaker != turns[0].speaker] for turn in turns]
     numbers: Counter[str] = Counter()
     utterances = []

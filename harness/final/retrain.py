@@ -100,7 +100,11 @@ def plan_final_training(
         FeatureError: the prepared features are missing or damaged
         StoreError: there is no such experiment
     """
-    best = find_best_point(results, results_dir, eid)
+    return plan_trial(find_best_point(results, results_dir, eid), results_dir, num_seeds, opens_test=opens_test)
+
+
+def plan_trial(best: BestPoint, results_dir: Path, num_seeds: int, *, opens_test: bool = False) -> FinalTraining:
+    """Plan the final training of a trial; else as ``plan_final_training``."""
     test_chooses_epoch = opens_test and best.spec.protocol.epoch_choice is EpochChoice.TEST_MAXIMUM
     is_disjoint = best.spec.protocol.scenes is Scenes.DISJOINT
     best = _set_length(best, best.spec.protocol)
@@ -295,7 +299,7 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
     """
     seeds = saved_seeds(model_dir, record.seeds, len(record.scene_groups))
     before = ModelRecord.read(model_dir) if (model_dir / "model.json").exists() else None
-    if before is not None and _is_same_making(before, record):
+    if before is not None and is_same_making(before, record):
         record = replace(record, created_at=before.created_at)
     elif before is not None:
         # No record says how the other seeds were made.
@@ -303,7 +307,7 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
     replace(record, seeds=seeds).write(model_dir)
 
 
-def _is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
+def is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
     """Return whether two records differ in their seeds and dates at most, as their files spell the values."""
     same = replace(record, seeds=before.seeds, created_at=before.created_at)
     return json.dumps(to_plain(same), sort_keys=True) == json.dumps(to_plain(before), sort_keys=True)

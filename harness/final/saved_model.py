@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import CLASSES
@@ -25,18 +24,33 @@ from harness.errors import ModelError, one_line, unknown_name
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
-from harness.features.store import Features
 from harness.files import read_json, write_json
 from harness.models.network_file import NETWORK_NAME, load_network, save_network
-from harness.models.systems import find_system, read_hyperparameters
+from harness.models.systems import find_system, name_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
-from harness.scoring.calibration import apply_temperature
 from harness.splits.protocol import Protocol
 from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
 from harness.training.recipe import Recipe, Trained
 
 FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """The models of one trial in an ensemble.
+
+    Attributes:
+        model: name of their folder, which lies beside the ensemble's
+        seeds: of those of its models that belong to the ensemble
+    """
+
+    model: str
+    trial_index: int
+    seeds: tuple[int, ...]
+    num_epochs: int
+    hyperparameters: Mapping[str, Any]
+
 
 _CHAIN_NAME = "chain.json"
 _MODEL_NAMES = (NETWORK_NAME, _CHAIN_NAME)
@@ -60,6 +74,9 @@ class ModelRecord:
             None where there is none
         word_vectors: the file that the turn model reads; None without one, or without a turn model
         temperature: applied to the probabilities of each network; None where the protocol fits none
+        members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
+            the best trial first, whose hyperparameters stand here. Empty for any other model
+        linear_weight: share of the linear TF-IDF model in an ensemble's answer, chosen on validation; None without one
     """
 
     system: str
@@ -83,11 +100,23 @@ class ModelRecord:
     turn_model: Mapping[str, Any] | None = None
     word_vectors: Path | None = None
     temperature: float | None = None
+    members: tuple[Member, ...] = ()
+    linear_weight: float | None = None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
         """The groups of scenes by number, from 1; None alone where a seed has one network."""
         return number_groups(len(self.scene_groups))
+
+    @property
+    def named_system(self) -> str:
+        """The system with its context."""
+        return name_system(self.system, self.hyperparameters)
+
+    @property
+    def is_in_context(self) -> bool:
+        """True for a system that reads the other turns of an utterance's dialogue."""
+        return bool(find_system(self.system).contexts)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -208,32 +237,6 @@ def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> t
     numbers = number_groups(num_groups)
     found = {seed for seed in candidates if all(has_seed(model_dir, seed, number) for number in numbers)}
     return tuple([seed for seed in first if seed in found] + sorted(found - set(first)))
-
-
-def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Features) -> np.ndarray:
-    """Return the probabilities of utterances that none of a seed's networks has trained on.
-
-    Where there is a network for each group of scenes, their mean.
-
-    Returns:
-        floating (num_utterances, 4)
-
-    Raises:
-        ModelError: a file is missing or damaged
-    """
-    answers = [answer(model_dir, seed, features, group, record.temperature) for group in record.group_numbers]
-    return answers[0] if len(answers) == 1 else np.mean(answers, axis=0)
-
-
-def answer(
-    model_dir: Path, seed: int, features: Features, group: int | None, temperature: float | None
-) -> np.ndarray:
-    """Return the probabilities of one network for utterances, floating (num_utterances, 4).
-
-    Raises:
-        ModelError: a file is missing or damaged
-    """
-    return apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
 
 
 def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:

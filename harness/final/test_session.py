@@ -9,22 +9,29 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError
 from harness.features.store import Features, FeatureStore
+from harness.final.answers import answer, load_linear, mix_linear
 from harness.final.baselines import fit_baselines, score_probes
 from harness.final.retrain import FinalTraining, join_folds, train_final_models
-from harness.final.saved_model import answer, name_in_results
+from harness.final.saved_model import ModelRecord, name_in_results
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
+from harness.scoring.calibration import average_probabilities
 from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import ScoreKind, TestOpening, TestOpeningRow, TestScores
 from harness.store.store import ResultsStore
 from harness.training.recipe import best_test_epoch, open_parts, score_predictions
+
+if TYPE_CHECKING:
+    from harness.final.ensemble import Ensemble
 
 
 def open_test_session(store: FeatureStore, protocol: Protocol) -> Features:
@@ -70,13 +77,19 @@ def record_opening(
 
 
 def open_for_scoring(
-    training: FinalTraining, results: ResultsStore, store: FeatureStore, trained_on: Features, command: str
+    training: FinalTraining,
+    results: ResultsStore,
+    store: FeatureStore,
+    trained_on: Features,
+    command: str,
+    seeds: Sequence[int] | None = None,
 ) -> tuple[int, Features]:
     """Record the test evaluation of a final training, open the test session, and record the transcripts seen.
 
     Args:
         trained_on: train and validation utterances
         command: as the user typed it
+        seeds: that are scored; None for those of the training
 
     Returns:
         the id of the test evaluation, and the test utterances
@@ -86,7 +99,7 @@ def open_for_scoring(
         StoreError: the evaluation cannot be recorded, so nothing was opened
     """
     protocol, eid = training.spec.protocol, training.experiment.eid
-    opening_id = record_opening(results, command, protocol.name, store.corpus_hash, training.seeds, eid)
+    opening_id = record_opening(results, command, protocol.name, store.corpus_hash, seeds or training.seeds, eid)
     test = open_test_session(store, protocol)
     groups = [fold.scenes for fold in training.folds]
     folds = leave_groups_out(groups, trained_on.utterance_ids, test.utterance_ids) if groups else ()
@@ -126,6 +139,7 @@ def score_test_session(
     on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
     show: Callable[[str], None] = lambda doing: None,
     disjoint: FinalTraining | None = None,
+    ensemble: Ensemble | None = None,
 ) -> tuple[str, ...]:
     """Open the test session, score each seed's model, the baselines and the probes once, and record every score.
 
@@ -141,6 +155,8 @@ def score_test_session(
         show: called with a description of each step
         disjoint: the same hyperparameters without the scored scenes, trained before, to be scored in the same
             evaluation
+        ensemble: whose first member is ``training``, and that is scored in its place: the mean of all members leads,
+            and each member's seed is scored alone beside it
 
     Returns:
         a sentence for each baseline or probe that could not be fitted
@@ -152,7 +168,8 @@ def score_test_session(
     """
     # Features that cannot be used are found here, before an evaluation is on record.
     store = training.open_features()
-    for planned in (training, *([] if disjoint is None else [disjoint])):
+    members = (training,) if ensemble is None else ensemble.members
+    for planned in (*members, *([] if disjoint is None else [disjoint])):
         missing = list(dict.fromkeys(str(seed) for seed, _ in planned.trainings))
         if missing and not planned.test_chooses_epoch:
             raise ModelError(
@@ -167,12 +184,26 @@ def score_test_session(
         fit_baselines(store, trained_on.select(fold.train), training.seeds, recipe)
         for fold in parts.final_folds(())
     ]
-    opening_id, test = open_for_scoring(training, results, store, trained_on, command)
+    seeds = [seed for member in members for seed in member.seeds]
+    opening_id, test = open_for_scoring(training, results, store, trained_on, command, seeds)
     test_epochs = train_final_models(training, results, test, on_epoch) if training.test_chooses_epoch else {}
     folds = parts.final_folds(test.utterance_ids)
     scored = [test.select(fold.scored) for fold in folds]
     model = name_in_results(training.model_dir)
-    scores = score_models(training, ScoreKind.VALIDATION_CHOSEN, folds, test)
+    if ensemble is None:
+        scores = score_models(training, ScoreKind.VALIDATION_CHOSEN, folds, test)
+        if len(scores) > 1:
+            scores.append(_score_mean(scores, ScoreKind.MEAN_OF_SEEDS, test, training.model_dir, training.num_epochs))
+    else:
+        alone = [score_models(member, ScoreKind.ENSEMBLE_MEMBER, folds, test) for member in members]
+        of_members = [score for of_member in alone for score in of_member]
+        weight, linear = ModelRecord.read(ensemble.model_dir).linear_weight, None
+        if weight is not None:
+            groups = zip(training.group_numbers, scored, strict=True)
+            answers = [load_linear(ensemble.model_dir, group).answer(part)[0] for group, part in groups]
+            linear = weight, join_folds(folds, test, answers)
+        mean = _score_mean(of_members, ScoreKind.ENSEMBLE, test, ensemble.model_dir, epoch=None, linear=linear)
+        scores = [mean, *of_members]
     scores += [replace(best_test_epoch(seed, test, epochs), model=model) for seed, epochs in test_epochs.items()]
     if disjoint is not None:
         left_out = open_parts(disjoint.spec.protocol, store).final_folds(test.utterance_ids)
@@ -188,6 +219,28 @@ def score_test_session(
     results.record_test_scores(opening_id, *scores, *of_probes)
     reasons = [sentence for baselines in of_folds for sentence in baselines.left_out]
     return tuple(dict.fromkeys([*reasons, *without_scene]))
+
+
+def _score_mean(
+    scores: Sequence[TestScores],
+    kind: ScoreKind,
+    test: Features,
+    model_dir: Path,
+    epoch: int | None,
+    linear: tuple[float, np.ndarray] | None = None,
+) -> TestScores:
+    """Score the mean of several models' probabilities, under the seed of the first of them.
+
+    Args:
+        linear: the weight of a linear model, and its probabilities, floating (num_test, 4); None without one
+    """
+    answers = average_probabilities([score.predictions for score in scores])
+    of_utterance = {found.utterance_id: found.probabilities for found in answers}
+    probabilities = np.array([of_utterance[name] for name in test.utterance_ids])
+    if linear is not None:
+        probabilities = mix_linear(probabilities, linear[1], linear[0])
+    found = score_predictions(scores[0].seed, kind, test, probabilities, epoch)
+    return replace(found, model=name_in_results(model_dir))
 
 
 def score_models(

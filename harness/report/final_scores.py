@@ -32,6 +32,7 @@ from harness.store.records import ScoreKind, TestOpeningRow
 from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_duration, write_time
 
 if TYPE_CHECKING:
+    from harness.final.ensemble import Ensemble
     from harness.final.folds import FoldTraining
     from harness.final.modalities import SideBySide
     from harness.final.retrain import FinalTraining
@@ -64,6 +65,16 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         console.print(f"Scenes are disjoint: {_describe_cost(training)}", highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+
+
+def print_ensemble(console: Console, ensemble: Ensemble) -> None:
+    """Say what the ensemble is, before it is trained."""
+    console.print(
+        f"Together they are an ensemble: one model, whose answer is the mean of the probabilities of its "
+        f"{plural(ensemble.num_models, 'model')}"
+        f"{', and of a linear model over the words, weighed on validation' if ensemble.has_linear else ''}.",
+        highlight=False,
+    )
 
 
 def print_cost_of_scenes(console: Console, disjoint: FinalTraining) -> None:
@@ -247,7 +258,7 @@ def print_seeds(console: Console, training: FinalTraining, scored: ScoredOpening
     for kind in ScoreKind:
         rows = tuple(
             (
-                f"seed {score.seed}, epoch {score.epoch}",
+                str(score.kind) if score.kind.is_mean_of_models else f"seed {score.seed}, epoch {score.epoch}",
                 *(f"{100 * getattr(score, field):.2f}" for field in ordered.values()),
             )
             for score in scored.opening.scores

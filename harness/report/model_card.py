@@ -137,6 +137,12 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
     hyperparameters = tuple((name, str(value)) for name, value in sorted(record.settings.items()))
+    if record.members:
+        hyperparameters = tuple(
+            (f"trial {member.trial_index}: {name}", str(value))
+            for member in record.members
+            for name, value in sorted(member.hyperparameters.items())
+        )
     limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
         f"# {title_model(record.system, record.hyperparameters)}",
@@ -161,6 +167,17 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
 
 
 def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
+    if record.members:
+        trials = ", ".join(
+            f"trial {member.trial_index} ({plural(member.num_epochs, 'epoch')}, "
+            f"{plural(len(member.seeds), 'seed')}, `{member.model}`)"
+            for member in record.members
+        )
+        return (
+            "Its members were trained again on train + validation "
+            f"({plural(record.num_train_utterances, 'utterance')}):\n{trials}.\n"
+            "`harness predict` averages the probabilities of all. The members' folders belong to this one."
+        )
     seeds = ", ".join(str(seed) for seed in record.seeds)
     return (
         f"Best trial {record.trial_index} of experiment {record.eid}, trained again on train + validation\n"
@@ -196,8 +213,9 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     if facts.folded is not None:
         statements.append(describe_fold(facts.folded))
     if facts.trial_score is not None:
+        whose = "Those of the best member were" if record.members else "They were"
         text = (
-            f"They were the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
+            f"{whose} the best of {plural(facts.num_finished, 'finished trial')} by validation accuracy, with "
             f"{percent(facts.trial_score)}."
         )
         if facts.num_finished > 1:
@@ -255,9 +273,9 @@ def _tabulate_seeds(record: ModelRecord, facts: CardFacts) -> Table:
     rows = [
         (
             str(opening.opening_id),
-            str(score.seed),
+            "" if score.kind.is_mean_of_models else str(score.seed),
             str(score.kind),
-            str(score.epoch),
+            "" if score.epoch is None else str(score.epoch),
             *(f"{100 * getattr(score, field):.2f}" for field in ordered.values()),
         )
         for opening in facts.openings

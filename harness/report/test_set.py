@@ -37,6 +37,9 @@ _CHOSEN_BY = {
     ScoreKind.ZEROED: "validation; zeros in place of a modality",
     ScoreKind.BRANCH_REPLACED: "validation; a branch replaced, fusion layers retrained",
     ScoreKind.SCENES_LEFT_OUT: "validation; scored scenes left out of training",
+    ScoreKind.MEAN_OF_SEEDS: "validation; mean of the seeds' probabilities",
+    ScoreKind.ENSEMBLE: "validation; mean of an ensemble's members",
+    ScoreKind.ENSEMBLE_MEMBER: "validation; members of an ensemble, each alone",
     **{kind: f"nobody; {kind}" for kind in ScoreKind if not kind.is_of_model},
 }
 
@@ -81,10 +84,12 @@ def name_opening(scored: ScoredOpening) -> str:
     """Say in one sentence whose numbers these are: no row of them may stand without it."""
     opening, assessment = scored.opening, scored.assessment
     corpus = "synthetic corpus" if opening.is_synthetic else f"corpus {_name_corpus(opening)}"
+    is_mean = assessment.kind.is_mean_of_models
+    models = plural(len(opening.seeds), "model") if is_mean else plural(assessment.num_seeds, "seed")
     named = f", system {scored.system}" if is_in_context(scored.system) else ""
     return (
         f"Test evaluation {opening.opening_id}{named}, {assessment.kind}, protocol '{opening.protocol}', "
-        f"{plural(assessment.num_seeds, 'seed')}, {corpus}.{note_adaptation(opening.protocol)}"
+        f"{models}, {corpus}.{note_adaptation(opening.protocol)}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -385,13 +385,17 @@ def find_scored_opening(
             scored = _scores_of(opening, eid, model)
             kinds = [kind for kind in wanted if any(score.kind is kind for score in scored)]
             if kinds:
-                seeds = {score.seed for score in scored if score.kind is kinds[0]}
+                kind = kinds[0]
+                of_kind = {score.seed for score in scored if score.kind is kind}
+                seeds = set(opening.seeds) if kind.is_mean_of_models else of_kind
                 others = [
                     other.opening_id
                     for other in openings
                     if other is not opening and any(score.seed in seeds for score in _scores_of(other, eid, None))
                 ]
-                return FoundOpening(opening, kinds[0], tuple(others))
+                # An ensemble's evaluation has scores of the same kind of other trials' models.
+                own = [score for score in opening.scores if score.kind is not kind or model in (None, score.model)]
+                return FoundOpening(replace(opening, scores=tuple(own)), kind, tuple(others))
     return None
 
 

@@ -13,7 +13,7 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
+from harness.files import read_json
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
@@ -257,7 +258,7 @@ def _is_alive(pid: int) -> bool:
 
 def find_missing_files(store: ResultsStore) -> list[Finding]:
     """Find the saved models and the files of trials that are recorded and not there, or damaged."""
-    return [*_find_missing_specs(store), *_find_missing_models(store)]
+    return [*_find_missing_specs(store), *_find_missing_models(store), *_find_missing_members(store)]
 
 
 def _find_missing_specs(store: ResultsStore) -> Iterator[Finding]:
@@ -285,6 +286,18 @@ def _find_missing_models(store: ResultsStore) -> Iterator[Finding]:
             subject = f"final model {row['model_id']} (experiment {row['eid']}, seed {row['seed']})"
             expected = "the file that `harness retrain-best` wrote"
             yield Finding(FindingKind.MISSING_MODEL, subject, f"'{path}' {problem}", expected, path=path)
+
+
+def _find_missing_members(store: ResultsStore) -> Iterator[Finding]:
+    """Look for the models of each saved ensemble, which lie in the folders of its members."""
+    for record_path in sorted((store.path.absolute().parent / "models").glob("*/model.json")):
+        # A record that cannot be read is the business of what reads the model.
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            for member in read_json(record_path).get("members", ()):
+                folder = record_path.parents[1] / member["model"]
+                if not (folder / "model.json").is_file():
+                    subject, expected = f"ensemble '{record_path.parent.name}'", "its members' folders beside it"
+                    yield Finding(FindingKind.MISSING_MODEL, subject, f"'{folder}' is not there", expected, path=folder)
 
 
 def _what_is_wrong(path: Path) -> str | None:

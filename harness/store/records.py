@@ -87,6 +87,9 @@ class ScoreKind(StrEnum):
     ZEROED = "validation-chosen epoch, zeros in place of a modality"
     BRANCH_REPLACED = "validation-chosen epoch, a branch replaced: fusion layers retrained"
     SCENES_LEFT_OUT = "validation-chosen epoch, scored scenes left out of training"
+    MEAN_OF_SEEDS = "validation-chosen epoch, mean of the seeds' probabilities"
+    ENSEMBLE = "validation-chosen epochs, mean of an ensemble's members"
+    ENSEMBLE_MEMBER = "validation-chosen epoch, one member of an ensemble"
     BASELINE_MAJORITY = "baseline: majority class"
     BASELINE_TEXT_LOGISTIC = "baseline: TF-IDF, logistic regression"
     BASELINE_SPEECH_FOREST = "baseline: random forest on speech"
@@ -113,6 +116,11 @@ class ScoreKind(StrEnum):
     def is_of_model(self) -> bool:
         """True for the model itself or a variant of it, false for what is fitted to stand beside it."""
         return not (self.is_baseline or self.is_probe)
+
+    @property
+    def is_mean_of_models(self) -> bool:
+        """True where one score is of the mean of several models' probabilities; its seed is the first of theirs."""
+        return self in (ScoreKind.MEAN_OF_SEEDS, ScoreKind.ENSEMBLE)
 
     @property
     def is_for_all(self) -> bool:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
+from harness.final.answers import predict_seed
 from harness.final.modalities import retrain_without
 from harness.final.retrain import plan_final_training, train_final_models
-from harness.final.saved_model import ModelRecord, load_seed, predict_seed
+from harness.final.saved_model import ModelRecord, load_seed
 from harness.final.test_session import open_test_session, score_test_session
 from harness.report.model_card import write_model_card
 from harness.report.test_set import tabulate_opening

@@ -1,0 +1,121 @@
+"""The answers of a saved model: of one network, of a seed, of a whole model, and of an ensemble with its members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import ModelError
+from harness.features.store import Features
+from harness.final.saved_model import ModelRecord, load_seed
+from harness.models.turns import TurnClassifier
+from harness.scoring.calibration import apply_temperature
+
+
+def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Features) -> np.ndarray:
+    """Return the probabilities of utterances that none of a seed's networks has trained on.
+
+    Where there is a network for each group of scenes, their mean.
+
+    Returns:
+        floating (num_utterances, 4)
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    answers = [answer(model_dir, seed, features, group, record.temperature) for group in record.group_numbers]
+    return answers[0] if len(answers) == 1 else np.mean(answers, axis=0)
+
+
+def predict_networks(
+    model_dir: Path, record: ModelRecord, features: Features, group: int | None = None
+) -> list[np.ndarray]:
+    """Return the probabilities of utterances by each seed, of an ensemble by each seed of its members.
+
+    Args:
+        group: of scenes, whose networks answer alone; None for all that a seed has
+
+    Returns:
+        floating (num_utterances, 4) each
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    if record.members:
+        members = read_members(model_dir, record)
+        return [found for folder, member in members for found in predict_networks(folder, member, features, group)]
+    if group is None:
+        return [predict_seed(model_dir, record, seed, features) for seed in record.seeds]
+    return [answer(model_dir, seed, features, group, record.temperature) for seed in record.seeds]
+
+
+def predict_mean(
+    model_dir: Path, record: ModelRecord, features: Features, group: int | None = None
+) -> np.ndarray:
+    """Return the probabilities of a whole model: the mean over its seeds, and its linear part where it has one.
+
+    Args:
+        group: as ``predict_networks``
+
+    Returns:
+        floating (num_utterances, 4)
+
+    Raises:
+        ModelError, FeatureError: a file is missing or damaged
+    """
+    mean = np.mean(predict_networks(model_dir, record, features, group), axis=0)
+    if record.linear_weight is None:
+        return np.asarray(mean)
+    groups = record.group_numbers if group is None else (group,)
+    linear = np.mean([load_linear(model_dir, number).answer(features)[0] for number in groups], axis=0)
+    return mix_linear(mean, linear, record.linear_weight)
+
+
+def mix_linear(mean: np.ndarray, linear: np.ndarray, weight: float) -> np.ndarray:
+    """Return the answer of an ensemble: the mean of its networks, and the linear model with its weight."""
+    return (1.0 - weight) * mean + weight * linear
+
+
+def linear_dir(model_dir: Path, group: int | None = None) -> Path:
+    """Return the folder of an ensemble's linear model; with scenes disjoint there is one for each group."""
+    return model_dir / ("tfidf" if group is None else f"tfidf-scenes-{group}")
+
+
+def load_linear(model_dir: Path, group: int | None = None) -> TurnClassifier:
+    """Load the linear model of an ensemble.
+
+    Raises:
+        FeatureError: a file is missing or damaged
+    """
+    return TurnClassifier.load(linear_dir(model_dir, group))
+
+
+def read_members(model_dir: Path, record: ModelRecord) -> list[tuple[Path, ModelRecord]]:
+    """Return the folder and the record of each member of an ensemble, with the ensemble's seeds alone.
+
+    Raises:
+        ModelError: a member is missing or damaged
+    """
+    found = []
+    for member in record.members:
+        folder = model_dir.parent / member.model
+        try:
+            found.append((folder, replace(ModelRecord.read(folder), seeds=member.seeds)))
+        except ModelError as error:
+            raise ModelError(
+                f"ensemble {str(model_dir)!r}: {error}; expected the folders of all its members beside it"
+            ) from None
+    return found
+
+
+def answer(
+    model_dir: Path, seed: int, features: Features, group: int | None, temperature: float | None
+) -> np.ndarray:
+    """Return the probabilities of one network for utterances, floating (num_utterances, 4).
+
+    Raises:
+        ModelError: a file is missing or damaged
+    """
+    return apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)

@@ -1,0 +1,177 @@
+"""An ensemble of a search's best trials as one model: its answer is the mean of its members' probabilities.
+
+Its folder, ``models/experiment-1-top-3-0a1b2c3d``, has a record and a card, and no network: each member is the final
+training of one trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only a
+linear model over the words, ``tfidf/``, is the ensemble's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.features.manifest import MODALITIES
+from harness.features.store import Features, FeatureStore
+from harness.files import hash_json
+from harness.final.answers import linear_dir, mix_linear
+from harness.final.best_point import find_best_points
+from harness.final.retrain import (
+    FinalTraining,
+    describe_model,
+    is_same_making,
+    plan_trial,
+    train_final_models,
+)
+from harness.final.saved_model import Member, ModelRecord
+from harness.models.hyperparameters import TurnVectors
+from harness.models.turns import TurnClassifier, TurnInputs
+from harness.scoring.calibration import apply_temperature
+from harness.splits.protocol import Protocol
+from harness.store.store import ResultsStore
+from harness.training.loop import mean_cross_entropy
+from harness.training.recipe import open_parts
+
+#: The weights of the linear model that are tried. Ours.
+LINEAR_WEIGHTS = tuple(step / 20 for step in range(21))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The final trainings of a search's best trials, and the folder of their mean.
+
+    Attributes:
+        members: the best trial's first
+        model_dir: its name ends in a hash of the members and their seeds
+        has_linear: whether the linear TF-IDF model answers too, with a weight
+    """
+
+    members: tuple[FinalTraining, ...]
+    model_dir: Path
+    has_linear: bool = False
+
+    @property
+    def num_models(self) -> int:
+        """The models whose mean it is; where scenes are disjoint each of them has one network a group."""
+        return sum(len(member.seeds) for member in self.members)
+
+
+def plan_ensemble(
+    results: ResultsStore,
+    results_dir: Path,
+    eid: int | None,
+    num_trials: int,
+    num_seeds: int,
+    *,
+    has_linear: bool = False,
+) -> Ensemble:
+    """Plan the final trainings of the best trials; nothing is trained or written.
+
+    The test session stays sealed while they train, whatever the protocol.
+
+    Args:
+        eid: the experiment; None for the latest
+        num_trials: members; at least 1, and 2 without a linear model
+        num_seeds: of each member
+        has_linear: as ``Ensemble`` has it
+
+    Raises:
+        WorkFailedError: fewer trials have finished
+        ModelError, FeatureError, StoreError: as ``plan_final_training``
+    """
+    points = find_best_points(results, results_dir, eid, num_trials)
+    members = tuple(plan_trial(point, results_dir, num_seeds) for point in points)
+    decides = [[member.model_dir.name, list(member.seeds)] for member in members]
+    identity = hash_json([*decides, *(["tfidf"] if has_linear else [])], 8)
+    name = f"experiment-{members[0].experiment.eid}-top-{num_trials}-{identity}"
+    return Ensemble(members, results_dir / "models" / name, has_linear)
+
+
+def train_ensemble(
+    ensemble: Ensemble,
+    results: ResultsStore,
+    on_epoch: Callable[[int, int], None] = lambda seed, epoch: None,
+) -> None:
+    """Train the members that are not saved yet, and write the ensemble's record last.
+
+    Raises:
+        ModelError, FeatureError, StoreError: as ``train_final_models``; or no training utterance has words for the
+            linear model
+    """
+    for member in ensemble.members:
+        train_final_models(member, results, on_epoch=on_epoch)
+    store = ensemble.members[0].open_features()
+    weight = _fit_linear(ensemble, results, store) if ensemble.has_linear else None
+    record = describe_ensemble(ensemble, store, weight)
+    ensemble.model_dir.mkdir(parents=True, exist_ok=True)
+    is_there = (ensemble.model_dir / "model.json").exists()
+    if not is_there or not is_same_making(ModelRecord.read(ensemble.model_dir), record):
+        record.write(ensemble.model_dir)
+
+
+def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) -> float:
+    """Fit and save the linear model, one for each group of scenes, and return its weight.
+
+    The weight is chosen on the search's validation utterances alone: by the members' answers there, one seed each, and
+    those of the linear model fitted on the search's training utterances.
+    """
+    best = ensemble.members[0]
+    protocol = best.spec.protocol
+    parts = open_parts(protocol, store)
+    for group, fold in zip(best.group_numbers, parts.final_folds(()), strict=True):
+        _fit_words(store.load(fold.train), protocol).save(linear_dir(ensemble.model_dir, group))
+    validation = store.load(parts.validation)
+    linear = _fit_words(store.load(parts.train), protocol).answer(validation)[0]
+    of_members = []
+    for member in ensemble.members:
+        predictions = results.validation_predictions(member.trial.trial_id)
+        known = {found.utterance_id: found.probabilities for found in predictions}
+        answers = np.array([known[name] for name in validation.utterance_ids])
+        of_members.append(apply_temperature(answers, member.trial.temperature))
+    mean = np.mean(of_members, axis=0)
+    costs = [mean_cross_entropy(mix_linear(mean, linear, weight), validation.emotions) for weight in LINEAR_WEIGHTS]
+    return LINEAR_WEIGHTS[int(np.argmin(costs))]
+
+
+def _fit_words(train: Features, protocol: Protocol) -> TurnClassifier:
+    inputs = TurnInputs.read(train, TurnVectors.TFIDF)
+    return TurnClassifier.fit(inputs, train.emotions, class_weights=protocol.class_weights)
+
+
+def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: float | None = None) -> ModelRecord:
+    """Return the record of an ensemble: that of the best trial's models, with the members."""
+    best = ensemble.members[0]
+    protocol: Protocol = best.spec.protocol
+    read = {modality for member in ensemble.members for modality in member.modalities}
+    with_linear = ""
+    if linear_weight is not None:
+        read.add("text")
+        with_linear = (
+            f" A logistic regression over TF-IDF of the words answers with them: its weight, {linear_weight:g} of 1, "
+            "was chosen on validation."
+        )
+    record = describe_model(best, store, len(open_parts(protocol, store).trained_on))
+    return replace(
+        record,
+        modalities=tuple(modality for modality in MODALITIES if modality in read),
+        speech_settings=store.manifest.speech_settings.to_json() if "speech" in read else None,
+        seeds=tuple(seed for member in ensemble.members for seed in member.seeds),
+        variant=(
+            f"An ensemble: the mean of the probabilities of {ensemble.num_models} models, of the "
+            f"{len(ensemble.members)} best trials of experiment {best.experiment.eid}.{with_linear}"
+        ),
+        linear_weight=linear_weight,
+        temperature=None,
+        members=tuple(
+            Member(
+                member.model_dir.name,
+                member.trial.trial_index,
+                member.seeds,
+                member.num_epochs,
+                asdict(member.hyperparameters),
+            )
+            for member in ensemble.members
+        ),
+    )

@@ -1,0 +1,160 @@
+"""An ensemble is one model: trained member by member, saved, scored, described and asked as the mean of its members."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.errors import ModelError, WorkFailedError
+from harness.final.answers import load_linear, predict_mean, predict_networks, predict_seed
+from harness.final.ensemble import LINEAR_WEIGHTS, plan_ensemble, train_ensemble
+from harness.final.retrain import plan_final_training, train_final_models
+from harness.final.saved_model import ModelRecord, load_seed, seed_dir
+from harness.final.test_session import open_test_session, score_test_session
+from harness.report.model_card import write_model_card
+from harness.report.test_set import name_opening
+from harness.store.integrity import find_missing_files
+from harness.store.records import ScoreKind
+from harness.store.store import ResultsStore
+from tests.searched import run_small_search
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two trials")
+    run_small_search(folder, {"base": "paper", "calibration": "temperature"})
+    return folder / "results"
+
+
+@pytest.fixture
+def results(searched):
+    with ResultsStore.open(searched / "results.db") as opened:
+        yield opened
+
+
+def scores_of(opening, kind):
+    return [score for score in opening.scores if score.kind is kind]
+
+
+def test_the_mean_of_all_members_is_scored_described_and_answered_and_each_seed_beside_it(results, searched):
+    ensemble = plan_ensemble(results, searched, None, 2, 2)
+    assert len({member.trial.trial_index for member in ensemble.members}) == 2
+    # A member whose training is interrupted leaves no ensemble, and what is saved is not trained again.
+    train_final_models(ensemble.members[0], results)
+    first = [seed_dir(ensemble.members[0].model_dir, seed) / "model.keras" for seed in ensemble.members[0].seeds]
+    before = [path.stat().st_mtime_ns for path in first]
+    assert not ensemble.model_dir.exists()
+    train_ensemble(ensemble, results)
+    assert [path.stat().st_mtime_ns for path in first] == before
+    score_test_session(ensemble.members[0], results, "harness retrain-best --top 2 --test", ensemble=ensemble)
+    opening = results.openings()[-1]
+    assert opening.completed_at is not None and len(opening.seeds) == 4
+
+    test = open_test_session(ensemble.members[0].open_features(), ensemble.members[0].spec.protocol)
+    of_each = [
+        predict_seed(member.model_dir, ModelRecord.read(member.model_dir), seed, test)
+        for member in ensemble.members
+        for seed in member.seeds
+    ]
+    record = ModelRecord.read(ensemble.model_dir)
+    np.testing.assert_array_equal(predict_networks(ensemble.model_dir, record, test), of_each)
+    mean = np.mean(of_each, axis=0)
+    (whole,), alone = scores_of(opening, ScoreKind.ENSEMBLE), scores_of(opening, ScoreKind.ENSEMBLE_MEMBER)
+    assert whole.weighted_accuracy == (mean.argmax(axis=1) == test.emotions).mean()
+    assert [score.weighted_accuracy for score in sorted(alone, key=lambda score: score.seed)] == [
+        (probabilities.argmax(axis=1) == test.emotions).mean()
+        for _, probabilities in sorted(zip(opening.seeds, of_each, strict=True), key=lambda pair: pair[0])
+    ]
+
+    scored = write_model_card(ensemble.model_dir, results)
+    assert scored is not None and scored.assessment.kind is ScoreKind.ENSEMBLE
+    assert scored.assessment.scores[0].values == (whole.weighted_accuracy,) and ", 4 models, " in name_opening(scored)
+    card = (ensemble.model_dir / "MODEL_CARD.md").read_text("utf-8")
+    assert "An ensemble: the mean of the probabilities of 4 models, of the 2 best trials of experiment 1." in card
+    for member in ensemble.members:
+        assert f"| trial {member.trial.trial_index}: learning_rate |" in card and member.model_dir.name in card
+    # A member's own card has its own seeds alone.
+    of_member = write_model_card(ensemble.members[1].model_dir, results)
+    assert of_member is not None and of_member.assessment.num_seeds == 2
+    values = {score.weighted_accuracy for score in alone if score.seed in ensemble.members[1].seeds}
+    assert set(of_member.assessment.scores[0].values) == values
+
+    assert find_missing_files(results) == []
+    shutil.move(ensemble.members[1].model_dir, searched / "moved")
+    try:
+        assert any(found.subject == f"ensemble '{ensemble.model_dir.name}'" for found in find_missing_files(results))
+        with pytest.raises(ModelError, match=r"^ensemble .*: has no model.json; .* all its members beside it$"):
+            predict_networks(ensemble.model_dir, record, test)
+    finally:
+        shutil.move(searched / "moved", ensemble.members[1].model_dir)
+
+
+def test_a_linear_model_answers_with_a_weight_that_validation_chose(results, searched):
+    ensemble = plan_ensemble(results, searched, None, 1, 1, has_linear=True)
+    assert ensemble.model_dir != plan_ensemble(results, searched, None, 1, 1).model_dir
+    before = len(results.openings())
+    train_ensemble(ensemble, results)
+    assert len(results.openings()) == before
+    record = ModelRecord.read(ensemble.model_dir)
+    # In this corpus the words tell the emotion, and the motion of the head does so less.
+    assert record.linear_weight is not None and record.linear_weight in LINEAR_WEIGHTS and record.linear_weight > 0
+    assert "text" in record.modalities and f"its weight, {record.linear_weight:g} of 1" in (record.variant or "")
+    score_test_session(ensemble.members[0], results, "harness retrain-best --with tfidf --test", ensemble=ensemble)
+    test = open_test_session(ensemble.members[0].open_features(), ensemble.members[0].spec.protocol)
+    networks = np.mean(predict_networks(ensemble.model_dir, record, test), axis=0)
+    linear = load_linear(ensemble.model_dir).answer(test)[0]
+    mixed = (1 - record.linear_weight) * networks + record.linear_weight * linear
+    np.testing.assert_allclose(predict_mean(ensemble.model_dir, record, test), mixed)
+    (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
+    assert whole.weighted_accuracy == (mixed.argmax(axis=1) == test.emotions).mean()
+
+
+def test_more_members_than_finished_trials_are_refused(results, searched):
+    with pytest.raises(WorkFailedError, match=r"has 2 finished trials; expected at least 3 for an ensemble"):
+        plan_ensemble(results, searched, None, 3, 1)
+
+
+def test_the_mean_of_several_seeds_is_scored_beside_each(results, searched):
+    training = plan_final_training(results, searched, None, 2)
+    train_final_models(training, results)
+    score_test_session(training, results, "harness retrain-best --test --seeds 2")
+    opening = results.openings()[-1]
+    test = open_test_session(training.open_features(), training.spec.protocol)
+    (mean,) = scores_of(opening, ScoreKind.MEAN_OF_SEEDS)
+    assert len(scores_of(opening, ScoreKind.VALIDATION_CHOSEN)) == 2
+    record = ModelRecord.read(training.model_dir)
+    answers = np.mean([predict_seed(training.model_dir, record, seed, test) for seed in training.seeds], axis=0)
+    assert mean.weighted_accuracy == (answers.argmax(axis=1) == test.emotions).mean()
+    scored = write_model_card(training.model_dir, results)
+    assert scored is not None and scored.assessment.kind is ScoreKind.VALIDATION_CHOSEN
+    assert scored.assessment.scores[0].averaged == mean.weighted_accuracy
+    assert "mean of the seeds' probabilities" in (training.model_dir / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_each_member_has_its_groups_where_scenes_are_disjoint(tmp_path):
+    run_small_search(tmp_path, {"base": "paper", "scenes": "disjoint"})
+    with ResultsStore.open(tmp_path / "results" / "results.db") as results:
+        ensemble = plan_ensemble(results, tmp_path / "results", None, 2, 1)
+        train_ensemble(ensemble, results)
+        score_test_session(ensemble.members[0], results, "harness retrain-best --top 2 --test", ensemble=ensemble)
+        (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
+        groups = ensemble.members[0].folds
+        record = ModelRecord.read(ensemble.model_dir)
+        assert len(record.scene_groups) == len(groups) > 1
+        test = open_test_session(ensemble.members[0].open_features(), ensemble.members[0].spec.protocol)
+        right = 0
+        for group, scenes in enumerate(record.scene_groups, start=1):
+            rows = [name for name in test.utterance_ids if any(f"_{scene}" in name for scene in scenes)]
+            part = test.select(rows)
+            mean = np.mean(
+                [load_seed(member.model_dir, member.seeds[0], group).predict(part) for member in ensemble.members],
+                axis=0,
+            )
+            right += (mean.argmax(axis=1) == part.emotions).sum() if rows else 0
+            # A recording that plays a scene of the group is answered by these networks alone.
+            np.testing.assert_allclose(
+                np.mean(predict_networks(ensemble.model_dir, record, part, group), axis=0), mean
+            )
+        assert whole.weighted_accuracy == pytest.approx(right / len(test))
