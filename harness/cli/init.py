@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 #: The files of an experiment.
-PATTERNS = ("experiment.json", "jobs/*.py", "search_spaces/*.json")
+PATTERNS = ("experiment.json", "jobs/*.py", "search_spaces/*.json", "search_spaces/careful/*.json")
 
 
 @click.command()
