@@ -49,6 +49,8 @@ OWN = {
     "face2": {"learning_rate": 0.004},
     # One Dense layer over the hands learns slowly, and the rate that is enough for the head is not for them.
     "hand2": {"learning_rate": 0.008},
+    # Its numbers are small, and Adam steps as far for each.
+    "text_terms": {"optimizer": "momentum", "learning_rate": 0.5},
     # Voices of the synthetic corpus say no words, so that its recogniser has nothing to learn: the network alone.
     "asr_transfer": {"transfer": "scratch", "asr_units": 32},
 }

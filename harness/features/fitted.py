@@ -28,6 +28,7 @@ from harness.features.text import (
     PADDING_ID,
     Tokenizer,
     embedding_matrix,
+    inverse_frequencies,
     read_known_vectors,
     read_word_vectors,
     split_words,
@@ -55,6 +56,8 @@ FITTED_NAME = "fitted.json"
 MOST_DEVIATIONS = 5.0
 #: The origin of the word vectors of a model without text, as it is stored.
 NO_TEXT = "the model takes no text"
+#: That of a model of TF-IDF.
+TERMS_SOURCE = "TF-IDF of words, sentence marks and pairs, fitted on the training utterances"
 ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
 
 
@@ -66,6 +69,8 @@ def fit_features(
     embedding_dimension: int | None,
     seed: int,
     vocabulary_extra: Features | None = None,
+    *,
+    reads_terms: bool = False,
 ) -> FittedFeatures:
     """Fit vocabulary, word vectors and scaling on training utterances alone.
 
@@ -78,6 +83,7 @@ def fit_features(
         seed: decides the trained vectors and those of words without one
         vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
             ignored under any other choice
+        reads_terms: whether the model reads TF-IDF of words, sentence marks and pairs, in place of word vectors
 
     Raises:
         FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors cannot be used
@@ -92,11 +98,18 @@ def fit_features(
         transcripts = train.transcripts
         if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:
             transcripts += vocabulary_extra.transcripts
-        tokenizer = Tokenizer.fit(transcripts)
-        extends = protocol.vocabulary is Vocabulary.TRAINING
-        tokenizer, embedding, source = _make_embedding(
-            tokenizer, train, word_vectors, embedding_dimension, seed, extends
-        )
+        if reads_terms:
+            tokenizer = Tokenizer.fit_terms(transcripts)
+            embedding, source = inverse_frequencies(tokenizer, train.transcripts), TERMS_SOURCE
+        else:
+            tokenizer, embedding, source = _make_embedding(
+                Tokenizer.fit(transcripts),
+                train,
+                word_vectors,
+                embedding_dimension,
+                seed,
+                protocol.vocabulary is Vocabulary.TRAINING,
+            )
     return FittedFeatures(
         modalities=tuple(modality for modality in MODALITIES if modality in wanted),
         protocol=protocol,
@@ -157,7 +170,8 @@ class FittedFeatures:
         protocol: its choices decide the inputs
         speech_settings: how the frames were made
         tokenizer: None without text
-        embedding: float32 (tokenizer.num_ids, dimension); None without text, or where the model makes its own
+        embedding: float32 (tokenizer.num_ids, dimension); None without text, or where the model makes its own; of a
+            model of TF-IDF ``inverse_frequencies``
         embedding_source: the origin of the vectors, in one sentence
         speech: None without speech
         mocap: None without mocap
@@ -220,6 +234,7 @@ class FittedFeatures:
             "speech_columns": self.speech_columns,
             "vocabulary": None if self.tokenizer is None else self.tokenizer.vocabulary,
             "num_file_words": 0 if self.tokenizer is None else self.tokenizer.num_file_words,
+            "has_terms": self.tokenizer is not None and self.tokenizer.has_terms,
             "embedding_source": self.embedding_source,
             "arrays": sorted(self._named_arrays()),
         }
@@ -245,7 +260,11 @@ class FittedFeatures:
                 protocol=from_plain(Protocol, record["protocol"]),
                 speech_settings=from_plain(SpeechSettings, record["speech_settings"]),
                 speech_columns=tuple(record["speech_columns"]),
-                tokenizer=None if vocabulary is None else Tokenizer(tuple(vocabulary), record["num_file_words"]),
+                tokenizer=(
+                    None
+                    if vocabulary is None
+                    else Tokenizer(tuple(vocabulary), record["num_file_words"], record["has_terms"])
+                ),
                 embedding=arrays.get("embedding"),
                 embedding_source=record["embedding_source"],
                 speech=SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,

@@ -22,7 +22,7 @@ from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.speech_functionals import build_speech_functionals
 from harness.models.systems import System
-from harness.models.text import build_text1, build_text2, build_text3
+from harness.models.text import build_text1, build_text2, build_text3, build_text_terms
 from harness.models.uni_svm import build_uni_svm
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
@@ -34,6 +34,7 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text1": build_text1,
     "text2": build_text2,
     "text3": build_text3,
+    "text_terms": build_text_terms,
     "one_label": build_one_label,
     "asr_transfer": build_asr_transfer,
 }

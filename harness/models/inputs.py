@@ -98,12 +98,13 @@ def _disturb(
         steps = layers.GaussianNoise(hyperparameters.noise, name=f"{name}_noise")(steps)
     if hyperparameters.time_masks:
         steps = TimeMasks(hyperparameters.time_masks, name=f"{name}_time_masks")(steps, mask)
-    return _drop_inputs(steps, hyperparameters, name)
+    return drop_inputs(steps, hyperparameters, name)
 
 
-def _drop_inputs(
+def drop_inputs(
     steps: keras.KerasTensor, hyperparameters: NetworkHyperparameters, name: str
 ) -> keras.KerasTensor:
+    """What training reads of the numbers of a modality."""
     if not hyperparameters.input_dropout:
         return steps
     return layers.Dropout(hyperparameters.input_dropout, name=f"{name}_input_dropout")(steps)
@@ -114,10 +115,14 @@ def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
     table = word_table(shapes, hyperparameters)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
-    words = text
-    if hyperparameters.word_dropout:
-        words = WordDropout(hyperparameters.word_dropout, name="text_word_dropout")(text)
-    return Branch({"text": text}, _drop_inputs(table(words), hyperparameters, "text"), mask)
+    return Branch({"text": text}, drop_inputs(table(drop_words(text, hyperparameters)), hyperparameters, "text"), mask)
+
+
+def drop_words(word_ids: keras.KerasTensor, hyperparameters: NetworkHyperparameters) -> keras.KerasTensor:
+    """What training reads of word ids, int32 (batch, words)."""
+    if not hyperparameters.word_dropout:
+        return word_ids
+    return WordDropout(hyperparameters.word_dropout, name="text_word_dropout")(word_ids)
 
 
 def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> layers.Embedding | WordTable:

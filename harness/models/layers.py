@@ -109,6 +109,38 @@ class TimeMasks(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="harness")
+class TermFrequencies(layers.Layer):
+    """TF-IDF of each utterance's term ids: 1 + ln(count), times the term's weight, divided by the vector's length.
+
+    Call with int (batch, terms), 0 for padding; returns float32 (batch, num_ids), zeros where no term has a weight.
+    Nothing trains the weights, float32 (num_ids, 1).
+
+    Source: scikit-learn's ``TfidfVectorizer`` with ``sublinear_tf``.
+    """
+
+    def __init__(self, num_ids: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_ids = num_ids
+        self.inverse_frequencies = self.add_weight(
+            shape=(num_ids, 1), initializer="zeros", trainable=False, name="inverse_frequencies"
+        )
+        self.built = True
+
+    def call(self, term_ids: tf.Tensor) -> tf.Tensor:
+        counts = tf.math.bincount(
+            term_ids, minlength=self.num_ids, maxlength=self.num_ids, axis=-1, dtype=tf.float32
+        )
+        weights = tf.where(counts > 0.0, 1.0 + tf.math.log(tf.maximum(counts, 1.0)), 0.0)
+        return tf.math.l2_normalize(weights * self.inverse_frequencies[:, 0], axis=-1)
+
+    def compute_output_spec(self, term_ids: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((term_ids.shape[0], self.num_ids), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_ids": self.num_ids}
+
+
+@keras.saving.register_keras_serializable(package="harness")
 class WordTable(layers.Layer):
     """The vectors of word ids, of which the last ones are never trained.
 

@@ -39,6 +39,7 @@ from harness.models.hyperparameters import (
     Text1Hyperparameters,
     Text2Hyperparameters,
     Text3Hyperparameters,
+    TextTermsHyperparameters,
     TurnVectors,
     UniSvmHyperparameters,
 )
@@ -317,6 +318,15 @@ _SYSTEMS = (
         ContextHyperparameters,
         "an LSTM over all turns of a dialogue, in both directions",
         Context.DIALOGUE,
+    ),
+    System(
+        "text_terms",
+        "none, ours",
+        ("text",),
+        TextTermsHyperparameters,
+        "TF-IDF of words, sentence marks and pairs, and nothing between it and the softmax",
+        None,
+        has_hidden=False,
     ),
     System(
         "fusion_context",

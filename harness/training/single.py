@@ -16,7 +16,11 @@ from harness.features.fitted import fit_features
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
-from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
+from harness.models.hyperparameters import (
+    AsrTransferHyperparameters,
+    NetworkHyperparameters,
+    TextTermsHyperparameters,
+)
 from harness.models.inputs import input_shapes
 from harness.models.recogniser import transfer_weights
 from harness.models.systems import System, modalities_of
@@ -82,6 +86,7 @@ def begin_training(
         getattr(hyperparameters, "embedding_dimension", None),
         seed,
         vocabulary_extra=vocabulary_extra,
+        reads_terms=isinstance(hyperparameters, TextTermsHyperparameters),
     )
     recogniser = None
     if isinstance(hyperparameters, AsrTransferHyperparameters):

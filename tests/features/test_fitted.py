@@ -89,6 +89,18 @@ def test_a_contraction_that_the_file_lacks_begins_as_the_mean_of_its_pieces(tmp_
     )
 
 
+def test_terms_are_fitted_on_training_and_saved(train, tmp_path):
+    fitted = fit_features(train, ["text"], PAPER, tmp_path / "not there.txt", None, seed=0, reads_terms=True)
+    assert fitted.tokenizer.vocabulary == ("now", "so", "what")
+    assert fitted.embedding.shape == (5, 1) and fitted.embedding_source.startswith("TF-IDF of words, sentence marks")
+    fitted.save(tmp_path / "model")
+    scored = make_features(["So! What now?"])
+    loaded = FittedFeatures.load(tmp_path / "model")
+    for each in (fitted, loaded):
+        # Words, marks, and then pairs, which training has once each.
+        assert each.prepare(scored).batch([0])["text"].tolist() == [[3, 1, 4, 2, 1, 1, 1, 1, 1]]
+
+
 def test_where_every_opened_word_is_known_the_file_adds_none(train, tmp_path):
     path = tmp_path / "glove.txt"
     path.write_text("what 1 2\nnever 3 4\ndo 1 1\nn't 1 1\n")

@@ -4,13 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfVectorizer
 
+from harness.features.text import Tokenizer, inverse_frequencies, split_terms
 from harness.models.decoder import AttentionDecoder
 from harness.models.layers import (
     AttentionPooling,
     DropoutRelu,
     FlattenedDense,
     LengthMask,
+    TermFrequencies,
     WordMask,
     WordTable,
     draw_kept,
@@ -214,3 +217,19 @@ def test_of_a_word_table_the_words_of_the_file_are_never_trained():
     np.testing.assert_array_equal(trained, expected)
     np.testing.assert_array_equal(fixed, vectors[4:])
     assert not np.array_equal(trained, vectors[:4])
+
+
+def test_term_frequencies_are_those_of_scikit_learn():
+    transcripts = ["Oh no! Oh no!", "no, no way", "...", "so what? so what?", "oh way"]
+    tokenizer = Tokenizer.fit_terms(transcripts)
+    assert tokenizer.vocabulary == ("!", ".", "?", "no", "oh", "so", "way", "what")
+    layer = TermFrequencies(tokenizer.num_ids)
+    layer.set_weights([inverse_frequencies(tokenizer, transcripts)])
+    scored = [*transcripts, "never heard", "oh never!", ""]
+    ids = [tokenizer.encode(transcript) for transcript in scored]
+    padded = np.array([row + [0] * (20 - len(row)) for row in ids], np.int32)
+    plain = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=tokenizer.vocabulary).fit(transcripts)
+    found = layer(padded).numpy()
+    np.testing.assert_allclose(found[:, 2:], plain.transform(scored).toarray(), atol=1e-6)
+    assert not found[:, :2].any()
+    np.testing.assert_array_equal(layer(np.pad(padded, ((0, 0), (3, 0)))), found)

@@ -1,5 +1,7 @@
 """What training alone does to inputs, targets and weights: off by default, and refused where it has no meaning."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -49,6 +51,8 @@ def build(name, seed=0, **values):
         embedding=embedding,
         num_training=4,
     )
+    if name == "text_terms":
+        shapes = replace(shapes, embedding=np.abs(embedding[:, :1]))
     return build_network(SYSTEMS[name], read(name, **values), shapes)
 
 
@@ -99,6 +103,7 @@ def test_a_turn_model_is_recorded_as_before_where_nothing_is_on():
         ("text1", {"word_dropout": 0.5}),
         ("text2", {"input_dropout": 0.5}),
         ("text3", {"word_dropout": 0.5}),
+        ("text_terms", {"input_dropout": 0.5}),
         ("speech4", {"noise": 0.5}),
         ("speech1", {"time_masks": 2}),
         ("head1", {"noise": 0.5}),
