@@ -371,7 +371,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         (
             {"protocol": "papr"},
-            "unknown protocol 'papr'; expected one of ['paper', 'published-code', 'strict']",
+            "unknown protocol 'papr'; expected one of ['careful', 'paper', 'published-code', 'strict']",
         ),
         (
             {"word_vectors": "glove.txt"},
@@ -480,3 +480,17 @@ def test_a_search_space_of_another_system_is_refused(folder: Path) -> None:
         == "search space 'speech4.json': system is 'speech4', and the experiment is for system 'fusion'; expected the "
            "same in both"
     )
+
+
+def test_careful_chooses_loud_frames_where_the_system_reads_more_than_one_kind(folder: Path) -> None:
+    def read(**changes: Any) -> tuple[str, str]:
+        training = read_experiment_file(write(folder, ours(protocol="careful", **changes))).training
+        assert training is not None
+        return training.speech_features, training.protocol.scenes
+
+    pooled = [{"name": "attention", "range": ["pooling"], "type": "choice"}]
+    assert read(system="speech4", parameter_config=pooled) == ("loud", "shared")
+    assert read(system="speech4", parameter_config=pooled, speech_features="short-term") == ("short-term", "shared")
+    assert read(system="ctc", parameter_config=SPACE) == ("loud", "shared")
+    assert read(system="acnn", parameter_config=SPACE) == ("frames", "shared")
+    assert read() == ("loud", "disjoint")

@@ -13,6 +13,7 @@ from harness.splits.protocol import (
     Lengths,
     Recordings,
     Scenes,
+    adapts_to_speakers,
     make_split,
     read_protocol,
     search_sessions,
@@ -138,7 +139,7 @@ def test_a_changed_choice_changes_the_name_and_the_hash():
         (
             "papr",
             UnknownNameError,
-            "unknown protocol 'papr'; expected one of ['paper', 'published-code', 'strict']",
+            "unknown protocol 'papr'; expected one of ['careful', 'paper', 'published-code', 'strict']",
         ),
         (
             {"lengths": "short"},
@@ -153,7 +154,7 @@ def test_a_changed_choice_changes_the_name_and_the_hash():
         (
             7,
             ExperimentFileError,
-            "protocol: found 7; expected one of ['paper', 'published-code', 'strict'], or an object with 'base' and "
+            "protocol: found 7; expected one of ['careful', 'paper', 'published-code', 'strict'], or an object with 'base' and "
             "choices",
         ),
     ],
@@ -182,3 +183,24 @@ def test_a_choice_out_of_its_range_is_refused(choices, message):
 def test_a_protocol_s_name_is_no_choice():
     renamed = read_protocol({"base": "paper", "name": "mine", "max_words": 50})
     assert renamed.protocol_hash == read_protocol({"base": "paper", "max_words": 50}).protocol_hash
+
+
+@pytest.mark.parametrize(
+    ("value", "modalities", "scenes", "scaling"),
+    [
+        ("careful", ("speech",), "shared", "own"),
+        ("careful", ("text", "speech"), "disjoint", "own"),
+        ("careful", ("text",), "disjoint", "none"),
+        ({"base": "careful", "scenes": "shared"}, ("text", "speech"), "shared", "own"),
+        ({"base": "careful", "speaker_scaling": "past"}, ("text",), "disjoint", "past"),
+        ({"base": "careful", "name": "mine", "max_words": 50}, ("speech",), "shared", "own"),
+        ("strict", ("text",), "shared", "none"),
+    ],
+)
+def test_careful_keeps_scored_scenes_from_words_and_says_what_it_adapts_to(value, modalities, scenes, scaling):
+    protocol = read_protocol(value, modalities)
+    assert (protocol.scenes, protocol.speaker_scaling) == (scenes, scaling)
+    assert protocol.class_weights == ("balanced" if scenes == "disjoint" else "none")
+    assert adapts_to_speakers(protocol.name) == (scaling != "none")
+    # Only one choice of scaling stands in the name.
+    assert protocol.name.count("speaker_scaling=") == (protocol.name != "strict")
