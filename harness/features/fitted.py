@@ -388,8 +388,8 @@ class Inputs:
             fill_from_neighbours(windows, _last_seen(is_lost))
             is_lost = np.isnan(windows)
         is_filled_by_mean = protocol.mocap_gaps is not MocapGaps.ZEROS
-        if protocol.scaling is Scaling.STANDARDISED:
-            self.fitted.mocap.scale(windows)
+        if protocol.scaling is Scaling.STANDARDISED or protocol.scales_by_speaker:
+            self.features.scale_mocap(rows, windows, self.fitted.mocap)
             if is_filled_by_mean:
                 np.copyto(windows, 0.0, where=is_lost)
             if protocol.mocap_gaps is MocapGaps.NEIGHBOURS:

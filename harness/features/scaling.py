@@ -18,6 +18,8 @@ CHUNK_BYTES = 16 * 2**20
 #: Seconds of the training utterances' mean and deviation that count as if a speaker had begun with them, where only his
 #: or her turns so far are read. Ours: about two utterances.
 BACKGROUND_SECONDS = 10.0
+#: The same of motion, whose windows are a fixed number an utterance: those of two utterances.
+BACKGROUND_WINDOWS = 400
 
 
 @dataclass(frozen=True)

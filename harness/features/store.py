@@ -16,7 +16,7 @@ from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, cl
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
-from harness.features.scaling import BACKGROUND_SECONDS, ColumnScaling, Moments, chunks
+from harness.features.scaling import BACKGROUND_SECONDS, BACKGROUND_WINDOWS, ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
 from harness.splits.protocol import Protocol, SpeakerScaling, SpeechSource, is_tested, search_sessions
@@ -29,8 +29,9 @@ Rows = npt.NDArray[np.integer] | Sequence[int]
 class Features:
     """Features of some utterances, in the order of the request; the large arrays are read on demand.
 
-    They are unscaled, but for speech where ``FeatureStore.speaker_scaling`` says otherwise. Where each turn is scaled
-    by the speaker's turns so far, ``against`` must say first what the first ones begin from.
+    They are unscaled, but for speech (and for motion, by ``scale_mocap``) where ``FeatureStore.speaker_scaling`` says
+    otherwise. Where each turn is scaled by the speaker's turns so far, ``against`` must say first what the first ones
+    begin from.
 
     Attributes:
         speech_lengths: int64 (num_utterances,), frames that are there; 0 where there is no sound
@@ -53,6 +54,7 @@ class Features:
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
     _scaling_of: Callable[[Utterance], ColumnScaling] | None = field(default=None, repr=False)
     _past_of: Callable[[Utterance], Moments] | None = field(default=None, repr=False)
+    _motion_of: Callable[[Utterance, ColumnScaling], ColumnScaling] | None = field(default=None, repr=False)
 
     @classmethod
     def from_arrays(
@@ -242,6 +244,19 @@ class Features:
         """
         return self._gather("mocap", rows, self.mocap_shape)
 
+    def scale_mocap(self, rows: Rows, windows: Floats, background: ColumnScaling) -> None:
+        """Scale the windows of some utterances in place: by their speakers where speakers are, else by training.
+
+        Args:
+            windows: float32 (num_rows, 200, 189), as ``mocap`` gives them, of the same rows; NaN stays NaN
+            background: mean and deviation of the training utterances
+        """
+        if self._motion_of is None:
+            background.scale(windows)
+            return
+        for place, row in enumerate(rows):
+            self._motion_of(self.utterances[row], background).scale(windows[place])
+
     def _gather(self, name: str, rows: Rows, shape: tuple[int, int]) -> Floats:
         asked = np.asarray(rows, dtype=np.int64)
         gathered = np.empty((len(asked), *shape), dtype=np.float32)
@@ -260,7 +275,7 @@ class FeatureStore:
 
     Attributes:
         happiness: decides which utterances are of the four classes
-        speaker_scaling: the turns that speech is scaled by
+        speaker_scaling: the turns that speech and motion are scaled by
     """
 
     prepared_dir: Path
@@ -271,6 +286,7 @@ class FeatureStore:
     _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
     _scalings: dict[str, ColumnScaling] = field(default_factory=dict, repr=False, compare=False)
     _pasts: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
+    _motions: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
@@ -385,6 +401,7 @@ class FeatureStore:
             _load_dialogues=self._load_dialogues,
             _scaling_of=self._scaling_by_speaker if self.speaker_scaling is SpeakerScaling.OWN else None,
             _past_of=self._measure_past if self.speaker_scaling is SpeakerScaling.PAST else None,
+            _motion_of=None if self.speaker_scaling is SpeakerScaling.NONE else self._scale_motion,
         )
 
     def _scaling_by_speaker(self, utterance: Utterance) -> ColumnScaling:
@@ -421,6 +438,26 @@ class FeatureStore:
                 moments.add(arrays["speech"][row, : arrays["speech_lengths"][row]].copy())
                 self._pasts[turns[row].utterance_id] = moments.copy()
         return self._pasts[utterance.utterance_id]
+
+    def _scale_motion(self, utterance: Utterance, background: ColumnScaling) -> ColumnScaling:
+        """Measure the motion of an utterance's speaker's turns in the session during which the same actor is marked.
+
+        Half of a speaker's turns show how the partner moves while listening: those have statistics of their own. No
+        turn of another speaker is read; under ``PAST`` no later one either.
+        """
+        name, is_past = utterance.name, self.speaker_scaling is SpeakerScaling.PAST
+        key = utterance.utterance_id if is_past else f"{name.speaker} beside {name.marked_actor}"
+        if key not in self._motions:
+            windows, turns = self._map(name.session)["mocap"], self._list(name.session)
+            moments = Moments(NUM_MOCAP_COLUMNS)
+            for row in self._rows_of(name.speaker, name.session):
+                if turns[row].name.marked_actor == name.marked_actor:
+                    moments.add(windows[row].astype(np.float32))
+                    if is_past:
+                        self._motions[turns[row].utterance_id] = moments.copy()
+            if not is_past:
+                self._motions[key] = moments
+        return self._motions[key].shrink(background, BACKGROUND_WINDOWS if is_past else 0)
 
     def _load_dialogues(self, utterance_ids: Sequence[str]) -> Features:
         names = [parse_utterance_id(utterance_id) for utterance_id in utterance_ids]

@@ -55,7 +55,7 @@ def test_the_authors_bounds_are_searched() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "search_spaces").glob("*.json")), ids=lambda path: path.stem
+    "path", sorted((REPOSITORY / "search_spaces").rglob("*.json")), ids=lambda path: path.stem
 )
 def test_every_search_space_is_one_of_its_system(path: Path) -> None:
     held = json.loads(path.read_text())
