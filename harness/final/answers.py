@@ -66,7 +66,7 @@ def predict_mean(
         ModelError, FeatureError: a file is missing or damaged
     """
     mean = np.mean(predict_networks(model_dir, record, features, group), axis=0)
-    if record.linear_weight is None:
+    if not record.linear_weight:
         return np.asarray(mean)
     groups = record.group_numbers if group is None else (group,)
     linear = np.mean([load_linear(model_dir, number).answer(features)[0] for number in groups], axis=0)

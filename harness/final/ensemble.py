@@ -147,7 +147,8 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: fl
     read = {modality for member in ensemble.members for modality in member.modalities}
     with_linear = ""
     if linear_weight is not None:
-        read.add("text")
+        if linear_weight:
+            read.add("text")
         with_linear = (
             f" A logistic regression over TF-IDF of the words answers with them: its weight, {linear_weight:g} of 1, "
             "was chosen on validation."

@@ -52,7 +52,7 @@ def _describe_chosen_epoch(replication: Replication) -> str:
         written += f"; {others} ended before that epoch"
     protocol = json.loads(replication.experiment.protocol)
     is_highest = protocol.get("kept_weights", KeptWeights.BEST_EPOCH) in (KeptWeights.BEST_EPOCH, KeptWeights.AVERAGE)
-    which = "the highest of its own epochs" if is_highest else "of an epoch that it chose itself"
+    which = "the highest of its own epochs" if is_highest else "that of an epoch of its own choice"
     own = "The new seed's score is" if num_seeds == 1 else "Each new seed's score is"
     return (
         f" {own} {which} too. At epoch {best.best_epoch}, which the search chose, {whose} "
