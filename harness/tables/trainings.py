@@ -26,7 +26,6 @@ from harness.training.recipe import (
     Recipe,
     Watch,
     final_epochs,
-    score_predictions,
     train_and_score,
     train_for_epochs,
     train_on_test_epochs,
@@ -34,6 +33,7 @@ from harness.training.recipe import (
     train_twice,
 )
 from harness.training.runner import PlannedExperiment
+from harness.training.scores import score_predictions
 
 
 def train(
