@@ -121,7 +121,7 @@ class Scaling(StrEnum):
 
 
 class SpeakerScaling(StrEnum):
-    """The turns that give the mean and the deviation of a speaker's speech features."""
+    """The turns that give the mean and the deviation of a speaker's speech and motion."""
 
     NONE = "none"  # nobody's: `Scaling` says what is done
     OWN = "own"  # all of the speaker's own in the session, labelled or not: adapted to the test speakers
