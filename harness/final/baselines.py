@@ -19,8 +19,7 @@ from harness.scoring.scenes import PROBE_KINDS
 from harness.splits.protocol import ClassWeights
 from harness.store.records import BASELINE_PREFIX, ScoreKind, TestScores
 from harness.training.dialogues import DialogueInputs, fit_dialogues
-from harness.training.recipe import Recipe, load_auxiliary, plan_turns
-from harness.training.scores import score_predictions
+from harness.training.recipe import Recipe, load_auxiliary, plan_turns, score_predictions
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
 from harness.store.records import Evaluation, EvaluationRow, ScoreKind, TestScores
 from harness.store.store import ResultsStore
-from harness.training.recipe import open_parts
-from harness.training.scores import score_predictions
+from harness.training.recipe import open_parts, score_predictions
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ from harness.training.loop import (
 from harness.training.recipe import (
     Recipe,
     open_parts,
+    score_predictions,
     train_for_epochs,
 )
-from harness.training.scores import score_predictions
 
 
 @dataclass(frozen=True)

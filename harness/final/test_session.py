@@ -28,8 +28,7 @@ from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import ScoreKind, TestOpening, TestOpeningRow, TestScores
 from harness.store.store import ResultsStore
-from harness.training.recipe import open_parts
-from harness.training.scores import best_test_epoch, score_predictions
+from harness.training.recipe import best_test_epoch, open_parts, score_predictions
 
 if TYPE_CHECKING:
     from harness.final.ensemble import Ensemble

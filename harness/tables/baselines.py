@@ -15,8 +15,7 @@ from harness.scoring.metrics import weighted_accuracy
 from harness.splits.parts import Parts
 from harness.splits.protocol import ClassWeights
 from harness.store.records import ScoreKind, TrialResult
-from harness.training.recipe import Outcome
-from harness.training.scores import describe_predictions, score_predictions
+from harness.training.recipe import Outcome, describe_predictions, score_predictions
 
 
 def train_baseline(

@@ -26,6 +26,7 @@ from harness.training.recipe import (
     Recipe,
     Watch,
     final_epochs,
+    score_predictions,
     train_and_score,
     train_for_epochs,
     train_on_test_epochs,
@@ -33,7 +34,6 @@ from harness.training.recipe import (
     train_twice,
 )
 from harness.training.runner import PlannedExperiment
-from harness.training.scores import score_predictions
 
 
 def train(

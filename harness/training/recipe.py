@@ -18,16 +18,19 @@ from weakref import WeakSet
 import keras
 import numpy as np
 
-from harness.corpus.utterances import parse_utterance_id
+from harness.corpus.utterances import CLASSES, Seconds, parse_utterance_id
 from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining, join_words
 from harness.features.store import Features, FeatureStore
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
 from harness.models.systems import System, modalities_of
 from harness.models.turn_model import TurnModel, read_turn_model
+from harness.scoring.calibration import fit_temperature
+from harness.scoring.metrics import macro_f1, unweighted_accuracy, weighted_accuracy
 from harness.splits.parts import Parts, part_search
 from harness.splits.protocol import Calibrating, FinalLength, KeptWeights, Protocol
 from harness.store.records import (
     EpochRecord,
+    Prediction,
     ScoreKind,
     TestScores,
     TrialResult,
@@ -47,7 +50,6 @@ from harness.training.loop import (
     seed_everything,
     train_for,
 )
-from harness.training.scores import best_test_epoch, describe_result, score_predictions
 from harness.training.turn_network import TurnTraining, plan_turn_training
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
@@ -166,8 +168,10 @@ def train_once(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) 
     began = time.monotonic()
     train, validation = store.load(parts.train), store.load(parts.validation)
     trained, history = train_validated(recipe, train, validation, watch)
-    source, is_scaled = _describe_source(trained, validation), recipe.protocol.calibration is Calibrating.TEMPERATURE
-    return Outcome(describe_result(history, validation, source, time.monotonic() - began, is_scaled=is_scaled))
+    result = _describe_result(history, validation, trained, time.monotonic() - began)
+    if recipe.protocol.calibration is Calibrating.TEMPERATURE:
+        result = replace(result, temperature=fit_temperature(history.best_probabilities, validation.emotions))
+    return Outcome(result)
 
 
 def train_twice(
@@ -218,8 +222,7 @@ def train_and_score(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Wa
     scores = score_predictions(
         recipe.seed, ScoreKind.VALIDATION_CHOSEN, test, trained.predict(test), history.best_epoch
     )
-    source = _describe_source(trained, validation)
-    return Outcome(describe_result(history, validation, source, time.monotonic() - began), (scores,))
+    return Outcome(_describe_result(history, validation, trained, time.monotonic() - began), (scores,))
 
 
 def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watch: Watch) -> Outcome:
@@ -235,8 +238,7 @@ def train_on_test_epochs(recipe: Recipe, store: FeatureStore, parts: Parts, watc
     maximum = score_predictions(
         recipe.seed, ScoreKind.TEST_MAXIMUM, test, history.best_probabilities, history.best_epoch
     )
-    source = _describe_source(trained, test)
-    return Outcome(describe_result(history, test, source, time.monotonic() - began), (maximum,))
+    return Outcome(_describe_result(history, test, trained, time.monotonic() - began), (maximum,))
 
 
 def train_validated(
@@ -409,7 +411,61 @@ def plan_turns(recipe: Recipe) -> TurnTraining | None:
     return plan_turn_training(below, recipe.protocol, recipe.word_vectors, train_below)
 
 
+def _describe_result(
+    history: History, validation: Features, trained: Trained, duration_seconds: Seconds
+) -> TrialResult:
+    return TrialResult(
+        score=history.epochs[history.best_epoch - 1].validation_accuracy,
+        best_epoch=history.best_epoch,
+        num_epochs=len(history.epochs),
+        predictions=describe_predictions(validation, history.best_probabilities),
+        # A process that trains several models knows only the peak of all of them together.
+        peak_memory_bytes=None,
+        duration_seconds=duration_seconds,
+        embedding_source=_describe_source(trained, validation),
+    )
+
+
 def _describe_source(trained: Trained, validation: Features) -> str | None:
     if isinstance(trained, single.TransferredModel):
         return trained.describe_source(validation)
     return trained.fitted.embedding_source if "text" in trained.fitted.modalities else None
+
+
+def describe_predictions(features: Features, probabilities: np.ndarray) -> tuple[Prediction, ...]:
+    """Set a model's probabilities, float32 (num_utterances, 4), beside the classes that the raters' labels have."""
+    return tuple(
+        Prediction(
+            utterance.utterance_id,
+            CLASSES[emotion],
+            CLASSES[int(row.argmax())],
+            tuple(float(probability) for probability in row),
+        )
+        for utterance, emotion, row in zip(features.utterances, features.emotions, probabilities, strict=True)
+    )
+
+
+def score_predictions(
+    seed: int, kind: ScoreKind, test: Features, probabilities: np.ndarray, epoch: int | None
+) -> TestScores:
+    """Score probabilities, floating (num_test, 4), of the model as it was after ``epoch``; a baseline has none."""
+    predicted = probabilities.argmax(axis=1)
+    return TestScores(
+        seed=seed,
+        kind=kind,
+        weighted_accuracy=weighted_accuracy(test.emotions, predicted),
+        unweighted_accuracy=unweighted_accuracy(test.emotions, predicted),
+        macro_f1=macro_f1(test.emotions, predicted),
+        predictions=describe_predictions(test, probabilities),
+        epoch=epoch,
+    )
+
+
+def best_test_epoch(seed: int, test: Features, epochs: dict[int, np.ndarray]) -> TestScores:
+    """Score the epoch that scores best on the test set, as the published code does: optimistic.
+
+    Args:
+        epochs: test probabilities, float32 (num_test, 4), by epoch; of equally good epochs the first counts
+    """
+    best = max(sorted(epochs), key=lambda epoch: weighted_accuracy(test.emotions, epochs[epoch].argmax(axis=1)))
+    return score_predictions(seed, ScoreKind.TEST_MAXIMUM, test, epochs[best], best)

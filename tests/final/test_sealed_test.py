@@ -12,7 +12,7 @@ from harness.final.test_session import record_transcripts_seen
 from harness.models.baselines import BASELINES
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from harness.training.scores import score_predictions
+from harness.training.recipe import score_predictions
 from tests.invented_features import invent_features
 from tests.store.experiments import an_opening
 

@@ -11,8 +11,7 @@ from harness.models.baselines import BASELINES
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import read_protocol
 from harness.store.records import ScoreKind
-from harness.training.recipe import Recipe, train_for_epochs
-from harness.training.scores import describe_predictions, score_predictions
+from harness.training.recipe import Recipe, describe_predictions, score_predictions, train_for_epochs
 from tests.invented_features import invent_features
 
 POINT = {"speechlstm": 8, "dense": 16, "attention": "pooling", "batch_size": 16}
