@@ -222,8 +222,8 @@ def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
     if scaling == SpeakerScaling.PAST:
         turns = "his or her own turns of the session up to the scaled one, whatever their label; no later turn is read"
     text = (
-        f"{_ADAPTED} Speech and motion of every speaker, the test speakers too, are scaled by the mean and the deviation "
-        f"of {turns}. The baselines read the same speech. "
+        f"{_ADAPTED} Speech and motion of every speaker, the test speakers too, are scaled by the mean and the "
+        f"deviation of {turns}. The baselines read the same speech. "
         "Do not compare such a score with one of a model that meets its speakers for the first time."
     )
     return [Statement("Adapted", text, is_warning=True)]
