@@ -37,7 +37,6 @@ from harness.store.records import (
 )
 from harness.store.trial_spec import TrialSpec
 from harness.training import context, single
-from harness.training.context import TrainedContext
 from harness.training.loop import (
     AveragedTrainer,
     HasFeatures,
@@ -131,7 +130,7 @@ class Watch:
 
 
 #: A trained model of any system.
-Trained = TrainedModel | TrainedContext
+Trained = TrainedModel | context.TrainedContext
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,8 @@ def test_a_changed_choice_changes_the_name_and_the_hash():
         (
             7,
             ExperimentFileError,
-            "protocol: found 7; expected one of ['careful', 'paper', 'published-code', 'strict'], or an object with 'base' and "
-            "choices",
+            "protocol: found 7; expected one of ['careful', 'paper', 'published-code', 'strict'], or an object with "
+            "'base' and choices",
         ),
     ],
     ids=["preset", "value", "type", "neither"],
