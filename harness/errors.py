@@ -58,8 +58,15 @@ class Diverged(TrialFailed):
     """The loss is no longer a number."""
 
 
-#: The exit code of a trial's process that diverged.
+#: The exit codes of a trial's process that diverged, and of one that was pruned.
 DIVERGED_EXIT_CODE = 3
+PRUNED_EXIT_CODE = 4
+
+
+class Pruned(HarnessError):
+    """A trial ends early because other trials were better at that epoch; it has not failed."""
+
+    exit_code = PRUNED_EXIT_CODE
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:

@@ -74,7 +74,8 @@ def draw_history(findings: Findings, look: Look) -> Figure:
     figure = Figure(
         "history",
         "Optimisation history",
-        f"Each trial's score (dots), the best so far (line), and failed trials (crosses {failures_place(findings)}).",
+        f"Each trial's score (dots), the best so far (line), and failed trials (crosses {failures_place(findings)})."
+        + (" Rings are pruned trials, at the best accuracy that they came to." if findings.num_pruned else ""),
         () if best is None else (f"The best is trial {best.trial_index}: {write_score(findings, best.score)}.",),
     )
     if all(trial.ended_at is None for trial in findings.trials):
@@ -92,6 +93,7 @@ def draw_history(findings: Findings, look: Look) -> Figure:
                 "best": None if math.isnan(best_so_far) else best_so_far,
                 "shown": write_score(findings, trial.score) or str(trial.status),
                 "status": str(trial.status),
+                **({"pruned": trial.best_validation_accuracy} if trial.status is TrialStatus.PRUNED else {}),
             }
         )
     base = alt.Chart(alt.NamedData(name="trials")).encode(x=count_axis("trial", "trial"))
@@ -112,6 +114,11 @@ def draw_history(findings: Findings, look: Look) -> Figure:
             y=alt.value(failures_height(findings, FIGURE_HEIGHT)), tooltip=tooltip
         ),
     ]
+    if findings.num_pruned:
+        pruned = base.transform_filter("isValid(datum.pruned)").mark_point(size=dot, filled=False, stroke=look.quiet)
+        reached = ("pruned:Q", "best accuracy", ".1%")
+        ring_tooltip = tooltips(("trial:Q", "trial"), ("shown:N", "score"), reached)
+        layers.append(pruned.encode(y=alt.Y("pruned:Q", **y_axis), tooltip=ring_tooltip))
     return figure.show(alt.layer(*layers).properties(width=look.width, height=FIGURE_HEIGHT), trials=rows)
 
 
@@ -492,8 +499,9 @@ def _draw_measure(look: Look, rows: Sequence[dict[str, Any]], measure: _Measure)
         )
     )
     size, opacity = (14, 0.6) if len(rows) > MANY_TRIALS else (36, 0.9)
-    finished = base.transform_filter(f"datum.status === '{TrialStatus.FINISHED}'")
-    failed = base.transform_filter(f"datum.status !== '{TrialStatus.FINISHED}'")
+    whole = [TrialStatus.FINISHED.value, TrialStatus.PRUNED.value]
+    finished = base.transform_filter(f"indexof({whole}, datum.status) >= 0")
+    failed = base.transform_filter(f"indexof({whole}, datum.status) < 0")
     return alt.layer(
         finished.mark_circle(size=size, color=look.quiet, opacity=opacity), mark_crosses(failed, look, 45)
     )

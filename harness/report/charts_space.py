@@ -69,8 +69,8 @@ _ROW_HEIGHT = 36
 
 
 def list_drawn(findings: Findings) -> list[TrialRow]:
-    """Return the ended trials that are drawn: all, or ``MAX_TRIALS`` evenly over the search, and the best."""
-    ended = [trial for trial in findings.trials if trial.status is not TrialStatus.RUNNING]
+    """Return the ended trials that are drawn: all but pruned ones, or ``MAX_TRIALS`` evenly, and the best."""
+    ended = [trial for trial in findings.trials if trial.status not in (TrialStatus.RUNNING, TrialStatus.PRUNED)]
     if len(ended) <= MAX_TRIALS:
         return ended
     places = set(np.linspace(0, len(ended) - 1, MAX_TRIALS).round().astype(int).tolist())
@@ -81,14 +81,15 @@ def list_drawn(findings: Findings) -> list[TrialRow]:
 def draw_scatter(findings: Findings, look: Look) -> Figure:
     """Draw a panel for each hyperparameter: its values against the scores, failed trials at the worse end."""
     drawn = list_drawn(findings)
-    num_ended = sum(trial.ended_at is not None for trial in findings.trials)
+    num_ended = sum(trial.ended_at is not None for trial in findings.trials) - findings.num_pruned
     left_out = f" Only {MAX_TRIALS} of {num_ended} trials are drawn, spread evenly over the search."
     figure = Figure(
         "hyperparameters",
         "Each hyperparameter against the score",
         f"Each dot is a finished trial, the large one is the best; crosses {failures_place(findings)} are failed "
         "trials. The short lines are medians of trials with neighbouring values, or with the same choice."
-        + ("" if len(drawn) == num_ended else left_out),
+        + ("" if len(drawn) == num_ended else left_out)
+        + (" Pruned trials are left out." if findings.num_pruned else ""),
     )
     if not drawn or not findings.search_space:
         return figure

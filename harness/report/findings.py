@@ -354,6 +354,11 @@ class Findings:
         return sum(trial.status is status for trial in self.trials)
 
     @property
+    def num_pruned(self) -> int:
+        """Trials that early stopping ended; they have no score."""
+        return self.count(TrialStatus.PRUNED)
+
+    @property
     def is_running(self) -> bool:
         """True until the search has ended."""
         return self.experiment.status is ExperimentStatus.RUNNING

@@ -277,7 +277,8 @@ def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:
     if baseline is not None:
         tiles.append(("largest class", percent(baseline.share), "score of a constant answer"))
     num_finished = len(findings.finished)
-    tiles.append(("trials", f"{num_finished} / {findings.experiment.num_samples}", "finished / planned"))
+    pruned = f", {findings.num_pruned} pruned" if findings.num_pruned else ""
+    tiles.append(("trials", f"{num_finished} / {findings.experiment.num_samples}", f"finished / planned{pruned}"))
     if findings.failures:
         causes = Counter(str(trial.status) for trial in findings.failures)
         said = ", ".join(f"{count} {cause}" for cause, count in causes.most_common())

@@ -111,6 +111,8 @@ def describe_progress(findings: Findings) -> str:
     running = findings.count(TrialStatus.RUNNING)
     failed = sum(trial.status.is_failure for trial in findings.trials)
     stopped = findings.count(TrialStatus.STOPPED)
+    if findings.num_pruned:
+        counts.append(f"{findings.num_pruned} pruned")
     if running:
         counts.append(f"{running} running" if findings.is_running else f"{running} left unfinished")
     if failed:
@@ -145,6 +147,12 @@ def describe_search(findings: Findings) -> list[Statement]:
         recorded = ((), ()) if known is None else (known.scene_groups, known.validated_scenes)
         statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
+    if findings.num_pruned:
+        text = (
+            f"{plural(findings.num_pruned, 'trial')} ended early because others were better at that epoch. They have no "
+            "score: importance and the expected best are of the finished trials alone, which are the better ones."
+        )
+        statements.append(Statement("Early stopping", text))
     best = findings.best
     if best is not None and (text := note_last_epoch(best.best_epoch, experiment.max_epochs, experiment.shortened)):
         statements.append(Statement("Last epoch", f"Trial {best.trial_index} is the best. {text}", is_warning=True))

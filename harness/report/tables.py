@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from harness.scoring.metrics import (
 )
 from harness.scoring.search import list_halvings, rank_correlation
 from harness.scoring.statistics import Interval, Spread
-from harness.store.records import Hyperparameter, TrialRow, TrialStatus
+from harness.store.records import ExperimentRecord, Hyperparameter, TrialRow, TrialStatus
 from harness.wording import write_bytes, write_duration
 
 #: Finished trials below which a quarter of them, or a correlation, is noise.
@@ -276,6 +277,11 @@ def _describe_total(findings: Findings, seconds: Sequence[float]) -> str:
     return f"{text}. From the start of the search to its end: {write_duration(whole)}."
 
 
+def _write_early_stopping(experiment: ExperimentRecord) -> str:
+    given = json.loads(experiment.settings).get("early_stopping") or "none"
+    return ", ".join(f"{key} {value}" for key, value in given.items()) if isinstance(given, dict) else str(given)
+
+
 def tabulate_settings(findings: Findings) -> Table:
     """Say what the search was, so that it can be made again."""
     experiment, environment = findings.experiment, findings.environment
@@ -290,6 +296,7 @@ def tabulate_settings(findings: Findings) -> Table:
         ("trials planned", str(experiment.num_samples)),
         ("most epochs", str(experiment.max_epochs)),
         ("patience", "none" if experiment.patience is None else f"{experiment.patience} epochs"),
+        ("early stopping", _write_early_stopping(experiment)),
         ("script", experiment.script),
         ("begun", experiment.created_at),
         ("ended", experiment.ended_at or "not yet"),

@@ -24,6 +24,7 @@ from harness.search.outcome import JobOutput, TrialJob, TrialOutcome, judge
 from harness.search.process import JobEnd, usable_cores
 from harness.search.proposer import TRIAL_INDEX, point_of, trial_seed
 from harness.search.view import SearchView
+from harness.store.pruning import find_pruning
 from harness.store.records import TrialRecords, TrialStatus
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
@@ -140,12 +141,13 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         """
         context = self.context
         is_harness_trial = context.settings.training is not None
-        recorded = None
+        recorded, pruning = None, None
         if records is not None:
             recorded = None if records.result is None else records.result.score
         elif is_harness_trial:
             recorded = context.store.trial(trial.trial_id).result_score
-        outcome = judge(end, output, recorded, is_harness_trial)
+            pruning = find_pruning(context.store, trial.trial_id)
+        outcome = judge(end, output, recorded, is_harness_trial, pruning)
         if outcome.status is TrialStatus.CRASHED:
             _check_room(context.folder.job_dir, trial)
         context.store.finish_trial(
@@ -181,6 +183,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             word_vectors=training.word_vectors,
             turn_model=None if training.turn_model is None else training.turn_model.to_json(),
             auxiliary=prepared.auxiliary,
+            early_stopping=training.early_stopping,
         )
 
 

@@ -260,7 +260,7 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
             job = self.pending_jobs[jid]
             if self.is_stopping or not outcome.may_be_retried:
                 job.retries = job.curr_retries
-            if job.curr_retries >= job.retries and outcome.status is not TrialStatus.STOPPED:
+            if job.curr_retries >= job.retries and outcome.status.is_failure:
                 self.num_failures += 1
             if self.has_failed:
                 self.is_stopping = True

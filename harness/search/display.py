@@ -94,7 +94,7 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
             changes.append((trial.ended_at, trial.trial_id, True, trial))
     lines, best = [], before.best
     # An attempt that another one has followed was not its trial's end.
-    last = {trial.trial_id for trial in now.trials if trial.score is not None or trial.status.is_failure}
+    last = {trial.trial_id for trial in now.trials if trial.status.counts_as_ended}
     num_ended = sum(trial.trial_id in last for trial in before.trials if trial.ended_at is not None)
     for _, _, has_ended, trial in sorted(changes, key=lambda change: change[:3]):
         if not has_ended:
@@ -103,7 +103,7 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
             continue
         num_ended += trial.trial_id in last
         if trial.status is not TrialStatus.FINISHED:
-            lines.append(describe_failure(trial))
+            lines.append(describe_unscored(trial))
             continue
         best = best_of([trial] if best is None else [best, trial], now.experiment.target)
         assert best is not None
@@ -162,9 +162,10 @@ def describe_controller(snapshot: SearchSnapshot) -> str:
 
 
 def describe_counts(snapshot: SearchSnapshot) -> str:
-    """Say how many trials are finished, running, failed and left."""
+    """Say how many trials are finished, pruned where any is, running, failed and left."""
+    pruned = f"{snapshot.num_pruned} pruned, " if snapshot.num_pruned else ""
     return (
-        f"{snapshot.num_trials} trials: {snapshot.num_finished} finished, {snapshot.num_running} running, "
+        f"{snapshot.num_trials} trials: {snapshot.num_finished} finished, {pruned}{snapshot.num_running} running, "
         f"{snapshot.num_failed} failed, {snapshot.num_left} left."
     )
 
@@ -204,17 +205,17 @@ def describe_outcome(outcome: FoldOutcome) -> str:
     return f"{found} finished; best trial {best.trial_index}, {measure} {best.score:.4f}."
 
 
-def describe_failure(trial: TrialRow) -> str:
-    """Say how a trial failed."""
+def describe_unscored(trial: TrialRow) -> str:
+    """Say how a trial ended without a score."""
     return f"trial {trial.trial_index} {trial.status.value}: {one_line(trial.message or 'no cause is recorded')}"
 
 
 #: Heights of a curve, lowest first.
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*%#"
-#: Letters of a bar: done, failed, running, left.
-_BAR = ("█", "▒", "▓", "░")
-_ASCII_BAR = ("#", "x", "=", ".")
+#: Letters of a bar: done, pruned, failed, running, left.
+_BAR = ("█", "▚", "▒", "▓", "░")
+_ASCII_BAR = ("#", "-", "x", "=", ".")
 #: Of a curve in the table, in cells: enough for a shape, and as many as the default of epochs.
 _CURVE_WIDTHS = (6, 30)
 
@@ -288,7 +289,7 @@ def _fit(
     # A cause of failure matters more than the running trials: its title and its latest line keep their room.
     trials = _draw_trials(snapshot.running, canvas, room - (2 if failed else 0))
     failures = [Text("Latest failures", style="dim")] if failed and room - len(trials) > 1 else []
-    failures += [Text(f"  {describe_failure(trial)}", style="red") for trial in failed]
+    failures += [Text(f"  {describe_unscored(trial)}", style="red") for trial in failed]
     lines = [*head, *trials, *failures][: canvas.height - len(below)] + below
     for line in lines:
         line.truncate(canvas.width, overflow="ellipsis")
@@ -308,10 +309,13 @@ def _draw_standing(snapshot: SearchSnapshot, canvas: Canvas) -> list[Text]:
 
 
 def _draw_bar(snapshot: SearchSnapshot, canvas: Canvas) -> Text:
-    counts = (snapshot.num_finished, snapshot.num_failed, snapshot.num_running, snapshot.num_left)
+    counts = (
+        *(snapshot.num_finished, snapshot.num_pruned, snapshot.num_failed),
+        *(snapshot.num_running, snapshot.num_left),
+    )
     letters = _ASCII_BAR if canvas.is_ascii else _BAR
     bar, num_counted = Text(), 0
-    for letter, count, style in zip(letters, counts, ("green", "red", "cyan", "dim"), strict=True):
+    for letter, count, style in zip(letters, counts, ("green", "yellow", "red", "cyan", "dim"), strict=True):
         num_counted += count
         end = round(canvas.width * num_counted / max(1, snapshot.num_trials))
         bar.append(letter * (end - len(bar)), style=style)

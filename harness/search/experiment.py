@@ -56,6 +56,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
         parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
         if settings.training.turn_model is not None:
             parts["turn_model"] = settings.training.turn_model.to_json()
+        if settings.training.early_stopping is not None:
+            parts["early_stopping"] = settings.training.early_stopping.to_json()
         if prepared.auxiliary is not None:
             parts["auxiliary_corpora"] = prepared.auxiliary.identity()
     return parts

@@ -18,6 +18,7 @@ from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
 from harness.search.keys import (
+    EARLY_STOPPING_KEYS,
     EXPERIMENT_KEYS,
     JOB_FAILURE_KEYS,
     SEARCH_SPACE_KEYS,
@@ -40,6 +41,7 @@ from harness.search.space import (
 )
 from harness.splits.folds import FOLD_CHOICES, Folds
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, default_speech, preset_of, read_protocol
+from harness.store.pruning import EarlyStopping, PruningRule
 
 #: Source: the authors' experiment.
 DEFAULT_MAX_EPOCHS = 30
@@ -49,6 +51,8 @@ DEFAULT_AUXILIARY_EPOCHS = 5
 MAX_TRIALS = 1_000_000
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
+#: The numbers of an early stopping, each with the least that it may be.
+_EARLY_STOPPING_NUMBERS = (("min_epochs", 1), ("reduction_factor", 2))
 #: Auptimizer's, allowed where they are switched off.
 _FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
 
@@ -87,6 +91,7 @@ class TrainingSettings:
         folds: what is the test set once, each time of a search of its own; None for one search
         turn_model: the system below one that reads the dialogue; None where there is none
         auxiliary: None without auxiliary corpora
+        early_stopping: None where no trial is pruned
     """
 
     system: System
@@ -99,6 +104,7 @@ class TrainingSettings:
     folds: Folds | None = None
     turn_model: TurnModel | None = None
     auxiliary: AuxiliarySettings | None = None
+    early_stopping: EarlyStopping | None = None
 
 
 @dataclass(frozen=True)
@@ -275,17 +281,19 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         below = read_turn_model(keys.values.get("turn_model"), system, protocol)
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
+    max_epochs = keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS)
     return TrainingSettings(
         system=system,
         protocol=protocol,
         corpus=keys.path_of("corpus"),
-        max_epochs=keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS),
+        max_epochs=max_epochs,
         patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
         speech_features=_read_speech_features(keys, system if below is None else below.system),
         folds=_read_folds(keys),
         turn_model=below,
         auxiliary=_read_auxiliary(keys, system),
+        early_stopping=_read_early_stopping(keys, script, max_epochs),
     )
 
 
@@ -335,6 +343,33 @@ def _read_auxiliary(keys: ExperimentKeys, system: System) -> AuxiliarySettings |
         raise keys.error("auxiliary_epochs", f"is given, and auxiliary_training is {training!r}", "'first' there")
     num_epochs = keys.whole_number("auxiliary_epochs", low=1, default=DEFAULT_AUXILIARY_EPOCHS)
     return AuxiliarySettings(corpora, AuxiliaryTraining(training), num_epochs)
+
+
+def _read_early_stopping(keys: ExperimentKeys, script: JobScript, max_epochs: int) -> EarlyStopping | None:
+    """Read the rule that prunes trials: its name alone, or an object with its numbers."""
+    given, names = keys.values.get("early_stopping"), [rule.value for rule in PruningRule]
+    if isinstance(given, dict):
+        check_keys(given, EARLY_STOPPING_KEYS, f"{keys.origin}: early_stopping")
+        rule = keys.one_of("early_stopping.rule", names)
+        if rule != PruningRule.ASHA and "reduction_factor" in given:
+            raise keys.error("early_stopping.reduction_factor", f"is given with rule {rule!r}", "rule 'asha' there")
+        read = [(name, low) for name, low in _EARLY_STOPPING_NUMBERS if name in given]
+        numbers = {name: keys.whole_number(f"early_stopping.{name}", low) for name, low in read}
+        stopping = EarlyStopping(PruningRule(rule), **numbers)
+    elif given is None or keys.one_of("early_stopping", ["none", *names]) == "none":
+        return None
+    else:
+        stopping = EarlyStopping(PruningRule(given))
+    if keys.values.get("resource") == Resource.DASK:
+        found = "is given, and a trial on a Dask worker cannot read the epochs of other trials"
+        raise keys.error("early_stopping", found, "resource 'cpu' or 'gpu'")
+    if not script.is_harness_trial:
+        found = f"is given, and script '{script.path.name}' is not harness's own"
+        raise keys.error("early_stopping", found, "a script that runs harness.training.trial")
+    if stopping.min_epochs >= max_epochs:
+        found = f"prunes no trial before epoch {stopping.min_epochs}, and max_epochs is {max_epochs}"
+        raise keys.error("early_stopping", found, "min_epochs below max_epochs")
+    return stopping
 
 
 def _read_folds(keys: ExperimentKeys) -> Folds | None:

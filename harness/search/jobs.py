@@ -22,6 +22,7 @@ from harness.corpus.utterances import Seconds
 from harness.search import guardian
 from harness.search.outcome import JobOutput, read_output
 from harness.search.process import EndedBy, JobEnd, JobProcess, private_memory
+from harness.store.pruning import find_pruning
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
 
@@ -222,7 +223,8 @@ def account_for_running(
 ) -> None:
     """End the jobs of a controller that is gone, and record how each of its trials ended.
 
-    A trial that had recorded its result has done all its work, and counts as finished.
+    A trial that had recorded its result has done all its work, and counts as finished; one that had recorded why it is
+    pruned counts as pruned.
 
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
@@ -236,6 +238,8 @@ def account_for_running(
         if trial.result_score is not None and math.isfinite(trial.result_score):
             status, score = TrialStatus.FINISHED, trial.result_score
             message = "its controller did not see the job end; the result was recorded"
+        elif (pruning := find_pruning(store, trial.trial_id)) is not None:
+            status, message = TrialStatus.PRUNED, pruning.sentence
         store.finish_trial(trial.trial_id, status, score, message, last_output=_last_output(trial))
 
 

@@ -311,7 +311,7 @@ class ExperimentKeys:
 #: What only this package's own trials read.
 TRIAL_KEYS = (
     *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "folds", "turn_model"),
-    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs"),
+    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping"),
 )
 EXPERIMENT_KEYS = (
     *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
@@ -320,6 +320,7 @@ EXPERIMENT_KEYS = (
     *TRIAL_KEYS,
 )
 JOB_FAILURE_KEYS = ("ignore_fail", "job_retries")
+EARLY_STOPPING_KEYS = ("rule", "min_epochs", "reduction_factor")
 SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")
 #: ``interval`` and ``n`` are those of Auptimizer's proposer ``sequence``.
 PARAMETER_KEYS = ("name", "range", "type", "log", "step", "interval", "n")

@@ -9,9 +9,10 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DIVERGED_EXIT_CODE, one_line
+from harness.errors import DIVERGED_EXIT_CODE, PRUNED_EXIT_CODE, one_line
 from harness.search.process import EndedBy, JobEnd
 from harness.search.space import Point
+from harness.store.pruning import Pruning
 from harness.store.records import TrialStatus
 
 #: The marker before a score in a job's output. Source: Auptimizer's ``print_result``.
@@ -52,7 +53,7 @@ class TrialOutcome:
 
     Attributes:
         score: finite; None unless finished
-        message: one sentence with the cause; None where it finished
+        message: one sentence with the cause, or why it was pruned; None where it finished
         last_output: the end of what the job printed
     """
 
@@ -120,13 +121,18 @@ def read_output(path: Path) -> JobOutput:
 
 
 def judge(
-    end: JobEnd, output: JobOutput, recorded_score: float | None, is_harness_trial: bool
+    end: JobEnd,
+    output: JobOutput,
+    recorded_score: float | None,
+    is_harness_trial: bool,
+    pruning: Pruning | None = None,
 ) -> TrialOutcome:
     """Decide how an attempt at a trial ended.
 
     Args:
         recorded_score: written to results.db by the trial's own process; None where it wrote none
         is_harness_trial: the trial records its score; otherwise the last score line counts
+        pruning: recorded by the trial's own process; None where it was not pruned
 
     Example:
         >>> end = JobEnd(EndedBy.ITSELF, exit_code=1, signal=None)
@@ -135,6 +141,8 @@ def judge(
     """
     score, complaint = (recorded_score, "") if is_harness_trial else _read_score(output.score_text)
     status, message = _judge_end(end, output, score, is_harness_trial)
+    if pruning is not None and end.ended_by is EndedBy.ITSELF and end.exit_code == PRUNED_EXIT_CODE:
+        status, message = TrialStatus.PRUNED, pruning.sentence
     if status is TrialStatus.FINISHED:
         if score is None:
             status, message = TrialStatus.CRASHED, complaint or _exited(end, output, None)

@@ -147,9 +147,15 @@ class SearchSnapshot:
         return sum(trial.status.is_failure for trial in self.trials)
 
     @property
+    def num_pruned(self) -> int:
+        """Trials that early stopping ended."""
+        return sum(trial.status is TrialStatus.PRUNED for trial in self.trials)
+
+    @property
     def num_left(self) -> int:
         """Trials that have not begun, or were stopped; a killed trial counts as failed until it runs again."""
-        return self.num_trials - self.num_finished - self.num_running - self.num_failed
+        num_ended = sum(trial.status.counts_as_ended for trial in self.trials)
+        return self.num_trials - self.num_running - num_ended
 
     @property
     def failures(self) -> tuple[TrialRow, ...]:
@@ -182,6 +188,7 @@ class SearchSnapshot:
             "trials": {
                 "total": self.num_trials,
                 "finished": self.num_finished,
+                "pruned": self.num_pruned,
                 "running": self.num_running,
                 "failed": self.num_failed,
                 "left": self.num_left,
@@ -282,14 +289,15 @@ def read_search(
         _describe_trial(trial, experiment.max_epochs or None, recorded, memory.get(trial.pid or 0))
         for trial, recorded in zip(running, epochs, strict=True)
     )
-    finished = [trial for trial in snapshot.trials if trial.status is TrialStatus.FINISHED and trial.ended_at]
+    # Pruned ones too: as many of those that are left may be.
+    ended = [each for each in snapshot.trials if each.status in (TrialStatus.FINISHED, TrialStatus.PRUNED)]
     return replace(
         snapshot,
         controller=_describe_controller(holder, measure_memory),
         running=described,
         trials_per_hour=_measure_rate(attempts, holder.since),
         seconds_left=estimate_search(
-            [seconds_between(trial.started_at, trial.ended_at or "") for trial in finished],
+            [seconds_between(trial.started_at, trial.ended_at) for trial in ended if trial.ended_at],
             [(trial.seconds_so_far, trial.seconds_left) for trial in described],
             num_waiting=snapshot.num_left,
             num_at_once=len(described),
@@ -414,10 +422,10 @@ def estimate_trial(epochs: Sequence[EpochRecord], max_epochs: int | None) -> Sec
 def estimate_search(
     took: Sequence[Seconds], running: Sequence[tuple[Seconds, Seconds | None]], num_waiting: int, num_at_once: int
 ) -> Seconds | None:
-    """Share what is left among as many trials at once; each takes as long as the finished ones took.
+    """Share what is left among as many trials at once; each takes as long as the ended ones took.
 
     Args:
-        took: by each finished trial; where there is none, the running ones are all that is known
+        took: by each finished or pruned trial; where there is none, the running ones are all that is known
         running: seconds so far of each running trial, and seconds left at most, None before its first epoch
         num_waiting: trials that have not begun
 

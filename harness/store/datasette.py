@@ -103,6 +103,10 @@ TABLES: Mapping[str, TableDescription] = {
     "trial_results": TableDescription(
         "Results, as recorded", "Written by each trial's own process at its end.", is_hidden=True
     ),
+    "prunings": TableDescription(
+        "Why trials were pruned", "Written by each trial's own process; rivals are accuracies by trial index.",
+        ("rule",),
+    ),
     "validation_predictions": TableDescription(
         "Validation predictions", "Of each trial's best epoch, one row an utterance.", ("emotion", "predicted")
     ),

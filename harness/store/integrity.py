@@ -130,6 +130,7 @@ def find_contradictions(store: ResultsStore, eids: Collection[int]) -> list[Find
             *_find_wrong_scores(store, eids),
             *_find_wrong_scores_of_models(store),
             *_find_missing_epochs(store, eids),
+            *_find_wrong_prunings(store, eids),
         ]
     return in_order(found)
 
@@ -213,6 +214,21 @@ def _find_missing_epochs(store: ResultsStore, eids: Collection[int]) -> Iterator
         else:
             continue
         yield Finding(FindingKind.MISSING_EPOCHS, _name_trial(row), found, expected)
+
+
+def _find_wrong_prunings(store: ResultsStore, eids: Collection[int]) -> Iterator[Finding]:
+    """Compare the epochs of each pruned trial with the record of why it was pruned."""
+    rows = store.query(
+        f"SELECT {_TRIAL}, prunings.epoch AS last, "
+        "(SELECT count(*) FROM epochs WHERE epochs.trial_id = trials.trial_id) AS num_recorded "
+        f"{_FROM_TRIALS} LEFT JOIN prunings USING (trial_id) WHERE trials.status = 'pruned' "
+        "ORDER BY trials.trial_id"
+    )
+    for row in rows:
+        if row["eid"] in eids and row["last"] != row["num_recorded"]:
+            when = "for no reason on record" if row["last"] is None else f"at epoch {row['last']}"
+            found = f"was pruned {when}, and recorded {row['num_recorded']} epochs"
+            yield Finding(FindingKind.MISSING_EPOCHS, _name_trial(row), found, "the reason, and every epoch up to it")
 
 
 #: The name of a file that is being written has its writer's pid, and then a suffix of Keras's or SQLite's.

@@ -48,6 +48,7 @@ class TrialStatus(StrEnum):
 
     RUNNING = "running"
     FINISHED = "finished"
+    PRUNED = "pruned"
     CRASHED = "crashed"
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
@@ -59,9 +60,15 @@ class TrialStatus(StrEnum):
     def is_failure(self) -> bool:
         """True where the trial ended without a score for a cause of its own.
 
-        A stopped trial has not failed: the search was ended while it ran, and it is left to do.
+        A pruned trial has not failed: others were better. Nor has a stopped one: the search was ended while it ran,
+        and it is left to do.
         """
-        return self not in (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.STOPPED)
+        return self not in (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.PRUNED, TrialStatus.STOPPED)
+
+    @property
+    def counts_as_ended(self) -> bool:
+        """True where the trial is no longer left to do: it finished, was pruned, or failed."""
+        return self not in (TrialStatus.RUNNING, TrialStatus.STOPPED)
 
     @property
     def runs_again(self) -> bool:

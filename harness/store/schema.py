@@ -2,7 +2,7 @@
 
 Two writers meet in one trial: the controller owns the rows of ``trials``, the trial's own process
 or, for a trial on another machine, the controller those of ``trial_environments``, ``epochs``,
-``trial_results`` and ``validation_predictions``. No row has two writers, so neither can overwrite
+``trial_results``, ``prunings`` and ``validation_predictions``. No row has two writers, so neither can overwrite
 the other.
 
 The views are for people: results.db opened in any SQLite browser answers the usual questions.
@@ -50,7 +50,8 @@ VIEWS: Mapping[str, str] = {
             num_samples AS num_planned, count(trial_id) AS num_attempts,
             coalesce(sum(trials_status = 'finished'), 0) AS num_finished,
             coalesce(sum(trials_status = 'running'), 0) AS num_running,
-            coalesce(sum(trials_status NOT IN ('finished', 'running', 'stopped')), 0) AS num_failed,
+            coalesce(sum(trials_status = 'pruned'), 0) AS num_pruned,
+            coalesce(sum(trials_status NOT IN ('finished', 'running', 'pruned', 'stopped')), 0) AS num_failed,
             coalesce(sum(trials_status = 'stopped'), 0) AS num_stopped,
             shortened, created_at, ended_at
         FROM experiments LEFT JOIN
@@ -97,7 +98,7 @@ VIEWS: Mapping[str, str] = {
         SELECT eid, experiments.name AS experiment, trial_index, attempt, trials.status, message, exit_code, signal,
             started_at, trials.ended_at, last_output, trial_id
         FROM trials JOIN experiments USING (eid)
-        WHERE trials.status NOT IN ('running', 'finished', 'stopped')
+        WHERE trials.status NOT IN ('running', 'finished', 'pruned', 'stopped')
         ORDER BY trial_id DESC
     """,
     "validation_confusion": f"""
@@ -190,7 +191,7 @@ CREATE UNIQUE INDEX one_search_a_fold ON experiments (folded_id, fold);
 CREATE INDEX experiments_by_identity ON experiments (identity, eid);
 """
 
-# At most one attempt of a trial index is running or finished: none is run twice, whoever asks.
+# At most one attempt of a trial index is running, finished or pruned: none is run twice, whoever asks.
 _TRIALS = """
 CREATE TABLE trials (
     trial_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -216,7 +217,7 @@ CREATE TABLE trials (
     CHECK (status <> 'finished' OR score IS NOT NULL),
     CHECK ((status = 'running') = (ended_at IS NULL))
 );
-CREATE UNIQUE INDEX one_live_attempt ON trials (eid, trial_index) WHERE status IN ('running', 'finished');
+CREATE UNIQUE INDEX one_live_attempt ON trials (eid, trial_index) WHERE status IN ('running', 'finished', 'pruned');
 CREATE TABLE hyperparameters (trial_id INTEGER PRIMARY KEY REFERENCES trials (trial_id));
 """
 
@@ -256,6 +257,15 @@ CREATE TABLE trial_results (
     duration_seconds REAL NOT NULL,
     embedding_source TEXT,
     temperature REAL,
+    recorded_at TEXT NOT NULL
+);
+CREATE TABLE prunings (
+    trial_id INTEGER PRIMARY KEY REFERENCES trials (trial_id),
+    rule TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    accuracy REAL NOT NULL,
+    threshold REAL NOT NULL CHECK (accuracy < threshold),
+    rivals TEXT NOT NULL,
     recorded_at TEXT NOT NULL
 );
 CREATE TABLE validation_predictions (

@@ -166,7 +166,7 @@ class ResultsStore:
                 raise
 
     @contextmanager
-    def _writing_for(
+    def writing_for(
         self, trial_id: int, durability: Durability = Durability.POWER_LOSS
     ) -> Iterator[Database]:
         """A transaction for a trial that is running, and stays so until the transaction's end.
@@ -313,7 +313,7 @@ class ResultsStore:
         The disk is not waited for: a power loss that takes the record takes the trial with it.
 
         Raises:
-            StoreError: no such ``eid``, the trial index is running or finished already, or a
+            StoreError: no such ``eid``, the trial index is running, finished or pruned already, or a
                 hyperparameter's name cannot be a column
         """
         with self.writing(Durability.PROCESS_END) as database:
@@ -322,7 +322,7 @@ class ResultsStore:
                 "SELECT attempt, status FROM trials WHERE eid = ? AND trial_index = ?", [eid, trial_index]
             )
             for row in attempts:
-                if row["status"] in (TrialStatus.RUNNING, TrialStatus.FINISHED):
+                if row["status"] in (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.PRUNED):
                     raise StoreError(
                         f"trial index {trial_index} of experiment {eid}: is {row['status']} already; only a "
                         "trial that failed or was interrupted can be started again"
@@ -367,7 +367,7 @@ class ResultsStore:
         if job_path is not None:
             absolute, results_dir = Path(job_path).absolute(), self._results_dir
             job_path = str(absolute.relative_to(results_dir) if absolute.is_relative_to(results_dir) else absolute)
-        with self._writing_for(trial_id, Durability.PROCESS_END) as database:
+        with self.writing_for(trial_id, Durability.PROCESS_END) as database:
             database.execute(
                 "UPDATE trials SET pid = ?, host = ?, process_started_at = ?, job_path = ?, started_at = ? "
                 "WHERE trial_id = ?",
@@ -404,7 +404,7 @@ class ResultsStore:
             )
         if score is not None:
             check_finite(trial_id, score)
-        with self._writing_for(trial_id) as database:
+        with self.writing_for(trial_id) as database:
             if records is not None:
                 self._insert_records(trial_id, records)
             database.execute(
@@ -462,7 +462,7 @@ class ResultsStore:
 
     def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
         """Record the environment of a trial; called by the trial's own process."""
-        with self._writing_for(trial_id):
+        with self.writing_for(trial_id):
             self._insert_environment(trial_id, environment)
 
     def record_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
@@ -471,7 +471,7 @@ class ResultsStore:
         Raises:
             StoreError: the trial has ended, or that epoch is recorded already
         """
-        with self._writing_for(trial_id):
+        with self.writing_for(trial_id):
             self._insert_epoch(trial_id, epoch)
 
     def record_result(self, trial_id: int, result: TrialResult) -> None:
@@ -480,7 +480,7 @@ class ResultsStore:
         Raises:
             StoreError: the trial has ended or has its result already, or the score is not finite
         """
-        with self._writing_for(trial_id):
+        with self.writing_for(trial_id):
             self._insert_result(trial_id, result)
 
     def record_live_epoch(self, trial_id: int, execution: str, epoch: EpochRecord) -> None:
@@ -495,7 +495,7 @@ class ResultsStore:
         Raises:
             StoreError: the trial has ended
         """
-        with self._writing_for(trial_id, Durability.PROCESS_END) as database:
+        with self.writing_for(trial_id, Durability.PROCESS_END) as database:
             if self._executions.get(trial_id) == execution:
                 database.execute("DELETE FROM epochs WHERE trial_id = ? AND epoch = ?", [trial_id, epoch.epoch])
             else:
@@ -645,7 +645,7 @@ class ResultsStore:
         Raises:
             StoreError: the trial has ended, there is no such test evaluation, or scores of that kind are recorded
         """
-        with self._writing_for(trial_id) as database:
+        with self.writing_for(trial_id) as database:
             self._opening(opening_id)
             key = {"trial_id": trial_id, "kind": scores.kind.value}
             insert(database, "trial_test_scores", {**key, "opening_id": opening_id, **_measured(scores)})

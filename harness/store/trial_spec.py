@@ -13,6 +13,7 @@ from harness.errors import ExperimentFileError, one_line
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.files import read_json, write_json
 from harness.splits.protocol import Protocol
+from harness.store.pruning import EarlyStopping
 
 
 def trial_spec_path(job_path: Path) -> Path:
@@ -35,6 +36,7 @@ class TrialSpec:
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         turn_model: the system below one that reads the dialogue, as plain values; None where there is none
         auxiliary: None where there are no auxiliary corpora
+        early_stopping: None where no trial is pruned
     """
 
     trial_id: int
@@ -51,6 +53,7 @@ class TrialSpec:
     word_vectors: Path | None = None
     turn_model: Mapping[str, Any] | None = None
     auxiliary: AuxiliaryCorpora | None = None
+    early_stopping: EarlyStopping | None = None
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.
@@ -65,17 +68,17 @@ class TrialSpec:
                 return str(absolute)
             return os.path.relpath(absolute, path.absolute().parent)
 
-        write_json(
-            path,
-            {
-                **asdict(self),
-                "auxiliary": to_plain(self._move_auxiliary(portable)),
-                "protocol": self.protocol.to_json(),
-                "prepared_dir": portable(self.prepared_dir),
-                "results_db": portable(self.results_db),
-                "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
-            },
-        )
+        value = {
+            **asdict(self),
+            "auxiliary": to_plain(self._move_auxiliary(portable)),
+            "protocol": self.protocol.to_json(),
+            "prepared_dir": portable(self.prepared_dir),
+            "results_db": portable(self.results_db),
+            "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
+        }
+        if self.early_stopping is None:
+            del value["early_stopping"]
+        write_json(path, value)
 
     @classmethod
     def read(cls, path: Path) -> TrialSpec:
@@ -94,7 +97,7 @@ class TrialSpec:
         except (OSError, ValueError) as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
         try:
-            spec = from_plain(cls, value)
+            spec = from_plain(cls, {"early_stopping": None, **value} if isinstance(value, dict) else value)
         except ValueError as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError
+from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError, Pruned, StoreError
+from harness.store.recorder import Recorder, open_recorder
+from harness.store.records import EpochRecord
+from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
+from harness.training.early_stopping import Pruner
 from harness.training.tensorflow import start_tensorflow
 
 
@@ -42,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         values = read_job(job_path)
         start_tensorflow(spec.threads)
         score = record_trial(spec, values)
+    except Pruned as error:
+        print(f"pruned: {error}", flush=True)
+        return error.exit_code
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED_EXIT_CODE if isinstance(error, Diverged) else error.exit_code
@@ -58,13 +65,13 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     Raises:
         FeatureError: the prepared features lack a modality that the system reads
         Diverged: a loss became NaN or infinite
+        Pruned: the search's early stopping ends the trial here
     """
     # Imported here: these import TensorFlow, which has to be started before.
     from harness.features.fitted import NO_TEXT
     from harness.features.store import FeatureStore, require_modalities
     from harness.models.systems import find_system, read_hyperparameters
     from harness.provenance import peak_memory_bytes
-    from harness.store.recorder import open_recorder
     from harness.training.environment import describe_environment
     from harness.training.recipe import Watch, open_parts, recipe_of, train_once
 
@@ -77,8 +84,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
         environment = describe_environment(spec.threads, store.corpus_hash, spec.protocol.protocol_hash, parts)
         results.record_environment(spec.trial_id, environment)
         require_modalities(store, system.name, recipe.modalities, recipe.reader.streams)
-        watch = Watch(lambda epoch: results.record_epoch(spec.trial_id, epoch))
-        result = train_once(recipe, store, parts, watch).result
+        result = train_once(recipe, store, parts, Watch(watch_epochs(spec, results))).result
         results.record_result(
             spec.trial_id,
             replace(
@@ -90,3 +96,22 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
             ),
         )
     return result.score
+
+
+def watch_epochs(spec: TrialSpec, results: Recorder) -> Callable[[EpochRecord], None]:
+    """Return what takes each epoch of a trial as it ends: it is recorded, and then compared with other trials.
+
+    Raises, when it is called:
+        Pruned: the search's early stopping ends the trial here
+    """
+    if spec.early_stopping is None:
+        return lambda epoch: results.record_epoch(spec.trial_id, epoch)
+    if not isinstance(results, ResultsStore):
+        raise StoreError(f"trial {spec.trial_index}: early stopping needs results.db, and this trial writes to a pipe")
+    pruner = Pruner(results, spec, spec.early_stopping)
+
+    def take(epoch: EpochRecord) -> None:
+        results.record_epoch(spec.trial_id, epoch)
+        pruner.compare(epoch)
+
+    return take

@@ -250,7 +250,7 @@ def names(value: Any, prefix: str = "") -> set[str]:
 def test_what_scripts_read_is_plain_json(folder: Path) -> None:
     with running_search(folder):
         found = json.loads(json.dumps(watch_search(folder, None).to_json(), allow_nan=False))
-    assert found["trials"] == {"total": 10, "finished": 2, "running": 2, "failed": 1, "left": 5}
+    assert found["trials"] == {"total": 10, "finished": 2, "pruned": 0, "running": 2, "failed": 1, "left": 5}
     assert found["best"] == {
         "trial_index": 0,
         "score": 0.75,

@@ -14,7 +14,7 @@ from tests.search.searches import environment
 from tests.store.experiments import an_experiment
 
 TABLES = {
-    "experiments", "trials", "hyperparameters", "trial_environments", "epochs", "trial_results",
+    "experiments", "trials", "hyperparameters", "trial_environments", "epochs", "trial_results", "prunings",
     "validation_predictions", "final_models", "test_openings", "test_scores", "test_predictions",
     "trial_test_scores", "trial_test_predictions", "test_utterances", "evaluations", "evaluation_scores",
     "evaluation_predictions", "evaluation_utterances", "folded_experiments",

@@ -1,0 +1,124 @@
+"""Early stopping: the rules that prune a trial, and the trial's wait for the curves that it is compared with.
+
+A trial is compared with trials of lower index alone, each at the same epoch, so whether it is pruned does not depend on
+the order in which trials end. It waits for those that have not come so far; none of them ever waits for it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Sequence
+
+from harness.corpus.utterances import Seconds
+from harness.errors import Pruned, WorkFailedError
+from harness.store.pruning import EarlyStopping, Pruning, PruningRule, Rival, read_rivals, record_pruning
+from harness.store.records import EpochRecord
+from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec
+
+#: Rivals below which the median prunes nobody. Source: Optuna's MedianPruner, ``n_startup_trials``.
+MIN_RIVALS = 5
+#: Seconds between two looks at the rivals, at first and at most. A choice: short beside an epoch.
+_FIRST_PAUSE: Seconds = 0.02
+_LONGEST_PAUSE: Seconds = 1.0
+
+
+def is_compared(rule: EarlyStopping, epoch: int, max_epochs: int) -> bool:
+    """Return whether a trial is compared with its rivals after an epoch; after the last one there is nothing to save.
+
+    Args:
+        epoch: from 1
+
+    Example:
+        >>> rule = EarlyStopping(PruningRule.ASHA, min_epochs=2, reduction_factor=3)
+        >>> [epoch for epoch in range(1, 31) if is_compared(rule, epoch, max_epochs=30)]
+        [2, 6, 18]
+    """
+    if not rule.min_epochs <= epoch < max_epochs:
+        return False
+    if rule.rule is PruningRule.MEDIAN:
+        return True
+    rung = rule.min_epochs
+    while rung < epoch:
+        rung *= rule.reduction_factor
+    return rung == epoch
+
+
+def least_rivals(rule: EarlyStopping) -> int:
+    """Return the number of rivals below which nobody is pruned."""
+    return MIN_RIVALS if rule.rule is PruningRule.MEDIAN else rule.reduction_factor - 1
+
+
+def find_threshold(rule: EarlyStopping, accuracies: Sequence[float]) -> float | None:
+    """Return the least accuracy with which a trial goes on; None where there are too few rivals.
+
+    ``MEDIAN``: the median of the rivals' accuracies. ``ASHA``: that of the last trial which goes on if the best
+    ``1 / reduction_factor`` of the rivals and the trial itself do, rounded down.
+
+    Args:
+        accuracies: of the rivals, each its best validation accuracy up to the compared epoch
+
+    Source:
+        Golovin et al. 2017, "Google Vizier", section 3.2.2. Deviates: the best accuracies are compared, as Optuna's
+        MedianPruner does, and not running averages.
+        Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", section 3.2. Deviates: a trial is ended
+        for good at a rung, and is compared with trials of lower index alone.
+
+    Example:
+        >>> find_threshold(EarlyStopping(PruningRule.MEDIAN), [0.1, 0.2, 0.3, 0.4, 0.5])
+        0.3
+        >>> find_threshold(EarlyStopping(PruningRule.ASHA, reduction_factor=3), [0.1, 0.2, 0.3, 0.4, 0.5])
+        0.4
+    """
+    if len(accuracies) < least_rivals(rule):
+        return None
+    if rule.rule is PruningRule.MEDIAN:
+        return statistics.median(accuracies)
+    num_going_on = (len(accuracies) + 1) // rule.reduction_factor
+    return sorted(accuracies, reverse=True)[num_going_on - 1]
+
+
+class Pruner:
+    """Compares a trial with its rivals after each of its epochs, in the trial's own process."""
+
+    def __init__(self, results: ResultsStore, spec: TrialSpec, rule: EarlyStopping) -> None:
+        self._results = results
+        self._spec = spec
+        self._rule = rule
+        self._best = -math.inf
+        self._parent = os.getppid()
+
+    def compare(self, epoch: EpochRecord) -> None:
+        """Compare the trial after an epoch that it has just recorded; waits for trials of lower index.
+
+        Raises:
+            Pruned: the trial ends here; the reason is on record
+            WorkFailedError: the process that started the trial is gone
+        """
+        self._best = max(self._best, epoch.validation_accuracy)
+        spec, rule = self._spec, self._rule
+        if spec.trial_index < least_rivals(rule) or not is_compared(rule, epoch.epoch, spec.max_epochs):
+            return
+        rivals = self._await_rivals(epoch.epoch)
+        threshold = find_threshold(rule, [rival.accuracy for rival in rivals])
+        if threshold is not None and self._best < threshold:
+            pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
+            record_pruning(self._results, spec.trial_id, pruning)
+            raise Pruned(pruning.sentence)
+
+    def _await_rivals(self, epoch: int) -> list[Rival]:
+        pause = _FIRST_PAUSE
+        while True:
+            rivals, awaited = read_rivals(self._results, self._spec.eid, self._spec.trial_index, epoch)
+            if not awaited:
+                return rivals
+            if os.getppid() != self._parent:
+                raise WorkFailedError(
+                    f"trial {self._spec.trial_index}: the process that started it ended while it waited at epoch "
+                    f"{epoch} for trials {awaited}; resume the search to run it again"
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
