@@ -111,17 +111,26 @@ def run_row(row: Row, folder: Path, corpus: Path, max_epochs: int, num_seeds: in
         experiment["speech_features"] = row.speech_features
     (folder / "experiment.json").write_text(json.dumps(experiment, indent=2))
     for command in (("aup", "experiment.json"), ("harness", "retrain-best", "--test", "--seeds", str(num_seeds))):
-        done = subprocess.run(
-            [sys.executable, "-c", COMMANDS[command[0]], *command[1:]],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"{row.title}: `{' '.join(command)}` ended with {done.returncode}: {done.stderr[-2000:]}")
+        run_command(row.title, folder, *command)
+
+
+def run_command(title: str, folder: Path, *command: str) -> None:
+    """Run `aup` or `harness` as a user types it.
+
+    Raises:
+        SystemExit: it failed; names ``title``
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS[command[0]], *command[1:]],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{title}: `{' '.join(command)}` ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 def read_row(folder: Path) -> Assessment | None:

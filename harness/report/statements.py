@@ -149,7 +149,7 @@ def describe_search(findings: Findings) -> list[Statement]:
     statements.append(_describe_epoch_choice(findings))
     if findings.num_pruned:
         text = (
-            f"{plural(findings.num_pruned, 'trial')} ended early because others were better at that epoch. They have no "
+            f"{plural(findings.num_pruned, 'trial')} ended early because others were better at that epoch, and have no "
             "score: importance and the expected best are of the finished trials alone, which are the better ones."
         )
         statements.append(Statement("Early stopping", text))

@@ -87,9 +87,10 @@ class Pruning:
             >>> Pruning(PruningRule.MEDIAN, 4, 0.25, 0.6, rivals).sentence
             'its best accuracy by epoch 4 is 0.2500; the median rule over 2 earlier trials asks for at least 0.6000'
         """
+        earlier = "1 earlier trial" if len(self.rivals) == 1 else f"{len(self.rivals)} earlier trials"
         return (
-            f"its best accuracy by epoch {self.epoch} is {self.accuracy:.4f}; the {self.rule} rule over "
-            f"{len(self.rivals)} earlier trials asks for at least {self.threshold:.4f}"
+            f"its best accuracy by epoch {self.epoch} is {self.accuracy:.4f}; the {self.rule} rule over {earlier} asks "
+            f"for at least {self.threshold:.4f}"
         )
 
 

@@ -38,7 +38,9 @@ def test_the_report_counts_a_stopped_trial_as_stopped(interrupted):
 
 def test_watch_and_the_views_of_the_database_agree(interrupted):
     shown = type_command(interrupted.parent, "watch", ".", "--once", "--json").stdout
-    assert json.loads(shown)["trials"] == {"total": 4, "finished": 1, "running": 0, "failed": 1, "left": 2}
+    assert json.loads(shown)["trials"] == {
+        **{"total": 4, "finished": 1, "pruned": 0, "running": 0, "failed": 1, "left": 2}
+    }
     with closing(sqlite3.connect(interrupted)) as database:
         assert database.execute("SELECT trial_index, status FROM failures").fetchall() == [(1, "crashed")]
         counts = "SELECT num_finished, num_failed, num_stopped FROM experiments_overview"
@@ -50,6 +52,7 @@ def test_watch_and_the_views_of_the_database_agree(interrupted):
     [
         (TrialStatus.RUNNING, False, False),
         (TrialStatus.FINISHED, False, False),
+        (TrialStatus.PRUNED, False, False),
         (TrialStatus.CRASHED, True, False),
         (TrialStatus.KILLED, True, True),
         (TrialStatus.STOPPED, False, True),

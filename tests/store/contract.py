@@ -34,6 +34,8 @@ from tests.store.experiments import a_result, an_environment, an_epoch, an_exper
 OpenStore = Callable[[Path], ResultsStore]
 
 ENDS = [status for status in TrialStatus if status is not TrialStatus.RUNNING]
+#: Beside such an attempt, no other one of its trial is started.
+LIVE = (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.PRUNED)
 TEXTS = st.sampled_from(
     ["", "fusion", "it's; DROP TABLE trials --", 'a "name"\nwith lines', "名前 🙂", "\udcff", "%s {} \\"]
 )
@@ -116,7 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(eid=st.integers(1, 3), index=st.integers(0, 2), seed=st.integers(0, 2**31), point=POINTS)
     def start_trial(self, eid: int, index: int, seed: int, point: dict[str, Any]) -> None:
         attempts = [t for t in self.trials.values() if (t.eid, t.trial_index) == (eid, index)]
-        is_free = not any(t.status in (TrialStatus.RUNNING, TrialStatus.FINISHED) for t in attempts)
+        is_free = not any(t.status in LIVE for t in attempts)
         trial_id = self.call(
             eid in self.experiments and is_free, lambda: self.store.start_trial(eid, index, seed, point)
         )
@@ -289,12 +291,12 @@ class StoreContract:
             assert store.trial(trial_id) == ended
 
     @pytest.mark.parametrize("end", ENDS)
-    def test_only_a_trial_that_did_not_finish_is_started_again(self, results_path: Path, end: TrialStatus) -> None:
+    def test_only_a_trial_that_failed_or_was_stopped_is_started_again(self, results_path: Path, end: TrialStatus) -> None:
         with self.open(results_path) as store:
             eid = store.create_experiment(an_experiment())
             trial_id = store.start_trial(eid, 0, 1, {})
             store.finish_trial(trial_id, end, 0.5 if end is TrialStatus.FINISHED else None)
-            if end is TrialStatus.FINISHED:
+            if end in LIVE:
                 with pytest.raises(StoreError):
                     store.start_trial(eid, 0, 1, {})
             else:
