@@ -291,7 +291,7 @@ class StoreContract:
             assert store.trial(trial_id) == ended
 
     @pytest.mark.parametrize("end", ENDS)
-    def test_only_a_trial_that_failed_or_was_stopped_is_started_again(self, results_path: Path, end: TrialStatus) -> None:
+    def test_only_a_trial_without_a_valid_end_is_started_again(self, results_path: Path, end: TrialStatus) -> None:
         with self.open(results_path) as store:
             eid = store.create_experiment(an_experiment())
             trial_id = store.start_trial(eid, 0, 1, {})
