@@ -28,7 +28,7 @@ NUM_WORDS = 30
 SMALL = {
     **{"textlstm": 5, "textlstm2": 4, "speechlstm": 5, "speechlstm2": 4, "mocaplstm": 5, "mocaplstm2": 4, "dense": 6},
     **{"dense1": 6, "dense2": 6, "filters": 8, "filters2": 8, "random_dimension": 6, "branch_dense": 6, "finalfc": 6},
-    **{"asr_units": 4, "maps": 4, "mocap_dense": 6},
+    **{"asr_units": 4, "maps": 4, "mocap_dense": 6, "classifier": "network"},
 }
 LATER = ("word_dropout", "input_dropout", "label_smoothing", "weight_decay", "noise", "time_masks")
 NETWORKS = [name for name, system in SYSTEMS.items() if issubclass(system.hyperparameters, NetworkHyperparameters)]
