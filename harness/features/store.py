@@ -162,8 +162,8 @@ class Features:
         ``against`` and ``scale_mocap`` say what precedes the first ones.
 
         Args:
-            speakers: of the utterances, which are in the order of the conversation; the motion beside a speaker is of one
-                actor
+            speakers: of the utterances, which are in the order of the conversation; beside each the same actor is
+                marked
             recordings: of what each speaker has said before, each float32 (num_frames, num_columns), unscaled; they are
                 overwritten
         """
