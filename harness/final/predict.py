@@ -26,7 +26,6 @@ from harness.features.store import Features
 from harness.final.answers import predict_mean
 from harness.final.recorded import Recorded, RecordedTurn
 from harness.final.saved_model import ModelRecord
-from harness.splits.protocol import Protocol
 from harness.splits.scenes import find_group
 
 #: How each modality is given on the command line, and of a dialogue.
@@ -96,7 +95,7 @@ def predict_dialogue(
                 f"model {str(model_dir)!r}: does not scale speech by speaker, protocol {record.protocol.name!r}; omit "
                 "--speaker-wavs"
             )
-        recordings = _read_speaker(speaker_wavs, features.speech_settings, turns, record.protocol)
+        recordings = _read_speaker(speaker_wavs, features.speech_settings, turns, record)
     if record.protocol.scales_by_past:
         features = features.scale_by_turns_so_far([turn.speaker for turn in turns], recordings)
     elif speaker_wavs is not None:
@@ -148,12 +147,12 @@ def _scales_by_speaker(record: ModelRecord) -> bool:
 
 
 def _read_speaker(
-    folder: Path, settings: SpeechSettings, turns: Sequence[RecordedTurn], protocol: Protocol
+    folder: Path, settings: SpeechSettings, turns: Sequence[RecordedTurn], record: ModelRecord
 ) -> list[np.ndarray[Any, Any]]:
     paths = sorted(folder.glob("*.wav"))
-    if not paths and not (protocol.scales_by_past and folder.is_dir()):
+    if not paths and not (record.protocol.scales_by_past and folder.is_dir()):
         raise ModelError(f"folder {str(folder)!r}: has no .wav file; expected recordings of the speaker")
-    if protocol.scales_by_past:
+    if record.protocol.scales_by_past:
         # A turn counts by itself already.
         given = {turn.recorded.wav_path.resolve() for turn in turns if turn.recorded.wav_path is not None}
         paths = [path for path in paths if path.resolve() not in given]
