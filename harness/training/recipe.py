@@ -62,7 +62,8 @@ class Recipe:
     Attributes:
         hyperparameters: complete, defaults included
         max_epochs: where validation chooses the epoch
-        patience: epochs without a better validation accuracy after which training stops; None for never
+        patience: epochs without a better one, by the protocol's ``kept_weights``, after which training stops; None for
+            never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         turn_model: the system below one that reads the dialogue; None where there is none
         auxiliary: None without auxiliary corpora

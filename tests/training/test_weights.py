@@ -42,9 +42,20 @@ def test_each_rule_keeps_its_epoch_and_of_equals_the_first(rule, kept):
 
 
 def test_a_single_high_epoch_between_low_ones_is_not_kept_where_accuracies_are_smoothed():
-    # The means over each epoch and its neighbours: 0.25, 0.467, 0.433, 0.6, 0.6, 0.633, 0.6, 0.6.
+    # The means over each epoch and its neighbours: 0.267, 0.467, 0.433, 0.6, 0.5, 0.633, 0.6, 0.6.
     assert keep(KeptWeights.SMOOTHED, [0.3, 0.2, 0.9, 0.2, 0.7, 0.6, 0.6, 0.6])[-1] == 6
-    assert keep(KeptWeights.SMOOTHED, [0.4, 0.5, 0.6]) == [1, 1, 3]
+
+
+def test_one_neighbour_decides_no_more_at_either_end_than_in_the_middle():
+    assert keep(KeptWeights.SMOOTHED, [0.6, 0.9, 0.7, 0.2])[-1] == 2
+    assert keep(KeptWeights.SMOOTHED, [0.2, 0.7, 0.9, 0.6])[-1] == 3
+
+
+def test_the_second_epoch_may_be_better_than_the_first_where_accuracies_are_smoothed():
+    # Otherwise a patience of one epoch would end every training after the second.
+    assert keep(KeptWeights.SMOOTHED, [0.4, 0.5, 0.6]) == [1, 2, 3]
+    # The means of epochs 2 and 3 are of the same numbers, and of equals the first is kept.
+    assert keep(KeptWeights.SMOOTHED, [0.1, 0.2, 0.7, 0.1])[-1] == 2
 
 
 SPEECH4 = {"speechlstm": 8, "dense": 16, "attention": "pooling", "optimizer": "adam", "learning_rate": 0.01}
