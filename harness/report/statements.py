@@ -214,7 +214,7 @@ def describe_fold(folded: FoldedExperimentRow) -> Statement:
 
 
 def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
-    """Say that speech is scaled by the test speakers' own turns, where it is; ``protocol`` as JSON has it."""
+    """Say that the test speakers' own turns scale what is read of them, where they do; ``protocol`` as JSON has it."""
     scaling = protocol.get("speaker_scaling", SpeakerScaling.NONE)
     if scaling == SpeakerScaling.NONE:
         return []
@@ -222,8 +222,8 @@ def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
     if scaling == SpeakerScaling.PAST:
         turns = "his or her own turns of the session up to the scaled one, whatever their label; no later turn is read"
     text = (
-        f"{_ADAPTED} Speech and motion of every speaker, the test speakers too, are scaled by the mean and the "
-        f"deviation of {turns}. The baselines read the same speech. "
+        f"{_ADAPTED} Speech, and motion where it is read, of every speaker, the test speakers too, are scaled by the "
+        f"mean and the deviation of {turns}. The baselines read the same speech. "
         "Do not compare such a score with one of a model that meets its speakers for the first time."
     )
     return [Statement("Adapted", text, is_warning=True)]

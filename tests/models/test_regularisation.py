@@ -76,6 +76,10 @@ def test_everything_is_off_by_default_and_not_in_a_record(name):
     assert read(name, weight_decay=0.1).chosen.keys() - point.chosen.keys() == {"weight_decay"}
 
 
+def test_the_branches_of_a_combined_model_are_in_a_record_only_where_they_are_the_papers():
+    assert "branches" not in read("fusion").chosen and read("fusion", branches="paper").chosen["branches"] == "paper"
+
+
 @pytest.mark.parametrize("name", [name for name in NETWORKS if not SYSTEMS[name].contexts])
 def test_by_default_no_layer_is_there(name):
     network = build(name)
