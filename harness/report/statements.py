@@ -461,7 +461,7 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
 
 
 def describe_source(system: str, embedding_source: str | None) -> list[Statement]:
-    """Say where the word vectors, or the layers of a recogniser, came from; nothing of a system without either.
+    """Say how words became numbers, or where the layers of a recogniser came from; nothing of a system without either.
 
     Args:
         embedding_source: of the trial's result
@@ -469,7 +469,7 @@ def describe_source(system: str, embedding_source: str | None) -> list[Statement
     if embedding_source is None or embedding_source == NO_TEXT:
         return []
     if not has_recogniser(system):
-        return [Statement("Word vectors", f"In that trial: {embedding_source}.")]
+        return [Statement("Words", f"In that trial: {embedding_source}.")]
     text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
     return [Statement("Speech recogniser", text)]
 

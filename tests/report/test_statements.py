@@ -234,4 +234,4 @@ def test_the_recogniser_is_named_where_a_system_has_one() -> None:
     assert describe_source("asr_transfer", None) == []
     assert describe_source("speech4", NO_TEXT) == []
     (found,) = describe_source("text2", "gensim Word2Vec, 300 numbers a word")
-    assert (found.title, found.text) == ("Word vectors", "In that trial: gensim Word2Vec, 300 numbers a word.")
+    assert (found.heading, found.text) == ("Words", "In that trial: gensim Word2Vec, 300 numbers a word.")

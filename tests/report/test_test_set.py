@@ -199,7 +199,8 @@ def test_statements_say_what_was_scored_and_what_the_intervals_leave_out(
     assert "10 000 draws of 12 dialogues" in said["What the intervals mean"]
     assert "of these 2 speakers." in said["What the intervals mean"]
     assert said["Baselines left out"].startswith(
-        "Not scored in this test evaluation: TF-IDF, logistic regression, average of TF-IDF and forest ("
+        "Not scored in this test evaluation: TF-IDF, logistic regression, SVM on functionals of speech, average of "
+        "TF-IDF and forest ("
     )
 
 
