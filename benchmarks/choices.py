@@ -16,10 +16,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.files import hash_json
 from harness.scoring.assessment import Assessment, name_baseline
 from harness.scoring.folds import read_folded_scores
 from harness.store.store import ResultsStore
@@ -169,7 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| each row adds | weighted, % | unweighted, % | best baseline: weighted, unweighted |")
     print("|---|---|---|---|", flush=True)
     for number, row in enumerate(ROWS[asked.reads](), start=1):
-        folder = asked.into / f"{asked.reads}-{number}"
+        decides = [asdict(row), str(asked.corpus.absolute()), asked.seeds, asked.max_epochs]
+        folder = asked.into / f"{asked.reads}-{number}-{hash_json(decides, 8)}"
         if read_row(folder) is None:
             run_row(row, folder, asked.corpus, asked.max_epochs, asked.seeds)
         found = read_row(folder)

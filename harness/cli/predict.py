@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Recordings of the speaker, best of many turns: a model that scales speech by speaker takes their mean and "
-    "deviation.  [default: those of the training utterances]",
+    "deviation, or counts them as turns before this one.  [default: the training utterances]",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."

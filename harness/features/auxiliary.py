@@ -13,6 +13,9 @@ from harness.errors import FeatureError
 from harness.features.store import Features, FeatureStore
 from harness.splits.protocol import SEALED_SESSION
 
+#: The sessions of an auxiliary corpus that are trained on; the other is the test set of experiments on that corpus.
+AUXILIARY_SESSIONS = tuple(session for session in SESSIONS if session != SEALED_SESSION)
+
 
 class AuxiliaryTraining(StrEnum):
     """When a system is trained on the turns of auxiliary corpora."""
@@ -40,11 +43,10 @@ class AuxiliaryCorpora:
         Raises:
             FeatureError: the prepared features are missing or damaged, or there is no turn of the four classes
         """
-        sessions = [session for session in SESSIONS if session != SEALED_SESSION]
         stores = [FeatureStore.open(prepared_dir, happiness) for prepared_dir in self.prepared_dirs]
         parts = []
         for store in stores:
-            turns = store.utterances(sessions)
+            turns = store.utterances(AUXILIARY_SESSIONS)
             if not turns:
                 raise FeatureError(
                     f"auxiliary corpus {store.manifest.corpus_path!r}: has no turn of the four classes in Sessions 1 "
@@ -54,7 +56,7 @@ class AuxiliaryCorpora:
         return join_words(*parts)
 
     def identity(self) -> dict[str, Any]:
-        """What of them changes a training's numbers, as plain values: the content of the corpora, and their use."""
+        """Return everything of them that changes a training's numbers, as plain values."""
         hashes = [FeatureStore.open(prepared_dir).corpus_hash for prepared_dir in self.prepared_dirs]
         return {"corpora": hashes, "training": self.training.value, "num_epochs": self.num_epochs}
 

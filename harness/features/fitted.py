@@ -323,7 +323,7 @@ class Inputs:
         if self.fitted.speech is not None:
             lengths["speech"] = self._padded(self.features.speech_lengths, self.features.speech_shape[0])
         if self.words is not None:
-            lengths["text"] = self._padded(self.words.lengths, self.fitted.protocol.max_words)
+            lengths["text"] = self._padded(self.words.lengths, self.words.full_length)
         return lengths
 
     def batch(self, rows: Rows) -> Batch:
@@ -371,7 +371,7 @@ class Inputs:
         return frames, self._padded(lengths, width)
 
     def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> Counts:
-        width = self.fitted.protocol.max_words if self._is_padded else _longest(words.lengths[rows])
+        width = words.full_length if self._is_padded else _longest(words.lengths[rows])
         return words.pad(rows, width, on_the_left=self._is_padded)
 
     def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Counts]:
@@ -422,21 +422,23 @@ class EncodedWords:
         ids: int32, the words of all utterances
         offsets: int64 (num_utterances,), where an utterance's words begin
         lengths: int32 (num_utterances,)
+        full_length: ids of an utterance of the most words
     """
 
     ids: Counts
     offsets: npt.NDArray[np.int64]
     lengths: Counts
+    full_length: int
 
     @classmethod
     def encode(cls, tokenizer: Tokenizer, transcripts: tuple[str | None, ...], max_words: int) -> EncodedWords:
         """Encode transcripts; of too many words the last ones are kept, as Keras's pad_sequences does."""
-        every = [tokenizer.encode(transcript) for transcript in transcripts]
-        encoded = [ids[max(0, len(ids) - max_words) :] for ids in every]
+        encoded = [tokenizer.encode(transcript, max_words) for transcript in transcripts]
         lengths = np.array([len(ids) for ids in encoded], dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[:-1]
         flat = [number for ids in encoded for number in ids]
-        return cls(np.array([*flat, PADDING_ID], dtype=np.int32), offsets.astype(np.int64), lengths)
+        ids = np.array([*flat, PADDING_ID], dtype=np.int32)
+        return cls(ids, offsets.astype(np.int64), lengths, tokenizer.most_ids(max_words))
 
     def pad(self, rows: Rows, width: int, on_the_left: bool) -> Counts:
         """Lay out some utterances' ids, padded with 0.

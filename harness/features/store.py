@@ -147,20 +147,55 @@ class Features:
             return self
         return replace(self._load_dialogues(self.utterance_ids), _scaling_of=self._scaling_of)
 
-    def scale_by(self, recordings: Iterable[Floats], speaker_scaling: SpeakerScaling = SpeakerScaling.OWN) -> Features:
+    def scale_by(self, recordings: Iterable[Floats]) -> Features:
         """Return the same features, with all speech scaled as that of one speaker.
 
         Args:
             recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
-            speaker_scaling: under ``PAST`` they are the turns so far, and ``against`` says what precedes them
         """
+        scaling = ColumnScaling(*self._measure(recordings).finish(self.speech_columns))
+        return replace(self, _scaling_of=lambda utterance: scaling)
+
+    def scale_by_turns_so_far(self, speakers: Sequence[str], recordings: Iterable[Floats] = ()) -> Features:
+        """Return the same features; their speakers' turns up to and including each one scale its speech and motion.
+
+        ``against`` and ``scale_mocap`` say what precedes the first ones.
+
+        Args:
+            speakers: of the utterances, which are in the order of the conversation; beside each the same actor is
+                marked
+            recordings: of what each speaker has said before, each float32 (num_frames, num_columns), unscaled; they are
+                overwritten
+        """
+        scaled, names = self, {name for block in self._blocks for name in block}
+        if "speech" in names:
+            frames = (self.unscaled_speech([row], count)[0] for row, count in enumerate(self.speech_lengths))
+            pasts = self._add_up(frames, speakers, self._measure(recordings))
+            scaled = replace(scaled, _past_of=lambda utterance: pasts[utterance.utterance_id])
+        if "mocap" in names:
+            windows = (self.mocap([row])[0] for row in range(len(self)))
+            motions = self._add_up(windows, speakers, Moments(NUM_MOCAP_COLUMNS))
+            scaled = replace(
+                scaled,
+                _motion_of=lambda utterance, background: motions[utterance.utterance_id].shrink(
+                    background, BACKGROUND_WINDOWS
+                ),
+            )
+        return scaled
+
+    def _measure(self, recordings: Iterable[Floats]) -> Moments:
         moments = Moments(len(self.speech_columns))
         for frames in recordings:
             moments.add(frames)
-        if speaker_scaling is SpeakerScaling.PAST:
-            return replace(self, _past_of=lambda utterance: moments)
-        scaling = ColumnScaling(*moments.finish(self.speech_columns))
-        return replace(self, _scaling_of=lambda utterance: scaling)
+        return moments
+
+    def _add_up(self, turns: Iterable[Floats], speakers: Sequence[str], before: Moments) -> dict[str, Moments]:
+        """Measure each speaker's turns up to and including each utterance, by its id; all begin from ``before``."""
+        latest, found = {speaker: before.copy() for speaker in speakers}, {}
+        for utterance, speaker, values in zip(self.utterances, speakers, turns, strict=True):
+            latest[speaker].add(values)
+            found[utterance.utterance_id] = latest[speaker].copy()
+        return found
 
     @property
     def needs_background(self) -> bool:

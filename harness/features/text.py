@@ -78,8 +78,15 @@ def split_terms(transcript: str) -> list[str]:
         >>> split_terms("Oh no! No")
         ['oh', 'no', '!', 'no', 'oh no', 'no !', '! no']
     """
-    terms = _MARKED_PATTERN.findall(transcript.lower().replace("\u2019", "'"))
-    return terms + [f"{first} {second}" for first, second in zip(terms, terms[1:], strict=False)]
+    return _add_pairs(_split_marked(transcript))
+
+
+def _split_marked(transcript: str) -> list[str]:
+    return _MARKED_PATTERN.findall(transcript.lower().replace("\u2019", "'"))
+
+
+def _add_pairs(words: list[str]) -> list[str]:
+    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
 
 
 def count_terms(transcripts: Iterable[str | None]) -> dict[str, int]:
@@ -91,8 +98,11 @@ def count_terms(transcripts: Iterable[str | None]) -> dict[str, int]:
         >>> count_terms(["oh no", "oh no!", None])
         {'oh': 2, 'no': 2, 'oh no': 2, '!': 1}
     """
-    counts = Counter(term for transcript in transcripts for term in dict.fromkeys(split_terms(transcript or "")))
-    return {term: count for term, count in counts.items() if count > 1 or " " not in term}
+    return {term: count for term, count in _count_all_terms(transcripts).items() if count > 1 or " " not in term}
+
+
+def _count_all_terms(transcripts: Iterable[str | None]) -> Counter[str]:
+    return Counter(term for transcript in transcripts for term in dict.fromkeys(split_terms(transcript or "")))
 
 
 @dataclass(frozen=True)
@@ -141,10 +151,20 @@ class Tokenizer:
     def _ids(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.vocabulary, start=NUM_RESERVED_IDS)}
 
-    def encode(self, transcript: str | None) -> list[int]:
-        """Return the id of each word, 1 for words outside the vocabulary; none for a missing transcript."""
-        split = split_terms if self.has_terms else split_words
-        return self.encode_words(split(transcript or ""))
+    def encode(self, transcript: str | None, max_words: int | None = None) -> list[int]:
+        """Return the id of each word, 1 for words outside the vocabulary; none for a missing transcript.
+
+        Args:
+            max_words: of more words the last ones are kept, with the pairs of these alone; None for all
+        """
+        words = (_split_marked if self.has_terms else split_words)(transcript or "")
+        if max_words is not None:
+            words = words[max(0, len(words) - max_words) :]
+        return self.encode_words(_add_pairs(words) if self.has_terms else words)
+
+    def most_ids(self, max_words: int) -> int:
+        """Return how many ids ``encode`` returns of ``max_words`` words; a sentence mark counts as a word."""
+        return 2 * max_words - 1 if self.has_terms else max_words
 
     def encode_words(self, words: Sequence[str]) -> list[int]:
         """Return the id of each of ``words``, 1 for words outside the vocabulary."""
@@ -381,8 +401,8 @@ def inverse_frequencies(tokenizer: Tokenizer, transcripts: Iterable[str | None])
     Source: scikit-learn's, smoothed: ln((1 + n) / (1 + df)) + 1, of the n transcripts that have a term.
     """
     spoken = [transcript for transcript in transcripts if split_terms(transcript or "")]
-    counts = count_terms(spoken)
-    frequencies = np.array([counts.get(term, 0) for term in tokenizer.vocabulary])
+    counts = _count_all_terms(spoken)
+    frequencies = np.array([counts[term] for term in tokenizer.vocabulary])
     weights = np.zeros((tokenizer.num_ids, 1), np.float32)
     weights[NUM_RESERVED_IDS:, 0] = np.log((1 + len(spoken)) / (1 + frequencies)) + 1
     return weights

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.errors import ModelError
+from harness.features.auxiliary import join_words
 from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
@@ -29,10 +31,9 @@ from harness.final.saved_model import Member, ModelRecord
 from harness.models.hyperparameters import TurnVectors
 from harness.models.turns import TurnClassifier, TurnInputs
 from harness.scoring.calibration import apply_temperature
-from harness.splits.protocol import Protocol
 from harness.store.store import ResultsStore
 from harness.training.loop import mean_cross_entropy
-from harness.training.recipe import open_parts
+from harness.training.recipe import load_auxiliary, open_parts
 
 #: The weights of the linear model that are tried. Ours.
 LINEAR_WEIGHTS = tuple(step / 20 for step in range(21))
@@ -79,10 +80,13 @@ def plan_ensemble(
 
     Raises:
         WorkFailedError: fewer trials have finished
-        ModelError, FeatureError, StoreError: as ``plan_final_training``
+        ModelError: as ``plan_final_training``; or the corpus has no words for the linear model
+        FeatureError, StoreError: as ``plan_final_training``
     """
     points = find_best_points(results, results_dir, eid, num_trials)
     members = tuple(plan_trial(point, results_dir, num_seeds) for point in points)
+    if has_linear and "text" not in members[0].open_features().modalities:
+        raise ModelError("--with tfidf: the corpus has no words for that model; expected a corpus with transcripts")
     decides = [[member.model_dir.name, list(member.seeds)] for member in members]
     identity = hash_json([*decides, *(["tfidf"] if has_linear else [])], 8)
     name = f"experiment-{members[0].experiment.eid}-top-{num_trials}-{identity}"
@@ -121,9 +125,9 @@ def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) 
     protocol = best.spec.protocol
     parts = open_parts(protocol, store)
     for group, fold in zip(best.group_numbers, parts.final_folds(()), strict=True):
-        _fit_words(store.load(fold.train), protocol).save(linear_dir(ensemble.model_dir, group))
+        _fit_words(store.load(fold.train), best).save(linear_dir(ensemble.model_dir, group))
     validation = store.load(parts.validation)
-    linear = _fit_words(store.load(parts.train), protocol).answer(validation)[0]
+    linear = _fit_words(store.load(parts.train), best).answer(validation)[0]
     of_members = []
     for member in ensemble.members:
         predictions = results.validation_predictions(member.trial.trial_id)
@@ -135,24 +139,29 @@ def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) 
     return LINEAR_WEIGHTS[int(np.argmin(costs))]
 
 
-def _fit_words(train: Features, protocol: Protocol) -> TurnClassifier:
+def _fit_words(train: Features, best: FinalTraining) -> TurnClassifier:
+    """Fit the linear model on utterances, and on the turns of the auxiliary corpora that the members are trained on."""
+    others = load_auxiliary(best.recipe(best.seeds[0]))
+    if others is not None:
+        train = join_words(train, others)
     inputs = TurnInputs.read(train, TurnVectors.TFIDF)
-    return TurnClassifier.fit(inputs, train.emotions, class_weights=protocol.class_weights)
+    return TurnClassifier.fit(inputs, train.emotions, class_weights=best.spec.protocol.class_weights)
 
 
 def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: float | None = None) -> ModelRecord:
     """Return the record of an ensemble: that of the best trial's models, with the members."""
     best = ensemble.members[0]
-    protocol: Protocol = best.spec.protocol
+    protocol = best.spec.protocol
     read = {modality for member in ensemble.members for modality in member.modalities}
     with_linear = ""
-    if linear_weight is not None:
-        if linear_weight:
-            read.add("text")
+    if linear_weight:
+        read.add("text")
         with_linear = (
             f" A logistic regression over TF-IDF of the words answers with them: its weight, {linear_weight:g} of 1, "
             "was chosen on validation."
         )
+    elif linear_weight is not None:
+        with_linear = " A logistic regression over TF-IDF of the words got no weight on validation, and has no say."
     record = describe_model(best, store, len(open_parts(protocol, store).trained_on))
     return replace(
         record,

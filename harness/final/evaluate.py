@@ -26,7 +26,7 @@ from harness.search.corpus import CorpusFeatures, Progress, prepare_features
 from harness.store.evaluations import read_evaluations, record_evaluation
 from harness.store.records import Evaluation, EvaluationRow, ScoreKind, TestScores
 from harness.store.store import ResultsStore
-from harness.training.recipe import open_parts, score_predictions
+from harness.training.recipe import load_auxiliary, open_parts, score_predictions
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def evaluate(
         _refuse_copies(store, scored, trained_on)
     scores = _score_seeds(model_dir, record, scored, progress)
     baselines = _fit_baselines(store, trained_on, record, progress)
-    is_seen = {} if trained_on is None else compare_transcripts(trained_on, scored)
+    others = None if _lacks_auxiliary(record) else load_auxiliary(record.recipe())
+    is_seen = {} if trained_on is None else compare_transcripts(trained_on, scored, others)
     evaluation_id = record_evaluation(results, evaluation, [*scores, *baselines.score(scored)], is_seen)
     (row,) = [row for row in read_evaluations(results) if row.evaluation_id == evaluation_id]
     return Evaluated(row, baselines.left_out, is_new=True)
@@ -273,8 +274,18 @@ def _fit_baselines(
             "longer there, and one baseline is that turn model."
         )
         return FinalBaselines({}, (sentence,))
+    if _lacks_auxiliary(record):
+        sentence = (
+            "The baselines are left out, and transcripts of the auxiliary corpora count as not seen: the prepared "
+            "features of one that the model was trained on are no longer there."
+        )
+        return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
     return fit_baselines(store, trained_on, record.seeds, record.recipe())
+
+
+def _lacks_auxiliary(record: ModelRecord) -> bool:
+    return record.auxiliary is not None and not all(path.is_dir() for path in record.auxiliary.prepared_dirs)
 
 
 def _list(sessions: Sequence[int]) -> str:

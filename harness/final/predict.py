@@ -66,8 +66,9 @@ def predict_dialogue(
         turns: of at most two speakers, in the order of the conversation
         scene: of the corpus, such as ``impro03``, if the dialogue plays one; then only the networks answer that have
             not read it, as in a test evaluation
-        speaker_wavs: a folder of recordings by the speaker of all turns, for a model that scales speech by speaker;
-            None for the training utterances' mean and deviation
+        speaker_wavs: a folder of recordings by the speaker of all turns, for a model that scales speech by speaker.
+            None for the training utterances' mean and deviation. Where a speaker's turns so far scale speech and
+            motion, those are read from ``turns``, and the recordings, of which there may be none, precede them
 
     Raises:
         ModelError: the model is damaged, was trained with a modality that a turn lacks, or ``scene`` is none or
@@ -87,14 +88,18 @@ def predict_dialogue(
                 )
     group = None if scene is None else _group_without(record, scene, model_dir)
     features, irregularities = read_recorded(record, turns)
+    recordings: list[np.ndarray[Any, Any]] = []
     if speaker_wavs is not None:
         if not _scales_by_speaker(record):
             raise ModelError(
                 f"model {str(model_dir)!r}: does not scale speech by speaker, protocol {record.protocol.name!r}; omit "
                 "--speaker-wavs"
             )
-        recordings = _read_speaker(speaker_wavs, features.speech_settings)
-        features = features.scale_by(recordings, record.protocol.speaker_scaling)
+        recordings = _read_speaker(speaker_wavs, features.speech_settings, turns, record)
+    if record.protocol.scales_by_past:
+        features = features.scale_by_turns_so_far([turn.speaker for turn in turns], recordings)
+    elif speaker_wavs is not None:
+        features = features.scale_by(recordings)
     elif _scales_by_speaker(record) and record.turn_model is None and record.is_in_context:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
@@ -110,35 +115,47 @@ def predict_dialogue(
 
 
 def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:
-    """Return a sentence on whose statistics scale the speech; None where the model does not scale by speaker.
+    """Return sentences on whose statistics scale speech and motion; None where the model scales neither by speaker.
 
     Raises:
         ModelError: the model is damaged
     """
     record = ModelRecord.read(model_dir)
-    if not _scales_by_speaker(record):
+    names = {"speech": "speech", "mocap": "motion"}
+    scaled = [name for modality, name in names.items() if modality in record.modalities]
+    if not scaled or not record.protocol.scales_by_speaker:
         return None
-    if speaker_wavs is not None and record.protocol.scales_by_past:
-        return (
-            "Adapted to the speaker without labels: speech is scaled by the training utterances and, the more there "
-            f"are, by the recordings in {str(speaker_wavs)!r}, as if the speaker had said them before."
+    are_scaled = f"{' and '.join(scaled)} {'are' if len(scaled) > 1 else 'is'} scaled"
+    by_training = "by the mean and the deviation of the training utterances."
+    if record.protocol.scales_by_past:
+        note = (
+            f"Adapted to the speaker without labels: {are_scaled} by the training utterances and, the more there are, "
+            "by the speaker's turns up to the scaled one."
         )
-    if speaker_wavs is not None:
-        return f"Adapted to the speaker without labels: speech is scaled by the recordings in {str(speaker_wavs)!r}."
-    return (
-        "Not adapted to the speaker as in training: speech is scaled by the mean and the deviation of the training "
-        "utterances. Give a folder of the speaker's recordings with --speaker-wavs."
-    )
+        if speaker_wavs is not None:
+            note += f" The recordings in {str(speaker_wavs)!r} count as if the speaker had said them before."
+        return note
+    if speaker_wavs is None:
+        note = f"Not adapted to the speaker as in training: {are_scaled} {by_training}"
+        return f"{note} Give a folder of the speaker's recordings with --speaker-wavs." if "speech" in scaled else note
+    note = f"Adapted to the speaker without labels: speech is scaled by the recordings in {str(speaker_wavs)!r}."
+    return f"{note} Motion is not adapted as in training: it is scaled {by_training}" if "motion" in scaled else note
 
 
 def _scales_by_speaker(record: ModelRecord) -> bool:
     return "speech" in record.modalities and record.protocol.scales_by_speaker
 
 
-def _read_speaker(folder: Path, settings: SpeechSettings) -> list[np.ndarray[Any, Any]]:
+def _read_speaker(
+    folder: Path, settings: SpeechSettings, turns: Sequence[RecordedTurn], record: ModelRecord
+) -> list[np.ndarray[Any, Any]]:
     paths = sorted(folder.glob("*.wav"))
-    if not paths:
+    if not paths and not (record.protocol.scales_by_past and folder.is_dir()):
         raise ModelError(f"folder {str(folder)!r}: has no .wav file; expected recordings of the speaker")
+    if record.protocol.scales_by_past:
+        # A turn counts by itself already.
+        given = {turn.recorded.wav_path.resolve() for turn in turns if turn.recorded.wav_path is not None}
+        paths = [path for path in paths if path.resolve() not in given]
     return [_read_frames(path, settings, []).astype(np.float32) for path in paths]
 
 

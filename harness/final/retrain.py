@@ -347,5 +347,6 @@ def describe_model(
         scene_groups=training.scene_groups,
         turn_model=None if below is None else below.to_json(),
         word_vectors=None if below is None else training.spec.word_vectors,
+        auxiliary=training.spec.auxiliary,
         temperature=training.trial.temperature,
     )

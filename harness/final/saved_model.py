@@ -21,6 +21,7 @@ import keras
 from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
+from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
@@ -73,6 +74,7 @@ class ModelRecord:
         turn_model: the system below one that reads the dialogue, as plain values; each seed has trained its own.
             None where there is none
         word_vectors: the file that the turn model reads; None without one, or without a turn model
+        auxiliary: that each seed was trained on too; None without auxiliary corpora
         temperature: applied to the probabilities of each network; None where the protocol fits none
         members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
             the best trial first, whose hyperparameters stand here. Empty for any other model
@@ -102,6 +104,7 @@ class ModelRecord:
     temperature: float | None = None
     members: tuple[Member, ...] = ()
     linear_weight: float | None = None
+    auxiliary: AuxiliaryCorpora | None = None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
@@ -130,7 +133,9 @@ class ModelRecord:
         system, seed = find_system(self.system), self.seeds[0]
         point = read_hyperparameters(system, self.hyperparameters, self.protocol)
         below = read_turn_model(self.turn_model, system, self.protocol)
-        recipe = Recipe(system, point, self.protocol, seed, self.num_epochs, None, self.word_vectors, below)
+        recipe = Recipe(
+            system, point, self.protocol, seed, self.num_epochs, None, self.word_vectors, below, self.auxiliary
+        )
         return recipe.with_seed(seed)
 
     def write(self, model_dir: Path) -> None:

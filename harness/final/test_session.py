@@ -28,7 +28,7 @@ from harness.splits.protocol import Protocol, is_tested, select_recordings
 from harness.splits.scenes import SceneFold, leave_groups_out
 from harness.store.records import ScoreKind, TestOpening, TestOpeningRow, TestScores
 from harness.store.store import ResultsStore
-from harness.training.recipe import best_test_epoch, open_parts, score_predictions
+from harness.training.recipe import best_test_epoch, load_auxiliary, open_parts, score_predictions
 
 if TYPE_CHECKING:
     from harness.final.ensemble import Ensemble
@@ -103,32 +103,44 @@ def open_for_scoring(
     test = open_test_session(store, protocol)
     groups = [fold.scenes for fold in training.folds]
     folds = leave_groups_out(groups, trained_on.utterance_ids, test.utterance_ids) if groups else ()
-    record_transcripts_seen(results, opening_id, trained_on, test, folds)
+    others = load_auxiliary(training.recipe(training.seeds[0]))
+    record_transcripts_seen(results, opening_id, trained_on, test, folds, others)
     return opening_id, test
 
 
 def record_transcripts_seen(
-    results: ResultsStore, opening_id: int, trained_on: Features, test: Features, folds: Sequence[SceneFold] = ()
+    results: ResultsStore,
+    opening_id: int,
+    trained_on: Features,
+    test: Features,
+    folds: Sequence[SceneFold] = (),
+    others: Features | None = None,
 ) -> None:
     """Record of each test utterance whether its transcript stands, word for word, among those trained on.
 
     Args:
         folds: where scenes are disjoint; then only what the utterance's own model was trained on counts
+        others: the turns of auxiliary corpora, which every model was trained on
     """
-    is_seen = {} if folds else compare_transcripts(trained_on, test)
+    is_seen = {} if folds else compare_transcripts(trained_on, test, others)
     for fold in folds:
-        is_seen |= compare_transcripts(trained_on.select(fold.train), test.select(fold.scored))
+        is_seen |= compare_transcripts(trained_on.select(fold.train), test.select(fold.scored), others)
     results.record_test_utterances(opening_id, is_seen)
 
 
-def compare_transcripts(trained_on: Features, scored: Features) -> dict[str, bool | None]:
+def compare_transcripts(
+    trained_on: Features, scored: Features, others: Features | None = None
+) -> dict[str, bool | None]:
     """Return of each scored utterance whether its transcript stands, word for word, among those trained on.
+
+    Args:
+        others: the turns of auxiliary corpora, where there are any
 
     Returns:
         by utterance id; None where no word was said
     """
     transcripts = dict(zip(scored.utterance_ids, scored.transcripts, strict=True))
-    is_seen = find_seen(transcripts, trained_on.transcripts)
+    is_seen = find_seen(transcripts, trained_on.transcripts + (() if others is None else others.transcripts))
     return {name: is_seen.get(name) for name in transcripts}
 
 

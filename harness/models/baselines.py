@@ -33,7 +33,7 @@ Probabilities = npt.NDArray[np.float64]
 #: Ours: with the 100 of scikit-learn the seed moves the score of real speech half as far again.
 NUM_TREES = 500
 #: The values of C that cross-validation chooses from, and the folds of a single session. Ours.
-COSTS, NUM_FOLDS = (0.3, 1.0, 3.0), 5
+TERM_COSTS, NUM_FOLDS = (0.3, 1.0, 3.0), 5
 #: Frames of an utterance that vote, and the number that tells which. Source: as ``fit_speech_framewise``.
 NUM_LOUDEST, _ENERGY = 2, "energy"
 
@@ -151,9 +151,9 @@ def average(parts: Sequence[FittedBaseline]) -> FittedBaseline:
 class TermRegression:
     """TF-IDF over words, sentence marks and pairs, and a logistic regression whose C cross-validation chooses.
 
-    The terms are those of ``count_terms``. C is the one of ``COSTS`` with the highest sum of weighted and unweighted
-    accuracy, as both are reported, over the folds: each session, or dialogues in ``NUM_FOLDS`` parts
-    where there is one session.
+    The terms are those of ``count_terms``. C is the one of ``TERM_COSTS`` with the highest sum of weighted and
+    unweighted accuracy, as both are reported, over the folds: each session, or dialogues in ``NUM_FOLDS`` parts where
+    there is one session.
 
     Attributes:
         cost: the chosen C
@@ -171,11 +171,11 @@ class TermRegression:
         parts = [(folds != fold, folds == fold) for fold in np.unique(folds)]
         parts = [(trained, asked) for trained, asked in parts if len(np.unique(emotions[trained])) > 1]
         if len(parts) > 1:
-            predicted = np.full((len(COSTS), len(emotions)), -1)
+            predicted = np.full((len(TERM_COSTS), len(emotions)), -1)
             for trained, asked in parts:
                 predicted[:, asked] = self._predict_all(transcripts, emotions, trained, asked)
             scores = [(each == emotions).mean() + _mean_recall(emotions, each) for each in predicted]
-            self.cost = COSTS[int(np.argmax(scores))]
+            self.cost = TERM_COSTS[int(np.argmax(scores))]
         self._vectorizer = _term_vectorizer(transcripts)
         matrix = self._vectorizer.fit_transform(transcripts)
         self._regression = clone(self._regression).set_params(C=self.cost).fit(matrix, emotions)
@@ -197,11 +197,11 @@ class TermRegression:
         trained: npt.NDArray[np.bool_],
         asked: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.int64]:
-        """Return what each of ``COSTS`` answers, int64 (num_costs, num_asked)."""
+        """Return what each of ``TERM_COSTS`` answers, int64 (num_costs, num_asked)."""
         known, new = (list(compress(transcripts, rows)) for rows in (trained, asked))
         vectorizer, regression = _term_vectorizer(known), clone(self._regression)
         matrix, scored = vectorizer.fit_transform(known), vectorizer.transform(new)
-        found = [regression.set_params(C=cost).fit(matrix, emotions[trained]).predict(scored) for cost in COSTS]
+        found = [regression.set_params(C=cost).fit(matrix, emotions[trained]).predict(scored) for cost in TERM_COSTS]
         return np.array(found)
 
 

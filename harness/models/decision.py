@@ -17,15 +17,7 @@ from keras import layers
 
 from harness.corpus.utterances import CLASSES
 from harness.models.hyperparameters import Decider, DeciderHyperparameters
-from harness.models.kernel_svm import (
-    NEVER,
-    cut_parts,
-    find_sharpness,
-    fit_machine,
-    rbf_kernel,
-    score_out_of_part,
-    standardise,
-)
+from harness.models.kernel_svm import NEVER, cut_parts, fit_svm, rbf_kernel, standardise
 from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
@@ -281,7 +273,7 @@ class KernelSvm(Decision):
         cost: C of the machine: the larger, the closer training utterances are met
         width: g of exp(-g distance^2 / numbers of a vector)
 
-    Source: ``kernel_svm.fit_machine``.
+    Source: ``kernel_svm.fit_svm``.
     """
 
     def __init__(self, num_vectors: int, cost: float = 1.0, width: float = 1.0, **kwargs: Any) -> None:
@@ -304,20 +296,13 @@ class KernelSvm(Decision):
         return tf.exp(-self.width / inputs.shape[-1] * distances) @ self.readout + self.bias
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
-        mean, deviation = standardise(vectors)
-        known = (vectors - mean) / deviation
-        kernel = rbf_kernel(known, known, self.width / vectors.shape[1])
-        parts = cut_parts(len(emotions))
-        sharpness = 1.0
-        if len(np.unique(parts)) > 1:
-            scores = score_out_of_part(kernel, emotions, weights, self.cost, parts)
-            sharpness = find_sharpness(scores, emotions, weights)
-        readout, bias = fit_machine(kernel, emotions, weights, self.cost)
-        found = (mean, deviation, known, sharpness * readout, sharpness * bias)
-        for weight, value in zip(
-            (self.mean, self.deviation, self.known, self.readout, self.bias), found, strict=True
-        ):
-            weight.assign(value)
+        width = self.width / vectors.shape[1]
+        found = fit_svm(vectors, emotions, weights, width, (self.cost,), cut_parts(len(emotions)))
+        self.mean.assign(found.mean)
+        self.deviation.assign(found.deviation)
+        self.known.assign(found.known)
+        self.readout.assign(found.readout)
+        self.bias.assign(found.bias)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_vectors": self.num_vectors, "cost": self.cost, "width": self.width}

@@ -12,7 +12,17 @@ _Value = TypeVar("_Value")
 
 
 def _later(default: _Value) -> _Value:
-    """The default of a hyperparameter that came when experiments were on record without it; it changes nothing."""
+    """Mark a hyperparameter that was added when experiments were already on record without it.
+
+    ``Hyperparameters.chosen``, which is written into records and identities, leaves it out while it has its default, so
+    that those experiments are still found again.
+
+    Args:
+        default: trains exactly what was trained before the hyperparameter was added
+
+    Returns:
+        a dataclass field
+    """
     return field(default=default, metadata={"is_later": True})
 
 
@@ -372,7 +382,7 @@ class FusionHyperparameters(NetworkHyperparameters):
     finalfc: int = 256
     adamlr: float = 0.001
     branch_dense: int = 256
-    branches: FusedBranches = FusedBranches.CODE
+    branches: FusedBranches = _later(FusedBranches.CODE)
     attention: Attention = Attention.DECODER
     directions: int = 2
     word_vectors: WordVectors = WordVectors.TRAINED

@@ -93,7 +93,7 @@ def speech_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -
 def _disturb(
     steps: keras.KerasTensor, mask: keras.KerasTensor | None, hyperparameters: NetworkHyperparameters, name: str
 ) -> keras.KerasTensor:
-    """What training reads of frames or windows: with noise, and without some spans and numbers."""
+    """Let training read frames or windows with noise, and without some spans and numbers."""
     if hyperparameters.noise:
         steps = layers.GaussianNoise(hyperparameters.noise, name=f"{name}_noise")(steps)
     if hyperparameters.time_masks:
@@ -104,7 +104,7 @@ def _disturb(
 def drop_inputs(
     steps: keras.KerasTensor, hyperparameters: NetworkHyperparameters, name: str
 ) -> keras.KerasTensor:
-    """What training reads of the numbers of a modality."""
+    """Let training read a modality without a share of its numbers."""
     if not hyperparameters.input_dropout:
         return steps
     return layers.Dropout(hyperparameters.input_dropout, name=f"{name}_input_dropout")(steps)
@@ -119,7 +119,7 @@ def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
 
 
 def drop_words(word_ids: keras.KerasTensor, hyperparameters: NetworkHyperparameters) -> keras.KerasTensor:
-    """What training reads of word ids, int32 (batch, words)."""
+    """Let training read a share of the word ids, int32 (batch, words), as the unknown word."""
     if not hyperparameters.word_dropout:
         return word_ids
     return WordDropout(hyperparameters.word_dropout, name="text_word_dropout")(word_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,7 +21,7 @@ NEVER = -1e6
 #: Parts of the training utterances, each answered by a machine that has not read it.
 NUM_PARTS = 4
 #: C of the baseline's machine, from which training utterances choose. Ours: on real speech the best lies inside.
-COSTS = (0.3, 1.0, 3.0, 10.0)
+SVM_COSTS = (0.3, 1.0, 3.0, 10.0)
 #: Factors on the scores, from which training utterances choose the one of the highest likelihood. Ours.
 _SHARPNESS: tuple[float, ...] = tuple(np.geomspace(0.05, 20.0, 61).tolist())
 
@@ -117,6 +118,50 @@ def find_sharpness(scores: Floats, emotions: Rows, weights: Floats) -> float:
     return min(_SHARPNESS, key=loss)
 
 
+@dataclass(frozen=True)
+class FittedSvm:
+    """A machine over standardised vectors, whose scores are logits.
+
+    Attributes:
+        mean, deviation: float64 (width,), of the training utterances
+        known: float64 (num_training, width), their standardised vectors
+        readout, bias: float64 (num_training, 4) and (4,), as ``fit_machine`` returns them, times the sharpness
+        cost: C
+    """
+
+    mean: Floats
+    deviation: Floats
+    known: Floats
+    readout: Floats
+    bias: Floats
+    cost: float
+
+
+def fit_svm(
+    vectors: Floats, emotions: Rows, weights: Floats, width: float, costs: Sequence[float], parts: Rows
+) -> FittedSvm:
+    """Standardise vectors, choose C and the sharpness on parts that their machine has not read, and fit on all.
+
+    Args:
+        vectors: float64 (num_training, width)
+        emotions: int64 (num_training,), indices into ``CLASSES``
+        weights: float64 (num_training,), of the utterances, in the loss and in the accuracy that chooses
+        width: of the radial basis function
+        costs: the values of C, of which the one with the highest accuracy is chosen; of equals the first
+        parts: int64 (num_training,); of a single part the first cost and a sharpness of 1 are taken
+    """
+    mean, deviation = standardise(vectors)
+    known = (vectors - mean) / deviation
+    kernel = rbf_kernel(known, known, width)
+    cost, sharpness = costs[0], 1.0
+    if len(np.unique(parts)) > 1:
+        scores = {each: score_out_of_part(kernel, emotions, weights, each, parts) for each in costs}
+        cost = max(costs, key=lambda each: float(weights @ (scores[each].argmax(axis=1) == emotions)))
+        sharpness = find_sharpness(scores[cost], emotions, weights)
+    readout, bias = fit_machine(kernel, emotions, weights, cost)
+    return FittedSvm(mean, deviation, known, sharpness * readout, sharpness * bias, cost)
+
+
 @dataclass
 class SessionSvm:
     """A classifier of vectors as scikit-learn has them: standardised, its C chosen on sessions of the training.
@@ -132,21 +177,17 @@ class SessionSvm:
 
     def fit(self, vectors: Floats, emotions: Rows) -> None:
         """Fit it on float64 (num_training, width) and the classes' indices; nothing is drawn."""
-        self._mean, self._deviation = standardise(vectors)
-        self._vectors = (vectors - self._mean) / self._deviation
-        self._width = 1.0 / vectors.shape[1]
-        self._known = np.unique(emotions)
+        self._classes = np.unique(emotions)
         weights = np.ones(len(emotions))
         if self.class_weights is ClassWeights.BALANCED:
             weights = balance_classes(emotions)[emotions].astype(np.float64)
-        kernel = rbf_kernel(self._vectors, self._vectors, self._width)
         parts = self.sessions if len(np.unique(self.sessions)) > 1 else cut_parts(len(emotions))
-        scores = {cost: score_out_of_part(kernel, emotions, weights, cost, parts) for cost in COSTS}
-        self.cost = max(COSTS, key=lambda cost: float(weights @ (scores[cost].argmax(axis=1) == emotions)))
-        self._sharpness = find_sharpness(scores[self.cost], emotions, weights)
-        self._readout, self._bias = fit_machine(kernel, emotions, weights, self.cost)
+        self._width = 1.0 / vectors.shape[1]
+        self._svm = fit_svm(vectors, emotions, weights, self._width, SVM_COSTS, parts)
+        self.cost = self._svm.cost
 
     def predict_proba(self, vectors: Floats) -> Floats:
         """Return float64 (num_utterances, num_classes) of the classes that were trained on, in their order."""
-        kernel = rbf_kernel((vectors - self._mean) / self._deviation, self._vectors, self._width)
-        return probabilities_of(kernel @ self._readout + self._bias, self._sharpness)[:, self._known]
+        svm = self._svm
+        kernel = rbf_kernel((vectors - svm.mean) / svm.deviation, svm.known, self._width)
+        return probabilities_of(kernel @ svm.readout + svm.bias, 1.0)[:, self._classes]

@@ -38,7 +38,7 @@ class WordMask(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="harness")
 class WordDropout(layers.Layer):
-    """In training, the unknown word in place of a share of the words, int (batch, words) with 0 for padding."""
+    """Replaces a share of the words by the unknown word in training, int (batch, words) with 0 for padding."""
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,10 +70,11 @@ WIDEST_MASK = 0.2
 
 @keras.saving.register_keras_serializable(package="harness")
 class TimeMasks(layers.Layer):
-    """In training, zeros in place of random spans of each utterance's real steps.
+    """Replaces random spans of each utterance's steps by zeros in training.
 
     A span's width is uniform from 0 to ``WIDEST_MASK`` of the utterance, its place uniform among those within it; spans
-    may overlap. Call with float (batch, steps, columns) and a bool mask (batch, steps) or None; returns the same shape.
+    may overlap. Call with float (batch, steps, columns) and a bool mask (batch, steps) of the utterance's steps, or
+    None, where padding counts as steps too; returns the same shape.
 
     Source: Park et al. 2019, SpecAugment, section 2: time masking, without their warping and frequency masks.
     """

@@ -130,7 +130,9 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         folded=results.folded(experiment),
         embedding_source=own[0].embedding_source if own else None,
         best_epoch=own[0].best_epoch if own else None,
-        validation=() if record.temperature is None else tuple(results.validation_predictions(own[0].trial_id)),
+        validation=(
+            tuple(results.validation_predictions(own[0].trial_id)) if own and record.temperature is not None else ()
+        ),
     )
 
 

@@ -222,7 +222,7 @@ def describe_fold(folded: FoldedExperimentRow) -> Statement:
 
 
 def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
-    """Say that speech is scaled by the test speakers' own turns, where it is; ``protocol`` as JSON has it."""
+    """Say that the test speakers' own turns scale what is read of them, where they do; ``protocol`` as JSON has it."""
     scaling = protocol.get("speaker_scaling", SpeakerScaling.NONE)
     if scaling == SpeakerScaling.NONE:
         return []
@@ -230,8 +230,8 @@ def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
     if scaling == SpeakerScaling.PAST:
         turns = "his or her own turns of the session up to the scaled one, whatever their label; no later turn is read"
     text = (
-        f"{_ADAPTED} Speech and motion of every speaker, the test speakers too, are scaled by the mean and the "
-        f"deviation of {turns}. The baselines read the same speech. "
+        f"{_ADAPTED} Speech, and motion where it is read, of every speaker, the test speakers too, are scaled by the "
+        f"mean and the deviation of {turns}. The baselines read the same speech. "
         "Do not compare such a score with one of a model that meets its speakers for the first time."
     )
     return [Statement("Adapted", text, is_warning=True)]
@@ -469,7 +469,7 @@ def title_model(system: str, hyperparameters: Mapping[str, Any]) -> str:
 
 
 def describe_source(system: str, embedding_source: str | None) -> list[Statement]:
-    """Say where the word vectors, or the layers of a recogniser, came from; nothing of a system without either.
+    """Say how words became numbers, or where the layers of a recogniser came from; nothing of a system without either.
 
     Args:
         embedding_source: of the trial's result
@@ -477,7 +477,7 @@ def describe_source(system: str, embedding_source: str | None) -> list[Statement
     if embedding_source is None or embedding_source == NO_TEXT:
         return []
     if not has_recogniser(system):
-        return [Statement("Word vectors", f"In that trial: {embedding_source}.")]
+        return [Statement("Words", f"In that trial: {embedding_source}.")]
     text = f"In that trial: {embedding_source}. Each model's `fitted.json` says what it has taken over itself."
     return [Statement("Speech recogniser", text)]
 

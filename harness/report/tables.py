@@ -334,12 +334,12 @@ def write_spread(spread: Spread, num_seeds: int) -> str:
 
     Example:
         >>> write_spread(Spread(0.5, 0.0123, 0.4, 0.6, 2), 2), write_spread(Spread(0.5, math.nan, 0, 0, 1), 2)
-        ('50.0 ± 1.2', '50.0 (1 of 2 seeds)')
+        ('50.0 ± 1.2', '50.0 (1/2 seeds)')
     """
     text = write_share(spread.mean)
     if spread.num_values > 1:
         text += f" ± {100 * spread.deviation:.1f}"
-    return text if spread.num_values in (0, num_seeds) else f"{text} ({spread.num_values} of {num_seeds} seeds)"
+    return text if spread.num_values in (0, num_seeds) else f"{text} ({spread.num_values}/{num_seeds} seeds)"
 
 
 def write_interval(interval: Interval) -> str:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from harness.corpus.layout import find_root
+from harness.corpus.utterances import Utterance
 from harness.errors import ExperimentFileError
-from harness.features.auxiliary import AuxiliaryCorpora
+from harness.features.auxiliary import AUXILIARY_SESSIONS, AuxiliaryCorpora
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.search.experiment_file import ExperimentSettings, TrainingSettings
 from harness.search.keys import expand_home
 from harness.search.space import Parameter, ParameterType, SearchSpace
+from harness.splits.protocol import search_sessions
 
 #: Names the corpus where the experiment file does not.
 CORPUS_VARIABLE = "HARNESS_CORPUS"
@@ -24,6 +26,10 @@ CORPUS_VARIABLE = "HARNESS_CORPUS"
 QUICK_START_SCALE = 0.1
 QUICK_START_MAX_EPOCHS = 4
 QUICK_START_BATCH_SIZE = 8
+
+#: Share of an auxiliary corpus's turns that may have the id and the words of a turn of the corpus. Ids are alike
+#: wherever the layout is IEMOCAP's, and so are a few short turns: "Yeah." stands in every corpus.
+_MOST_SHARED = 0.1
 
 #: Called with the name of a piece of work, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -127,15 +133,35 @@ def _prepare_auxiliary(
     asked = training.auxiliary
     if asked is None:
         return None
-    found = [prepare_features(corpus, settings, results_dir, progress) for corpus in asked.corpora]
-    for corpus, each in zip(asked.corpora, found, strict=True):
-        if each.corpus_hash == own.corpus_hash:
+    happiness, sessions = training.protocol.happiness, search_sessions(training.protocol)
+    own_turns = _spoken_turns(FeatureStore.open(own.prepared_dir, happiness).turns(sessions))
+    known: dict[str, Path] = {}
+    dirs = []
+    for corpus in asked.corpora:
+        each = prepare_features(corpus, settings, results_dir, progress)
+        store = FeatureStore.open(each.prepared_dir, happiness)
+        require_modalities(store, training.system.name, training.system.modalities)
+        if each.corpus_hash in known:
             raise ExperimentFileError(
-                f"auxiliary_corpora: '{corpus}' is the corpus itself; expected another one, for validation and test "
+                f"auxiliary_corpora: '{corpus}' is the corpus at '{known[each.corpus_hash]}' again; expected each once"
+            )
+        turns = _spoken_turns(store.turns(AUXILIARY_SESSIONS))
+        if len(turns & own_turns) > _MOST_SHARED * len(turns):
+            raise ExperimentFileError(
+                f"auxiliary_corpora: '{corpus}' is the corpus itself, or a part of it: {len(turns & own_turns)} of its "
+                f"{len(turns)} turns have the same id and words; expected another one, for validation and test "
                 "utterances must not be trained on"
             )
-        require_modalities(FeatureStore.open(each.prepared_dir), training.system.name, training.system.modalities)
-    return AuxiliaryCorpora(tuple(each.prepared_dir for each in found), asked.training, asked.num_epochs)
+        known[each.corpus_hash] = corpus
+        dirs.append(each.prepared_dir)
+    auxiliary = AuxiliaryCorpora(tuple(dirs), asked.training, asked.num_epochs)
+    # Refuses one without a turn to train on before the first trial.
+    auxiliary.load(happiness)
+    return auxiliary
+
+
+def _spoken_turns(turns: Iterable[Utterance]) -> set[tuple[str, str | None]]:
+    return {(turn.utterance_id, turn.transcript) for turn in turns}
 
 
 def prepare_features(

@@ -447,6 +447,9 @@ def _read_points(
     if proposer not in OWN_PROPOSERS:
         raise keys.error("points", f"is given with proposer {proposer!r}", " or ".join(map(repr, OWN_PROPOSERS)))
     points = read_points(keys.values["points"], space, f"{keys.origin}: points")
+    num_samples = keys.whole_number("n_samples", 1, MAX_TRIALS)
+    if len(points) > num_samples:
+        raise keys.error("points", f"has {len(points)} points, and n_samples is {num_samples}", "no more than trials")
     for number, point in enumerate(points, start=1):
         if training is not None:
             try:

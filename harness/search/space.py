@@ -223,7 +223,15 @@ def read_points(values: object, space: SearchSpace, origin: str) -> tuple[Point,
                     f"{place}: {parameter.name} is {_shown(value[parameter.name])}; expected a value of its range in "
                     "the search space"
                 )
-        point = {name: value[name] for name in names}
+        # Of 2.0 an int is 2: one point must not have two spellings.
+        point = {
+            parameter.name: int(value[parameter.name])
+            if parameter.type is ParameterType.INT
+            else float(value[parameter.name])
+            if parameter.type is ParameterType.FLOAT
+            else value[parameter.name]
+            for parameter in space.parameters
+        }
         if point in points:
             raise ExperimentFileError(f"{place} is point {points.index(point) + 1} again; expected each point once")
         points.append(point)

@@ -353,7 +353,7 @@ def read_protocol(value: object, modalities: Collection[str] = ()) -> Protocol:
         )
     base = read_protocol(preset_of(value))
     choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
-    if not choices:
+    if not choices and "name" not in value:
         return base
     if choices.get("scenes") == Scenes.DISJOINT:
         choices = {"class_weights": ClassWeights.BALANCED.value} | choices

@@ -204,7 +204,7 @@ COLUMNS: Mapping[str, str] = {
     "signal": "That ended the job's process, or empty.",
     "last_output": "The last that the job printed.",
     "temperature": "By which the model's log probabilities are divided, fitted on validation; empty where none is.",
-    "embedding_source": "Where the word vectors, or the layers of a recogniser, came from; empty without either.",
+    "embedding_source": "How words became numbers, or where a recogniser's layers came from; empty without either.",
     "jid": "Auptimizer's own number of the job.",
     "opening_id": "Number of the test evaluation.",
     "completed_at": "When all of it was scored; empty where the command ended before.",

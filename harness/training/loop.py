@@ -300,13 +300,13 @@ class AveragedTrainer:
         self._own: list[np.ndarray] | None = None
 
     def expect_steps(self, num_steps: int) -> None:
-        """As ``Trainer.expect_steps``."""
+        """Expect steps as ``Trainer.expect_steps`` does."""
         self._trainer.expect_steps(num_steps)
 
     def train_epoch(
         self, inputs: Any, batch_size: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray]:
-        """As ``Trainer.train_epoch``; then the model has the averaged weights."""
+        """Train an epoch as ``Trainer.train_epoch`` does; then the model has the averaged weights."""
         trained = self._trainer.trained
         if self._own is not None:
             trained.set_weights(self._own)

@@ -62,7 +62,8 @@ class Recipe:
     Attributes:
         hyperparameters: complete, defaults included
         max_epochs: where validation chooses the epoch
-        patience: epochs without a better validation accuracy after which training stops; None for never
+        patience: epochs without a better one, by the protocol's ``kept_weights``, after which training stops; None for
+            never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
         turn_model: the system below one that reads the dialogue; None where there is none
         auxiliary: None without auxiliary corpora
@@ -89,6 +90,11 @@ class Recipe:
     def reader(self) -> System:
         """The system that reads the utterances' features: the turn model's, or its own."""
         return self.system if self.turn_model is None else self.turn_model.system
+
+    @property
+    def trains_together(self) -> bool:
+        """Whether every epoch is of auxiliary turns too."""
+        return self.auxiliary is not None and self.auxiliary.training is AuxiliaryTraining.TOGETHER
 
     def with_seed(self, seed: int) -> Recipe:
         """Return the same with another seed, the turn model's too."""
@@ -293,7 +299,9 @@ def _count_steps(recipe: Recipe, utterance_ids: Sequence[str]) -> int:
     rows = set(utterance_ids)
     if isinstance(recipe.hyperparameters, DialogueHyperparameters):
         rows = {parse_utterance_id(name).dialogue_id for name in utterance_ids}
-    return num_batches(len(rows), recipe.hyperparameters.batch_size)
+    others = load_auxiliary(recipe) if recipe.trains_together else None
+    num_others = 0 if others is None else len(others)
+    return num_batches(len(rows) + num_others, recipe.hyperparameters.batch_size)
 
 
 def train_for_epochs(
@@ -352,11 +360,10 @@ def _build(
     others, known = load_auxiliary(recipe), train
     if others is not None:
         known = join_words(train, others)
-    is_together = recipe.auxiliary is not None and recipe.auxiliary.training is AuxiliaryTraining.TOGETHER
     trained, trainer, inputs = single.begin_training(
         recipe.system,
         point,
-        known if is_together else train,
+        known if recipe.trains_together else train,
         recipe.protocol,
         recipe.word_vectors,
         recipe.seed,
@@ -367,7 +374,7 @@ def _build(
     if others is not None and recipe.auxiliary is not None:
         source = f"{trained.fitted.embedding_source}; {recipe.auxiliary.describe(len(others))}"
         trained = replace(trained, fitted=replace(trained.fitted, embedding_source=source))
-        if not is_together:
+        if not recipe.trains_together:
             train_for(
                 trainer,
                 trained.fitted.prepare(others),

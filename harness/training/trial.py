@@ -60,7 +60,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     """Run the trial of the hyperparameters ``values``, and record it while it runs.
 
     Returns:
-        the score: the best validation epoch's accuracy, from 0 to 1
+        the score: the validation accuracy of the kept epoch, from 0 to 1
 
     Raises:
         FeatureError: the prepared features lack a modality that the system reads

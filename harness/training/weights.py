@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -30,8 +31,9 @@ class KeptEpoch:
 class WeightsKeeper:
     """Keeps the weights of the epoch that a rule prefers, while a model trains.
 
-    Under ``SMOOTHED`` an epoch's measure is the mean accuracy of itself and its neighbours: three epochs, but for the
-    first and the last one, which have one neighbour. An epoch is therefore kept until the next one is known.
+    Under ``SMOOTHED`` an epoch's measure is the mean accuracy of itself and its two neighbours. The first and the last
+    epoch stand for their own missing neighbour: a mean of two would let one neighbour decide more there than elsewhere.
+    An epoch's weights are therefore copied until the next epoch is known.
     """
 
     def __init__(self, rule: KeptWeights) -> None:
@@ -64,7 +66,7 @@ class WeightsKeeper:
 
     def _settle(self, latest: KeptEpoch) -> None:
         if self._rule is KeptWeights.SMOOTHED:
-            latest = replace(latest, measure=float(np.mean(self._accuracies[-3:])))
+            latest = replace(latest, measure=self._smooth(len(self._accuracies) - 2))
         if self._settled is None or latest.measure > self._settled.measure:
             self._settled = latest
         self._latest = None
@@ -73,5 +75,10 @@ class WeightsKeeper:
         if self._rule is KeptWeights.LOSS:
             return -epoch.validation_loss
         if self._rule is KeptWeights.SMOOTHED:
-            return float(np.mean(self._accuracies[-2:]))
+            return self._smooth(len(self._accuracies) - 1)
         return epoch.validation_accuracy
+
+    def _smooth(self, place: int) -> float:
+        last = len(self._accuracies) - 1
+        # The sum is exact, so that the same three accuracies are equal in any order.
+        return math.fsum(self._accuracies[min(max(each, 0), last)] for each in (place - 1, place, place + 1)) / 3

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import FeatureError, HarnessError
 from harness.features import text
 from harness.features.fitted import FittedFeatures, fit_features
-from harness.splits.protocol import PROTOCOLS, Vocabulary, read_protocol
+from harness.splits.protocol import PROTOCOLS, Lengths, Vocabulary, read_protocol
 from tests.features.invented import SETTINGS, make_features, make_mocap, make_speech
 
 PAPER = PROTOCOLS["paper"]
@@ -99,6 +99,27 @@ def test_terms_are_fitted_on_training_and_saved(train, tmp_path):
     for each in (fitted, loaded):
         # Words, marks, and then pairs, which training has once each.
         assert each.prepare(scored).batch([0])["text"].tolist() == [[3, 1, 4, 2, 1, 1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("lengths", Lengths)
+def test_of_too_many_words_the_last_are_kept_before_pairs_are_made(lengths):
+    protocol = replace(PAPER, max_words=2, lengths=lengths)
+    trained = make_features(["what now so what", "so what"])
+    fitted = fit_features(trained, ["text"], protocol, None, None, seed=0, reads_terms=True)
+    assert fitted.tokenizer.vocabulary == ("now", "so", "so what", "what")
+    found = fitted.prepare(make_features(["now so what", "now"])).batch([0, 1])["text"].tolist()
+    assert found == [[3, 5, 4], [0, 0, 2] if lengths is Lengths.PADDED else [2, 0, 0]]
+
+
+def test_a_pair_that_is_repeated_beyond_training_weighs_as_often_as_training_has_it():
+    everything = replace(PAPER, vocabulary=Vocabulary.EVERYTHING_OPENED)
+    trained, extra = make_features(["so what", "no"]), make_features(["so what", "never"])
+    fitted = fit_features(
+        trained, ["text"], everything, None, None, seed=0, vocabulary_extra=extra, reads_terms=True
+    )
+    assert fitted.tokenizer.vocabulary == ("never", "no", "so", "so what", "what")
+    never, no, so, pair, what = fitted.embedding[2:, 0]
+    assert pair == so == what == no == pytest.approx(1 + np.log(3 / 2)) and never == pytest.approx(1 + np.log(3))
 
 
 def test_where_every_opened_word_is_known_the_file_adds_none(train, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ExperimentFileError, FeatureError
-from harness.features.fitted import SpeechScaling, fit_features
+from harness.features.fitted import MocapScaling, SpeechScaling, fit_features
 from harness.features.prepare import prepare_corpus
 from harness.features.scaling import BACKGROUND_SECONDS
 from harness.features.speech import SpeechSettings
@@ -16,7 +16,7 @@ from harness.models.baselines import BASELINES
 from harness.models.functionals import summarise_speech
 from harness.models.probes import PROBES, answer_shared
 from harness.models.systems import find_system, read_hyperparameters
-from harness.splits.protocol import SpeakerScaling, adapts_to_speakers, read_protocol
+from harness.splits.protocol import adapts_to_speakers, read_protocol
 from tests.corpus.written import write_tiny_corpus
 
 PAST = read_protocol({"speaker_scaling": "past"})
@@ -139,14 +139,32 @@ def test_speech_without_a_beginning_is_one_sentence(prepared):
     assert features.unscaled_speech([0]).any()
 
 
-def test_recordings_of_a_speaker_stand_for_the_turns_so_far(prepared):
+#: The motion that was fitted before.
+BEFORE = MocapScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float32))
+
+
+@pytest.mark.parametrize("speakers", [["Al", "Al", "Bo", "Bo"], ["Bo", "Bo", "Al", "Al"]])
+def test_turns_of_a_conversation_are_scaled_as_they_are_when_they_are_loaded(prepared, speakers):
+    loaded = FeatureStore.open_for(PAST, prepared).load(TURNS)
+    given = FeatureStore.open(prepared).load(TURNS).scale_by_turns_so_far(speakers)
+    rows = np.arange(4)
+    expected, found = (each.against(BACKGROUND).speech(rows) for each in (loaded, given))
+    np.testing.assert_array_equal(found, expected)
+    expected, found = loaded.mocap(rows), given.mocap(rows)
+    loaded.scale_mocap(rows, expected, BEFORE)
+    given.scale_mocap(rows, found, BEFORE)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_recordings_of_a_speaker_precede_the_turns_so_far(prepared):
     features = FeatureStore.open(prepared).load([TURNS[0]])
     frames = [np.full((100, 34), 6.0, np.float32)]
-    found = features.scale_by(frames, SpeakerScaling.PAST).against(BACKGROUND).speech([0])[0]
+    found = features.scale_by_turns_so_far(["Al"], frames).against(BACKGROUND).speech([0])[0]
     length = features.speech_lengths[0]
-    # Half of all rows are 6, the others have mean 2 and deviation 4.
-    expected = (features.unscaled_speech([0])[0] - 4.0) / np.sqrt(2.0**2 + 4.0**2 / 2)
-    np.testing.assert_allclose(found[:length], expected[:length], rtol=1e-5)
+    own = features.unscaled_speech([0])[0, :length].astype(np.float64)
+    # Training counts as a hundred rows of mean 2 and deviation 4.
+    rows = np.concatenate([own, np.full((100, 34), 6.0), np.full((50, 34), -2.0), np.full((50, 34), 6.0)])
+    np.testing.assert_allclose(found[:length], (own - rows.mean(axis=0)) / rows.std(axis=0), rtol=1e-4, atol=1e-4)
 
 
 def test_the_protocol_says_that_it_adapts_and_that_it_is_not_the_other(prepared):

@@ -210,10 +210,72 @@ def test_recordings_stand_for_the_turns_so_far_where_those_scale_the_speech(tmp_
     scaled = ((frames[0] - scaling.mean) / scaling.std).astype(np.float32)[None]
     expected = loaded.model({"speech": scaled, "speech_lengths": np.array([len(frames[0])], np.int32)}).numpy()[0]
     np.testing.assert_allclose(list(found.probabilities.values()), expected, atol=1e-5)
-    assert note_speaker_scaling(live, wavs) == (
+    note = (
         "Adapted to the speaker without labels: speech is scaled by the training utterances and, the more there are, "
-        f"by the recordings in {str(wavs)!r}, as if the speaker had said them before."
+        "by the speaker's turns up to the scaled one."
     )
+    assert note_speaker_scaling(live, None) == note
+    assert note_speaker_scaling(live, wavs) == (
+        f"{note} The recordings in {str(wavs)!r} count as if the speaker had said them before."
+    )
+    # Without them the recording itself counts, as in training; so does each speaker's own of a dialogue.
+    (tmp_path / "nothing yet").mkdir()
+    first = predict(live, recorded, speaker_wavs=tmp_path / "nothing yet")
+    assert first == predict(live, recorded)
+    moments = Moments(34)
+    moments.add(frames[0].astype(np.float32))
+    scaling = moments.shrink(loaded.fitted.speech, 100)
+    scaled = ((frames[0] - scaling.mean) / scaling.std).astype(np.float32)[None]
+    expected = loaded.model({"speech": scaled, "speech_lengths": np.array([len(frames[0])], np.int32)}).numpy()[0]
+    np.testing.assert_allclose(list(first.probabilities.values()), expected, atol=1e-5)
+    turns = [RecordedTurn(Recorded(wavs / name), speaker) for name, speaker in (("700.wav", "Bo"), ("200.wav", "Al"))]
+    both = predict_dialogue(live, turns)
+    np.testing.assert_allclose(list(both[1].probabilities.values()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        (
+            "own",
+            "Not adapted to the speaker as in training: motion is scaled by the mean and the deviation of the training "
+            "utterances.",
+        ),
+        (
+            "past",
+            "Adapted to the speaker without labels: motion is scaled by the training utterances and, the more there "
+            "are, by the speaker's turns up to the scaled one.",
+        ),
+    ],
+)
+def test_whose_statistics_scale_the_motion_is_said(tmp_path, wavs, scaling, expected):
+    protocol = read_protocol({"speaker_scaling": scaling})
+    assert note_speaker_scaling(write_record(tmp_path, "head2", ("mocap",), {}, protocol), None) == expected
+    both = write_record(tmp_path, "fusion", ("text", "speech", "mocap"), {}, protocol)
+    assert "speech and motion are scaled by" in note_speaker_scaling(both, None)
+    if scaling == "own":
+        assert note_speaker_scaling(both, wavs).endswith(
+            ". Motion is not adapted as in training: it is scaled by the mean and the deviation of the training "
+            "utterances."
+        )
+    assert note_speaker_scaling(write_record(tmp_path, "text2", ("text",), {}, protocol), None) is None
+
+
+def test_motion_is_scaled_by_the_turns_so_far_where_those_scale_it(tmp_path, face_path):
+    protocol = read_protocol({"speaker_scaling": "past"})
+    live = save_untrained(tmp_path / "live", "head2", protocol)
+    turns = [RecordedTurn(Recorded(mocap_path=face_path), "Al")]
+    loaded = load_seed(live, 1)
+    features, _ = read_recorded(ModelRecord.read(live), turns)
+    windows = features.mocap([0])
+    moments = Moments(189)
+    moments.add(windows[0].copy())
+    scaling = moments.shrink(loaded.fitted.mocap, 400)
+    scaled = np.nan_to_num((windows - scaling.mean) / scaling.std, nan=0.0).astype(np.float32)
+    inputs = {"mocap": scaled, "mocap_lengths": np.array([200], np.int32)}
+    inputs = {tensor.name: inputs[tensor.name] for tensor in loaded.model.inputs}
+    (found,) = predict_dialogue(live, turns)
+    np.testing.assert_allclose(list(found.probabilities.values()), loaded.model(inputs).numpy()[0], atol=1e-5)
 
 
 def test_a_speakers_recordings_are_refused_where_there_is_none_or_no_use_for_them(adapted, listener, wavs, tmp_path):

@@ -119,6 +119,15 @@ def test_transcripts_seen_are_recorded_with_the_opening(results):
     assert results.test_utterances(opening_id) == dict(zip(test.utterance_ids, (True, False, None, None), strict=True))
 
 
+def test_a_transcript_of_an_auxiliary_corpus_is_a_seen_one(results):
+    trained_on = change_transcripts(invent_features(2), ["Oh, well.", "no"])
+    test = change_transcripts(invent_features(3, seed=1), ["oh well", "from elsewhere", "new"])
+    others = change_transcripts(invent_features(1, seed=2), ["From elsewhere!"])
+    opening_id = results.record_opening(an_opening(None))
+    record_transcripts_seen(results, opening_id, trained_on, test, others=others)
+    assert list(results.test_utterances(opening_id).values()) == [True, True, False]
+
+
 def play_scenes(features, scenes):
     """The same utterances, each in one of the scenes in turn."""
     utterances = [

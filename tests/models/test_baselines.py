@@ -12,7 +12,7 @@ from harness.errors import FeatureError
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
 from harness.features.text import split_terms
-from harness.models.baselines import BASELINES, COSTS, TermRegression, _FrameVotes, loudest_frames
+from harness.models.baselines import BASELINES, TERM_COSTS, TermRegression, _FrameVotes, loudest_frames
 from harness.models.functionals import compute_functionals, summarise_speech
 from harness.splits.protocol import ClassWeights
 
@@ -137,7 +137,7 @@ def test_cross_validation_chooses_c_and_what_it_scores_has_no_part_in_it(num_ses
     regression.fit(transcripts, np.array(emotions))
     # Labels by chance: nothing is gained by any C. Of noise by heart in every session: the largest.
     by_heart.fit([f"word{row // 10}" for row in range(120)], np.repeat([0, 1, 2, 3] * 3, 10))
-    assert regression.cost < COSTS[-1] and by_heart.cost in COSTS
+    assert regression.cost < TERM_COSTS[-1] and by_heart.cost in TERM_COSTS
     found = regression.predict_proba(transcripts)
     plain = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=regression._vectorizer.vocabulary)
     matrix = plain.fit_transform(transcripts)

@@ -28,7 +28,7 @@ NUM_WORDS = 30
 SMALL = {
     **{"textlstm": 5, "textlstm2": 4, "speechlstm": 5, "speechlstm2": 4, "mocaplstm": 5, "mocaplstm2": 4, "dense": 6},
     **{"dense1": 6, "dense2": 6, "filters": 8, "filters2": 8, "random_dimension": 6, "branch_dense": 6, "finalfc": 6},
-    **{"asr_units": 4, "maps": 4, "mocap_dense": 6},
+    **{"asr_units": 4, "maps": 4, "mocap_dense": 6, "classifier": "network"},
 }
 LATER = ("word_dropout", "input_dropout", "label_smoothing", "weight_decay", "noise", "time_masks")
 NETWORKS = [name for name, system in SYSTEMS.items() if issubclass(system.hyperparameters, NetworkHyperparameters)]
@@ -74,6 +74,10 @@ def test_everything_is_off_by_default_and_not_in_a_record(name):
     assert not any(getattr(point, each) for each in LATER)
     assert not set(LATER) & set(point.chosen) and point.chosen.keys() >= {"dropout", "gates"}
     assert read(name, weight_decay=0.1).chosen.keys() - point.chosen.keys() == {"weight_decay"}
+
+
+def test_the_branches_of_a_combined_model_are_in_a_record_only_where_they_are_the_papers():
+    assert "branches" not in read("fusion").chosen and read("fusion", branches="paper").chosen["branches"] == "paper"
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if not SYSTEMS[name].contexts])

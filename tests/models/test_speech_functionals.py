@@ -14,7 +14,7 @@ from harness.models.decision import KernelSvm, LogisticRegression
 from harness.models.functionals import compute_functionals, summarise_speech
 from harness.models.inputs import InputShapes
 from harness.models.kernel_svm import (
-    COSTS,
+    SVM_COSTS,
     SessionSvm,
     cut_parts,
     find_sharpness,
@@ -87,7 +87,7 @@ def test_sessions_choose_the_cost_and_nothing_else_does():
     svm = SessionSvm(sessions)
     svm.fit(vectors, emotions)
     accuracies = []
-    for cost in COSTS:
+    for cost in SVM_COSTS:
         right = 0
         for session in range(4):
             here = sessions == session
@@ -97,8 +97,19 @@ def test_sessions_choose_the_cost_and_nothing_else_does():
             answers = rbf_kernel(scaled[here], scaled[~here], 1 / 6) @ readout + bias
             right += (answers.argmax(axis=1) == emotions[here]).sum()
         accuracies.append(right)
-    assert svm.cost == COSTS[int(np.argmax(accuracies))] and len(set(accuracies)) > 1
+    assert svm.cost == SVM_COSTS[int(np.argmax(accuracies))] and len(set(accuracies)) > 1
     assert svm.predict_proba(vectors).sum(axis=1) == pytest.approx(1.0)
+
+
+def test_the_machine_of_a_network_answers_as_that_of_the_baseline_with_the_same_cost():
+    vectors, emotions = blobs()
+    svm = SessionSvm(cut_parts(120))
+    svm.fit(vectors, emotions)
+    layer = KernelSvm(num_vectors=120, cost=svm.cost)
+    layer(tf.zeros((1, 6)))
+    layer.fit(vectors, emotions, np.ones(120))
+    answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32)))
+    np.testing.assert_allclose(answers, svm.predict_proba(vectors), atol=1e-4)
 
 
 def test_balanced_classes_are_answered_more_of_a_rare_class():

@@ -95,6 +95,7 @@ def test_turns_so_far_are_said_where_they_alone_scale_the_speech() -> None:
     (adapted,) = describe_adaptation({"speaker_scaling": "past"})
     assert adapted.is_warning and adapted.text.startswith("Adapted to the test speakers without labels. ")
     assert "up to the scaled one, whatever their label; no later turn is read" in adapted.text
+    assert "Speech, and motion where it is read, of every speaker" in adapted.text
 
 
 def test_shared_scenes_are_said_as_a_warning(searched: Path) -> None:
@@ -233,4 +234,4 @@ def test_the_recogniser_is_named_where_a_system_has_one() -> None:
     assert describe_source("asr_transfer", None) == []
     assert describe_source("speech4", NO_TEXT) == []
     (found,) = describe_source("text2", "gensim Word2Vec, 300 numbers a word")
-    assert (found.title, found.text) == ("Word vectors", "In that trial: gensim Word2Vec, 300 numbers a word.")
+    assert (found.heading, found.text) == ("Words", "In that trial: gensim Word2Vec, 300 numbers a word.")

@@ -1,6 +1,7 @@
 """The corpus that a search reads, and the limits of a search without one."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from harness.corpus.synthetic import GENERATOR_VERSION
 from harness.errors import ExperimentFileError, FeatureError
+from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.manifest import FORMAT_VERSION
 from harness.features.store import FeatureStore
 from harness.models.systems import SYSTEMS
@@ -21,7 +23,7 @@ from harness.search.corpus import (
     prepare_chosen,
     shorten_search,
 )
-from harness.search.experiment_file import TrainingSettings, read_experiment_file
+from harness.search.experiment_file import AuxiliarySettings, TrainingSettings, read_experiment_file
 from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits.protocol import PROTOCOLS
@@ -52,6 +54,34 @@ def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
         str(caught.value)
         == f"HARNESS_CORPUS is '{folder}/nowhere', which is not a folder; expected IEMOCAP_full_release, or its parent"
     )
+
+
+def auxiliary_of(corpora: tuple[Path, ...]) -> TrainingSettings:
+    auxiliary = AuxiliarySettings(corpora, AuxiliaryTraining.TOGETHER, 1)
+    return replace(TRAINING, system=SYSTEMS["text2"], auxiliary=auxiliary)
+
+
+def test_a_copy_of_the_corpus_is_no_auxiliary_corpus_whatever_it_lacks(
+    prepared_folder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Its Sessions 1 to 4 hold the validation utterances, and with folds also test sets."""
+    part = tmp_path / "part"
+    shutil.copytree(tiny_corpus, part)
+    next((part / "Session2" / "dialog" / "transcriptions").glob("*.txt")).unlink()
+    for corpus in (tiny_corpus, part):
+        named = replace(auxiliary_of((corpus,)), corpus=tiny_corpus)
+        with pytest.raises(ExperimentFileError, match="is the corpus itself, or a part of it: [1-9][0-9]* of its"):
+            prepare_chosen(named, prepared_folder / "results")
+
+
+def test_an_auxiliary_corpus_is_read_once(prepared_folder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    write_tiny_corpus(tmp_path / "other")
+    named = replace(auxiliary_of((tmp_path / "other",)), corpus=tiny_corpus)
+    found = prepare_chosen(named, prepared_folder / "results").auxiliary
+    assert found is not None and len(found.prepared_dirs) == 1
+    twice = replace(auxiliary_of((tmp_path / "other", tmp_path / "other")), corpus=tiny_corpus)
+    with pytest.raises(ExperimentFileError, match="again; expected each once"):
+        prepare_chosen(twice, prepared_folder / "results")
 
 
 def test_a_named_corpus_is_searched_at_full_length(prepared_folder: Path, tiny_corpus: Path) -> None:

@@ -139,9 +139,13 @@ def test_points_come_first_are_part_of_the_identity_and_follow_a_quick_start(fol
         ({"points": [{"dropout": 0.5}]}, "points: point 1: dropout is 0.5; expected a value of its range in the"),
         ({"points": [{"dropout": True}]}, "points: point 1: dropout is True; expected a value of its range"),
         ({"points": [{"dropout": 0.1}] * 2}, "points: point 2 is point 1 again; expected each point once"),
+        (
+            {"points": [{"dropout": 0.1}, {"dropout": 0.2}], "n_samples": 1},
+            "points has 2 points, and n_samples is 1; expected no more than trials",
+        ),
         ({"points": [{"dropout": 0.1}], "proposer": "sequence"}, "points is given with proposer 'sequence'; expected"),
     ],
-    ids=["empty", "too few", "too many", "no point", "out of range", "no number", "twice", "another proposer"],
+    ids=["empty", "too few", "too many", "no point", "bounds", "no number", "twice", "too long", "another proposer"],
 )
 def test_points_that_cannot_come_first_are_refused(folder: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentFileError) as caught:

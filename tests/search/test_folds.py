@@ -35,7 +35,11 @@ session = spec["protocol"]["test_session"]
 {work}
 score = session / 10 + point["dropout"] / 100
 with sqlite3.connect(os.path.join(os.path.dirname(sys.argv[1]), spec["results_db"]), 60) as database:
-    database.execute("INSERT INTO trial_results VALUES (?, ?, 1, 1, NULL, 0.1, NULL, '')", (spec["trial_id"], score))
+    database.execute(
+        "INSERT INTO trial_results (trial_id, score, best_epoch, num_epochs, duration_seconds, recorded_at)"
+        " VALUES (?, ?, 1, 1, 0.1, '')",
+        (spec["trial_id"], score),
+    )
 print("#Auptimizer:%r" % score)
 """
 SCORES_ITS_FOLD = _TRIAL.format(work="pass")

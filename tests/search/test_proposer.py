@@ -21,7 +21,7 @@ from harness.search.proposer import (
     register_proposers,
     trial_seed,
 )
-from harness.search.space import space_from_json
+from harness.search.space import read_points, space_from_json
 from harness.store.records import TrialRow, TrialStatus
 
 FUSION = [
@@ -97,6 +97,15 @@ def test_a_given_point_is_not_drawn_again(sequence: type[RandomPoints]) -> None:
     assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
     with pytest.raises(IndexError):
         points.point(5)
+
+
+def test_a_given_point_has_one_spelling() -> None:
+    """2.0 is the 2 of an int's range: as another point it would be tried twice."""
+    space = space_from_json(SMALL)
+    given = read_points([{"units": 2.0}], space, "points")
+    assert [type(point["units"]) for point in given] == [int]
+    points = RandomPoints(space, 1, given)
+    assert sorted(points.point(index)["units"] for index in range(5)) == [1, 2, 3, 4, 5]
 
 
 def test_a_point_of_sobols_sequence_depends_on_the_seed_and_its_index_alone() -> None:

@@ -194,6 +194,7 @@ def test_a_protocol_s_name_is_no_choice():
         ({"base": "careful", "scenes": "shared"}, ("text", "speech"), "shared", "own"),
         ({"base": "careful", "speaker_scaling": "past"}, ("text",), "disjoint", "past"),
         ({"base": "careful", "name": "mine", "max_words": 50}, ("speech",), "shared", "own"),
+        ({"base": "careful", "name": "mine"}, ("speech",), "shared", "own"),
         ("strict", ("text",), "shared", "none"),
     ],
 )
@@ -202,5 +203,7 @@ def test_careful_keeps_scored_scenes_from_words_and_says_what_it_adapts_to(value
     assert (protocol.scenes, protocol.speaker_scaling) == (scenes, scaling)
     assert protocol.class_weights == ("balanced" if scenes == "disjoint" else "none")
     assert adapts_to_speakers(protocol.name) == (scaling != "none")
+    if isinstance(value, dict) and "name" in value:
+        assert protocol.name.startswith("mine")
     # Only one choice of scaling stands in the name.
     assert protocol.name.count("speaker_scaling=") == (protocol.name != "strict")

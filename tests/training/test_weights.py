@@ -1,13 +1,17 @@
 """The epoch that a training keeps, the average of its weights, and the length of a final training."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining
 from harness.features.frames import frame_columns
 from harness.features.speech import SPEECH_VARIANTS
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, KeptWeights, read_protocol
 from harness.store.records import EpochRecord
+from harness.training import recipe as recipe_module
 from harness.training.recipe import Recipe, final_epochs, train_for_epochs, train_validated
 from harness.training.weights import WeightsKeeper
 from tests.invented_features import invent_features
@@ -38,9 +42,20 @@ def test_each_rule_keeps_its_epoch_and_of_equals_the_first(rule, kept):
 
 
 def test_a_single_high_epoch_between_low_ones_is_not_kept_where_accuracies_are_smoothed():
-    # The means over each epoch and its neighbours: 0.25, 0.467, 0.433, 0.6, 0.6, 0.633, 0.6, 0.6.
+    # The means over each epoch and its neighbours: 0.267, 0.467, 0.433, 0.6, 0.5, 0.633, 0.6, 0.6.
     assert keep(KeptWeights.SMOOTHED, [0.3, 0.2, 0.9, 0.2, 0.7, 0.6, 0.6, 0.6])[-1] == 6
-    assert keep(KeptWeights.SMOOTHED, [0.4, 0.5, 0.6]) == [1, 1, 3]
+
+
+def test_one_neighbour_decides_no_more_at_either_end_than_in_the_middle():
+    assert keep(KeptWeights.SMOOTHED, [0.6, 0.9, 0.7, 0.2])[-1] == 2
+    assert keep(KeptWeights.SMOOTHED, [0.2, 0.7, 0.9, 0.6])[-1] == 3
+
+
+def test_the_second_epoch_may_be_better_than_the_first_where_accuracies_are_smoothed():
+    # Otherwise a patience of one epoch would end every training after the second.
+    assert keep(KeptWeights.SMOOTHED, [0.4, 0.5, 0.6]) == [1, 2, 3]
+    # The means of epochs 2 and 3 are of the same numbers, and of equals the first is kept.
+    assert keep(KeptWeights.SMOOTHED, [0.1, 0.2, 0.7, 0.1])[-1] == 2
 
 
 SPEECH4 = {"speechlstm": 8, "dense": 16, "attention": "pooling", "optimizer": "adam", "learning_rate": 0.01}
@@ -112,3 +127,16 @@ def test_new_choices_change_no_hash_of_before():
     same = read_protocol({"base": "paper", "kept_weights": "best-epoch", "final_length": "epochs"})
     assert same.protocol_hash == PROTOCOLS["paper"].protocol_hash
     assert read_protocol({"kept_weights": "loss"}).protocol_hash != same.protocol_hash
+
+
+def test_the_turns_of_auxiliary_corpora_count_as_steps_where_every_epoch_has_them(monkeypatch):
+    """An epoch of the search is 10 own batches and 50 others, and then 16 and 50: nearly as many steps."""
+    searched = [f"Ses01F_impro01_F{turn:03d}" for turn in range(300)]
+    trained_on = [*searched, *(f"Ses02F_impro01_F{turn:03d}" for turn in range(180))]
+    protocol = read_protocol({"base": "paper", "final_length": "updates"})
+    point = read_hyperparameters(SYSTEMS["text2"], {"batch_size": 30}, protocol)
+    monkeypatch.setattr(recipe_module, "load_auxiliary", lambda recipe: range(1500))
+    for training, expected in ((AuxiliaryTraining.TOGETHER, 8), (AuxiliaryTraining.FIRST, 6)):
+        auxiliary = AuxiliaryCorpora((Path("other"),), training, 1)
+        recipe = Recipe(SYSTEMS["text2"], point, protocol, 1, 30, None, None, auxiliary=auxiliary)
+        assert final_epochs(recipe, 9, searched, [trained_on]) == expected
