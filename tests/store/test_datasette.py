@@ -55,7 +55,7 @@ def test_it_names_only_columns_that_are_there(store: ResultsStore, results_path:
 def test_every_number_in_a_view_has_its_unit(store: ResultsStore, view: str) -> None:
     says_itself = {
         *("seed", "name", "system", "experiment", "started_at", "ended_at", "created_at", "opened_at"),
-        *("num_finished", "num_running", "num_failed", "num_stopped"),
+        *("num_finished", "num_pruned", "num_running", "num_failed", "num_stopped"),
     }
     assert set(columns_of(store)[view]) - says_itself <= set(COLUMNS)
 
