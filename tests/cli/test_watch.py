@@ -164,7 +164,7 @@ def test_a_real_search_is_watched_from_before_its_begin_to_its_end(folder: Path)
     assert printed.splitlines()[-2].startswith("Best trial ")
     looks = [json.loads(line) for line in told.splitlines()]
     assert list(dict.fromkeys(look["state"] for look in looks)) == ["waiting", "running", "ended"]
-    assert looks[-1]["trials"] == {"total": 4, "finished": 4, "running": 0, "failed": 0, "left": 0}
+    assert looks[-1]["trials"] == {"total": 4, "finished": 4, "pruned": 0, "running": 0, "failed": 0, "left": 0}
     assert any(trial["memory_bytes"] for look in looks for trial in look["running"])
     check_database(folder)
 
