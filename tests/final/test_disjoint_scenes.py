@@ -116,7 +116,7 @@ def test_each_test_utterance_is_scored_by_the_model_that_has_not_read_its_scene(
         others = [answers[row] for answers in by_group if answers[row] is not own]
         np.testing.assert_allclose(prediction.probabilities, own, atol=1e-6)
         assert any(np.abs(other - prediction.probabilities).max() > 1e-4 for other in others)
-    assert len(kinds) == 4 and all(len(of_one) == len(test) for of_one in baselines)
+    assert len(kinds) == 5 and all(len(of_one) == len(test) for of_one in baselines)
 
 
 @pytest.mark.long
