@@ -77,6 +77,9 @@ def test_a_group_whose_scenes_the_test_set_does_not_play_has_nothing_to_score(mo
             return np.full((len(features), 4), 0.25)
 
     monkeypatch.setattr("harness.final.answers.load_seed", lambda *where: Model())
-    training = SimpleNamespace(model_dir=Path("results/models/a"), seeds=(1,), group_numbers=(1, 2), num_epochs=3)
+    trial = SimpleNamespace(temperature=None)
+    training = SimpleNamespace(
+        model_dir=Path("results/models/a"), seeds=(1,), group_numbers=(1, 2), num_epochs=3, trial=trial
+    )
     (score,) = score_models(training, ScoreKind.VALIDATION_CHOSEN, folds, test)
     assert [found.utterance_id for found in score.predictions] == list(test.utterance_ids)
