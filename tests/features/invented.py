@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.corpus.utterances import Emotion, Utterance
+from harness.features.prepare import prepare_corpus
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechSettings
 from harness.features.store import Features
+from tests.corpus.written import write_tiny_corpus
 
 SETTINGS = SpeechSettings(max_frames=4)
 
@@ -47,3 +50,25 @@ def make_mocap(values: Sequence[float]) -> dict[str, NDArray[Any]]:
     mocap = np.empty((len(values), 200, 189), dtype=np.float32)
     mocap[:] = np.array(values, dtype=np.float32)[:, None, None]
     return {"mocap": mocap, "mocap_rows": np.full(len(values), 200)}
+
+
+#: The turns of ``write_two_speakers`` by id, as the arrays' rows are; in time the woman's come before the man's.
+TWO_SPEAKERS = [f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")]
+
+
+def write_two_speakers(folder: Path, constant_column: int | None = None) -> Path:
+    """Prepare a tiny corpus in which the man's numbers of speech lie 40 above the woman's; return its features' folder.
+
+    Args:
+        constant_column: of the woman's speech, which is 2 throughout; None for no such column
+    """
+    layout = write_tiny_corpus(folder / "corpus")
+    prepare_corpus(layout.root, folder / "prepared", SpeechSettings(), jobs=1)
+    path = folder / "prepared/Session1/speech.npy"
+    speech, lengths = np.load(path), np.load(path.with_name("speech_lengths.npy"))
+    values = np.random.default_rng(1).normal(5.0, 3.0, size=speech.shape).astype(np.float32)
+    values[2:] += 40.0
+    if constant_column is not None:
+        values[:2, :, constant_column] = 2.0
+    np.save(path, np.where((np.arange(speech.shape[1]) < lengths[:, None])[..., None], values, 0.0))
+    return folder / "prepared"

@@ -8,33 +8,22 @@ import pytest
 
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.fitted import MocapScaling, SpeechScaling, fit_features
-from harness.features.prepare import prepare_corpus
 from harness.features.scaling import BACKGROUND_SECONDS
-from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from harness.models.baselines import BASELINES
 from harness.models.functionals import summarise_speech
 from harness.models.probes import PROBES, answer_shared
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import adapts_to_speakers, read_protocol
-from tests.corpus.written import write_tiny_corpus
+from tests.features.invented import TWO_SPEAKERS, write_two_speakers
 
 PAST = read_protocol({"speaker_scaling": "past"})
-#: By id, as the arrays' rows are; in time the woman's come before the man's.
-TURNS = [f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")]
+TURNS = TWO_SPEAKERS
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("so far")
-    layout = write_tiny_corpus(folder / "corpus")
-    prepare_corpus(layout.root, folder / "prepared", SpeechSettings(), jobs=1)
-    path = folder / "prepared/Session1/speech.npy"
-    speech, lengths = np.load(path), np.load(path.with_name("speech_lengths.npy"))
-    values = np.random.default_rng(1).normal(5.0, 3.0, size=speech.shape).astype(np.float32)
-    values[2:] += 40.0
-    np.save(path, np.where((np.arange(speech.shape[1]) < lengths[:, None])[..., None], values, 0.0))
-    return folder / "prepared"
+    return write_two_speakers(tmp_path_factory.mktemp("so far"))
 
 
 @pytest.fixture

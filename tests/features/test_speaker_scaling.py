@@ -9,33 +9,21 @@ import pytest
 
 from harness.errors import FeatureError
 from harness.features.fitted import SpeechScaling, fit_features
-from harness.features.prepare import prepare_corpus
 from harness.features.scaling import Moments
-from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.models.turns import TurnInputs
 from harness.splits.protocol import PROTOCOLS, adapts_to_speakers, read_protocol
-from tests.corpus.written import write_tiny_corpus
+from tests.features.invented import TWO_SPEAKERS, write_two_speakers
 
 OWN = read_protocol({"speaker_scaling": "own"})
-#: By id, as the arrays' rows are.
-TURNS = [f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")]
+TURNS = TWO_SPEAKERS
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("a speaker's own")
-    layout = write_tiny_corpus(folder / "corpus")
-    prepare_corpus(layout.root, folder / "prepared", SpeechSettings(), jobs=1)
-    path = folder / "prepared/Session1/speech.npy"
-    speech, lengths = np.load(path), np.load(path.with_name("speech_lengths.npy"))
-    values = np.random.default_rng(1).normal(5.0, 3.0, size=speech.shape).astype(np.float32)
-    values[2:] += 40.0
-    values[:2, :, 7] = 2.0
-    np.save(path, np.where((np.arange(speech.shape[1]) < lengths[:, None])[..., None], values, 0.0))
-    return folder / "prepared"
+    return write_two_speakers(tmp_path_factory.mktemp("a speaker's own"), constant_column=7)
 
 
 @pytest.fixture
