@@ -31,7 +31,8 @@ SMALL_FUSION = {
 
 def prepare_small(folder: Path) -> Path:
     """Write a small synthetic corpus, and prepare its features below ``folder / "results"``."""
-    write_synthetic(folder / "a corpus", SyntheticSettings(scale=0.02, mocap_rate=5))
+    if not (folder / "a corpus").exists():
+        write_synthetic(folder / "a corpus", SyntheticSettings(scale=0.02, mocap_rate=5))
     prepared_dir = folder / "results" / "prepared" / "features"
     prepare_corpus(folder / "a corpus", prepared_dir, SpeechSettings())
     return prepared_dir
@@ -45,12 +46,13 @@ def run_small_search(
     points: Sequence[Mapping[str, Any]] = POINTS,
     turn_model: Mapping[str, Any] | None = None,
 ) -> int:
-    """Carry out the search in ``folder / "results"`` and return its number."""
+    """Carry out the search in ``folder / "results"``, on the corpus that is there if one is, and return its number."""
     prepared_dir, results_db = prepare_small(folder), folder / "results" / "results.db"
     chosen = read_protocol(protocol)
     with ResultsStore.open(results_db) as results:
         eid = results.create_experiment(
             an_experiment(
+                identity=f"{folder} {system}",
                 system=system,
                 corpus_hash=FeatureStore.open(prepared_dir).corpus_hash,
                 corpus_path="a corpus",
@@ -63,8 +65,8 @@ def run_small_search(
         )
         for trial_index, (point, seed) in enumerate(zip(points, SEEDS, strict=True)):
             trial_id = results.start_trial(eid, trial_index, seed, point, trial_index)
-            job_path = folder / "results" / "jobs" / f"{trial_index}.json"
-            job_path.parent.mkdir(exist_ok=True)
+            job_path = folder / "results" / "jobs" / str(eid) / f"{trial_index}.json"
+            job_path.parent.mkdir(parents=True, exist_ok=True)
             job_path.write_text(json.dumps(point))
             results.record_job(trial_id, 1, "host", job_path=str(job_path))
             spec = TrialSpec(

@@ -11,8 +11,8 @@ import click
 
 from harness.cli.options import (
     DATABASE,
+    SEARCH_NUMBER,
     results_argument,
-    search_option,
     seeds_option,
     threads_option,
     typed_command,
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 
 @click.command("retrain-best")
 @results_argument
-@search_option
+@click.option(
+    "--experiment",
+    "eids",
+    type=SEARCH_NUMBER,
+    multiple=True,
+    help=(
+        "Number of the search. Given twice or more, the best trials of these searches are one ensemble, as with --top."
+        "  [default: the latest]"
+    ),
+)
 @click.option(
     "--test",
     is_flag=True,
@@ -46,7 +55,7 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     help=(
-        "Trials to train again, the best of the search. With more than one they are an ensemble: one model, whose "
+        "Trials to train again, the best of each search. With more than one they are an ensemble: one model, whose "
         "answer is the mean of the probabilities of every seed of every trial."
     ),
 )
@@ -94,7 +103,7 @@ if TYPE_CHECKING:
 @threads_option
 def retrain_best(
     results: Path,
-    eid: int | None,
+    eids: tuple[int, ...],
     test: bool,
     num_seeds: int,
     num_trials: int,
@@ -118,8 +127,8 @@ def retrain_best(
     In an experiment with folds, every fold has its own models, and --test scores each fold's own test set. A fold that
     has been scored is scored again only if --experiment names it.
 
-    With --top, the test evaluation scores the mean of all models, and each of them alone beside it. In an experiment
-    with folds, --experiment names the fold.
+    With --top, or with several --experiment, the test evaluation scores the mean of all models, and each of them alone
+    beside it. In an experiment with folds, --experiment names the fold.
 
     \b
     Example:
@@ -129,9 +138,13 @@ def retrain_best(
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
     if with_scenes and (not test or without or replace):
         raise click.UsageError("--scenes needs --test, and excludes --without and --replace.")
-    is_ensemble = num_trials > 1 or linear is not None
+    eids = tuple(dict.fromkeys(eids))
+    eid = eids[0] if eids else None
+    is_ensemble = num_trials > 1 or len(eids) > 1 or linear is not None
     if is_ensemble and (with_scenes or without or replace):
-        raise click.UsageError("--top and --with exclude --scenes, --without and --replace.")
+        raise click.UsageError(
+            "--top, --with and several --experiment exclude --scenes, --without and --replace."
+        )
 
     from harness.training.tensorflow import start_tensorflow
 
@@ -173,7 +186,7 @@ def retrain_best(
             _retrain_folds(console, folds, store, test, with_scenes, details)
             return
         if is_ensemble:
-            ensemble = plan_ensemble(store, results, eid, num_trials, num_seeds, has_linear=linear is not None)
+            ensemble = plan_ensemble(store, results, eids, num_trials, num_seeds, has_linear=linear is not None)
             _retrain_ensemble(console, store, ensemble, test, details)
             return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.

@@ -1,4 +1,4 @@
-"""An ensemble of a search's best trials as one model: its answer is the mean of its members' probabilities.
+"""An ensemble of the best trials of one or several searches as one model: the mean of its members' probabilities.
 
 Its folder, ``models/experiment-1-top-3-0a1b2c3d``, has a record and a card, and no network: each member is the final
 training of one trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only a
@@ -7,7 +7,7 @@ linear model over the words, ``tfidf/``, is the ensemble's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.answers import linear_dir, mix_linear
-from harness.final.best_point import find_best_points
+from harness.final.best_point import BestPoint, find_best_points
 from harness.final.retrain import (
     FinalTraining,
     describe_model,
@@ -41,10 +41,10 @@ LINEAR_WEIGHTS = tuple(step / 20 for step in range(21))
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The final trainings of a search's best trials, and the folder of their mean.
+    """The final trainings of the best trials, and the folder of their mean.
 
     Attributes:
-        members: the best trial's first
+        members: of each search the best trial's first; the first search is the one that the ensemble stands for
         model_dir: its name ends in a hash of the members and their seeds
         has_linear: whether the linear TF-IDF model answers too, with a weight
     """
@@ -62,7 +62,7 @@ class Ensemble:
 def plan_ensemble(
     results: ResultsStore,
     results_dir: Path,
-    eid: int | None,
+    eids: Sequence[int],
     num_trials: int,
     num_seeds: int,
     *,
@@ -73,24 +73,50 @@ def plan_ensemble(
     The test session stays sealed while they train, whatever the protocol.
 
     Args:
-        eid: the experiment; None for the latest
-        num_trials: members; at least 1, and 2 without a linear model
+        eids: the experiments; empty for the latest alone
+        num_trials: members of each experiment; a single member needs a linear model
         num_seeds: of each member
         has_linear: as ``Ensemble`` has it
 
     Raises:
         WorkFailedError: fewer trials have finished
-        ModelError: as ``plan_final_training``; or the corpus has no words for the linear model
+        ModelError: as ``plan_final_training``; or the experiments differ in what they were searched on; or the corpus
+            has no words for the linear model
         FeatureError, StoreError: as ``plan_final_training``
     """
-    points = find_best_points(results, results_dir, eid, num_trials)
-    members = tuple(plan_trial(point, results_dir, num_seeds) for point in points)
+    points = [
+        point for eid in eids or (None,) for point in find_best_points(results, results_dir, eid, num_trials)
+    ]
+    for point in points[1:]:
+        _require_alike(points[0], point)
+    members: tuple[FinalTraining, ...] = ()
+    for point in points:
+        # Searches with the same seed have trials with the same seeds, and a score is known by its seed.
+        taken = {seed for member in members for seed in member.seeds}
+        member = plan_trial(point, results_dir, num_seeds)
+        free = [seed for seed in point.new_seeds(num_seeds + len(taken)) if seed not in taken]
+        members += (replace(member, seeds=tuple(free[:num_seeds])),)
     if has_linear and "text" not in members[0].open_features().modalities:
         raise ModelError("--with tfidf: the corpus has no words for that model; expected a corpus with transcripts")
     decides = [[member.model_dir.name, list(member.seeds)] for member in members]
     identity = hash_json([*decides, *(["tfidf"] if has_linear else [])], 8)
     name = f"experiment-{members[0].experiment.eid}-top-{num_trials}-{identity}"
     return Ensemble(members, results_dir / "models" / name, has_linear)
+
+
+def _require_alike(first: BestPoint, other: BestPoint) -> None:
+    """Refuse members that were not trained and validated on the same features of the same utterances."""
+    for what, known, found in (
+        ("protocol", first.spec.protocol, other.spec.protocol),
+        ("prepared features", first.spec.prepared_dir, other.spec.prepared_dir),
+        ("corpus", first.experiment.corpus_hash, other.experiment.corpus_hash),
+        ("auxiliary corpora", first.spec.auxiliary, other.spec.auxiliary),
+    ):
+        if known != found:
+            raise ModelError(
+                f"experiments {first.experiment.eid} and {other.experiment.eid}: differ in their {what}; expected the "
+                "same for all members of an ensemble"
+            )
 
 
 def train_ensemble(
@@ -170,13 +196,14 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: fl
         seeds=tuple(seed for member in ensemble.members for seed in member.seeds),
         variant=(
             f"An ensemble: the mean of the probabilities of {ensemble.num_models} models, of the "
-            f"{len(ensemble.members)} best trials of experiment {best.experiment.eid}.{with_linear}"
+            f"{_name_trials(ensemble)}.{with_linear}"
         ),
         linear_weight=linear_weight,
         temperature=None,
         members=tuple(
             Member(
                 member.model_dir.name,
+                member.system.name,
                 member.trial.trial_index,
                 member.seeds,
                 member.num_epochs,
@@ -185,3 +212,13 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: fl
             for member in ensemble.members
         ),
     )
+
+
+def _name_trials(ensemble: Ensemble) -> str:
+    """Name the trials of an ensemble, as its record and its card do."""
+    eids = list(dict.fromkeys(member.experiment.eid for member in ensemble.members))
+    if len(eids) == 1:
+        return f"{len(ensemble.members)} best trials of experiment {eids[0]}"
+    num_trials = len(ensemble.members) // len(eids)
+    trials = "best trial" if num_trials == 1 else f"{num_trials} best trials"
+    return f"{trials} of each of the experiments {' and '.join(map(str, eids))}"

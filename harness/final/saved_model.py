@@ -47,6 +47,7 @@ class Member:
     """
 
     model: str
+    system: str
     trial_index: int
     seeds: tuple[int, ...]
     num_epochs: int

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.corpus.utterances import Happiness
 from harness.files import write_then_rename
-from harness.final.saved_model import ModelRecord, name_in_results
+from harness.final.saved_model import Member, ModelRecord, name_in_results
 from harness.report.evaluations import tabulate_evaluations
 from harness.report.findings import Replication, read_replication
 from harness.report.follow_ups import describe_replication
@@ -139,15 +139,16 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
 def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     """Return the card as Markdown."""
     hyperparameters = tuple((name, str(value)) for name, value in sorted(record.settings.items()))
+    systems = tuple(dict.fromkeys(member.system for member in record.members))
     if record.members:
         hyperparameters = tuple(
-            (f"trial {member.trial_index}: {name}", str(value))
+            (f"{_name_member(member, systems)}: {name}", str(value))
             for member in record.members
             for name, value in sorted(member.hyperparameters.items())
         )
     limits = LIMITS.format(excitement=_EXCITEMENT[record.protocol.happiness])
     parts = [
-        f"# {title_model(record.system, record.hyperparameters)}",
+        f"# {title_model(' and '.join(systems) or record.system, record.hyperparameters)}",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
         record.variant or "",
         _describe_training(record, facts.best_epoch),
@@ -168,10 +169,16 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _name_member(member: Member, systems: Collection[str]) -> str:
+    """Name a member of an ensemble by its trial, and by its system where the members have several."""
+    return f"trial {member.trial_index}" + (f" of {member.system}" if len(systems) > 1 else "")
+
+
 def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
     if record.members:
+        systems = {member.system for member in record.members}
         trials = ", ".join(
-            f"trial {member.trial_index} ({plural(member.num_epochs, 'epoch')}, "
+            f"{_name_member(member, systems)} ({plural(member.num_epochs, 'epoch')}, "
             f"{plural(len(member.seeds), 'seed')}, `{member.model}`)"
             for member in record.members
         )

@@ -39,7 +39,7 @@ def scores_of(opening, kind):
 
 
 def test_the_mean_of_all_members_is_scored_described_and_answered_and_each_seed_beside_it(results, searched):
-    ensemble = plan_ensemble(results, searched, None, 2, 2)
+    ensemble = plan_ensemble(results, searched, (), 2, 2)
     assert len({member.trial.trial_index for member in ensemble.members}) == 2
     # A member whose training is interrupted leaves no ensemble, and what is saved is not trained again.
     train_final_models(ensemble.members[0], results)
@@ -92,8 +92,8 @@ def test_the_mean_of_all_members_is_scored_described_and_answered_and_each_seed_
 
 
 def test_a_linear_model_answers_with_a_weight_that_validation_chose(results, searched):
-    ensemble = plan_ensemble(results, searched, None, 1, 1, has_linear=True)
-    assert ensemble.model_dir != plan_ensemble(results, searched, None, 1, 1).model_dir
+    ensemble = plan_ensemble(results, searched, (), 1, 1, has_linear=True)
+    assert ensemble.model_dir != plan_ensemble(results, searched, (), 1, 1).model_dir
     before = len(results.openings())
     train_ensemble(ensemble, results)
     assert len(results.openings()) == before
@@ -111,9 +111,46 @@ def test_a_linear_model_answers_with_a_weight_that_validation_chose(results, sea
     assert whole.weighted_accuracy == (mixed.argmax(axis=1) == test.emotions).mean()
 
 
+def test_the_best_trials_of_several_searches_are_one_model(results, searched):
+    machine = run_small_search(
+        searched.parent,
+        {"base": "paper", "calibration": "temperature"},
+        system="speech_functionals",
+        points=[{"classifier": "svm"}, {"classifier": "svm", "svm_cost": 1.0}],
+    )
+    ensemble = plan_ensemble(results, searched, (1, machine), 1, 2)
+    network, svm = ensemble.members
+    assert (network.system.name, svm.system.name) == ("head2", "speech_functionals")
+    # Both searches have the same seed, and seeds are what the scores of one test evaluation are told apart by.
+    assert len({*network.seeds, *svm.seeds}) == 4
+    train_ensemble(ensemble, results)
+    score_test_session(network, results, "harness retrain-best --experiment 1 --experiment 2", ensemble=ensemble)
+    (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
+    test = open_test_session(network.open_features(), network.spec.protocol)
+    answers = [
+        predict_seed(member.model_dir, ModelRecord.read(member.model_dir), seed, test)
+        for member in ensemble.members
+        for seed in member.seeds
+    ]
+    assert whole.weighted_accuracy == (np.mean(answers, axis=0).argmax(axis=1) == test.emotions).mean()
+    record = ModelRecord.read(ensemble.model_dir)
+    assert set(record.modalities) == {"speech", "mocap"}
+    write_model_card(ensemble.model_dir, results)
+    card = (ensemble.model_dir / "MODEL_CARD.md").read_text("utf-8")
+    assert card.startswith("# head2 and speech_functionals: ")
+    assert "of the best trial of each of the experiments 1 and 2." in card
+    assert f"| trial {svm.trial.trial_index} of speech_functionals: svm_cost |" in card
+
+
+def test_searches_under_different_protocols_make_no_ensemble(results, searched):
+    other = run_small_search(searched.parent, "paper", system="head1")
+    with pytest.raises(ModelError, match=r"^experiments 1 and \d+: differ in their protocol"):
+        plan_ensemble(results, searched, (1, other), 1, 1)
+
+
 def test_more_members_than_finished_trials_are_refused(results, searched):
     with pytest.raises(WorkFailedError, match=r"has 2 finished trials; expected at least 3 for an ensemble"):
-        plan_ensemble(results, searched, None, 3, 1)
+        plan_ensemble(results, searched, (), 3, 1)
 
 
 def test_the_mean_of_several_seeds_is_scored_beside_each(results, searched):
@@ -136,7 +173,7 @@ def test_the_mean_of_several_seeds_is_scored_beside_each(results, searched):
 def test_each_member_has_its_groups_where_scenes_are_disjoint(tmp_path):
     run_small_search(tmp_path, {"base": "paper", "scenes": "disjoint"})
     with ResultsStore.open(tmp_path / "results" / "results.db") as results:
-        ensemble = plan_ensemble(results, tmp_path / "results", None, 2, 1)
+        ensemble = plan_ensemble(results, tmp_path / "results", (), 2, 1)
         train_ensemble(ensemble, results)
         score_test_session(ensemble.members[0], results, "harness retrain-best --top 2 --test", ensemble=ensemble)
         (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
