@@ -226,7 +226,7 @@ def _train_and_read(
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]
-        trainings = plan_experiments(settings, facts, possible)
+        trainings = plan_experiments(settings, facts, possible, threads)
         num_failed = carry_out(Execution(results, view, threads, opening_id), trainings)
         if not num_failed:
             results.complete_opening(opening_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,19 +31,49 @@ class AuxiliaryCorpora:
 
     Attributes:
         prepared_dirs: their prepared features, one folder each
+        corpus_hashes: SHA-256 over the content of each, as it was when the search began
         num_epochs: the epochs of ``AuxiliaryTraining.FIRST``; validation does not choose them
     """
 
     prepared_dirs: tuple[Path, ...]
+    corpus_hashes: tuple[str, ...]
     training: AuxiliaryTraining
     num_epochs: int
+
+    @classmethod
+    def open(
+        cls, prepared_dirs: Sequence[Path], training: AuxiliaryTraining, num_epochs: int
+    ) -> AuxiliaryCorpora:
+        """Take prepared features with the content that they have now.
+
+        Raises:
+            FeatureError: some are missing, or their manifest is damaged
+        """
+        hashes = [FeatureStore.open(prepared_dir).corpus_hash for prepared_dir in prepared_dirs]
+        return cls(tuple(prepared_dirs), tuple(hashes), training, num_epochs)
+
+    def check_content(self) -> None:
+        """Refuse corpora that have changed since the search began.
+
+        Raises:
+            FeatureError: the prepared features of one are now of other content, missing or damaged
+        """
+        for prepared_dir, corpus_hash in zip(self.prepared_dirs, self.corpus_hashes, strict=True):
+            manifest = FeatureStore.open(prepared_dir).manifest
+            if manifest.corpus_hash != corpus_hash:
+                raise FeatureError(
+                    f"auxiliary corpus {manifest.corpus_path!r}: was trained on as {corpus_hash[:12]}, and its "
+                    f"prepared features at {str(prepared_dir)!r} are now of {manifest.corpus_hash[:12]}; restore its "
+                    "files and prepare it again, or search again with `aup experiment.json`"
+                )
 
     def load(self, happiness: Happiness) -> Features:
         """Return their four-class turns, without sound and motion. Session 5 of each of them stays sealed.
 
         Raises:
-            FeatureError: the prepared features are missing or damaged, or there is no turn of the four classes
+            FeatureError: as ``check_content``, or there is no turn of the four classes
         """
+        self.check_content()
         stores = [FeatureStore.open(prepared_dir, happiness) for prepared_dir in self.prepared_dirs]
         parts = []
         for store in stores:
@@ -57,8 +88,7 @@ class AuxiliaryCorpora:
 
     def identity(self) -> dict[str, Any]:
         """Return everything of them that changes a training's numbers, as plain values."""
-        hashes = [FeatureStore.open(prepared_dir).corpus_hash for prepared_dir in self.prepared_dirs]
-        return {"corpora": hashes, "training": self.training.value, "num_epochs": self.num_epochs}
+        return {"corpora": list(self.corpus_hashes), "training": self.training.value, "num_epochs": self.num_epochs}
 
     def describe(self, num_turns: int) -> str:
         """Say in a phrase how many turns of which corpora are trained on, and when."""

@@ -92,7 +92,8 @@ class BestPoint:
 
         Raises:
             ModelError: they are now of another corpus
-            FeatureError: they are damaged, or lack a modality that the system reads
+            FeatureError: they are damaged, or lack a modality that the system reads; or an auxiliary corpus has
+                changed since the search
         """
         store = FeatureStore.open_for(self.spec.protocol, self.spec.prepared_dir)
         if store.corpus_hash != self.experiment.corpus_hash:
@@ -102,6 +103,8 @@ class BestPoint:
                 "search again with `aup experiment.json`"
             )
         require_modalities(store, self.system.name, self.modalities, self._recipe.reader.streams)
+        if self.spec.auxiliary is not None:
+            self.spec.auxiliary.check_content()
         return store
 
 

@@ -277,7 +277,7 @@ def _fit_baselines(
     if _lacks_auxiliary(record):
         sentence = (
             "The baselines are left out, and transcripts of the auxiliary corpora count as not seen: the prepared "
-            "features of one that the model was trained on are no longer there."
+            "features of one that the model was trained on are no longer there, or of another content."
         )
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
@@ -285,7 +285,12 @@ def _fit_baselines(
 
 
 def _lacks_auxiliary(record: ModelRecord) -> bool:
-    return record.auxiliary is not None and not all(path.is_dir() for path in record.auxiliary.prepared_dirs)
+    try:
+        if record.auxiliary is not None:
+            record.auxiliary.check_content()
+    except FeatureError:
+        return True
+    return False
 
 
 def _list(sessions: Sequence[int]) -> str:

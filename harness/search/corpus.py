@@ -154,7 +154,7 @@ def _prepare_auxiliary(
             )
         known[each.corpus_hash] = corpus
         dirs.append(each.prepared_dir)
-    auxiliary = AuxiliaryCorpora(tuple(dirs), asked.training, asked.num_epochs)
+    auxiliary = AuxiliaryCorpora.open(dirs, asked.training, asked.num_epochs)
     # Refuses one without a turn to train on before the first trial.
     auxiliary.load(happiness)
     return auxiliary

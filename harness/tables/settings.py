@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.corpus.utterances import Happiness
 from harness.features.speech import SpeechSettings, prepared_key, speech_settings
@@ -66,6 +67,10 @@ class CorpusFacts(CorpusFeatures):
     _stores: dict[tuple[Path, Happiness, SpeakerScaling], FeatureStore] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the opened features: a process that is given the rest opens them itself."""
+        return {**vars(self), "_stores": {}}
 
     def open_features(self, settings: SpeechSettings, protocol: Protocol) -> FeatureStore:
         """Open the features with these speech settings as a protocol reads them, once.

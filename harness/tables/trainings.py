@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from harness.tables.baselines import train_baseline, train_probe
 from harness.tables.experiments import TableExperiment, describe_experiment, hyperparameters_of
 from harness.tables.parts import TableSplit, make_parts
 from harness.tables.settings import CorpusFacts, TablesSettings
+from harness.training.apart import train_apart
 from harness.training.recipe import (
     Outcome,
     Recipe,
@@ -121,17 +123,23 @@ def record_tables_opening(
 
 
 def plan_experiments(
-    settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment]
+    settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment], threads: int
 ) -> list[PlannedExperiment]:
-    """Plan how each experiment is trained; a trial's index is its seed."""
-    return [_plan_one(settings, corpus, experiment) for experiment in experiments]
+    """Plan how each experiment is trained; a trial's index is its seed.
+
+    Args:
+        threads: of a training
+    """
+    return [_plan_one(settings, corpus, experiment, threads) for experiment in experiments]
 
 
-def _plan_one(settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment) -> PlannedExperiment:
+def _plan_one(
+    settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment, threads: int
+) -> PlannedExperiment:
     def train_seed(seed: int, watch: Watch) -> Outcome:
-        store = experiment.open_features(corpus)
-        parts = make_parts(experiment.split, experiment.protocol, store)
-        return train(experiment, settings, seed, watch, store, parts)
+        if experiment.is_probe or experiment.is_baseline:
+            return _open_and_train(experiment, settings, corpus, seed, watch)
+        return train_apart(partial(_open_and_train, experiment, settings, corpus, seed), threads, watch)
 
     return PlannedExperiment(
         title=experiment.title,
@@ -140,3 +148,11 @@ def _plan_one(settings: TablesSettings, corpus: CorpusFacts, experiment: TableEx
         seeds={seed: seed for seed in (settings.seeds[:1] if experiment.is_probe else settings.seeds)},
         train=train_seed,
     )
+
+
+def _open_and_train(
+    experiment: TableExperiment, settings: TablesSettings, corpus: CorpusFacts, seed: int, watch: Watch
+) -> Outcome:
+    store = experiment.open_features(corpus)
+    parts = make_parts(experiment.split, experiment.protocol, store)
+    return train(experiment, settings, seed, watch, store, parts)

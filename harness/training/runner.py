@@ -1,4 +1,4 @@
-"""Trainings one after the other in this process, each a trial in results.db.
+"""Trainings one after the other, each a trial in results.db.
 
 A training that finished is not repeated. Ctrl-C ends a training at once, and never a write to results.db.
 """
@@ -29,6 +29,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
+from harness.training.apart import FailedApart
 from harness.training.environment import describe_environment
 from harness.training.recipe import Outcome, Watch
 
@@ -248,6 +249,8 @@ def cause_of(error: Exception) -> tuple[TrialStatus, str]:
     """Return the status of a trial that raised ``error``, and one sentence on its cause."""
     message = str(error).strip().splitlines()
     sentence = message[0] if message else "no message"
+    if isinstance(error, FailedApart):
+        return error.status, sentence
     if isinstance(error, Diverged):
         return TrialStatus.DIVERGED, sentence
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):

@@ -52,6 +52,15 @@ def test_a_search_trains_on_another_corpus_too_and_says_so(tmp_path: Path, train
     assert tested.returncode == 0, tested.stderr
     (card,) = (tmp_path / "results" / "models").glob("*/MODEL_CARD.md")
     assert "turns of auxiliary corpora (other)" in card.read_text("utf-8")
+    # A final training reads the content that was searched, or nothing.
+    (searched,) = best.spec.auxiliary.prepared_dirs
+    manifest = (searched / "manifest.json").read_text("utf-8")
+    changed = manifest.replace(best.spec.auxiliary.corpus_hashes[0], "0" * 64)
+    (searched / "manifest.json").write_text(changed, "utf-8")
+    refused = type_command(tmp_path, "retrain-best", "--seeds", "2")
+    assert refused.returncode == 2 and "and its prepared features at" in refused.stderr, refused.stderr
+    assert "are now of 000000000000; restore its files and prepare it again" in refused.stderr
+    (searched / "manifest.json").write_text(manifest, "utf-8")
     # The corpus itself cannot be among them: its test set would be trained on.
     path.write_text(json.dumps({**experiment, "name": "itself", "auxiliary_corpora": ["corpus"]}))
     aup = start_aup(path)

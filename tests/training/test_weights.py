@@ -137,6 +137,6 @@ def test_the_turns_of_auxiliary_corpora_count_as_steps_where_every_epoch_has_the
     point = read_hyperparameters(SYSTEMS["text2"], {"batch_size": 30}, protocol)
     monkeypatch.setattr(recipe_module, "load_auxiliary", lambda recipe: range(1500))
     for training, expected in ((AuxiliaryTraining.TOGETHER, 8), (AuxiliaryTraining.FIRST, 6)):
-        auxiliary = AuxiliaryCorpora((Path("other"),), training, 1)
+        auxiliary = AuxiliaryCorpora((Path("other"),), ("0" * 64,), training, 1)
         recipe = Recipe(SYSTEMS["text2"], point, protocol, 1, 30, None, None, auxiliary=auxiliary)
         assert final_epochs(recipe, 9, searched, [trained_on]) == expected

@@ -1,0 +1,132 @@
+"""A training in a process of its own: everything that it held in memory is given back when it ends.
+
+TensorFlow keeps the graphs of every network that a process has traced, and the C library what was freed: each training
+of a small network leaves some 30 MB behind. A hundred of them in one process took 5 GB.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from harness.errors import TrialFailed
+from harness.provenance import peak_memory_bytes
+from harness.store.records import EpochRecord, TrialStatus
+from harness.training.tensorflow import start_tensorflow
+
+if TYPE_CHECKING:
+    from harness.training.recipe import Outcome, Watch
+
+
+class FailedApart(TrialFailed):
+    """A training failed in its own process.
+
+    Attributes:
+        status: of its trial
+    """
+
+    status = TrialStatus.CRASHED
+
+    @classmethod
+    def because(cls, status: TrialStatus, message: str) -> FailedApart:
+        """Return the error of a trial's status, with one sentence on its cause."""
+        error = cls(message)
+        error.status = status
+        return error
+
+
+def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -> Outcome:
+    """Train in a process of its own, and return what ``train`` returns, with the process's peak of memory.
+
+    The process ends with this call, however the call ends, and within a moment of the end of this process.
+
+    Args:
+        train: a function of a module, or a ``functools.partial`` of one, whose arguments can be pickled
+        threads: of TensorFlow, which is started before ``train``
+        watch: its functions are called in this process
+
+    Raises:
+        FailedApart: ``train`` raised, or its process was killed
+    """
+    context = multiprocessing.get_context("spawn")
+    connection, of_process = context.Pipe()
+    process = context.Process(target=_run, args=(threads, of_process), daemon=True)
+    # Ctrl-C in a terminal reaches this process and the new one, and this one decides what becomes of both. The tracker
+    # is started first, for to start it lets signals in again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        of_process.close()
+        outcome = _follow(connection, train, watch)
+        process.join()
+        if outcome is None:
+            raise _describe_end(process.exitcode)
+        return outcome
+    finally:
+        process.kill()
+        process.join()
+        connection.close()
+
+
+def _follow(connection: Connection, train: Callable[[Watch], Outcome], watch: Watch) -> Outcome | None:
+    """Pass on what the process says until it ends; None where it ends without an outcome."""
+    # Imported here, as below: it imports TensorFlow, which the process has to start before.
+    from harness.training.recipe import Outcome
+
+    # The end of the connection is the end of the process.
+    with suppress(EOFError, ConnectionError):
+        connection.send(train)
+        while True:
+            match connection.recv():
+                case EpochRecord() as epoch:
+                    watch.record_epoch(epoch)
+                case (str() as stage, int() as number):
+                    watch.show(stage, number)
+                case Outcome() as outcome:
+                    return outcome
+                case FailedApart() as error:
+                    raise error
+    return None
+
+
+def _describe_end(exit_code: int | None) -> FailedApart:
+    if exit_code == -signal.SIGKILL:
+        return FailedApart.because(
+            TrialStatus.KILLED, "its process was killed by signal 9, as the system does where memory runs out"
+        )
+    return FailedApart(f"its process ended with exit code {exit_code} before it said how the training went")
+
+
+def _run(threads: int, connection: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start_tensorflow(threads)
+    from harness.training.recipe import Watch
+    from harness.training.runner import cause_of
+
+    train = connection.recv()
+    try:
+        outcome = train(Watch(connection.send, lambda stage, number: connection.send((stage, number))))
+        result = replace(outcome.result, peak_memory_bytes=peak_memory_bytes())
+        connection.send(replace(outcome, result=result))
+    except Exception as error:
+        connection.send(FailedApart.because(*cause_of(error)))
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that started it has ended, even by a kill."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
