@@ -34,8 +34,8 @@ STEPS_WORTH_COMPILING = 200
 
 #: Utterances scored at once: more than a training batch, because no gradient is kept.
 SCORED_TOGETHER = 256
-#: Steps scored at once, padding counted; only short frames reach them: 256 utterances of 15 s would need 2 GB.
-STEPS_SCORED_TOGETHER = SCORED_TOGETHER * 700
+#: Steps scored at once, padding counted; only short frames reach them: 256 utterances of 7 s would need 2.6 GB.
+STEPS_SCORED_TOGETHER = SCORED_TOGETHER * 200
 
 
 @dataclass(frozen=True)
