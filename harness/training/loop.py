@@ -259,8 +259,8 @@ class Trainer(Scorer):
         """Take one pass over the utterances.
 
         Returns:
-            the mean loss, weighted as the objective says, and float32 (num_utterances, 4): each utterance's probabilities
-            when it was trained on, with dropout, as Keras reports training accuracy
+            the mean loss, weighted as the objective says, and float32 (num_utterances, 4): each utterance's
+            probabilities when it was trained on, with dropout, as Keras reports training accuracy
 
         Raises:
             Diverged: the loss became NaN or infinite

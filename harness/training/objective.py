@@ -34,8 +34,8 @@ class Objective:
         scene_robustness: the step by which scenes of a high loss gain weight; 0 for the plain mean
 
     Source:
-        Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020, algorithm 1, with scenes as
-        groups. Deviates: the weights of the scenes of a batch are divided by their sum, so that a batch in which a
+        Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020, algorithm 1, with scenes
+        as groups. Deviates: the weights of the scenes of a batch are divided by their sum, so that a batch in which a
         scene is missing makes no smaller step.
     """
 

@@ -362,8 +362,9 @@ def _build(
     if others is not None:
         if point.scene_robustness:
             raise ExperimentFileError(
-                f"system {recipe.system.name!r}: hyperparameter 'scene_robustness' is {point.scene_robustness!r} beside "
-                "auxiliary_corpora, whose scenes have the names of other scenes; expected 0, or no auxiliary corpora"
+                f"system {recipe.system.name!r}: hyperparameter 'scene_robustness' is {point.scene_robustness!r} "
+                "beside auxiliary_corpora, whose scenes have the names of other scenes; expected 0, or no auxiliary "
+                "corpora"
             )
         known = join_words(train, others)
     trained, trainer, inputs = single.begin_training(

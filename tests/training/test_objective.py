@@ -131,7 +131,7 @@ SMALL = {
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", list(SMALL))
-@pytest.mark.parametrize("choice", [{"soft_labels": 0.5}, {"scene_robustness": 0.5}], ids=lambda choice: next(iter(choice)))
+@pytest.mark.parametrize("choice", [{"soft_labels": 0.5}, {"scene_robustness": 0.5}], ids=["votes", "scenes"])
 def test_every_kind_of_network_is_trained_by_them(name, choice):
     features, answers = invent_with_votes(64), []
     for values in ({}, choice):
