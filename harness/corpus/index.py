@@ -165,6 +165,7 @@ def read_dialogue(layout: CorpusLayout, dialogue_id: str) -> DialogueIndex:
                 transcript=transcripts.get(turn.utterance_id),
                 wav_path=layout.relative(wav_path) if header else None,
                 num_mocap_rows=0,
+                votes=turn.votes,
             )
         )
     return DialogueIndex(dialogue_id, tuple(utterances), merge_irregularities(found))

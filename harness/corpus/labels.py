@@ -1,10 +1,10 @@
-"""The text files of a dialogue: its labels, with times and ratings, and its transcripts."""
+"""The text files of a dialogue: its labels, with times, ratings and the raters' votes, and its transcripts."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
@@ -25,6 +25,8 @@ _EXAMPLE = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000
 
 #: The beginnings of lines that are no turns: the header, each rater's words (C-), and attributes (A-).
 _OTHER_LINES = ("%", "C-", "A-")
+#: A rater's words on the turn above: names of emotions, then a remark. Those of C-F1 and C-M1 are the actor's own.
+_VOTE = re.compile(r"C-E\w*:(?P<words>[^(]*)")
 
 _ID = re.compile(UTTERANCE_PATTERN.pattern + r"\b")
 
@@ -39,6 +41,7 @@ class Turn:
     Attributes:
         start, end: seconds from the beginning of the dialogue; NaN where unreadable
         vad: valence, activation and dominance from 1 to 5; NaN where unreadable
+        votes: the labels that each rater named, in the order of the file; without the actor's own
     """
 
     utterance_id: str
@@ -46,6 +49,7 @@ class Turn:
     end: Seconds
     emotion: Emotion
     vad: tuple[float, float, float]
+    votes: tuple[tuple[Emotion, ...], ...] = ()
 
 
 def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
@@ -65,15 +69,25 @@ def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
     """
     lines, irregularities = read_lines(path, contents="labels")
     turns: dict[str, Turn] = {}
+    votes: dict[str, list[tuple[Emotion, ...]]] = {}
+    voted: str | None = None
     for number, line in enumerate(lines, start=1):
         turn, problems = _parse_line(line, dialogue_id=path.stem)
+        name = UTTERANCE_PATTERN.search(line)
+        utterance_id = name[0] if name else None
+        if not line.startswith(_OTHER_LINES):
+            voted = None
         if turn is not None and turn.utterance_id in turns:
             first = turns[turn.utterance_id].emotion
             problems = [(IrregularityKind.DUPLICATE_TURN, f"labelled {turn.emotion}, and {first} earlier")]
         elif turn is not None:
             turns[turn.utterance_id] = turn
-        name = UTTERANCE_PATTERN.search(line)
-        utterance_id = name[0] if name else None
+            voted = turn.utterance_id
+        elif voted is not None and (vote := _VOTE.match(line)):
+            utterance_id = voted
+            labels, problems = _parse_vote(vote["words"])
+            if labels:
+                votes.setdefault(voted, []).append(labels)
         irregularities += [
             irregularity_of(kind, path, f"line {number}: {detail}", utterance_id)
             for kind, detail in problems
@@ -83,7 +97,19 @@ def read_annotations(path: Path) -> tuple[list[Turn], list[Irregularity]]:
             f"label file {path_in_corpus(path)!r}: found no turn of dialogue {path.stem!r} "
             f"in {len(lines)} lines; expected lines like {_EXAMPLE!r}"
         )
-    return list(turns.values()), irregularities
+    return [replace(turn, votes=tuple(votes.get(name, ()))) for name, turn in turns.items()], irregularities
+
+
+def _parse_vote(words: str) -> tuple[tuple[Emotion, ...], Problems]:
+    """Read the labels that a rater named; a label's first three letters are its code."""
+    labels: list[Emotion] = []
+    problems: Problems = []
+    for word in filter(None, (word.strip() for word in words.split(";"))):
+        try:
+            labels.append(Emotion(word[:3].lower()))
+        except ValueError:
+            problems.append((IrregularityKind.UNKNOWN_VOTE, f"found {word!r:.80}"))
+    return tuple(labels), problems
 
 
 def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:

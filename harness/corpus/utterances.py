@@ -144,6 +144,7 @@ class Utterance:
         wav_path: relative to the corpus's root, with ``/``; None where there is no readable recording
         num_mocap_rows: rows of the face file strictly between start and end; 0 where there is none, and where no motion
             was read because features without motion were prepared
+        votes: the labels that each rater named, one rater after the other; empty where the corpus has no raters' words
     """
 
     utterance_id: str
@@ -156,6 +157,7 @@ class Utterance:
     transcript: str | None
     wav_path: str | None
     num_mocap_rows: int
+    votes: tuple[tuple[Emotion, ...], ...] = ()
 
     @property
     def name(self) -> TurnName:

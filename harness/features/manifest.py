@@ -23,7 +23,7 @@ UTTERANCES_NAME = "utterances.jsonl"
 #: The end of every message about a damaged file of prepared features.
 PREPARE_AGAIN = f"delete the {MANIFEST_NAME} above it and run harness prepare again"
 #: Counts up when the folder's files change their meaning.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ def utterance_from_json(record: Mapping[str, Any]) -> Utterance:
     Raises:
         KeyError, TypeError, ValueError: it is no utterance's record
     """
-    values = {**record, "emotion": Emotion(record["emotion"])}
+    votes = tuple(tuple(map(Emotion, vote)) for vote in record["votes"])
+    values = {**record, "emotion": Emotion(record["emotion"]), "votes": votes}
     for name in _NUMBERS:
         if values[name] is None:
             values[name] = math.nan

@@ -103,6 +103,23 @@ class Features:
         """float32 (num_utterances,), the raters' mean, 1 (negative) to 5 (positive); NaN where there is none."""
         return np.array([utterance.valence for utterance in self.utterances], dtype=np.float32)
 
+    @cached_property
+    def vote_shares(self) -> Floats:
+        """float32 (num_utterances, 4), the share of the raters' votes for each class; NaN where none is for any.
+
+        A rater has one vote, in equal parts for the labels that he named. Parts for labels of no class do not count.
+        """
+        numbers = {emotion: number for number, emotion in enumerate(CLASSES)}
+        shares = np.zeros((len(self), len(CLASSES)))
+        for row, utterance in enumerate(self.utterances):
+            for vote in utterance.votes:
+                for label in vote:
+                    emotion = class_of(label, self.happiness)
+                    if emotion is not None:
+                        shares[row, numbers[emotion]] += 1.0 / len(vote)
+        totals = shares.sum(axis=1, keepdims=True)
+        return np.divide(shares, totals, out=np.full_like(shares, np.nan), where=totals > 0).astype(np.float32)
+
     @property
     def utterance_ids(self) -> tuple[str, ...]:
         """The ids, in the order of the request."""

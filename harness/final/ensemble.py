@@ -166,12 +166,15 @@ def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) 
 
 
 def _fit_words(train: Features, best: FinalTraining) -> TurnClassifier:
-    """Fit the linear model on utterances, and on the turns of the auxiliary corpora that the members are trained on."""
+    """Fit the linear model, as the baseline of words is fitted.
+
+    Its utterances are those given, and the turns of the auxiliary corpora that the members are trained on.
+    """
     others = load_auxiliary(best.recipe(best.seeds[0]))
     if others is not None:
         train = join_words(train, others)
-    inputs = TurnInputs.read(train, TurnVectors.TFIDF)
-    return TurnClassifier.fit(inputs, train.emotions, class_weights=best.spec.protocol.class_weights)
+    inputs, names = TurnInputs.read(train, TurnVectors.TFIDF), [turn.name for turn in train.utterances]
+    return TurnClassifier.fit(inputs, train.emotions, class_weights=best.spec.protocol.class_weights, names=names)
 
 
 def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: float | None = None) -> ModelRecord:

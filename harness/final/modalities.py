@@ -37,8 +37,8 @@ from harness.training.loop import (
     Trainer,
     seed_everything,
     train_for,
-    weigh_classes,
 )
+from harness.training.objective import make_objective
 from harness.training.recipe import (
     Recipe,
     open_parts,
@@ -200,9 +200,8 @@ def retrain_fusion_layers(
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     is_averaged = recipe.protocol.averages_weights
-    class_weights = weigh_classes(recipe.protocol.class_weights, features)
-    optimizer = build_optimizer(point, is_averaged=is_averaged)
-    trainer = Trainer(layers, optimizer, class_weights, label_smoothing=point.label_smoothing)
+    objective = make_objective(point, recipe.protocol.class_weights, features)
+    trainer = Trainer(layers, build_optimizer(point, is_averaged=is_averaged), objective)
     train_for(
         AveragedTrainer(trainer) if is_averaged else trainer,
         FrozenInputs(features, outputs),

@@ -8,32 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from harness.corpus.utterances import CLASSES, TurnName, parse_utterance_id
+from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.errors import FeatureError
 from harness.features.fitted import measure_background
 from harness.features.store import Features
-from harness.features.text import count_terms, split_terms, split_words
+from harness.features.text import split_words
 from harness.models.class_weights import CLASS_WEIGHT
 from harness.models.functionals import compute_functionals, read_frames, summarise_speech
 from harness.models.kernel_svm import SessionSvm
+from harness.models.terms import TermRegression
 from harness.splits.protocol import ClassWeights
 
 Probabilities = npt.NDArray[np.float64]
 
 #: Ours: with the 100 of scikit-learn the seed moves the score of real speech half as far again.
 NUM_TREES = 500
-#: The values of C that cross-validation chooses from, and the folds of a single session. Ours.
-TERM_COSTS, NUM_FOLDS = (0.3, 1.0, 3.0), 5
 #: Frames of an utterance that vote, and the number that tells which. Source: as ``fit_speech_framewise``.
 NUM_LOUDEST, _ENERGY = 2, "energy"
 
@@ -146,71 +142,6 @@ def average(parts: Sequence[FittedBaseline]) -> FittedBaseline:
         return np.asarray(np.any([part.has_input(features) for part in parts], axis=0))
 
     return FittedBaseline(parts[0].prior, has_input, classify)
-
-
-class TermRegression:
-    """TF-IDF over words, sentence marks and pairs, and a logistic regression whose C cross-validation chooses.
-
-    The terms are those of ``count_terms``. C is the one of ``TERM_COSTS`` with the highest sum of weighted and
-    unweighted accuracy, as both are reported, over the folds: each session, or dialogues in ``NUM_FOLDS`` parts where
-    there is one session.
-
-    Attributes:
-        cost: the chosen C
-    """
-
-    def __init__(self, regression: LogisticRegression, names: Sequence[TurnName]) -> None:
-        """Take a regression that begins where it ended, and the name of each utterance that ``fit`` is given."""
-        self._regression = regression
-        self._names = names
-        self._vectorizer = TfidfVectorizer()
-        self.cost = 1.0
-
-    def fit(self, transcripts: Sequence[str], emotions: npt.NDArray[np.int64]) -> None:
-        folds = self._number_folds()
-        parts = [(folds != fold, folds == fold) for fold in np.unique(folds)]
-        parts = [(trained, asked) for trained, asked in parts if len(np.unique(emotions[trained])) > 1]
-        if len(parts) > 1:
-            predicted = np.full((len(TERM_COSTS), len(emotions)), -1)
-            for trained, asked in parts:
-                predicted[:, asked] = self._predict_all(transcripts, emotions, trained, asked)
-            scores = [(each == emotions).mean() + _mean_recall(emotions, each) for each in predicted]
-            self.cost = TERM_COSTS[int(np.argmax(scores))]
-        self._vectorizer = _term_vectorizer(transcripts)
-        matrix = self._vectorizer.fit_transform(transcripts)
-        self._regression = clone(self._regression).set_params(C=self.cost).fit(matrix, emotions)
-
-    def predict_proba(self, transcripts: Sequence[str]) -> Probabilities:
-        return np.asarray(self._regression.predict_proba(self._vectorizer.transform(transcripts)))
-
-    def _number_folds(self) -> npt.NDArray[np.int64]:
-        sessions = np.array([name.session for name in self._names])
-        if len(np.unique(sessions)) > 1:
-            return sessions
-        dialogues = np.unique([name.dialogue_id for name in self._names], return_inverse=True)[1]
-        return np.asarray(dialogues % NUM_FOLDS)
-
-    def _predict_all(
-        self,
-        transcripts: Sequence[str],
-        emotions: npt.NDArray[np.int64],
-        trained: npt.NDArray[np.bool_],
-        asked: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.int64]:
-        """Return what each of ``TERM_COSTS`` answers, int64 (num_costs, num_asked)."""
-        known, new = (list(compress(transcripts, rows)) for rows in (trained, asked))
-        vectorizer, regression = _term_vectorizer(known), clone(self._regression)
-        matrix, scored = vectorizer.fit_transform(known), vectorizer.transform(new)
-        found = [regression.set_params(C=cost).fit(matrix, emotions[trained]).predict(scored) for cost in TERM_COSTS]
-        return np.array(found)
-
-
-def _term_vectorizer(transcripts: Sequence[str]) -> TfidfVectorizer:
-    return TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=sorted(count_terms(transcripts)))
-
-
-def _mean_recall(emotions: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
-    return float(np.mean([(predicted[emotions == emotion] == emotion).mean() for emotion in np.unique(emotions)]))
 
 
 class Fit(Protocol):

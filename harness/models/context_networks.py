@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
-from harness.models.fusion import classify, cross_entropies
+from harness.models.fusion import classify
 from harness.models.hyperparameters import DialogueNetworkHyperparameters, Residual
 from harness.models.inputs import lstm
 from harness.models.layers import Columns, LengthMask
@@ -58,24 +56,3 @@ def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, c
         answers = classify(hidden)
     return keras.Model({"turns": turns, "dialogue_lengths": lengths}, answers, name=f"context_{context}")
 
-
-def scored_loss(
-    emotions: tf.Tensor,
-    probabilities: tf.Tensor,
-    class_weights: np.ndarray | None = None,
-    label_smoothing: float = 0.0,
-) -> tf.Tensor:
-    """Return the mean cross-entropy of the scored turns; turns without a label and padding have no part in it.
-
-    Args:
-        emotions: int64 (batch, turns), indices into ``CLASSES``; ``NOT_SCORED`` for the others
-        probabilities: float32 (batch, turns, 4)
-        class_weights: float32 (4,), of the classes; None where all weigh 1
-        label_smoothing: share of each target that is spread over all classes
-    """
-    is_scored = emotions != NOT_SCORED
-    scored = tf.boolean_mask(emotions, is_scored)
-    losses = cross_entropies(scored, tf.boolean_mask(probabilities, is_scored), label_smoothing)
-    if class_weights is not None:
-        losses *= tf.gather(class_weights, scored)
-    return tf.reduce_mean(losses)

@@ -25,13 +25,16 @@ def cross_entropies(emotions: tf.Tensor, probabilities: tf.Tensor, label_smoothi
     """Return the cross-entropy of each utterance, float32 (batch,).
 
     Args:
-        emotions: int64 (batch,), indices into ``CLASSES``
+        emotions: int64 (batch,), indices into ``CLASSES``; or float32 (batch, 4), the share of each class in the target
         probabilities: float32 (batch, 4), those of ``classify``
         label_smoothing: share of each target that is spread over all classes
     """
-    if not label_smoothing:
+    if emotions.dtype.is_floating:
+        targets = emotions
+    elif not label_smoothing:
         return keras.losses.sparse_categorical_crossentropy(emotions, probabilities)
-    targets = tf.one_hot(emotions, len(CLASSES))
+    else:
+        targets = tf.one_hot(emotions, len(CLASSES))
     return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=label_smoothing)
 
 

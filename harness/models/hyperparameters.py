@@ -206,6 +206,8 @@ class NetworkHyperparameters(Hyperparameters):
         word_dropout: share of the words that training reads as the unknown word, whose vector nothing else trains
         input_dropout: share of the numbers dropped that the first layer reads: of word vectors, frames and motion
         label_smoothing: share of a target that is spread over the four classes
+        soft_labels: share of a target that is the raters' votes in place of the label that most of them gave
+        scene_robustness: the step by which scenes that training does badly on gain weight in the loss
         weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
         noise: deviation of the Gaussian noise that training adds to the scaled numbers of speech and motion
         time_masks: spans of each utterance's frames that training reads as zeros; ``layers.TimeMasks`` has their width
@@ -219,6 +221,8 @@ class NetworkHyperparameters(Hyperparameters):
     word_dropout: float = _later(0.0)
     input_dropout: float = _later(0.0)
     label_smoothing: float = _later(0.0)
+    soft_labels: float = _later(0.0)
+    scene_robustness: float = _later(0.0)
     weight_decay: float = _later(0.0)
     noise: float = _later(0.0)
     time_masks: int = _later(0)

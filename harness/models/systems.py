@@ -52,6 +52,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "word_dropout": (0.0, 1.0),
     "input_dropout": (0.0, 1.0),
     "label_smoothing": (0.0, 1.0),
+    "soft_labels": (0.0, math.nextafter(1.0, 2.0)),
+    "scene_robustness": (0.0, math.inf),
     "weight_decay": (0.0, math.inf),
     "noise": (0.0, math.inf),
     "time_masks": (0, math.inf),
@@ -80,7 +82,9 @@ REGULARISED: Mapping[str, tuple[str, ...]] = {
     "noise": ("speech", "mocap"),
     "time_masks": ("speech", "mocap"),
 }
-_OF_TRAINING = (*REGULARISED, "label_smoothing", "weight_decay")
+_OF_TRAINING = (*REGULARISED, "label_smoothing", "soft_labels", "scene_robustness", "weight_decay")
+#: Those that part one target between classes.
+_OF_TARGETS = ("label_smoothing", "soft_labels")
 
 #: 2018's Keras, which the published code ran on.
 _OLD_GATES = {"gates": Gates.HARD_SIGMOID}
@@ -488,7 +492,7 @@ def _check_regularisation(system: System, point: NetworkHyperparameters, protoco
             reason = f"its layers are trained on {' and '.join(trained)}, and it is of {' and '.join(read)}"
         elif name == "noise" and protocol.scaling is Scaling.NONE:
             reason = f"it is added to scaled numbers, and protocol {protocol.name!r} scales none"
-        elif name == "label_smoothing" and isinstance(point, CtcHyperparameters | NullStateHyperparameters):
+        elif name in _OF_TARGETS and isinstance(point, CtcHyperparameters | NullStateHyperparameters):
             reason = "the likelihoods of the labels that it is trained by are not shares of one whole"
         if reason is not None:
             raise ExperimentFileError(

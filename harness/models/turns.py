@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from harness.corpus.utterances import CLASSES
+from harness.corpus.utterances import CLASSES, TurnName
 from harness.errors import FeatureError, one_line
 from harness.features.store import Features
 from harness.features.text import split_terms
@@ -21,6 +21,7 @@ from harness.files import read_json, read_npy, write_json, write_then_rename
 from harness.models.class_weights import CLASS_WEIGHT, share_classes
 from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
+from harness.models.terms import choose_cost, term_vectorizer
 from harness.splits.protocol import ClassWeights
 
 Floats = npt.NDArray[np.float64]
@@ -84,7 +85,14 @@ class Regression:
 
     @classmethod
     def fit(
-        cls, values: Any, emotions: Rows, prior: Floats, seed: int, class_weights: ClassWeights, solver: str = "lbfgs"
+        cls,
+        values: Any,
+        emotions: Rows,
+        prior: Floats,
+        seed: int,
+        class_weights: ClassWeights,
+        solver: str = "lbfgs",
+        cost: float = 1.0,
     ) -> Regression:
         """Fit it.
 
@@ -92,7 +100,7 @@ class Regression:
             values: floating (num_turns, num_features), sparse or not
             emotions: int64 (num_turns,), indices into ``CLASSES``
             prior: float64 (4,), of all training turns, with and without the input
-            solver: as scikit-learn names it
+            solver, cost: as scikit-learn names them; it calls the second C
         """
         weights, bias = np.zeros((values.shape[1], NUM_CLASSES)), np.full(NUM_CLASSES, -np.inf)
         known = np.unique(emotions)
@@ -100,7 +108,7 @@ class Regression:
             bias[known] = 0.0
             return cls(prior, weights, bias)
         classifier = LogisticRegression(
-            solver=solver, max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]
+            C=cost, solver=solver, max_iter=1000, random_state=seed, class_weight=CLASS_WEIGHT[class_weights]
         ).fit(values, emotions)
         # Of two classes scikit-learn holds the second alone, whose logit it is.
         bias[known] = 0.0
@@ -137,18 +145,23 @@ class WordReader:
         svd_dimension: int,
         seed: int,
         class_weights: ClassWeights,
+        names: Sequence[TurnName] | None = None,
     ) -> WordReader:
         rows = np.array([row for row, spoken in enumerate(words) if split_terms(spoken)], dtype=np.int64)
         if not len(rows):
             raise FeatureError(f"none of the {len(words)} training turns has words; expected at least one")
-        vectorizer = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True)
-        matrix = vectorizer.fit_transform([words[row] for row in rows])
+        spoken = [words[row] for row in rows]
+        vectorizer, cost = term_vectorizer(spoken), 1.0
+        matrix = vectorizer.fit_transform(spoken)
+        if names is not None:
+            regression = LogisticRegression(max_iter=1000, class_weight=CLASS_WEIGHT[class_weights], warm_start=True)
+            cost = choose_cost(regression, [names[row] for row in rows], spoken, emotions[rows])
         dimension = min(svd_dimension, *matrix.shape)
         components = np.zeros((0, matrix.shape[1]))
         if dimension:
             components = TruncatedSVD(dimension, random_state=seed).fit(matrix).components_
-        regression = Regression.fit(matrix, emotions[rows], prior, seed, class_weights)
-        return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, components, regression)
+        fitted = Regression.fit(matrix, emotions[rows], prior, seed, class_weights, cost=cost)
+        return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, components, fitted)
 
     def read(self, words: tuple[str, ...]) -> tuple[Floats, Floats]:
         """Return probabilities, float64 (num_turns, 4), and vectors, float64 (num_turns, svd_dimension)."""
@@ -216,12 +229,15 @@ class TurnClassifier:
         svd_dimension: int = 0,
         seed: int = 0,
         class_weights: ClassWeights = ClassWeights.NONE,
+        names: Sequence[TurnName] | None = None,
     ) -> TurnClassifier:
         """Fit it on turns of which all have a label.
 
         Args:
             emotions: int64 (num_turns,), indices into ``CLASSES``
             svd_dimension: numbers of a turn's words in its vector; fewer where there are fewer turns or words
+            names: of the turns, for the C of the words' regression by ``choose_cost``; None for 1, where many are
+                fitted, one for each fold
 
         Raises:
             FeatureError: no turn has the words, or the sound, to train on
@@ -229,7 +245,7 @@ class TurnClassifier:
         prior = share_classes(class_weights, emotions)
         words, speech = None, None
         if inputs.words is not None:
-            words = WordReader.fit(inputs.words, emotions, prior, svd_dimension, seed, class_weights)
+            words = WordReader.fit(inputs.words, emotions, prior, svd_dimension, seed, class_weights, names)
         if inputs.speech is not None:
             speech = SpeechReader.fit(inputs.speech, emotions, prior, seed, class_weights)
         return cls(words, speech)

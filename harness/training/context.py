@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from harness.features.context import Context
 from harness.features.store import Features
 from harness.models.build import build_optimizer
 from harness.models.chain import Chain, fit_chain
-from harness.models.context_networks import NOT_SCORED, build_context, scored_loss
+from harness.models.context_networks import NOT_SCORED, build_context
 from harness.models.hyperparameters import ChainHyperparameters, DialogueHyperparameters
 from harness.splits.protocol import Protocol
 from harness.training.dialogues import DialogueInputs, FittedDialogues, fit_dialogues, is_fitted_on_dialogues
@@ -27,8 +28,8 @@ from harness.training.loop import (
     like_length_batches,
     mean_cross_entropy,
     seed_everything,
-    weigh_classes,
 )
+from harness.training.objective import EMOTION, make_objective
 from harness.training.turn_network import TurnTraining
 
 #: Dialogues scored at once.
@@ -89,10 +90,9 @@ def begin_training(
     # The same numbers follow, whether the turns' own network was trained just now or before.
     seed_everything(seed)
     model = build_context(hyperparameters, inputs.vectors.shape[1], fitted.context)
-    class_weights = weigh_classes(protocol.class_weights, train)
+    objective = make_objective(hyperparameters, protocol.class_weights, train)
     optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
-    smoothing = hyperparameters.label_smoothing
-    trainer = ContextTrainer(model, optimizer, class_weights, label_smoothing=smoothing)
+    trainer = ContextTrainer(model, optimizer, objective)
     return TrainedContext(model, fitted), trainer, inputs
 
 
@@ -121,13 +121,21 @@ class ContextScorer(Scorer):
 
 
 class ContextTrainer(ContextScorer, Trainer):
-    """A network over dialogues with its optimiser; a batch is of dialogues."""
+    """A network over dialogues with its optimiser; a batch is of dialogues.
 
-    emotions = tf.TensorSpec((None, None), tf.int64)
+    Turns that are not scored, and padding, have no part in the loss: their emotion is ``NOT_SCORED``.
+    """
 
-    def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """Return the mean cross-entropy of a batch's scored turns, in which classes may weigh differently."""
-        return scored_loss(emotions, probabilities, self.class_weights, self.label_smoothing)
+    @property
+    def target_signature(self) -> dict[str, tf.TensorSpec]:
+        """Each part of the targets, with the turns of a dialogue behind the batch."""
+        return {
+            name: tf.TensorSpec((None, *spec.shape), spec.dtype) for name, spec in self.objective.signature.items()
+        }
+
+    def _loss_of(self, inputs: Mapping[str, tf.Tensor], targets: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = self.model(inputs, training=True)
+        return self.objective.scored_cross_entropy(targets, probabilities), probabilities
 
     def expect_steps(self, num_steps: int) -> None:
         """Compile nothing: dialogues have too many lengths."""
@@ -136,14 +144,17 @@ class ContextTrainer(ContextScorer, Trainer):
         self, inputs: Any, batch_size: int, generator: np.random.Generator
     ) -> tuple[float, np.ndarray]:
         """Take one pass over the dialogues of ``DialogueInputs``; else as ``Trainer.train_epoch``."""
-        dialogues = inputs.dialogues
+        dialogues, of_turns = inputs.dialogues, {}
+        for name, values in self.targets(inputs.features).items():
+            of_turns[name] = np.full((len(dialogues), *values.shape[1:]), NOT_SCORED, values.dtype)
+            of_turns[name][inputs.rows] = values
         probabilities = np.zeros((len(dialogues), len(CLASSES)), np.float32)
         total = 0.0
         for numbers in like_length_batches(dialogues.lengths, batch_size, generator):
-            emotions = dialogues.pad(inputs.emotions, numbers, NOT_SCORED)
-            loss, outputs = self._step(self.feed(inputs, numbers), emotions)
+            targets = {name: dialogues.pad(values, numbers, NOT_SCORED) for name, values in of_turns.items()}
+            loss, outputs = self._step(self.feed(inputs, numbers), targets)
             dialogues.unpad(outputs.numpy(), numbers, probabilities)
-            total += check_loss(float(loss)) * int((emotions != NOT_SCORED).sum())
+            total += check_loss(float(loss)) * int((targets[EMOTION] != NOT_SCORED).sum())
         return total / len(inputs.features), probabilities[inputs.rows]
 
 

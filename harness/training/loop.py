@@ -16,13 +16,12 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
 from harness.features.fitted import FittedFeatures
 from harness.features.store import Features
-from harness.models.class_weights import balance_classes
 from harness.models.decoder import AttentionDecoder
-from harness.models.fusion import cross_entropies
 from harness.models.recurrence import CompiledLSTM
 from harness.scoring.metrics import unweighted_accuracy, weighted_accuracy
-from harness.splits.protocol import ClassWeights, KeptWeights
+from harness.splits.protocol import KeptWeights
 from harness.store.records import EpochRecord
+from harness.training.objective import Objective, Targets
 from harness.training.weights import WeightsKeeper
 
 #: Batches that are sorted by length together. More of them waste less on padding and mix less.
@@ -184,40 +183,29 @@ class TrainedModel:
         return Scorer(self.model).score(self.fitted.prepare(features))
 
 
-def weigh_classes(class_weights: ClassWeights, train: Features) -> np.ndarray | None:
-    """Return the weights of the classes in the loss, float32 (4,); None where all weigh 1."""
-    return balance_classes(train.emotions) if class_weights is ClassWeights.BALANCED else None
-
-
 class Trainer(Scorer):
     """A model with its optimiser, and the traced functions that step and score it.
 
     Attributes:
-        emotions: int64, the classes of a batch, as ``loss`` takes them; ``targets`` gives them
-        class_weights: float32 (4,), of the classes in the loss; None where all weigh 1
+        objective: the loss
         trained: the model whose weights a step changes; the one that answers, unless another is given
-        label_smoothing: share of each target that is spread over all classes
     """
-
-    emotions = tf.TensorSpec((None,), tf.int64)
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        class_weights: np.ndarray | None = None,
+        objective: Objective | None = None,
         trained: keras.Model | None = None,
-        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(model)
         self.optimizer = optimizer
-        self.class_weights = class_weights
-        self.label_smoothing = label_smoothing
+        self.objective = Objective() if objective is None else objective
         self.trained = model if trained is None else trained
         optimizer.build(self.trained.trainable_variables)
         self._step = tf.function(
             self._train_step,
-            input_signature=[self.signature, self.emotions],
+            input_signature=[self.signature, self.target_signature],
             autograph=False,
         )
 
@@ -241,25 +229,23 @@ class Trainer(Scorer):
         """Return to weights that ``get_weights`` has copied."""
         self.model.set_weights(weights)
 
-    def targets(self, features: Features) -> np.ndarray:
-        """Return what each utterance is trained towards, in the form of ``emotions``."""
-        return features.emotions
+    @property
+    def target_signature(self) -> Any:
+        """The targets of a batch, as ``targets`` gives them."""
+        return self.objective.signature
 
-    def loss(self, emotions: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """Return the mean cross-entropy of a batch, in which classes may weigh differently."""
-        losses = cross_entropies(emotions, probabilities, self.label_smoothing)
-        if self.class_weights is not None:
-            losses *= tf.gather(self.class_weights, emotions)
-        return tf.reduce_mean(losses)
+    def targets(self, features: Features) -> Targets:
+        """Return what each utterance is trained towards, by part."""
+        return self.objective.targets(features)
 
-    def _loss_of(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _loss_of(self, inputs: Mapping[str, tf.Tensor], targets: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the loss of a batch, with dropout, and the probabilities that the model then answers with."""
         probabilities = self.model(inputs, training=True)
-        return self.loss(emotions, probabilities), probabilities
+        return self.objective.cross_entropy(targets, probabilities), probabilities
 
-    def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
+    def _train_step(self, inputs: Mapping[str, tf.Tensor], targets: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss, probabilities = self._loss_of(inputs, emotions)
+            loss, probabilities = self._loss_of(inputs, targets)
         variables = self.trained.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss, probabilities
@@ -273,20 +259,22 @@ class Trainer(Scorer):
         """Take one pass over the utterances.
 
         Returns:
-            the mean loss, weighted where classes are, and float32 (num_utterances, 4): each utterance's probabilities
-            when it was trained on, with dropout, as Keras reports training accuracy
+            the mean loss, weighted as the objective says, and float32 (num_utterances, 4): each utterance's
+            probabilities when it was trained on, with dropout, as Keras reports training accuracy
 
         Raises:
             Diverged: the loss became NaN or infinite
         """
-        emotions = self.targets(inputs.features)
-        probabilities = np.zeros((len(emotions), len(CLASSES)), np.float32)
+        targets, num_utterances = self.targets(inputs.features), len(inputs.features)
+        probabilities = np.zeros((num_utterances, len(CLASSES)), np.float32)
         total = 0.0
         for rows in like_length_batches(num_steps(inputs), batch_size, generator):
-            loss, outputs = self._step(self.feed(inputs, rows), emotions[rows])
+            loss, outputs = self._step(
+                self.feed(inputs, rows), {name: values[rows] for name, values in targets.items()}
+            )
             probabilities[rows] = outputs.numpy()
             total += check_loss(float(loss)) * len(rows)
-        return total / len(emotions), probabilities
+        return total / num_utterances, probabilities
 
 
 class AveragedTrainer:

@@ -107,14 +107,17 @@ class SpelledTurns:
 class RecogniserTrainer(Trainer):
     """A recogniser with its optimiser; in the place of emotions it has the characters of ``encode_letters``."""
 
-    emotions = tf.TensorSpec((None, None), tf.int64)
+    @property
+    def target_signature(self) -> tf.TensorSpec:
+        """int64 (batch, letters)."""
+        return tf.TensorSpec((None, None), tf.int64)
 
-    def _train_step(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> Any:
+    def _train_step(self, inputs: Mapping[str, tf.Tensor], targets: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             scores = self.model(inputs, training=True)
             # Without masks every utterance has the same frames.
-            frames = inputs.get("speech_lengths", tf.fill(tf.shape(emotions)[:1], tf.shape(inputs["speech"])[1]))
-            loss = tf.reduce_mean(ctc_loss(emotions, scores, count_steps(frames)))
+            frames = inputs.get("speech_lengths", tf.fill(tf.shape(targets)[:1], tf.shape(inputs["speech"])[1]))
+            loss = tf.reduce_mean(ctc_loss(targets, scores, count_steps(frames)))
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return loss

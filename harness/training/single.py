@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -34,8 +35,8 @@ from harness.training.loop import (
     check_loss,
     mean_cross_entropy,
     seed_everything,
-    weigh_classes,
 )
+from harness.training.objective import EMOTION, Objective, Targets, make_objective
 from harness.training.recogniser import NO_RECOGNISER, Recogniser, fit_recogniser
 
 
@@ -76,7 +77,8 @@ def begin_training(
         the model, which the learner trains; the learner; and the training utterances
 
     Raises:
-        FeatureError: as ``fit_features``; or no training utterance has a rating that the network learns
+        FeatureError: as ``fit_features`` and ``make_objective``; or no training utterance has a rating that the network
+            learns
     """
     fitted = fit_features(
         train if known is None else known,
@@ -101,9 +103,9 @@ def begin_training(
         if recogniser is not None:
             transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
     optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
-    weights = weigh_classes(protocol.class_weights, train)
+    objective = make_objective(hyperparameters, protocol.class_weights, train)
     if network.likelihoods is None and network.decision is None:
-        trainer = Trainer(network.model, optimizer, weights, label_smoothing=hyperparameters.label_smoothing)
+        trainer = Trainer(network.model, optimizer, objective)
     else:
         for view in network.views:
             if np.isnan(getattr(train, view)).all():
@@ -111,7 +113,7 @@ def begin_training(
                     f"system {system.name!r}: none of the {len(train)} training utterances has a rating of {view}; "
                     'expected ratings in the corpus, or "views": "single", which needs none'
                 )
-        trainer = LikelihoodTrainer(network, optimizer, weights, hyperparameters.label_smoothing)
+        trainer = LikelihoodTrainer(network, optimizer, objective)
     return trained, trainer, fitted.prepare(train)
 
 
@@ -119,20 +121,13 @@ class LikelihoodTrainer(Trainer):
     """A network that is trained by the likelihood of the right label, with its optimiser.
 
     The loss of each view is added with its weight; of a batch, it is the mean over the utterances that have the rating.
-    Only the emotion's targets are smoothed.
+    Only the emotion's targets are smoothed, and only its loss weighs classes and scenes.
     Where a ``Decision`` answers, it is fitted after every epoch on the training utterances, without dropout. A decision
     over vectors that nothing trains is fitted, and there is no step.
     """
 
-    #: int64 (batch, 1 + num_views): each utterance's class, and its level in each view, -1 where it has none.
-    emotions = tf.TensorSpec((None, None), tf.int64)
-
     def __init__(
-        self,
-        network: Network,
-        optimizer: keras.optimizers.Optimizer,
-        class_weights: np.ndarray | None = None,
-        label_smoothing: float = 0.0,
+        self, network: Network, optimizer: keras.optimizers.Optimizer, objective: Objective | None = None
     ) -> None:
         self._decision, self._views = network.decision, network.views
         self._has_steps = network.likelihoods is not None
@@ -145,23 +140,29 @@ class LikelihoodTrainer(Trainer):
             trained = keras.Model(inputs, [likelihoods, answers])
         if self._decision is not None:
             self._vectors = Scorer(keras.Model(inputs, self._decision.input))
-        super().__init__(network.model, optimizer, class_weights, trained, label_smoothing)
+        super().__init__(network.model, optimizer, objective, trained)
 
-    def targets(self, features: Features) -> np.ndarray:
-        levels = [levels_of(getattr(features, view)) for view in self._views]
-        return np.column_stack([features.emotions, *levels])
+    @property
+    def target_signature(self) -> dict[str, tf.TensorSpec]:
+        """That of the emotion, and of each view the level of every utterance, int64 (batch,), -1 where it has none."""
+        return self.objective.signature | {view: tf.TensorSpec((None,), tf.int64) for view in self._views}
 
-    def _likelihood_loss(self, likelihoods: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        emotions = targets[:, 0]
-        losses = -tf.gather(likelihoods, emotions, batch_dims=1)
-        if self.label_smoothing:
-            of_all = -tf.reduce_mean(likelihoods[:, : len(CLASSES)], axis=1)
-            losses = (1.0 - self.label_smoothing) * losses + self.label_smoothing * of_all
-        if self.class_weights is not None:
-            losses *= tf.gather(self.class_weights, emotions)
-        loss = tf.reduce_mean(losses)
-        for number, weight in enumerate(self._views.values()):
-            levels = targets[:, 1 + number]
+    def targets(self, features: Features) -> Targets:
+        levels = {view: levels_of(getattr(features, view)) for view in self._views}
+        return {**self.objective.targets(features), **levels}
+
+    def _likelihood_loss(self, likelihoods: tf.Tensor, targets: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        of_classes, smoothing = likelihoods[:, : len(CLASSES)], self.objective.label_smoothing
+        wanted = self.objective.distributions(targets)
+        if wanted is None:
+            losses = -tf.gather(likelihoods, targets[EMOTION], batch_dims=1)
+        else:
+            losses = -tf.reduce_sum(wanted * of_classes, axis=1)
+        if smoothing:
+            losses = (1.0 - smoothing) * losses - smoothing * tf.reduce_mean(of_classes, axis=1)
+        loss = self.objective.reduce(targets, losses)
+        for number, (view, weight) in enumerate(self._views.items()):
+            levels = targets[view]
             is_rated = levels >= 0
             columns = len(CLASSES) + NUM_LEVELS * number + tf.maximum(levels, 0)
             losses = tf.where(is_rated, -tf.gather(likelihoods, columns, batch_dims=1), 0.0)
@@ -169,9 +170,9 @@ class LikelihoodTrainer(Trainer):
             loss += weight * tf.reduce_sum(losses) / tf.maximum(num_rated, 1.0)
         return loss
 
-    def _loss_of(self, inputs: Mapping[str, tf.Tensor], emotions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _loss_of(self, inputs: Mapping[str, tf.Tensor], targets: Any) -> tuple[tf.Tensor, tf.Tensor]:
         likelihoods, probabilities = self.trained(inputs, training=True)
-        return self._likelihood_loss(likelihoods, emotions), probabilities
+        return self._likelihood_loss(likelihoods, targets), probabilities
 
     def fit_decision(self, inputs: ModelInputs) -> None:
         """Fit the decision, where there is one, on the training utterances without dropout.
@@ -182,7 +183,7 @@ class LikelihoodTrainer(Trainer):
         if self._decision is None:
             return
         emotions = inputs.features.emotions
-        weights = np.ones(4) if self.class_weights is None else self.class_weights
+        weights = np.ones(4) if self.objective.class_weights is None else self.objective.class_weights
         vectors = self._vectors.score(inputs).astype(np.float64)
         if not np.isfinite(vectors).all():
             raise Diverged("training diverged: an activation is not finite; a lower learning rate may help")

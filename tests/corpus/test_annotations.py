@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ def read(tmp_path: Path, *lines: bytes) -> tuple[list[Turn], list[Irregularity]]
 
 def test_the_first_line_of_each_block_is_a_turn(tiny_corpus: CorpusLayout) -> None:
     turns, irregularities = read_annotations(tiny_corpus.annotation_path(COMPLETE))
+    votes = ((Emotion.ANGER,),)
     assert turns == [
-        Turn(f"{COMPLETE}_F000", 0.5, 1.5, Emotion.NEUTRAL, (2.5, 3.0, 3.5)),
-        Turn(f"{COMPLETE}_M000", 1.75, 2.25, Emotion.ANGER, (2.5, 3.0, 3.5)),
-        Turn(f"{COMPLETE}_F001", 2.5, 3.0, Emotion.UNDECIDED, (2.5, 3.0, 3.5)),
-        Turn(f"{COMPLETE}_M001", 3.0, 3.75, Emotion.SADNESS, (2.5, 3.0, 3.5)),
+        Turn(f"{COMPLETE}_F000", 0.5, 1.5, Emotion.NEUTRAL, (2.5, 3.0, 3.5), votes),
+        Turn(f"{COMPLETE}_M000", 1.75, 2.25, Emotion.ANGER, (2.5, 3.0, 3.5), votes),
+        Turn(f"{COMPLETE}_F001", 2.5, 3.0, Emotion.UNDECIDED, (2.5, 3.0, 3.5), votes),
+        Turn(f"{COMPLETE}_M001", 3.0, 3.75, Emotion.SADNESS, (2.5, 3.0, 3.5), votes),
     ]
     assert irregularities == []
 
@@ -43,7 +45,7 @@ def test_crlf_changes_nothing_but_the_count(tiny_corpus: CorpusLayout) -> None:
 
 def test_bytes_that_are_not_utf8_lose_no_turn(tmp_path: Path) -> None:
     turns, irregularities = read(tmp_path, FIRST, b"C-E1:\tAnger;\t(na\xefve)\n")
-    assert turns == [TURN]
+    assert turns == [replace(TURN, votes=((Emotion.ANGER,),))]
     assert [found.kind for found in irregularities] == [IrregularityKind.NOT_UTF8]
 
 
@@ -134,3 +136,24 @@ def test_a_file_without_a_turn_is_no_label_file(tmp_path: Path, data: bytes) -> 
         f"{data.count(10) + 1} lines; expected lines like "
         r"'[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]'"
     )
+
+
+def test_each_rater_has_a_vote_and_the_actors_own_words_have_none(tmp_path: Path) -> None:
+    block = FIRST + b"C-E2:\tNeutral state;\t()\nC-E3:\tSadness; Anger;\t(so; fear)\nC-F1:\tFear;\t()\nC-E4:\t;\t()\n"
+    turns, irregularities = read(tmp_path, block, b"\n", FIRST.replace(b"F000", b"F001"))
+    assert [turn.votes for turn in turns] == [((Emotion.NEUTRAL,), (Emotion.SADNESS, Emotion.ANGER)), ()]
+    assert irregularities == []
+
+
+def test_a_vote_counts_for_the_turn_of_its_block_alone(tmp_path: Path) -> None:
+    lost = FIRST.replace(b"F000", b"F001").replace(b"neu", b"???")
+    turns, _ = read(tmp_path, FIRST, b"C-E1:\tSadness;\t()\n\n", lost, b"C-E1:\tFear;\t()\n\nC-E1:\tOther;\t()\n")
+    assert [turn.votes for turn in turns] == [((Emotion.SADNESS,),)]
+
+
+def test_a_word_that_names_no_emotion_is_left_out_and_noted(tmp_path: Path) -> None:
+    turns, irregularities = read(tmp_path, FIRST, b"C-E1:\tSadness; Bored;\t()\n")
+    assert turns[0].votes == ((Emotion.SADNESS,),)
+    (found,) = irregularities
+    assert (found.kind, found.utterance_id) == (IrregularityKind.UNKNOWN_VOTE, f"{COMPLETE}_F000")
+    assert found.detail == "line 4: found 'Bored'"

@@ -280,7 +280,7 @@ def test_features_of_another_version_are_made_again(tiny_corpus, prepared_dir, m
         earlier.setattr("harness.features.manifest.FORMAT_VERSION", 2)
         earlier.setattr("harness.features.prepare.FORMAT_VERSION", 2)
         prepare(tiny_corpus, prepared_dir)
-    with pytest.raises(FeatureError, match="found format version 2; expected 3; run harness prepare again"):
+    with pytest.raises(FeatureError, match="found format version 2; expected 4; run harness prepare again"):
         FeatureStore.open(prepared_dir)
     assert prepare(tiny_corpus, prepared_dir).num_read == 2
     assert len(FeatureStore.open(prepared_dir).turns([1])) == 4

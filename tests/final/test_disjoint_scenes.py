@@ -27,7 +27,7 @@ from harness.splits.protocol import read_protocol
 from harness.splits.scenes import find_group
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
-from harness.training.loop import weigh_classes
+from harness.training.objective import make_objective
 from harness.training.recipe import Recipe, train_for_epochs
 from tests.final.test_predict import predict
 from tests.invented_features import SETTINGS, invent_features
@@ -182,7 +182,9 @@ def test_words_statistics_and_class_weights_are_fitted_without_the_groups_scenes
             train = hold(*inputs).select(fold.train)
             folder = tmp_path / f"{number}-{len(fitted)}"
             fit_features(train, ["speech", "text", "mocap"], parts_protocol(), None, 4, 1).save(folder / "fitted")
-            fitted.append((_hash_fitted(folder), weigh_classes(parts_protocol().class_weights, train).tolist()))
+            point = read_hyperparameters(SYSTEMS["speech_text"], {}, parts_protocol())
+            objective = make_objective(point, parts_protocol().class_weights, train)
+            fitted.append((_hash_fitted(folder), objective.class_weights.tolist()))
         assert fitted[0] == fitted[1] and len(fitted[0][0]) == 6
     # The same change in another group's scenes is seen.
     seen = hold(*change_scenes(utterances, arrays, parts.groups[0])).select(parts.final_folds(())[1].train)

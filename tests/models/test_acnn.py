@@ -17,6 +17,7 @@ from harness.models.inputs import InputShapes
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
 from harness.training.recipe import Recipe, train_validated
+from harness.training.objective import Objective
 from harness.training.single import LikelihoodTrainer
 
 SHAPES = InputShapes(speech_frames=1500, speech_columns=len(FRAME_COLUMNS))
@@ -152,7 +153,7 @@ def test_levels_are_low_up_to_2_and_high_from_4():
 
 def trainer_of(class_weights=None, **values):
     network, point = build(dropout=0.0, **SMALL, **values)
-    return LikelihoodTrainer(network, build_optimizer(point), class_weights), network
+    return LikelihoodTrainer(network, build_optimizer(point), Objective(class_weights)), network
 
 
 @pytest.mark.parametrize("class_weights", [None, np.array([2.0, 0.5, 1.0, 0.5], np.float32)], ids=["even", "weighted"])
@@ -160,7 +161,9 @@ def test_the_loss_is_the_weighted_sum_of_the_three(class_weights):
     trainer, network = trainer_of(class_weights, activation_weight=0.5, valence_weight=2.0)
     features = features_of((1.5, 4.5), (np.nan, 3.0), (5.0, np.nan), (3.0, np.nan))
     targets = trainer.targets(features)
-    assert targets.tolist() == [[0, 0, 2], [1, -1, 1], [2, 2, -1], [3, 1, -1]]
+    assert {name: values.tolist() for name, values in targets.items()} == {
+        "emotion": [0, 1, 2, 3], "activation": [0, -1, 2, 1], "valence": [2, 1, -1, -1]
+    }  # fmt: skip
     inputs = draw_frames(40, 33, 20, 10)
     likelihoods = network.likelihoods(inputs).numpy()
     weights = np.ones(4) if class_weights is None else class_weights

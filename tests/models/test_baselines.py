@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
-from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
+from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
-from harness.features.text import split_terms
-from harness.models.baselines import BASELINES, TERM_COSTS, TermRegression, _FrameVotes, loudest_frames
+from harness.models.baselines import BASELINES, _FrameVotes, loudest_frames
 from harness.models.functionals import compute_functionals, summarise_speech
 from harness.splits.protocol import ClassWeights
 
@@ -101,48 +98,12 @@ def test_a_missing_input_is_answered_with_the_prior_and_counted(name, missing, n
         assert fitted.probabilities(test)[3].argmax() == 0
 
 
-def spoken(emotions, transcripts, sessions):
-    features = make_features(emotions, transcripts)
-    named = [
-        replace(utterance, utterance_id=f"Ses{session:02d}F_impro{row % 7 + 1:02d}_F{row:03d}")
-        for row, (utterance, session) in enumerate(zip(features.utterances, sessions, strict=True))
-    ]
-    return replace(features, utterances=tuple(named))
-
-
 def test_the_words_baseline_reads_marks_and_pairs():
     by_mark = make_features([0, 2] * 8, ["so what!", "so what?"] * 8)
     by_order = make_features([1, 3] * 8, ["not now go", "now not go"] * 8)
     for features in (by_mark, by_order):
         fitted = BASELINES["text_logistic"].fit(features, 1)
         assert np.array_equal(fitted.probabilities(features).argmax(axis=1), features.emotions)
-
-
-@pytest.mark.parametrize("num_sessions", [1, 3], ids=["dialogues", "sessions"])
-def test_cross_validation_chooses_c_and_what_it_scores_has_no_part_in_it(num_sessions):
-    generator = np.random.default_rng(0)
-    emotions = list(generator.integers(4, size=120))
-    # Words of which half tell nothing, so that little regularisation learns them by heart.
-    transcripts = [
-        " ".join([f"tells{emotion if generator.random() < 0.5 else generator.integers(4)}"]
-                 + [f"noise{generator.integers(60)}" for _ in range(6)])
-        for emotion in emotions
-    ]
-    features = spoken(emotions, transcripts, [1 + row % num_sessions for row in range(120)])
-    names = [parse_utterance_id(name) for name in features.utterance_ids]
-    regression = TermRegression(LogisticRegression(max_iter=1000), names)
-    folds = regression._number_folds()
-    assert len(np.unique(folds)) == (5 if num_sessions == 1 else 3)
-    by_heart = TermRegression(LogisticRegression(max_iter=1000), names)
-    regression.fit(transcripts, np.array(emotions))
-    # Labels by chance: nothing is gained by any C. Of noise by heart in every session: the largest.
-    by_heart.fit([f"word{row // 10}" for row in range(120)], np.repeat([0, 1, 2, 3] * 3, 10))
-    assert regression.cost < TERM_COSTS[-1] and by_heart.cost in TERM_COSTS
-    found = regression.predict_proba(transcripts)
-    plain = TfidfVectorizer(analyzer=split_terms, sublinear_tf=True, vocabulary=regression._vectorizer.vocabulary)
-    matrix = plain.fit_transform(transcripts)
-    expected = LogisticRegression(C=regression.cost, max_iter=1000).fit(matrix, emotions).predict_proba(matrix)
-    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_an_utterance_without_words_is_not_trained_on():

@@ -10,8 +10,9 @@ import tensorflow as tf
 from harness.features.context import Context
 from harness.features.dialogues import Dialogues
 from harness.models.build import build_optimizer
-from harness.models.context_networks import NOT_SCORED, build_context, scored_loss
+from harness.models.context_networks import NOT_SCORED, build_context
 from harness.models.hyperparameters import ContextHyperparameters, Residual
+from harness.training.objective import Objective
 
 SMALL = ContextHyperparameters(contextlstm=6, dense=5)
 WIDTH = 3
@@ -76,13 +77,14 @@ def test_turns_without_a_label_and_padding_have_no_part_in_the_loss():
     expected = -np.log([probabilities[0, 0, 2], probabilities[0, 2, 1], probabilities[1, 0, 0]]).mean()
     given = tf.Variable(probabilities)
     with tf.GradientTape() as tape:
-        loss = scored_loss(tf.constant(emotions), given)
+        loss = Objective().scored_cross_entropy({"emotion": tf.constant(emotions)}, given)
     assert np.isclose(loss, expected, rtol=1e-5)
     has_gradient = (tape.gradient(loss, given).numpy() != 0).any(axis=2)
     assert np.array_equal(has_gradient, emotions != NOT_SCORED)
     weights = np.array([0.5, 2.0, 3.0, 1.0], np.float32)
     weighted = -np.log([probabilities[0, 0, 2], probabilities[0, 2, 1], probabilities[1, 0, 0]]) * [3.0, 2.0, 0.5]
-    assert np.isclose(scored_loss(tf.constant(emotions), given, weights), weighted.mean(), rtol=1e-5)
+    loss = Objective(weights).scored_cross_entropy({"emotion": tf.constant(emotions)}, given)
+    assert np.isclose(loss, weighted.mean(), rtol=1e-5)
 
 
 def test_a_saved_network_answers_the_same(tmp_path):
@@ -115,11 +117,13 @@ def moody(num_dialogues, seed):
 def train(model, point, dialogues, values, emotions, num_epochs):
     optimizer = build_optimizer(point)
     optimizer.build(model.trainable_variables)
+    objective = Objective()
 
     @tf.function
     def step(turns, lengths, labels):
         with tf.GradientTape() as tape:
-            loss = scored_loss(labels, model({"turns": turns, "dialogue_lengths": lengths}, training=True))
+            answers = model({"turns": turns, "dialogue_lengths": lengths}, training=True)
+            loss = objective.scored_cross_entropy({"emotion": labels}, answers)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     generator = np.random.default_rng(0)

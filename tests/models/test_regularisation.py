@@ -10,7 +10,7 @@ import tensorflow as tf
 from harness.errors import ExperimentFileError
 from harness.features.frames import FRAME_COLUMNS
 from harness.models.build import build_network, build_optimizer
-from harness.models.context_networks import NOT_SCORED, scored_loss
+from harness.models.context_networks import NOT_SCORED
 from harness.models.hyperparameters import AsrTransferHyperparameters, NetworkHyperparameters
 from harness.models.inputs import InputShapes, speech_input
 from harness.models.layers import WIDEST_MASK, TimeMasks, WordDropout
@@ -21,6 +21,7 @@ from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.models.turn_model import read_turn_model
 from harness.splits.protocol import PROTOCOLS
 from harness.training.loop import Trainer
+from harness.training.objective import Objective
 from harness.training.single import LikelihoodTrainer
 
 PAPER = PROTOCOLS["paper"]
@@ -30,7 +31,10 @@ SMALL = {
     **{"dense1": 6, "dense2": 6, "filters": 8, "filters2": 8, "random_dimension": 6, "branch_dense": 6, "finalfc": 6},
     **{"asr_units": 4, "maps": 4, "mocap_dense": 6, "classifier": "network"},
 }
-LATER = ("word_dropout", "input_dropout", "label_smoothing", "weight_decay", "noise", "time_masks")
+LATER = (
+    *("word_dropout", "input_dropout", "label_smoothing", "soft_labels", "scene_robustness"),
+    *("weight_decay", "noise", "time_masks"),
+)
 NETWORKS = [name for name, system in SYSTEMS.items() if issubclass(system.hyperparameters, NetworkHyperparameters)]
 
 
@@ -149,7 +153,7 @@ def test_word_dropout_trains_the_vector_of_the_unknown_word():
         model = build("text2", optimizer="adam", dropout=0.0, word_dropout=rate).model
         trainer = Trainer(model, build_optimizer(read("text2", optimizer="adam")))
         before = model.get_layer("text_vectors").get_weights()[0][1]
-        trainer._step({"text": np.array([[5, 6, 7, 8]] * 8, np.int32)}, np.arange(8) % 4)
+        trainer._step({"text": np.array([[5, 6, 7, 8]] * 8, np.int32)}, {"emotion": np.arange(8) % 4})
         changed.append(bool((model.get_layer("text_vectors").get_weights()[0][1] != before).any()))
     assert changed == [False, True]
 
@@ -193,14 +197,14 @@ def test_smoothed_targets_are_spread_over_the_classes(share):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(4) * 3, 6).astype(np.float32)
     emotions, weights = np.array([0, 1, 2, 3, 1, 1]), np.array([0.5, 1.0, 2.0, 1.5], np.float32)
     expected = smooth(emotions, probabilities, share, weights)
-    network = build("text2")
-    trainer = Trainer(network.model, build_optimizer(read("text2")), weights, label_smoothing=share)
-    assert float(trainer.loss(tf.constant(emotions), probabilities)) == pytest.approx(expected, rel=1e-5)
-    padded = np.append(emotions, NOT_SCORED)[None]
+    objective = Objective(weights, share)
+    loss = objective.cross_entropy({"emotion": tf.constant(emotions)}, probabilities)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    padded = {"emotion": tf.constant(np.append(emotions, NOT_SCORED)[None])}
     turns = np.concatenate([probabilities, np.full((1, 4), 0.25, np.float32)])[None]
-    assert float(scored_loss(tf.constant(padded), turns, weights, share)) == pytest.approx(expected, rel=1e-5)
-    of_likelihoods = LikelihoodTrainer(build("dnn_elm"), build_optimizer(read("dnn_elm")), weights, share)
-    loss = of_likelihoods._likelihood_loss(np.log(probabilities), tf.constant(emotions[:, None]))
+    assert float(objective.scored_cross_entropy(padded, turns)) == pytest.approx(expected, rel=1e-5)
+    of_likelihoods = LikelihoodTrainer(build("dnn_elm"), build_optimizer(read("dnn_elm")), objective)
+    loss = of_likelihoods._likelihood_loss(np.log(probabilities), {"emotion": tf.constant(emotions)})
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 

@@ -404,7 +404,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             (
                 "unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size', 'dense',"
                 " 'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer',"
-                " 'recurrent_dropout', 'time_masks', 'weight_decay', 'word_dropout']"
+                " 'recurrent_dropout', 'scene_robustness', 'soft_labels', 'time_masks', 'weight_decay',"
+                " 'word_dropout']"
             ),
         ),
         (

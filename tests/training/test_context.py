@@ -12,12 +12,12 @@ from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features
 from harness.final.baselines import fit_context_baselines
 from harness.final.saved_model import has_seed, load_seed, save_seed, saved_seeds
-from harness.models.context_networks import scored_loss
 from harness.models.systems import SYSTEMS, modalities_of, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, TestedSpeakers, read_protocol
 from harness.store.records import ScoreKind
 from harness.training import context
 from harness.training.context import begin_training
+from harness.training.objective import Objective, make_objective
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 
 PAPER = PROTOCOLS["paper"]
@@ -194,7 +194,9 @@ def test_balanced_classes_reach_the_turns_own_classifier_the_chain_the_network_a
         for baseline in fit_context_baselines(recipe("chain", protocol), train).values():
             assert np.allclose(baseline.prior, prior)
     losses = []
-    monkeypatch.setattr(context, "scored_loss", lambda *given: losses.append(given[2]) or scored_loss(*given))
+    monkeypatch.setattr(
+        context, "make_objective", lambda *given: losses.append(make_objective(*given).class_weights) or Objective()
+    )
     train_for_epochs(recipe("bc_lstm", balanced), train, 1)
     train_for_epochs(recipe("bc_lstm"), train, 1)
     assert np.allclose(losses[0], 0.25 / shares) and losses[-1] is None

@@ -18,8 +18,8 @@ from harness.training.loop import (
     num_batches,
     seed_everything,
     train_for,
-    weigh_classes,
 )
+from harness.training.objective import Objective, make_objective
 from harness.training.recipe import Recipe, train_for_epochs
 from tests.invented_features import invent_features
 
@@ -141,7 +141,7 @@ def test_weights_of_one_change_no_bit_and_other_weights_change_the_loss_as_they_
 
     def first_epoch(class_weights):
         *_, trainer, fitted = train(features, features, max_epochs=1)
-        weighted = Trainer(trainer.model, trainer.optimizer, class_weights)
+        weighted = Trainer(trainer.model, trainer.optimizer, Objective(class_weights))
         return weighted.train_epoch(fitted.prepare(features), 40, np.random.default_rng(0))
 
     plain, probabilities = first_epoch(None)
@@ -157,7 +157,8 @@ def test_weights_of_one_change_no_bit_and_other_weights_change_the_loss_as_they_
 def test_the_protocol_says_whether_classes_are_balanced(class_weights, is_balanced):
     features = invent_features(40)
     protocol = read_protocol({"base": "paper", "class_weights": class_weights})
-    weights = weigh_classes(protocol.class_weights, features)
+    point = read_hyperparameters(SYSTEMS["speech4"], {}, protocol)
+    weights = make_objective(point, protocol.class_weights, features).class_weights
     assert (weights is not None) is is_balanced
     if weights is not None:
         np.testing.assert_array_equal(weights, balance_classes(features.emotions))
