@@ -89,7 +89,7 @@ def fit_features(
         lexicon: whose groups of words are terms too
 
     Raises:
-        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors, or the lexicon, cannot be used
+        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors or the lexicon cannot be used
         UnknownNameError: no such modality
     """
     if not len(train):

@@ -75,7 +75,7 @@ def test_another_lexicon_than_the_fitted_one_is_refused(tmp_path: Path, other_fi
 
 def test_a_damaged_file_is_named(other_file) -> None:
     other_file("hate -2.7\n")
-    with pytest.raises(FeatureError, match="^lexicon 'vader': vader_lexicon.txt of the package vaderSentiment .* has a"):
+    with pytest.raises(FeatureError, match="^lexicon 'vader': vader_lexicon.txt of the package vaderSentiment .* has"):
         read_lexicon(VADER)
 
 
