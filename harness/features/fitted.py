@@ -19,6 +19,7 @@ import numpy.typing as npt
 from harness.codec import check_types, from_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
+from harness.features.lexica import Lexicon, hash_lexicon, read_lexicon
 from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, fill_from_neighbours
 from harness.features.scaling import ColumnScaling, Moments, chunks
@@ -71,6 +72,7 @@ def fit_features(
     vocabulary_extra: Features | None = None,
     *,
     reads_terms: bool = False,
+    lexicon: Lexicon = Lexicon.NONE,
 ) -> FittedFeatures:
     """Fit vocabulary, word vectors and scaling on training utterances alone.
 
@@ -84,9 +86,10 @@ def fit_features(
         vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
             ignored under any other choice
         reads_terms: whether the model reads TF-IDF of words, sentence marks and pairs, in place of word vectors
+        lexicon: whose groups of words are terms too
 
     Raises:
-        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors cannot be used
+        FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors or the lexicon cannot be used
         UnknownNameError: no such modality
     """
     if not len(train):
@@ -99,8 +102,9 @@ def fit_features(
         if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:
             transcripts += vocabulary_extra.transcripts
         if reads_terms:
-            tokenizer = Tokenizer.fit_terms(transcripts)
-            embedding, source = inverse_frequencies(tokenizer, train.transcripts), TERMS_SOURCE
+            tokenizer = Tokenizer.fit_terms(transcripts, lexicon)
+            embedding = inverse_frequencies(tokenizer, train.transcripts)
+            source = TERMS_SOURCE + _describe_lexicon(lexicon, train)
         else:
             tokenizer, embedding, source = _make_embedding(
                 Tokenizer.fit(transcripts),
@@ -121,6 +125,15 @@ def fit_features(
         speech=SpeechScaling.fit(train) if "speech" in wanted else None,
         mocap=MocapScaling.fit(train) if "mocap" in wanted else None,
     )
+
+
+def _describe_lexicon(lexicon: Lexicon, train: Features) -> str:
+    """Say how many of the spoken words of training a lexicon knows; empty without a lexicon."""
+    if lexicon is Lexicon.NONE:
+        return ""
+    spoken = [word for transcript in train.transcripts for word in split_words(transcript or "")]
+    num_known = sum(word in read_lexicon(lexicon) for word in spoken)
+    return f"; lexicon {lexicon.value!r} knows {num_known} of the {len(spoken)} spoken words of training"
 
 
 def _check_modalities(modalities: Iterable[str]) -> None:
@@ -227,6 +240,7 @@ class FittedFeatures:
         for name, array in self._named_arrays().items():
             with write_then_rename(directory / f"{name}.npy") as stream:
                 np.save(stream, array, allow_pickle=False)
+        lexicon = Lexicon.NONE if self.tokenizer is None else self.tokenizer.lexicon
         record = {
             "modalities": self.modalities,
             "protocol": self.protocol.to_json(),
@@ -235,6 +249,8 @@ class FittedFeatures:
             "vocabulary": None if self.tokenizer is None else self.tokenizer.vocabulary,
             "num_file_words": 0 if self.tokenizer is None else self.tokenizer.num_file_words,
             "has_terms": self.tokenizer is not None and self.tokenizer.has_terms,
+            "lexicon": lexicon.value,
+            "lexicon_hash": hash_lexicon(lexicon),
             "embedding_source": self.embedding_source,
             "arrays": sorted(self._named_arrays()),
         }
@@ -245,10 +261,11 @@ class FittedFeatures:
         """Read the files that ``save`` wrote.
 
         Raises:
-            FeatureError: a file is missing or damaged
+            FeatureError: a file is missing or damaged, or the lexicon is not the one that was fitted with
         """
         try:
             record = read_json(directory / FITTED_NAME)
+            lexicon = Lexicon(record["lexicon"])
             for name in record["arrays"]:
                 if name not in ARRAY_NAMES:
                     raise unknown_name("array", name, ARRAY_NAMES)
@@ -263,7 +280,7 @@ class FittedFeatures:
                 tokenizer=(
                     None
                     if vocabulary is None
-                    else Tokenizer(tuple(vocabulary), record["num_file_words"], record["has_terms"])
+                    else Tokenizer(tuple(vocabulary), record["num_file_words"], record["has_terms"], lexicon)
                 ),
                 embedding=arrays.get("embedding"),
                 embedding_source=record["embedding_source"],
@@ -272,11 +289,17 @@ class FittedFeatures:
             )
             check_types(fitted)
             fitted._check_shapes()
-            return fitted
+            known = record["lexicon_hash"]
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise FeatureError(
                 f"fitted features {str(directory)!r}: cannot be read ({one_line(error)}); train the model again"
             ) from error
+        if hash_lexicon(lexicon) != known:
+            raise FeatureError(
+                f"fitted features {str(directory)!r}: were fitted with another lexicon {lexicon.value!r} than the one "
+                "that is installed; install the version of its package that the model was trained with, or train again"
+            )
+        return fitted
 
     def _check_shapes(self) -> None:
         _check_modalities(self.modalities)

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import FeatureError
+from harness.features.lexica import Lexicon, read_lexicon
 
 # gensim takes about a second to import: only the functions that use it import it.
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def spell(transcript: str | None) -> str | None:
     return text if text and set(text) <= set(LETTERS) else None
 
 
-def split_terms(transcript: str) -> list[str]:
-    """Split a transcript into lowercase words, sentence marks, and the pairs of neighbours.
+def split_terms(transcript: str, lexicon: Lexicon = Lexicon.NONE) -> list[str]:
+    """Split a transcript into lowercase words, sentence marks, the pairs of neighbours, and the words' groups.
 
     Marks tell emotions. In cross-validation by session on television dialogues, marks and pairs lift TF-IDF with a
     logistic regression from 60.1 to 68.5 % weighted accuracy, and from 34.7 to 45.4 % unweighted.
@@ -78,18 +79,20 @@ def split_terms(transcript: str) -> list[str]:
         >>> split_terms("Oh no! No")
         ['oh', 'no', '!', 'no', 'oh no', 'no !', '! no']
     """
-    return _add_pairs(_split_marked(transcript))
+    return _add_terms(_split_marked(transcript), lexicon)
 
 
 def _split_marked(transcript: str) -> list[str]:
     return _MARKED_PATTERN.findall(transcript.lower().replace("\u2019", "'"))
 
 
-def _add_pairs(words: list[str]) -> list[str]:
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+def _add_terms(words: list[str], lexicon: Lexicon) -> list[str]:
+    groups = read_lexicon(lexicon)
+    pairs = [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + pairs + [groups[word] for word in words if word in groups]
 
 
-def count_terms(transcripts: Iterable[str | None]) -> dict[str, int]:
+def count_terms(transcripts: Iterable[str | None], lexicon: Lexicon = Lexicon.NONE) -> dict[str, int]:
     """Count the transcripts that have each term of ``split_terms``, of the words, the marks and the repeated pairs.
 
     Pairs that one transcript alone has cost half of the time, and change scores by less than chance does.
@@ -98,11 +101,14 @@ def count_terms(transcripts: Iterable[str | None]) -> dict[str, int]:
         >>> count_terms(["oh no", "oh no!", None])
         {'oh': 2, 'no': 2, 'oh no': 2, '!': 1}
     """
-    return {term: count for term, count in _count_all_terms(transcripts).items() if count > 1 or " " not in term}
+    counts = _count_all_terms(transcripts, lexicon)
+    return {term: count for term, count in counts.items() if count > 1 or " " not in term}
 
 
-def _count_all_terms(transcripts: Iterable[str | None]) -> Counter[str]:
-    return Counter(term for transcript in transcripts for term in dict.fromkeys(split_terms(transcript or "")))
+def _count_all_terms(transcripts: Iterable[str | None], lexicon: Lexicon) -> Counter[str]:
+    return Counter(
+        term for transcript in transcripts for term in dict.fromkeys(split_terms(transcript or "", lexicon))
+    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Tokenizer:
         vocabulary: the words of training, most frequent first, and then those of a file of word vectors
         num_file_words: the last words of the vocabulary, which training lacks
         has_terms: whether its words are those of ``split_terms``: words, sentence marks and pairs
+        lexicon: of these terms, whose groups of words are terms too
 
     Example:
         >>> tokenizer = Tokenizer.fit(["so what", "so be it", None])
@@ -125,6 +132,7 @@ class Tokenizer:
     vocabulary: tuple[str, ...]
     num_file_words: int = 0
     has_terms: bool = False
+    lexicon: Lexicon = Lexicon.NONE
 
     def __post_init__(self) -> None:
         if len(set(self.vocabulary)) != len(self.vocabulary):
@@ -138,9 +146,9 @@ class Tokenizer:
         return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))))
 
     @classmethod
-    def fit_terms(cls, transcripts: Iterable[str | None]) -> Tokenizer:
+    def fit_terms(cls, transcripts: Iterable[str | None], lexicon: Lexicon = Lexicon.NONE) -> Tokenizer:
         """Collect the terms of ``transcripts``, as ``count_terms`` does, in alphabetical order."""
-        return cls(tuple(sorted(count_terms(transcripts))), has_terms=True)
+        return cls(tuple(sorted(count_terms(transcripts, lexicon))), has_terms=True, lexicon=lexicon)
 
     @property
     def num_ids(self) -> int:
@@ -160,11 +168,13 @@ class Tokenizer:
         words = (_split_marked if self.has_terms else split_words)(transcript or "")
         if max_words is not None:
             words = words[max(0, len(words) - max_words) :]
-        return self.encode_words(_add_pairs(words) if self.has_terms else words)
+        return self.encode_words(_add_terms(words, self.lexicon) if self.has_terms else words)
 
     def most_ids(self, max_words: int) -> int:
         """Return how many ids ``encode`` returns of ``max_words`` words; a sentence mark counts as a word."""
-        return 2 * max_words - 1 if self.has_terms else max_words
+        if not self.has_terms:
+            return max_words
+        return (2 if self.lexicon is Lexicon.NONE else 3) * max_words - 1
 
     def encode_words(self, words: Sequence[str]) -> list[int]:
         """Return the id of each of ``words``, 1 for words outside the vocabulary."""
@@ -401,7 +411,7 @@ def inverse_frequencies(tokenizer: Tokenizer, transcripts: Iterable[str | None])
     Source: scikit-learn's, smoothed: ln((1 + n) / (1 + df)) + 1, of the n transcripts that have a term.
     """
     spoken = [transcript for transcript in transcripts if split_terms(transcript or "")]
-    counts = _count_all_terms(spoken)
+    counts = _count_all_terms(spoken, tokenizer.lexicon)
     frequencies = np.array([counts[term] for term in tokenizer.vocabulary])
     weights = np.zeros((tokenizer.num_ids, 1), np.float32)
     weights[NUM_RESERVED_IDS:, 0] = np.log((1 + len(spoken)) / (1 + frequencies)) + 1

@@ -55,4 +55,3 @@ def build_context(hyperparameters: DialogueNetworkHyperparameters, width: int, c
     else:
         answers = classify(hidden)
     return keras.Model({"turns": turns, "dialogue_lengths": lengths}, answers, name=f"context_{context}")
-

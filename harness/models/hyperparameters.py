@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from harness.features.context import Context, ContextTurns
+from harness.features.lexica import Lexicon
 
 _Value = TypeVar("_Value")
 
@@ -338,6 +339,7 @@ class TextTermsHyperparameters(NetworkHyperparameters):
 
     Attributes:
         dropout: share of the terms' numbers dropped
+        lexicon: whose groups of words are terms too
         optimizer, learning_rate: ours. Adam, which steps as far for a rare term as for a frequent one, scores two
             points less on television dialogues
     """
@@ -345,6 +347,7 @@ class TextTermsHyperparameters(NetworkHyperparameters):
     dropout: float = 0.0
     optimizer: Optimizer = Optimizer.MOMENTUM
     learning_rate: float = 0.5
+    lexicon: Lexicon = _later(Lexicon.NONE)
 
     @property
     def rate(self) -> float:

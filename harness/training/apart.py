@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 from harness.errors import TrialFailed
@@ -59,15 +60,8 @@ def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -
     context = multiprocessing.get_context("spawn")
     connection, of_process = context.Pipe()
     process = context.Process(target=_run, args=(threads, of_process), daemon=True)
-    # Ctrl-C in a terminal reaches this process and the new one, and this one decides what becomes of both. The tracker
-    # is started first, for to start it lets signals in again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
+        _start(process)
         of_process.close()
         outcome = _follow(connection, train, watch)
         process.join()
@@ -75,9 +69,21 @@ def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -
             raise _describe_end(process.exitcode)
         return outcome
     finally:
-        process.kill()
-        process.join()
+        if process.pid is not None:
+            process.kill()
+            process.join()
         connection.close()
+
+
+def _start(process: SpawnProcess) -> None:
+    """Start a process that Ctrl-C in a terminal does not reach: this process decides what becomes of both."""
+    # The tracker is started before, for its start lets signals in again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow(connection: Connection, train: Callable[[Watch], Outcome], watch: Watch) -> Outcome | None:

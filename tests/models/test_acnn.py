@@ -16,8 +16,8 @@ from harness.models.decision import levels_of
 from harness.models.inputs import InputShapes
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS
-from harness.training.recipe import Recipe, train_validated
 from harness.training.objective import Objective
+from harness.training.recipe import Recipe, train_validated
 from harness.training.single import LikelihoodTrainer
 
 SHAPES = InputShapes(speech_frames=1500, speech_columns=len(FRAME_COLUMNS))

@@ -1,7 +1,5 @@
 """The baselines: what they read, what they answer for missing inputs, and that they learn from training alone."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
