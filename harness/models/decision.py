@@ -17,7 +17,7 @@ from keras import layers
 
 from harness.corpus.utterances import CLASSES
 from harness.models.hyperparameters import Decider, DeciderHyperparameters
-from harness.models.kernel_svm import NEVER, cut_parts, fit_svm, rbf_kernel, standardise
+from harness.models.kernel_svm import NEVER, SVM_COSTS, cut_parts, fit_svm, rbf_kernel, standardise
 from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
@@ -270,13 +270,14 @@ class KernelSvm(Decision):
 
     Args:
         num_vectors: training utterances that ``fit`` will be given
-        cost: C of the machine: the larger, the closer training utterances are met
+        cost: C of the machine: the larger, the closer training utterances are met; None for the one of ``SVM_COSTS``
+            with the highest accuracy on those quarters
         width: g of exp(-g distance^2 / numbers of a vector)
 
     Source: ``kernel_svm.fit_svm``.
     """
 
-    def __init__(self, num_vectors: int, cost: float = 1.0, width: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, num_vectors: int, cost: float | None = 1.0, width: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_vectors = num_vectors
         self.cost = cost
@@ -297,7 +298,8 @@ class KernelSvm(Decision):
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
         width = self.width / vectors.shape[1]
-        found = fit_svm(vectors, emotions, weights, width, (self.cost,), cut_parts(len(emotions)))
+        costs = SVM_COSTS if self.cost is None else (self.cost,)
+        found = fit_svm(vectors, emotions, weights, width, costs, cut_parts(len(emotions)))
         self.mean.assign(found.mean)
         self.deviation.assign(found.deviation)
         self.known.assign(found.known)

@@ -134,6 +134,13 @@ class FunctionalsClassifier(StrEnum):
     NETWORK = "network"  # one Dense layer, with dropout before and behind it
 
 
+class SvmCost(StrEnum):
+    """The origin of a machine's C."""
+
+    GIVEN = "given"  # the hyperparameter
+    CROSS_VALIDATED = "cross-validated"  # training utterances that the machine was fitted without
+
+
 class TurnVectors(StrEnum):
     """The inputs of a turn's own classifier, and the vector of the turn that a network over dialogues reads."""
 
@@ -521,6 +528,7 @@ class FunctionalsHyperparameters(SingleHyperparameters):
 
     Attributes:
         svm_cost: C of the machine
+        svm_cost_choice: whether it is that C, or one that parts of the training utterances choose, as for the baseline
         svm_width: g of its exp(-g distance^2 / numbers of a vector); 1 is scikit-learn's default
         logistic_cost: C of the regression: the smaller, the smaller its weights
         dropout, dense, learning_rate: of the network. All defaults are ours, from recordings that are not IEMOCAP's
@@ -532,6 +540,7 @@ class FunctionalsHyperparameters(SingleHyperparameters):
     svm_cost: float = 3.0
     svm_width: float = 1.0
     logistic_cost: float = 0.03
+    svm_cost_choice: SvmCost = _later(SvmCost.GIVEN)
 
     @property
     def is_fitted_at_once(self) -> bool:

@@ -7,7 +7,7 @@ from keras import layers
 
 from harness.models.decision import KernelSvm, LogisticRegression, Network
 from harness.models.fusion import classify
-from harness.models.hyperparameters import FunctionalsClassifier, FunctionalsHyperparameters
+from harness.models.hyperparameters import FunctionalsClassifier, FunctionalsHyperparameters, SvmCost
 from harness.models.inputs import InputShapes, speech_input
 from harness.models.uni_svm import Functionals
 
@@ -27,9 +27,8 @@ def build_speech_functionals(hyperparameters: FunctionalsHyperparameters, shapes
         steps = layers.Dropout(hyperparameters.dropout, name="dropout2")(steps)
         return Network(keras.Model(branch.inputs, classify(steps), name="speech_functionals"))
     if hyperparameters.classifier is FunctionalsClassifier.SVM:
-        decision = KernelSvm(
-            shapes.num_training, hyperparameters.svm_cost, hyperparameters.svm_width, name="svm"
-        )
+        cost = None if hyperparameters.svm_cost_choice is SvmCost.CROSS_VALIDATED else hyperparameters.svm_cost
+        decision = KernelSvm(shapes.num_training, cost, hyperparameters.svm_width, name="svm")
     else:
         decision = LogisticRegression(hyperparameters.logistic_cost, name="logistic")
     answer = layers.Softmax(name="emotion")(decision(functionals))

@@ -101,15 +101,17 @@ def test_sessions_choose_the_cost_and_nothing_else_does():
     assert svm.predict_proba(vectors).sum(axis=1) == pytest.approx(1.0)
 
 
-def test_the_machine_of_a_network_answers_as_that_of_the_baseline_with_the_same_cost():
+def test_the_machine_of_a_network_answers_as_that_of_the_baseline_with_the_same_cost_given_or_chosen():
     vectors, emotions = blobs()
     svm = SessionSvm(cut_parts(120))
     svm.fit(vectors, emotions)
-    layer = KernelSvm(num_vectors=120, cost=svm.cost)
-    layer(tf.zeros((1, 6)))
-    layer.fit(vectors, emotions, np.ones(120))
-    answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32)))
-    np.testing.assert_allclose(answers, svm.predict_proba(vectors), atol=1e-4)
+    for cost in (svm.cost, None):
+        layer = KernelSvm(num_vectors=120, cost=cost)
+        layer(tf.zeros((1, 6)))
+        layer.fit(vectors, emotions, np.ones(120))
+        answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32)))
+        np.testing.assert_allclose(answers, svm.predict_proba(vectors), atol=1e-4)
+    assert svm.cost != SVM_COSTS[0]
 
 
 def test_balanced_classes_are_answered_more_of_a_rare_class():
