@@ -35,7 +35,7 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
         chosen = choose_corpus(corpus, results_dir, protocol, lambda doing, done, total: show(done, total))
     report = find_leaks(*chosen)
     if as_json:
-        click.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(to_json(report), indent=2))
     else:
         print_leaks(report)
     return not report.broken
@@ -174,9 +174,6 @@ def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool
 def _translate_error(results_dir: Path) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        # Of the output: whoever reads it has left.
-        raise
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
         raise StoreError(

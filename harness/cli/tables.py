@@ -176,7 +176,7 @@ def tables(
         found = _train_and_read(settings, corpus, results, threads, view, named)
     if as_json:
         plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
-        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plain, indent=2))
     else:
         print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes, found.compared)
     require_all_finished(found.num_failed, "below the table")

@@ -6,7 +6,6 @@ of `aup`.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import platform
@@ -16,7 +15,6 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -406,10 +404,6 @@ def open_console() -> PatientConsole:
     """Return a console on standard output, a quiet one where whoever started this process has closed it."""
     if sys.stdout is None:
         return PatientConsole(quiet=True, file=sys.stderr)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A hyperparameter or a folder may have letters that the terminal's encoding lacks.
-        with suppress(OSError):  # it is closed
-            sys.stdout.reconfigure(errors="backslashreplace")
     return PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
 
 
