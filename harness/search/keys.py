@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError, one_line
+from harness.files import open_regular, read_regular
 
 #: Bytes of a script that are read to find its kind.
 _NUM_BYTES_READ = 65536
@@ -51,7 +52,7 @@ def find_script(text: str, working_dir: Path) -> JobScript:
         ExperimentFileError: there is no such file, or it is no Python script and cannot be run
     """
     path, arguments = _split_arguments(text, working_dir)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         beginning = stream.read(_NUM_BYTES_READ)
     first_line = beginning.split(b"\n", 1)[0]
     is_python = b"python" in first_line if first_line.startswith(b"#!") else path.suffix == ".py"
@@ -136,7 +137,7 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
 
     try:
         value = json.loads(
-            path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
+            read_regular(path).decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except OSError as error:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.files import write_then_rename
+from harness.files import read_regular, write_then_rename
 from harness.store.schema import MIGRATIONS, VIEWS, Database
 
 METADATA_NAME = "metadata.json"
@@ -247,7 +247,7 @@ def write_metadata(database_path: Path, database: Database) -> Path:
         OSError: it cannot be written
     """
     path = database_path.with_name(METADATA_NAME)
-    if not path.exists() or path.read_bytes().startswith(_BEGINNING.encode()):
+    if not path.exists() or read_regular(path).startswith(_BEGINNING.encode()):
         content = {**_MARK, **_describe(database_path.stem, database)}
         with write_then_rename(path) as stream:
             stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
-from harness.files import read_json
+from harness.files import find_changed, open_regular, read_json
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
@@ -324,8 +324,13 @@ def _what_is_wrong(path: Path) -> str | None:
     """Say what is wrong with a saved network, a zip archive that holds a checksum for each of its parts."""
     if not path.is_file():
         return "is not there"
+    # A model that was never saved whole has no digests, and is trained again.
+    with suppress(FileNotFoundError, ValueError):
+        changed = [each for each in find_changed(path.parent) if each.startswith(f"'{path}' ")]
+        if changed:
+            return changed[0].removeprefix(f"'{path}' ")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         return f"is damaged ({error})"
