@@ -11,6 +11,7 @@ import click
 
 from harness.cli.options import (
     DATABASE,
+    naming_test_scores,
     results_argument,
     search_option,
     seeds_option,
@@ -159,7 +160,7 @@ def retrain_best(
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
-    with ResultsStore.open(database) as store:
+    with naming_test_scores(results), ResultsStore.open(database) as store:
         folded = find_folded(store) if eid is None and not (without or replace) else None
         if folded is not None and is_ensemble:
             searches = store.searches_of(folded.folded_id)
@@ -180,6 +181,8 @@ def retrain_best(
         opens_test = test and not (without or replace)
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
+        if test:
+            _print_intent(console, store, [training], len(training.seeds))
         known = find_opening(store.openings(), training, with_scenes=True) if with_scenes else None
         if known is not None:
             print_known_scenes(console, known)
@@ -213,6 +216,18 @@ def retrain_best(
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 
+def _print_intent(
+    console: Console, store: ResultsStore, trainings: Sequence[FinalTraining], num_models: int
+) -> None:
+    """Say, before anything is trained, what a test evaluation is about to do; nobody is asked."""
+    from harness.report.final_scores import describe_intent
+
+    experiments = {training.experiment.eid: training.experiment for training in trainings}
+    test_sets = dict.fromkeys(training.spec.protocol.test_set for training in trainings)
+    said = describe_intent(store, list(experiments.values()), ", ".join(test_sets), num_models)
+    console.print(said, highlight=False, soft_wrap=True)
+
+
 def _retrain_ensemble(
     console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool
 ) -> None:
@@ -227,6 +242,8 @@ def _retrain_ensemble(
     for member in ensemble.members:
         print_final_training(console, member)
     print_ensemble(console, ensemble)
+    if test:
+        _print_intent(console, store, ensemble.members, ensemble.num_models)
     best = ensemble.members[0]
     left_out: tuple[str, ...] = ()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -272,6 +289,9 @@ def _retrain_folds(
 
     folded = store.folded(folds[0].training.experiment)
     assert folded is not None
+    left = [fold.training for fold in folds if fold.opening is None]
+    if test and left:
+        _print_intent(console, store, left, sum(len(training.seeds) for training in left))
     for number, fold in enumerate(folds, start=1):
         training = fold.training
         print_fold(console, fold, number, len(folds), test)

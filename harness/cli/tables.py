@@ -147,7 +147,7 @@ def tables(
     """
     from rich.console import Console
 
-    from harness.cli.options import open_view, require_all_finished
+    from harness.cli.options import naming_test_scores, open_view, require_all_finished
     from harness.corpus.utterances import Happiness
     from harness.report.paper_tables import print_tables
     from harness.splits.protocol import Recordings
@@ -172,7 +172,7 @@ def tables(
         compared=compared,
     )
     check_settings(settings)
-    with open_view() as view:
+    with naming_test_scores(results), open_view() as view:
         found = _train_and_read(settings, corpus, results, threads, view, named)
     if as_json:
         plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
@@ -202,6 +202,7 @@ def _train_and_read(
     named: tuple[str, ...],
 ) -> Found:
     from harness.cli.options import typed_command
+    from harness.report.statements import plural
     from harness.search.lock import held
     from harness.store.store import ResultsStore
     from harness.tables.experiments import lacking_modalities, require_features
@@ -224,6 +225,11 @@ def _train_and_read(
 
     lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
+        num_before = len(results.openings())
+        view.announce(
+            "Each model is scored on the test session, which is recorded for good. This results folder has "
+            f"{plural(num_before, 'test evaluation')} on record."
+        )
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]
         trainings = plan_experiments(settings, facts, possible)

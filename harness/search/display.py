@@ -497,7 +497,7 @@ class SearchDisplay:
         if report.ending is Ending.INTERRUPTED:
             self._print(f"Interrupted. Resume with:  aup {shlex.quote(os.path.relpath(self._experiment_path))}")
         elif report.best is not None and report.experiment.fold is None:
-            self._print_next(can_retrain=bool(report.experiment.system))
+            self._print_next(*(("replicate", "retrain-best") if report.experiment.system else ()))
 
     def end_folds(self, outcomes: Sequence[FoldOutcome]) -> None:
         """Print a line for each fold, and what to type next."""
@@ -505,15 +505,16 @@ class SearchDisplay:
             self._print(line)
         if any(outcome.experiment.is_synthetic for outcome in outcomes):
             self._print(SYNTHETIC_SENTENCE)
-        self._print_next(can_retrain=True)
+        self._print_next("retrain-best")
 
-    def _print_next(self, *, can_retrain: bool) -> None:
+    def _print_next(self, *commands: str) -> None:
         results = os.path.relpath(self._experiment_path.parent / "results")
         self._print("Next:")
         self._print(f"  harness report {shlex.quote(results)}")
-        if can_retrain:
-            named = "" if results == "results" else f" {shlex.quote(results)}"
-            self._print(f"  harness retrain-best --test{named}")
+        named = "" if results == "results" else f" {shlex.quote(results)}"
+        for command in commands:
+            # Without --test: the test session is for the end of the work, not for the first search of many.
+            self._print(f"  harness {command}{named}")
 
     def close(self) -> None:
         """Take the drawing away, and give the terminal its cursor back."""
