@@ -126,7 +126,7 @@ def check(
 
 def _check_corpus(corpus: Path) -> bool:
     """Print what a corpus lacks, and return whether it is complete."""
-    from harness.corpus.index import build_index, compare_counts
+    from harness.corpus.index import build_index, compare_counts, count_by_session, note_corpus
     from harness.corpus.irregularities import POLICIES, count_by_kind
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
@@ -137,6 +137,10 @@ def _check_corpus(corpus: Path) -> bool:
         click.echo(SYNTHETIC_SENTENCE)
     index = build_index(layout)
     lacks = compare_counts(index.utterances)
+    counts = count_by_session(index.utterances)
+    note = note_corpus(counts, {session: labels.total() for session, labels in counts.items()})
+    if note is not None and not is_synthetic(layout.root):
+        click.echo(note)
     lacks += [
         f"{modality}: the corpus has none, so systems that need {modality} cannot use it."
         for modality, is_there in _find_modalities(layout, index).items()

@@ -75,6 +75,8 @@ class ModelRecord:
             None where there is none
         word_vectors: the file that the turn model reads; None without one, or without a turn model
         auxiliary: that each seed was trained on too; None without auxiliary corpora
+        corpus_note: a sentence that says what a corpus of recordings is where it is not the complete IEMOCAP; None for
+            the complete one, and for a synthetic one
         temperature: applied to the probabilities of each network; None where the protocol fits none
         members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
             the best trial first, whose hyperparameters stand here. Empty for any other model
@@ -105,6 +107,12 @@ class ModelRecord:
     members: tuple[Member, ...] = ()
     linear_weight: float | None = None
     auxiliary: AuxiliaryCorpora | None = None
+    corpus_note: str | None = None
+
+    @property
+    def is_on_iemocap(self) -> bool:
+        """True where the models were trained on the complete IEMOCAP, of which the paper's figures speak."""
+        return not self.is_synthetic and self.corpus_note is None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:

@@ -67,6 +67,8 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         console.print(f"Scenes are disjoint: {_describe_cost(training)}", highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+    if training.experiment.corpus_note is not None:
+        console.print(training.experiment.corpus_note, style="yellow", highlight=False)
 
 
 def describe_intent(store: ResultsStore, experiments: Sequence[ExperimentRow], test_sets: str, num_models: int) -> str:
@@ -276,7 +278,7 @@ def print_details(
             console.print(sentence, highlight=False)
         if training.experiment.is_synthetic:
             console.print(SYNTHETIC_SENTENCE, highlight=False)
-        else:
+        elif training.experiment.is_on_iemocap:
             print_statements(console, [describe_published()])
     print_table(console, tabulate_openings(openings))
 

@@ -369,11 +369,6 @@ class Findings:
         return are_accuracies(self.experiment)
 
     @property
-    def is_synthetic_only(self) -> bool:
-        """True if neither the experiment nor any test evaluation concerns recordings of people."""
-        return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
-
-    @property
     def protocol(self) -> dict[str, Any]:
         """The protocol's choices by name."""
         choices = json.loads(self.experiment.protocol)

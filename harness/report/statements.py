@@ -131,13 +131,15 @@ def describe_search(findings: Findings) -> list[Statement]:
     statements = []
     if experiment.is_synthetic:
         statements.append(_SYNTHETIC)
+    if experiment.corpus_note is not None:
+        statements.append(Statement("Corpus", experiment.corpus_note, is_warning=True))
     if experiment.shortened:
         statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
     if findings.folds is not None:
         statements.append(describe_fold(findings.folds.folded))
     if experiment.protocol_name:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
-        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), describe_seal(protocol)])))
+        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol, experiment.is_on_iemocap), describe_seal(protocol)])))
     else:
         text = "The search runs a script of its own, so its training and scored utterances are not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
@@ -171,8 +173,12 @@ def describe_search(findings: Findings) -> list[Statement]:
     return statements
 
 
-def describe_split(protocol: dict[str, object]) -> list[str]:
-    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it."""
+def describe_split(protocol: dict[str, object], is_on_iemocap: bool) -> list[str]:
+    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it.
+
+    Args:
+        is_on_iemocap: whether the corpus is the complete IEMOCAP, whose counts are given then
+    """
     sentences = []
     if protocol.get("recordings") == Recordings.IMPROVISED:
         sentences.append("Only improvised dialogues are used.")
@@ -182,12 +188,14 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Every class weighs the same in the loss, whatever its number of training utterances.")
     is_merged = protocol.get("happiness") == Happiness.MERGED
     if is_merged:
-        sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
+        counts = ": 5531 utterances of the complete corpus, not 4936" if is_on_iemocap else ""
+        sentences.append(f"Happiness is merged into excitement{counts}.")
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         sentences.append("The last session besides the test session validates, and the others train.")
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         counts = "3353 and 937" if is_merged else "3000 and 838"
-        complete = f" ({counts} of the complete corpus)" if name_test_set(protocol) == "Session 5" else ""
+        is_counted = is_on_iemocap and name_test_set(protocol) == "Session 5"
+        complete = f" ({counts} of the complete corpus)" if is_counted else ""
         others = "other utterances" if _tests_one_speaker(protocol) else "other sessions' utterances"
         sentences.append(
             f"Of the {others}, sorted by id, the first 78 % train and the last 22 % validate{complete}."

@@ -28,7 +28,7 @@ from harness.errors import one_line
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
-from harness.store.records import TrialRow, TrialStatus, are_accuracies, best_of, utc_now
+from harness.store.records import ExperimentRecord, TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_bytes, write_duration, write_time
 
@@ -127,7 +127,12 @@ def _describe_standing(snapshot: SearchSnapshot) -> list[str]:
 def describe_heading(snapshot: SearchSnapshot) -> list[str]:
     """Name the experiment, and say where its scores are not scores on IEMOCAP."""
     assert snapshot.experiment is not None
-    return [describe_experiment(snapshot), *([SYNTHETIC_SENTENCE] if snapshot.experiment.is_synthetic else [])]
+    return [describe_experiment(snapshot), *describe_corpus(snapshot.experiment)]
+
+
+def describe_corpus(experiment: ExperimentRecord) -> list[str]:
+    """Say what the corpus is where it is not the complete IEMOCAP; nothing where it is, or where none is known."""
+    return [SYNTHETIC_SENTENCE] if experiment.is_synthetic else [experiment.corpus_note] if experiment.corpus_note else []
 
 
 def describe_end(snapshot: SearchSnapshot) -> list[str]:
@@ -264,8 +269,8 @@ def draw(snapshot: SearchSnapshot, canvas: Canvas, hint: str = "") -> list[Text]
         head = _fold(snapshot.message or "", canvas)
     else:
         head = _fold(describe_experiment(snapshot), canvas, "bold")
-        if snapshot.experiment.is_synthetic:
-            head += _fold(SYNTHETIC_SENTENCE, canvas, "yellow")
+        for sentence in describe_corpus(snapshot.experiment):
+            head += _fold(sentence, canvas, "yellow")
         process = describe_controller(snapshot)
         if snapshot.controller is not None and snapshot.controller.memory_bytes is not None:
             process = f"{process.removesuffix('.')}, {write_bytes(snapshot.controller.memory_bytes)}."
@@ -460,6 +465,8 @@ class SearchDisplay:
         )
         if experiment.shortened and experiment.fold is None:
             self._print(experiment.shortened)
+        if experiment.corpus_note:
+            self._print(experiment.corpus_note)
         if plan.num_done or plan.num_interrupted:
             num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
             self._print(

@@ -236,7 +236,7 @@ def test_a_corpus_is_told_what_it_lacks(tmp_path: Path) -> None:
     done = harness("check", layout.root, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "Session 1 has 1 utterances labelled ang, but the complete corpus has 229."
+    assert lines[1] == "Session 1 has 1 utterance labelled ang, but the complete corpus has 229."
     assert sum(line.startswith("Session ") for line in lines) == 30
     assert (
         "missing mocap: 3 (Ses05M_script01_1b, Ses05M_script01_1b, Ses05M_script01_1b). Its columns are marked as "
