@@ -46,6 +46,7 @@ def aup(experiment: Path, fresh: bool) -> int:
     from harness.search.display import SearchDisplay, open_console
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
+    from harness.wording import plural
 
     settings = read_experiment_file(experiment)
     display = SearchDisplay(open_console(), settings.path)
@@ -57,7 +58,7 @@ def aup(experiment: Path, fresh: bool) -> int:
         return 0
     if report.ending is Ending.TOO_MANY_FAILURES:
         raise WorkFailedError(
-            f"experiment {report.experiment.name!r}: {report.num_failed} trials failed, and max_failures is "
+            f"experiment {report.experiment.name!r}: {plural(report.num_failed, 'trial')} failed, and max_failures is "
             f"{report.max_failures}; fix the cause and begin a new experiment with --fresh"
         )
     return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0

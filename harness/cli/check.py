@@ -44,13 +44,13 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
 #: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.
 _NUM_NAMED = 3
 
-#: Tables that are counted at the end -> what a row of them is.
+#: Tables that are counted at the end -> what a row of them is, and what follows its plural.
 _LOOKED_AT = {
-    "experiments": "experiments",
-    "trials": "attempts at trials",
-    "epochs": "epochs",
-    "test_openings": "test evaluations",
-    "evaluations": "evaluations on other corpora",
+    "experiments": ("experiment", ""),
+    "trials": ("attempt", " at trials"),
+    "epochs": ("epoch", ""),
+    "test_openings": ("test evaluation", ""),
+    "evaluations": ("evaluation", " on other corpora"),
 }
 
 
@@ -230,7 +230,8 @@ def _print_left_alone(holders: Mapping[int, str]) -> None:
 
 def _print_checked(store: ResultsStore, found: Collection[Finding]) -> None:
     from harness.store.integrity import FindingKind, count_rows
+    from harness.wording import plural
 
     if not any(finding.kind is FindingKind.DAMAGED_DATABASE for finding in found):
-        counts = [f"{count_rows(store, table)} {what}" for table, what in _LOOKED_AT.items()]
+        counts = [f"{plural(count_rows(store, table), noun)}{rest}" for table, (noun, rest) in _LOOKED_AT.items()]
         click.echo(f"Checked {', '.join(counts)}.")

@@ -77,7 +77,7 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, default_speech
-    from harness.wording import SYNTHETIC_SENTENCE
+    from harness.wording import SYNTHETIC_SENTENCE, plural
 
     console = Console()
     layout = find_root(corpus)
@@ -94,8 +94,9 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     _print_modalities(console, report, settings)
     _print_split(console, report, PROTOCOLS[protocol])
     _print_irregularities(console, report)
+    were = "was" if report.num_read == 1 else "were"
     num_kept = report.num_dialogues - report.num_read
-    console.print(f"{report.num_read} dialogues were read, {num_kept} had been read before.")
+    console.print(f"{plural(report.num_read, 'dialogue')} {were} read, {num_kept} had been read before.")
     console.print(f"The prepared features are in {report.prepared_dir}", soft_wrap=True, markup=False)
 
 

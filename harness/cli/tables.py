@@ -202,7 +202,6 @@ def _train_and_read(
     named: tuple[str, ...],
 ) -> Found:
     from harness.cli.options import typed_command
-    from harness.report.statements import plural
     from harness.search.lock import held
     from harness.store.store import ResultsStore
     from harness.tables.experiments import lacking_modalities, require_features
@@ -210,6 +209,7 @@ def _train_and_read(
     from harness.tables.results import TablesReader
     from harness.tables.settings import prepare_tables
     from harness.training.tensorflow import start_tensorflow
+    from harness.wording import plural
 
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]

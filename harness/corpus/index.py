@@ -26,6 +26,7 @@ from harness.corpus.labels import Turn, read_annotations, read_transcripts
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Seconds, Utterance
 from harness.errors import CorpusError
+from harness.wording import plural
 
 #: The shortest recording that gives a speech frame. Source: paper, section 4.1 (0.2 s windows).
 SHORTEST_WINDOW: Seconds = 0.2
@@ -254,7 +255,7 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
             "are not comparable with those on the complete one; copy what is missing."
         )
     return (
-        f"This corpus is not IEMOCAP: it has {found} utterances, where the release has {complete}. No score on it is a "
+        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on it is a "
         "score on IEMOCAP."
     )
 
@@ -276,7 +277,7 @@ def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
         rows.append((f"labelled {Emotion.HAPPINESS}", labels[Emotion.HAPPINESS], PUBLISHED_HAPPINESS[session]))
         rows.append(("of any label", labels.total(), PUBLISHED_TOTALS[session]))
         sentences += [
-            f"Session {session} has {num_found} utterance{'' if num_found == 1 else 's'} {what}, but the complete corpus has {num_published}."
+            f"Session {session} has {plural(num_found, 'utterance')} {what}, but the complete corpus has {num_published}."
             for what, num_found, num_published in rows
             if num_found != num_published
         ]

@@ -13,7 +13,7 @@ from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.findings import read_replication
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
-from harness.report.statements import Statement, describe_published, name_final_length, plural
+from harness.report.statements import Statement, describe_published, name_final_length
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
@@ -31,7 +31,7 @@ from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ExperimentRow, ScoreKind, TestOpeningRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_duration, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_duration, write_time
 
 if TYPE_CHECKING:
     from harness.final.ensemble import Ensemble

@@ -28,7 +28,6 @@ from harness.report.statements import (
     describe_temperature,
     name_final_length,
     percent,
-    plural,
     title_model,
 )
 from harness.report.tables import Table
@@ -38,7 +37,7 @@ from harness.splits.protocol import EpochChoice, Scenes
 from harness.store.evaluations import read_evaluations
 from harness.store.records import EvaluationRow, FoldedExperimentRow, Prediction, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, plural
 
 FITTED_ON_TEST_SENTENCE = "The vocabulary contains the words of the test session, as in the published code."
 

@@ -30,7 +30,7 @@ from harness.splits.protocol import (
     adapts_to_speakers,
 )
 from harness.store.records import FoldedExperimentRow, Prediction, ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_time
 
 _ADAPTED = "Adapted to the test speakers without labels."
 
@@ -61,16 +61,6 @@ def percent(share: float) -> str:
         '71.0 %'
     """
     return f"{100 * share:.1f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Example:
-        >>> plural(1, "trial"), plural(2, "trial")
-        ('1 trial', '2 trials')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def name_class(emotion: Emotion) -> str:

@@ -30,7 +30,7 @@ from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, r
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
 from harness.store.records import ExperimentRecord, TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_bytes, write_duration, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_bytes, write_duration, write_time
 
 
 def format_hyperparameters(point: Mapping[str, Any]) -> str:
@@ -52,7 +52,7 @@ def sum_up(snapshot: SearchSnapshot) -> list[str]:
     statuses = [trial.status for trial in snapshot.trials]
     counts = Counter(status for status in statuses if not (is_abandoned and status is TrialStatus.RUNNING))
     listed = ", ".join(f"{counts[status]} {status.value}" for status in sorted(counts)) or "none started"
-    lines = [f"{counts.total()} of {snapshot.num_trials} trials: {listed}."]
+    lines = [f"{counts.total()} of {plural(snapshot.num_trials, 'trial')}: {listed}."]
     if snapshot.best is not None:
         lines.append(
             f"Best trial {snapshot.best.trial_index}: {snapshot.measure} {snapshot.best.score:.4f} at "
@@ -168,7 +168,7 @@ def describe_counts(snapshot: SearchSnapshot) -> str:
     """Say how many trials are finished, pruned where any is, running, failed and left."""
     pruned = f"{snapshot.num_pruned} pruned, " if snapshot.num_pruned else ""
     return (
-        f"{snapshot.num_trials} trials: {snapshot.num_finished} finished, {pruned}{snapshot.num_running} running, "
+        f"{plural(snapshot.num_trials, 'trial')}: {snapshot.num_finished} finished, {pruned}{snapshot.num_running} running, "
         f"{snapshot.num_failed} failed, {snapshot.num_left} left."
     )
 
@@ -200,7 +200,7 @@ def describe_best(snapshot: SearchSnapshot) -> str:
 def describe_outcome(outcome: FoldOutcome) -> str:
     """Say in one line what a fold's search found."""
     experiment, best = outcome.experiment, outcome.best
-    counts = f"{outcome.num_finished} of {experiment.num_samples} trials"
+    counts = f"{outcome.num_finished} of {plural(experiment.num_samples, 'trial')}"
     found = f"{experiment.fold} (experiment {experiment.eid}): {counts}"
     if best is None:
         return f"{found} finished."
@@ -460,7 +460,7 @@ class SearchDisplay:
         if plan.threads == 1:
             threads = "1 thread"
         self._print(
-            f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
+            f"Experiment {experiment.eid}, {experiment.name!r}: {plural(plan.num_trials, 'trial')}{of}, "
             f"{plan.num_parallel} at once with {threads} each."
         )
         if experiment.shortened and experiment.fold is None:

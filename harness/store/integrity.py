@@ -26,6 +26,7 @@ from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import trial_spec_path
+from harness.wording import plural
 
 
 class FindingKind(StrEnum):
@@ -209,10 +210,10 @@ def _find_missing_epochs(store: ResultsStore, eids: Collection[int]) -> Iterator
             continue
         num_recorded, last, num_epochs = row["num_recorded"], row["last"] or 0, row["num_epochs"]
         if num_recorded != last:
-            found, expected = f"recorded {num_recorded} epochs of which the last is {last}", "every one before it"
+            found, expected = f"recorded {plural(num_recorded, 'epoch')} of which the last is {last}", "every one before it"
         # A user's own script, or a baseline, records its one result without epochs.
         elif num_epochs is not None and num_epochs != num_recorded and (num_recorded or num_epochs > 1):
-            found, expected = f"recorded {num_recorded} epochs, and its result counts {num_epochs}", "as many"
+            found, expected = f"recorded {plural(num_recorded, 'epoch')}, and its result counts {num_epochs}", "as many"
         elif num_epochs is not None and not 1 <= row["best_epoch"] <= num_epochs:
             found, expected = f"its best epoch is {row['best_epoch']}", f"one from 1 to {num_epochs}"
         else:
@@ -231,7 +232,7 @@ def _find_wrong_prunings(store: ResultsStore, eids: Collection[int]) -> Iterator
     for row in rows:
         if row["eid"] in eids and row["last"] != row["num_recorded"]:
             when = "for no reason on record" if row["last"] is None else f"at epoch {row['last']}"
-            found = f"was pruned {when}, and recorded {row['num_recorded']} epochs"
+            found = f"was pruned {when}, and recorded {plural(row['num_recorded'], 'epoch')}"
             yield Finding(FindingKind.MISSING_EPOCHS, name_trial(row), found, "the reason, and every epoch up to it")
 
 

@@ -24,7 +24,7 @@ from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
 LOOKED_AT = (
-    "Checked 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations, 0 evaluations on other corpora.\n"
+    "Checked 1 experiment, 5 attempts at trials, 13 epochs, 1 test evaluation, 0 evaluations on other corpora.\n"
 )
 
 
