@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import os
@@ -71,6 +72,16 @@ class LazyGroup(click.Group):
         entry = COMMANDS[name]
         command: click.Command = getattr(importlib.import_module(entry.module), entry.function)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            expected = f"{near[0]!r}, or another of" if near else "one of"
+            raise click.UsageError(f"No such command {name!r:.80}; expected {expected} {', '.join(COMMANDS)}.", context)
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -362,7 +362,9 @@ def describe_expected_best(findings: Findings) -> str:
         write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))
         for count in (half, num_trials)
     )
-    gain = f"{100 * found.from_half:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
+    # Or else it could be "-0.0 points".
+    points = round(100 * found.from_half, 1) or 0.0
+    gain = f"{points:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
     text = (
         f"Going from {half} to {num_trials} trials brought an expected {gain} ({before} to {after}). These trials "
         "cannot show how much the gain would differ in another search."
