@@ -291,6 +291,11 @@ class SearchedHyperparameter:
     choices: tuple[str, ...]
     is_log: bool
 
+    @property
+    def has_one_value(self) -> bool:
+        """True where there is nothing to search."""
+        return len(self.choices) == 1 or self.low == self.high
+
 
 @dataclass(frozen=True)
 class Baseline:
