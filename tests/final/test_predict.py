@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
 from harness.files import write_digests
 from harness.final.answers import check_probabilities
-from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue, read_recorded
+from harness.final.predict import note_context, note_speaker_scaling, note_unread, predict_dialogue, read_recorded
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
 from harness.models.build import build_model
@@ -359,7 +360,7 @@ def test_another_system_answers_each_turn_of_a_dialogue_on_its_own(listener, tmp
         ("speaker,wav\nF,no.wav\n", "recording '{folder}/no.wav': no such file; expected a wav file"),
         (
             "speaker,wav\nF,talk.csv\n",
-            "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; expected a wav "
+            "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; give a wav "
             "file with sound",
         ),
     ],
@@ -403,6 +404,12 @@ def test_an_answer_that_is_no_distribution_is_refused(listener, tmp_path):
 def test_numbers_that_are_no_probabilities_are_refused(row):
     with pytest.raises(ModelError, match="^model 'a': answers .*; expected probabilities from 0 to 1 that sum to 1; "):
         check_probabilities(np.array([[0.25, 0.25, 0.25, 0.25], row]), "model 'a'")
+
+
+def test_what_a_model_does_not_read_is_said(listener):
+    turn = RecordedTurn(Recorded(Path("a.wav"), "Oh, no."))
+    assert note_unread(listener, [turn]) == "Not read: text, for the model was trained with speech alone."
+    assert note_unread(listener, [RecordedTurn(Recorded(Path("a.wav")))]) is None
 
 
 def test_a_model_s_file_that_changed_is_named(listener, tmp_path):
