@@ -8,6 +8,8 @@ import importlib
 import os
 import signal
 import sys
+import time
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from harness.cli.streams import StandardStreams
 from harness.errors import HarnessError
 
 INTERRUPTED_EXIT_CODE = 130
+
+#: Seconds in which a finalizer has ended.
+_INTERRUPT_DELAY = 0.02
 
 
 @dataclass(frozen=True)
@@ -140,11 +145,17 @@ class _Interrupts:
         raise KeyboardInterrupt
 
     def raise_again(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Interrupt once more where Python had nobody to give the exception to, such as a finalizer."""
+        """Interrupt once more where Python had nobody to give the exception to, such as a finalizer's caller."""
         if unraisable.exc_type is KeyboardInterrupt:
-            os.kill(os.getpid(), signal.SIGINT)
+            # Not here: this runs inside the finalizer, which would swallow it again.
+            start_new_thread(_interrupt_soon, ())
         else:
             sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_soon() -> None:
+    time.sleep(_INTERRUPT_DELAY)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @contextmanager

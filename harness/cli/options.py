@@ -280,8 +280,8 @@ def naming_test_scores(results: Path) -> Iterator[None]:
             if opening.eid is None:
                 again = f"harness export {shlex.quote(str(results))} --what test-scores --all --csv -"
             click.echo(
-                f"Test evaluation {opening.opening_id} is on record in '{database}'.{ended} To see its scores again, "
-                f"without another evaluation: {again}",
+                f"Test evaluation {opening.opening_id} is on record in '{database}'.{ended} To see what it "
+                f"has recorded, without another evaluation: {again}",
                 err=True,
             )
 

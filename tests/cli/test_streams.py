@@ -138,7 +138,7 @@ sys.argv[0] = "{program}"
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.cli.main", "click", "harness.errors", "harness.cli.report", "rich.console", "numpy", "sqlite3"]
+    "module", ["harness.cli.main", "click", "harness.errors", "harness.report.findings", "rich.console", "numpy", "sqlite3"]
 )
 def test_ctrl_c_is_one_sentence_wherever_a_report_begins(searched: Path, module: str) -> None:
     code = INTERRUPTED_AT.format(program="harness", module=module)
