@@ -181,11 +181,11 @@ def retrain_best(
         opens_test = test and not (without or replace)
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
-        if test:
-            _print_intent(console, store, [training], len(training.seeds))
         known = find_opening(store.openings(), training, with_scenes=True) if with_scenes else None
         if known is not None:
             print_known_scenes(console, known)
+        elif test:
+            _print_intent(console, store, [training], len(training.seeds))
         command = typed_command() if test and known is None else None
         folder = training.model_dir
         comparisons: list[SideBySide] = []

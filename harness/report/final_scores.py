@@ -90,12 +90,13 @@ def describe_intent(store: ResultsStore, experiments: Sequence[ExperimentRow], t
     trials = plural(sum(num_trials), "finished trial")
     of_searches = "" if len(experiments) == 1 else f" of {len(experiments)} searches"
     replicated = "" if num_seeds > 1 else ": `harness replicate` measures how much of their score was luck"
-    before = "never" if not num_before else "once" if num_before == 1 else f"{num_before} times"
+    before = "never evaluated before" if not num_before else "evaluated once before"
+    if num_before > 1:
+        before = f"evaluated {num_before} times before"
     return (
         f"--test scores {plural(num_models, 'model')} on {test_sets}, and records that for good. Behind the "
         f"hyperparameters {'stands' if sum(num_trials) == 1 else 'stand'} {trials}{of_searches} and "
-        f"{plural(num_seeds, 'seed')}{replicated}. The test session was evaluated {before} before, by this results "
-        "folder's record."
+        f"{plural(num_seeds, 'seed')}{replicated}. The test session was {before}, by this results folder's record."
     )
 
 

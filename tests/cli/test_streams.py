@@ -5,11 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from harness.cli.options import naming_test_scores
+from harness.store.store import ResultsStore
 from tests.search.searches import SCORES_X, environment, search, write_experiment
+from tests.store.experiments import an_experiment, an_opening
 
 #: The installed programs, as pip's scripts begin them.
 PROGRAM = "import sys; from harness.cli import {0}; sys.argv[0] = '{0}'; {0}()"
@@ -114,6 +118,27 @@ def test_the_other_streams_may_be_closed(searched: Path, stream: str) -> None:
     )
     assert done.returncode == 0
     assert b"Best" in done.stdout
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whatever_ends_a_test_evaluation_it_is_said_where_its_scores_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: bool
+) -> None:
+    database = tmp_path / "results.db"
+    with ResultsStore.open(database) as store:
+        eid = store.create_experiment(an_experiment())
+        store.record_opening(an_opening(eid))
+    with suppress(RuntimeError), naming_test_scores(tmp_path), ResultsStore.open(database) as store:
+        opening_id = store.record_opening(an_opening(eid))
+        if fails:
+            raise RuntimeError("the screen is full")
+        store.complete_opening(opening_id)
+    not_completed = " It was not completed." if fails else ""
+    assert capsys.readouterr() == (
+        "",
+        f"Test evaluation 2 is on record in '{database}'.{not_completed} To see what it has recorded, without another "
+        f"evaluation: harness report {tmp_path} --experiment {eid}\n",
+    )
 
 
 #: Whoever runs these tests in the background has Ctrl-C ignored, and so would every program that they start.
