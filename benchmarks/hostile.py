@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Starts a program as its installed script does.
-PROGRAM = "import sys; from harness.cli import {0}; sys.argv[0] = '{0}'; {0}()"
+PROGRAM = "import sys; from harness.cli import run_{0}; sys.argv[0] = '{0}'; run_{0}()"
 
 #: Seconds that a command may take, and that its processes may outlive it.
 HANG_SECONDS, LEAK_SECONDS = 30.0, 5.0

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import sys
 from types import FrameType
 
 
-def harness() -> None:
+def run_harness() -> None:
     """The program `harness`."""
     _leave_on_interrupt()
     from harness.cli.main import main
@@ -14,7 +13,7 @@ def harness() -> None:
     main()
 
 
-def aup() -> None:
+def run_aup() -> None:
     """The program `aup`."""
     _leave_on_interrupt()
     from harness.cli.aup import main
@@ -29,6 +28,7 @@ def _leave_on_interrupt() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.stderr.write("interrupted\n")
-    sys.stderr.flush()
-    os._exit(130)
+    try:
+        os.write(2, b"interrupted\n")
+    finally:
+        os._exit(130)

@@ -16,7 +16,7 @@ from tests.search.searches import SCORES_X, environment, search, write_experimen
 from tests.store.experiments import an_experiment, an_opening
 
 #: The installed programs, as pip's scripts begin them.
-PROGRAM = "import sys; from harness.cli import {0}; sys.argv[0] = '{0}'; {0}()"
+PROGRAM = "import sys; from harness.cli import run_{0}; sys.argv[0] = '{0}'; run_{0}()"
 
 
 def command(program: str, *words: object) -> list[str]:
@@ -147,7 +147,7 @@ HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
 #: Sends the signal as the interpreter imports the module, wherever a command does so.
 INTERRUPTED_AT = HEARS + """
 import os, sys
-from harness.cli import {program}
+from harness.cli import run_{program}
 
 def watch(event, arguments):
     global hit
@@ -158,7 +158,7 @@ def watch(event, arguments):
 hit = False
 sys.addaudithook(watch)
 sys.argv[0] = "{program}"
-{program}()
+run_{program}()
 """
 
 
