@@ -49,7 +49,7 @@ INVOCATIONS: Mapping[str, Sequence[str]] = {
     "leaks": ("results --seeds 1", "results --test"),
     "tables": ("--corpus corpus --systems majority --seeds 1 --max-epochs 1", "--systems nothing"),
     "compare": ("results:1 results:1", "1 2", "results --json"),
-    "export": ("results --csv -", "results --csv out.csv", "results --parquet -", "results --all --what epochs --csv -"),
+    "export": ("results --csv -", "results --csv out.csv", "results --parquet -", "results --all --csv -"),
     "check": ("corpus", "--results results", "--results results --repair", "--leaks corpus", ""),
     "predict": ("{model} corpus/a.wav", "{model} missing.wav --json", "{model} --dialogue experiment.json", "missing"),
     "evaluate": ("{model} corpus", "missing corpus"),
@@ -310,8 +310,8 @@ def _count_left(mark: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description="Run commands in damaged folders and odd environments, and count tracebacks, hangs over 30 s, wrong "
-        "exit codes and processes that are left. Exits with 1 if anything was counted."
+        description="Run commands in damaged folders and odd environments, and count tracebacks, hangs over 30 s, "
+        "wrong exit codes and processes that are left. Exits with 1 if anything was counted."
     )
     parser.add_argument("--runs", type=int, default=100, help="commands that are run  [default: 100]")
     parser.add_argument("--first", type=int, default=0, help="number of the first run, to repeat one  [default: 0]")
@@ -335,7 +335,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for kind in judge(outcome):
                 tally.faults.append((kind, said))
                 if len(tally.faults) <= NUM_NAMED:
-                    print(f"  run {number}, {kind}, exit code {outcome.code}: {said}\n{outcome.printed[-2000:]}", flush=True)
+                    print(f"  run {number}, {kind}, exit code {outcome.code}: {said}")
+                    print(outcome.printed[-2000:], flush=True)
             shutil.rmtree(folder, ignore_errors=True)
     print(f"{tally.num_runs} runs in {time.monotonic() - began:.0f} s: {tally.counts}")
     return 1 if tally.faults else 0

@@ -230,7 +230,9 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
     Returns:
         a sentence; None for the complete release
     """
-    published = {session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()}
+    published: Mapping[int, Mapping[str, int]] = {
+        session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()
+    }
     is_whole = {
         session: totals.get(session, 0) == PUBLISHED_TOTALS[session]
         and all(counts.get(session, {}).get(emotion, 0) == num for emotion, num in row.items())
@@ -251,12 +253,12 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
             if not whole
         ]
         return (
-            f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)}). Its scores "
-            "are not comparable with those on the complete one; copy what is missing."
+            f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)}). Its "
+            "scores are not comparable with those on the complete one; copy what is missing."
         )
     return (
-        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on it is a "
-        "score on IEMOCAP."
+        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on "
+        "it is a score on IEMOCAP."
     )
 
 
@@ -277,7 +279,8 @@ def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
         rows.append((f"labelled {Emotion.HAPPINESS}", labels[Emotion.HAPPINESS], PUBLISHED_HAPPINESS[session]))
         rows.append(("of any label", labels.total(), PUBLISHED_TOTALS[session]))
         sentences += [
-            f"Session {session} has {plural(num_found, 'utterance')} {what}, but the complete corpus has {num_published}."
+            f"Session {session} has {plural(num_found, 'utterance')} {what}, but the complete corpus has "
+            f"{num_published}."
             for what, num_found, num_published in rows
             if num_found != num_published
         ]

@@ -151,6 +151,6 @@ def check_probabilities(answers: np.ndarray, whose: str) -> None:
     if not is_right.all():
         row = answers[int(np.argmin(is_right))]
         raise ModelError(
-            f"{whose}: answers {', '.join(f'{value:.4g}' for value in row)}; expected probabilities from 0 to 1 that sum "
-            "to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`"
+            f"{whose}: answers {', '.join(f'{value:.4g}' for value in row)}; expected probabilities from 0 to 1 that "
+            "sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`"
         )

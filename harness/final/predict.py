@@ -134,7 +134,8 @@ def note_unread(model_dir: Path, turns: Sequence[RecordedTurn]) -> str | None:
     ]
     if not unread:
         return None
-    return f"Not read: {', '.join(unread)}, for the model was trained with {', '.join(sorted(record.modalities))} alone."
+    read = ", ".join(sorted(record.modalities))
+    return f"Not read: {', '.join(unread)}, for the model was trained with {read} alone."
 
 
 def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:

@@ -183,8 +183,8 @@ class ModelRecord:
             raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
         if digest != found_digest:
             raise ModelError(
-                f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file that "
-                "`harness retrain-best` wrote; restore a copy, or move the folder away and train it again"
+                f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file "
+                "that `harness retrain-best` wrote; restore a copy, or move the folder away and train it again"
             )
         return record
 

@@ -129,7 +129,8 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(describe_fold(findings.folds.folded))
     if experiment.protocol_name:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
-        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol, experiment.is_on_iemocap), describe_seal(protocol)])))
+        split = describe_split(protocol, experiment.is_on_iemocap)
+        statements.append(Statement("Protocol", " ".join([name, *split, describe_seal(protocol)])))
     else:
         text = "The search runs a script of its own, so its training and scored utterances are not known here."
         statements.append(Statement("Protocol", text, is_warning=True))

@@ -30,7 +30,14 @@ from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, r
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
 from harness.store.records import ExperimentRecord, TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_bytes, write_duration, write_time
+from harness.wording import (
+    SYNTHETIC_SENTENCE,
+    note_last_epoch,
+    plural,
+    write_bytes,
+    write_duration,
+    write_time,
+)
 
 
 def format_hyperparameters(point: Mapping[str, Any]) -> str:
@@ -132,7 +139,9 @@ def describe_heading(snapshot: SearchSnapshot) -> list[str]:
 
 def describe_corpus(experiment: ExperimentRecord) -> list[str]:
     """Say what the corpus is where it is not the complete IEMOCAP; nothing where it is, or where none is known."""
-    return [SYNTHETIC_SENTENCE] if experiment.is_synthetic else [experiment.corpus_note] if experiment.corpus_note else []
+    if experiment.is_synthetic:
+        return [SYNTHETIC_SENTENCE]
+    return [] if experiment.corpus_note is None else [experiment.corpus_note]
 
 
 def describe_end(snapshot: SearchSnapshot) -> list[str]:
@@ -168,7 +177,8 @@ def describe_counts(snapshot: SearchSnapshot) -> str:
     """Say how many trials are finished, pruned where any is, running, failed and left."""
     pruned = f"{snapshot.num_pruned} pruned, " if snapshot.num_pruned else ""
     return (
-        f"{plural(snapshot.num_trials, 'trial')}: {snapshot.num_finished} finished, {pruned}{snapshot.num_running} running, "
+        f"{plural(snapshot.num_trials, 'trial')}: {snapshot.num_finished} finished, {pruned}"
+        f"{snapshot.num_running} running, "
         f"{snapshot.num_failed} failed, {snapshot.num_left} left."
     )
 

@@ -280,8 +280,8 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
         )
     if len(entries) > MAX_HYPERPARAMETERS:
         raise ExperimentFileError(
-            f"{origin}: parameter_config has {len(entries)} hyperparameters; expected at most {MAX_HYPERPARAMETERS}, for "
-            "results.db has a column for each"
+            f"{origin}: parameter_config has {len(entries)} hyperparameters; expected at most {MAX_HYPERPARAMETERS}, "
+            "for results.db has a column for each"
         )
     parameters: list[Parameter] = []
     for number, entry in enumerate(entries, start=1):

@@ -210,7 +210,8 @@ def _find_missing_epochs(store: ResultsStore, eids: Collection[int]) -> Iterator
             continue
         num_recorded, last, num_epochs = row["num_recorded"], row["last"] or 0, row["num_epochs"]
         if num_recorded != last:
-            found, expected = f"recorded {plural(num_recorded, 'epoch')} of which the last is {last}", "every one before it"
+            recorded = plural(num_recorded, "epoch")
+            found, expected = f"recorded {recorded} of which the last is {last}", "every one before it"
         # A user's own script, or a baseline, records its one result without epochs.
         elif num_epochs is not None and num_epochs != num_recorded and (num_recorded or num_epochs > 1):
             found, expected = f"recorded {plural(num_recorded, 'epoch')}, and its result counts {num_epochs}", "as many"

@@ -42,7 +42,6 @@ from harness.store.rows import (
     insert,
     insert_hyperparameters,
     insert_predictions,
-    require_columns,
     read_environment,
     read_epoch,
     read_experiment,
@@ -51,6 +50,7 @@ from harness.store.rows import (
     read_prediction,
     read_scores,
     read_trial,
+    require_columns,
 )
 from harness.store.schema import Database
 

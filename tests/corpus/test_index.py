@@ -48,8 +48,8 @@ def test_the_complete_release_needs_no_note() -> None:
         (
             {session: WHOLE[session] for session in (1, 2, 3)},
             {session: PUBLISHED_TOTALS[session] for session in (1, 2, 3)},
-            "This corpus is an incomplete IEMOCAP: 5766 of 10039 utterances (Session 4 has 0 of 2103, Session 5 has 0 of "
-            "2170). Its scores are not comparable with those on the complete one; copy what is missing.",
+            "This corpus is an incomplete IEMOCAP: 5766 of 10039 utterances (Session 4 has 0 of 2103, Session 5 has 0 "
+            "of 2170). Its scores are not comparable with those on the complete one; copy what is missing.",
         ),
         (
             {1: WHOLE[1]},
@@ -64,8 +64,8 @@ def test_the_complete_release_needs_no_note() -> None:
         (
             {1: {"ang": 60, "exc": 13}},
             {1: 73},
-            "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039. No score on it is a score on "
-            "IEMOCAP.",
+            "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039. No score on it is a score "
+            "on IEMOCAP.",
         ),
         (
             {**WHOLE, 5: {**WHOLE[5], Emotion.ANGER: 5000}},

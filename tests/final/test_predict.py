@@ -19,7 +19,13 @@ from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
 from harness.files import write_digests
 from harness.final.answers import check_probabilities
-from harness.final.predict import note_context, note_speaker_scaling, note_unread, predict_dialogue, read_recorded
+from harness.final.predict import (
+    note_context,
+    note_speaker_scaling,
+    note_unread,
+    predict_dialogue,
+    read_recorded,
+)
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
 from harness.models.build import build_model
@@ -395,8 +401,8 @@ def test_an_answer_that_is_no_distribution_is_refused(listener, tmp_path):
     with pytest.raises(ModelError) as raised:
         predict(model, Recorded(tmp_path / "a.wav"))
     assert str(raised.value) == (
-        f"model '{model}/seed-1': answers nan, nan, nan, nan; expected probabilities from 0 to 1 that sum to 1; the model "
-        "is damaged, or its training diverged: train it again with `harness retrain-best`"
+        f"model '{model}/seed-1': answers nan, nan, nan, nan; expected probabilities from 0 to 1 that sum to 1; the "
+        "model is damaged, or its training diverged: train it again with `harness retrain-best`"
     )
 
 
@@ -429,7 +435,7 @@ def test_a_model_s_record_that_changed_is_named(listener, tmp_path):
     model = copy_model(listener, tmp_path)
     path = model / "model.json"
     path.write_text(path.read_text().replace('"num_epochs": 1', '"num_epochs": 2'))
-    with pytest.raises(ModelError, match=f"^model file '{path}': has changed since it was saved, by the SHA-256 in it; "):
+    with pytest.raises(ModelError, match=f"^model file '{path}': has changed since it was saved, by the SHA-256"):
         ModelRecord.read(model)
 
 

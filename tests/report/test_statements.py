@@ -52,7 +52,7 @@ def test_real_corpus_in_full_needs_neither_sentence(store: ResultsStore, results
     assert {"Synthetic corpus", "Shortened"}.isdisjoint(said)
 
 
-NOTE = "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039. No score on it is a score on IEMOCAP."
+NOTE = "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039."
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,9 @@ def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(res
     [is_current, ResultsStore.open_readonly, ResultsStore.open, lambda path: watch_search(path.parent, None)],
     ids=["is current", "read", "write", "watch"],
 )
-@pytest.mark.parametrize("damage", ["0 bytes, and it has held results before", "it is a folder", "it is no regular file"])
+@pytest.mark.parametrize(
+    "damage", ["0 bytes, and it has held results before", "it is a folder", "it is no regular file"]
+)
 def test_every_command_judges_a_results_folder_alike(
     results_path: Path, judge: Callable[[Path], object], damage: str
 ) -> None:
