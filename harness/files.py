@@ -11,10 +11,11 @@ import hashlib
 import json
 import math
 import os
+import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,60 @@ def make_then_rename(path: Path, suffix: str = "") -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+#: How the kinds of files that are no regular ones are named, by the test that knows them.
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
+    """Open a regular file for reading; another one, such as a named pipe, could make its reader wait for ever.
+
+    Everything that a user's folder holds is opened by this function.
+
+    Raises:
+        OSError: there is none, it may not be read, or it is a folder, a named pipe, a socket or a device; its
+            ``strerror`` then says which
+    """
+    # Before it is opened: that alone makes some devices do something.
+    _refuse_irregular(path, os.stat(path).st_mode)
+    # Somebody may put another one in its place meanwhile: O_NONBLOCK does not wait for a pipe's other end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _refuse_irregular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb", buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_irregular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a regular file whole, opened by ``open_regular``.
+
+    Raises:
+        OSError: as from ``open_regular``
+    """
+    with open_regular(path) as stream:
+        return stream.read()
+
+
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits."""
-    with path.open("rb") as stream:
+    """SHA-256 of a regular file's content, as hexadecimal digits.
+
+    Raises:
+        OSError: as from ``open_regular``
+    """
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -86,7 +138,7 @@ def read_json(path: Path) -> Any:
         ValueError: it is not JSON in UTF-8, or nested too deeply to be a record
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path))
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
 
@@ -106,7 +158,7 @@ def read_npy(path: Path, is_mapped: bool = False) -> npt.NDArray[Any]:
     """
     import numpy as np
 
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header = _read_npy_header(stream, path.stat().st_size)
     if not is_mapped or not header.num_values:
         values = np.fromfile(path, header.dtype, header.num_values, offset=header.offset)
@@ -128,7 +180,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
     arrays = {}
     num_bytes = path.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             for name in names:
                 member = archive.getinfo(f"{name}.npy")
                 # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
@@ -144,6 +196,44 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
     except (*_DAMAGE, MemoryError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not a whole .npz file: {error}") from error
     return arrays
+
+
+#: The file of a folder that holds the SHA-256 of its other files.
+DIGESTS_NAME = "sha256.json"
+
+
+def write_digests(folder: Path) -> None:
+    """Write the SHA-256 of every file below a folder into ``sha256.json`` there, whole or not at all.
+
+    Raises:
+        OSError: a file cannot be read, or this one not be written
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DIGESTS_NAME)
+    whole = [path for path in paths if ".partial" not in path.suffixes]
+    write_json(folder / DIGESTS_NAME, {path.relative_to(folder).as_posix(): hash_file(path) for path in whole})
+
+
+def find_changed(folder: Path) -> list[str]:
+    """Compare a folder's files with their SHA-256 in ``sha256.json``; files that it does not list are not looked at.
+
+    Returns:
+        the path of each file that is missing or has changed, and what is wrong with it
+
+    Raises:
+        OSError: there is no ``sha256.json``, or it cannot be read
+        ValueError: it holds something else
+    """
+    digests = read_json(folder / DIGESTS_NAME)
+    if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
+        raise ValueError(f"holds {digests!r:.80}; expected an object of SHA-256 digests")
+    changed = []
+    for name, digest in sorted(digests.items()):
+        path = folder / name
+        if not path.is_file():
+            changed.append(f"'{path}' is not there")
+        elif hash_file(path) != digest:
+            changed.append(f"'{path}' has changed since it was saved")
+    return changed
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,13 @@ def note_last_epoch(best_epoch: int | None, max_epochs: int, shortened: str | No
     if best_epoch != max_epochs or shortened:
         return ""
     return f"Its best epoch, {best_epoch}, is the last that max_epochs allows: with more epochs it might score higher."
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> plural(1, "trial"), plural(2, "trial")
+        ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import pickle
+import socket
 import zipfile
 
 import numpy as np
@@ -11,7 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness.files import read_json, read_npy, read_npz, write_json
+from harness.corpus.audio import read_header
+from harness.corpus.labels import read_lines
+from harness.corpus.layout import MocapStream
+from harness.corpus.mocap import read_mocap
+from harness.errors import CorpusError
+from harness.files import (
+    find_changed,
+    hash_file,
+    open_regular,
+    read_json,
+    read_npy,
+    read_npz,
+    read_regular,
+    write_digests,
+    write_json,
+)
 
 NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "|u1", "|b1"])
 
@@ -125,3 +142,58 @@ def test_what_is_no_json_is_one_kind_of_error(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError):
         read_json(path)
+
+
+@pytest.fixture(params=["a named pipe", "a socket", "a device", "a folder"])
+def no_file(request, tmp_path, monkeypatch):
+    """Something that is no regular file, and what it is called."""
+    # A socket's path has about a hundred letters at most.
+    monkeypatch.chdir(tmp_path)
+    if request.param == "a named pipe":
+        os.mkfifo("odd.txt")
+    elif request.param == "a socket":
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind("odd.txt")
+    elif request.param == "a device":
+        (tmp_path / "odd.txt").symlink_to("/dev/zero")
+    else:
+        (tmp_path / "odd.txt").mkdir()
+    return tmp_path / "odd.txt", request.param
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "read", [open_regular, read_regular, read_json, hash_file, read_npy, lambda path: read_npz(path, ["a"])]
+)
+def test_what_is_no_file_is_refused_at_once(no_file, read):
+    path, kind = no_file
+    with pytest.raises(OSError) as raised:
+        read(path)
+    assert (raised.value.filename, raised.value.strerror) == (str(path), f"it is {kind}, not a file")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "read",
+    [read_header, lambda path: read_lines(path, contents="labels"), lambda path: read_mocap(path, MocapStream.HEAD)],
+    ids=["recording", "text", "motion"],
+)
+def test_what_is_no_file_in_a_corpus_is_one_sentence(no_file, read):
+    path, kind = no_file
+    with pytest.raises(CorpusError, match=f"cannot be read \\(it is {kind}, not a file\\); expected "):
+        read(path)
+
+
+def test_a_file_that_changed_or_went_away_is_named(tmp_path):
+    (tmp_path / "fitted").mkdir()
+    for name in ("a.bin", "fitted/b.npy", "fitted/c.json"):
+        (tmp_path / name).write_bytes(b"saved")
+    write_digests(tmp_path)
+    assert find_changed(tmp_path) == []
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "fitted" / "b.npy").write_bytes(b"saveD")
+    (tmp_path / "fitted" / "c.json").unlink()
+    assert find_changed(tmp_path) == [
+        f"'{tmp_path}/fitted/b.npy' has changed since it was saved",
+        f"'{tmp_path}/fitted/c.json' is not there",
+    ]

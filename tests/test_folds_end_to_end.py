@@ -82,7 +82,7 @@ def searched(tmp_path_factory) -> Path:
 
 def test_the_resumed_search_ends_with_a_line_for_each_fold_and_no_trial_lost_or_repeated(searched):
     lines = (searched / "resumed.txt").read_text().splitlines()
-    assert lines[-3:] == ["Next:", "  harness report results", "  harness retrain-best --test"]
+    assert lines[-3:] == ["Next:", "  harness report results", "  harness retrain-best"]
     assert [line.split(":")[0] for line in lines[-9:-4]] == [f"Session {n} (experiment {n})" for n in SESSIONS]
     finished = rows(searched, "SELECT eid, trial_index FROM trials WHERE status = 'finished' ORDER BY eid, trial_index")
     assert finished == [(eid, 0) for eid in SESSIONS]

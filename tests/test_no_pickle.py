@@ -16,6 +16,7 @@ from harness.features.prepare import prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from harness.features.text import read_word_vectors
+from harness.files import write_digests
 from harness.final.saved_model import load_seed, seed_dir
 from harness.splits.protocol import PROTOCOLS
 from tests.corpus.written import write_tiny_corpus
@@ -135,6 +136,8 @@ def test_networks(tmp_path, kind):
     if kind == "zip of nothing":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("config.json", "{}")
+    # As one who knows how a model's files are checked.
+    write_digests(path.parent)
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load_seed(tmp_path, 1)
     assert isinstance(caught.value, HarnessError) and "\n" not in str(caught.value)
@@ -156,6 +159,7 @@ def test_a_damaged_network_is_one_sentence(tmp_path):
         for place in generator.integers(len(whole), size=4):
             content[place] ^= 255
         path.write_bytes(content)
+        write_digests(path.parent)
         with pytest.raises((ModelError, FeatureError)) as caught:
             load_seed(tmp_path, 1)
         num_refused += isinstance(caught.value, ModelError)

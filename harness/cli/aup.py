@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from harness import __version__
-from harness.cli.main import INTERRUPTED_EXIT_CODE, run
+from harness.cli.main import INTERRUPTED_EXIT_CODE, serve
 
 if TYPE_CHECKING:
     from harness.search.experiment_file import ExperimentSettings
@@ -48,6 +46,7 @@ def aup(experiment: Path, fresh: bool) -> int:
     from harness.search.display import SearchDisplay, open_console
     from harness.search.experiment_file import read_experiment_file
     from harness.search.view import Ending
+    from harness.wording import plural
 
     settings = read_experiment_file(experiment)
     display = SearchDisplay(open_console(), settings.path)
@@ -59,7 +58,7 @@ def aup(experiment: Path, fresh: bool) -> int:
         return 0
     if report.ending is Ending.TOO_MANY_FAILURES:
         raise WorkFailedError(
-            f"experiment {report.experiment.name!r}: {report.num_failed} trials failed, and max_failures is "
+            f"experiment {report.experiment.name!r}: {plural(report.num_failed, 'trial')} failed, and max_failures is "
             f"{report.max_failures}; fix the cause and begin a new experiment with --fresh"
         )
     return INTERRUPTED_EXIT_CODE if report.ending is Ending.INTERRUPTED else 0
@@ -80,17 +79,5 @@ def main() -> None:
     """The entry point of the `aup` command."""
     # Before NumPy is imported: the controller needs none of its threads, and one a core would idle.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Until the search begins and handles it itself: preparing a corpus can be interrupted too.
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        code = run(aup, "aup")
-    except KeyboardInterrupt:  # a second one, while the first was being handled
-        code = INTERRUPTED_EXIT_CODE
-    # Everything is recorded: pressing Ctrl-C again gets the exit code, and no traceback.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    # What was recorded is the result: a search does not fail for want of a reader.
+    sys.exit(serve(aup, "aup", needs_output=False))

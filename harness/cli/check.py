@@ -35,7 +35,7 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
         chosen = choose_corpus(corpus, results_dir, protocol, lambda doing, done, total: show(done, total))
     report = find_leaks(*chosen)
     if as_json:
-        click.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(to_json(report), indent=2))
     else:
         print_leaks(report)
     return not report.broken
@@ -44,13 +44,13 @@ def check_leaks(corpus: Path | None, results_dir: Path, protocol: str | None, *,
 #: Ids that are named of each kind of irregularity; `harness prepare` lists all of them.
 _NUM_NAMED = 3
 
-#: Tables that are counted at the end -> what a row of them is.
+#: Tables that are counted at the end -> what a row of them is, and what follows its plural.
 _LOOKED_AT = {
-    "experiments": "experiments",
-    "trials": "attempts at trials",
-    "epochs": "epochs",
-    "test_openings": "test evaluations",
-    "evaluations": "evaluations on other corpora",
+    "experiments": ("experiment", ""),
+    "trials": ("attempt", " at trials"),
+    "epochs": ("epoch", ""),
+    "test_openings": ("test evaluation", ""),
+    "evaluations": ("evaluation", " on other corpora"),
 }
 
 
@@ -126,7 +126,7 @@ def check(
 
 def _check_corpus(corpus: Path) -> bool:
     """Print what a corpus lacks, and return whether it is complete."""
-    from harness.corpus.index import build_index, compare_counts
+    from harness.corpus.index import build_index, compare_counts, count_by_session, note_corpus
     from harness.corpus.irregularities import POLICIES, count_by_kind
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
@@ -137,6 +137,10 @@ def _check_corpus(corpus: Path) -> bool:
         click.echo(SYNTHETIC_SENTENCE)
     index = build_index(layout)
     lacks = compare_counts(index.utterances)
+    counts = count_by_session(index.utterances)
+    note = note_corpus(counts, {session: labels.total() for session, labels in counts.items()})
+    if note is not None and not is_synthetic(layout.root):
+        click.echo(note)
     lacks += [
         f"{modality}: the corpus has none, so systems that need {modality} cannot use it."
         for modality, is_there in _find_modalities(layout, index).items()
@@ -174,9 +178,6 @@ def _find_modalities(layout: CorpusLayout, index: CorpusIndex) -> dict[str, bool
 def _translate_error(results_dir: Path) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        # Of the output: whoever reads it has left.
-        raise
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
         raise StoreError(
@@ -229,7 +230,8 @@ def _print_left_alone(holders: Mapping[int, str]) -> None:
 
 def _print_checked(store: ResultsStore, found: Collection[Finding]) -> None:
     from harness.store.integrity import FindingKind, count_rows
+    from harness.wording import plural
 
     if not any(finding.kind is FindingKind.DAMAGED_DATABASE for finding in found):
-        counts = [f"{count_rows(store, table)} {what}" for table, what in _LOOKED_AT.items()]
+        counts = [f"{plural(count_rows(store, table), noun)}{rest}" for table, (noun, rest) in _LOOKED_AT.items()]
         click.echo(f"Checked {', '.join(counts)}.")

@@ -42,7 +42,7 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
 
     comparison = Comparison(tuple(_read_contenders(experiments, results)))
     if as_json:
-        click.echo(json.dumps(to_json(comparison), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(to_json(comparison), indent=2))
     else:
         from rich.console import Console
 

@@ -139,8 +139,7 @@ def _write(path: Path, rows: Rows, is_csv: bool) -> int:
 
 def _report(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
     """Say on standard error what was written, so that standard output holds the table alone."""
-    from harness.report.statements import plural
-    from harness.wording import SYNTHETIC_SENTENCE
+    from harness.wording import SYNTHETIC_SENTENCE, plural
 
     of = plural(len(experiments), "experiment")
     if path != _STANDARD_OUTPUT:

@@ -45,16 +45,20 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     """
     from rich.console import Console
 
-    from harness.cli.options import open_follow_up, require_all_finished, typed_command
+    from harness.cli.options import naming_test_scores, open_follow_up, require_all_finished, typed_command
+    from harness.report.final_scores import describe_intent
     from harness.report.findings import read_leaks
     from harness.report.terminal import print_leaks
 
-    with open_follow_up(results, eid, threads, "leaks") as begun:
+    with naming_test_scores(results), open_follow_up(results, eid, threads, "leaks") as begun:
         # Imported here: these import TensorFlow, which has to be started before.
         from harness.final.leaks import LeaksPlan, plan_experiments, record_leaks_opening
 
         best, store = begun.best, begun.store
         plan = LeaksPlan(best, best.open_features(), num_seeds, opens_test)
+        if opens_test:
+            test_set = f"turns of {best.spec.protocol.test_set}"
+            begun.view.announce(describe_intent(store, [best.experiment], test_set, 4 * num_seeds))
         opening_id = record_leaks_opening(plan, store, typed_command()) if opens_test else None
         num_failed = begun.train(plan_experiments(plan), opening_id)
         if opening_id is not None and not num_failed:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import importlib
+import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import time
+from _thread import start_new_thread
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import click
 
 from harness import __version__
+from harness.cli.streams import StandardStreams
 from harness.errors import HarnessError
 
 INTERRUPTED_EXIT_CODE = 130
+
+#: Seconds in which a finalizer has ended.
+_INTERRUPT_DELAY = 0.02
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(entry.module), entry.function)
         return command
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            expected = f"{near[0]!r}, or another of" if near else "one of"
+            raise click.UsageError(f"No such command {name!r:.80}; expected {expected} {', '.join(COMMANDS)}.", context)
+        return super().resolve_command(context, args)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
@@ -111,6 +133,83 @@ def run(command: Callable[..., Any], program: str) -> int:
         return INTERRUPTED_EXIT_CODE
 
 
+class _Interrupts:
+    """Remembers whether Ctrl-C or SIGTERM was pressed: a library may catch the exception that it raises."""
+
+    def __init__(self) -> None:
+        self.have_come = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Raise ``KeyboardInterrupt`` in whatever runs."""
+        self.have_come = True
+        raise KeyboardInterrupt
+
+    def raise_again(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Interrupt once more where Python had nobody to give the exception to, such as a finalizer's caller."""
+        if unraisable.exc_type is KeyboardInterrupt:
+            # Not here: this runs inside the finalizer, which would swallow it again.
+            start_new_thread(_interrupt_soon, ())
+        else:
+            sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_soon() -> None:
+    time.sleep(_INTERRUPT_DELAY)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def _interruptible() -> Iterator[_Interrupts]:
+    """Turn Ctrl-C and SIGTERM into ``KeyboardInterrupt``, and ignore both from the end of the block on.
+
+    What was pressed by then is done: pressing it again gets the exit code, and no traceback.
+    """
+    interrupts = _Interrupts()
+    # A background job of a script has Ctrl-C ignored, and keeps it so.
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    sys.unraisablehook = interrupts.raise_again
+    for number in numbers:
+        signal.signal(number, interrupts.handle)
+    try:
+        yield interrupts
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def serve(command: Callable[..., Any], program: str, *, needs_output: bool = True) -> int:
+    """Run a command as a program of its own, and return its exit code: with any standard streams and signals.
+
+    Args:
+        needs_output: whether the command has failed where standard output did not take all of it
+    """
+    streams = StandardStreams()
+    try:
+        with _interruptible() as interrupts:
+            try:
+                code = run(command, program)
+            except Exception:
+                # Of a library that an interrupt left half imported.
+                if not interrupts.have_come:
+                    raise
+                code = INTERRUPTED_EXIT_CODE
+            if interrupts.have_come:
+                code = INTERRUPTED_EXIT_CODE
+    except KeyboardInterrupt:  # a second one, while the first was being handled
+        code = INTERRUPTED_EXIT_CODE
+    failure = streams.close()
+    # A reader that has left has seen enough.
+    if failure is None or failure.errno == errno.EPIPE or not needs_output:
+        return code
+    print(
+        f"error: standard output: {failure.strerror}; the command has done its work, but not all of its output was "
+        "written; send it to a terminal, a pipe, or a file on a disk with room",
+        file=sys.stderr,
+        flush=True,
+    )
+    return code or 2
+
+
 def main() -> None:
     """The entry point of the `harness` command."""
-    sys.exit(run(harness, "harness"))
+    sys.exit(serve(harness, "harness"))

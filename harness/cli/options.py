@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from harness.final.best_point import BestPoint
+    from harness.store.records import TestOpeningRow
     from harness.store.store import ResultsStore
     from harness.training.runner import PlannedExperiment
 
@@ -248,6 +249,41 @@ def require_all_finished(num_failed: int, where: str = "above and in results.db"
         raise WorkFailedError(
             f"{trainings} failed, with the cause {where}; the same command tries them again"
         )
+
+
+@contextmanager
+def naming_test_scores(results: Path) -> Iterator[None]:
+    """Say at the end, whatever ends the block, where the scores are of each test evaluation that was begun in it.
+
+    On standard error: standard output may be full, or hold JSON alone.
+    """
+    from harness.store.store import ResultsStore
+
+    database = results / DATABASE
+
+    def read_openings() -> dict[int, TestOpeningRow]:
+        # `harness tables` makes the database.
+        if not database.is_file():
+            return {}
+        with ResultsStore.open_readonly(database) as store:
+            return {opening.opening_id: opening for opening in store.openings()}
+
+    before = read_openings()
+    try:
+        yield
+    finally:
+        begun = [opening for number, opening in read_openings().items() if number not in before]
+        for opening in begun:
+            ended = "" if opening.completed_at is not None else " It was not completed."
+            of_search = "" if opening.eid is None else f" --experiment {opening.eid}"
+            again = f"harness report {shlex.quote(str(results))}{of_search}"
+            if opening.eid is None:
+                again = f"harness export {shlex.quote(str(results))} --what test-scores --all --csv -"
+            click.echo(
+                f"Test evaluation {opening.opening_id} is on record in '{database}'.{ended} To see what it "
+                f"has recorded, without another evaluation: {again}",
+                err=True,
+            )
 
 
 @dataclass(frozen=True)

@@ -104,13 +104,17 @@ def predict(
     from rich.console import Console
     from rich.table import Table
 
-    from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue
+    from harness.final.predict import note_context, note_speaker_scaling, note_unread, predict_dialogue
 
     answers = predict_dialogue(model, turns, scene, speaker_wavs)
     irregularities = [found for answer in answers for found in answer.irregularities]
     for found in dict.fromkeys(irregularities):
         click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
-    notes = note_context(model, is_alone=dialogue_path is None), note_speaker_scaling(model, speaker_wavs)
+    notes = (
+        note_unread(model, turns),
+        note_context(model, is_alone=dialogue_path is None),
+        note_speaker_scaling(model, speaker_wavs),
+    )
     for note in filter(None, notes):
         click.echo(note, err=True)
     if dialogue_path is not None:

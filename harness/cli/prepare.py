@@ -77,11 +77,12 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.features.prepare import prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, default_speech
-    from harness.wording import SYNTHETIC_SENTENCE
+    from harness.wording import SYNTHETIC_SENTENCE, plural
 
     console = Console()
     layout = find_root(corpus)
-    if is_synthetic(layout.root):
+    is_made = is_synthetic(layout.root)
+    if is_made:
         console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
     settings = speech_settings(PROTOCOLS[protocol], speech or default_speech(protocol))
     prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
@@ -89,19 +90,27 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
         console.print(OUTDATED_SENTENCE, soft_wrap=True)
     with progress_bar("reading dialogues") as progress:
         report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
-    _print_counts(console, report)
+    _print_counts(console, report, is_made=is_made)
     _print_modalities(console, report, settings)
     _print_split(console, report, PROTOCOLS[protocol])
     _print_irregularities(console, report)
+    were = "was" if report.num_read == 1 else "were"
     num_kept = report.num_dialogues - report.num_read
-    console.print(f"{report.num_read} dialogues were read, {num_kept} had been read before.")
+    console.print(f"{plural(report.num_read, 'dialogue')} {were} read, {num_kept} had been read before.")
     console.print(f"The prepared features are in {report.prepared_dir}", soft_wrap=True, markup=False)
 
 
-def _print_counts(console: Console, report: IngestReport) -> None:
+def _print_counts(console: Console, report: IngestReport, *, is_made: bool) -> None:
+    """Print the counts, and what the corpus is.
+
+    Args:
+        is_made: whether this package made the corpus, which is said before
+    """
     if report.is_complete:
         console.print("The corpus is complete: every count by session and class is the published one.")
     else:
+        if report.corpus_note is not None and not is_made:
+            console.print(report.corpus_note, soft_wrap=True, highlight=False)
         console.print(f"The corpus is not the complete release: {len(report.differences)} counts differ.")
         if len(report.differences) <= MAX_SENTENCES:
             for sentence in report.differences:

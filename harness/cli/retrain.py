@@ -12,6 +12,7 @@ import click
 from harness.cli.options import (
     DATABASE,
     SEARCH_NUMBER,
+    naming_test_scores,
     results_argument,
     seeds_option,
     threads_option,
@@ -172,7 +173,7 @@ def retrain_best(
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
-    with ResultsStore.open(database) as store:
+    with naming_test_scores(results), ResultsStore.open(database) as store:
         folded = find_folded(store) if eid is None and not (without or replace) else None
         if folded is not None and is_ensemble:
             searches = store.searches_of(folded.folded_id)
@@ -196,6 +197,8 @@ def retrain_best(
         known = find_opening(store.openings(), training, with_scenes=True) if with_scenes else None
         if known is not None:
             print_known_scenes(console, known)
+        elif test:
+            _print_intent(console, store, [training], len(training.seeds))
         command = typed_command() if test and known is None else None
         folder = training.model_dir
         comparisons: list[SideBySide] = []
@@ -226,6 +229,18 @@ def retrain_best(
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
 
 
+def _print_intent(
+    console: Console, store: ResultsStore, trainings: Sequence[FinalTraining], num_models: int
+) -> None:
+    """Say, before anything is trained, what a test evaluation is about to do; nobody is asked."""
+    from harness.report.final_scores import describe_intent
+
+    experiments = {training.experiment.eid: training.experiment for training in trainings}
+    test_sets = dict.fromkeys(training.spec.protocol.test_set for training in trainings)
+    said = describe_intent(store, list(experiments.values()), ", ".join(test_sets), num_models)
+    console.print(said, highlight=False, soft_wrap=True)
+
+
 def _retrain_ensemble(
     console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool
 ) -> None:
@@ -240,6 +255,8 @@ def _retrain_ensemble(
     for member in ensemble.members:
         print_final_training(console, member)
     print_ensemble(console, ensemble)
+    if test:
+        _print_intent(console, store, ensemble.members, ensemble.num_models)
     best = ensemble.members[0]
     left_out: tuple[str, ...] = ()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -285,6 +302,9 @@ def _retrain_folds(
 
     folded = store.folded(folds[0].training.experiment)
     assert folded is not None
+    left = [fold.training for fold in folds if fold.opening is None]
+    if test and left:
+        _print_intent(console, store, left, sum(len(training.seeds) for training in left))
     for number, fold in enumerate(folds, start=1):
         training = fold.training
         print_fold(console, fold, number, len(folds), test)

@@ -147,7 +147,7 @@ def tables(
     """
     from rich.console import Console
 
-    from harness.cli.options import open_view, require_all_finished
+    from harness.cli.options import naming_test_scores, open_view, require_all_finished
     from harness.corpus.utterances import Happiness
     from harness.report.paper_tables import print_tables
     from harness.splits.protocol import Recordings
@@ -172,11 +172,11 @@ def tables(
         compared=compared,
     )
     check_settings(settings)
-    with open_view() as view:
+    with naming_test_scores(results), open_view() as view:
         found = _train_and_read(settings, corpus, results, threads, view, named)
     if as_json:
         plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
-        click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plain, indent=2))
     else:
         print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes, found.compared)
     require_all_finished(found.num_failed, "below the table")
@@ -209,6 +209,7 @@ def _train_and_read(
     from harness.tables.results import TablesReader
     from harness.tables.settings import prepare_tables
     from harness.training.tensorflow import start_tensorflow
+    from harness.wording import plural
 
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
@@ -224,6 +225,11 @@ def _train_and_read(
 
     lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
+        num_before = len(results.openings())
+        view.announce(
+            "Each model is scored on the test session, which is recorded for good. This results folder has "
+            f"{plural(num_before, 'test evaluation')} on record."
+        )
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]
         trainings = plan_experiments(settings, facts, possible, threads)

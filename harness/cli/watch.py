@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from harness.cli.options import EXPERIMENT_NUMBER, results_argument
+from harness.cli.streams import takes_output
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
@@ -64,21 +65,16 @@ def watch(results: Path, eid: int | None, is_json: bool, interval_seconds: float
     Exit codes: 0 the search is done, or you quit with q, or --once; 1 too many trials failed, or no process runs
     the search; 2 wrong arguments or nothing to read; 130 the search was interrupted, or you pressed Ctrl-C.
     """
-    try:
-        if once:
-            return _look_once(results, eid, is_json)
-        if is_json:
-            return _print_json(results, eid, interval_seconds)
-        from harness.search.display import has_screen, open_console
+    if once:
+        return _look_once(results, eid, is_json)
+    if is_json:
+        return _print_json(results, eid, interval_seconds)
+    from harness.search.display import has_screen, open_console
 
-        console = open_console()
-        if has_screen(console):
-            return _fill_screen(console, results, eid, interval_seconds)
-        return _print_lines(results, eid, interval_seconds)
-    except BrokenPipeError:
-        # The reader has gone; Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    console = open_console()
+    if has_screen(console):
+        return _fill_screen(console, results, eid, interval_seconds)
+    return _print_lines(results, eid, interval_seconds)
 
 
 def _look_once(results: Path, eid: int | None, is_json: bool) -> int:
@@ -155,6 +151,8 @@ def _looks(results: Path, eid: int | None, interval_seconds: float) -> Iterator[
     while True:
         snapshot = watch_search(results, eid)
         yield snapshot
+        if not takes_output():
+            return
         if _has_ended(snapshot):
             if named is not None or not _is_fold(snapshot) or _has_ended(watch_search(results, None)):
                 return
@@ -179,6 +177,8 @@ def _exit_code(snapshot: SearchSnapshot) -> int:
     from harness.cli.main import INTERRUPTED_EXIT_CODE
     from harness.store.records import ExperimentStatus
 
+    if not takes_output():
+        return 0
     assert snapshot.experiment is not None
     codes = {ExperimentStatus.FINISHED: 0, ExperimentStatus.INTERRUPTED: INTERRUPTED_EXIT_CODE}
     return codes.get(snapshot.experiment.status, 1)

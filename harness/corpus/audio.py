@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError
+from harness.files import open_regular
 
 #: Hertz, of the corpus's own recordings and of every ``Recording``.
 SAMPLING_RATE = 16000
@@ -106,7 +107,7 @@ def read_header(path: Path, num_channels: int = 1) -> tuple[RecordingHeader | No
         CorpusError: there is no such file, or it may not be read
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             header, problems = _parse_header(stream)
     except OSError as error:
         raise CorpusError(

@@ -26,6 +26,7 @@ from harness.corpus.labels import Turn, read_annotations, read_transcripts
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Seconds, Utterance
 from harness.errors import CorpusError
+from harness.wording import plural
 
 #: The shortest recording that gives a speech frame. Source: paper, section 4.1 (0.2 s windows).
 SHORTEST_WINDOW: Seconds = 0.2
@@ -201,6 +202,10 @@ def _check_times(
         yield irregularity_of(IrregularityKind.SHORTER_THAN_WINDOW, wav_path, f"{header.duration:.4f} s")
 
 
+#: Share of the release's utterances from which on a corpus is taken for a part of it.
+_LEAST_PART = 0.25
+
+
 def four_class(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
     """Keep the utterances that have one of the paper's four classes, in their order."""
     return tuple(utterance for utterance in utterances if utterance.emotion in CLASSES)
@@ -212,6 +217,50 @@ def count_by_session(utterances: Iterable[Utterance]) -> dict[int, Counter[Emoti
     for utterance in utterances:
         counts.setdefault(utterance.name.session, Counter())[utterance.emotion] += 1
     return dict(sorted(counts.items()))
+
+
+def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, int]) -> str | None:
+    """Say what a corpus is where it is not the complete release; every place that speaks of a corpus says this.
+
+    A corpus with more of anything than the release, or with a small part of it and no whole session, is another one.
+
+    Args:
+        counts: by session, utterances of each of the four classes and of happiness
+        totals: by session, utterances of any label
+
+    Returns:
+        a sentence; None for the complete release
+    """
+    published: Mapping[int, Mapping[str, int]] = {
+        session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()
+    }
+    is_whole = {
+        session: totals.get(session, 0) == PUBLISHED_TOTALS[session]
+        and all(counts.get(session, {}).get(emotion, 0) == num for emotion, num in row.items())
+        for session, row in published.items()
+    }
+    if all(is_whole.values()) and set(totals) <= set(published):
+        return None
+    found, complete = sum(totals.values()), sum(PUBLISHED_TOTALS.values())
+    is_part = set(totals) <= set(published) and all(
+        totals.get(session, 0) <= PUBLISHED_TOTALS[session]
+        and all(counts.get(session, {}).get(emotion, 0) <= num for emotion, num in row.items())
+        for session, row in published.items()
+    )
+    if is_part and (any(is_whole.values()) or found >= _LEAST_PART * complete):
+        lacking = [
+            f"Session {session} has {totals.get(session, 0)} of {PUBLISHED_TOTALS[session]}"
+            for session, whole in is_whole.items()
+            if not whole
+        ]
+        return (
+            f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)}). Its "
+            "scores are not comparable with those on the complete one; copy what is missing."
+        )
+    return (
+        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on "
+        "it is a score on IEMOCAP."
+    )
 
 
 def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
@@ -231,7 +280,8 @@ def compare_counts(utterances: Iterable[Utterance]) -> list[str]:
         rows.append((f"labelled {Emotion.HAPPINESS}", labels[Emotion.HAPPINESS], PUBLISHED_HAPPINESS[session]))
         rows.append(("of any label", labels.total(), PUBLISHED_TOTALS[session]))
         sentences += [
-            f"Session {session} has {num_found} utterances {what}, but the complete corpus has {num_published}."
+            f"Session {session} has {plural(num_found, 'utterance')} {what}, but the complete corpus has "
+            f"{num_published}."
             for what, num_found, num_published in rows
             if num_found != num_published
         ]

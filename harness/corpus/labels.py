@@ -11,6 +11,7 @@ from harness.corpus.irregularities import Irregularity, IrregularityKind, irregu
 from harness.corpus.layout import path_in_corpus
 from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
 from harness.errors import CorpusError
+from harness.files import read_regular
 
 Problems = list[tuple[IrregularityKind, str]]
 
@@ -205,7 +206,7 @@ def read_lines(path: Path, contents: str) -> tuple[list[str], list[Irregularity]
         CorpusError: there is no such file, it may not be read, or it is in UTF-16
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise CorpusError(
             f"file {path_in_corpus(path)!r}: cannot be read ({error.strerror}); expected {contents}"

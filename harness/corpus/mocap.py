@@ -24,6 +24,7 @@ from harness.corpus.irregularities import Irregularity, IrregularityKind, irregu
 from harness.corpus.layout import MocapStream, path_in_corpus
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError
+from harness.files import open_regular
 
 #: Columns before the values: frame number and time.
 NUM_LEADING = 2
@@ -98,7 +99,7 @@ class _MocapFile:
 
     @cached_property
     def rows(self) -> bytes:
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             stream.seek(sum(map(len, self.header)))
             return stream.read()
 
@@ -141,7 +142,7 @@ def read_mocap(path: Path, stream: MocapStream) -> tuple[MocapTrack, list[Irregu
 
 
 def _open_file(path: Path, width: int) -> _MocapFile:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header: list[bytes] = []
         while (first_row := stream.readline()) and len(header) < 2 and not _is_row(first_row):
             header.append(first_row)

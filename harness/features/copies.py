@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import FeatureError
 from harness.features.manifest import MANIFEST_NAME, UTTERANCES_NAME, Manifest
 from harness.features.store import session_dir
-from harness.files import hash_file, read_json, write_json
+from harness.files import hash_file, open_regular, read_json, write_json
 
 #: The name of word vectors in a copy.
 _WORD_VECTORS_NAME = "word-vectors"
@@ -76,7 +76,7 @@ class Piece:
 
     def read(self) -> bytes:
         """Return the bytes of this piece."""
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             stream.seek(self.offset)
             return stream.read(self.num_bytes)
 

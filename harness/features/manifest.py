@@ -15,7 +15,7 @@ from harness.corpus.utterances import Emotion, Utterance, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.speech import SpeechSettings, column_names
-from harness.files import read_json, write_json
+from harness.files import read_json, read_regular, write_json
 
 MODALITIES = ("speech", "text", "mocap")
 MANIFEST_NAME = "manifest.json"
@@ -193,7 +193,7 @@ def read_utterances(path: Path) -> tuple[Utterance, ...]:
     """
     try:
         # One call for all lines: a trial opens thousands of them, in a tenth of a second.
-        records = json.loads(b"[" + b",".join(path.read_bytes().splitlines()) + b"]")
+        records = json.loads(b"[" + b",".join(read_regular(path).splitlines()) + b"]")
         return tuple(utterance_from_json(record) for record in records)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); {PREPARE_AGAIN}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.codec import from_plain, to_plain
-from harness.corpus.index import compare_counts, count_by_session
+from harness.corpus.index import compare_counts, count_by_session, note_corpus
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
@@ -54,6 +54,12 @@ class IngestReport:
     def is_complete(self) -> bool:
         """True where every count is that of the complete release."""
         return not self.differences
+
+    @property
+    def corpus_note(self) -> str | None:
+        """A sentence that says what the corpus is where it is not the complete release, as ``note_corpus``."""
+        totals = {session: row[ALL_LABELS] for session, row in self.counts.items()}
+        return note_corpus(self.counts, totals)
 
     @property
     def num_four_class(self) -> int:

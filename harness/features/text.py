@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from harness.errors import FeatureError
 from harness.features.lexica import Lexicon, read_lexicon
+from harness.files import open_regular
 
 # gensim takes about a second to import: only the functions that use it import it.
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def read_word_vectors(path: Path, words: Collection[str], num_others: int = 0) -
             dimension, found = _read_binary(path, wanted, num_others)
         else:
             with ExitStack() as stack:
-                raw: BinaryIO = stack.enter_context(path.open("rb", buffering=1 << 20))
+                raw: BinaryIO = stack.enter_context(open_regular(path, buffering=1 << 20))
                 if path.suffix == ".gz":
                     raw = cast(BinaryIO, stack.enter_context(gzip.open(raw)))
                 dimension, found = _read_text(path, raw, wanted, num_others)
@@ -333,7 +334,7 @@ def _parse_numbers(path: Path, number: int, fields: Sequence[bytes], dimension: 
 
 
 def _read_binary(path: Path, wanted: set[bytes], num_others: int) -> tuple[int, _Found]:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header = stream.readline(100).split()
         if len(header) != 2 or not all(part.isdigit() for part in header):
             raise FeatureError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.errors import ModelError
 from harness.features.store import Features
-from harness.final.saved_model import ModelRecord, load_seed
+from harness.final.saved_model import ModelRecord, check_digests, load_seed, seed_dir
 from harness.models.turns import TurnClassifier
 from harness.scoring.calibration import apply_temperature
 
@@ -70,6 +70,7 @@ def predict_mean(
         return np.asarray(mean)
     groups = record.group_numbers if group is None else (group,)
     linear = np.mean([load_linear(model_dir, number).answer(features)[0] for number in groups], axis=0)
+    check_probabilities(linear, f"model {str(model_dir)!r}: its linear model")
     return mix_linear(mean, linear, record.linear_weight)
 
 
@@ -87,9 +88,12 @@ def load_linear(model_dir: Path, group: int | None = None) -> TurnClassifier:
     """Load the linear model of an ensemble.
 
     Raises:
-        FeatureError: a file is missing or damaged
+        ModelError: a file is missing, or has changed since it was saved
+        FeatureError: a file is damaged
     """
-    return TurnClassifier.load(linear_dir(model_dir, group))
+    folder = linear_dir(model_dir, group)
+    check_digests(folder)
+    return TurnClassifier.load(folder)
 
 
 def read_members(model_dir: Path, record: ModelRecord) -> list[tuple[Path, ModelRecord]]:
@@ -118,4 +122,35 @@ def answer(
     Raises:
         ModelError: a file is missing or damaged
     """
-    return apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
+    answers = apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
+    check_probabilities(answers, f"model '{seed_dir(model_dir, seed, group)}'")
+    return answers
+
+
+#: By how much the probabilities of one answer may miss 1: networks compute in single precision.
+_SUM_TOLERANCE = 1e-3
+
+
+def check_probabilities(answers: np.ndarray, whose: str) -> None:
+    """Check that each row is a distribution over the classes.
+
+    Args:
+        answers: floating (num_utterances, 4)
+        whose: begins the error, e.g. ``"model 'models/a'"``
+
+    Raises:
+        ModelError: a row has something that is not finite or not from 0 to 1, or does not sum to 1
+
+    Example:
+        >>> check_probabilities(np.array([[0.25, 0.25, 0.5, np.nan]]), "model 'a'")
+        Traceback (most recent call last):
+        harness.errors.ModelError: model 'a': answers 0.25, 0.25, 0.5, nan; expected probabilities from 0 to 1 that sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`
+    """  # noqa: E501
+    # NaN fails every comparison.
+    is_right = ((answers >= 0) & (answers <= 1)).all(axis=1) & (abs(answers.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+    if not is_right.all():
+        row = answers[int(np.argmin(is_right))]
+        raise ModelError(
+            f"{whose}: answers {', '.join(f'{value:.4g}' for value in row)}; expected probabilities from 0 to 1 that "
+            "sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`"
+        )

@@ -17,7 +17,7 @@ from harness.errors import ModelError
 from harness.features.auxiliary import join_words
 from harness.features.manifest import MODALITIES
 from harness.features.store import Features, FeatureStore
-from harness.files import hash_json
+from harness.files import hash_json, write_digests
 from harness.final.answers import linear_dir, mix_linear
 from harness.final.best_point import BestPoint, find_best_points
 from harness.final.retrain import (
@@ -151,7 +151,9 @@ def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) 
     protocol = best.spec.protocol
     parts = open_parts(protocol, store)
     for group, fold in zip(best.group_numbers, parts.final_folds(()), strict=True):
-        _fit_words(store.load(fold.train), best).save(linear_dir(ensemble.model_dir, group))
+        folder = linear_dir(ensemble.model_dir, group)
+        _fit_words(store.load(fold.train), best).save(folder)
+        write_digests(folder)
     validation = store.load(parts.validation)
     linear = _fit_words(store.load(parts.train), best).answer(validation)[0]
     of_members = []

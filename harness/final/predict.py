@@ -78,7 +78,7 @@ def predict_dialogue(
     """
     record = ModelRecord.read(model_dir)
     for turn in turns:
-        given = {"speech": turn.recorded.wav_path, "text": turn.recorded.transcript, "mocap": turn.recorded.mocap_path}
+        given = _given(turn)
         for modality in record.modalities:
             if given[modality] is None:
                 expected = OF_TURNS[modality] if turn.place else f"{OPTIONS[modality]} too"
@@ -112,6 +112,30 @@ def predict_dialogue(
         Classification(dict(zip(classes, map(float, row), strict=True)), found)
         for row, found in zip(probabilities, irregularities, strict=True)
     )
+
+
+def _given(turn: RecordedTurn) -> dict[str, Path | str | None]:
+    """Return what was given of a turn, by modality."""
+    recorded = turn.recorded
+    return {"speech": recorded.wav_path, "text": recorded.transcript, "mocap": recorded.mocap_path}
+
+
+def note_unread(model_dir: Path, turns: Sequence[RecordedTurn]) -> str | None:
+    """Return a sentence on what was given and the model does not read; None where it reads everything.
+
+    Raises:
+        ModelError: the model is damaged
+    """
+    record = ModelRecord.read(model_dir)
+    unread = [
+        modality
+        for modality in OPTIONS
+        if modality not in record.modalities and any(_given(turn)[modality] is not None for turn in turns)
+    ]
+    if not unread:
+        return None
+    read = ", ".join(sorted(record.modalities))
+    return f"Not read: {', '.join(unread)}, for the model was trained with {read} alone."
 
 
 def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:
@@ -271,7 +295,7 @@ def _read_frames(path: Path, settings: SpeechSettings, found: list[Irregularity]
         raise ModelError(f"recording {str(path)!r}: no such file; expected a wav file")
     recording, irregularities = read_recording(path)
     if recording is None:
-        raise ModelError(f"recording {str(path)!r}: {irregularities[0].detail}; expected a wav file with sound")
+        raise ModelError(f"recording {str(path)!r}: {irregularities[0].detail}; give a wav file with sound")
     found += irregularities
     return extract_speech(recording.samples, settings)
 

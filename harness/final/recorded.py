@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError, one_line
+from harness.files import read_regular
 
 #: The columns of a dialogue's CSV file; others are not read.
 COLUMNS = ("id", "speaker", "text", "wav", "mocap", "start", "end")
@@ -225,7 +226,7 @@ def _read_folder(folder: Path) -> RecordedDialogue:
 
 
 def _read_text(path: Path, named: str) -> str:
-    data = path.read_bytes()
+    data = read_regular(path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise CorpusError(f"{named}, line 1: begins with the mark of UTF-16; expected text in UTF-8")
     if (place := data.find(b"\0")) >= 0:

@@ -337,6 +337,7 @@ def describe_model(
         speech_settings=store.manifest.speech_settings.to_json() if has_speech else None,
         corpus_hash=store.corpus_hash,
         is_synthetic=training.experiment.is_synthetic,
+        corpus_note=training.experiment.corpus_note,
         num_train_utterances=num_train_utterances,
         is_fitted_on_test=is_fitted_on_test,
         variant=variant,

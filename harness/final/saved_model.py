@@ -5,6 +5,7 @@
     seed-1234/model.keras   the network, without its optimiser; chain.json in its place for a chain of emotions
     seed-1234/fitted/       tokenizer, word vectors and scaling, or the turns' own classifier: JSON and .npy. The
                             network of a turn model, with what was fitted for it, is in turn_model/ there
+    seed-1234/sha256.json   the SHA-256 of each of the seed's files; written last, and checked whenever they are loaded
 
 Where scenes are disjoint there is one network for each group of scenes, in ``seed-1234-scenes-1`` and so on.
 """
@@ -25,8 +26,8 @@ from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES
 from harness.features.speech import SpeechSettings
-from harness.files import read_json, write_json
-from harness.models.network_file import NETWORK_NAME, load_network, save_network
+from harness.files import DIGESTS_NAME, find_changed, hash_json, read_json, write_digests, write_json
+from harness.models.network_file import load_network, save_network
 from harness.models.systems import find_system, name_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
 from harness.splits.protocol import Protocol
@@ -55,7 +56,6 @@ class Member:
 
 
 _CHAIN_NAME = "chain.json"
-_MODEL_NAMES = (NETWORK_NAME, _CHAIN_NAME)
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class ModelRecord:
             None where there is none
         word_vectors: the file that the turn model reads; None without one, or without a turn model
         auxiliary: that each seed was trained on too; None without auxiliary corpora
+        corpus_note: a sentence that says what a corpus of recordings is where it is not the complete IEMOCAP; None for
+            the complete one, and for a synthetic one
         temperature: applied to the probabilities of each network; None where the protocol fits none
         members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
             the best trial first, whose hyperparameters stand here. Empty for any other model
@@ -106,6 +108,12 @@ class ModelRecord:
     members: tuple[Member, ...] = ()
     linear_weight: float | None = None
     auxiliary: AuxiliaryCorpora | None = None
+    corpus_note: str | None = None
+
+    @property
+    def is_on_iemocap(self) -> bool:
+        """True where the models were trained on the complete IEMOCAP, of which the paper's figures speak."""
+        return not self.is_synthetic and self.corpus_note is None
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
@@ -142,7 +150,7 @@ class ModelRecord:
     def write(self, model_dir: Path) -> None:
         """Write ``model.json`` into ``model_dir``, whole or not at all."""
         value = {**to_plain(self), "format_version": FORMAT_VERSION}
-        write_json(model_dir / "model.json", value)
+        write_json(model_dir / "model.json", {**value, "sha256": _digest_of(value)})
 
     @classmethod
     def read(cls, model_dir: Path) -> ModelRecord:
@@ -162,6 +170,7 @@ class ModelRecord:
             raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)})") from None
         if not isinstance(value, dict):
             raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
+        digest, found_digest = value.pop("sha256", None), _digest_of(value)
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ModelError(
@@ -171,9 +180,14 @@ class ModelRecord:
         try:
             record = from_plain(cls, value)
             record._check_names()
-            return record
         except ValueError as error:
             raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
+        if digest != found_digest:
+            raise ModelError(
+                f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file "
+                "that `harness retrain-best` wrote; restore a copy, or move the folder away and train it again"
+            )
+        return record
 
     def _check_names(self) -> None:
         if self.classes != CLASSES:
@@ -185,6 +199,32 @@ class ModelRecord:
                 raise unknown_name("modality", modality, MODALITIES)
         if self.speech_settings is not None:
             SpeechSettings.from_json(self.speech_settings)
+
+
+def _digest_of(value: Mapping[str, Any]) -> str:
+    return hash_json(value, num_digits=64)
+
+
+def check_digests(folder: Path) -> None:
+    """Check that a folder's files are those that were saved.
+
+    Raises:
+        ModelError: a file is missing or has changed, or nothing says what was saved
+    """
+    try:
+        changed = find_changed(folder)
+    except FileNotFoundError:
+        raise ModelError(
+            f"model {str(folder)!r}: has no {DIGESTS_NAME}, which is written last; expected a folder that was saved "
+            "whole; train it again with `harness retrain-best`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model file '{folder / DIGESTS_NAME}': cannot be read ({one_line(error)})") from None
+    if changed:
+        raise ModelError(
+            f"model {str(folder)!r}: {', '.join(changed)}; expected the files whose SHA-256 is in {DIGESTS_NAME}; "
+            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+        )
 
 
 def name_in_results(model_dir: Path) -> str:
@@ -217,19 +257,22 @@ def seed_dir(model_dir: Path, seed: int, group: int | None = None) -> Path:
 
 
 def save_seed(model_dir: Path, seed: int, trained: Trained, group: int | None = None) -> None:
-    """Save one seed's network and what was fitted with it; the network appears whole, and last."""
+    """Save one seed's network and what was fitted with it; the SHA-256 of their files is written last."""
     folder = seed_dir(model_dir, seed, group)
     folder.mkdir(parents=True, exist_ok=True)
+    # Until the new files are whole, the folder holds no model.
+    (folder / DIGESTS_NAME).unlink(missing_ok=True)
     trained.fitted.save(folder / "fitted")
-    if not isinstance(trained.model, keras.Model):
+    if isinstance(trained.model, keras.Model):
+        save_network(folder, trained.model)
+    else:
         trained.model.write(folder / _CHAIN_NAME)
-        return
-    save_network(folder, trained.model)
+    write_digests(folder)
 
 
 def has_seed(model_dir: Path, seed: int, group: int | None = None) -> bool:
     """Return whether one seed's network has been trained and saved."""
-    return any((seed_dir(model_dir, seed, group) / name).is_file() for name in _MODEL_NAMES)
+    return (seed_dir(model_dir, seed, group) / DIGESTS_NAME).is_file()
 
 
 def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> tuple[int, ...]:
@@ -238,7 +281,7 @@ def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> t
     Args:
         num_groups: groups of scenes, each with a network of every seed; 0 for one network a seed
     """
-    folders = [path.parent.name for name in _MODEL_NAMES for path in model_dir.glob(f"seed-*/{name}")]
+    folders = [path.parent.name for path in model_dir.glob(f"seed-*/{DIGESTS_NAME}")]
     candidates = {int(folder.split("-")[1]) for folder in folders}
     numbers = number_groups(num_groups)
     found = {seed for seed in candidates if all(has_seed(model_dir, seed, number) for number in numbers)}
@@ -249,9 +292,10 @@ def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:
     """Load one seed's network, in Keras's safe mode: no code in the file is run.
 
     Raises:
-        ModelError: a file is missing or damaged
+        ModelError: a file is missing or damaged, or has changed since it was saved
     """
     folder = seed_dir(model_dir, seed, group)
+    check_digests(folder)
     if (folder / _CHAIN_NAME).is_file():
         return load_chain(folder / _CHAIN_NAME, folder / "fitted")
     model = load_network(folder)

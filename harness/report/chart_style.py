@@ -132,9 +132,13 @@ class Figure:
         return {**spec, "datasets": {**spec.get("datasets", {}), **self.datasets}}
 
 
+#: Leaves a tick between two whole numbers without its label, which would be rounded: "0 1 1 2 2".
+WHOLE_LABELS = "datum.value % 1 ? '' : datum.label"
+
+
 def count_axis(name: str, title: str) -> alt.X:
     """Return the x axis of whole numbers from 1 or 0 on, as of trials and epochs."""
-    axis, scale = alt.Axis(tickMinStep=1, format="d"), alt.Scale(nice=False, padding=10)
+    axis, scale = alt.Axis(tickMinStep=1, format="d", labelExpr=WHOLE_LABELS), alt.Scale(nice=False, padding=10)
     return alt.X(f"{name}:Q", title=title, axis=axis, scale=scale)
 
 

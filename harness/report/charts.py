@@ -18,6 +18,7 @@ from harness.report.chart_style import (
     MANY_TRIALS,
     PANEL_Y_AXIS,
     SHARES,
+    WHOLE_LABELS,
     Figure,
     Look,
     count_axis,
@@ -481,7 +482,7 @@ def _draw_measure(look: Look, rows: Sequence[dict[str, Any]], measure: _Measure)
     for row in rows:
         if measure.field in row:
             row[measure.field] = shorten(row[measure.field] / unit_size)
-    x_axis = alt.Axis(tickMinStep=1, tickCount=5, format="d", grid=False)
+    x_axis = alt.Axis(tickMinStep=1, tickCount=5, format="d", labelExpr=WHOLE_LABELS, grid=False)
     base = (
         alt.Chart(alt.NamedData(name="attempts"))
         .transform_filter(f"isValid(datum.{measure.field})")

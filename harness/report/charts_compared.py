@@ -11,9 +11,8 @@ import altair as alt
 from harness.report.chart_style import Figure, Look, rounded, tooltips
 from harness.report.findings import Findings
 from harness.report.reproductions import describe_published, tabulate_reproductions
-from harness.report.statements import plural
 from harness.tables.reproductions import Column, ReproductionResult, describe_folds
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, plural
 
 _PUBLISHED = "published"
 #: The points of a system, with the name and the shape of each.

@@ -93,8 +93,12 @@ def draw_scatter(findings: Findings, look: Look) -> Figure:
     )
     if not drawn or not findings.search_space:
         return figure
+    # One value has no panel: the spread of its dots would look like values.
+    searched = [(n, each) for n, each in enumerate(findings.search_space) if not each.has_one_value]
+    if not searched:
+        return figure
     rows = [_describe_trial(findings, trial) for trial in drawn]
-    panels = [_draw_panel(findings, look, f"x{n}", searched) for n, searched in enumerate(findings.search_space)]
+    panels = [_draw_panel(findings, look, f"x{n}", each) for n, each in searched]
     return figure.show(place_panels(panels), points=rows)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from harness.report.findings import Findings, trial_seconds
-from harness.report.statements import describe_progress, plural, write_score
+from harness.report.statements import describe_progress, write_score
 from harness.report.tables import Table, write_value
 from harness.scoring.scenes import PROBE_KINDS
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
-from harness.wording import SYNTHETIC_SENTENCE, write_bytes, write_duration
+from harness.wording import SYNTHETIC_SENTENCE, plural, write_bytes, write_duration
 
 #: Keys of an experiment file that are no settings, or that are shown apart.
 _NOT_SETTINGS = frozenset({"name", "description", "parameter_config", "protocol", "system", "workingdir", "cwd"})

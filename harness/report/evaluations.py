@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.findings import find_baseline
-from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent, plural
+from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent
 from harness.report.tables import Table, write_interval, write_spread
 from harness.report.test_set import BASELINES_LEFT_OUT, describe_intervals, tabulate_assessment
 from harness.scoring.assessment import METRICS, ScoredEvaluation, name_baseline
 from harness.scoring.metrics import confusion_matrix, predicted_classes
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
 from harness.store.records import EvaluationRow, ScoreKind
-from harness.wording import write_time
+from harness.wording import plural, write_time
 
 NO_TEST = "This is not a test score."
 

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
+from harness.report.findings import read_replication
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
-from harness.report.statements import Statement, describe_published, name_final_length, plural
+from harness.report.statements import Statement, describe_published, name_final_length
 from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
@@ -28,8 +29,9 @@ from harness.scoring.assessment import Assessment, ScoredEvaluation, ScoredOpeni
 from harness.scoring.folds import FoldedScores
 from harness.scoring.metrics import weighted_accuracy
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
-from harness.store.records import ScoreKind, TestOpeningRow
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_duration, write_time
+from harness.store.records import ExperimentRow, ScoreKind, TestOpeningRow, TrialStatus, last_attempts
+from harness.store.store import ResultsStore
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_duration, write_time
 
 if TYPE_CHECKING:
     from harness.final.ensemble import Ensemble
@@ -65,6 +67,37 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         console.print(f"Scenes are disjoint: {_describe_cost(training)}", highlight=False)
     if training.experiment.is_synthetic:
         console.print(SYNTHETIC_SENTENCE, highlight=False)
+    if training.experiment.corpus_note is not None:
+        console.print(training.experiment.corpus_note, style="yellow", highlight=False)
+
+
+def describe_intent(store: ResultsStore, experiments: Sequence[ExperimentRow], test_sets: str, num_models: int) -> str:
+    """Say what a test evaluation is about to do, what stands behind it, and how often there was one before.
+
+    Args:
+        experiments: the searches whose best hyperparameters are scored, of one corpus
+        test_sets: what is scored, in words
+        num_models: that are scored
+    """
+    num_trials = [
+        sum(trial.status is TrialStatus.FINISHED for trial in last_attempts(store.trials(each.eid)))
+        for each in experiments
+    ]
+    replications = [read_replication(store, each) for each in experiments]
+    num_seeds = min(1 + (0 if found is None else len(found.trials)) for found in replications)
+    corpora = {each.corpus_hash for each in experiments}
+    num_before = sum(opening.corpus_hash in corpora for opening in store.openings())
+    trials = plural(sum(num_trials), "finished trial")
+    of_searches = "" if len(experiments) == 1 else f" of {len(experiments)} searches"
+    replicated = "" if num_seeds > 1 else ": `harness replicate` measures how much of their score was luck"
+    before = "never evaluated before" if not num_before else "evaluated once before"
+    if num_before > 1:
+        before = f"evaluated {num_before} times before"
+    return (
+        f"--test scores {plural(num_models, 'model')} on {test_sets}, and records that for good. Behind the "
+        f"hyperparameters {'stands' if sum(num_trials) == 1 else 'stand'} {trials}{of_searches} and "
+        f"{plural(num_seeds, 'seed')}{replicated}. The test session was {before}, by this results folder's record."
+    )
 
 
 def print_ensemble(console: Console, ensemble: Ensemble) -> None:
@@ -246,7 +279,7 @@ def print_details(
             console.print(sentence, highlight=False)
         if training.experiment.is_synthetic:
             console.print(SYNTHETIC_SENTENCE, highlight=False)
-        else:
+        elif training.experiment.is_on_iemocap:
             print_statements(console, [describe_published()])
     print_table(console, tabulate_openings(openings))
 

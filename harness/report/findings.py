@@ -291,6 +291,11 @@ class SearchedHyperparameter:
     choices: tuple[str, ...]
     is_log: bool
 
+    @property
+    def has_one_value(self) -> bool:
+        """True where there is nothing to search."""
+        return len(self.choices) == 1 or self.low == self.high
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -367,11 +372,6 @@ class Findings:
     def scores_are_accuracies(self) -> bool:
         """True if scores are validation accuracies, as those of the package's own trials are."""
         return are_accuracies(self.experiment)
-
-    @property
-    def is_synthetic_only(self) -> bool:
-        """True if neither the experiment nor any test evaluation concerns recordings of people."""
-        return self.experiment.is_synthetic and all(opening.is_synthetic for opening in self.openings)
 
     @property
     def protocol(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from harness.report.statements import (
     describe_partner,
     mark_synthetic,
     percent,
-    plural,
 )
 from harness.report.tables import Table, write_interval, write_share, write_spread
 from harness.report.test_set import describe_probes, order_scores, tabulate_assessment
@@ -19,6 +18,7 @@ from harness.scoring.assessment import METRICS
 from harness.scoring.folds import FoldedScores, FoldScore
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
 from harness.store.records import are_accuracies
+from harness.wording import plural
 
 
 def describe_folds(scores: FoldedScores) -> list[Statement]:

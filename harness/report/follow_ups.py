@@ -6,13 +6,13 @@ import json
 import math
 
 from harness.report.findings import LeakGain, Leaks, Replication, known_score
-from harness.report.statements import Statement, mark_synthetic, percent, plural
+from harness.report.statements import Statement, mark_synthetic, percent
 from harness.report.tables import Table
 from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
 from harness.splits.parts import BOUGHT_BY, SHARED
 from harness.splits.protocol import KeptWeights
 from harness.store.records import TrialRow
-from harness.wording import write_duration
+from harness.wording import plural, write_duration
 
 
 def describe_replication(replication: Replication) -> Statement:

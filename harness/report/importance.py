@@ -13,11 +13,12 @@ import numpy as np
 from scipy.special import fdtrc, ndtri
 
 from harness.report.findings import Findings, SearchedHyperparameter
-from harness.report.statements import percent, plural
+from harness.report.statements import percent
 from harness.report.tables import Table
 from harness.scoring.search import mean_ranks
 from harness.scoring.statistics import CONFIDENCE
 from harness.store.records import TrialRow
+from harness.wording import plural
 
 #: Finished trials below which three groups of them say nothing.
 MIN_TRIALS = 12

@@ -28,7 +28,6 @@ from harness.report.statements import (
     describe_temperature,
     name_final_length,
     percent,
-    plural,
     title_model,
 )
 from harness.report.tables import Table
@@ -38,7 +37,7 @@ from harness.splits.protocol import EpochChoice, Scenes
 from harness.store.evaluations import read_evaluations
 from harness.store.records import EvaluationRow, FoldedExperimentRow, Prediction, TestOpeningRow, TrialStatus
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, plural
 
 FITTED_ON_TEST_SENTENCE = "The vocabulary contains the words of the test session, as in the published code."
 
@@ -150,6 +149,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     parts = [
         f"# {title_model(' and '.join(systems) or record.system, record.hyperparameters)}",
         f"**{SYNTHETIC_SENTENCE}**" if record.is_synthetic else "",
+        "" if record.corpus_note is None else f"**{record.corpus_note}**",
         record.variant or "",
         _describe_training(record, facts.best_epoch),
         FITTED_ON_TEST_SENTENCE if record.is_fitted_on_test else "",
@@ -215,7 +215,7 @@ def _describe_interface(record: ModelRecord) -> str:
 def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
     protocol = record.protocol.to_json()
     statements = [
-        Statement("Split", " ".join([*describe_split(protocol), describe_seal(protocol)])),
+        Statement("Split", " ".join([*describe_split(protocol, record.is_on_iemocap), describe_seal(protocol)])),
         *describe_speakers(protocol),
         describe_scenes(protocol, record.scene_groups, searched=facts.searched_scenes),
     ]
@@ -264,7 +264,7 @@ def _describe_scores(record: ModelRecord, facts: CardFacts) -> list[str]:
     ]
     tables = [table for table in tabulate_opening(facts.scored) if table.rows]
     parts += [f"#### {table.title}\n\n{write_markdown(table)}" for table in tables]
-    if not record.is_synthetic:
+    if record.is_on_iemocap:
         published = describe_published()
         parts += [f"### {published.heading}", published.text]
     return parts

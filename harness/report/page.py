@@ -224,7 +224,7 @@ def render_page(findings: Findings) -> str:
         test_statements=[] if scored is None else describe_scores(scored),
         evaluations=tabulate_evaluations(findings.evaluations, findings.evaluation_intervals),
         test_tables=[] if scored is None else tabulate_opening(scored),
-        published=None if findings.is_synthetic_only else describe_published(),
+        published=describe_published() if findings.experiment.is_on_iemocap else None,
         settings=tabulate_settings(findings),
         read_at=write_time(findings.read_at),
         version=__version__,

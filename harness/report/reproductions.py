@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.statements import plural
 from harness.report.tables import Table, write_interval
 from harness.scoring.statistics import TOO_NARROW
 from harness.tables.compared import ComparedSystem
 from harness.tables.reproductions import Cell, Column, Measured, ReproductionResult, describe_own
+from harness.wording import plural
 
 TITLE = "Compared systems: published, and the same system here"
 #: Columns of a terminal that has room for a row a system; narrower ones get a block a system.

@@ -30,7 +30,7 @@ from harness.splits.protocol import (
     adapts_to_speakers,
 )
 from harness.store.records import FoldedExperimentRow, Prediction, ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_time
+from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_time
 
 _ADAPTED = "Adapted to the test speakers without labels."
 
@@ -61,16 +61,6 @@ def percent(share: float) -> str:
         '71.0 %'
     """
     return f"{100 * share:.1f} %"
-
-
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Example:
-        >>> plural(1, "trial"), plural(2, "trial")
-        ('1 trial', '2 trials')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def name_class(emotion: Emotion) -> str:
@@ -131,13 +121,16 @@ def describe_search(findings: Findings) -> list[Statement]:
     statements = []
     if experiment.is_synthetic:
         statements.append(_SYNTHETIC)
+    if experiment.corpus_note is not None:
+        statements.append(Statement("Corpus", experiment.corpus_note, is_warning=True))
     if experiment.shortened:
         statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
     if findings.folds is not None:
         statements.append(describe_fold(findings.folds.folded))
     if experiment.protocol_name:
         name = f"Protocol '{experiment.protocol_name}' ({experiment.protocol_hash})."
-        statements.append(Statement("Protocol", " ".join([name, *describe_split(protocol), describe_seal(protocol)])))
+        split = describe_split(protocol, experiment.is_on_iemocap)
+        statements.append(Statement("Protocol", " ".join([name, *split, describe_seal(protocol)])))
     else:
         text = "The search runs a script of its own, so its training and scored utterances are not known here."
         statements.append(Statement("Protocol", text, is_warning=True))
@@ -171,8 +164,12 @@ def describe_search(findings: Findings) -> list[Statement]:
     return statements
 
 
-def describe_split(protocol: dict[str, object]) -> list[str]:
-    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it."""
+def describe_split(protocol: dict[str, object], is_on_iemocap: bool) -> list[str]:
+    """Say which recordings are used, and what trains and what validates; ``protocol`` as JSON has it.
+
+    Args:
+        is_on_iemocap: whether the corpus is the complete IEMOCAP, whose counts are given then
+    """
     sentences = []
     if protocol.get("recordings") == Recordings.IMPROVISED:
         sentences.append("Only improvised dialogues are used.")
@@ -182,12 +179,14 @@ def describe_split(protocol: dict[str, object]) -> list[str]:
         sentences.append("Every class weighs the same in the loss, whatever its number of training utterances.")
     is_merged = protocol.get("happiness") == Happiness.MERGED
     if is_merged:
-        sentences.append("Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936.")
+        counts = ": 5531 utterances of the complete corpus, not 4936" if is_on_iemocap else ""
+        sentences.append(f"Happiness is merged into excitement{counts}.")
     if protocol.get("split_rule") == SplitRule.LAST_SESSION:
         sentences.append("The last session besides the test session validates, and the others train.")
     if protocol.get("split_rule") == SplitRule.HOLDOUT_BY_ID:
         counts = "3353 and 937" if is_merged else "3000 and 838"
-        complete = f" ({counts} of the complete corpus)" if name_test_set(protocol) == "Session 5" else ""
+        is_counted = is_on_iemocap and name_test_set(protocol) == "Session 5"
+        complete = f" ({counts} of the complete corpus)" if is_counted else ""
         others = "other utterances" if _tests_one_speaker(protocol) else "other sessions' utterances"
         sentences.append(
             f"Of the {others}, sorted by id, the first 78 % train and the last 22 % validate{complete}."
@@ -364,7 +363,9 @@ def describe_expected_best(findings: Findings) -> str:
         write_score(findings, float(found.expected[np.searchsorted(found.num_trials, count)]))
         for count in (half, num_trials)
     )
-    gain = f"{100 * found.from_half:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
+    # Or else it could be "-0.0 points".
+    points = round(100 * found.from_half, 1) or 0.0
+    gain = f"{points:.1f} points" if findings.scores_are_accuracies else f"{found.from_half:.3g}"
     text = (
         f"Going from {half} to {num_trials} trials brought an expected {gain} ({before} to {after}). These trials "
         "cannot show how much the gain would differ in another search."

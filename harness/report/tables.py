@@ -13,7 +13,7 @@ import numpy as np
 from harness.corpus.utterances import CLASSES
 from harness.models.systems import has_recogniser
 from harness.report.findings import Findings, SearchedHyperparameter, trial_seconds
-from harness.report.statements import name_class, percent, plural, write_score
+from harness.report.statements import name_class, percent, write_score
 from harness.scoring.metrics import (
     confusion_matrix,
     predicted_classes,
@@ -23,7 +23,7 @@ from harness.scoring.metrics import (
 from harness.scoring.search import list_halvings, rank_correlation
 from harness.scoring.statistics import Interval, Spread
 from harness.store.records import ExperimentRecord, Hyperparameter, TrialRow, TrialStatus
-from harness.wording import write_bytes, write_duration
+from harness.wording import plural, write_bytes, write_duration
 
 #: Finished trials below which a quarter of them, or a correlation, is noise.
 MIN_TRIALS_TO_COMPARE = 8

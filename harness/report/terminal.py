@@ -84,7 +84,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     print_statements(console, describe_openings(findings))
     scores = tabulate_test_scores(findings)
     print_table(console, scores)
-    if scores.rows and not findings.is_synthetic_only:
+    if scores.rows and experiment.is_on_iemocap:
         console.print()
         print_statements(console, [describe_published()])
     if findings.scored_opening is not None:
@@ -107,7 +107,7 @@ def print_folds(console: Console, findings: Findings) -> None:
         print_table(console, table)
     console.print()
     print_statements(console, describe_openings(findings))
-    if findings.folds.pooled is not None and not findings.folds.is_synthetic:
+    if findings.folds.pooled is not None and experiment.is_on_iemocap:
         print_statements(console, [describe_published()])
     first = findings.folds.searches[0].eid
     console.print(Text(f"The report of one fold: harness report --experiment {first}", style="dim"))

@@ -10,7 +10,7 @@ from harness.corpus.utterances import CLASSES
 from harness.features.context import ContextTurns
 from harness.models.systems import is_in_context
 from harness.report.findings import Findings, find_baseline
-from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent, plural
+from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent
 from harness.report.tables import (
     UNDEFINED,
     Table,
@@ -25,7 +25,7 @@ from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.scenes import SceneEffect, SceneScore, explain_scenes
 from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
-from harness.wording import write_time
+from harness.wording import plural, write_time
 
 BASELINES_LEFT_OUT = "Baselines left out"
 #: Who or what chose the epoch that was scored; a baseline and a probe have no epoch.

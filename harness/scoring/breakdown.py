@@ -121,6 +121,9 @@ def divide(
         for group in groups_of(prediction.utterance_id, is_seen):
             if group.division in divisions:
                 parts.setdefault(group, []).append(prediction)
+    # Where every speaker, or none, would wear the markers, an id says nothing about who did: no motion was recorded.
+    if len({group for group in parts if group.division is Division.MARKERS}) == 1:
+        parts = {group: found for group, found in parts.items() if group.division is not Division.MARKERS}
     return {group: tuple(parts[group]) for group in sorted(parts, key=_place)}
 
 

@@ -27,12 +27,13 @@ from harness.search.experiment import (
     identity_of,
     resume_experiment,
 )
-from harness.search.experiment_file import ExperimentSettings
+from harness.search.experiment_file import ExperimentSettings, Resource
 from harness.search.interrupts import Interrupts, Request
 from harness.search.jobs import account_for_running
-from harness.search.local import register_resources
+from harness.search.local import register_resources, visible_cards
 from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
+from harness.search.repair import find_doubtful_trials
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
 from harness.store.records import (
     ExperimentRow,
@@ -137,6 +138,8 @@ def carry_out(opened: OpenedSearch, fresh: bool = False) -> SearchReport:
 def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     """Find or make the experiment's row, after recording how the trials of dead controllers ended."""
     settings, prepared, store, view = opened.settings, opened.prepared, opened.store, opened.view
+    if settings.resource is Resource.GPU and not visible_cards():
+        view.note("resource is 'gpu', and no graphics card was found here: the jobs run on the processor.")
     num_trials = int(get_proposer(settings.proposer)(_auptimizer_config(settings)).nSamples)
     if settings.num_samples is not None and num_trials < settings.num_samples:
         view.note(
@@ -156,7 +159,8 @@ def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> No
     for experiment in store.experiments():
         if experiment.name == name:
             folder = experiment_folder(results_dir, experiment.eid)
-            account_for_running(store, experiment.eid, folder.mark)
+            doubtful = find_doubtful_trials(store, [experiment.eid]) if store.running_trials(experiment.eid) else ()
+            account_for_running(store, experiment.eid, folder.mark, doubtful=doubtful)
             _remove_half_written(folder.path)
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from harness.corpus.layout import find_root
@@ -42,6 +42,8 @@ class CorpusFeatures:
     Attributes:
         corpus_path: as it was given; empty for the synthetic corpus that is made where none is named
         differences: one sentence for each count that differs from the complete release's
+        corpus_note: a sentence that says what a corpus of recordings is where it is not the complete release; None for
+            the complete one, and for a synthetic one
     """
 
     prepared_dir: Path
@@ -49,6 +51,7 @@ class CorpusFeatures:
     corpus_path: str
     is_synthetic: bool
     differences: tuple[str, ...]
+    corpus_note: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -188,12 +191,14 @@ def prepare_features(
     report = prepare_corpus(
         root, prepared_dir, settings, progress=lambda done, total: progress(f"preparing features{again}", done, total)
     )
+    is_made = is_synthetic(find_root(root).root)
     return CorpusFeatures(
         prepared_dir=prepared_dir,
         corpus_hash=report.corpus_hash,
         corpus_path="" if corpus is None else str(corpus),
-        is_synthetic=is_synthetic(find_root(root).root),
+        is_synthetic=is_made,
         differences=tuple(report.differences),
+        corpus_note=None if is_made else report.corpus_note,
     )
 
 

@@ -6,7 +6,6 @@ of `aup`.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import platform
@@ -16,7 +15,6 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,16 @@ from harness.errors import one_line
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
-from harness.store.records import TrialRow, TrialStatus, are_accuracies, best_of, utc_now
+from harness.store.records import ExperimentRecord, TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, write_bytes, write_duration, write_time
+from harness.wording import (
+    SYNTHETIC_SENTENCE,
+    note_last_epoch,
+    plural,
+    write_bytes,
+    write_duration,
+    write_time,
+)
 
 
 def format_hyperparameters(point: Mapping[str, Any]) -> str:
@@ -54,7 +59,7 @@ def sum_up(snapshot: SearchSnapshot) -> list[str]:
     statuses = [trial.status for trial in snapshot.trials]
     counts = Counter(status for status in statuses if not (is_abandoned and status is TrialStatus.RUNNING))
     listed = ", ".join(f"{counts[status]} {status.value}" for status in sorted(counts)) or "none started"
-    lines = [f"{counts.total()} of {snapshot.num_trials} trials: {listed}."]
+    lines = [f"{counts.total()} of {plural(snapshot.num_trials, 'trial')}: {listed}."]
     if snapshot.best is not None:
         lines.append(
             f"Best trial {snapshot.best.trial_index}: {snapshot.measure} {snapshot.best.score:.4f} at "
@@ -129,7 +134,14 @@ def _describe_standing(snapshot: SearchSnapshot) -> list[str]:
 def describe_heading(snapshot: SearchSnapshot) -> list[str]:
     """Name the experiment, and say where its scores are not scores on IEMOCAP."""
     assert snapshot.experiment is not None
-    return [describe_experiment(snapshot), *([SYNTHETIC_SENTENCE] if snapshot.experiment.is_synthetic else [])]
+    return [describe_experiment(snapshot), *describe_corpus(snapshot.experiment)]
+
+
+def describe_corpus(experiment: ExperimentRecord) -> list[str]:
+    """Say what the corpus is where it is not the complete IEMOCAP; nothing where it is, or where none is known."""
+    if experiment.is_synthetic:
+        return [SYNTHETIC_SENTENCE]
+    return [] if experiment.corpus_note is None else [experiment.corpus_note]
 
 
 def describe_end(snapshot: SearchSnapshot) -> list[str]:
@@ -165,7 +177,8 @@ def describe_counts(snapshot: SearchSnapshot) -> str:
     """Say how many trials are finished, pruned where any is, running, failed and left."""
     pruned = f"{snapshot.num_pruned} pruned, " if snapshot.num_pruned else ""
     return (
-        f"{snapshot.num_trials} trials: {snapshot.num_finished} finished, {pruned}{snapshot.num_running} running, "
+        f"{plural(snapshot.num_trials, 'trial')}: {snapshot.num_finished} finished, {pruned}"
+        f"{snapshot.num_running} running, "
         f"{snapshot.num_failed} failed, {snapshot.num_left} left."
     )
 
@@ -197,7 +210,7 @@ def describe_best(snapshot: SearchSnapshot) -> str:
 def describe_outcome(outcome: FoldOutcome) -> str:
     """Say in one line what a fold's search found."""
     experiment, best = outcome.experiment, outcome.best
-    counts = f"{outcome.num_finished} of {experiment.num_samples} trials"
+    counts = f"{outcome.num_finished} of {plural(experiment.num_samples, 'trial')}"
     found = f"{experiment.fold} (experiment {experiment.eid}): {counts}"
     if best is None:
         return f"{found} finished."
@@ -266,8 +279,8 @@ def draw(snapshot: SearchSnapshot, canvas: Canvas, hint: str = "") -> list[Text]
         head = _fold(snapshot.message or "", canvas)
     else:
         head = _fold(describe_experiment(snapshot), canvas, "bold")
-        if snapshot.experiment.is_synthetic:
-            head += _fold(SYNTHETIC_SENTENCE, canvas, "yellow")
+        for sentence in describe_corpus(snapshot.experiment):
+            head += _fold(sentence, canvas, "yellow")
         process = describe_controller(snapshot)
         if snapshot.controller is not None and snapshot.controller.memory_bytes is not None:
             process = f"{process.removesuffix('.')}, {write_bytes(snapshot.controller.memory_bytes)}."
@@ -406,10 +419,6 @@ def open_console() -> PatientConsole:
     """Return a console on standard output, a quiet one where whoever started this process has closed it."""
     if sys.stdout is None:
         return PatientConsole(quiet=True, file=sys.stderr)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A hyperparameter or a folder may have letters that the terminal's encoding lacks.
-        with suppress(OSError):  # it is closed
-            sys.stdout.reconfigure(errors="backslashreplace")
     return PatientConsole(highlight=False, markup=False, soft_wrap=True, emoji=False)
 
 
@@ -461,11 +470,13 @@ class SearchDisplay:
         if plan.threads == 1:
             threads = "1 thread"
         self._print(
-            f"Experiment {experiment.eid}, {experiment.name!r}: {plan.num_trials} trials{of}, "
+            f"Experiment {experiment.eid}, {experiment.name!r}: {plural(plan.num_trials, 'trial')}{of}, "
             f"{plan.num_parallel} at once with {threads} each."
         )
         if experiment.shortened and experiment.fold is None:
             self._print(experiment.shortened)
+        if experiment.corpus_note:
+            self._print(experiment.corpus_note)
         if plan.num_done or plan.num_interrupted:
             num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
             self._print(
@@ -503,7 +514,7 @@ class SearchDisplay:
         if report.ending is Ending.INTERRUPTED:
             self._print(f"Interrupted. Resume with:  aup {shlex.quote(os.path.relpath(self._experiment_path))}")
         elif report.best is not None and report.experiment.fold is None:
-            self._print_next(can_retrain=bool(report.experiment.system))
+            self._print_next(*(("replicate", "retrain-best") if report.experiment.system else ()))
 
     def end_folds(self, outcomes: Sequence[FoldOutcome]) -> None:
         """Print a line for each fold, and what to type next."""
@@ -511,15 +522,16 @@ class SearchDisplay:
             self._print(line)
         if any(outcome.experiment.is_synthetic for outcome in outcomes):
             self._print(SYNTHETIC_SENTENCE)
-        self._print_next(can_retrain=True)
+        self._print_next("retrain-best")
 
-    def _print_next(self, *, can_retrain: bool) -> None:
+    def _print_next(self, *commands: str) -> None:
         results = os.path.relpath(self._experiment_path.parent / "results")
         self._print("Next:")
         self._print(f"  harness report {shlex.quote(results)}")
-        if can_retrain:
-            named = "" if results == "results" else f" {shlex.quote(results)}"
-            self._print(f"  harness retrain-best --test{named}")
+        named = "" if results == "results" else f" {shlex.quote(results)}"
+        for command in commands:
+            # Without --test: the test session is for the end of the work, not for the first search of many.
+            self._print(f"  harness {command}{named}")
 
     def close(self) -> None:
         """Take the drawing away, and give the terminal its cursor back."""

@@ -21,6 +21,7 @@ from harness.search.keys import (
     EARLY_STOPPING_KEYS,
     EXPERIMENT_KEYS,
     JOB_FAILURE_KEYS,
+    MAX_NAME,
     SEARCH_SPACE_KEYS,
     TRIAL_KEYS,
     ExperimentKeys,
@@ -204,6 +205,8 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"))
     _refuse_unread_keys(keys)
     name = keys.text("name")
+    if len(name) > MAX_NAME:
+        raise keys.error("name", f"has {len(name)} characters, {name[:40]!r} and so on", f"at most {MAX_NAME}")
     resource = Resource(keys.one_of("resource", [kind.value for kind in Resource]))
     cluster = read_cluster(keys, is_wanted=resource is Resource.DASK)
     working_dir = keys.path_of("workingdir") or path.parent
@@ -213,6 +216,9 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     training = _read_training(keys, script)
     space, entries = _read_space(keys, training)
     proposer = _read_proposer(keys, space, entries)
+    if keys.values.get("engine") is not None and proposer != "hyperopt":
+        raise keys.error("engine", f"is given, and proposer is {proposer!r}", "it for proposer 'hyperopt' alone")
+    keys.one_of("engine", ["tpe", "rand", "anneal"], default="tpe")
     points = _read_points(keys, space, proposer, training)
     return ExperimentSettings(
         path=path,

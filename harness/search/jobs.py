@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,7 +219,11 @@ class Guardian:
 
 
 def account_for_running(
-    store: ResultsStore, eid: int, mark: str, cause: str = "its controller disappeared while the job ran"
+    store: ResultsStore,
+    eid: int,
+    mark: str,
+    cause: str = "its controller disappeared while the job ran",
+    doubtful: Collection[int] = (),
 ) -> None:
     """End the jobs of a controller that is gone, and record how each of its trials ended.
 
@@ -229,13 +233,16 @@ def account_for_running(
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
         cause: why a trial that had recorded no result was killed
+        doubtful: trials whose records contradict their result, which then does not count
     """
     running = store.running_trials(eid)
     end_left_behind(mark, running)
     # Again: a trial may have recorded its result before its job was ended.
     for trial in store.running_trials(eid):
         status, score, message = TrialStatus.KILLED, None, cause
-        if trial.result_score is not None and math.isfinite(trial.result_score):
+        if trial.trial_id in doubtful:
+            message = f"{cause}, and its records contradict its score"
+        elif trial.result_score is not None and math.isfinite(trial.result_score):
             status, score = TrialStatus.FINISHED, trial.result_score
             message = "its controller did not see the job end; the result was recorded"
         elif (pruning := find_pruning(store, trial.trial_id)) is not None:

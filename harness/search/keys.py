@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError, one_line
+from harness.files import open_regular, read_regular
 
 #: Bytes of a script that are read to find its kind.
 _NUM_BYTES_READ = 65536
@@ -51,7 +52,7 @@ def find_script(text: str, working_dir: Path) -> JobScript:
         ExperimentFileError: there is no such file, or it is no Python script and cannot be run
     """
     path, arguments = _split_arguments(text, working_dir)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         beginning = stream.read(_NUM_BYTES_READ)
     first_line = beginning.split(b"\n", 1)[0]
     is_python = b"python" in first_line if first_line.startswith(b"#!") else path.suffix == ".py"
@@ -106,6 +107,8 @@ _UNITS: Mapping[str, int] = {
 }
 #: SQLite's largest.
 _LARGEST_NUMBER = 2**63 - 1
+#: Characters of an experiment's or a hyperparameter's name, which stands in tables, on axes and in messages.
+MAX_NAME = 200
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -136,7 +139,7 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
 
     try:
         value = json.loads(
-            path.read_text("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
+            read_regular(path).decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except OSError as error:
@@ -152,13 +155,30 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
         raise ExperimentFileError(
             f"{origin}: found {found}, a lone surrogate; expected complete characters (a surrogate pair)"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise ExperimentFileError(
+            f"{origin}: holds the byte 0x{error.object[error.start]:02x}, which is not UTF-8; expected JSON in UTF-8"
+        ) from error
+    except RecursionError as error:
+        raise ExperimentFileError(f"{origin}: is nested too deeply; expected an experiment's few levels") from error
+    except ValueError as error:
         if isinstance(error, ExperimentFileError):
             raise
-        raise ExperimentFileError(f"{origin}: {error}; expected JSON in UTF-8") from error
+        # The one that is left: an integer of thousands of digits.
+        raise ExperimentFileError(f"{origin}: holds an integer with too many digits; expected at most 4300") from error
     if not isinstance(value, dict):
-        raise ExperimentFileError(f"{origin}: holds {value!r:.80}; expected one object {{...}}")
+        raise ExperimentFileError(f"{origin}: holds {show_value(value)}; expected one object {{...}}")
     return value
+
+
+def show_value(value: object) -> str:
+    """Show a value of a JSON file in a message, cut where it is long.
+
+    Example:
+        >>> show_value(None), show_value(True), show_value("max")
+        ('null', 'true', "'max'")
+    """
+    return json.dumps(value) if value is None or isinstance(value, bool) else f"{value!r:.80}"
 
 
 @dataclass(frozen=True)
@@ -304,7 +324,7 @@ class ExperimentKeys:
         return values.get(name, default)
 
     def _wrong(self, key: str, value: object, expected: str) -> ExperimentFileError:
-        found = "is missing" if value is _MISSING else f"is {value!r:.80}"
+        found = "is missing" if value is _MISSING else f"is {show_value(value)}"
         return self.error(key, found, expected)
 
 

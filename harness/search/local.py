@@ -34,7 +34,7 @@ class HarnessLocalManager(TrialResourceManager):
         """Attach the search context, and start the guardian of the jobs."""
         super().bind(context)
         self._jobs = RunningJobs(context.settings.limits)
-        self._cards = _visible_cards() if context.settings.resource is Resource.GPU else []
+        self._cards = visible_cards() if context.settings.resource is Resource.GPU else []
 
     def launch(self, trial: TrialJob) -> None:
         """Start a job in a process group of its own."""
@@ -98,7 +98,7 @@ class HarnessLocalManager(TrialResourceManager):
         return {"CUDA_VISIBLE_DEVICES": self._cards[slot % len(self._cards)]} if self._cards else {}
 
 
-def _visible_cards() -> list[str]:
+def visible_cards() -> list[str]:
     """Return the names of the graphics cards that a job may use; empty where nothing lists them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:

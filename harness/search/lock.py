@@ -99,7 +99,7 @@ def find_holder(path: Path) -> Holder | None:
         OSError: there is a lock that cannot be read
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
@@ -115,7 +115,7 @@ def read_holder(path: Path) -> Holder:
         OSError: there is a lock that cannot be read
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return Holder()
     try:

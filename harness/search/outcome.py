@@ -18,6 +18,8 @@ from harness.store.records import TrialStatus
 #: The marker before a score in a job's output. Source: Auptimizer's ``print_result``.
 SCORE_MARKER = b"#Auptimizer:"
 
+#: A score as a script may print it: Python's float() would take `1_000` for a thousand too.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 #: Bytes that are kept of a job's output, from its end.
 _TAIL_BYTES = 8000
 #: Characters of the last line in a message.
@@ -120,6 +122,17 @@ def read_output(path: Path) -> JobOutput:
     return JobOutput(tail, (text.splitlines() or [""])[0].strip())
 
 
+def find_score_text(printed: str) -> str | None:
+    """Return the text after the last score marker of some output, as ``read_output`` does; None where there is none.
+
+    Example:
+        >>> find_score_text("epoch 1\\n#Auptimizer:0.5\\nbye\\n")
+        '0.5'
+    """
+    _, found, after = printed.rpartition(SCORE_MARKER.decode())
+    return (after.splitlines() or [""])[0].strip() if found else None
+
+
 def judge(
     end: JobEnd,
     output: JobOutput,
@@ -139,7 +152,7 @@ def judge(
         >>> judge(end, JobOutput("MemoryError", None), None, is_harness_trial=True).status.value
         'out of memory'
     """
-    score, complaint = (recorded_score, "") if is_harness_trial else _read_score(output.score_text)
+    score, complaint = (recorded_score, "") if is_harness_trial else read_score(output.score_text)
     status, message = _judge_end(end, output, score, is_harness_trial)
     if pruning is not None and end.ended_by is EndedBy.ITSELF and end.exit_code == PRUNED_EXIT_CODE:
         status, message = TrialStatus.PRUNED, pruning.sentence
@@ -192,14 +205,26 @@ def _judge_end(
     return TrialStatus.CRASHED, _exited(end, output, score)
 
 
-def _read_score(text: str | None) -> tuple[float | None, str]:
-    """Read a score line; Auptimizer's may hold several numbers, of which the first is the score."""
+def read_score(text: str | None) -> tuple[float | None, str]:
+    """Read a score line. Auptimizer's ``print_result`` may print several results, of which the first is the score.
+
+    Returns:
+        the score, and an empty string; None and a sentence where the line holds no score, None alone without a line
+
+    Example:
+        >>> read_score("0.5"), read_score("0.5,12.1")
+        ((0.5, ''), (0.5, ''))
+        >>> read_score("7,8")[0] is None
+        True
+    """
     if text is None:
         return None, ""
-    try:
-        return float(text.split(",")[0]), ""
-    except ValueError:
-        return None, f"the job's last score is {text!r:.80}; expected a number after {SCORE_MARKER.decode()}"
+    numbers = [number.strip() for number in text.split(",")]
+    # `7,8` is seven and eight, or 7.8 in half of Europe: nobody but its writer knows.
+    is_decimal_comma = len(numbers) == 2 and all(re.fullmatch(r"[+-]?\d+", number) for number in numbers)
+    if _NUMBER.fullmatch(numbers[0]) and not is_decimal_comma:
+        return float(numbers[0]), ""
+    return None, f"the job's last score is {text!r:.80}; expected a number after {SCORE_MARKER.decode()}"
 
 
 def _exited(end: JobEnd, output: JobOutput, score: float | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.models.systems import LARGEST, System, read_hyperparameters
-from harness.search.keys import PARAMETER_KEYS, check_keys
+from harness.search.keys import MAX_NAME, PARAMETER_KEYS, check_keys, show_value
 from harness.splits.protocol import Protocol
 
 #: A point's values by hyperparameter, plain values.
@@ -257,6 +257,10 @@ _RESERVED = ("job_id", "tid", "trial_id", "trial_index", "save_model", "n_iterat
 #: Beyond it neighbouring integers are one and the same in a file of JSON numbers.
 _LARGEST = 2**53
 
+#: Hyperparameters of one search: half of the columns that SQLite gives a table, for those of other searches lie there
+#: too. Source: SQLITE_MAX_COLUMN, 2000 unless it was compiled otherwise.
+MAX_HYPERPARAMETERS = 1000
+
 
 def read_search_space(entries: object, origin: str, system: System | None) -> SearchSpace:
     """Read Auptimizer's ``parameter_config``.
@@ -273,6 +277,11 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
         raise ExperimentFileError(
             f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
             '{"name": ..., "range": ..., "type": ...}'
+        )
+    if len(entries) > MAX_HYPERPARAMETERS:
+        raise ExperimentFileError(
+            f"{origin}: parameter_config has {len(entries)} hyperparameters; expected at most {MAX_HYPERPARAMETERS}, "
+            "for results.db has a column for each"
         )
     parameters: list[Parameter] = []
     for number, entry in enumerate(entries, start=1):
@@ -330,6 +339,10 @@ def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bo
     name = entry.get("name")
     if not isinstance(name, str) or not name or "\0" in name:
         raise ExperimentFileError(f"{numbered}: name is {_shown(name)}; expected a hyperparameter's name")
+    if len(name) > MAX_NAME:
+        raise ExperimentFileError(
+            f"{numbered}: name has {len(name)} characters, {name[:40]!r} and so on; expected at most {MAX_NAME}"
+        )
     if name.lower() in _RESERVED:
         raise ExperimentFileError(
             f"{numbered}: name {name!r} is reserved for the search itself; expected any name but {sorted(_RESERVED)}"
@@ -367,7 +380,7 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
     is_int = kind is ParameterType.INT
     for bound in bounds:
         if not _is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
-            expected = f"an integer of at most {_LARGEST} in size" if is_int else "a finite number"
+            expected = f"{'an integer' if is_int else 'a number'} of at most {_LARGEST} in size"
             raise ExperimentFileError(f"{origin}: bound {_shown(bound)}; expected {expected}")
     low, high = (int(bound) if is_int else float(bound) for bound in bounds)
     if low > high:
@@ -427,4 +440,4 @@ def _is_number(value: object) -> bool:
 
 def _shown(value: object) -> str:
     """A value as a message shows it, cut where it is long."""
-    return "missing" if value is None else f"{value!r:.80}"
+    return "missing" if value is None else show_value(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,7 +72,9 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _creation_lock(path, busy_timeout) as lock, translate_error(path):
-            _refuse_emptied(path, lock)
+            if not _judge(path):
+                # What was there has been moved away: the one that is made now has held nothing yet.
+                os.ftruncate(lock, 0)
             database = _open_current(path, busy_timeout)
             _remember_creation(lock)
             return database
@@ -89,7 +92,7 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
     Yields:
         the lock's file descriptor
     """
-    lock_path = path.with_name(f"{path.name}.lock")
+    lock_path = _lock_path(path)
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         deadline = time.monotonic() + patience
@@ -105,18 +108,37 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _refuse_emptied(path: Path, lock: int) -> None:
-    """Refuse a file that has lost all it held: to SQLite, no bytes are a new database."""
-    if not os.fstat(lock).st_size:
-        return
-    if not path.exists():
-        # What was there has been moved away: the one that is made now has held nothing yet.
-        os.ftruncate(lock, 0)
-    elif not path.stat().st_size:
+def _judge(path: Path) -> bool:
+    """Return whether there is a file at the database's place; every command judges a results folder by this.
+
+    Raises:
+        StoreError: something else is there, or a file that has lost all it held: to SQLite, no bytes are a new
+            database
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"results database '{path}': cannot be read ({error.strerror}); make its folder readable, or name another"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise StoreError(
+            f"results database '{path}': damaged (it is {what}); expected a SQLite file written by harness; restore a "
+            "copy, or move it away to start anew"
+        )
+    if not found.st_size and _lock_path(path).is_file() and _lock_path(path).stat().st_size:
         raise StoreError(
             f"results database '{path}': damaged (0 bytes, and it has held results before); expected a SQLite file "
             "written by harness; restore a copy, or move it away to start anew"
         )
+    return True
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def _remember_creation(lock: int) -> None:
@@ -198,7 +220,7 @@ def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
     Raises:
         StoreError: it cannot be read, or is another program's or another version's
     """
-    if not path.is_file():
+    if not _judge(path):
         return False
     with translate_error(path):
         database = open_unwritten(path, busy_timeout)
@@ -216,7 +238,7 @@ def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Databa
     Raises:
         StoreError: there is none, or it cannot be read
     """
-    if not path.is_file():
+    if not _judge(path):
         raise StoreError(
             f"results database '{path}': not found; expected the folder of a search that has been started; "
             "run aup first"

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.files import write_then_rename
+from harness.files import read_regular, write_then_rename
 from harness.store.schema import MIGRATIONS, VIEWS, Database
 
 METADATA_NAME = "metadata.json"
@@ -164,6 +164,7 @@ COLUMNS: Mapping[str, str] = {
     "identity": "Hash of everything that changes the outcome.",
     "target": "Whether the highest or the lowest score is best.",
     "status": "How it stands; only finished trials have a score.",
+    "corpus_note": "What a corpus of recordings is where it is not the complete IEMOCAP, or empty.",
     "shortened": "How the search was cut short because no corpus was named, or empty.",
     "best_score": "Of the finished trials; for the package's own trials the best validation accuracy, from 0 to 1.",
     "score": "For the package's own trials the best validation accuracy over epochs, from 0 to 1.",
@@ -247,7 +248,7 @@ def write_metadata(database_path: Path, database: Database) -> Path:
         OSError: it cannot be written
     """
     path = database_path.with_name(METADATA_NAME)
-    if not path.exists() or path.read_bytes().startswith(_BEGINNING.encode()):
+    if not path.exists() or read_regular(path).startswith(_BEGINNING.encode()):
         content = {**_MARK, **_describe(database_path.stem, database)}
         with write_then_rename(path) as stream:
             stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
-from harness.files import read_json
+from harness.files import find_changed, open_regular, read_json
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import trial_spec_path
+from harness.wording import plural
 
 
 class FindingKind(StrEnum):
@@ -57,7 +58,7 @@ class Finding:
 
     Attributes:
         subject: the thing, by the names that a reader knows it by
-        row_id: of the trial or experiment that a repair ends; None for anything else
+        row_id: of the trial or experiment that it is about; None for anything else
         path: of the file that it is about
     """
 
@@ -94,7 +95,8 @@ _SCORE_TABLES = {
 }
 
 
-def _name_trial(row: Mapping[str, Any]) -> str:
+def name_trial(row: Mapping[str, Any]) -> str:
+    """Name an attempt at a trial as every finding does, from its eid, name, trial_index and attempt."""
     return f"experiment {row['eid']} ({row['name']!r}), trial {row['trial_index']}, attempt {row['attempt']}"
 
 
@@ -145,7 +147,7 @@ def _find_unfinished(store: ResultsStore, eids: Collection[int]) -> Iterator[Fin
     for row in store.query(f"SELECT {_TRIAL} {_FROM_TRIALS} WHERE trials.status = 'running' ORDER BY trial_id"):
         if row["eid"] in eids:
             found = "is marked running, and no process holds its experiment"
-            yield Finding(FindingKind.UNFINISHED_TRIAL, _name_trial(row), found, "an end", row["trial_id"])
+            yield Finding(FindingKind.UNFINISHED_TRIAL, name_trial(row), found, "an end", row["trial_id"])
     for experiment in store.experiments():
         if experiment.eid in eids and experiment.status is ExperimentStatus.RUNNING:
             subject = f"experiment {experiment.eid} ({experiment.name!r})"
@@ -171,12 +173,15 @@ def _find_wrong_scores(store: ResultsStore, eids: Collection[int]) -> Iterator[F
             "predictions": "accuracy by its predictions",
         }
         values = {name: row[name] for name in names if row[name] is not None}
-        if row["eid"] in eids and not all(_is_same(row["result"], value) for value in values.values()):
+        if row["eid"] in eids and not all(is_same_score(row["result"], value) for value in values.values()):
             found = ", ".join(f"its {names[name]} is {value}" for name, value in values.items())
-            yield Finding(FindingKind.WRONG_SCORE, _name_trial(row), found, "the same number")
+            yield Finding(FindingKind.WRONG_SCORE, name_trial(row), found, "the same number", row["trial_id"])
 
 
-def _is_same(score: float, other: float) -> bool:
+def is_same_score(score: object, other: object) -> bool:
+    """Compare two scores of one trial; text that somebody wrote in place of a number is no score."""
+    if not isinstance(score, int | float) or not isinstance(other, int | float):
+        return False
     return score == other or abs(score - other) <= _TOLERANCE
 
 
@@ -188,7 +193,7 @@ def _find_wrong_scores_of_models(store: ResultsStore) -> Iterator[Finding]:
             f"FROM {predictions} GROUP BY {columns}) USING ({columns}) ORDER BY {columns}"
         )
         for row in rows:
-            if not _is_same(row["weighted_accuracy"], row["accuracy"]):
+            if not is_same_score(row["weighted_accuracy"], row["accuracy"]):
                 subject = f"score of {', '.join(f'{key} {row[key]!r}' for key in keys)} on {scored}"
                 found = f"the weighted accuracy is {row['weighted_accuracy']}"
                 expected = f"{row['accuracy']}, the accuracy of its predictions"
@@ -205,15 +210,16 @@ def _find_missing_epochs(store: ResultsStore, eids: Collection[int]) -> Iterator
             continue
         num_recorded, last, num_epochs = row["num_recorded"], row["last"] or 0, row["num_epochs"]
         if num_recorded != last:
-            found, expected = f"recorded {num_recorded} epochs of which the last is {last}", "every one before it"
+            recorded = plural(num_recorded, "epoch")
+            found, expected = f"recorded {recorded} of which the last is {last}", "every one before it"
         # A user's own script, or a baseline, records its one result without epochs.
         elif num_epochs is not None and num_epochs != num_recorded and (num_recorded or num_epochs > 1):
-            found, expected = f"recorded {num_recorded} epochs, and its result counts {num_epochs}", "as many"
+            found, expected = f"recorded {plural(num_recorded, 'epoch')}, and its result counts {num_epochs}", "as many"
         elif num_epochs is not None and not 1 <= row["best_epoch"] <= num_epochs:
             found, expected = f"its best epoch is {row['best_epoch']}", f"one from 1 to {num_epochs}"
         else:
             continue
-        yield Finding(FindingKind.MISSING_EPOCHS, _name_trial(row), found, expected)
+        yield Finding(FindingKind.MISSING_EPOCHS, name_trial(row), found, expected)
 
 
 def _find_wrong_prunings(store: ResultsStore, eids: Collection[int]) -> Iterator[Finding]:
@@ -227,8 +233,8 @@ def _find_wrong_prunings(store: ResultsStore, eids: Collection[int]) -> Iterator
     for row in rows:
         if row["eid"] in eids and row["last"] != row["num_recorded"]:
             when = "for no reason on record" if row["last"] is None else f"at epoch {row['last']}"
-            found = f"was pruned {when}, and recorded {row['num_recorded']} epochs"
-            yield Finding(FindingKind.MISSING_EPOCHS, _name_trial(row), found, "the reason, and every epoch up to it")
+            found = f"was pruned {when}, and recorded {plural(row['num_recorded'], 'epoch')}"
+            yield Finding(FindingKind.MISSING_EPOCHS, name_trial(row), found, "the reason, and every epoch up to it")
 
 
 #: The name of a file that is being written has its writer's pid, and then a suffix of Keras's or SQLite's.
@@ -287,7 +293,7 @@ def _find_missing_specs(store: ResultsStore) -> Iterator[Finding]:
         path = trial_spec_path(store.path.absolute().parent / row["job_path"])
         if not path.is_file():
             kind, expected = FindingKind.MISSING_TRIAL_FILE, "the file that `aup` wrote beside its job"
-            yield Finding(kind, _name_trial(row), f"'{path}' is not there", expected, path=path)
+            yield Finding(kind, name_trial(row), f"'{path}' is not there", expected, path=path)
 
 
 def _find_missing_models(store: ResultsStore) -> Iterator[Finding]:
@@ -320,8 +326,13 @@ def _what_is_wrong(path: Path) -> str | None:
     """Say what is wrong with a saved network, a zip archive that holds a checksum for each of its parts."""
     if not path.is_file():
         return "is not there"
+    # A model that was never saved whole has no digests, and is trained again.
+    with suppress(FileNotFoundError, ValueError):
+        changed = [each for each in find_changed(path.parent) if each.startswith(f"'{path}' ")]
+        if changed:
+            return changed[0].removeprefix(f"'{path}' ")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         return f"is damaged ({error})"

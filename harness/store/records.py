@@ -169,6 +169,8 @@ class ExperimentRecord:
         target: ``"max"`` or ``"min"``
         shortened: a sentence that says how the search was cut short, or None
         created_at: ISO 8601 in UTC
+        corpus_note: a sentence that says what a corpus of recordings is where it is not the complete IEMOCAP; None for
+            the complete one, for a synthetic one, and for a script that knows none
         folded_id, fold: of a search that is one fold of several: the experiment, and the name of the fold's test set
     """
 
@@ -196,6 +198,12 @@ class ExperimentRecord:
     kind: ExperimentKind = ExperimentKind.SEARCH
     folded_id: int | None = None
     fold: str | None = None
+    corpus_note: str | None = None
+
+    @property
+    def is_on_iemocap(self) -> bool:
+        """True where the trials read the complete IEMOCAP, of which the paper's figures speak."""
+        return bool(self.corpus_hash) and not self.is_synthetic and self.corpus_note is None
 
     @property
     def is_search(self) -> bool:

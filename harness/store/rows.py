@@ -15,6 +15,7 @@ from harness.store.records import (
     PROBABILITY_COLUMNS,
     EpochRecord,
     ExperimentKind,
+    ExperimentRecord,
     ExperimentRow,
     ExperimentStatus,
     FoldedExperimentRow,
@@ -58,6 +59,27 @@ def insert_predictions(database: Database, table: str, key: Row, predictions: It
             for prediction in predictions
         ],
     )
+
+
+#: Columns of the table of hyperparameters, with room for those that a view adds. Source: SQLITE_MAX_COLUMN, 2000.
+_MOST_COLUMNS = 1900
+
+
+def require_columns(database: Database, experiment: ExperimentRecord) -> None:
+    """Check that each hyperparameter of a search can have a column beside those of all earlier searches.
+
+    Raises:
+        StoreError: there would be too many columns
+    """
+    searched = json.loads(experiment.search_space)
+    names = {str(entry.get("name", "")).lower() for entry in searched if isinstance(entry, dict)}
+    columns = {column.name.lower() for column in database.table("hyperparameters").columns}
+    if len(columns | names) > _MOST_COLUMNS:
+        raise StoreError(
+            f"experiment {experiment.name!r}: its {len(names)} hyperparameters and those of earlier searches would be "
+            f"{len(columns | names)} columns of results.db; expected at most {_MOST_COLUMNS}; move the results folder "
+            "away and start anew"
+        )
 
 
 def insert_hyperparameters(

@@ -185,6 +185,7 @@ CREATE TABLE experiments (
     kind TEXT NOT NULL DEFAULT 'search' CHECK (kind IN ('search', 'tables', 'leaks', 'replication')),
     folded_id INTEGER REFERENCES folded_experiments (folded_id),
     fold TEXT,
+    corpus_note TEXT,
     CHECK ((folded_id IS NULL) = (fold IS NULL))
 );
 CREATE UNIQUE INDEX one_search_a_fold ON experiments (folded_id, fold);

@@ -50,6 +50,7 @@ from harness.store.rows import (
     read_prediction,
     read_scores,
     read_trial,
+    require_columns,
 )
 from harness.store.schema import Database
 
@@ -197,7 +198,8 @@ class ResultsStore:
         """Record a new experiment, and return its ``eid``.
 
         Raises:
-            StoreError: ``target`` is neither ``"max"`` nor ``"min"``, or a JSON text is none
+            StoreError: ``target`` is neither ``"max"`` nor ``"min"``, a JSON text is none, or the database has no room
+                for more hyperparameters
         """
         if experiment.target not in ("max", "min"):
             raise StoreError(
@@ -207,6 +209,7 @@ class ResultsStore:
         for field in ("protocol", "search_space", "settings"):
             _check_json(experiment.name, field, getattr(experiment, field))
         with self.writing() as database:
+            require_columns(database, experiment)
             return insert(database, "experiments", asdict(experiment))
 
     def update_experiment(

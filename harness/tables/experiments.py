@@ -232,6 +232,7 @@ def describe_experiment(
         search_space="[]",
         settings=json.dumps(parts, sort_keys=True),
         shortened=corpus.shortened,
+        corpus_note=corpus.corpus_note,
         package_version=__version__,
         kind=ExperimentKind.TABLES,
     )

@@ -44,6 +44,8 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
         sentences.append(corpus.shortened)
     if corpus.is_synthetic:
         sentences.append(SYNTHETIC_SENTENCE)
+    if corpus.corpus_note is not None:
+        sentences.append(corpus.corpus_note)
     if settings.happiness is Happiness.MERGED:
         sentences.append(
             "Happiness counts as excitement here, and does not in the published column: the two score other utterances."

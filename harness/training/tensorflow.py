@@ -27,6 +27,9 @@ def start_tensorflow(threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_standard_error(), _hidden(_OPTIONAL_TO_KERAS):
         import tensorflow as tf
+
+        # Where it looks for graphics cards, and says what it does not find.
+        tf.config.list_physical_devices()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     # While a loop over the steps runs on one thread, the convolutions use the other.
     tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))

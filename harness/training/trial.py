@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError, Pruned, StoreError
+from harness.files import read_regular
 from harness.store.recorder import Recorder, open_recorder
 from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
@@ -25,7 +26,7 @@ from harness.training.tensorflow import start_tensorflow
 def read_job(path: Path) -> dict[str, Any]:
     """Read the hyperparameters from Auptimizer's job file, without the keys that Auptimizer adds."""
     try:
-        job = json.loads(path.read_text("utf-8"))
+        job = json.loads(read_regular(path))
     except OSError as error:
         raise ExperimentFileError(f"job file {str(path)!r}: {error.strerror}; expected Auptimizer's job file") from None
     except (ValueError, RecursionError) as error:

@@ -18,9 +18,9 @@ from tests.search.searches import environment
 _BEGIN = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from harness.cli.main import run
+from harness.cli.main import serve
 from harness.cli.{module} import {module}
-sys.exit(run({module}, "harness {module}"))
+sys.exit(serve({module}, "harness {module}"))
 """
 
 

@@ -24,7 +24,7 @@ from tests.store.whole import break_index, damage, write_whole_results
 
 ROOT = Path(__file__).parents[2]
 LOOKED_AT = (
-    "Checked 1 experiments, 5 attempts at trials, 13 epochs, 1 test evaluations, 0 evaluations on other corpora.\n"
+    "Checked 1 experiment, 5 attempts at trials, 13 epochs, 1 test evaluation, 0 evaluations on other corpora.\n"
 )
 
 
@@ -236,7 +236,7 @@ def test_a_corpus_is_told_what_it_lacks(tmp_path: Path) -> None:
     done = harness("check", layout.root, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "Session 1 has 1 utterances labelled ang, but the complete corpus has 229."
+    assert lines[1] == "Session 1 has 1 utterance labelled ang, but the complete corpus has 229."
     assert sum(line.startswith("Session ") for line in lines) == 30
     assert (
         "missing mocap: 3 (Ses05M_script01_1b, Ses05M_script01_1b, Ses05M_script01_1b). Its columns are marked as "

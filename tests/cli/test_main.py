@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli.main import run
+from harness.cli.main import harness, run
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +23,14 @@ def test_a_bug_is_a_traceback() -> None:
 
     with pytest.raises(OSError, match="no file at all"):
         run(fail, "harness")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"), [("predit", "'predict', or another of init"), ("xyz", "one of init")], ids=["near", "far"]
+)
+def test_an_unknown_command_gets_the_nearest_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, expected: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["harness", typed])
+    assert run(harness, "harness") == 2
+    assert f"Error: No such command '{typed}'; expected {expected}, synth, " in capsys.readouterr().err

@@ -54,8 +54,8 @@ def running(folder: Path) -> Iterator[Path]:
 
 
 def start_watch(folder: Path, *options: str, **settings: Any) -> subprocess.Popen[str]:
-    imports = "import sys; from harness.cli.main import run; from harness.cli.watch import watch"
-    code = f"{imports}; sys.exit(run(watch, 'harness watch'))"
+    imports = "import sys; from harness.cli.main import serve; from harness.cli.watch import watch"
+    code = f"{imports}; sys.exit(serve(watch, 'harness watch'))"
     given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     return subprocess.Popen([sys.executable, "-c", code, *options], cwd=folder, env=environment(), text=True, **given)
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.corpus.index import build_index, read_dialogue
+from harness.corpus.index import (
+    PUBLISHED_COUNTS,
+    PUBLISHED_HAPPINESS,
+    PUBLISHED_TOTALS,
+    build_index,
+    count_by_session,
+    note_corpus,
+    read_dialogue,
+)
 from harness.corpus.irregularities import Irregularity, IrregularityKind, count_by_kind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.corpus.utterances import Emotion, Utterance
@@ -25,6 +33,60 @@ def found_in(layout: CorpusLayout, dialogue_id: str) -> list[tuple[IrregularityK
 def utterance_of(layout: CorpusLayout, utterance_id: str) -> Utterance:
     index = build_index(layout)
     return next(utterance for utterance in index.utterances if utterance.utterance_id == utterance_id)
+
+
+WHOLE = {session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()}
+
+
+def test_the_complete_release_needs_no_note() -> None:
+    assert note_corpus(WHOLE, PUBLISHED_TOTALS) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "totals", "beginning"),
+    [
+        (
+            {session: WHOLE[session] for session in (1, 2, 3)},
+            {session: PUBLISHED_TOTALS[session] for session in (1, 2, 3)},
+            "This corpus is an incomplete IEMOCAP: 5766 of 10039 utterances (Session 4 has 0 of 2103, Session 5 has 0 "
+            "of 2170). Its scores are not comparable with those on the complete one; copy what is missing.",
+        ),
+        (
+            {1: WHOLE[1]},
+            {1: PUBLISHED_TOTALS[1]},
+            "This corpus is an incomplete IEMOCAP: 1819 of 10039 utterances (Session 2 has 0 of 1811, ",
+        ),
+        (
+            WHOLE,
+            {**PUBLISHED_TOTALS, 5: 2169},
+            "This corpus is an incomplete IEMOCAP: 10038 of 10039 utterances (Session 5 has 2169 of 2170). ",
+        ),
+        (
+            {1: {"ang": 60, "exc": 13}},
+            {1: 73},
+            "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039. No score on it is a score "
+            "on IEMOCAP.",
+        ),
+        (
+            {**WHOLE, 5: {**WHOLE[5], Emotion.ANGER: 5000}},
+            {**PUBLISHED_TOTALS, 5: 6000},
+            "This corpus is not IEMOCAP: it has 13869 utterances, ",
+        ),
+        ({}, {}, "This corpus is not IEMOCAP: it has 0 utterances, "),
+    ],
+    ids=["three sessions", "one session", "one utterance less", "another, small", "another, large", "empty"],
+)
+def test_a_corpus_is_what_its_counts_say(
+    counts: dict[int, dict[str, int]], totals: dict[int, int], beginning: str
+) -> None:
+    found = note_corpus(counts, totals)
+    assert found is not None and found.startswith(beginning)
+
+
+def test_real_speech_in_the_layout_is_another_corpus(emodb: CorpusLayout) -> None:
+    counts = count_by_session(build_index(emodb).utterances)
+    note = note_corpus(counts, {session: labels.total() for session, labels in counts.items()})
+    assert note is not None and note.startswith("This corpus is not IEMOCAP: ")
 
 
 def test_an_utterance_is_all_that_its_files_say(tiny_corpus: CorpusLayout) -> None:

@@ -48,7 +48,7 @@ def test_a_missing_report_is_rejected(tmp_path):
 def test_counts_that_differ_from_the_release_are_sentences():
     counts, differences = count_utterances((make_utterance("Ses02F_impro01_F000"),))
     assert counts == {2: {"ang": 0, "exc": 0, "neu": 1, "sad": 0, "hap": 0, "all labels": 1}}
-    assert "Session 2 has 1 utterances labelled neu, but the complete corpus has 362." in differences
+    assert "Session 2 has 1 utterance labelled neu, but the complete corpus has 362." in differences
     assert len(differences) == 30
 
 

@@ -13,6 +13,7 @@ from harness.errors import FeatureError, ModelError
 from harness.features.prepare import prepare_corpus, prepared_dir_for
 from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
+from harness.files import write_digests
 from harness.final.evaluate import evaluate, find_training_features
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
 from harness.models.baselines import BASELINES
@@ -267,6 +268,8 @@ def test_a_damaged_seed_leaves_no_record(results, models, other):
     model = place(results, models, "reader", seeds=(1, 2))
     seed_dir(model, 2).mkdir()
     (seed_dir(model, 2) / "model.keras").write_bytes(b"torn")
+    assert "seed-2': has no sha256.json, which is written last" in refusal(results, model, other)
+    write_digests(seed_dir(model, 2))
     assert "model.keras': cannot be loaded" in refusal(results, model, other)
 
 

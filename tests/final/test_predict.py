@@ -1,8 +1,11 @@
 """Prediction by small saved models: recordings that are not as they should be, and dialogues in a CSV file."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -14,7 +17,15 @@ from harness.errors import CorpusError, ModelError
 from harness.features.fitted import fit_features
 from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
-from harness.final.predict import note_context, note_speaker_scaling, predict_dialogue, read_recorded
+from harness.files import write_digests
+from harness.final.answers import check_probabilities
+from harness.final.predict import (
+    note_context,
+    note_speaker_scaling,
+    note_unread,
+    predict_dialogue,
+    read_recorded,
+)
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
 from harness.models.build import build_model
@@ -355,7 +366,7 @@ def test_another_system_answers_each_turn_of_a_dialogue_on_its_own(listener, tmp
         ("speaker,wav\nF,no.wav\n", "recording '{folder}/no.wav': no such file; expected a wav file"),
         (
             "speaker,wav\nF,talk.csv\n",
-            "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; expected a wav "
+            "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; give a wav "
             "file with sound",
         ),
     ],
@@ -365,6 +376,67 @@ def test_a_turn_that_cannot_be_read_is_named_by_its_line(listener, tmp_path, tex
         predict_dialogue(listener, write_dialogue(tmp_path, text))
     expected = sentence.format(model=str(listener), folder=tmp_path)
     assert str(raised.value) == f"dialogue '{tmp_path}/talk.csv', line 2: {expected}"
+
+
+def spoil(model_dir, change):
+    """Change the last weights of a saved network, and make its files agree with each other again."""
+    path = model_dir / "seed-1" / "model.keras"
+    network = keras.saving.load_model(path)
+    *others, last = network.get_weights()
+    network.set_weights([*others, change(last)])
+    network.save(path)
+    write_digests(model_dir / "seed-1")
+
+
+def copy_model(model_dir, tmp_path):
+    copy = tmp_path / "models" / model_dir.name
+    shutil.copytree(model_dir, copy)
+    return copy
+
+
+def test_an_answer_that_is_no_distribution_is_refused(listener, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    model = copy_model(listener, tmp_path)
+    spoil(model, lambda weights: np.full_like(weights, np.nan))
+    with pytest.raises(ModelError) as raised:
+        predict(model, Recorded(tmp_path / "a.wav"))
+    assert str(raised.value) == (
+        f"model '{model}/seed-1': answers nan, nan, nan, nan; expected probabilities from 0 to 1 that sum to 1; the "
+        "model is damaged, or its training diverged: train it again with `harness retrain-best`"
+    )
+
+
+@pytest.mark.parametrize("row", [[37.97, -26.36, -5.0, -5.61], [0.2, 0.2, 0.2, 0.2], [0.5, 0.5, 0.5, -0.5]])
+def test_numbers_that_are_no_probabilities_are_refused(row):
+    with pytest.raises(ModelError, match="^model 'a': answers .*; expected probabilities from 0 to 1 that sum to 1; "):
+        check_probabilities(np.array([[0.25, 0.25, 0.25, 0.25], row]), "model 'a'")
+
+
+def test_what_a_model_does_not_read_is_said(listener):
+    turn = RecordedTurn(Recorded(Path("a.wav"), "Oh, no."))
+    assert note_unread(listener, [turn]) == "Not read: text, for the model was trained with speech alone."
+    assert note_unread(listener, [RecordedTurn(Recorded(Path("a.wav")))]) is None
+
+
+def test_a_model_s_file_that_changed_is_named(listener, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    model = copy_model(listener, tmp_path)
+    changed = model / "seed-1" / "fitted" / "speech_mean.npy"
+    np.save(changed, np.load(changed) + 1)
+    with pytest.raises(ModelError) as raised:
+        predict(model, Recorded(tmp_path / "a.wav"))
+    assert str(raised.value) == (
+        f"model '{model}/seed-1': '{changed}' has changed since it was saved; expected the files whose SHA-256 is in "
+        "sha256.json; restore a copy, or move the folder away and train it again with `harness retrain-best`"
+    )
+
+
+def test_a_model_s_record_that_changed_is_named(listener, tmp_path):
+    model = copy_model(listener, tmp_path)
+    path = model / "model.json"
+    path.write_text(path.read_text().replace('"num_epochs": 1', '"num_epochs": 2'))
+    with pytest.raises(ModelError, match=f"^model file '{path}': has changed since it was saved, by the SHA-256"):
+        ModelRecord.read(model)
 
 
 def test_more_turns_than_ids_are_refused(listener, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import FeatureError, ModelError
+from harness.files import write_digests
 from harness.final.modalities import retrain_without
 from harness.final.retrain import keep_record, plan_final_training
 from harness.final.saved_model import ModelRecord, seed_dir
@@ -41,6 +42,7 @@ def save(model_dir, *seeds):
     for seed in seeds:
         seed_dir(model_dir, seed).mkdir(parents=True, exist_ok=True)
         (seed_dir(model_dir, seed) / "model.keras").touch()
+        write_digests(seed_dir(model_dir, seed))
 
 
 def test_seeds_of_the_same_making_are_kept_with_their_date(store, tmp_path):

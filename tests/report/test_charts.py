@@ -1,6 +1,7 @@
 """The charts of trials, of the best trial, of costs and of the test set."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -347,3 +348,23 @@ def test_failures_are_counted_by_cause(store: ResultsStore, results_path: Path) 
 def test_no_failures_are_not_drawn(store: ResultsStore, results_path: Path) -> None:
     run_trial(store, begin_search(store), 0, 1, 0.5)
     assert draw_failures(findings_of(results_path), PAPER).chart is None
+
+
+@pytest.mark.parametrize("width", [300, 720, 1400])
+@pytest.mark.parametrize("num_trials", [2, 3, 4])
+def test_no_whole_number_stands_twice_on_an_axis(
+    store: ResultsStore, results_path: Path, num_trials: int, width: int
+) -> None:
+    """With three trials the axis read "0 1 1 2 2"."""
+    run_search(store, num_trials=num_trials)
+    svg = draw_to_svg(draw_history(findings_of(results_path), replace(PAPER, width=width)))
+    labels = [re.findall(r">([0-9]+)</text>", axis) for axis in svg.split("role-axis-label")[1:]]
+    trials = next(found for found in labels if found)
+    assert trials[0] == "0" and len(trials) == len(set(trials))
+
+
+def test_no_change_is_never_minus_nothing(searched: Path) -> None:
+    findings = findings_of(searched)
+    assert findings.expected_best is not None
+    findings.__dict__["expected_best"] = replace(findings.expected_best, from_half=-1e-9)
+    assert "brought an expected 0.0 points (" in describe_expected_best(findings)

@@ -56,6 +56,21 @@ def test_each_hyperparameter_has_a_panel_on_its_own_scale(searched: Path) -> Non
     assert [axis["scale"]["domain"] for axis in axes] == [[0.0001, 0.001], [150, 300], [-0.5, 1.5]]
 
 
+def test_a_single_choice_or_value_has_no_panel(searched: Path) -> None:
+    """The spread of its dots looked like values."""
+    space = [
+        {"name": "batch_size", "range": [8], "type": "choice"},
+        {"name": "textlstm", "range": [150, 300], "type": "int"},
+        {"name": "dense", "range": [16, 16], "type": "int"},
+    ]
+    points = [{"batch_size": 8, "textlstm": 150 + number, "dense": 16} for number in range(3)]
+    findings = with_trials(findings_of(searched), space, points, [0.5, 0.6, 0.7])
+    panels = draw_scatter(findings, PAPER).to_dict()["concat"]
+    assert [panel["layer"][0]["encoding"]["x"]["title"] for panel in panels] == ["textlstm"]
+    alone = with_trials(findings_of(searched), space[:1], [{"batch_size": 8}] * 3, [0.5, 0.6, 0.7])
+    assert draw_scatter(alone, PAPER).chart is None
+
+
 def test_every_ended_trial_is_drawn_as_what_it_is(store: ResultsStore, results_path: Path) -> None:
     run_search(store, num_trials=4)
     rows = scatter_of(results_path)["datasets"]["points"]

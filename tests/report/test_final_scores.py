@@ -5,12 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.report.final_scores import print_summary
+from harness.report.final_scores import describe_intent, print_summary
 from harness.scoring.assessment import read_scored_opening
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import PROBED, score_whole_opening
-from tests.report.searches import run_search
+from tests.report.searches import run_search, score_test
 
 
 @pytest.fixture
@@ -75,3 +75,23 @@ def test_the_summary_keeps_every_warning(tmp_path):
     assert "This test evaluation scored no baselines to compare the model with." in words
     assert "Scenes: This test evaluation has no probes" in words
     assert "* Fewer than 10 dialogues" in words and "synthetic corpus" in words
+
+
+def test_what_a_test_evaluation_is_about_to_do_is_said_with_what_stands_behind_it(tmp_path):
+    """After three trials `aup` advised to evaluate the test session, and nothing counted the evaluations before."""
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        experiment = store.experiment(run_search(store, num_trials=3))
+        said = [describe_intent(store, [experiment], "Session 5", 5)]
+        for _ in range(2):
+            score_test(store, experiment.eid)
+            said.append(describe_intent(store, [experiment], "Session 5", 1))
+    assert said[0] == (
+        "--test scores 5 models on Session 5, and records that for good. Behind the hyperparameters stand 3 finished "
+        "trials and 1 seed: `harness replicate` measures how much of their score was luck. The test session was "
+        "never evaluated before, by this results folder's record."
+    )
+    assert [sentence.partition("The test session was ")[2].split(",")[0] for sentence in said] == [
+        "never evaluated before",
+        "evaluated once before",
+        "evaluated 2 times before",
+    ]

@@ -93,7 +93,7 @@ def test_watch_and_the_views_of_the_database_agree(results: Path) -> None:
     ("damage", "found"),
     [
         ("DELETE FROM prunings", "was pruned for no reason on record, and recorded 2 epochs"),
-        ("DELETE FROM epochs WHERE trial_id = 3 AND epoch = 2", "was pruned at epoch 2, and recorded 1 epochs"),
+        ("DELETE FROM epochs WHERE trial_id = 3 AND epoch = 2", "was pruned at epoch 2, and recorded 1 epoch"),
     ],
 )
 def test_a_pruned_trial_without_its_record_is_a_contradiction(results: Path, damage: str, found: str) -> None:

@@ -52,6 +52,29 @@ def test_real_corpus_in_full_needs_neither_sentence(store: ResultsStore, results
     assert {"Synthetic corpus", "Shortened"}.isdisjoint(said)
 
 
+NOTE = "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039."
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts", "heading"),
+    [
+        ({"is_synthetic": False}, " (3000 and 838 of the complete corpus)", None),
+        ({"is_synthetic": False, "corpus_note": NOTE}, "", "Corpus"),
+        ({"is_synthetic": True}, "", "Synthetic corpus"),
+    ],
+    ids=["complete", "another", "synthetic"],
+)
+def test_counts_of_the_complete_corpus_stand_beside_it_alone(
+    store: ResultsStore, results_path: Path, changes: dict[str, object], counts: str, heading: str | None
+) -> None:
+    run_search(store, **changes)
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert f"the first 78 % train and the last 22 % validate{counts}." in said["Protocol"].text
+    assert {"Corpus", "Synthetic corpus"} & set(said) == ({heading} if heading else set())
+    if heading == "Corpus":
+        assert said[heading] == Statement("Corpus", NOTE, is_warning=True)
+
+
 @pytest.mark.parametrize(
     ("protocol", "speakers", "is_warning"),
     [
@@ -73,7 +96,7 @@ def test_shared_speakers_are_said(
 
 
 def test_merged_happiness_is_said(store: ResultsStore, results_path: Path) -> None:
-    run_search(store, protocol={"base": "paper", "name": "mine", "happiness": "merged"})
+    run_search(store, is_synthetic=False, protocol={"base": "paper", "name": "mine", "happiness": "merged"})
     said = by_heading(describe_search(findings_of(results_path)))
     text = said["Protocol"].text
     assert "Happiness is merged into excitement: 5531 utterances of the complete corpus, not 4936." in text

@@ -95,3 +95,9 @@ def test_scores_are_means_over_the_seeds_of_each_group():
 
 def test_nothing_scored_has_no_scores():
     assert score_groups([], {}) == ()
+
+
+def test_where_every_speaker_would_wear_the_markers_nothing_is_said_about_them():
+    """Ids of another corpus in the layout name one speaker alone, and no motion was recorded."""
+    predictions = [predict(f"Ses05F_impro01_F{number:03d}", True) for number in range(3)]
+    assert Division.MARKERS not in {group.division for group in divide(predictions, {})}

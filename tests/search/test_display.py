@@ -184,7 +184,7 @@ def show(folder: Path, target: str, scores: list[float | None]) -> list[str]:
 
 def test_a_search_of_a_system_names_it_and_how_it_was_cut(folder: Path) -> None:
     assert show(folder, "max", [0.5])[:2] == [
-        "Experiment 1, 'fusion search': 1 trials of system fusion under protocol paper, 2 at once with 1 thread each.",
+        "Experiment 1, 'fusion search': 1 trial of system fusion under protocol paper, 2 at once with 1 thread each.",
         "It was cut [short].",
     ]
 

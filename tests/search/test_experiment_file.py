@@ -330,6 +330,9 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
     ("changes", "message"),
     [
         ({"name": ...}, "name is missing; expected a text"),
+        ({"name": None}, "name is null; expected a text"),
+        ({"name": "n" * 100_000}, f"name has 100000 characters, {'n' * 40!r} and so on; expected at most 200"),
+        ({"engine": "tpe"}, "engine is given, and proposer is 'random'; expected it for proposer 'hyperopt' alone"),
         ({"resource": ...}, "resource is missing; expected one of ['cpu', 'gpu', 'dask']"),
         ({"resource": "aws"}, "resource is 'aws'; expected one of ['cpu', 'gpu', 'dask']"),
         ({"target": "MAX"}, "target is 'MAX'; expected one of ['max', 'min']"),
@@ -342,7 +345,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 to 1000000"),
         ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 to 1000000"),
         ({"n_parallel": 0}, "n_parallel is 0; expected a whole number from 1 to 1024"),
-        ({"n_parallel": True}, "n_parallel is True; expected a whole number from 1 to 1024"),
+        ({"n_parallel": True}, "n_parallel is true; expected a whole number from 1 to 1024"),
         ({"random_seed": -1}, "random_seed is -1; expected a whole number from 0 on"),
         ({"max_epochs": 2.5}, "max_epochs is 2.5; expected a whole number from 1 on"),
         ({"timeout_seconds": 0}, "timeout_seconds is 0; expected a number above 0"),
@@ -448,10 +451,13 @@ def test_a_wrong_value_gets_one_sentence(
     [
         ('{"name": "a",\n "script" 3}', "line 2, column 11: Expecting ':' delimiter; expected JSON"),
         ("[]", "holds []; expected one object {...}"),
+        ("null", "holds null; expected one object {...}"),
+        ("[" * 100_000, "is nested too deeply; expected an experiment's few levels"),
+        ('{"x": ' + "9" * 5000 + "}", "holds an integer with too many digits; expected at most 4300"),
         ('{"name": 1, "name": 2}', "key 'name' is given twice; expected it once"),
         ('{"max_epochs": NaN}', "found NaN; expected only finite numbers"),
     ],
-    ids=["syntax", "a list", "a key twice", "NaN"],
+    ids=["syntax", "a list", "null", "nested", "digits", "a key twice", "NaN"],
 )
 def test_what_is_no_json_object_is_refused_with_its_place(folder: Path, text: str, message: str) -> None:
     with pytest.raises(ExperimentFileError) as caught:
@@ -472,7 +478,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.json"
     path.write_bytes('{"name": "Müller"}'.encode("latin-1"))
-    with pytest.raises(ExperimentFileError, match="expected JSON in UTF-8"):
+    with pytest.raises(ExperimentFileError, match="holds the byte 0xfc, which is not UTF-8; expected JSON in UTF-8$"):
         read_json_object(path, "experiment file 'latin.json'")
 
 

@@ -161,7 +161,7 @@ def test_a_controller_killed_in_the_third_fold_loses_no_trial_and_repeats_none(
     assert [line.split(":")[0] for line in lines[-9:-4]] == [f"{fold} (experiment {fold[-1]})" for fold in SESSIONS]
     assert "no score on it is a score on IEMOCAP" in lines[-4]
     words = [line.split(" '")[0] for line in lines[-3:]]
-    assert words == ["Next:", "  harness report", "  harness retrain-best --test"]
+    assert words == ["Next:", "  harness report", "  harness retrain-best"]
 
 
 def test_a_fold_that_fails_is_the_last_one(prepared_folder: Path, tiny_corpus: Path) -> None:

@@ -158,6 +158,13 @@ def test_of_several_numbers_in_a_score_line_the_first_is_the_score() -> None:
     assert judge(exited(0), JobOutput("", "0.25,0.5"), None, is_harness_trial=False).score == 0.25
 
 
+@pytest.mark.parametrize("text", ["1_000", "7,8", "0,75", "٣", "", "0x10", "1e"])
+def test_what_only_python_or_half_of_europe_reads_as_a_number_is_no_score(text: str) -> None:
+    outcome = judge(exited(0), JobOutput("", text), None, is_harness_trial=False)
+    assert outcome.status is TrialStatus.CRASHED
+    assert outcome.message == f"the job's last score is {text!r}; expected a number after #Auptimizer:"
+
+
 def test_what_our_trial_prints_is_no_score() -> None:
     assert judge(exited(0), JobOutput("", "0.9"), None, is_harness_trial=True).status is TrialStatus.CRASHED
 

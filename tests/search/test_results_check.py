@@ -172,6 +172,79 @@ def test_a_finished_search_with_a_trial_marked_running_is_whole_after_its_repair
     assert search(path).num_by_status == {TrialStatus.FINISHED: 3}
 
 
+def test_a_score_that_its_own_job_printed_otherwise_is_named_and_left(folder: Path) -> None:
+    path = write_experiment(folder, SCORES_X)
+    search(path)
+    database_path = path.parent / "results" / "results.db"
+    second = trials_of(path)[1]
+    damage(database_path, "UPDATE trials SET score = 99 WHERE trial_index = 1")
+    before = database_path.read_bytes()
+    ((finding,), told) = look(path)[1], []
+    assert finding.kind is FindingKind.WRONG_SCORE
+    assert finding.sentence == (
+        "experiment 1 ('a search'), trial 1, attempt 1: its score is 99.0, its last score in last_output is "
+        f"{second.score}, its last score in '{second.jid}.0.out' is {second.score}; expected the same number"
+    )
+    with ResultsStore.open(database_path) as store:
+        assert repair_all(store, [1], told.append) == 0
+    assert told == []
+    assert database_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("witness", ["last_output", "output file"])
+def test_one_witness_is_enough_to_doubt_a_score(folder: Path, witness: str) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    (trial,) = trials_of(path)
+    assert trial.job_path is not None
+    if witness == "last_output":
+        Path(trial.job_path).with_name(f"{trial.jid}.0.out").unlink()
+        damage(path.parent / "results" / "results.db", "UPDATE trials SET score = 99")
+    else:
+        damage(path.parent / "results" / "results.db", "UPDATE trials SET score = 99, last_output = 'nothing'")
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.WRONG_SCORE]
+
+
+def test_each_attempt_is_compared_with_its_own_output(folder: Path) -> None:
+    script = (
+        "import os, pathlib\n"
+        "again = pathlib.Path('begun').exists()\n"
+        "pathlib.Path('begun').touch()\n"
+        "print('#Auptimizer:%d' % (2 if again else 1), flush=True)\n"
+        "again or os.kill(os.getpid(), 9)\n"
+    )
+    path = write_experiment(folder, script, n_samples=1, job_failure={"job_retries": 1}, max_failures=9)
+    search(path)
+    assert [(trial.status, trial.score) for trial in trials_of(path)] == [
+        (TrialStatus.KILLED, None),
+        (TrialStatus.FINISHED, 2.0),
+    ]
+    assert look(path) == ({}, [])
+
+
+@pytest.mark.parametrize("by_resuming", [False, True], ids=["repair", "resume"])
+def test_a_result_that_its_records_contradict_never_becomes_a_score(folder: Path, by_resuming: bool) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    result = "trial_id, score, best_epoch, num_epochs, duration_seconds, recorded_at"
+    damage(
+        path.parent / "results" / "results.db",
+        "UPDATE trials SET status = 'running', score = NULL, ended_at = NULL",
+        f"INSERT INTO trial_results ({result}) VALUES (1, 99, 1, 1, 1, '')",
+    )
+    if by_resuming:
+        search(path)
+    else:
+        with ResultsStore.open(path.parent / "results" / "results.db") as store:
+            repair_all(store, [1], lambda sentence: None)
+    first = trials_of(path)[0]
+    assert (first.status, first.score) == (TrialStatus.KILLED, None)
+    assert first.message == (
+        "its controller disappeared while the job ran, and its records contradict its score"
+    )
+    assert [finding.kind for finding in look(path)[1]] == [FindingKind.WRONG_SCORE]
+
+
 def test_a_training_of_the_tables_is_never_made_to_have_finished(folder: Path) -> None:
     """It has its result, but perhaps not all of its test scores."""
     database_path = folder / "results" / "results.db"

@@ -29,7 +29,22 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
             "parameter 'dropout': type is missing; expected one of ['int', 'float', 'choice']",
         ),
         (parameter(range=[0.1]), "parameter 'dropout': range is [0.1]; expected [low, high]"),
-        (parameter(range=["a", "b"]), "parameter 'dropout': bound 'a'; expected a finite number"),
+        (
+            parameter(range=["a", "b"]),
+            "parameter 'dropout': bound 'a'; expected a number of at most 9007199254740992 in size",
+        ),
+        (
+            parameter(range=[-1e300, 1]),
+            "parameter 'dropout': bound -1e+300; expected a number of at most 9007199254740992 in size",
+        ),
+        (
+            [{"name": "n" * 100_000, "range": [0, 1]}],
+            f"parameter 1: name has 100000 characters, {'n' * 40!r} and so on; expected at most 200",
+        ),
+        (
+            [{"name": f"x{number}", "range": [0, 1]} for number in range(3000)],
+            "parameter_config has 3000 hyperparameters; expected at most 1000, for results.db has a column for each",
+        ),
         (
             parameter(type="int", range=[1, 2.5]),
             "parameter 'dropout': bound 2.5; expected an integer of at most 9007199254740992 in size",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.search.snapshot import watch_search
 from harness.store import connection
 from harness.store.connection import is_current
 from harness.store.store import ResultsStore
@@ -295,3 +296,32 @@ def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(res
         patch.setattr(connection, "_open_current", lambda path, _: path.touch().killed)
         create_experiment_in(results_path)
     assert create_experiment_in(results_path) == 1
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "judge",
+    [is_current, ResultsStore.open_readonly, ResultsStore.open, lambda path: watch_search(path.parent, None)],
+    ids=["is current", "read", "write", "watch"],
+)
+@pytest.mark.parametrize(
+    "damage", ["0 bytes, and it has held results before", "it is a folder", "it is no regular file"]
+)
+def test_every_command_judges_a_results_folder_alike(
+    results_path: Path, judge: Callable[[Path], object], damage: str
+) -> None:
+    """`harness watch` waited for ever beside an emptied database, and advised `aup`, which refused it."""
+    create_experiment_in(results_path)
+    results_path.unlink()
+    if damage == "it is a folder":
+        results_path.mkdir()
+    elif damage == "it is no regular file":
+        os.mkfifo(results_path)
+    else:
+        results_path.touch()
+    with pytest.raises(StoreError) as raised:
+        judge(results_path)
+    assert str(raised.value) == (
+        f"results database '{results_path}': damaged ({damage}); expected a SQLite file written by harness; restore a "
+        "copy, or move it away to start anew"
+    )

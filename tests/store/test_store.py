@@ -1,3 +1,4 @@
+import json
 import math
 import multiprocessing
 import os
@@ -358,3 +359,15 @@ def test_only_what_cannot_be_done_again_waits_for_the_disk(store: ResultsStore) 
     assert not waits_for_the_disk()
     store.finish_trial(trial_id, TrialStatus.FINISHED, 0.5)
     assert waits_for_the_disk()
+
+
+def test_more_hyperparameters_than_columns_are_refused_before_the_first_record(store: ResultsStore) -> None:
+    """3000 of them failed in SQLite's words, and left an experiment that could never run."""
+    space = [{"name": f"x{number}", "range": [0, 1], "type": "int"} for number in range(1950)]
+    with pytest.raises(StoreError) as raised:
+        store.create_experiment(an_experiment(search_space=json.dumps(space)))
+    assert str(raised.value) == (
+        "experiment 'fusion search': its 1950 hyperparameters and those of earlier searches would be 1951 columns of "
+        "results.db; expected at most 1900; move the results folder away and start anew"
+    )
+    assert store.experiments() == []

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
-from harness.errors import ExperimentFileError, FeatureError
+from harness.errors import ExperimentFileError, FeatureError, ModelError
 from harness.features.context import Context
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features
+from harness.files import write_digests
 from harness.final.baselines import fit_context_baselines
 from harness.final.saved_model import has_seed, load_seed, save_seed, saved_seeds
 from harness.models.systems import SYSTEMS, modalities_of, read_hyperparameters
@@ -133,6 +134,10 @@ def test_a_saved_model_gives_the_same_bits(name, trained, tmp_path):
     assert np.array_equal(load_seed(tmp_path, 7).predict(scored), trained[name].predict(scored))
     damaged = "words_bias.npy" if name == "chain" else "baseline.npy"
     (tmp_path / "seed-7" / "fitted" / damaged).write_bytes(b"no array")
+    with pytest.raises(ModelError, match=f"/fitted/{damaged}' has changed since it was saved;"):
+        load_seed(tmp_path, 7)
+    # As one who knows how a model's files are checked.
+    write_digests(tmp_path / "seed-7")
     with pytest.raises(FeatureError, match="cannot be read"):
         load_seed(tmp_path, 7)
 
