@@ -84,6 +84,14 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         self.context = context
         context.folder.job_dir.mkdir(parents=True, exist_ok=True)
 
+    def warm_up(self) -> None:
+        """Begin what makes each trial's start shorter; comes once, before the first trial."""
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Trials that are launched in a moment begin sooner than those that are launched now."""
+        return False
+
     @abc.abstractmethod
     def launch(self, trial: TrialJob) -> None:
         """Start a job; one that cannot be started ends at the next ``collect``."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.corpus.utterances import Seconds
 from harness.errors import HarnessError, WorkFailedError
 from harness.search.auptimizer import (
     USERNAME,
@@ -43,6 +44,9 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import DATABASE, ResultsStore
+
+#: Seconds between two looks at what makes starts shorter. A choice: short beside its seconds of imports.
+_WARMING_INTERVAL: Seconds = 0.02
 
 _STATUSES = {
     Ending.DONE: ExperimentStatus.FINISHED,
@@ -229,6 +233,10 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
         """Run trials until nothing runs and nothing is left to start."""
         view = self.resource_manager.context.view
         interrupts.wait(0.0)
+        if self.proposer.get_remaining_jobs() > 0 and not self.has_failed and not interrupts.request:
+            self.resource_manager.warm_up()
+            while self.resource_manager.is_warming_up and not interrupts.request:
+                interrupts.wait(_WARMING_INTERVAL)
         self.is_stopping = self.has_failed or bool(interrupts.request)
         self.start()
         while self.pending_jobs:

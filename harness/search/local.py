@@ -36,18 +36,26 @@ class HarnessLocalManager(TrialResourceManager):
         self._jobs = RunningJobs(context.settings.limits)
         self._cards = _visible_cards() if context.settings.resource is Resource.GPU else []
 
+    def warm_up(self) -> None:
+        """Begin to import what this package's own trials import, once for all of them."""
+        script = self.context.settings.script
+        if script.is_harness_trial:
+            self._jobs.warm_up(script.path.parent, self._environment_of(slot=0))
+
+    @property
+    def is_warming_up(self) -> bool:
+        """The imports have not ended."""
+        return self._jobs.is_warming_up
+
     def launch(self, trial: TrialJob) -> None:
         """Start a job in a process group of its own."""
         context, script = self.context, self.context.settings.script
         slot = min(set(range(len(self._trials) + 1)) - {slot for _, slot in self._trials.values()})
-        environment = job_environment(
-            (context.folder.mark, self._jobs.mark),
-            context.threads or 1,
-            {**self._card_of(slot), **context.settings.job_environment},
-        )
         command = [*script.command, str(trial.job_path)]
+        if (failure := self._jobs.warm_failure()) is not None:
+            context.view.note(f"Each trial imports TensorFlow for itself: {failure}.")
         try:
-            job = self._jobs.start(command, script.working_dir, environment, trial.output_path)
+            job = self._jobs.start(command, script.working_dir, self._environment_of(slot), trial.output_path)
         except OSError as error:
             self._never_started.append((trial, f"{error.strerror} ({script.path})"))
             return
@@ -90,6 +98,11 @@ class HarnessLocalManager(TrialResourceManager):
         """Dismiss the guardian; no job is left."""
         self._jobs.close()
         super().finish()
+
+    def _environment_of(self, slot: int) -> dict[str, str]:
+        context = self.context
+        added = {**self._card_of(slot), **context.settings.job_environment}
+        return job_environment((context.folder.mark, self._jobs.mark), context.threads or 1, added)
 
     def _card_of(self, slot: int) -> dict[str, str]:
         """Return the variable that names a job's graphics card; on processors it names none, as under Auptimizer."""
