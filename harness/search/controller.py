@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.corpus.utterances import Seconds
 from harness.errors import HarnessError, WorkFailedError
 from harness.search.auptimizer import (
     USERNAME,
@@ -46,7 +45,7 @@ from harness.store.records import (
 from harness.store.store import DATABASE, ResultsStore
 
 #: Seconds between two looks at what makes starts shorter. A choice: short beside its seconds of imports.
-_WARMING_INTERVAL: Seconds = 0.02
+_WARMING_INTERVAL = 0.02
 
 _STATUSES = {
     Ending.DONE: ExperimentStatus.FINISHED,

@@ -35,6 +35,8 @@ class EndedBy(StrEnum):
     TIMEOUT = "timeout"
     MEMORY_LIMIT = "memory limit"
     STOP = "stop"  # the search was ended
+    PRUNING = "pruning"  # early stopping; the reason is on record
+    REPORT = "report"  # it printed an epoch, or predictions, that cannot be read
     SYSTEM = "system"  # it could not be started
     MACHINE = "machine"  # the one that it ran on was lost, or has no room
 

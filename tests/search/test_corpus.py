@@ -144,8 +144,8 @@ def test_early_stopping_that_the_cut_leaves_nothing_to_prune_is_named() -> None:
         shortened = shorten_search(settings, prepared_of(""))[1].shortened
         assert shortened is not None
         assert shortened.endswith(
-            f"So early_stopping prunes no trial: it compares trials after epoch {min_epochs} at the earliest, and never "
-            "after the last."
+            f"So early_stopping prunes no trial: it compares trials after epoch {min_epochs} at the earliest, and "
+            "never after the last."
         ) is says_so
 
 
