@@ -175,8 +175,8 @@ class HarnessOptunaProposer(AbstractProposer):  # type: ignore[misc]
     """``"proposer": "optuna"``: the points of Optuna's TPE, which learns from scores; knows log scales and steps.
 
     The first points are those of ``RandomPoints``. Trial *i*'s is a function of the experiment's seed, of *i*, and of
-    the points and scores that are known when it is asked for: with one trial at a time, those of all trials before it. A
-    trial without a score counts as worse than every one that has a score. A point that comes again is replaced by a
+    the points and scores that are known when it is asked for: with one trial at a time, those of all trials before.
+    A trial without a score counts as worse than every one that has a score. A point that comes again is replaced by a
     random one of trial *i*.
 
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", by ``optuna.samplers.TPESampler``.

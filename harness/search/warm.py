@@ -142,7 +142,7 @@ class WarmStarter:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _CODE],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 cwd=self._script_dir,
