@@ -1,4 +1,7 @@
-"""SIGKILL at random instants, for the controller, its trials and what they started; then the same command again."""
+"""SIGKILL at random instants, for the controller, its trials, what they started and what they are forked from.
+
+Then the same command again.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,7 @@ class Victim(StrEnum):
     CONTROLLER = "of controllers"
     TRIAL = "of trials"
     GRANDCHILD = "of grandchildren"
+    WARM = "of warm processes"
 
 
 def kill_in_trivial(folder: Path, num_kills: int, num_parallel: int, seed: int, prepared: Prepared) -> Tally:
@@ -164,11 +168,15 @@ def _sleep(controller: Controller, seconds: float) -> None:
 
 def _kill(controller: Controller, generator: random.Random) -> Victim | None:
     """Kill somebody, and say who; None where nobody of that kind was there."""
-    victim = generator.choices(list(Victim), weights=[4, 4, 2])[0]
+    victim = generator.choices(list(Victim), weights=[4, 4, 2, 2])[0]
     if victim is Victim.CONTROLLER:
         if not controller.is_running:
             return None
         controller.kill()
         return victim
-    pids = controller.trials() if victim is Victim.TRIAL else controller.grandchildren()
+    pids = {
+        Victim.TRIAL: controller.trials,
+        Victim.GRANDCHILD: controller.grandchildren,
+        Victim.WARM: controller.warm_processes,
+    }[victim]()
     return victim if pids and kill_process(generator.choice(pids)) else None

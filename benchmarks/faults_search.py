@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from harness.search.guardian import marked_processes
+from harness.search.warm import WARM_NAME
 
 REPOSITORY = Path(__file__).parents[1]
 SCRIPT = "a trial's script.py"
@@ -242,7 +243,11 @@ class Controller:
 
     def trials(self) -> list[int]:
         """The pids of its trials' own processes, each the leader of its process group."""
-        return [pid for pid in self._children() if _is_leader(pid)]
+        return [pid for pid in self._children() if _is_leader(pid) and not _is_warm(pid)]
+
+    def warm_processes(self) -> list[int]:
+        """The pid of the process that its trials are forked from; none where the trials are not this package's own."""
+        return [pid for pid in self._children() if _is_warm(pid)]
 
     def grandchildren(self) -> list[int]:
         """The pids of what its trials have started."""
@@ -282,6 +287,13 @@ def kill_process(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _is_warm(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name() == WARM_NAME
+    except psutil.Error:
+        return False
 
 
 def _is_leader(pid: int) -> bool:

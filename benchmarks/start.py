@@ -1,7 +1,8 @@
 """From the proposal to the first training step, part by part, and the commands' help: `python -m benchmarks.start`.
 
 Starts real trials of the combined model and of speech4, each in a process of its own as a search starts it, on a
-synthetic corpus that is made and prepared first, and says where the time before the second step goes. Beside them
+synthetic corpus that is made and prepared first, and says where the time before the second step goes: once where the
+trial imports TensorFlow itself, and once where it is a fork of a process that has (a warm start). Beside them
 stand processes that do nothing of ours (Python alone; importing TensorFlow; importing Keras), so that what a shorter
 start could save is told from what it could not. `harness --help` and `aup --help` stand beside Python alone and
 Python importing click. All of these take turns.
@@ -11,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 from harness.features.prepare import prepare_corpus
 from harness.features.speech import speech_settings
 from harness.files import write_json
-from harness.search.process import job_environment, usable_cores
+from harness.search.process import JobProcess, job_environment, usable_cores
+from harness.search.warm import WarmStarter, adopt_orphans
 from harness.splits.protocol import PROTOCOLS
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
@@ -61,6 +63,7 @@ class TimedTrials:
     """Trials of one system, each started as a search starts it, and the parts of their starts.
 
     Attributes:
+        warm: forks the trials; None where each imports for itself
         starts: of each trial, seconds by part, in the order of the parts
     """
 
@@ -70,6 +73,7 @@ class TimedTrials:
     store: ResultsStore
     eid: int
     threads: int
+    warm: WarmStarter | None
     starts: list[dict[str, float]] = field(default_factory=list)
 
     def __call__(self) -> None:
@@ -95,7 +99,12 @@ class TimedTrials:
         asked_for = time.monotonic()
         environment = job_environment((), self.threads, {ASKED_FOR: repr(asked_for)})
         command = [sys.executable, str(TIMED_TRIAL), str(job_path), str(times_path)]
-        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=True)
+        output_path = self.job_dir / f"{number}.out"
+        job = JobProcess(command, self.job_dir, environment, output_path, self.warm)
+        while not job.has_ended:
+            time.sleep(0.001)
+        if job.end().exit_code != 0:
+            raise SystemExit(f"a trial of {self.system} failed: {output_path.read_text('utf-8', 'replace')}")
         parts = json.loads(times_path.read_text("utf-8"))
         self.starts.append({"recording the trial, writing its files": asked_for - proposed, **parts})
 
@@ -103,7 +112,8 @@ class TimedTrials:
         """Print each part's median over the last ``num_runs`` trials, and that of their sum."""
         counted = self.starts[-num_runs:]
         sums = Timing(tuple(sum(start.values()) for start in counted))
-        print(f"{self.system}: {sums} from the proposal to the end of the second step")
+        start = "each imports TensorFlow" if self.warm is None else "warm starts"
+        print(f"{self.system}, {start}: {sums} from the proposal to the end of the second step")
         for part in counted[0]:
             timing = Timing(tuple(start[part] for start in counted))
             print(f"  {part:38} {timing.median:7.3f} s  {timing.median / sums.median:6.1%}")
@@ -140,18 +150,27 @@ def measure_trials(folder: Path, systems: Sequence[str], scale: float, num_runs:
         candidates: dict[str, Process | TimedTrials] = {}
         for name, code in REFERENCES.items():
             candidates[name] = python_process(code)
-        for system in systems:
-            eid = store.create_experiment(invented_experiment(100, system))
-            job_dir = Path(results) / system
-            job_dir.mkdir()
-            candidates[system] = TimedTrials(system, prepared_dir, job_dir, store, eid, usable_cores())
-        timings = time_in_turn(candidates, num_runs)
+        threads = usable_cores()
+        adopt_orphans()
+        with closing(WarmStarter(TIMED_TRIAL.parent, job_environment((), threads, {}))) as warm:
+            for system in systems:
+                for starter in (None, warm):
+                    name = f"{system}, cold" if starter is None else f"{system}, warm"
+                    eid = store.create_experiment(invented_experiment(100, system))
+                    job_dir = Path(results) / name
+                    job_dir.mkdir()
+                    candidates[name] = TimedTrials(system, prepared_dir, job_dir, store, eid, threads, starter)
+            while warm.is_importing:
+                time.sleep(0.01)
+            timings = time_in_turn(candidates, num_runs)
     print("Processes that do nothing of ours")
     for name in REFERENCES:
         print(f"  {name:42} {timings[name]}")
     for candidate in candidates.values():
         if isinstance(candidate, TimedTrials):
             candidate.print_parts(num_runs)
+    for system in systems:
+        print(f"{system}: cold starts take {ratio(timings[f'{system}, cold'], timings[f'{system}, warm'])} as long")
 
 
 def main() -> None:

@@ -91,13 +91,13 @@ def main(job_path: str, times_path: str) -> int:
         clock.end_part("our light imports, reading the job")
         start(threads)
         clock.end_part("importing TensorFlow")
-        from harness.training import recipe
+        from harness.training import recipe, single
 
         clock.end_part("our other imports, Keras")
         recipe.train_once = clock.around(recipe.train_once, before="results.db, versions, git revision")
         recipe.seed_everything = clock.around(recipe.seed_everything, before="opening features")
-        recipe.fit_features = clock.around(recipe.fit_features, after="fitting vocabulary, vectors, scalers")
-        recipe.build_model = clock.around(recipe.build_model, after="building the model")
+        single.fit_features = clock.around(single.fit_features, after="fitting vocabulary, vectors, scalers")
+        single.build_network = clock.around(single.build_network, after="building the model")
         watch_training(clock, recipe.Trainer, times_path)
 
     trial.start_tensorflow = start_tensorflow

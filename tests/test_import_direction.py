@@ -13,12 +13,13 @@ HARNESS = Path(__file__).parents[1] / "harness"
 
 #: The line: a module imports what stands before it, or in its own place.
 LINE = [
-    {"errors", "files", "codec", "wording", "provenance", "__init__"},
+    {"errors", "files", "codec", "wording", "provenance"},
     {"corpus"},
     {"splits"},
     {"features"},
     {"models"},
-    {"store"},
+    # The package itself gives scripts what they report with.
+    {"store", "__init__"},
     {"scoring"},
     {"training"},
     {"search"},

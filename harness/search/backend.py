@@ -84,6 +84,14 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         self.context = context
         context.folder.job_dir.mkdir(parents=True, exist_ok=True)
 
+    def warm_up(self) -> None:
+        """Begin what makes each trial's start shorter; comes once, before the first trial."""
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Trials that are launched in a moment begin sooner than those that are launched now."""
+        return False
+
     @abc.abstractmethod
     def launch(self, trial: TrialJob) -> None:
         """Start a job; one that cannot be started ends at the next ``collect``."""
@@ -129,12 +137,18 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         self.launch(trial)
 
     def report(
-        self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None
+        self,
+        trial: TrialJob,
+        end: JobEnd,
+        output: JobOutput,
+        records: TrialRecords | None = None,
+        records_of: Callable[[float], TrialRecords | None] = lambda score: None,
     ) -> None:
         """Record how an attempt at a trial ended, and give Auptimizer its score.
 
         Args:
             records: of a trial that ran elsewhere; None where its own process wrote to results.db
+            records_of: takes the score of a foreign script; returns what it printed beside the score
 
         Raises:
             HarnessError: a job crashed, and its disk is full; its trial has not ended, and runs again
@@ -144,10 +158,12 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         recorded, pruning = None, None
         if records is not None:
             recorded = None if records.result is None else records.result.score
-        elif is_harness_trial:
-            recorded = context.store.trial(trial.trial_id).result_score
+        else:
+            recorded = context.store.trial(trial.trial_id).result_score if is_harness_trial else None
             pruning = find_pruning(context.store, trial.trial_id)
         outcome = judge(end, output, recorded, is_harness_trial, pruning)
+        if records is None and outcome.score is not None:
+            records = records_of(outcome.score)
         if outcome.status is TrialStatus.CRASHED:
             _check_room(context.folder.job_dir, trial)
         context.store.finish_trial(

@@ -239,6 +239,12 @@ def shorten_search(
         + (f", cut short: {', '.join(cuts)}" if cuts else "")
         + f"; name a corpus in the experiment file or in {CORPUS_VARIABLE} for the full search."
     )
+    stopping = training.early_stopping
+    if stopping is not None and stopping.min_epochs >= max_epochs:
+        shortened += (
+            f" So early_stopping prunes no trial: it compares trials after epoch {stopping.min_epochs} at the "
+            "earliest, and never after the last."
+        )
     return settings, replace(prepared, max_epochs=max_epochs, shortened=shortened)
 
 

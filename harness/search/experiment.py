@@ -60,6 +60,9 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             parts["early_stopping"] = settings.training.early_stopping.to_json()
         if prepared.auxiliary is not None:
             parts["auxiliary_corpora"] = prepared.auxiliary.identity()
+    if settings.reported.early_stopping is not None:
+        parts["early_stopping"] = settings.reported.early_stopping.to_json()
+        parts["max_epochs"] = settings.reported.max_epochs
     return parts
 
 
@@ -218,7 +221,7 @@ def _describe(
         is_synthetic=prepared is not None and prepared.is_synthetic,
         seed=settings.seed,
         num_samples=num_samples,
-        max_epochs=0 if prepared is None else prepared.max_epochs,
+        max_epochs=(settings.reported.max_epochs or 0) if prepared is None else prepared.max_epochs,
         patience=None if prepared is None else prepared.patience,
         target=settings.target,
         script=settings.script.text,

@@ -22,6 +22,7 @@ from harness.search.keys import (
     EXPERIMENT_KEYS,
     JOB_FAILURE_KEYS,
     MAX_NAME,
+    REPORTED_KEYS,
     SEARCH_SPACE_KEYS,
     TRIAL_KEYS,
     ExperimentKeys,
@@ -109,6 +110,19 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class ReportedEpochs:
+    """The settings of a script that knows nothing of this package, and may print its epochs.
+
+    Attributes:
+        max_epochs: for which it trains; None where the file does not say
+        early_stopping: None where no trial is pruned; never without ``max_epochs``
+    """
+
+    max_epochs: int | None = None
+    early_stopping: EarlyStopping | None = None
+
+
+@dataclass(frozen=True)
 class FoldPlace:
     """The place of a search among the folds of an experiment.
 
@@ -136,6 +150,7 @@ class ExperimentSettings:
         cluster: None unless the resource is Dask
         place: of one fold's settings, which are made of the file's; None for the file's own
         points: of the first trials, complete
+        reported: of a script that knows nothing of this package
     """
 
     path: Path
@@ -157,6 +172,7 @@ class ExperimentSettings:
     cluster: ClusterSettings | None = None
     place: FoldPlace | None = None
     points: tuple[Point, ...] = ()
+    reported: ReportedEpochs = ReportedEpochs()
 
     @property
     def folds(self) -> Folds | None:
@@ -239,6 +255,7 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         job_environment=keys.environment(),
         file=keys.without_environment(),
         cluster=cluster,
+        reported=ReportedEpochs() if training is not None else _read_reported(keys),
     )
 
 
@@ -256,7 +273,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     """Read the settings of this package's own trials; None for a script that knows nothing of this package."""
     if "system" not in keys.values and not script.is_harness_trial:
         for key in TRIAL_KEYS:
-            if key in keys.values:
+            if key in keys.values and key not in REPORTED_KEYS:
                 found = f"is given, but script '{script.path.name}' is not harness's own"
                 raise keys.error(key, found, "a system as well")
         return None
@@ -299,7 +316,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         folds=_read_folds(keys),
         turn_model=below,
         auxiliary=_read_auxiliary(keys, system),
-        early_stopping=_read_early_stopping(keys, script, max_epochs),
+        early_stopping=_read_own_early_stopping(keys, script, max_epochs),
     )
 
 
@@ -351,7 +368,29 @@ def _read_auxiliary(keys: ExperimentKeys, system: System) -> AuxiliarySettings |
     return AuxiliarySettings(corpora, AuxiliaryTraining(training), num_epochs)
 
 
-def _read_early_stopping(keys: ExperimentKeys, script: JobScript, max_epochs: int) -> EarlyStopping | None:
+def _read_own_early_stopping(keys: ExperimentKeys, script: JobScript, max_epochs: int) -> EarlyStopping | None:
+    stopping = _read_early_stopping(keys, max_epochs)
+    if stopping is not None and not script.is_harness_trial:
+        found = f"is given with a system, and script '{script.path.name}' is not harness's own"
+        expected = "a script that runs harness.training.trial, or one that prints its epochs and no system"
+        raise keys.error("early_stopping", found, expected)
+    return stopping
+
+
+def _read_reported(keys: ExperimentKeys) -> ReportedEpochs:
+    """Read what belongs to the epochs that a script prints which knows nothing of this package."""
+    max_epochs = keys.whole_number("max_epochs", low=1) if keys.values.get("max_epochs") is not None else None
+    stopping = _read_early_stopping(keys, max_epochs)
+    if stopping is not None and max_epochs is None:
+        found = "is given without max_epochs"
+        raise keys.error("early_stopping", found, "max_epochs too, the number of epochs for which the script trains")
+    if stopping is not None and keys.values.get("target") == "min":
+        found = "compares validation accuracies, and target is 'min'"
+        raise keys.error("early_stopping", found, "target 'max'")
+    return ReportedEpochs(max_epochs, stopping)
+
+
+def _read_early_stopping(keys: ExperimentKeys, max_epochs: int | None) -> EarlyStopping | None:
     """Read the rule that prunes trials: its name alone, or an object with its numbers."""
     given, names = keys.values.get("early_stopping"), [rule.value for rule in PruningRule]
     if isinstance(given, dict):
@@ -369,10 +408,7 @@ def _read_early_stopping(keys: ExperimentKeys, script: JobScript, max_epochs: in
     if keys.values.get("resource") == Resource.DASK:
         found = "is given, and a trial on a Dask worker cannot read the epochs of other trials"
         raise keys.error("early_stopping", found, "resource 'cpu' or 'gpu'")
-    if not script.is_harness_trial:
-        found = f"is given, and script '{script.path.name}' is not harness's own"
-        raise keys.error("early_stopping", found, "a script that runs harness.training.trial")
-    if stopping.min_epochs >= max_epochs:
+    if max_epochs is not None and stopping.min_epochs >= max_epochs:
         found = f"prunes no trial before epoch {stopping.min_epochs}, and max_epochs is {max_epochs}"
         raise keys.error("early_stopping", found, "min_epochs below max_epochs")
     return stopping

@@ -22,6 +22,7 @@ from harness.corpus.utterances import Seconds
 from harness.search import guardian
 from harness.search.outcome import JobOutput, read_output
 from harness.search.process import EndedBy, JobEnd, JobProcess, private_memory
+from harness.search.warm import WarmStarter, adopt_orphans
 from harness.store.pruning import find_pruning
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
@@ -82,6 +83,32 @@ class RunningJobs:
         self._next_memory_look = 0.0
         self._guardian = Guardian()
         self.mark = self._guardian.mark
+        self._warm: WarmStarter | None = None
+
+    @property
+    def is_warming_up(self) -> bool:
+        """A job that is started in a moment starts sooner than one that is started now."""
+        return self._warm is not None and self._warm.is_importing
+
+    def warm_up(self, script_dir: Path, environment: Mapping[str, str]) -> None:
+        """Begin to import what the jobs import; from then on every command must be this interpreter's.
+
+        Where the system does not allow it, nothing is done, and each job imports for itself.
+
+        Args:
+            script_dir: as ``WarmStarter`` takes it
+            environment: of the jobs
+        """
+        if adopt_orphans():
+            self._warm = WarmStarter(script_dir, environment)
+
+    def warm_failure(self) -> str | None:
+        """Return, once, why each job has to import for itself; None where it need not."""
+        failure = None if self._warm is None else self._warm.failure
+        if self._warm is not None and failure is not None:
+            self._warm.close()
+            self._warm = None
+        return failure
 
     def start(
         self, command: Iterable[str], working_dir: Path, environment: Mapping[str, str], output_path: Path
@@ -91,7 +118,7 @@ class RunningJobs:
         Raises:
             OSError: the system does not start it
         """
-        job = RunningJob(JobProcess(list(command), working_dir, environment, output_path))
+        job = RunningJob(JobProcess(list(command), working_dir, environment, output_path, self._warm))
         self._jobs.append(job)
         self._guardian.watch(job.process.group)
         return job
@@ -150,7 +177,10 @@ class RunningJobs:
         self.close()
 
     def close(self) -> None:
-        """Dismiss the guardian; no job is left."""
+        """Dismiss the guardian, and end the warm process; no job is left."""
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None
         self._guardian.close()
 
 

@@ -333,6 +333,8 @@ TRIAL_KEYS = (
     *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "folds", "turn_model"),
     *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping"),
 )
+#: Those of them that a script which prints its epochs has too.
+REPORTED_KEYS = ("max_epochs", "early_stopping")
 EXPERIMENT_KEYS = (
     *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
     *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),

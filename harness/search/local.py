@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.search.experiment_file import Resource
 from harness.search.jobs import RunningJob, RunningJobs, process_started_at
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd, job_environment
+from harness.search.reports import REPORTS_INTERVAL, TrialReports
+from harness.training.early_stopping import Comparison
 
 #: Where the NVIDIA driver lists its cards.
 _NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")
@@ -28,6 +31,7 @@ class HarnessLocalManager(TrialResourceManager):
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(connector, n_parallel, *args, **kwargs)
         self._trials: dict[RunningJob, tuple[TrialJob, int]] = {}
+        self._reports: dict[RunningJob, TrialReports] = {}
         self._never_started: list[tuple[TrialJob, str]] = []
 
     def bind(self, context: SearchContext) -> None:
@@ -36,22 +40,32 @@ class HarnessLocalManager(TrialResourceManager):
         self._jobs = RunningJobs(context.settings.limits)
         self._cards = visible_cards() if context.settings.resource is Resource.GPU else []
 
+    def warm_up(self) -> None:
+        """Begin to import what this package's own trials import, once for all of them."""
+        script = self.context.settings.script
+        if script.is_harness_trial:
+            self._jobs.warm_up(script.path.parent, self._environment_of(slot=0))
+
+    @property
+    def is_warming_up(self) -> bool:
+        """The imports have not ended."""
+        return self._jobs.is_warming_up
+
     def launch(self, trial: TrialJob) -> None:
         """Start a job in a process group of its own."""
         context, script = self.context, self.context.settings.script
         slot = min(set(range(len(self._trials) + 1)) - {slot for _, slot in self._trials.values()})
-        environment = job_environment(
-            (context.folder.mark, self._jobs.mark),
-            context.threads or 1,
-            {**self._card_of(slot), **context.settings.job_environment},
-        )
         command = [*script.command, str(trial.job_path)]
+        if (failure := self._jobs.warm_failure()) is not None:
+            context.view.note(f"Each trial imports TensorFlow for itself: {failure}.")
         try:
-            job = self._jobs.start(command, script.working_dir, environment, trial.output_path)
+            job = self._jobs.start(command, script.working_dir, self._environment_of(slot), trial.output_path)
         except OSError as error:
             self._never_started.append((trial, f"{error.strerror} ({script.path})"))
             return
         self._trials[job] = (trial, slot)
+        if context.settings.training is None:
+            self._reports[job] = self._follow(trial)
         context.store.record_job(
             trial.trial_id,
             job.process.group,
@@ -65,10 +79,27 @@ class HarnessLocalManager(TrialResourceManager):
         while self._never_started:
             trial, cause = self._never_started.pop()
             self.report(trial, JobEnd(EndedBy.SYSTEM, None, None, cause), JobOutput("", None))
+        for job, following in self._reports.items():
+            has_ended = job.process.has_ended
+            following.follow(has_ended)
+            if following.is_pruned:
+                job.end_for(EndedBy.PRUNING)
+            elif following.problem is not None:
+                job.end_for(EndedBy.REPORT)
         for job in self._jobs.ended():
+            if self._is_undecided(job):
+                continue
             end, output = self._jobs.reap(job)
             trial, _ = self._trials.pop(job)
-            self.report(trial, end, output)
+            reports = self._reports.pop(job, None)
+            if reports is None:
+                self.report(trial, end, output)
+                continue
+            if reports.problem is not None:
+                end = replace(end, ended_by=EndedBy.REPORT, detail=reports.problem)
+            elif reports.is_behind and end.ended_by is EndedBy.ITSELF:
+                end = replace(end, ended_by=EndedBy.STOP)
+            self.report(trial, end, output, records_of=reports.records)
 
     def end_all(self) -> None:
         """Have every job ended at the next ``collect``."""
@@ -78,18 +109,51 @@ class HarnessLocalManager(TrialResourceManager):
         """End every job without a record."""
         self._jobs.abandon()
         self._trials.clear()
+        self._reports.clear()
         self._never_started.clear()
 
     def seconds_to_look(self) -> Seconds | None:
         """Return for how long no limit can be exceeded, unless a job ends."""
         if self._never_started:
             return 0.0
-        return self._jobs.seconds_to_look()
+        seconds = self._jobs.seconds_to_look()
+        if not self._reports:
+            return seconds
+        return REPORTS_INTERVAL if seconds is None else min(seconds, REPORTS_INTERVAL)
 
     def finish(self) -> None:
         """Dismiss the guardian; no job is left."""
         self._jobs.close()
         super().finish()
+
+    def _is_undecided(self, job: RunningJob) -> bool:
+        """A job has ended by itself, and whether its trial is pruned depends on trials that have not come so far.
+
+        Or it has ended since its output was read.
+        """
+        following = self._reports.get(job)
+        if following is None or not job.process.has_ended or (job.end is not None and job.end[0] is EndedBy.STOP):
+            return False
+        return not following.is_complete or following.is_behind
+
+    def _follow(self, trial: TrialJob) -> TrialReports:
+        context, comparison = self.context, None
+        reported = context.settings.reported
+        if reported.early_stopping is not None and reported.max_epochs is not None:
+            comparison = Comparison(
+                context.store,
+                reported.early_stopping,
+                trial.trial_id,
+                context.eid,
+                trial.trial_index,
+                reported.max_epochs,
+            )
+        return TrialReports(context.store, trial.trial_id, trial.output_path, comparison)
+
+    def _environment_of(self, slot: int) -> dict[str, str]:
+        context = self.context
+        added = {**self._card_of(slot), **context.settings.job_environment}
+        return job_environment((context.folder.mark, self._jobs.mark), context.threads or 1, added)
 
     def _card_of(self, slot: int) -> dict[str, str]:
         """Return the variable that names a job's graphics card; on processors it names none, as under Auptimizer."""

@@ -9,11 +9,12 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DIVERGED_EXIT_CODE, PRUNED_EXIT_CODE, one_line
+from harness.errors import DIVERGED_EXIT_CODE, one_line
 from harness.search.process import EndedBy, JobEnd
 from harness.search.space import Point
 from harness.store.pruning import Pruning
 from harness.store.records import TrialStatus
+from harness.store.reported import EPOCH_MARKER, PREDICTIONS_MARKER
 
 #: The marker before a score in a job's output. Source: Auptimizer's ``print_result``.
 SCORE_MARKER = b"#Auptimizer:"
@@ -86,7 +87,7 @@ class JobOutput:
 
     @property
     def last_line(self) -> str:
-        """The last line that is neither empty nor a score; nothing in it moves a cursor or colours text."""
+        """The last line that is neither empty nor a report; nothing in it moves a cursor or colours text."""
         lines = [line for line in self._lines if line.strip()]
         return lines[-1].strip()[:_LINE_LENGTH] if lines else ""
 
@@ -100,8 +101,9 @@ class JobOutput:
 
     @property
     def _lines(self) -> list[str]:
-        marker = SCORE_MARKER.decode()
-        return [one_line(line) for line in self.tail.splitlines() if marker not in line]
+        markers = (SCORE_MARKER.decode(), EPOCH_MARKER, PREDICTIONS_MARKER)
+        lines = self.tail.splitlines()
+        return [one_line(line) for line in lines if not any(marker in line for marker in markers)]
 
 
 def read_output(path: Path) -> JobOutput:
@@ -145,7 +147,7 @@ def judge(
     Args:
         recorded_score: written to results.db by the trial's own process; None where it wrote none
         is_harness_trial: the trial records its score; otherwise the last score line counts
-        pruning: recorded by the trial's own process; None where it was not pruned
+        pruning: on record; None where it was not pruned. However its job ended then, it is pruned
 
     Example:
         >>> end = JobEnd(EndedBy.ITSELF, exit_code=1, signal=None)
@@ -154,7 +156,7 @@ def judge(
     """
     score, complaint = (recorded_score, "") if is_harness_trial else read_score(output.score_text)
     status, message = _judge_end(end, output, score, is_harness_trial)
-    if pruning is not None and end.ended_by is EndedBy.ITSELF and end.exit_code == PRUNED_EXIT_CODE:
+    if pruning is not None:
         status, message = TrialStatus.PRUNED, pruning.sentence
     if status is TrialStatus.FINISHED:
         if score is None:
@@ -185,6 +187,8 @@ def _judge_end(
         return TrialStatus.STOPPED, "the search was ended while the job ran"
     if end.ended_by is EndedBy.SYSTEM:
         return TrialStatus.CRASHED, f"the job could not be started: {end.detail}"
+    if end.ended_by is EndedBy.REPORT:
+        return TrialStatus.CRASHED, end.detail
     if end.ended_by is EndedBy.MACHINE:
         return TrialStatus.KILLED, f"the job was lost with its machine: {end.detail}"
     if end.signal is not None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from harness.search.guardian import end_group
+from harness.search.warm import ForkedProcess, WarmStarter
 
 #: The environment variables by which libraries that a trial may use choose their number of threads.
 THREAD_VARIABLES = (
@@ -34,6 +35,8 @@ class EndedBy(StrEnum):
     TIMEOUT = "timeout"
     MEMORY_LIMIT = "memory limit"
     STOP = "stop"  # the search was ended
+    PRUNING = "pruning"  # early stopping; the reason is on record
+    REPORT = "report"  # it printed an epoch, or predictions, that cannot be read
     SYSTEM = "system"  # it could not be started
     MACHINE = "machine"  # the one that it ran on was lost, or has no room
 
@@ -80,16 +83,26 @@ def job_environment(marks: Collection[str], threads: int, added: Mapping[str, st
 
 
 class JobProcess:
-    """A running job. Its output goes to a file: nobody waits for a pipe that a child of the job holds open."""
+    """A running job. Its output goes to a file: nobody waits for a pipe that a child of the job holds open.
+
+    Args:
+        warm: starts the job, where it can; the job is an interpreter's then
+    """
 
     def __init__(
-        self, command: Collection[str], working_dir: Path, environment: Mapping[str, str], output_path: Path
+        self,
+        command: Sequence[str],
+        working_dir: Path,
+        environment: Mapping[str, str],
+        output_path: Path,
+        warm: WarmStarter | None = None,
     ) -> None:
         self.output_path = output_path
         self.began = time.monotonic()
         self._kills_before = _kernel_kills()
         with output_path.open("wb") as output:
-            self._process = subprocess.Popen(
+            forked = None if warm is None else warm.fork(command, working_dir, environment, output)
+            self._process: ForkedProcess | subprocess.Popen[bytes] = forked or subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -107,7 +120,7 @@ class JobProcess:
     @property
     def has_ended(self) -> bool:
         """The job's own process has ended; its children may be left."""
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        if isinstance(self._process, subprocess.Popen) and not hasattr(os, "waitid"):  # macOS before Python 3.13
             return self._process.poll() is not None
         # WNOWAIT: until it is reaped, nobody else can get its process group's number.
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT

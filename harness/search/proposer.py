@@ -1,4 +1,7 @@
-"""Proposers pick the next trial's point, each by trial index: ours for ``random`` and ``sobol``, else Auptimizer's."""
+"""Proposers pick the next trial's point, each by trial index: ours, or Auptimizer's.
+
+Ours are ``random`` and ``sobol``, whose points follow from the seed alone, and ``optuna``, which learns from scores.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 
 from harness.errors import ExperimentFileError
 from harness.search.auptimizer import AbstractProposer, register_proposer
-from harness.search.space import Point, SearchSpace, space_from_json
+from harness.search.space import Parameter, ParameterType, Point, SearchSpace, space_from_json
 from harness.store.records import TrialRow
 
 #: Draws of one trial before the points that are left are listed instead. Only a nearly exhausted, finite
@@ -58,6 +61,20 @@ class RandomPoints:
             self._taken.add(_key(point))
             self._points.append(point)
         return dict(self._points[index])
+
+    def take(self, point: Point) -> None:
+        """Give the next trial a point of another origin, which may have come before."""
+        self._taken.add(_key(point))
+        self._points.append(dict(point))
+
+    def has_taken(self, point: Point) -> bool:
+        """Return whether an earlier trial has a point."""
+        return _key(point) in self._taken
+
+    @property
+    def num_taken(self) -> int:
+        """Count the trials that have a point."""
+        return len(self._points)
 
     def _draw_new(self, index: int) -> Point:
         num_points = self._space.num_points
@@ -154,12 +171,98 @@ class HarnessSobolProposer(HarnessRandomProposer):
     sequence = SobolPoints
 
 
+class HarnessOptunaProposer(AbstractProposer):  # type: ignore[misc]
+    """``"proposer": "optuna"``: the points of Optuna's TPE, which learns from scores; knows log scales and steps.
+
+    The first points are those of ``RandomPoints``. Trial *i*'s is a function of the experiment's seed, of *i*, and of
+    the points and scores that are known when it is asked for: with one trial at a time, those of all trials before.
+    A trial without a score counts as worse than every one that has a score. A point that comes again is replaced by a
+    random one of trial *i*.
+
+    Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", by ``optuna.samplers.TPESampler``.
+    """
+
+    #: Trials before the first that learns. Source: Optuna's TPESampler, ``n_startup_trials``.
+    NUM_RANDOM = 10
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        # Slow to import, and an extra of this package.
+        import optuna
+
+        super().__init__(config)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space = space_from_json(config["parameter_config"])
+        given = config.get("points", ())
+        self._optuna = optuna
+        self._seed = int(config["random_seed"])
+        self._parameters = space.parameters
+        self._points = RandomPoints(space, self._seed, given)
+        self._num_random = max(self.NUM_RANDOM, len(given))
+        self._distributions = {each.name: _distribution(each, optuna.distributions) for each in space.parameters}
+        self._study = optuna.create_study(direction="maximize" if config["target"] == "max" else "minimize")
+        #: The points of an earlier controller's trials, and the trials that Optuna knows, by index.
+        self._known: dict[int, Point] = {}
+        self._trials: dict[int, Any] = {}
+        num_points = space.num_points
+        self.nSamples = config["n_samples"] if num_points is None else min(config["n_samples"], num_points)
+
+    def expect(self, index: int, point: Point) -> None:
+        """Name the point that trial ``index`` was started with; comes before it is asked for."""
+        self._known[index] = point
+
+    def get_param(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the next trial's point, and its index as ``tid``."""
+        index = self.counter
+        if index in self._known:
+            point, trial = self._known[index], None
+        elif index < self._num_random:
+            point, trial = self._points.point(index), None
+        else:
+            point, trial = self._ask(index)
+        if self._points.num_taken == index:
+            self._points.take(point)
+        if trial is None:
+            self._study.enqueue_trial({each.name: each.to_number(point[each.name]) for each in self._parameters})
+            trial = self._study.ask(self._distributions)
+        self._trials[index] = trial
+        return {**point, "tid": index}
+
+    def update(self, score: float, job: Any) -> None:
+        """Learn a trial's score."""
+        self._study.tell(self._trials[job.config["tid"]], score)
+
+    def failed(self, job: Any) -> None:
+        """Learn that a trial has no score."""
+        self._study.tell(self._trials[job.config["tid"]], state=self._optuna.trial.TrialState.PRUNED)
+
+    def _ask(self, index: int) -> tuple[Point, Any]:
+        # A sampler of its own: what is proposed does not depend on how often another was asked before.
+        self._study.sampler = self._optuna.samplers.TPESampler(n_startup_trials=1, seed=trial_seed(self._seed, index))
+        trial = self._study.ask(self._distributions)
+        point = {each.name: each.from_number(trial.params[each.name]) for each in self._parameters}
+        if not self._points.has_taken(point):
+            return point, trial
+        self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+        return self._points.point(index), None
+
+
+def _distribution(parameter: Parameter, distributions: Any) -> Any:
+    """Return Optuna's distribution of a parameter; of choices and values on a grid, that of their numbers from 0 on."""
+    if parameter.type is ParameterType.CHOICE:
+        return distributions.CategoricalDistribution(range(len(parameter.choices)))
+    if parameter.step is not None:
+        return distributions.IntDistribution(0, (parameter.num_values or 1) - 1)
+    kind = distributions.IntDistribution if parameter.type is ParameterType.INT else distributions.FloatDistribution
+    return kind(parameter.low, parameter.high, log=parameter.is_log)
+
+
 #: Proposer -> the packages that it needs beside Auptimizer's declared and undeclared dependencies.
 PROPOSERS: Mapping[str, tuple[str, ...]] = {
     "random": (),
     "sobol": (),
     "sequence": (),
     "hyperopt": ("future", "networkx"),
+    "optuna": ("optuna",),
 }
 #: Auptimizer's proposers that cannot be used, each with the reason. All were tried with Auptimizer 2.0.
 REFUSED: Mapping[str, str] = {
@@ -170,13 +273,14 @@ REFUSED: Mapping[str, str] = {
     "eas": "it needs tensorflow.contrib, which TensorFlow 2 does not have",
 }
 #: Those of this package: they know log scales, steps and points that come first.
-OWN_PROPOSERS = ("random", "sobol")
+OWN_PROPOSERS = ("random", "sobol", "optuna")
 
 
 def register_proposers() -> None:
-    """Put our random proposer in the place of Auptimizer's, and Sobol's sequence beside it."""
+    """Put our random proposer in the place of Auptimizer's, and our others beside it."""
     register_proposer("random", HarnessRandomProposer)
     register_proposer("sobol", HarnessSobolProposer)
+    register_proposer("optuna", HarnessOptunaProposer)
 
 
 def check_installed(proposer: str) -> None:
@@ -238,12 +342,15 @@ class ResumableProposer(AbstractProposer):  # type: ignore[misc]
     def _remember(self, past: TrialRow) -> None:
         if past.trial_index >= self.num_samples:
             return
+        if isinstance(self._inner, HarnessOptunaProposer):
+            self._inner.expect(past.trial_index, dict(past.hyperparameters))
         proposal = self._proposal(past.trial_index)
         proposal.update(past.hyperparameters)
         if "tid" not in proposal:
             return
-        # Hyperopt would propose something else now: it learns from what was really tried.
-        _correct_hyperopt(self._inner, proposal)
+        if not isinstance(self._inner, HarnessOptunaProposer):
+            # Hyperopt would propose something else now: it learns from what was really tried.
+            _correct_hyperopt(self._inner, proposal)
         job = SimpleNamespace(jid=past.trial_index, config=proposal)
         if past.score is not None:
             self._inner.update(past.score, job)

@@ -97,6 +97,26 @@ class Parameter:
             return float(min(max(math.exp(low + share * (high - low)), self.low), self.high))
         return float(self.low + share * (self.high - self.low))
 
+    def to_number(self, value: Any) -> int | float:
+        """Return the place, from 0 on, of a choice or of a value on a grid; any other number as it is.
+
+        Example:
+            >>> parameter = Parameter("dropout", ParameterType.FLOAT, 0.1, 0.4, step=0.1)
+            >>> parameter.to_number(0.3), parameter.from_number(2)
+            (2, 0.3)
+        """
+        if self.type is ParameterType.CHOICE:
+            texts = [json.dumps(choice, sort_keys=True) for choice in self.choices]
+            return texts.index(json.dumps(value, sort_keys=True))
+        number: int | float = value if self.step is None else round((value - self.low) / self.step)
+        return number
+
+    def from_number(self, number: int | float) -> Any:
+        """Return the value that ``to_number`` makes a number of."""
+        if self.type is ParameterType.CHOICE:
+            return self.choices[int(number)]
+        return number if self.step is None else self._on_grid(int(number))
+
     def holds(self, value: Any) -> bool:
         """Return whether a value is one that can be drawn.
 

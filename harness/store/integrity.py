@@ -156,9 +156,13 @@ def _find_unfinished(store: ResultsStore, eids: Collection[int]) -> Iterator[Fin
 
 
 def _find_wrong_scores(store: ResultsStore, eids: Collection[int]) -> Iterator[Finding]:
-    """Compare each trial's score with its result, its best epoch, and its predictions."""
+    """Compare each trial's score with its result, its best epoch, and its predictions.
+
+    A script that knows nothing of this package may score something else than its accuracy.
+    """
     rows = store.query(
-        f"SELECT {_TRIAL}, best_epoch, CASE trials.status WHEN 'finished' THEN trials.score END AS score, "
+        f"SELECT {_TRIAL}, experiments.system, best_epoch, "
+        "CASE trials.status WHEN 'finished' THEN trials.score END AS score, "
         "trial_results.score AS result, "
         "(SELECT validation_accuracy FROM epochs WHERE epochs.trial_id = trials.trial_id AND epoch = best_epoch) "
         "AS accuracy, (SELECT avg(emotion = predicted) FROM validation_predictions AS made "
@@ -172,7 +176,8 @@ def _find_wrong_scores(store: ResultsStore, eids: Collection[int]) -> Iterator[F
             "accuracy": f"validation accuracy at its best epoch, {row['best_epoch']},",
             "predictions": "accuracy by its predictions",
         }
-        values = {name: row[name] for name in names if row[name] is not None}
+        compared = names if row["system"] else ("score", "result")
+        values = {name: row[name] for name in compared if row[name] is not None}
         if row["eid"] in eids and not all(is_same_score(row["result"], value) for value in values.values()):
             found = ", ".join(f"its {names[name]} is {value}" for name, value in values.items())
             yield Finding(FindingKind.WRONG_SCORE, name_trial(row), found, "the same number", row["trial_id"])

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from harness.corpus.utterances import Seconds
 from harness.errors import Pruned, WorkFailedError
-from harness.store.pruning import EarlyStopping, Pruning, PruningRule, Rival, read_rivals, record_pruning
+from harness.store.pruning import EarlyStopping, Pruning, PruningRule, read_rivals, record_pruning
 from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec
@@ -81,14 +81,52 @@ def find_threshold(rule: EarlyStopping, accuracies: Sequence[float]) -> float | 
     return sorted(accuracies, reverse=True)[num_going_on - 1]
 
 
+class Comparison:
+    """One trial's comparison with its rivals, epoch after epoch.
+
+    Args:
+        max_epochs: of a trial that is not pruned; nothing is compared after the last
+    """
+
+    def __init__(
+        self, results: ResultsStore, rule: EarlyStopping, trial_id: int, eid: int, trial_index: int, max_epochs: int
+    ) -> None:
+        self._results = results
+        self._rule = rule
+        self._trial_id = trial_id
+        self._eid = eid
+        self._trial_index = trial_index
+        self._max_epochs = max_epochs
+        self._best = -math.inf
+
+    def look(self, epoch: EpochRecord) -> tuple[Pruning | None, list[int]]:
+        """Compare the trial after an epoch that is on record; waits for nobody. A second look changes nothing.
+
+        Returns:
+            why the trial is pruned, which is on record then, or None; and the trials of lower index that have not come
+            so far: while there is any, nothing is decided
+        """
+        self._best = max(self._best, epoch.validation_accuracy)
+        rule = self._rule
+        if self._trial_index < least_rivals(rule) or not is_compared(rule, epoch.epoch, self._max_epochs):
+            return None, []
+        rivals, awaited = read_rivals(self._results, self._eid, self._trial_index, epoch.epoch)
+        if awaited:
+            return None, awaited
+        threshold = find_threshold(rule, [rival.accuracy for rival in rivals])
+        if threshold is None or self._best >= threshold:
+            return None, []
+        pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
+        record_pruning(self._results, self._trial_id, pruning)
+        return pruning, []
+
+
 class Pruner:
     """Compares a trial with its rivals after each of its epochs, in the trial's own process."""
 
     def __init__(self, results: ResultsStore, spec: TrialSpec, rule: EarlyStopping) -> None:
-        self._results = results
-        self._spec = spec
-        self._rule = rule
-        self._best = -math.inf
+        self._comparison = Comparison(results, rule, spec.trial_id, spec.eid, spec.trial_index, spec.max_epochs)
+        self._trial_index = spec.trial_index
         self._parent = os.getppid()
 
     def compare(self, epoch: EpochRecord) -> None:
@@ -98,27 +136,17 @@ class Pruner:
             Pruned: the trial ends here; the reason is on record
             WorkFailedError: the process that started the trial is gone
         """
-        self._best = max(self._best, epoch.validation_accuracy)
-        spec, rule = self._spec, self._rule
-        if spec.trial_index < least_rivals(rule) or not is_compared(rule, epoch.epoch, spec.max_epochs):
-            return
-        rivals = self._await_rivals(epoch.epoch)
-        threshold = find_threshold(rule, [rival.accuracy for rival in rivals])
-        if threshold is not None and self._best < threshold:
-            pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
-            record_pruning(self._results, spec.trial_id, pruning)
-            raise Pruned(pruning.sentence)
-
-    def _await_rivals(self, epoch: int) -> list[Rival]:
         pause = _FIRST_PAUSE
         while True:
-            rivals, awaited = read_rivals(self._results, self._spec.eid, self._spec.trial_index, epoch)
+            pruning, awaited = self._comparison.look(epoch)
+            if pruning is not None:
+                raise Pruned(pruning.sentence)
             if not awaited:
-                return rivals
+                return
             if os.getppid() != self._parent:
                 raise WorkFailedError(
-                    f"trial {self._spec.trial_index}: the process that started it ended while it waited at epoch "
-                    f"{epoch} for trials {awaited}; resume the search to run it again"
+                    f"trial {self._trial_index}: the process that started it ended while it waited at epoch "
+                    f"{epoch.epoch} for trials {awaited}; resume the search to run it again"
                 )
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -18,16 +18,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def start_tensorflow(threads: int) -> None:
-    """Import TensorFlow and set it up. Call before any of its operations; do not fork afterwards.
+    """Import TensorFlow and set it up. Call before any of its operations; do not fork afterwards."""
+    import_tensorflow()
+    import tensorflow as tf
 
-    Its notes on its own build are not shown; ``TF_CPP_MIN_LOG_LEVEL`` in the environment chooses which of its later
-    messages are.
-    """
-    _keep_freed_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_standard_error(), _hidden(_OPTIONAL_TO_KERAS):
-        import tensorflow as tf
-
+    with _quiet_standard_error():
         # Where it looks for graphics cards, and says what it does not find.
         tf.config.list_physical_devices()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -36,6 +31,18 @@ def start_tensorflow(threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
     # Every model is traced once; with several models it warns that traces are discarded.
     tf.get_logger().setLevel("ERROR")
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow, and run none of its operations: a process that has done no more than this may be forked.
+
+    TensorFlow's notes on its own build are not shown; ``TF_CPP_MIN_LOG_LEVEL`` in the environment chooses which of its
+    later messages are.
+    """
+    _keep_freed_memory()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_standard_error(), _hidden(_OPTIONAL_TO_KERAS):
+        import tensorflow  # noqa: F401
 
 
 def _keep_freed_memory() -> None:

@@ -20,7 +20,7 @@ from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 from harness.training.early_stopping import Pruner
-from harness.training.tensorflow import start_tensorflow
+from harness.training.tensorflow import import_tensorflow, start_tensorflow
 
 
 def read_job(path: Path) -> dict[str, Any]:
@@ -55,6 +55,13 @@ def main(arguments: Sequence[str]) -> int:
         return DIVERGED_EXIT_CODE if isinstance(error, Diverged) else error.exit_code
     print(f"#Auptimizer:{score!r}", flush=True)
     return 0
+
+
+def import_training() -> None:
+    """Import what most trials compute with, and run no TensorFlow operation: this process may be forked afterwards."""
+    import_tensorflow()
+    import harness.training.environment
+    import harness.training.recipe  # noqa: F401
 
 
 def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:

@@ -27,6 +27,7 @@ from harness.search.experiment_file import AuxiliarySettings, TrainingSettings, 
 from harness.search.proposer import RandomPoints, trial_seed
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits.protocol import PROTOCOLS
+from harness.store.pruning import EarlyStopping, PruningRule
 from tests.corpus.written import write_tiny_corpus
 from tests.search.searches import RECORDS_ITS_SCORE, REPOSITORY, search, trials_of, write_experiment
 
@@ -133,6 +134,19 @@ def test_a_search_without_a_corpus_is_cut_to_few_epochs_and_small_batches_and_sa
         == "No corpus is named, so this is a quick start on a synthetic one, cut short: max_epochs from 30 to 4, "
            "batch_size from 64 to 8; name a corpus in the experiment file or in HARNESS_CORPUS for the full search."
     )
+
+
+def test_early_stopping_that_the_cut_leaves_nothing_to_prune_is_named() -> None:
+    assert FIRST_SEARCH.training is not None
+    for min_epochs, says_so in ((QUICK_START_MAX_EPOCHS - 1, False), (QUICK_START_MAX_EPOCHS, True)):
+        stopping = EarlyStopping(PruningRule.MEDIAN, min_epochs=min_epochs)
+        settings = replace(FIRST_SEARCH, training=replace(FIRST_SEARCH.training, early_stopping=stopping))
+        shortened = shorten_search(settings, prepared_of(""))[1].shortened
+        assert shortened is not None
+        assert shortened.endswith(
+            f"So early_stopping prunes no trial: it compares trials after epoch {min_epochs} at the earliest, and "
+            "never after the last."
+        ) is says_so
 
 
 def test_the_cut_leaves_the_other_hyperparameters_as_they_are() -> None:

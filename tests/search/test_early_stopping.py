@@ -122,6 +122,7 @@ def test_the_same_trials_are_pruned_whatever_runs_at_once_and_is_killed(
     assert run("killed", 2, num_kills=3) == expected
 
 
+@pytest.mark.timeout(240)
 def test_a_pruned_trial_whose_controller_did_not_see_it_end_stays_pruned(
     prepared_folder: Path, tiny_corpus: Path
 ) -> None:
@@ -136,7 +137,8 @@ def test_a_pruned_trial_whose_controller_did_not_see_it_end_stays_pruned(
             return False
 
     controller = start_aup(path)
-    wait_until(has_pruning)
+    # The warm process imports TensorFlow first.
+    wait_until(has_pruning, seconds=200)
     kill(controller)
     script.write_text(INVENTED_CURVE.format(longest_pause=0.0))
     search(path)
@@ -203,8 +205,8 @@ def test_early_stopping_is_a_name_or_an_object(ours: Path, given: object, read_a
         ),
         (
             {"early_stopping": "median", "script": "trial's script.py"},
-            "early_stopping is given, and script 'trial's script.py' is not harness's own; expected a script that runs "
-            "harness.training.trial",
+            "early_stopping is given with a system, and script 'trial's script.py' is not harness's own; expected a "
+            "script that runs harness.training.trial, or one that prints its epochs and no system",
         ),
     ],
 )
@@ -212,13 +214,3 @@ def test_an_early_stopping_that_cannot_work_is_refused(ours: Path, changes: dict
     with pytest.raises(ExperimentFileError) as caught:
         read(ours, **changes)
     assert str(caught.value) == f"experiment file 'experiment.json': {message}"
-
-
-def test_a_foreign_script_is_refused_without_a_system_too(folder: Path) -> None:
-    path = write_experiment(folder, "", early_stopping="median")
-    with pytest.raises(ExperimentFileError) as caught:
-        read_experiment_file(path)
-    assert str(caught.value) == (
-        "experiment file 'experiment.json': early_stopping is given, but script 'trial's script.py' is not harness's "
-        "own; expected a system as well"
-    )

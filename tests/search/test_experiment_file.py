@@ -340,7 +340,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         (
             {"proposer": "spearmint"},
             "proposer is 'spearmint', which cannot be used: it needs the package protobuf before version 4, and "
-            "TensorFlow a later one; expected one of ['random', 'sobol', 'sequence', 'hyperopt']",
+            "TensorFlow a later one; expected one of ['random', 'sobol', 'sequence', 'hyperopt', 'optuna']",
         ),
         ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 to 1000000"),
         ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 to 1000000"),
@@ -423,7 +423,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
             {"proposer": "hyperopt", "parameter_config": [{**SPACE[0], "range": [0.1, 0.5], "log": True}]},
             (
                 "parameter 'dropout': log is given, which proposer 'hyperopt' does not support; expected it with "
-                "'random' or 'sobol' only"
+                "'random' or 'sobol' or 'optuna' only"
             ),
         ),
         (

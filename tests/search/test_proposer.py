@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,6 +214,87 @@ def test_hyperopt_learns_what_was_really_tried() -> None:
     assert (again[TRIAL_INDEX], new[TRIAL_INDEX], new["tid"]) == (1, 2, 2)
 
 
+#: Every kind of parameter.
+MIXED = [
+    {"name": "units", "range": [1, 4096], "type": "int", "log": True},
+    {"name": "rate", "range": [0.0001, 0.1], "type": "float", "log": True},
+    {"name": "dropout", "range": [0.1, 0.4], "type": "float", "step": 0.1},
+    {"name": "layers", "range": [1, 9], "type": "int", "step": 2},
+    {"name": "width", "range": [5, 8], "type": "int"},
+    {"name": "pooling", "range": ["mean", None, 1, True], "type": "choice"},
+]
+
+
+def run_optuna(
+    entries: list[dict[str, Any]], scores: Mapping[int, float | None], n_samples: int = 16, **changes: Any
+) -> list[dict[str, Any]]:
+    """Propose trials one at a time; each scores what ``scores`` says, or its first value, and None is a failure."""
+    pytest.importorskip("optuna")
+    register_proposers()
+    proposer = ResumableProposer(
+        get_proposer("optuna")(config(entries, proposer="optuna", n_samples=n_samples, **changes)), []
+    )
+    points = []
+    while (proposal := proposer.get()) is not None:
+        proposer.increment_job_counter()
+        points.append(point_of(proposal))
+        score = scores.get(len(points) - 1, float(next(iter(points[-1].values()))))
+        job = SimpleNamespace(jid=len(points), config=proposal)
+        proposer.failed(job) if score is None else proposer.update(score, job)
+    return points
+
+
+def test_optuna_begins_as_random_does_keeps_to_the_space_and_repeats_no_point() -> None:
+    points = run_optuna(MIXED, {3: None, 12: None})
+    space = space_from_json(MIXED)
+    random = RandomPoints(space, 3)
+    assert points[:10] == [random.point(index) for index in range(10)]
+    assert points[10:] != [random.point(index) for index in range(10, 16)]
+    for point in points:
+        assert all(parameter.holds(point[parameter.name]) for parameter in space.parameters), point
+    assert len({repr(point) for point in points}) == 16
+    assert run_optuna(MIXED, {3: None, 12: None}) == points
+
+
+def test_optuna_proposes_a_finite_space_once() -> None:
+    assert sorted(point["units"] for point in run_optuna(SMALL, {})) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("target", "is_high"), [("max", True), ("min", False)])
+def test_optuna_learns_from_scores(target: str, is_high: bool) -> None:
+    entries = [{"name": "x", "range": [0.0, 1.0], "type": "float"}]
+    learnt = [point["x"] for point in run_optuna(entries, {}, n_samples=40, target=target)[20:]]
+    assert (sum(learnt) / len(learnt) > 0.7) is is_high
+    assert (sum(learnt) / len(learnt) < 0.3) is not is_high
+
+
+def test_a_resumed_optuna_goes_on_as_if_it_had_never_stopped() -> None:
+    scores = {2: None, 11: 0.25}
+    whole = run_optuna(FUSION, scores, points=[{"textlstm": 151, "dropout": 0.125, "gates": "sigmoid"}])
+    history = [
+        replace(past(index, point, scores.get(index, float(point["textlstm"]))), status=TrialStatus.CRASHED)
+        if index == 2
+        else past(index, point, scores.get(index, float(point["textlstm"])))
+        for index, point in enumerate(whole[:13])
+    ]
+    # Trial 13 was stopped: it runs again, with the point that it had.
+    history.append(past(13, whole[13], None))
+    inner = get_proposer("optuna")(
+        config(
+            FUSION,
+            proposer="optuna",
+            n_samples=16,
+            points=[{"textlstm": 151, "dropout": 0.125, "gates": "sigmoid"}],
+        )
+    )
+    resumed = ResumableProposer(inner, history)
+    again = resumed.get()
+    assert (point_of(again), again[TRIAL_INDEX]) == (whole[13], 13)
+    resumed.increment_job_counter()
+    resumed.update(float(whole[13]["textlstm"]), SimpleNamespace(jid=1, config=again))
+    assert point_of(resumed.get()) == whole[14]
+
+
 def test_what_a_proposer_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ExperimentFileError) as caught:
@@ -221,5 +303,5 @@ def test_what_a_proposer_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatc
         str(caught.value)
         == "proposer 'hyperopt': needs future and networkx; run: pip install future"
         " networkx, or "
-        "choose one of ['random', 'sobol', 'sequence']"
+        "choose one of ['random', 'sobol', 'sequence', 'optuna']"
     )

@@ -1,0 +1,129 @@
+"""Epochs and predictions that a job's script prints while it runs: read, recorded, and compared with other trials.
+
+For scripts that know nothing of this package. An epoch is recorded when the comparison of the one before it is decided,
+however far ahead the script is: so what is on record of a trial does not depend on who is quicker.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+from harness.corpus.utterances import Seconds
+from harness.errors import ExperimentFileError
+from harness.store.records import EpochRecord, Prediction, TrialRecords, TrialResult
+from harness.store.reported import EPOCH_MARKER, PREDICTIONS_MARKER, read_line
+from harness.store.store import ResultsStore
+from harness.training.early_stopping import Comparison
+
+#: Seconds between two looks at what jobs have printed. A choice: short beside an epoch.
+REPORTS_INTERVAL: Seconds = 0.25
+#: Bytes that are read at once.
+_CHUNK = 2**20
+_MARKERS = (EPOCH_MARKER.encode(), PREDICTIONS_MARKER.encode())
+
+
+class TrialReports:
+    """The reports of one job.
+
+    Args:
+        output_path: what the job prints
+        comparison: ends the trial early; None where nothing does
+
+    Attributes:
+        problem: why a line cannot be taken, in one sentence; None where all could be
+        is_pruned: the reason is on record
+        is_complete: the job has ended, and all that it printed has been read
+    """
+
+    def __init__(
+        self, results: ResultsStore, trial_id: int, output_path: Path, comparison: Comparison | None = None
+    ) -> None:
+        self._results = results
+        self._trial_id = trial_id
+        self._output_path = output_path
+        self._comparison = comparison
+        self._offset = 0
+        self._rest = b""
+        self._began = self._last_came = time.monotonic()
+        #: Epochs that have come, the first of them recorded and compared, and not decided.
+        self._undecided: deque[EpochRecord] = deque()
+        self._num_come = 0
+        self._epochs: list[EpochRecord] = []
+        self._predictions: tuple[Prediction, ...] = ()
+        self.problem: str | None = None
+        self.is_pruned = False
+        self.is_complete = False
+
+    @property
+    def is_behind(self) -> bool:
+        """An epoch has come whose comparison waits for a trial of lower index."""
+        return bool(self._undecided) and not self.is_pruned and self.problem is None
+
+    def follow(self, has_ended: bool = False) -> None:
+        """Take what has been printed since the last call; an incomplete line is one only once the job has ended."""
+        self.is_complete = has_ended
+        for line in self._read_lines(has_ended):
+            try:
+                self._take(read_line(line.decode("utf-8", "replace")))
+            except ExperimentFileError as error:
+                self.problem = self.problem or f"the job reported what cannot be read: {error}"
+        while self.is_behind:
+            epoch = self._undecided[0]
+            if len(self._epochs) < epoch.epoch:
+                self._results.record_epoch(self._trial_id, epoch)
+                self._epochs.append(epoch)
+            if self._comparison is not None:
+                pruning, awaited = self._comparison.look(epoch)
+                self.is_pruned = pruning is not None
+                if awaited:
+                    return
+            self._undecided.popleft()
+
+    def records(self, score: float) -> TrialRecords | None:
+        """Return the result of a job that has finished with a score; None where it reported nothing."""
+        if not self._epochs and not self._predictions:
+            return None
+        best = max(self._epochs, key=lambda epoch: epoch.validation_accuracy).epoch if self._epochs else 1
+        seconds = time.monotonic() - self._began
+        result = TrialResult(score, best, max(1, len(self._epochs)), self._predictions, None, seconds)
+        return TrialRecords(environment=None, epochs=(), result=result)
+
+    def _take(self, report: EpochRecord | tuple[Prediction, ...] | None) -> None:
+        if isinstance(report, tuple):
+            self._predictions = report
+        elif report is not None:
+            if report.epoch != self._num_come + 1:
+                raise ExperimentFileError(
+                    f"{EPOCH_MARKER} epoch is {report.epoch} after {self._num_come} epochs; expected "
+                    f"{self._num_come + 1}"
+                )
+            now = time.monotonic()
+            if math.isnan(report.seconds):
+                report = replace(report, seconds=now - self._last_came)
+            self._last_came = now
+            self._num_come += 1
+            self._undecided.append(report)
+
+    def _read_lines(self, has_ended: bool) -> list[bytes]:
+        """Return the lines with a marker; of a line without one nothing is kept, however long it is."""
+        found: list[bytes] = []
+        try:
+            with self._output_path.open("rb") as output:
+                output.seek(self._offset)
+                while chunk := output.read(_CHUNK):
+                    self._offset += len(chunk)
+                    *lines, self._rest = (self._rest + chunk).split(b"\n")
+                    found += lines
+                    if not any(marker in self._rest for marker in _MARKERS):
+                        self._rest = self._rest[-_CHUNK:]
+        except OSError:
+            # Whoever removed it, or the full disk, leaves the same to the job's last output.
+            return []
+        if has_ended:
+            found.append(self._rest)
+            self._rest = b""
+        return [line for line in found if any(marker in line for marker in _MARKERS)]

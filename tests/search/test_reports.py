@@ -1,0 +1,238 @@
+"""Scripts that know nothing of this package print their epochs: they are recorded, and pruned like any trial."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from harness.errors import ExperimentFileError
+from harness.search.experiment_file import ReportedEpochs, read_experiment_file
+from harness.search.view import Ending
+from harness.store.integrity import find_contradictions
+from harness.store.pruning import EarlyStopping, PruningRule, find_pruning
+from harness.store.records import TrialRow, TrialStatus, last_attempts
+from harness.store.store import ResultsStore
+from tests.search.promises import check_database, finish
+from tests.search.searches import kill, search, start_aup, trials_of, wait_until, write_experiment
+
+ONE = {"n_samples": 1, "n_parallel": 1}
+ASHA = {"rule": "asha", "min_epochs": 2, "reduction_factor": 2}
+NUM_EPOCHS = 6
+#: A script's curve follows from its point, and its speed from nothing.
+PRINTS_ITS_EPOCHS = """
+import json, os, random, sys, time
+point = json.load(open(sys.argv[1]))
+invented, pause, best = random.Random(point["x"]), random.Random().uniform(0, {longest_pause}), 0.0
+level = 0.8 * invented.random()
+for epoch in range(1, 7):
+    time.sleep(pause)
+    accuracy = level + 0.2 * invented.random()
+    best = max(best, accuracy)
+    print("#Auptimizer-epoch:", json.dumps(dict(epoch=epoch, validation_accuracy=accuracy)), flush=True)
+print("#Auptimizer:%r" % best)
+"""
+REPORTS_EVERYTHING = """
+import harness
+for epoch, accuracy in enumerate([0.25, 0.75, 0.5], start=1):
+    harness.report_epoch(epoch, accuracy, train_loss=1.0 / epoch)
+harness.report_predictions(["a", "b"], ["ang", "sad"], [[1, 0, 0, 0], [0, 0, 1, 0]])
+print("#Auptimizer:0.75")
+"""
+
+
+def run_one(folder: Path, script: str) -> TrialRow:
+    path = write_experiment(folder, script, **ONE)
+    search(path)
+    (trial,) = trials_of(path)
+    return trial
+
+
+def test_reported_epochs_and_predictions_are_recorded(folder: Path) -> None:
+    trial = run_one(folder, REPORTS_EVERYTHING)
+    assert (trial.status, trial.score, trial.best_epoch, trial.num_epochs) == (TrialStatus.FINISHED, 0.75, 2, 3)
+    with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
+        epochs = store.epochs(trial.trial_id)
+        assert [(each.epoch, each.validation_accuracy, each.train_loss) for each in epochs] == [
+            (1, 0.25, 1.0),
+            (2, 0.75, 0.5),
+            (3, 0.5, 1.0 / 3),
+        ]
+        assert all(epoch.seconds >= 0 for epoch in epochs)
+        predictions = store.validation_predictions(trial.trial_id)
+        assert [(each.utterance_id, each.emotion.value, each.predicted.value) for each in predictions] == [
+            ("a", "ang", "ang"),
+            ("b", "sad", "neu"),
+        ]
+        # The accuracy of the predictions is not its score: a foreign script may score anything.
+        assert find_contradictions(store, [1]) == []
+    check_database(folder)
+
+
+def test_epochs_are_recorded_while_the_script_runs(folder: Path) -> None:
+    waits = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.02)\n"
+    path = write_experiment(folder, REPORTS_EVERYTHING + waits + "print('#Auptimizer:0.75')\n", **ONE)
+    controller = start_aup(path)
+
+    def num_epochs() -> int:
+        try:
+            with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
+                return sum(map(len, store.epochs_of(1).values()))
+        except Exception:  # there is no database yet
+            return 0
+
+    wait_until(lambda: num_epochs() == 3)
+    (folder / "go").touch()
+    assert finish(controller)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            '#Auptimizer-epoch: {"epoch": 2, "validation_accuracy": 0.5}',
+            "the job reported what cannot be read: #Auptimizer-epoch: epoch is 2 after 0 epochs; expected 1",
+        ),
+        (
+            "#Auptimizer-epoch: three",
+            "the job reported what cannot be read: #Auptimizer-epoch: three: not JSON (Expecting value: line 1 column "
+            "2 (char 1))",
+        ),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_a_crash_that_says_why(folder: Path, line: str, message: str) -> None:
+    trial = run_one(folder, f"print({line!r})\nprint('#Auptimizer:0.5')\n")
+    assert (trial.status, trial.message, trial.score) == (TrialStatus.CRASHED, message, None)
+
+
+def test_a_report_that_cannot_be_read_ends_a_script_at_once(folder: Path) -> None:
+    trial = run_one(folder, "import time\nprint('#Auptimizer-epoch: 0', flush=True)\ntime.sleep(600)\n")
+    assert trial.status is TrialStatus.CRASHED
+    assert trial.message is not None and "expected an object with epoch" in trial.message
+
+
+def test_a_report_without_an_end_of_line_counts_once_the_script_has_ended(folder: Path) -> None:
+    line = '#Auptimizer-epoch: {"epoch": 1, "validation_accuracy": 0.5}'
+    trial = run_one(folder, f"print('#Auptimizer:0.5')\nprint({line!r}, end='')\n")
+    assert (trial.status, trial.num_epochs) == (TrialStatus.FINISHED, 1)
+
+
+def test_reports_are_no_last_words(folder: Path) -> None:
+    trial = run_one(folder, REPORTS_EVERYTHING.replace("print(", "print('so much')\nraise SystemExit(1)\nprint("))
+    assert trial.message == "the job exited with code 1 before writing a result; its last line was: so much"
+
+
+def ends_of(path: Path) -> list[Any]:
+    """The last end of each trial, and its curve."""
+    with ResultsStore.open_readonly(path.parent / "results" / "results.db") as store:
+        return [
+            (
+                trial.status,
+                trial.score,
+                find_pruning(store, trial.trial_id),
+                [epoch.validation_accuracy for epoch in store.epochs(trial.trial_id)],
+            )
+            for trial in last_attempts(trials_of(path))
+        ]
+
+
+def write(folder: Path, longest_pause: float = 0.0, **changes: Any) -> Path:
+    script = PRINTS_ITS_EPOCHS.format(longest_pause=longest_pause)
+    return write_experiment(folder, script, **{"early_stopping": ASHA, "max_epochs": NUM_EPOCHS, **changes})
+
+
+def test_the_same_scripts_are_pruned_whatever_runs_at_once(folder: Path) -> None:
+    expected = None
+    for num_parallel in (1, 3):
+        path = write(folder, 0.1, name=f"{num_parallel}", n_samples=6, n_parallel=num_parallel)
+        report = search(path)
+        ends = ends_of(path)
+        expected = expected or ends
+        assert ends == expected
+        pruned = [pruning for status, _, pruning, _ in ends if status is TrialStatus.PRUNED]
+        assert (report.ending, report.num_failed, 0 < len(pruned) < 6) == (Ending.DONE, 0, True)
+        for status, score, pruning, curve in ends:
+            assert (score is None) == (status is TrialStatus.PRUNED) == (pruning is not None)
+            assert len(curve) == (NUM_EPOCHS if pruning is None else pruning.epoch)
+    with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
+        assert find_contradictions(store, [1, 2]) == []
+    check_database(folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_same_scripts_are_pruned_after_kills(folder: Path) -> None:
+    search(path := write(folder, name="undisturbed", n_samples=6))
+    expected = ends_of(path)
+    path = write(folder, 0.2, name="killed", n_samples=6)
+
+    def num_epochs() -> int:
+        with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
+            return sum(map(len, store.epochs_of(2).values()))
+
+    random = Random(1)
+    for _ in range(3):
+        num_wanted = num_epochs() + random.randrange(1, 6)
+        controller = start_aup(path)
+        wait_until(lambda wanted=num_wanted: num_epochs() >= wanted, seconds=60)  # type: ignore[misc]
+        kill(controller)
+    assert finish(start_aup(path), seconds=200)[0] == 0
+    assert ends_of(path) == expected
+    check_database(folder)
+
+
+def test_a_script_that_ends_ahead_of_the_comparison_is_judged_when_it_is_decided(folder: Path) -> None:
+    script = PRINTS_ITS_EPOCHS.format(longest_pause=0.0).replace(
+        "    time.sleep(pause)", "    while '/1.json' in sys.argv[1] and not os.path.exists('go'): time.sleep(0.02)"
+    )
+    # Trials 1 and 2 have ended before trial 0 has come to its first epoch.
+    path = write_experiment(folder, script, early_stopping=ASHA, max_epochs=NUM_EPOCHS, n_parallel=3)
+    controller = start_aup(path)
+
+    def has_printed() -> bool:
+        outputs = [output.read_text() for output in folder.glob("results/experiments/*/jobs/[23].0.out")]
+        return len(outputs) == 2 and all("#Auptimizer:" in output for output in outputs)
+
+    wait_until(has_printed)
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.RUNNING] * 3
+    (folder / "go").touch()
+    assert finish(controller)[0] == 0
+    found = ends_of(path)
+    search(undisturbed := write(folder, name="undisturbed", n_parallel=1))
+    assert found == ends_of(undisturbed)
+
+
+def test_a_script_names_its_epochs_and_its_early_stopping(folder: Path) -> None:
+    settings = read_experiment_file(write(folder))
+    assert settings.reported == ReportedEpochs(NUM_EPOCHS, EarlyStopping(PruningRule.ASHA, 2, 2))
+    assert read_experiment_file(write_experiment(folder, "", max_epochs=9)).reported == ReportedEpochs(9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"early_stopping": "median", "max_epochs": None},
+            "early_stopping is given without max_epochs; expected max_epochs too, the number of epochs for which the "
+            "script trains",
+        ),
+        (
+            {"early_stopping": "median", "max_epochs": 9, "target": "min"},
+            "early_stopping compares validation accuracies, and target is 'min'; expected target 'max'",
+        ),
+        (
+            {"early_stopping": "median", "max_epochs": 3},
+            "early_stopping prunes no trial before epoch 3, and max_epochs is 3; expected min_epochs below max_epochs",
+        ),
+        (
+            {"patience": 3},
+            "patience is given, but script 'trial's script.py' is not harness's own; expected a system as well",
+        ),
+    ],
+)
+def test_a_scripts_early_stopping_that_cannot_work_is_refused(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write_experiment(folder, "", **changes))
+    assert str(caught.value) == f"experiment file 'experiment.json': {message}"
