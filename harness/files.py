@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -71,7 +72,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
-def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
+def open_regular(path: Path, buffering: int = -1) -> BufferedReader:
     """Open a regular file for reading; another one, such as a named pipe, could make its reader wait for ever.
 
     Everything that a user's folder holds is opened by this function.
@@ -86,7 +87,7 @@ def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         _refuse_irregular(path, os.fstat(descriptor).st_mode)
-        return os.fdopen(descriptor, "rb", buffering)
+        return cast(BufferedReader, os.fdopen(descriptor, "rb", buffering))
     except BaseException:
         os.close(descriptor)
         raise

@@ -219,7 +219,9 @@ def count_by_session(utterances: Iterable[Utterance]) -> dict[int, Counter[Emoti
     return dict(sorted(counts.items()))
 
 
-def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, int]) -> str | None:
+def note_corpus(
+    counts: Mapping[int, Mapping[str, int] | Mapping[Emotion, int]], totals: Mapping[int, int]
+) -> str | None:
     """Say what a corpus is where it is not the complete release; every place that speaks of a corpus says this.
 
     A corpus with more of anything than the release, or with a small part of it and no whole session, is another one.
@@ -231,7 +233,7 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
     Returns:
         a sentence; None for the complete release
     """
-    published: Mapping[int, Mapping[str, int]] = {
+    published = {
         session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()
     }
     is_whole = {
@@ -258,8 +260,8 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
             "scores are not comparable with those on the complete one; copy what is missing."
         )
     return (
-        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on "
-        "it is a score on IEMOCAP."
+        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score "
+        "on it is a score on IEMOCAP."
     )
 
 

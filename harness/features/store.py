@@ -118,7 +118,9 @@ class Features:
                     if emotion is not None:
                         shares[row, numbers[emotion]] += 1.0 / len(vote)
         totals = shares.sum(axis=1, keepdims=True)
-        return np.divide(shares, totals, out=np.full_like(shares, np.nan), where=totals > 0).astype(np.float32)
+        np.divide(shares, totals, out=shares, where=totals > 0)
+        shares[totals[:, 0] == 0] = np.nan
+        return shares.astype(np.float32)
 
     @property
     def utterance_ids(self) -> tuple[str, ...]:

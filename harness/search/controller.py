@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, WorkFailedError
@@ -29,11 +28,10 @@ from harness.search.experiment import (
 )
 from harness.search.experiment_file import ExperimentSettings, Resource
 from harness.search.interrupts import Interrupts, Request
-from harness.search.jobs import account_for_running
 from harness.search.local import register_resources, visible_cards
 from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
-from harness.search.repair import find_doubtful_trials
+from harness.search.repair import account_for_earlier, record_broken_off
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
 from harness.store.records import (
     ExperimentRow,
@@ -131,7 +129,7 @@ def carry_out(opened: OpenedSearch, fresh: bool = False) -> SearchReport:
     try:
         search = _run_trials(context, experiment, opened.interrupts)
     except BaseException:
-        _record_broken_off(context)
+        record_broken_off(context.store, context.eid, context.folder.mark)
         raise
     report = _sum_up(context, search)
     view.end(report)
@@ -155,24 +153,6 @@ def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     if earlier is None:
         return create_experiment(store, settings, prepared, num_trials, parts)
     return resume_experiment(store, settings, earlier.eid, num_trials, parts)
-
-
-def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> None:
-    """Record how the experiments of a name, and their trials, ended that a dead controller has left running."""
-    for experiment in store.experiments():
-        if experiment.name == name:
-            folder = experiment_folder(results_dir, experiment.eid)
-            doubtful = find_doubtful_trials(store, [experiment.eid]) if store.running_trials(experiment.eid) else ()
-            account_for_running(store, experiment.eid, folder.mark, doubtful=doubtful)
-            _remove_half_written(folder.path)
-            if experiment.status is ExperimentStatus.RUNNING:
-                store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
-
-
-def _remove_half_written(folder: Path) -> None:
-    """Remove the files of an experiment's folder whose writers were killed before they were whole."""
-    for path in folder.rglob("*.partial*"):
-        path.unlink(missing_ok=True)
 
 
 def _run_trials(context: SearchContext, experiment: ExperimentRow, interrupts: Interrupts) -> SearchExperiment:
@@ -304,14 +284,6 @@ def _auptimizer_config(settings: ExperimentSettings) -> Any:
     if "engine" in settings.file:
         config["engine"] = settings.file["engine"]
     return BasicConfig(**config)
-
-
-def _record_broken_off(context: SearchContext) -> None:
-    """Record as much as can be of the trials that an error has just ended, and of their experiment."""
-    with suppress(HarnessError, OSError):
-        cause = "its controller ended with an error while the job ran"
-        account_for_running(context.store, context.eid, context.folder.mark, cause)
-        context.store.update_experiment(context.eid, ExperimentStatus.INTERRUPTED, utc_now())
 
 
 def _sum_up(context: SearchContext, search: SearchExperiment) -> SearchReport:

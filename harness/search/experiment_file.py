@@ -447,13 +447,18 @@ def _read_space(
     space = read_search_space(entries, origin, system)
     if training is not None:
         check_extremes(space, origin, training.system, training.protocol)
-        _refuse_replaced(space, origin, training)
+        _refuse_unread(space, origin, training)
     return space, tuple(dict(entry) for entry in entries)
 
 
-def _refuse_replaced(space: SearchSpace, origin: str, training: TrainingSettings) -> None:
-    """Refuse hyperparameters of the regression that a turn model takes the place of."""
+def _refuse_unread(space: SearchSpace, origin: str, training: TrainingSettings) -> None:
+    """Refuse hyperparameters that nothing reads: of what a turn model replaces, or of scenes that have no names."""
     for parameter in space.parameters:
+        if training.auxiliary is not None and parameter.name == "scene_robustness":
+            raise ExperimentFileError(
+                f"{origin}: parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the "
+                "names of other scenes; expected one of the two"
+            )
         if training.turn_model is not None and parameter.name in REPLACED:
             raise ExperimentFileError(
                 f"{origin}: parameter {parameter.name!r} is given, and so is turn_model, which takes the place of what "

@@ -11,11 +11,12 @@ from typing import Any
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError
 from harness.features.store import FeatureStore
-from harness.search.controller import OpenedSearch, account_for_earlier, carry_out, open_search
+from harness.search.controller import OpenedSearch, carry_out, open_search
 from harness.search.corpus import PreparedCorpus
 from harness.search.experiment import describe_differences, identity_of, other_settings
 from harness.search.experiment_file import ExperimentSettings, FoldPlace
 from harness.search.lock import held, lock_path
+from harness.search.repair import account_for_earlier
 from harness.search.view import Ending, FoldOutcome, SearchReport, SearchView
 from harness.splits.folds import FOLD_CHOICES, fold_protocols
 from harness.splits.parts import part_search

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.search.experiment import experiment_folder
 from harness.search.jobs import account_for_running
 from harness.search.lock import AlreadyRunningError, describe_holder, find_holder, held, lock_path
@@ -126,6 +127,35 @@ def find_doubtful_trials(store: ResultsStore, eids: Collection[int]) -> frozense
     """Return the trials whose records, or whose job's output, contradict the score on record."""
     found = _find_doubtful_scores(store, eids)
     return frozenset(each.row_id for each in found if each.kind is FindingKind.WRONG_SCORE and each.row_id is not None)
+
+
+def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> None:
+    """Record how the experiments of a name, and their trials, ended that a dead controller has left running."""
+    for experiment in store.experiments():
+        if experiment.name == name:
+            folder = experiment_folder(results_dir, experiment.eid)
+            doubtful = find_doubtful_trials(store, [experiment.eid]) if store.running_trials(experiment.eid) else ()
+            account_for_running(store, experiment.eid, folder.mark, doubtful=doubtful)
+            _remove_half_written(folder.path)
+            if experiment.status is ExperimentStatus.RUNNING:
+                store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
+
+
+def record_broken_off(store: ResultsStore, eid: int, mark: str) -> None:
+    """Record as much as can be of the trials that an error has just ended, and of their experiment.
+
+    Args:
+        mark: as ``account_for_running`` takes it
+    """
+    with suppress(HarnessError, OSError):
+        account_for_running(store, eid, mark, "its controller ended with an error while the job ran")
+        store.update_experiment(eid, ExperimentStatus.INTERRUPTED, utc_now())
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove the files of an experiment's folder whose writers were killed before they were whole."""
+    for path in folder.rglob("*.partial*"):
+        path.unlink(missing_ok=True)
 
 
 def _what_was_printed(trial: TrialRow, num_earlier: int) -> dict[str, float]:

@@ -18,13 +18,25 @@ from harness.tables.published import COMBINED_SENTENCE, COMBINED_SYSTEM, SINGLE_
 from harness.tables.reproductions import ReproductionResult, write_reproduction
 from harness.tables.results import Estimate, RowResult
 from harness.tables.settings import CorpusFacts, TablesSettings
-from harness.wording import SYNTHETIC_SENTENCE
+from harness.wording import SYNTHETIC_SENTENCE, plural
 
 #: Must stand wherever the figure of others stands beside ours under the protocol of a table.
 OTHERS_SENTENCE = (
     "In the rows of others, ours is the system here that stands for theirs, under this table's protocol; the figure's "
     "own classes, split and measure, and ours under them, stand in the table of compared systems."
 )
+
+
+def describe_test_evaluation(num_before: int) -> str:
+    """Say before the first training that each model is scored on the test session.
+
+    Args:
+        num_before: test evaluations that the results folder has on record
+    """
+    return (
+        "Each model is scored on the test session, which is recorded for good. This results folder has "
+        f"{plural(num_before, 'test evaluation')} on record."
+    )
 
 
 def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:

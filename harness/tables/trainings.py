@@ -22,7 +22,6 @@ from harness.tables.baselines import train_baseline, train_probe
 from harness.tables.experiments import TableExperiment, describe_experiment, hyperparameters_of
 from harness.tables.parts import TableSplit, make_parts
 from harness.tables.settings import CorpusFacts, TablesSettings
-from harness.training.apart import train_apart
 from harness.training.recipe import (
     Outcome,
     Recipe,
@@ -123,30 +122,20 @@ def record_tables_opening(
 
 
 def plan_experiments(
-    settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment], threads: int
+    settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment]
 ) -> list[PlannedExperiment]:
-    """Plan how each experiment is trained; a trial's index is its seed.
-
-    Args:
-        threads: of a training
-    """
-    return [_plan_one(settings, corpus, experiment, threads) for experiment in experiments]
+    """Plan how each experiment is trained; a trial's index is its seed."""
+    return [_plan_one(settings, corpus, experiment) for experiment in experiments]
 
 
-def _plan_one(
-    settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment, threads: int
-) -> PlannedExperiment:
-    def train_seed(seed: int, watch: Watch) -> Outcome:
-        if experiment.is_probe or experiment.is_baseline:
-            return _open_and_train(experiment, settings, corpus, seed, watch)
-        return train_apart(partial(_open_and_train, experiment, settings, corpus, seed), threads, watch)
-
+def _plan_one(settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment) -> PlannedExperiment:
     return PlannedExperiment(
         title=experiment.title,
         record=describe_experiment(experiment, settings, corpus),
         hyperparameters=hyperparameters_of(experiment),
         seeds={seed: seed for seed in (settings.seeds[:1] if experiment.is_probe else settings.seeds)},
-        train=train_seed,
+        train=partial(_open_and_train, experiment, settings, corpus),
+        is_apart=not (experiment.is_probe or experiment.is_baseline),
     )
 
 

@@ -19,7 +19,6 @@ import keras
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Seconds, parse_utterance_id
-from harness.errors import ExperimentFileError
 from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining, join_words
 from harness.features.store import Features, FeatureStore
 from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
@@ -360,12 +359,6 @@ def _build(
     assert isinstance(point, NetworkHyperparameters)
     others, known = load_auxiliary(recipe), train
     if others is not None:
-        if point.scene_robustness:
-            raise ExperimentFileError(
-                f"system {recipe.system.name!r}: hyperparameter 'scene_robustness' is {point.scene_robustness!r} "
-                "beside auxiliary_corpora, whose scenes have the names of other scenes; expected 0, or no auxiliary "
-                "corpora"
-            )
         known = join_words(train, others)
     trained, trainer, inputs = single.begin_training(
         recipe.system,

@@ -13,12 +13,11 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, Self
 
-import tensorflow as tf
-
-from harness.errors import Diverged, HarnessError, StoreError
+from harness.errors import StoreError
 from harness.store.records import (
     EpochRecord,
     ExperimentRecord,
@@ -29,7 +28,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
-from harness.training.apart import FailedApart
+from harness.training.apart import cause_of, train_apart
 from harness.training.environment import describe_environment
 from harness.training.recipe import Outcome, Watch
 
@@ -119,6 +118,7 @@ class PlannedExperiment:
         title: its name in messages
         seeds: by trial index
         train: called with a trial index
+        is_apart: whether each training has a process of its own; ``train`` must then be one that can be pickled
     """
 
     title: str
@@ -126,6 +126,7 @@ class PlannedExperiment:
     hyperparameters: Mapping[str, Hyperparameter]
     seeds: Mapping[int, int]
     train: Callable[[int, Watch], Outcome]
+    is_apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,11 @@ def _train_one(execution: Execution, experiment: PlannedExperiment, eid: int, tr
         results.record_environment(trial_id, environment)
         view.training(experiment.title, seed)
         with execution.interrupts.allowed():
-            outcome = experiment.train(trial_index, Watch(record_epoch, show))
+            watch = Watch(record_epoch, show)
+            if experiment.is_apart:
+                outcome = train_apart(partial(experiment.train, trial_index), execution.threads, watch)
+            else:
+                outcome = experiment.train(trial_index, watch)
     except StoreError:
         raise
     except Exception as error:
@@ -243,18 +248,3 @@ def _describe(outcome: Outcome) -> str:
     scores = outcome.scores[0]
     written = f"{100 * scores.weighted_accuracy:.2f} %"
     return written if scores.epoch is None else f"{written} at epoch {scores.epoch}, {scores.kind}"
-
-
-def cause_of(error: Exception) -> tuple[TrialStatus, str]:
-    """Return the status of a trial that raised ``error``, and one sentence on its cause."""
-    message = str(error).strip().splitlines()
-    sentence = message[0] if message else "no message"
-    if isinstance(error, FailedApart):
-        return error.status, sentence
-    if isinstance(error, Diverged):
-        return TrialStatus.DIVERGED, sentence
-    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
-    if isinstance(error, HarnessError):
-        return TrialStatus.CRASHED, sentence
-    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"
