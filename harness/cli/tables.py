@@ -209,7 +209,6 @@ def _train_and_read(
     from harness.tables.results import TablesReader
     from harness.tables.settings import prepare_tables
     from harness.training.tensorflow import start_tensorflow
-    from harness.wording import plural
 
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
@@ -225,10 +224,9 @@ def _train_and_read(
 
     lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
-        num_before = len(results.openings())
         view.announce(
-            "Each model is scored on the test session, which is recorded for good. This results folder has "
-            f"{plural(num_before, 'test evaluation')} on record."
+            "Each model is scored on the test session, which is recorded for good. Test evaluations on record in this "
+            f"results folder so far: {len(results.openings())}."
         )
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]

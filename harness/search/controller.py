@@ -33,7 +33,6 @@ from harness.search.jobs import account_for_running
 from harness.search.local import register_resources, visible_cards
 from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
-from harness.search.repair import find_doubtful_trials
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
 from harness.store.records import (
     ExperimentRow,
@@ -159,8 +158,7 @@ def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> No
     for experiment in store.experiments():
         if experiment.name == name:
             folder = experiment_folder(results_dir, experiment.eid)
-            doubtful = find_doubtful_trials(store, [experiment.eid]) if store.running_trials(experiment.eid) else ()
-            account_for_running(store, experiment.eid, folder.mark, doubtful=doubtful)
+            account_for_running(store, experiment.eid, folder.mark)
             _remove_half_written(folder.path)
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
