@@ -6,6 +6,7 @@ import codecs
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any
 
@@ -51,7 +52,9 @@ class _Descriptor(io.FileIO):
                 self.failure = error
                 _open_nothing(self.fileno())
                 break
-            # None: the descriptor does not wait, and would have had to.
+            if num_written is None:
+                # Whoever opened the descriptor set it not to wait.
+                select.select([], [self.fileno()], [])
             left = left[num_written or 0 :]
         return num_bytes
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import psutil
 
 from harness.corpus.utterances import Seconds
 from harness.search import guardian
-from harness.search.outcome import JobOutput, read_output
+from harness.search.outcome import JobOutput, find_doubtful_trials, read_output
 from harness.search.process import EndedBy, JobEnd, JobProcess, private_memory
 from harness.search.warm import WarmStarter, adopt_orphans
 from harness.store.pruning import find_pruning
@@ -249,24 +249,20 @@ class Guardian:
 
 
 def account_for_running(
-    store: ResultsStore,
-    eid: int,
-    mark: str,
-    cause: str = "its controller disappeared while the job ran",
-    doubtful: Collection[int] = (),
+    store: ResultsStore, eid: int, mark: str, cause: str = "its controller disappeared while the job ran"
 ) -> None:
     """End the jobs of a controller that is gone, and record how each of its trials ended.
 
     A trial that had recorded its result has done all its work, and counts as finished; one that had recorded why it is
-    pruned counts as pruned.
+    pruned counts as pruned. A result that the trial's other records contradict does not count.
 
     Args:
         mark: ``NAME=value`` that every job of the experiment has in its environment
         cause: why a trial that had recorded no result was killed
-        doubtful: trials whose records contradict their result, which then does not count
     """
     running = store.running_trials(eid)
     end_left_behind(mark, running)
+    doubtful = find_doubtful_trials(store, [eid]) if running else frozenset()
     # Again: a trial may have recorded its result before its job was ended.
     for trial in store.running_trials(eid):
         status, score, message = TrialStatus.KILLED, None, cause

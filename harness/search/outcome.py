@@ -6,15 +6,19 @@ import math
 import mmap
 import re
 import signal
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DIVERGED_EXIT_CODE, one_line
 from harness.search.process import EndedBy, JobEnd
 from harness.search.space import Point
+from harness.store.integrity import Finding, FindingKind, find_contradictions, is_same_score, name_trial
 from harness.store.pruning import Pruning
-from harness.store.records import TrialStatus
+from harness.store.records import TrialRow, TrialStatus
 from harness.store.reported import EPOCH_MARKER, PREDICTIONS_MARKER
+from harness.store.store import ResultsStore
 
 #: The marker before a score in a job's output. Source: Auptimizer's ``print_result``.
 SCORE_MARKER = b"#Auptimizer:"
@@ -245,3 +249,46 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def find_doubtful_scores(store: ResultsStore, eids: Collection[int]) -> Iterator[Finding]:
+    """Yield what contradicts itself in the database, and each score that its own job printed otherwise."""
+    found = find_contradictions(store, eids)
+    yield from found
+    known = {finding.subject for finding in found if finding.kind is FindingKind.WRONG_SCORE}
+    for experiment in store.experiments():
+        if experiment.eid not in eids:
+            continue
+        attempts = Counter[int]()
+        for trial in store.trials(experiment.eid):
+            jid = trial.jid or 0
+            witnesses = _what_was_printed(trial, attempts[jid])
+            attempts[jid] += 1
+            score = trial.score if trial.status is TrialStatus.FINISHED else trial.result_score
+            if score is None or all(is_same_score(score, printed) for printed in witnesses.values()):
+                continue
+            name = name_trial({**vars(trial), "name": experiment.name})
+            said = ", ".join(f"its {where} is {number}" for where, number in [("score", score), *witnesses.items()])
+            if name not in known:
+                yield Finding(FindingKind.WRONG_SCORE, name, said, "the same number", trial.trial_id)
+
+
+def find_doubtful_trials(store: ResultsStore, eids: Collection[int]) -> frozenset[int]:
+    """Return the trials whose records, or whose job's output, contradict the score on record."""
+    found = find_doubtful_scores(store, eids)
+    return frozenset(each.row_id for each in found if each.kind is FindingKind.WRONG_SCORE and each.row_id is not None)
+
+
+def _what_was_printed(trial: TrialRow, num_earlier: int) -> dict[str, float]:
+    """Return the scores that a trial's job printed, by where they are kept.
+
+    Args:
+        num_earlier: attempts that the same job had before
+    """
+    printed = {"last score in last_output": find_score_text(trial.last_output or "")}
+    if trial.job_path is not None and trial.jid is not None:
+        output_path = Path(trial.job_path).with_name(f"{trial.jid}.{num_earlier}.out")
+        if output_path.is_file():
+            printed[f"last score in '{output_path.name}'"] = read_output(output_path).score_text
+    numbers = {where: read_score(text)[0] for where, text in printed.items()}
+    return {where: number for where, number in numbers.items() if number is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,20 +10,17 @@ from harness.errors import HarnessError
 from harness.search.experiment import experiment_folder
 from harness.search.jobs import account_for_running
 from harness.search.lock import AlreadyRunningError, describe_holder, find_holder, held, lock_path
-from harness.search.outcome import find_score_text, read_output, read_score
+from harness.search.outcome import find_doubtful_scores
 from harness.store.integrity import (
     Finding,
     FindingKind,
     back_up,
-    find_contradictions,
     find_damage,
     find_left_files,
     find_missing_files,
     in_order,
-    is_same_score,
-    name_trial,
 )
-from harness.store.records import ExperimentRow, ExperimentStatus, TrialRow, TrialStatus, utc_now
+from harness.store.records import ExperimentRow, ExperimentStatus, TrialStatus, utc_now
 from harness.store.store import ResultsStore
 
 
@@ -94,39 +90,11 @@ def find_all(store: ResultsStore, eids: Collection[int]) -> list[Finding]:
     held_folders = [experiment_folder(results_dir, eid).path for eid in others]
     return in_order(
         [
-            *_find_doubtful_scores(store, eids),
+            *find_doubtful_scores(store, eids),
             *find_left_files(results_dir, held_folders),
             *find_missing_files(store),
         ]
     )
-
-
-def _find_doubtful_scores(store: ResultsStore, eids: Collection[int]) -> Iterator[Finding]:
-    """Yield what contradicts itself in the database, and each score that its own job printed otherwise."""
-    found = find_contradictions(store, eids)
-    yield from found
-    known = {finding.subject for finding in found if finding.kind is FindingKind.WRONG_SCORE}
-    for experiment in store.experiments():
-        if experiment.eid not in eids:
-            continue
-        attempts = Counter[int]()
-        for trial in store.trials(experiment.eid):
-            jid = trial.jid or 0
-            witnesses = _what_was_printed(trial, attempts[jid])
-            attempts[jid] += 1
-            score = trial.score if trial.status is TrialStatus.FINISHED else trial.result_score
-            if score is None or all(is_same_score(score, printed) for printed in witnesses.values()):
-                continue
-            name = name_trial({**vars(trial), "name": experiment.name})
-            said = ", ".join(f"its {where} is {number}" for where, number in [("score", score), *witnesses.items()])
-            if name not in known:
-                yield Finding(FindingKind.WRONG_SCORE, name, said, "the same number", trial.trial_id)
-
-
-def find_doubtful_trials(store: ResultsStore, eids: Collection[int]) -> frozenset[int]:
-    """Return the trials whose records, or whose job's output, contradict the score on record."""
-    found = _find_doubtful_scores(store, eids)
-    return frozenset(each.row_id for each in found if each.kind is FindingKind.WRONG_SCORE and each.row_id is not None)
 
 
 def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> None:
@@ -134,8 +102,7 @@ def account_for_earlier(store: ResultsStore, results_dir: Path, name: str) -> No
     for experiment in store.experiments():
         if experiment.name == name:
             folder = experiment_folder(results_dir, experiment.eid)
-            doubtful = find_doubtful_trials(store, [experiment.eid]) if store.running_trials(experiment.eid) else ()
-            account_for_running(store, experiment.eid, folder.mark, doubtful=doubtful)
+            account_for_running(store, experiment.eid, folder.mark)
             _remove_half_written(folder.path)
             if experiment.status is ExperimentStatus.RUNNING:
                 store.update_experiment(experiment.eid, ExperimentStatus.INTERRUPTED, utc_now())
@@ -156,21 +123,6 @@ def _remove_half_written(folder: Path) -> None:
     """Remove the files of an experiment's folder whose writers were killed before they were whole."""
     for path in folder.rglob("*.partial*"):
         path.unlink(missing_ok=True)
-
-
-def _what_was_printed(trial: TrialRow, num_earlier: int) -> dict[str, float]:
-    """Return the scores that a trial's job printed, by where they are kept.
-
-    Args:
-        num_earlier: attempts that the same job had before
-    """
-    printed = {"last score in last_output": find_score_text(trial.last_output or "")}
-    if trial.job_path is not None and trial.jid is not None:
-        output_path = Path(trial.job_path).with_name(f"{trial.jid}.{num_earlier}.out")
-        if output_path.is_file():
-            printed[f"last score in '{output_path.name}'"] = read_output(output_path).score_text
-    numbers = {where: read_score(text)[0] for where, text in printed.items()}
-    return {where: number for where, number in numbers.items() if number is not None}
 
 
 _REPAIRED = (FindingKind.UNFINISHED_TRIAL, FindingKind.UNFINISHED_EXPERIMENT, FindingKind.LEFT_FILE)
@@ -202,12 +154,11 @@ def repair_all(store: ResultsStore, eids: Collection[int], report_line: Callable
 
 def _end_trials(store: ResultsStore, eids: Collection[int]) -> None:
     """End what dead controllers' jobs have left on this machine, and record how the trials ended."""
-    doubtful = find_doubtful_trials(store, eids)
     for experiment in store.experiments():
         if experiment.eid in eids:
             if experiment.is_search:
                 mark = experiment_folder(store.path.parent, experiment.eid).mark
-                account_for_running(store, experiment.eid, mark, doubtful=doubtful)
+                account_for_running(store, experiment.eid, mark)
                 continue
             # Such a trial runs in the process that recorded it, which is gone. What a training of `tables` leaves on
             # the test set may not be whole: it is trained again.

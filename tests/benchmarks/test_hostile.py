@@ -34,7 +34,8 @@ def test_a_run_is_judged(outcome: Outcome, kinds: list[str]) -> None:
 def test_what_a_program_does_wrong_is_seen(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "subprocess.Popen(sleep, start_new_session=True, stdout=subprocess.DEVNULL)\n"
         "raise ValueError('planted')\n"
     )
     environment = {**os.environ, MARK_NAME: "planted"}

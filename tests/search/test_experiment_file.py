@@ -137,7 +137,7 @@ def test_points_come_first_are_part_of_the_identity_and_follow_a_quick_start(fol
         ({"points": [{"dropout": 0.1, "finalfc": 3}]}, "points: point 1 has ['dropout', 'finalfc']; expected exactly"),
         ({"points": [{"dropout": 0.1}, 3]}, "points: point 2 has 3; expected exactly the searched ['dropout']"),
         ({"points": [{"dropout": 0.5}]}, "points: point 1: dropout is 0.5; expected a value of its range in the"),
-        ({"points": [{"dropout": True}]}, "points: point 1: dropout is True; expected a value of its range"),
+        ({"points": [{"dropout": True}]}, "points: point 1: dropout is true; expected a value of its range"),
         ({"points": [{"dropout": 0.1}] * 2}, "points: point 2 is point 1 again; expected each point once"),
         (
             {"points": [{"dropout": 0.1}, {"dropout": 0.2}], "n_samples": 1},
