@@ -17,7 +17,7 @@ from tests.cli.typed import check_parses
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 CHAPTERS = sorted(DOCS.glob("*.md"))
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *CHAPTERS]
+PAGES = [*(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")), *CHAPTERS]
 MAX_PICTURE_BYTES = 300_000
 
 _BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
