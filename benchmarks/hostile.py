@@ -39,7 +39,7 @@ NUM_NAMED = 20
 INVOCATIONS: Mapping[str, Sequence[str]] = {
     "aup": ("experiment.json", "experiment.json --fresh", "missing.json", "corpus"),
     "init": ("new", "results", "."),
-    "synth": ("made --scale 0.005 --mocap-rate 2", "corpus", "made --scale 0"),
+    "synth": ("made --scale 0.01 --mocap-rate 2", "corpus", "made --scale 0"),
     "prepare": ("corpus --into prepared", "results", "missing"),
     "systems": ("", "fusion", "fusoin"),
     "watch": ("results --once", "results --json --once", "results", "corpus --once", "results --experiment 99 --once"),
@@ -110,7 +110,7 @@ def write_whole(folder: Path) -> None:
     """Write a small synthetic corpus, an experiment of a script, and its finished search."""
     from harness.corpus.synthetic import SyntheticSettings, write_synthetic
 
-    write_synthetic(folder / "corpus", SyntheticSettings(scale=0.005, mocap_rate=2))
+    write_synthetic(folder / "corpus", SyntheticSettings(scale=0.01, mocap_rate=2))
     (folder / "trial.py").write_text(
         "import json, sys\nprint('#Auptimizer:%r' % json.load(open(sys.argv[1]))['größe'])\n", "utf-8"
     )
