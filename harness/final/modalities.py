@@ -24,7 +24,6 @@ from harness.final.baselines import score_probes
 from harness.final.retrain import FinalTraining, describe_model, keep_record, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, name_in_results, save_seed
 from harness.final.test_session import open_for_scoring
-from harness.models.build import build_optimizer
 from harness.models.fusion import FUSED_BRANCHES, cut_branch, fuse
 from harness.models.hyperparameters import FusionHyperparameters
 from harness.store.records import ScoreKind, TestScores
@@ -34,17 +33,16 @@ from harness.training.loop import (
     ModelInputs,
     Scorer,
     TrainedModel,
-    Trainer,
     seed_everything,
     train_for,
 )
-from harness.training.objective import make_objective
 from harness.training.recipe import (
     Recipe,
     open_parts,
     score_predictions,
     train_for_epochs,
 )
+from harness.training.single import make_trainer
 
 
 @dataclass(frozen=True)
@@ -200,8 +198,7 @@ def retrain_fusion_layers(
     }
     layers = keras.Model(entries, fuse(list(entries.values()), point.finalfc), name="fusion_layers")
     is_averaged = recipe.protocol.averages_weights
-    objective = make_objective(point, recipe.protocol.class_weights, features)
-    trainer = Trainer(layers, build_optimizer(point, is_averaged=is_averaged), objective)
+    trainer = make_trainer(layers, point, recipe.protocol, features)
     train_for(
         AveragedTrainer(trainer) if is_averaged else trainer,
         FrozenInputs(features, outputs),

@@ -6,15 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
-from harness.features.store import FeatureStore
 from harness.final.retrain import join_folds
 from harness.final.test_session import record_opening
 from harness.models.systems import find_system, read_hyperparameters
-from harness.splits.parts import Parts
 from harness.splits.protocol import PROTOCOLS, leave_scenes_out
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
@@ -36,6 +35,10 @@ from harness.training.recipe import (
     train_twice,
 )
 from harness.training.runner import PlannedExperiment
+
+if TYPE_CHECKING:
+    from harness.features.store import FeatureStore
+    from harness.splits.parts import Parts
 
 
 def train(

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
-from harness.errors import TrialFailed
+from harness.errors import Diverged, HarnessError, TrialFailed
 from harness.provenance import peak_memory_bytes
 from harness.store.records import EpochRecord, TrialStatus
 from harness.training.tensorflow import start_tensorflow
@@ -119,7 +119,6 @@ def _run(threads: int, connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start_tensorflow(threads)
     from harness.training.recipe import Watch
-    from harness.training.runner import cause_of
 
     train = connection.recv()
     try:
@@ -128,6 +127,24 @@ def _run(threads: int, connection: Connection) -> None:
         connection.send(replace(outcome, result=result))
     except Exception as error:
         connection.send(FailedApart.because(*cause_of(error)))
+
+
+def cause_of(error: Exception) -> tuple[TrialStatus, str]:
+    """Return the status of a trial that raised ``error``, and one sentence on its cause. TensorFlow was started before.
+    """
+    import tensorflow as tf
+
+    message = str(error).strip().splitlines()
+    sentence = message[0] if message else "no message"
+    if isinstance(error, FailedApart):
+        return error.status, sentence
+    if isinstance(error, Diverged):
+        return TrialStatus.DIVERGED, sentence
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
+    if isinstance(error, HarnessError):
+        return TrialStatus.CRASHED, sentence
+    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"
 
 
 def _end_with_parent() -> None:

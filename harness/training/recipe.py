@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import keras
@@ -36,7 +37,6 @@ from harness.store.records import (
     TestScores,
     TrialResult,
 )
-from harness.store.trial_spec import TrialSpec
 from harness.training import context, single
 from harness.training.loop import (
     AveragedTrainer,
@@ -51,6 +51,9 @@ from harness.training.loop import (
     train_for,
 )
 from harness.training.turn_network import TurnTraining, plan_turn_training
+
+if TYPE_CHECKING:
+    from harness.store.trial_spec import TrialSpec
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
 _MODELS: WeakSet[keras.Model] = WeakSet()

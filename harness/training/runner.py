@@ -16,9 +16,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Self
 
-import tensorflow as tf
-
-from harness.errors import Diverged, HarnessError, StoreError
+from harness.errors import StoreError
 from harness.store.records import (
     EpochRecord,
     ExperimentRecord,
@@ -29,7 +27,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
-from harness.training.apart import FailedApart
+from harness.training.apart import cause_of
 from harness.training.environment import describe_environment
 from harness.training.recipe import Outcome, Watch
 
@@ -243,18 +241,3 @@ def _describe(outcome: Outcome) -> str:
     scores = outcome.scores[0]
     written = f"{100 * scores.weighted_accuracy:.2f} %"
     return written if scores.epoch is None else f"{written} at epoch {scores.epoch}, {scores.kind}"
-
-
-def cause_of(error: Exception) -> tuple[TrialStatus, str]:
-    """Return the status of a trial that raised ``error``, and one sentence on its cause."""
-    message = str(error).strip().splitlines()
-    sentence = message[0] if message else "no message"
-    if isinstance(error, FailedApart):
-        return error.status, sentence
-    if isinstance(error, Diverged):
-        return TrialStatus.DIVERGED, sentence
-    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return TrialStatus.OUT_OF_MEMORY, f"{type(error).__name__}: {sentence}"
-    if isinstance(error, HarnessError):
-        return TrialStatus.CRASHED, sentence
-    return TrialStatus.CRASHED, f"{type(error).__name__}: {sentence}"

@@ -104,10 +104,8 @@ def begin_training(
         trained = TransferredModel(network.model, fitted, recogniser)
         if recogniser is not None:
             transfer_weights(recogniser.network, network.model, hyperparameters.transfer)
-    optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
-    objective = make_objective(hyperparameters, protocol.class_weights, train)
     if network.likelihoods is None and network.decision is None:
-        trainer = Trainer(network.model, optimizer, objective)
+        trainer = make_trainer(network.model, hyperparameters, protocol, train)
     else:
         for view in network.views:
             if np.isnan(getattr(train, view)).all():
@@ -115,8 +113,25 @@ def begin_training(
                     f"system {system.name!r}: none of the {len(train)} training utterances has a rating of {view}; "
                     'expected ratings in the corpus, or "views": "single", which needs none'
                 )
+        optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
+        objective = make_objective(hyperparameters, protocol.class_weights, train)
         trainer = LikelihoodTrainer(network, optimizer, objective)
     return trained, trainer, fitted.prepare(train)
+
+
+def make_trainer(
+    model: keras.Model, hyperparameters: NetworkHyperparameters, protocol: Protocol, train: Features
+) -> Trainer:
+    """Return the learner of a model that is trained by its answers.
+
+    Args:
+        train: the training utterances
+
+    Raises:
+        FeatureError: as ``make_objective``
+    """
+    optimizer = build_optimizer(hyperparameters, is_averaged=protocol.averages_weights)
+    return Trainer(model, optimizer, make_objective(hyperparameters, protocol.class_weights, train))
 
 
 class LikelihoodTrainer(Trainer):
