@@ -11,8 +11,8 @@ from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.experiments import TableExperiment
 from harness.tables.parts import TableSplit, make_parts
 from harness.tables.trainings import train
+from harness.training.apart import cause_of
 from harness.training.recipe import Recipe, Watch, train_for_epochs
-from harness.training.runner import cause_of
 
 pytestmark = pytest.mark.long
 

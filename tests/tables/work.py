@@ -40,7 +40,7 @@ def carry_out_experiments(experiments, settings, facts, store, results, stop_at=
     view = Recorder(stop_at)
     opening_id = record_tables_opening(results, settings, facts, "harness tables")
     experiments = [found for found in experiments if not lacking_modalities(store, found)]
-    planned = plan_experiments(settings, facts, experiments, 1)
+    planned = plan_experiments(settings, facts, experiments)
     return carry_out(Execution(results, view, 1, opening_id), planned), view
 
 

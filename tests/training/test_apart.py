@@ -13,9 +13,8 @@ import pytest
 
 from harness.errors import Diverged
 from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
-from harness.training.apart import FailedApart, train_apart
+from harness.training.apart import FailedApart, cause_of, train_apart
 from harness.training.recipe import Outcome, Watch
-from harness.training.runner import cause_of
 
 EPOCH = EpochRecord(1, 0.5, 0.25, 0.25, 0.75, 0.5, 0.5, 1.0)
 SCORES = TestScores(1, ScoreKind.VALIDATION_CHOSEN, 0.5, 0.5, 0.5, (), 1)
