@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
@@ -71,7 +72,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
-def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
+def open_regular(path: Path, buffering: int = -1) -> io.BufferedReader:
     """Open a regular file for reading; another one, such as a named pipe, could make its reader wait for ever.
 
     Everything that a user's folder holds is opened by this function.
@@ -86,7 +87,7 @@ def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         _refuse_irregular(path, os.fstat(descriptor).st_mode)
-        return os.fdopen(descriptor, "rb", buffering)
+        return cast(io.BufferedReader, os.fdopen(descriptor, "rb", buffering))
     except BaseException:
         os.close(descriptor)
         raise

@@ -117,7 +117,7 @@ def _replace(name: str, descriptor: int) -> _Descriptor | None:
         return None
     is_direct = stream is not None and stream.write_through
     text = io.TextIOWrapper(
-        raw if is_direct else io.BufferedWriter(raw),  # type: ignore[type-var]
+        raw if is_direct else io.BufferedWriter(raw),
         encoding=None if stream is None else stream.encoding,
         errors=_SPELL,
         line_buffering=stream is None or stream.line_buffering,

@@ -218,7 +218,7 @@ def count_by_session(utterances: Iterable[Utterance]) -> dict[int, Counter[Emoti
     return dict(sorted(counts.items()))
 
 
-def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, int]) -> str | None:
+def note_corpus(counts: Mapping[int, Mapping[Emotion, int]], totals: Mapping[int, int]) -> str | None:
     """Say what a corpus is where it is not the complete release; every place that speaks of a corpus says this.
 
     A corpus with more of anything than the release, or with a small part of it and no whole session, is another one.
@@ -230,7 +230,7 @@ def note_corpus(counts: Mapping[int, Mapping[str, int]], totals: Mapping[int, in
     Returns:
         a sentence; None for the complete release
     """
-    published: Mapping[int, Mapping[str, int]] = {
+    published: Mapping[int, Mapping[Emotion, int]] = {
         session: {**row, Emotion.HAPPINESS: PUBLISHED_HAPPINESS[session]} for session, row in PUBLISHED_COUNTS.items()
     }
     is_whole = {

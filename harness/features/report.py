@@ -59,7 +59,8 @@ class IngestReport:
     def corpus_note(self) -> str | None:
         """A sentence that says what the corpus is where it is not the complete release, as ``note_corpus``."""
         totals = {session: row[ALL_LABELS] for session, row in self.counts.items()}
-        return note_corpus(self.counts, totals)
+        counts = {session: {emotion: row[emotion] for emotion in COUNTED} for session, row in self.counts.items()}
+        return note_corpus(counts, totals)
 
     @property
     def num_four_class(self) -> int:
