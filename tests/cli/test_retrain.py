@@ -171,4 +171,4 @@ def test_scenes_need_a_test_of_the_model_itself(folder, others):
 def test_an_ensemble_is_not_changed_or_trained_again_without_scenes(folder, others):
     done = type_command(folder, "retrain-best", *others, "--scenes", "--test")
     assert done.returncode == 2
-    assert "--top and --with exclude --scenes, --without and --replace." in done.stderr
+    assert "--top, --with and several --experiment exclude --scenes, --without and --replace." in done.stderr

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -125,11 +126,11 @@ def test_trimming_drops_the_first_and_last_frame_before_the_cut(variant):
     settings = SPEECH_VARIANTS[variant]
     trimmed = replace(settings, trims_edge_frames=True)
     short, long = noise(1.0), noise(16.0)
-    assert np.array_equal(extract_speech(short, trimmed), extract_speech(short, settings)[1:-1])
     wide = replace(settings, max_frames=2000)
-    assert np.array_equal(
-        extract_speech(long, trimmed), extract_speech(long, wide)[1:-1][: settings.max_frames]
-    )
+    # Not to the bit: on some processors a row of a product of matrices depends on how many rows there are.
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    close(extract_speech(short, trimmed), extract_speech(short, settings)[1:-1])
+    close(extract_speech(long, trimmed), extract_speech(long, wide)[1:-1][: settings.max_frames])
 
 
 def test_trimming_leaves_no_frame_of_two():
