@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Hashable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,20 @@ from harness.errors import HarnessError
 
 Record = TypeVar("Record")
 
+_MAY_BE_MISSING = "may_be_missing"
+
 
 class CodecError(HarnessError, ValueError):
     """A value does not have the type that its record expects."""
+
+
+def may_be_missing(default: Any) -> Any:
+    """Mark a field of a record that was added later: files leave it out while it has its default.
+
+    Returns:
+        a dataclass field
+    """
+    return field(default=default, metadata={_MAY_BE_MISSING: True})
 
 
 def to_plain(value: Any) -> Any:
@@ -29,7 +40,8 @@ def to_plain(value: Any) -> Any:
         {'path': 'a/b', 'sizes': [1, 2]}
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        written = [each for each in fields(value) if not _is_left_out(each, getattr(value, each.name))]
+        return {each.name: to_plain(getattr(value, each.name)) for each in written}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
@@ -133,10 +145,12 @@ def _read(hint: Any, value: Any, where: str, converts: bool) -> Any:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         hints = _hints(cast(Hashable, hint))
-        if not isinstance(value, dict) or set(value) != set(hints):
+        optional = {each.name for each in fields(hint) if _MAY_BE_MISSING in each.metadata}
+        if not isinstance(value, dict) or not set(hints) - optional <= set(value) <= set(hints):
             found = sorted(value) if isinstance(value, dict) else value
             raise _wrong(where, found, f"the fields {sorted(hints)}")
-        return hint(**{name: _read(one, value[name], f"{where}.{name}", True) for name, one in hints.items()})
+        given = {name: one for name, one in hints.items() if name in value}
+        return hint(**{name: _read(one, value[name], f"{where}.{name}", True) for name, one in given.items()})
     if isinstance(value, str) and hint is Path:
         return Path(value)
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -161,10 +175,14 @@ def _read_union(hints: tuple[Any, ...], value: Any, where: str, converts: bool) 
     return _read(known[-1], value, where, converts)
 
 
+def _is_left_out(each: Field[Any], value: Any) -> bool:
+    return _MAY_BE_MISSING in each.metadata and value == each.default
+
+
 @lru_cache(maxsize=64)
 def _hints(record_type: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(record_type)
-    return {field.name: hints[field.name] for field in fields(record_type)}
+    return {each.name: hints[each.name] for each in fields(record_type)}
 
 
 def _name_of(hint: Any) -> str:

@@ -179,24 +179,56 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
     import numpy as np
 
     arrays = {}
-    num_bytes = path.stat().st_size
+    with _open_npz(path) as archive:
+        for name in names:
+            with _open_member(archive, archive.getinfo(f"{name}.npy"), path) as (stream, header):
+                values = np.frombuffer(stream.read(), header.dtype)
+            arrays[name] = values.reshape(header.shape, order=header.order)
+    return arrays
+
+
+def read_npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shape of every array of an ``.npz`` file by name; of the numbers nothing is read.
+
+    Raises:
+        OSError: it cannot be opened
+        ValueError: it is no such file, damaged, or one of its members is no array of numbers
+    """
+    shapes = {}
+    with _open_npz(path) as archive:
+        for member in archive.infolist():
+            with _open_member(archive, member, path) as (_, header):
+                shapes[member.filename.removesuffix(".npy")] = header.shape
+    return shapes
+
+
+@contextmanager
+def _open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            for name in names:
-                member = archive.getinfo(f"{name}.npy")
-                # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
-                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
-                if member.compress_size > num_bytes or member.file_size > _MOST_PACKED * num_bytes:
-                    raise ValueError(f"{member.filename!r} unpacks to {member.file_size} bytes")
-                with archive.open(member) as stream:
-                    header = _read_npy_header(cast(BinaryIO, stream), member.file_size)
-                    values = np.frombuffer(stream.read(), header.dtype)
-                arrays[name] = values.reshape(header.shape, order=header.order)
+            yield archive
     # zipfile raises all of these for a damaged or an encrypted archive, and for sizes of gigabytes.
     except (*_DAMAGE, MemoryError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not a whole .npz file: {error}") from error
-    return arrays
+
+
+@contextmanager
+def _open_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
+) -> Iterator[tuple[BinaryIO, _NpyHeader]]:
+    num_bytes = path.stat().st_size
+    # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
+    if member.compress_size > num_bytes or member.file_size > _MOST_PACKED * num_bytes:
+        raise ValueError(f"{member.filename!r} unpacks to {member.file_size} bytes")
+    with archive.open(member) as opened:
+        stream = cast(BinaryIO, opened)
+        try:
+            header = _read_npy_header(stream, member.file_size)
+        except ValueError as error:
+            raise ValueError(f"{member.filename!r} {error}") from error
+        yield stream, header
 
 
 #: The file of a folder that holds the SHA-256 of its other files.

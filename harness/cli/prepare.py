@@ -58,7 +58,27 @@ OUTDATED_SENTENCE = "The features in the folder are of another version of harnes
         "Features of each window of sound; each choice has its own folder.  [default: short-term; loud under careful]"
     ),
 )
-def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, speech: str | None) -> None:
+@click.option(
+    "--speech-features",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Features of your own in place of --speech, by utterance id: .npz, .csv or .parquet.",
+)
+@click.option(
+    "--text-features",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Features of your own in place of the words, by utterance id: .npz, .csv or .parquet.",
+)
+def prepare(
+    corpus: Path,
+    into: Path | None,
+    jobs: int | None,
+    protocol: str,
+    speech: str | None,
+    speech_features: Path | None,
+    text_features: Path | None,
+) -> None:
     """Read the corpus in the folder CORPUS, prepare its features, and list its irregularities.
 
     CORPUS is `IEMOCAP_full_release` or the folder that holds it. A second run reads only new or changed dialogues, and
@@ -74,24 +94,30 @@ def prepare(corpus: Path, into: Path | None, jobs: int | None, protocol: str, sp
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
     from harness.features.manifest import is_outdated
-    from harness.features.prepare import prepare_corpus, prepared_dir_for
+    from harness.features.prepare import open_files, prepare_corpus, prepared_dir_for
     from harness.features.speech import speech_settings
     from harness.splits.protocol import PROTOCOLS, default_speech
     from harness.wording import SYNTHETIC_SENTENCE, plural
 
+    if speech is not None and speech_features is not None:
+        raise click.UsageError("--speech and --speech-features are two choices of the same features; give one of them")
     console = Console()
     layout = find_root(corpus)
     is_made = is_synthetic(layout.root)
     if is_made:
         console.print(SYNTHETIC_SENTENCE, soft_wrap=True)
-    settings = speech_settings(PROTOCOLS[protocol], speech or default_speech(protocol))
-    prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings)
+    given = {"speech": speech_features, "text": text_features}
+    files = {modality: path for modality, path in given.items() if path is not None}
+    own, settings = open_files(files, speech_settings(PROTOCOLS[protocol], speech or default_speech(protocol)))
+    prepared_dir = into or prepared_dir_for(Path("results"), corpus, settings, own)
     if is_outdated(prepared_dir):
         console.print(OUTDATED_SENTENCE, soft_wrap=True)
     with progress_bar("reading dialogues") as progress:
-        report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress)
+        report = prepare_corpus(corpus, prepared_dir, settings, jobs=jobs or -1, progress=progress, own=own)
     _print_counts(console, report, is_made=is_made)
     _print_modalities(console, report, settings)
+    for sentence in report.notes:
+        console.print(sentence, soft_wrap=True, markup=False, highlight=False)
     _print_split(console, report, PROTOCOLS[protocol])
     _print_irregularities(console, report)
     were = "was" if report.num_read == 1 else "were"

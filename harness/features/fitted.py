@@ -16,12 +16,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from harness.codec import check_types, from_plain
+from harness.codec import check_types, from_plain, to_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
 from harness.features.lexica import Lexicon, hash_lexicon, read_lexicon
 from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, fill_from_neighbours
+from harness.features.own import OwnFeatures
 from harness.features.scaling import ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings, column_names
 from harness.features.store import Features, Rows
@@ -59,7 +60,7 @@ MOST_DEVIATIONS = 5.0
 NO_TEXT = "the model takes no text"
 #: That of a model of TF-IDF.
 TERMS_SOURCE = "TF-IDF of words, sentence marks and pairs, fitted on the training utterances"
-ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std")
+ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std", "text_mean", "text_std")
 
 
 def fit_features(
@@ -97,7 +98,10 @@ def fit_features(
     wanted = set(modalities)
     _check_modalities(sorted(wanted))
     tokenizer, embedding, source = None, None, NO_TEXT
-    if "text" in wanted:
+    own_text = train.text_features if "text" in wanted and not reads_terms else None
+    if own_text is not None:
+        source = f"{own_text.describe()}, scaled by the training utterances"
+    elif "text" in wanted:
         transcripts = train.transcripts
         if protocol.vocabulary is Vocabulary.EVERYTHING_OPENED and vocabulary_extra is not None:
             transcripts += vocabulary_extra.transcripts
@@ -124,6 +128,8 @@ def fit_features(
         embedding_source=source,
         speech=SpeechScaling.fit(train) if "speech" in wanted else None,
         mocap=MocapScaling.fit(train) if "mocap" in wanted else None,
+        text_features=own_text,
+        text=None if own_text is None else TextScaling.fit(train),
     )
 
 
@@ -188,6 +194,8 @@ class FittedFeatures:
         embedding_source: the origin of the vectors, in one sentence
         speech: None without speech
         mocap: None without mocap
+        text_features: a user's file that the model reads in place of words; None without
+        text: the scaling of that file's numbers
     """
 
     modalities: tuple[str, ...]
@@ -199,6 +207,8 @@ class FittedFeatures:
     embedding_source: str
     speech: SpeechScaling | None
     mocap: MocapScaling | None
+    text_features: OwnFeatures | None = None
+    text: TextScaling | None = None
     _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -225,6 +235,11 @@ class FittedFeatures:
             raise FeatureError(
                 f"speech frames were made with {json.dumps(features.speech_settings.to_json())}; "
                 f"these statistics were fitted on {json.dumps(self.speech_settings.to_json())}"
+            )
+        if self.text_features is not None and features.text_features != self.text_features:
+            read = "words" if features.text_features is None else features.text_features.describe()
+            raise FeatureError(
+                f"the utterances have {read}; the model was fitted on {self.text_features.describe()}, in their place"
             )
         words = None
         if self.tokenizer is not None:
@@ -254,6 +269,8 @@ class FittedFeatures:
             "embedding_source": self.embedding_source,
             "arrays": sorted(self._named_arrays()),
         }
+        if self.text_features is not None:
+            record["text_features"] = to_plain(self.text_features)
         write_json(directory / FITTED_NAME, record)
 
     @classmethod
@@ -272,6 +289,7 @@ class FittedFeatures:
             arrays = {name: read_npy(directory / f"{name}.npy") for name in record["arrays"]}
             modalities, vocabulary = tuple(record["modalities"]), record["vocabulary"]
             has_speech, has_mocap = "speech" in modalities, "mocap" in modalities
+            own_text = record.get("text_features")
             fitted = cls(
                 modalities=modalities,
                 protocol=from_plain(Protocol, record["protocol"]),
@@ -286,6 +304,8 @@ class FittedFeatures:
                 embedding_source=record["embedding_source"],
                 speech=SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,
                 mocap=MocapScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
+                text_features=None if own_text is None else from_plain(OwnFeatures, own_text),
+                text=None if own_text is None else TextScaling(arrays["text_mean"], arrays["text_std"]),
             )
             check_types(fitted)
             fitted._check_shapes()
@@ -303,11 +323,14 @@ class FittedFeatures:
 
     def _check_shapes(self) -> None:
         _check_modalities(self.modalities)
-        if ("text" in self.modalities) != (self.tokenizer is not None):
+        if ("text" in self.modalities) != (self.tokenizer is not None or self.text_features is not None):
             raise ValueError("found a vocabulary without text, or text without a vocabulary")
+        if self.tokenizer is not None and self.text_features is not None:
+            raise ValueError("found a vocabulary, and a file of features in place of words")
         if self.speech_columns != column_names(self.speech_settings):
             raise ValueError("speech_columns are not those of speech_settings")
         num_columns = {"speech": len(self.speech_columns), "mocap": NUM_MOCAP_COLUMNS}
+        num_columns["text"] = 0 if self.text_features is None else self.text_features.num_columns
         for name, array in self._named_arrays().items():
             shape: tuple[int, ...] = (num_columns.get(name.partition("_")[0], 0),)
             if name == "embedding":
@@ -317,7 +340,7 @@ class FittedFeatures:
 
     def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         arrays = {} if self.embedding is None else {"embedding": self.embedding}
-        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap}
+        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap, "text": self.text}
         for name, scaling in scalings.items():
             if scaling is not None:
                 arrays |= {f"{name}_mean": scaling.mean, f"{name}_std": scaling.std}
@@ -347,6 +370,8 @@ class Inputs:
             lengths["speech"] = self._padded(self.features.speech_lengths, self.features.speech_shape[0])
         if self.words is not None:
             lengths["text"] = self._padded(self.words.lengths, self.words.full_length)
+        if self.fitted.text_features is not None:
+            lengths["text"] = self._padded(self.features.text_lengths, self.fitted.text_features.max_frames)
         return lengths
 
     def batch(self, rows: Rows) -> Batch:
@@ -356,6 +381,7 @@ class Inputs:
             ``speech`` float32 (num_rows, num_frames, num_columns) and ``speech_lengths`` int32 (num_rows,):
             scaled, 0 beyond an utterance's length, cut to the longest of the batch.
             ``text`` int32 (num_rows, num_words): ids, padded with 0 on the right, cut to the longest of the batch.
+            Of a user's file in place of words, ``text`` float32 and ``text_lengths`` as speech has them.
             ``mocap`` float32 (num_rows, 200, 189) and ``mocap_lengths`` int32 (num_rows,): scaled, without NaN,
             with the windows up to the last one that has a value.
             A missing recording or transcript has the length 0; there is always at least one step.
@@ -368,6 +394,8 @@ class Inputs:
             batch["speech"], batch["speech_lengths"] = self._speech(asked)
         if self.words is not None:
             batch["text"] = self._text(asked, self.words)
+        if self.fitted.text is not None:
+            batch["text"], batch["text_lengths"] = self._text_frames(asked, self.fitted.text)
         if self.fitted.mocap is not None:
             batch["mocap"], batch["mocap_lengths"] = self._mocap(asked)
         return batch
@@ -396,6 +424,20 @@ class Inputs:
     def _text(self, rows: npt.NDArray[np.int64], words: EncodedWords) -> Counts:
         width = words.full_length if self._is_padded else _longest(words.lengths[rows])
         return words.pad(rows, width, on_the_left=self._is_padded)
+
+    def _text_frames(self, rows: npt.NDArray[np.int64], scaling: TextScaling) -> tuple[Floats, Counts]:
+        """The frames in place of words, padded on the same side as words are."""
+        assert self.fitted.text_features is not None
+        lengths = self.features.text_lengths[rows].astype(np.int32)
+        width = _longest(self._padded(lengths, self.fitted.text_features.max_frames))
+        frames = self.features.text_frames(rows, width)
+        if self.fitted.protocol.scaling is Scaling.STANDARDISED:
+            scaling.scale(frames)
+            frames[np.arange(width) >= lengths[:, None]] = 0.0
+        if self._is_padded:
+            for place, length in enumerate(lengths):
+                frames[place] = np.roll(frames[place], width - length, axis=0)
+        return frames, self._padded(lengths, width)
 
     def _mocap(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Counts]:
         assert self.fitted.mocap is not None
@@ -494,6 +536,22 @@ class SpeechScaling(ColumnScaling):
 def measure_background(train: Features) -> SpeechScaling | None:
     """Fit what ``Features.against`` takes, on training utterances; None where no feature needs it."""
     return SpeechScaling.fit(train) if train.needs_background else None
+
+
+class TextScaling(ColumnScaling):
+    """Fitted on the frames of a user's file that stand for the words."""
+
+    @classmethod
+    def fit(cls, train: Features) -> Self:
+        """Read the frames of ``train`` in chunks and measure each column."""
+        assert train.text_features is not None
+        num_columns = train.text_features.num_columns
+        longest = int(train.text_lengths.max(initial=0))
+        moments = Moments(num_columns)
+        for rows in chunks(len(train), max(1, longest) * num_columns):
+            width = int(train.text_lengths[rows].max(initial=0))
+            moments.add(train.text_frames(rows, width)[np.arange(width) < train.text_lengths[rows][:, None]])
+        return cls(*moments.finish())
 
 
 class MocapScaling(ColumnScaling):

@@ -105,7 +105,7 @@ def part_key(layout: CorpusLayout, dialogue_id: str, settings: SpeechSettings) -
         {
             "fingerprint": layout.fingerprint(dialogue_id),
             "macos_files": [layout.relative(path) for path in layout.macos_files(dialogue_id)],
-            "settings": settings.to_json(),
+            "settings": settings.identity,
             "ingest_version": INGEST_VERSION,
             "pyAudioAnalysis": version("pyAudioAnalysis"),
         }
@@ -171,7 +171,8 @@ def read_features(
 ) -> tuple[DialogueRecord, DialogueArrays]:
     """Read one dialogue; no file of it, however damaged, makes this fail.
 
-    Where the settings hold no motion, the files of motion are not opened but for the hash of their content.
+    Where the settings hold no motion, the files of motion are not opened but for the hash of their content; nor are
+    recordings where the frames are a user's own, which are no part of a dialogue's arrays.
     """
     index = read_dialogue(layout, dialogue_id)
     found: list[Irregularity] = []
@@ -192,8 +193,12 @@ def read_features(
         )
         for turn in index.utterances
     )
-    # The index knows the window of the paper alone; here it is known who has a frame.
-    heard = {turn.utterance_id for turn, frames in zip(utterances, speech, strict=True) if len(frames)}
+    # The index knows the window of the paper alone; here it is known who has a frame. A user's frames need no window.
+    heard = {
+        turn.utterance_id
+        for turn, frames in zip(utterances, speech, strict=True)
+        if len(frames) or settings.own is not None
+    }
     indexed = [
         one
         for one in index.irregularities
@@ -246,6 +251,8 @@ def _extract_all(
     settings: SpeechSettings,
     found: list[Irregularity],
 ) -> tuple[list[Floats], set[str]]:
+    if settings.own is not None:
+        return [np.zeros((0, settings.own.num_columns), dtype=np.float32) for _ in utterances], set()
     if settings.source is SpeechSource.DIALOGUE_LEFT:
         sounds = _cut_recordings(layout, dialogue_id, utterances, found)
     else:

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.codec import from_plain, to_plain
+from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import Emotion, Utterance, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
+from harness.features.own import OwnFeatures
 from harness.features.speech import SpeechSettings, column_names
 from harness.files import read_json, read_regular, write_json
 
@@ -68,6 +69,7 @@ class Manifest:
         sessions: by number
         source_hash: over the sizes and times of the source files and all else that changes the features;
             a second run compares it first
+        text_features: a user's file that stands for the words; None where words are read
     """
 
     corpus_path: str
@@ -80,6 +82,13 @@ class Manifest:
     versions: Mapping[str, str]
     sessions: Mapping[int, SessionRecord]
     source_hash: str
+    text_features: OwnFeatures | None = may_be_missing(None)
+
+    @property
+    def own_modalities(self) -> tuple[str, ...]:
+        """The modalities whose numbers come from a user's file."""
+        given = {"speech": self.speech_settings.own, "text": self.text_features}
+        return tuple(modality for modality, own in given.items() if own is not None)
 
     def write(self, prepared_dir: Path) -> None:
         """Write ``manifest.json``, whole or not at all."""
@@ -120,12 +129,26 @@ class Manifest:
             num_names = len(manifest.speech_columns)
             raise ValueError(f"speech_columns has {num_names} names that are not those of the settings")
         for session in manifest.sessions.values():
-            expected = array_shapes(session.num_utterances, manifest.speech_settings)
+            expected = array_shapes(session.num_utterances, manifest.speech_settings, manifest.text_features)
             for name, array in session.arrays.items():
                 shape, dtype = expected.get(name, (None, None))
-                if (array.shape, array.dtype) != (shape, dtype):
+                found: tuple[int | None, ...] = array.shape
+                if shape is not None and shape[:1] == (None,):
+                    found = (None, *found[1:])
+                if (found, array.dtype) != (shape, dtype):
                     raise ValueError(f"array {name!r} is {array.dtype} {array.shape}; expected {dtype} {shape}")
         return manifest
+
+
+def describe_own(speech_settings: Mapping[str, Any] | None, text_features: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Describe in a phrase each of the user's files that records of a model name, as plain values.
+
+    Raises:
+        ValueError: one of them is no such record
+    """
+    settings = None if speech_settings is None else SpeechSettings.from_json(speech_settings)
+    text = None if text_features is None else from_plain(OwnFeatures, text_features)
+    return tuple(own.describe() for own in (settings.own if settings else None, text) if own is not None)
 
 
 def is_outdated(prepared_dir: Path) -> bool:
@@ -137,15 +160,23 @@ def is_outdated(prepared_dir: Path) -> bool:
     return isinstance(record, dict) and record.get("format_version") != FORMAT_VERSION
 
 
-def array_shapes(num_rows: int, settings: SpeechSettings) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of every array that a session may have."""
-    speech: dict[str, tuple[tuple[int, ...], str]] = {
-        "speech": ((num_rows, settings.max_frames, len(column_names(settings))), "<f4"),
-        "speech_lengths": ((num_rows,), "<i8"),
-    }
+def array_shapes(
+    num_rows: int, settings: SpeechSettings, text_features: OwnFeatures | None = None
+) -> dict[str, tuple[tuple[int | None, ...], str]]:
+    """Shape and type of every array that a session may have.
+
+    The frames of a user's file stand one after the other, those of the first row first: their number is None here.
+    """
+    arrays: dict[str, tuple[tuple[int | None, ...], str]] = {"speech_lengths": ((num_rows,), "<i8")}
+    if settings.own is None:
+        arrays["speech"] = ((num_rows, settings.max_frames, len(column_names(settings))), "<f4")
+    else:
+        arrays["speech"] = ((None, settings.own.num_columns), "<f4")
+    if text_features is not None:
+        arrays |= {"text": ((None, text_features.num_columns), "<f4"), "text_lengths": ((num_rows,), "<i8")}
     if not settings.holds_motion:
-        return speech
-    return speech | {
+        return arrays
+    return arrays | {
         "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
         "mocap_rows": ((num_rows,), "<i8"),
         "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),

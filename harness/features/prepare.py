@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -56,8 +57,9 @@ from harness.features.manifest import (
     array_shapes,
     utterance_to_json,
 )
+from harness.features.own import OwnFile
 from harness.features.report import IngestReport, count_utterances, write_irregularities
-from harness.features.speech import SpeechSettings, column_names, prepared_key
+from harness.features.speech import SpeechSettings, column_names, own_speech_settings, prepared_key
 from harness.features.store import session_dir
 from harness.files import hash_json, try_lock, wait_for_lock, write_then_rename
 
@@ -71,7 +73,12 @@ MODALITY_OF_ARRAY: Mapping[str, str] = {
     "mocap": "mocap",
     "mocap_rows": "mocap",
     "mocap_empty": "mocap",
+    "text": "text",
+    "text_lengths": "text",
 }
+#: A user's files of features by the modality that they stand for: ``speech`` or ``text``.
+OwnFiles = Mapping[str, OwnFile]
+NO_FILES: OwnFiles = MappingProxyType({})
 
 #: Called with the number of dialogues that this run has read, and the number that it has to read.
 Progress = Callable[[int, int], None]
@@ -80,14 +87,31 @@ Array = npt.NDArray[Any]
 _log = logging.getLogger(__name__)
 
 
-def prepared_dir_for(results_dir: Path, corpus_root: Path, settings: SpeechSettings) -> Path:
+def open_files(paths: Mapping[str, Path], settings: SpeechSettings) -> tuple[OwnFiles, SpeechSettings]:
+    """Open a user's files of features, and return the settings with which speech is then prepared.
+
+    Args:
+        paths: by the modality that each stands for, ``speech`` or ``text``
+        settings: that count where no file stands for speech
+
+    Raises:
+        FeatureError: a file cannot be used
+    """
+    own = {modality: OwnFile.open(path) for modality, path in paths.items()}
+    return own, own_speech_settings(own["speech"].described) if "speech" in own else settings
+
+
+def prepared_dir_for(
+    results_dir: Path, corpus_root: Path, settings: SpeechSettings, own: OwnFiles = NO_FILES
+) -> Path:
     """Name the folder in ``results_dir`` for one corpus and one set of speech settings.
 
-    The same corpus at the same place with the same settings always has the same folder.
+    The same corpus at the same place with the same settings and files of features always has the same folder.
     """
     place = find_root(corpus_root).root.resolve()
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:8]
-    return results_dir / "prepared" / f"{place.name}-{digest}-{prepared_key(settings)}"
+    text = f"-{own['text'].described.sha256[:8]}" if "text" in own else ""
+    return results_dir / "prepared" / f"{place.name}-{digest}-{prepared_key(settings)}{text}"
 
 
 def prepare_corpus(
@@ -96,6 +120,7 @@ def prepare_corpus(
     speech_settings: SpeechSettings,
     jobs: int = -1,
     progress: Progress | None = None,
+    own: OwnFiles = NO_FILES,
 ) -> IngestReport:
     """Read a corpus and write its features; do nothing where they are there and the corpus has not changed.
 
@@ -107,18 +132,20 @@ def prepare_corpus(
         corpus_root: the folder of the release, or its parent
         prepared_dir: is made where it does not exist; holds the features of one corpus and settings
         jobs: dialogues to read at once; -1 for one a core
+        own: a user's files of features, cut here into one file a session; that of speech is in ``speech_settings``
 
     Raises:
         CorpusError: there is no corpus, or no dialogue in it has a label file
-        FeatureError: the folder cannot be written
+        FeatureError: the folder cannot be written; or a file of features does not fit the corpus
     """
     layout = find_root(corpus_root)
     with _locked(prepared_dir):
         keys = {name: part_key(layout, name, speech_settings) for name in list_dialogues(layout)}
         unlabelled = [one for session in layout.sessions() for one in find_unlabelled_dialogues(layout, session)]
-        source_hash = hash_json(
-            {"keys": keys, "unlabelled": [one.dialogue_id for one in unlabelled], "format": FORMAT_VERSION}, 64
-        )
+        sources = {"keys": keys, "unlabelled": [one.dialogue_id for one in unlabelled], "format": FORMAT_VERSION}
+        if "text" in own:
+            sources["text_features"] = own["text"].described.sha256
+        source_hash = hash_json(sources, 64)
         finished = _find_finished(prepared_dir, source_hash)
         if finished is not None:
             return finished
@@ -130,7 +157,7 @@ def prepare_corpus(
         irregularities = merge_irregularities(
             *(record.irregularities for record in records.values()), unlabelled, renamed
         )
-        report = _make_report(corpus_root, prepared_dir, records, irregularities, num_read=len(missing))
+        report = _make_report(corpus_root, prepared_dir, records, irregularities, len(missing), own)
         # Until the last line below there are no prepared features: nobody may see half of them.
         (prepared_dir / MANIFEST_NAME).unlink(missing_ok=True)
         write_irregularities(report.irregularities_path, irregularities)
@@ -141,7 +168,7 @@ def prepare_corpus(
         for session in layout.sessions():
             dialogues = [(records[name], paths[name]) for name in layout.dialogue_ids(session)]
             folder = session_dir(prepared_dir, session)
-            sessions[session] = _assemble_session(folder, dialogues, speech_settings, report.modalities)
+            sessions[session] = _assemble_session(folder, dialogues, speech_settings, report.modalities, own)
         libraries = ("numpy", "scipy", "pandas", "pyAudioAnalysis")
         manifest = Manifest(
             corpus_path=str(corpus_root),
@@ -158,6 +185,7 @@ def prepare_corpus(
             },
             sessions=sessions,
             source_hash=source_hash,
+            text_features=own["text"].described if "text" in own else None,
         )
         manifest.write(prepared_dir)
         return report
@@ -246,20 +274,21 @@ def _make_report(
     records: Mapping[str, DialogueRecord],
     irregularities: Sequence[Irregularity],
     num_read: int,
+    own: OwnFiles,
 ) -> IngestReport:
-    counts, differences = count_utterances(
-        tuple(utterance for record in records.values() for utterance in record.utterances)
-    )
+    utterances = tuple(utterance for record in records.values() for utterance in record.utterances)
+    counts, differences = count_utterances(utterances)
+    names = sorted(utterance.utterance_id for utterance in utterances)
+    notes = tuple(note for modality, given in own.items() for note in given.check(names, modality))
+    of_corpus = {modality: sum(record.num_present[modality] for record in records.values()) for modality in MODALITIES}
+    of_files = {modality: sum(name in given.lengths for name in names) for modality, given in own.items()}
     return IngestReport(
         corpus_path=str(corpus_root),
         prepared_dir=str(prepared_dir),
         corpus_hash=_hash_corpus(records.values()),
         counts=counts,
         differences=differences,
-        num_present={
-            modality: sum(record.num_present[modality] for record in records.values())
-            for modality in MODALITIES
-        },
+        num_present=of_corpus | of_files,
         num_with_stream={
             stream.value: sum(record.num_with_stream[stream] for record in records.values())
             for stream in MocapStream
@@ -267,6 +296,7 @@ def _make_report(
         irregularities=count_by_kind(irregularities),
         num_dialogues=len(records),
         num_read=num_read,
+        notes=notes,
     )
 
 
@@ -286,6 +316,7 @@ def _assemble_session(
     dialogues: Sequence[tuple[DialogueRecord, Path]],
     settings: SpeechSettings,
     modalities: Sequence[str],
+    own: OwnFiles,
 ) -> SessionRecord:
     """Write the files of one session.
 
@@ -301,13 +332,16 @@ def _assemble_session(
     utterances = [utterance for _, _, record in ordered for utterance in record.utterances]
     with ExitStack() as stack:
         writers = {}
-        for name, (shape, dtype) in array_shapes(len(utterances), settings).items():
+        text_features = own["text"].described if "text" in own else None
+        for name, (shape, dtype) in array_shapes(len(utterances), settings, text_features).items():
             if utterances and MODALITY_OF_ARRAY[name] in modalities:
                 stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
-                writers[name] = _ArrayWriter(stream, shape, np.dtype(dtype))
+                # Only the frames of a file of features have a number of rows of their own.
+                whole = tuple(_count_frames(own[name], utterances) if size is None else size for size in shape)
+                writers[name] = _ArrayWriter(stream, whole, np.dtype(dtype))
         for _, path, record in ordered:
             arrays = read_arrays(path, settings.holds_motion)
-            rows = _rows_of(arrays, record.utterances, settings)
+            rows = _rows_of(arrays, record.utterances, settings) | _own_rows(own, record.utterances)
             for name, writer in writers.items():
                 writer.append(rows[name])
     lines = [json.dumps(utterance_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
@@ -353,12 +387,26 @@ def _rows_of(
     arrays: DialogueArrays, utterances: Sequence[Utterance], settings: SpeechSettings
 ) -> dict[str, Array]:
     lengths = arrays.speech_lengths
-    speech = np.zeros((len(lengths), settings.max_frames, arrays.frames.shape[1]), dtype=np.float32)
-    speech[np.arange(settings.max_frames) < lengths[:, None]] = arrays.frames
-    return {
-        "speech": speech,
-        "speech_lengths": lengths,
+    speech: dict[str, Array] = {}
+    if settings.own is None:
+        frames = np.zeros((len(lengths), settings.max_frames, arrays.frames.shape[1]), dtype=np.float32)
+        frames[np.arange(settings.max_frames) < lengths[:, None]] = arrays.frames
+        speech = {"speech": frames, "speech_lengths": lengths}
+    return speech | {
         "mocap": arrays.mocap,
         "mocap_rows": np.array([utterance.num_mocap_rows for utterance in utterances], dtype=np.int64),
         "mocap_empty": arrays.mocap_empty,
     }
+
+
+def _count_frames(given: OwnFile, utterances: Sequence[Utterance]) -> int:
+    return sum(given.lengths.get(utterance.utterance_id, 0) for utterance in utterances)
+
+
+def _own_rows(own: OwnFiles, utterances: Sequence[Utterance]) -> dict[str, Array]:
+    rows: dict[str, Array] = {}
+    for modality, given in own.items():
+        frames = given.read(utterance.utterance_id for utterance in utterances)
+        rows[modality] = np.concatenate(frames)
+        rows[f"{modality}_lengths"] = np.array([len(each) for each in frames], dtype=np.int64)
+    return rows

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.codec import from_plain, to_plain
+from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.index import compare_counts, count_by_session, note_corpus
 from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
@@ -37,6 +37,7 @@ class IngestReport:
         irregularities: how many of each kind
         num_dialogues: of the corpus
         num_read: of them, those whose files were read in this run; the others had been read before
+        notes: a sentence on each thing in which a user's own features and the corpus differ
     """
 
     corpus_path: str
@@ -49,6 +50,7 @@ class IngestReport:
     irregularities: Mapping[IrregularityKind, int]
     num_dialogues: int
     num_read: int
+    notes: tuple[str, ...] = may_be_missing(())
 
     @property
     def is_complete(self) -> bool:

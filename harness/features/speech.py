@@ -14,11 +14,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.codec import from_plain, to_plain
+from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
 from harness.features.frames import FRAME_COLUMNS, extract_frames, log_energy, mel_filters
+from harness.features.own import OwnFeatures
 from harness.files import hash_json
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, SpeechSource
 
@@ -48,6 +49,9 @@ LOG_FLOOR = float(np.finfo(np.float64).eps)
 MIN_WINDOW_SAMPLES = 200
 #: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
 MAX_FRAMES = 72_000
+#: The frames of a user's own features are taken to be spread over so much time, to know how many of them a time is:
+#: the mean of the corpus's utterances.
+MEAN_UTTERANCE_SECONDS = 4.5
 
 
 class SpeechKind(StrEnum):
@@ -58,6 +62,7 @@ class SpeechKind(StrEnum):
     LOUD = "loud"  # the 34, and the log energy of the frame as it was recorded: 35
     MEL = "mel"  # the logarithm of 40 mel bands' power
     FRAMES = "frames"  # the 46 of short frames: mel bands, MFCC, energy, zero crossings, pitch
+    OWN = "own"  # those of a user's file
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class SpeechSettings:
     Attributes:
         window, hop: seconds
         max_frames: frames kept, from the beginning
+        own: the file that the frames come from; None where they are computed here
         source: which recording the utterance is taken from
         trims_edge_frames: whether the first and the last frame are dropped before the others are cut
 
@@ -83,8 +89,13 @@ class SpeechSettings:
     max_frames: int = 100
     source: SpeechSource = SpeechSource.UTTERANCE
     trims_edge_frames: bool = False
+    own: OwnFeatures | None = may_be_missing(None)
 
     def __post_init__(self) -> None:
+        if (self.kind is SpeechKind.OWN) != (self.own is not None):
+            raise FeatureError(
+                f"speech settings: found kind '{self.kind}' and own {self.own!r:.80}; expected 'own' with a file alone"
+            )
         for name, seconds in (("window", self.window), ("hop", self.hop)):
             if not math.isfinite(seconds):
                 raise FeatureError(f"speech settings: found a {name} of {seconds} s; expected a finite number")
@@ -115,6 +126,11 @@ class SpeechSettings:
     def hop_samples(self) -> int:
         """Distance between the beginnings of two windows at ``SAMPLING_RATE``."""
         return round(self.hop * SAMPLING_RATE)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the frames, as plain values: of a user's file its content, and not its name."""
+        return self.to_json() if self.own is None else {**self.to_json(), "own": self.own.sha256}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting by name, as plain values."""
@@ -170,20 +186,28 @@ def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -
     )
 
 
+def own_speech_settings(own: OwnFeatures) -> SpeechSettings:
+    """Return the settings of frames that are a user's own: no protocol changes them."""
+    hop = MEAN_UTTERANCE_SECONDS / own.mean_frames
+    return SpeechSettings(SpeechKind.OWN, hop=hop, max_frames=own.max_frames, own=own)
+
+
 def prepared_key(settings: SpeechSettings) -> str:
     """Return 8 hexadecimal digits over every setting, to name a folder of prepared features with."""
-    return hash_json(settings.to_json(), 8)
+    return hash_json(settings.identity, 8)
 
 
 def column_names(settings: SpeechSettings) -> tuple[str, ...]:
     """Name the numbers of a frame, in order.
 
     Example:
-        >>> [len(column_names(SpeechSettings(kind=kind))) for kind in SpeechKind]
-        [34, 60, 35, 40, 46]
+        >>> [len(column_names(settings)) for settings in SPEECH_VARIANTS.values()]
+        [34, 60, 35, 40, 34, 46]
         >>> column_names(SpeechSettings(kind=SpeechKind.DELTAS))[-1]
         'delta_delta_mfcc_13'
     """
+    if settings.own is not None:
+        return tuple(f"own_{number}" for number in range(1, settings.own.num_columns + 1))
     if settings.kind is SpeechKind.MEL:
         return tuple(f"mel_{number}" for number in range(1, NUM_MEL_BANDS + 1))
     if settings.kind is SpeechKind.FRAMES:

@@ -16,6 +16,7 @@ from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, cl
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
+from harness.features.own import OwnFeatures
 from harness.features.scaling import BACKGROUND_SECONDS, BACKGROUND_WINDOWS, ColumnScaling, Moments, chunks
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
@@ -23,6 +24,34 @@ from harness.splits.protocol import Protocol, SpeakerScaling, SpeechSource, is_t
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.integer] | Sequence[int]
+#: The arrays of a session by name; those of a user's own frames are ``JoinedFrames``.
+Block = Mapping[str, Any]
+
+
+class JoinedFrames:
+    """The frames of utterances that stand one after the other, read as if each had the same number of them."""
+
+    def __init__(self, frames: Floats, lengths: npt.NDArray[np.int64]) -> None:
+        self._frames = frames
+        self._ends = np.cumsum(lengths)
+        self._lengths = lengths
+
+    def __getitem__(self, place: tuple[int | npt.NDArray[np.int64], slice]) -> Floats:
+        """Return the first frames, to the end of the slice, of one row or of some.
+
+        Returns:
+            float32 (num_frames, num_columns) for one row, no more than it has; for some (num_rows, num_frames,
+            num_columns), 0 beyond a row's length
+        """
+        rows, steps = place
+        if np.ndim(rows) == 0:
+            end = int(self._ends[rows])
+            return self._frames[end - int(self._lengths[rows]) : end][steps]
+        gathered = np.zeros((np.size(rows), steps.stop, self._frames.shape[1]), dtype=np.float32)
+        for number, row in enumerate(np.asarray(rows)):
+            found = self[row, steps]
+            gathered[number, : len(found)] = found
+        return gathered
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +68,8 @@ class Features:
         speech_columns: the names of a frame's numbers
         happiness: decides the classes
         prepared_dir: the folder that they were loaded from; None for features given as arrays
+        text_features: a user's file that stands for the words; None where words are read
+        text_lengths: int64 (num_utterances,), its frames that are there; 0 without such a file
     """
 
     utterances: tuple[Utterance, ...]
@@ -46,11 +77,13 @@ class Features:
     mocap_rows: npt.NDArray[np.int64]
     speech_settings: SpeechSettings
     speech_columns: tuple[str, ...]
-    _blocks: tuple[Mapping[str, npt.NDArray[Any]], ...] = field(repr=False)
+    _blocks: tuple[Block, ...] = field(repr=False)
     _block_of: npt.NDArray[np.int64] = field(repr=False)
     _row_of: npt.NDArray[np.int64] = field(repr=False)
     happiness: Happiness = Happiness.EXCITED
     prepared_dir: Path | None = None
+    text_features: OwnFeatures | None = None
+    text_lengths: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
     _scaling_of: Callable[[Utterance], ColumnScaling] | None = field(default=None, repr=False)
     _past_of: Callable[[Utterance], Moments] | None = field(default=None, repr=False)
@@ -62,13 +95,16 @@ class Features:
         utterances: Sequence[Utterance],
         speech_settings: SpeechSettings,
         speech_columns: Sequence[str],
-        arrays: Mapping[str, npt.NDArray[Any]],
+        arrays: Block,
         happiness: Happiness = Happiness.EXCITED,
+        text_features: OwnFeatures | None = None,
     ) -> Features:
-        """Hold arrays that are in memory already, as a session's files have them.
+        """Hold arrays that are in memory already.
 
         Args:
-            arrays: ``speech``, ``speech_lengths``, ``mocap``, ``mocap_rows``; a missing modality has none
+            arrays: ``speech``, ``speech_lengths``, ``mocap``, ``mocap_rows``, as a session's files have them but for
+                frames of the same number in every row; a missing modality has none. With ``text_features`` also
+                ``text`` and ``text_lengths``
         """
         nothing = np.zeros(len(utterances), dtype=np.int64)
         return cls(
@@ -81,6 +117,8 @@ class Features:
             _block_of=nothing,
             _row_of=np.arange(len(utterances)),
             happiness=happiness,
+            text_features=text_features,
+            text_lengths=arrays.get("text_lengths", nothing),
         )
 
     def __len__(self) -> int:
@@ -143,6 +181,7 @@ class Features:
             utterances=tuple(self.utterances[row] for row in rows),
             speech_lengths=self.speech_lengths[rows],
             mocap_rows=self.mocap_rows[rows],
+            text_lengths=self.text_lengths[rows],
             _block_of=self._block_of[rows],
             _row_of=self._row_of[rows],
         )
@@ -287,6 +326,18 @@ class Features:
         shape = (self.speech_shape[0] if num_frames is None else num_frames, self.speech_shape[1])
         return self._gather("speech", rows, shape)
 
+    def text_frames(self, rows: Rows, num_frames: int) -> Floats:
+        """Copy the first frames of the file that stands for the words, unscaled.
+
+        Returns:
+            float32 (num_rows, num_frames, num_columns), 0 beyond an utterance's ``text_lengths``
+
+        Raises:
+            FeatureError: there is no such file
+        """
+        num_columns = 0 if self.text_features is None else self.text_features.num_columns
+        return self._gather("text", rows, (num_frames, num_columns))
+
     def mocap(self, rows: Rows) -> Floats:
         """Copy the windows of some utterances.
 
@@ -337,7 +388,7 @@ class FeatureStore:
     happiness: Happiness = Happiness.EXCITED
     speaker_scaling: SpeakerScaling = SpeakerScaling.NONE
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
-    _arrays: dict[int, Mapping[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False, compare=False)
+    _arrays: dict[int, Block] = field(default_factory=dict, repr=False, compare=False)
     _scalings: dict[str, ColumnScaling] = field(default_factory=dict, repr=False, compare=False)
     _pasts: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
     _motions: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
@@ -452,6 +503,8 @@ class FeatureStore:
             _row_of=row_of,
             happiness=self.happiness,
             prepared_dir=self.prepared_dir,
+            text_features=self.manifest.text_features,
+            text_lengths=_gather_counts(blocks, "text_lengths", block_of, row_of),
             _load_dialogues=self._load_dialogues,
             _scaling_of=self._scaling_by_speaker if self.speaker_scaling is SpeakerScaling.OWN else None,
             _past_of=self._measure_past if self.speaker_scaling is SpeakerScaling.PAST else None,
@@ -534,14 +587,21 @@ class FeatureStore:
             self._utterances[session] = utterances
         return self._utterances[session]
 
-    def _map(self, session: int) -> Mapping[str, npt.NDArray[Any]]:
+    def _map(self, session: int) -> Block:
         self._list(session)
         if session not in self._arrays:
             records = self.manifest.sessions[session].arrays
             folder = self.session_dir(session)
-            self._arrays[session] = {
+            arrays: dict[str, Any] = {
                 name: _open_array(folder / f"{name}.npy", record) for name, record in records.items()
             }
+            for name in set(self.manifest.own_modalities) & set(arrays):
+                lengths = arrays[f"{name}_lengths"]
+                if len(arrays[name]) != lengths.sum() or (lengths < 0).any():
+                    found = f"{len(arrays[name])} frames"
+                    raise _differs(folder / f"{name}.npy", found, f"the {lengths.sum()} of {name}_lengths.npy")
+                arrays[name] = JoinedFrames(arrays[name], lengths)
+            self._arrays[session] = arrays
         return self._arrays[session]
 
 
@@ -583,7 +643,7 @@ def require_modalities(
 
 
 def _gather_counts(
-    blocks: Sequence[Mapping[str, npt.NDArray[Any]]],
+    blocks: Sequence[Block],
     name: str,
     block_of: npt.NDArray[np.int64],
     row_of: npt.NDArray[np.int64],

@@ -69,6 +69,11 @@ def evaluate(
         StoreError: the scores cannot be recorded
     """
     record = ModelRecord.read(model_dir)
+    for own in record.own_features:
+        raise ModelError(
+            f"model {str(model_dir)!r}: needs {own}, and harness cannot compute them for another corpus; "
+            "expected a model that was trained on features of harness's own"
+        )
     results_dir = results.path.parent
     training = find_training_features(results_dir, record)
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)

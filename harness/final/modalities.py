@@ -231,6 +231,8 @@ def _join_fitted(branches: Mapping[str, TrainedModel]) -> FittedFeatures:
         tokenizer=None if text is None else text.tokenizer,
         embedding=None if text is None else text.embedding,
         embedding_source=NO_TEXT if text is None else text.embedding_source,
+        text_features=None if text is None else text.text_features,
+        text=None if text is None else text.text,
     )
 
 
@@ -476,6 +478,11 @@ def _check_replacement(
     settings = store.manifest.speech_settings.to_json()
     if modality == "speech" and other.speech_settings != settings:
         raise ModelError(f"{name}: its speech frames were made with {other.speech_settings}; expected {settings}")
+    own, read = store.manifest.text_features, other.text_features or {}
+    if modality == "text" and read.get("sha256") != (None if own is None else own.sha256):
+        expected = "words" if own is None else repr(own.file_name)
+        found = read.get("file_name", "words")
+        raise ModelError(f"{name}: reads {found!r} for text; expected {expected}, as the fusion does")
     layers = load_network(other_dir, other.seeds[0]).model.layers
     branches = [layer for layer in layers if layer.name == f"{modality}_dense"]
     if not branches or len(branches[0].output.shape) != 2:
@@ -510,5 +517,6 @@ def _save(
         record,
         modalities=destination.modalities,
         speech_settings=record.speech_settings if "speech" in destination.modalities else None,
+        text_features=record.text_features if "text" in destination.modalities else None,
     )
     keep_record(destination.folder, record)

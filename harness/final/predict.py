@@ -71,12 +71,17 @@ def predict_dialogue(
             motion, those are read from ``turns``, and the recordings, of which there may be none, precede them
 
     Raises:
-        ModelError: the model is damaged, was trained with a modality that a turn lacks, or ``scene`` is none or
-            was read by every network; or the model needs ``speaker_wavs``, or does not scale by speaker
+        ModelError: the model is damaged, reads a user's own features or a modality that a turn lacks; ``scene`` is
+            none or was read by every network; or the model needs ``speaker_wavs``, or does not scale by speaker
         CorpusError: a file cannot be read as what it should be, or a speaker has too many turns
         ShapeError: a recording is shorter than one window
     """
     record = ModelRecord.read(model_dir)
+    for own in record.own_features:
+        raise ModelError(
+            f"model {str(model_dir)!r}: needs {own}, from whatever wrote that file, and harness cannot "
+            "compute them from a recording; expected a model that was trained on features of harness's own"
+        )
     for turn in turns:
         given = _given(turn)
         for modality in record.modalities:

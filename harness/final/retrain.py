@@ -350,4 +350,5 @@ def describe_model(
         word_vectors=None if below is None else training.spec.word_vectors,
         auxiliary=training.spec.auxiliary,
         temperature=training.trial.temperature,
+        text_features=to_plain(store.manifest.text_features) if "text" in training.modalities else None,
     )

@@ -19,13 +19,12 @@ from typing import Any
 
 import keras
 
-from harness.codec import from_plain, to_plain
+from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
-from harness.features.manifest import MODALITIES
-from harness.features.speech import SpeechSettings
+from harness.features.manifest import MODALITIES, describe_own
 from harness.files import DIGESTS_NAME, find_changed, hash_json, read_json, write_digests, write_json
 from harness.models.network_file import load_network, save_network
 from harness.models.systems import find_system, name_system, read_hyperparameters
@@ -82,6 +81,7 @@ class ModelRecord:
         members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
             the best trial first, whose hyperparameters stand here. Empty for any other model
         linear_weight: share of the linear TF-IDF model in an ensemble's answer, chosen on validation; None without one
+        text_features: the user's file that it reads in place of words; None where it reads words, or no text
     """
 
     system: str
@@ -109,11 +109,17 @@ class ModelRecord:
     linear_weight: float | None = None
     auxiliary: AuxiliaryCorpora | None = None
     corpus_note: str | None = None
+    text_features: Mapping[str, Any] | None = may_be_missing(None)
 
     @property
     def is_on_iemocap(self) -> bool:
         """True where the models were trained on the complete IEMOCAP, of which the paper's figures speak."""
         return not self.is_synthetic and self.corpus_note is None
+
+    @property
+    def own_features(self) -> tuple[str, ...]:
+        """A phrase on each of the user's files that it reads, which nothing here can compute for a recording."""
+        return describe_own(self.speech_settings, self.text_features)
 
     @property
     def group_numbers(self) -> tuple[int | None, ...]:
@@ -197,8 +203,7 @@ class ModelRecord:
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
-        if self.speech_settings is not None:
-            SpeechSettings.from_json(self.speech_settings)
+        describe_own(self.speech_settings, self.text_features)
 
 
 def _digest_of(value: Mapping[str, Any]) -> str:

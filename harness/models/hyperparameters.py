@@ -548,6 +548,26 @@ class FunctionalsHyperparameters(SingleHyperparameters):
 
 
 @dataclass(frozen=True)
+class VectorHyperparameters(SingleHyperparameters):
+    """Those of a small network over one vector an utterance.
+
+    Attributes:
+        dropout: before the layer ``dense`` and behind it. All defaults are ours
+    """
+
+    dropout: float = 0.5
+    dense: int = 128
+
+
+@dataclass(frozen=True)
+class TextVectorHyperparameters(VectorHyperparameters):
+    """Those of the same over words; the two here have no meaning where a file stands for the words."""
+
+    word_vectors: WordVectors = WordVectors.TRAINED
+    embedding_dimension: int = 300
+
+
+@dataclass(frozen=True)
 class DeciderHyperparameters(NetworkHyperparameters):
     """Those of a network over segments or frames, and of the classifier over its probabilities.
 

@@ -23,7 +23,8 @@ class InputShapes:
 
     Attributes:
         speech_frames, speech_columns: most frames of an utterance, and its features (100, 34)
-        max_words: most words of an utterance
+        max_words: most words of an utterance, or most frames of a user's file in place of words
+        text_columns: numbers of such a frame; None where words are read
         num_word_ids: padding and the unknown word counted
         num_file_words: the last of the ids, of words that no training utterance has
         embedding: float32 (num_word_ids, dimension), the initial word vectors; None for random ones
@@ -36,6 +37,7 @@ class InputShapes:
     speech_frames: int = 100
     speech_columns: int = 34
     max_words: int = 500
+    text_columns: int | None = None
     num_word_ids: int = 2
     num_file_words: int = 0
     embedding: np.ndarray | None = None
@@ -52,10 +54,12 @@ def input_shapes(fitted: FittedFeatures, protocol: Protocol, num_training: int =
     Args:
         num_training: utterances that are trained on
     """
+    own_text = fitted.text_features
     return InputShapes(
         speech_frames=fitted.speech_settings.max_frames,
         speech_columns=len(fitted.speech_columns),
-        max_words=protocol.max_words,
+        max_words=protocol.max_words if own_text is None else own_text.max_frames,
+        text_columns=None if own_text is None else own_text.num_columns,
         num_word_ids=0 if fitted.tokenizer is None else fitted.tokenizer.num_ids,
         num_file_words=0 if fitted.tokenizer is None else fitted.tokenizer.num_file_words,
         embedding=fitted.embedding,
@@ -111,7 +115,18 @@ def drop_inputs(
 
 
 def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
-    """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension)."""
+    """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension).
+
+    Of a user's file in place of words it is float32 (batch, frames, columns); with masks also ``text_lengths`` int32
+    (batch,).
+    """
+    if shapes.text_columns is not None:
+        frames = keras.Input((None, shapes.text_columns), name="text")
+        inputs, mask = {"text": frames}, None
+        if shapes.has_masks:
+            inputs["text_lengths"] = keras.Input((), dtype="int32", name="text_lengths")
+            mask = LengthMask(name="text_mask")(frames, inputs["text_lengths"])
+        return Branch(inputs, drop_inputs(frames, hyperparameters, "text"), mask)
     table = word_table(shapes, hyperparameters)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None

@@ -40,8 +40,10 @@ from harness.models.hyperparameters import (
     Text2Hyperparameters,
     Text3Hyperparameters,
     TextTermsHyperparameters,
+    TextVectorHyperparameters,
     TurnVectors,
     UniSvmHyperparameters,
+    VectorHyperparameters,
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling, SpeakerScaling
 
@@ -301,6 +303,22 @@ _SYSTEMS = (
         None,
         has_hidden=False,
     ),
+    System(
+        "speech_vector",
+        "ours",
+        ("speech",),
+        VectorHyperparameters,
+        "one Dense layer over one vector an utterance of a file of yours, or over the mean of its frames",
+        None,
+    ),
+    System(
+        "text_vector",
+        "ours",
+        ("text",),
+        TextVectorHyperparameters,
+        "one Dense layer over one vector an utterance of a file of yours, or over the mean of its word vectors",
+        None,
+    ),
     _in_context(
         "chain",
         "Yeh et al. 2020",
@@ -343,6 +361,11 @@ _SYSTEMS = (
         turn_model="fusion",
     ),
 )
+
+#: The systems that can read a user's file in place of words.
+TEXT_FEATURE_READERS = ("text1", "text2", "text_vector", "speech_text", "fusion")
+#: The hyperparameters that have no meaning there.
+OF_WORDS = ("word_dropout", "word_vectors", "embedding_dimension")
 
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS}
 #: In the name of a system that reads dialogues, where it reads each turn alone.

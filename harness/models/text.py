@@ -122,7 +122,8 @@ def _two_lstms(
 ) -> Branch:
     """Word vectors -> two LSTMs, dropout after each; the second one's last state."""
     dropouts = ("dropout", "recurrent_dropout", "word_dropout", "input_dropout")
-    if shapes.has_masks or any(getattr(hyperparameters, name) for name in dropouts):
+    has_own_frames = shapes.text_columns is not None
+    if shapes.has_masks or has_own_frames or any(getattr(hyperparameters, name) for name in dropouts):
         branch = text_input(shapes, hyperparameters)
         return replace(branch, output=stacked_lstms(branch, first, second, hyperparameters, "text"), mask=None)
     text = keras.Input((None,), dtype="int32", name="text")

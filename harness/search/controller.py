@@ -109,6 +109,8 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
                     settings.training, results_dir, view.progress, modalities=settings.modalities
                 )
                 settings, prepared = shorten_search(settings, prepared)
+                for sentence in prepared.notes:
+                    view.note(sentence)
             # From the first row to the last: a signal in between would leave an experiment that runs for ever.
             with Interrupts() as interrupts, ResultsStore.open(results_dir / DATABASE) as store:
                 yield OpenedSearch(settings, prepared, store, view, interrupts)

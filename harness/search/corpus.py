@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from harness.corpus.layout import find_root
 from harness.corpus.utterances import Utterance
@@ -16,6 +18,9 @@ from harness.search.experiment_file import ExperimentSettings, TrainingSettings
 from harness.search.keys import expand_home
 from harness.search.space import Parameter, ParameterType, SearchSpace
 from harness.splits.protocol import search_sessions
+
+if TYPE_CHECKING:
+    from harness.features.prepare import OwnFiles
 
 #: Names the corpus where the experiment file does not.
 CORPUS_VARIABLE = "HARNESS_CORPUS"
@@ -44,6 +49,7 @@ class CorpusFeatures:
         differences: one sentence for each count that differs from the complete release's
         corpus_note: a sentence that says what a corpus of recordings is where it is not the complete release; None for
             the complete one, and for a synthetic one
+        notes: one sentence for each thing in which a user's own features and the corpus differ
     """
 
     prepared_dir: Path
@@ -52,6 +58,7 @@ class CorpusFeatures:
     is_synthetic: bool
     differences: tuple[str, ...]
     corpus_note: str | None = field(default=None, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,14 @@ class PreparedCorpus(CorpusFeatures):
     Attributes:
         shortened: a sentence that says what was cut for a quick start, or None
         auxiliary: None without auxiliary corpora
+        own_hashes: SHA-256 of each of the user's files of features, by the modality that it stands for
     """
 
     max_epochs: int
     patience: int | None
     shortened: str | None
     auxiliary: AuxiliaryCorpora | None = None
+    own_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -103,13 +112,15 @@ def prepare_chosen(
     Raises:
         ExperimentFileError: the named corpus does not exist
         CorpusError: it is no corpus
-        FeatureError: it lacks a modality that the system needs
+        FeatureError: it lacks a modality that the system needs, or a file of features does not fit it
     """
     # Slow to import, and not needed for a foreign script.
+    from harness.features.prepare import open_files
     from harness.features.store import FeatureStore, require_modalities
 
-    settings = speech_settings(training.protocol, training.speech_features)
-    features = prepare_features(training.corpus, settings, results_dir, progress, environment)
+    variant = speech_settings(training.protocol, training.speech_features)
+    own, settings = open_files(training.own_files, variant)
+    features = prepare_features(training.corpus, settings, results_dir, progress, environment, own)
     system = training.system
     needed = system.modalities if modalities is None else modalities
     streams = (system if training.turn_model is None else training.turn_model.system).streams
@@ -120,6 +131,7 @@ def prepare_chosen(
         patience=training.patience,
         shortened=None,
         auxiliary=_prepare_auxiliary(training, settings, features, results_dir, progress),
+        own_hashes={modality: given.described.sha256 for modality, given in own.items()},
     )
 
 
@@ -173,8 +185,12 @@ def prepare_features(
     results_dir: Path,
     progress: Progress = lambda doing, done, total: None,
     environment: Mapping[str, str] = os.environ,
+    own: OwnFiles = MappingProxyType({}),
 ) -> CorpusFeatures:
     """Prepare the features of the corpus that is named, or else of the synthetic one, whatever will read them.
+
+    Args:
+        own: the user's files of features, by the modality that each stands for
 
     Raises:
         ExperimentFileError: the corpus that is named does not exist
@@ -186,10 +202,14 @@ def prepare_features(
 
     corpus = choose_corpus(named, environment)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
-    prepared_dir = prepared_dir_for(results_dir, root, settings)
+    prepared_dir = prepared_dir_for(results_dir, root, settings, own)
     again = " again, because another version of harness wrote them" if is_outdated(prepared_dir) else ""
     report = prepare_corpus(
-        root, prepared_dir, settings, progress=lambda done, total: progress(f"preparing features{again}", done, total)
+        root,
+        prepared_dir,
+        settings,
+        progress=lambda done, total: progress(f"preparing features{again}", done, total),
+        own=own,
     )
     is_made = is_synthetic(find_root(root).root)
     return CorpusFeatures(
@@ -199,6 +219,7 @@ def prepare_features(
         is_synthetic=is_made,
         differences=tuple(report.differences),
         corpus_note=None if is_made else report.corpus_note,
+        notes=tuple(report.notes),
     )
 
 

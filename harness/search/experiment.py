@@ -50,7 +50,7 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "corpus": prepared.corpus_hash,
             "max_epochs": prepared.max_epochs,
             "patience": prepared.patience,
-            "speech_features": settings.training.speech_features,
+            "speech_features": prepared.own_hashes.get("speech", settings.training.speech_features),
             "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
         parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
@@ -58,6 +58,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             parts["turn_model"] = settings.training.turn_model.to_json()
         if settings.training.early_stopping is not None:
             parts["early_stopping"] = settings.training.early_stopping.to_json()
+        if "text" in prepared.own_hashes:
+            parts["text_features"] = prepared.own_hashes["text"]
         if prepared.auxiliary is not None:
             parts["auxiliary_corpora"] = prepared.auxiliary.identity()
     if settings.reported.early_stopping is not None:

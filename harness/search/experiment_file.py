@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.features.auxiliary import AuxiliaryTraining
+from harness.features.own import SUFFIXES, is_own
 from harness.features.speech import SPEECH_VARIANTS
-from harness.models.systems import System, find_system, modalities_of, read_hyperparameters
+from harness.models.systems import (
+    OF_WORDS,
+    TEXT_FEATURE_READERS,
+    System,
+    find_system,
+    modalities_of,
+    read_hyperparameters,
+)
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import ClusterSettings, read_cluster
@@ -55,6 +63,8 @@ MAX_TRIALS = 1_000_000
 DEFAULT_JOB_RETRIES = 3
 #: The numbers of an early stopping, each with the least that it may be.
 _EARLY_STOPPING_NUMBERS = (("min_epochs", 1), ("reduction_factor", 2))
+#: A file of features, in messages.
+_ENDINGS = f"a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 #: Auptimizer's, allowed where they are switched off.
 _FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
 
@@ -89,11 +99,12 @@ class TrainingSettings:
         corpus: as it was given; None where the file names none
         patience: epochs without a better one before a trial stops; None for never
         word_vectors: a GloVe or word2vec file; None for vectors trained on the training text
-        speech_features: a name of ``SPEECH_VARIANTS``
+        speech_features: a name of ``SPEECH_VARIANTS``, which counts where ``own_files`` has no file of speech
         folds: what is the test set once, each time of a search of its own; None for one search
         turn_model: the system below one that reads the dialogue; None where there is none
         auxiliary: None without auxiliary corpora
         early_stopping: None where no trial is pruned
+        own_files: the user's files of features, by the modality that each stands for: ``speech`` or ``text``
     """
 
     system: System
@@ -107,6 +118,7 @@ class TrainingSettings:
     turn_model: TurnModel | None = None
     auxiliary: AuxiliarySettings | None = None
     early_stopping: EarlyStopping | None = None
+    own_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -305,6 +317,8 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
     max_epochs = keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS)
+    reader = system if below is None else below.system
+    own_files = _read_own_files(keys, reader)
     return TrainingSettings(
         system=system,
         protocol=protocol,
@@ -312,24 +326,63 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         max_epochs=max_epochs,
         patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
-        speech_features=_read_speech_features(keys, system if below is None else below.system),
+        speech_features=_read_speech_features(keys, reader, is_file="speech" in own_files),
         folds=_read_folds(keys),
         turn_model=below,
         auxiliary=_read_auxiliary(keys, system),
         early_stopping=_read_own_early_stopping(keys, script, max_epochs),
+        own_files=own_files,
     )
 
 
-def _read_speech_features(keys: ExperimentKeys, reader: System) -> str:
+def _read_own_files(keys: ExperimentKeys, reader: System) -> dict[str, Path]:
+    """Read the user's files of features, and refuse one that the system would not read."""
+    files: dict[str, Path] = {}
+    for modality in ("speech", "text"):
+        key = f"{modality}_features"
+        given = keys.values.get(key)
+        if given is None or (modality == "speech" and not is_own(given)):
+            continue
+        if not is_own(given):
+            raise keys.error(key, f"is {given!r:.80}", _ENDINGS)
+        path = keys.path_of(key)
+        assert path is not None
+        if not os.path.isfile(path):
+            raise keys.error(key, f"is '{path}', which is not there", _ENDINGS)
+        if modality not in reader.modalities:
+            found = f"is a file, and system {reader.name!r} reads {', '.join(reader.modalities)}"
+            raise keys.error(key, found, f"a system that reads {modality}")
+        files[modality] = path
+    if "speech" in files and reader.speech_features != DEFAULT_SPEECH_VARIANT:
+        found = f"is a file, and system {reader.name!r} reads {reader.speech_features!r} and no other"
+        raise keys.error("speech_features", found, "another system, such as 'speech4' or 'speech_vector'")
+    if "text" in files:
+        if reader.name not in TEXT_FEATURE_READERS:
+            found = f"is given, and system {reader.name!r} reads words"
+            raise keys.error("text_features", found, f"one of the systems {list(TEXT_FEATURE_READERS)}")
+        if keys.values.get("word_vectors") is not None or keys.values.get("auxiliary_corpora") is not None:
+            other = "word_vectors" if keys.values.get("word_vectors") is not None else "auxiliary_corpora"
+            raise keys.error("text_features", f"stands for the words, and {other} is given", "one of the two")
+    return files
+
+
+def _read_speech_features(keys: ExperimentKeys, reader: System, *, is_file: bool) -> str:
     """Read the speech variant, by default that of the system that reads the sound, or of the protocol's preset.
 
     One that the system cannot read is refused.
+
+    Args:
+        is_file: whether a file of features is named in place of a variant
     """
+    if is_file:
+        return DEFAULT_SPEECH_VARIANT
     default = reader.speech_features
     if default == DEFAULT_SPEECH_VARIANT:
         default = default_speech(preset_of(keys.values.get("protocol", "paper")))
-    variant = keys.one_of("speech_features", sorted(SPEECH_VARIANTS), default=default)
-    found = f"is {variant!r}"
+    variant = keys.values.get("speech_features", default)
+    found = f"is {variant!r:.80}"
+    if not isinstance(variant, str) or variant not in SPEECH_VARIANTS:
+        raise keys.error("speech_features", found, f"one of {sorted(SPEECH_VARIANTS)}, or {_ENDINGS}")
     if reader.speech_features not in (DEFAULT_SPEECH_VARIANT, variant):
         raise keys.error("speech_features", found, f"{reader.speech_features!r}, which system {reader.name!r} reads")
     if "mocap" in reader.modalities and not SPEECH_VARIANTS[variant].holds_motion:
@@ -452,12 +505,17 @@ def _read_space(
 
 
 def _refuse_unread(space: SearchSpace, origin: str, training: TrainingSettings) -> None:
-    """Refuse hyperparameters that nothing reads: of what a turn model replaces, or of scenes that have no names."""
+    """Refuse hyperparameters that nothing reads: of what a turn model or a file replaces, or scenes without names."""
     for parameter in space.parameters:
         if training.auxiliary is not None and parameter.name == "scene_robustness":
             raise ExperimentFileError(
                 f"{origin}: parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the "
                 "names of other scenes; expected one of the two"
+            )
+        if "text" in training.own_files and training.turn_model is None and parameter.name in OF_WORDS:
+            raise ExperimentFileError(
+                f"{origin}: parameter {parameter.name!r} is of words, and text_features stands for them; expected one "
+                "of the two"
             )
         if training.turn_model is not None and parameter.name in REPLACED:
             raise ExperimentFileError(

@@ -79,7 +79,7 @@ def test_another_shell_is_one_sentence(folder: Path) -> None:
         (["harness", "retr"], ["retrain-best"]),
         (["harness", "tables", "--protocol", ""], ["paper", "published-code", "strict"]),
         (["harness", "tables", "--systems", "fusion,speech_t"], ["fusion,speech_text"]),
-        (["harness", "systems", "speech_"], ["speech_text", "speech_functionals"]),
+        (["harness", "systems", "speech_"], ["speech_text", "speech_functionals", "speech_vector"]),
         (["harness", "report", "--experiment", ""], ["1", "2"]),
         (["harness", "retrain-best", "other results", "--experiment", ""], ["1", "2", "3"]),
         (["harness", "watch", "--experiment", ""], ["1", "2", "3"]),

@@ -505,3 +505,71 @@ def test_careful_chooses_loud_frames_where_the_system_reads_more_than_one_kind(f
     assert read(system="ctc", parameter_config=SPACE) == ("loud", "shared")
     assert read(system="acnn", parameter_config=SPACE) == ("frames", "shared")
     assert read() == ("loud", "disjoint")
+
+
+def own_file(folder: Path, name: str) -> str:
+    (folder / name).write_bytes(b"")
+    return name
+
+
+def test_files_of_features_are_read_by_modality_and_their_content_is_part_of_the_identity(folder: Path) -> None:
+    names = {"speech_features": own_file(folder, "wavlm.npz"), "text_features": own_file(folder, "BERT.CSV")}
+    plain = read_experiment_file(write(folder, ours()))
+    settings = read_experiment_file(write(folder, ours(system="speech_text", **names)))
+    assert settings.training is not None
+    assert settings.training.own_files == {"speech": folder / "wavlm.npz", "text": folder / "BERT.CSV"}
+    prepared = PreparedCorpus(folder, "hash", "", False, (), max_epochs=30, patience=None, shortened=None)
+    without = identity_of(plain, prepared)
+    assert without["speech_features"] == "short-term" and "text_features" not in without
+    parts = identity_of(settings, replace(prepared, own_hashes={"speech": "0a", "text": "1b"}))
+    assert (parts["speech_features"], parts["text_features"]) == ("0a", "1b")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"speech_features": "wavml"},
+            "speech_features is 'wavml'; expected one of ['deltas', 'frames', 'loud', 'mel', 'short-term', "
+            "'short-windows'], or a file that ends in .npz, .csv or .parquet",
+        ),
+        (
+            {"speech_features": "none.npz"},
+            "speech_features is '{folder}/none.npz', which is not there; expected a file that ends in .npz, .csv or "
+            ".parquet",
+        ),
+        ({"text_features": "bert"}, "text_features is 'bert'; expected a file that ends in .npz, .csv or .parquet"),
+        (
+            {"system": "text2", "speech_features": "own.npz"},
+            "speech_features is a file, and system 'text2' reads text; expected a system that reads speech",
+        ),
+        (
+            {"system": "acnn", "speech_features": "own.npz"},
+            "speech_features is a file, and system 'acnn' reads 'frames' and no other; expected another system, such "
+            "as 'speech4' or 'speech_vector'",
+        ),
+        (
+            {"system": "text_terms", "text_features": "own.npz"},
+            "text_features is given, and system 'text_terms' reads words; expected one of the systems ['text1', "
+            "'text2', 'text_vector', 'speech_text', 'fusion']",
+        ),
+        (
+            {"system": "text2", "text_features": "own.npz", "word_vectors": "own.npz"},
+            "text_features stands for the words, and word_vectors is given; expected one of the two",
+        ),
+        (
+            {
+                "system": "text_vector",
+                "text_features": "own.npz",
+                "parameter_config": [{"name": "word_dropout", "range": [0.0, 0.4], "type": "float"}],
+            },
+            "parameter 'word_dropout' is of words, and text_features stands for them; expected one of the two",
+        ),
+    ],
+    ids=["no name", "no file", "no ending", "no speech", "other frames", "terms", "two", "of words"],
+)
+def test_a_file_of_features_that_cannot_be_read_is_refused(folder: Path, values: dict[str, Any], message: str) -> None:
+    own_file(folder, "own.npz")
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(**values)))
+    assert str(caught.value) == f"{ORIGIN}: {message.format(folder=folder)}"

@@ -1,14 +1,23 @@
-"""A classifier over the functionals of an utterance's speech: a machine, a regression or a small network."""
+"""Classifiers over one vector an utterance: functionals of speech, or the mean of frames or of word vectors."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import keras
 from keras import layers
 
 from harness.models.decision import KernelSvm, LogisticRegression, Network
 from harness.models.fusion import classify
-from harness.models.hyperparameters import FunctionalsClassifier, FunctionalsHyperparameters, SvmCost
-from harness.models.inputs import InputShapes, speech_input
+from harness.models.hyperparameters import (
+    FunctionalsClassifier,
+    FunctionalsHyperparameters,
+    SvmCost,
+    TextVectorHyperparameters,
+    VectorHyperparameters,
+)
+from harness.models.inputs import Branch, InputShapes, speech_input, text_input
+from harness.models.layers import MeanOfSteps
 from harness.models.uni_svm import Functionals
 
 #: Of the running mean and deviation of each functional: with the 0.99 of Keras a training of a few hundred utterances
@@ -33,3 +42,22 @@ def build_speech_functionals(hyperparameters: FunctionalsHyperparameters, shapes
         decision = LogisticRegression(hyperparameters.logistic_cost, name="logistic")
     answer = layers.Softmax(name="emotion")(decision(functionals))
     return Network(keras.Model(branch.inputs, answer, name="speech_functionals"))
+
+
+def build_speech_vector(hyperparameters: VectorHyperparameters, shapes: InputShapes) -> Branch:
+    """The mean of the frames of speech, which is the vector itself of a file with one vector an utterance."""
+    return _add_layers(speech_input(shapes, hyperparameters), hyperparameters, "speech")
+
+
+def build_text_vector(hyperparameters: TextVectorHyperparameters, shapes: InputShapes) -> Branch:
+    """The mean of the word vectors, or of the frames of a user's file in place of words."""
+    return _add_layers(text_input(shapes, hyperparameters), hyperparameters, "text")
+
+
+def _add_layers(branch: Branch, hyperparameters: VectorHyperparameters, name: str) -> Branch:
+    """Dense relu over the mean of the steps, with dropout before it and behind it."""
+    vector = MeanOfSteps(name=f"{name}_vector")(branch.output, branch.mask)
+    vector = layers.Dropout(hyperparameters.dropout, name=f"{name}_dropout")(vector)
+    hidden = layers.Dense(hyperparameters.dense, activation="relu", name=f"{name}_dense")(vector)
+    output = layers.Dropout(hyperparameters.dropout, name=f"{name}_dropout2")(hidden)
+    return replace(branch, output=output, mask=None)

@@ -1,4 +1,4 @@
-"""Classifiers over functionals: the machine against scikit-learn, its probabilities, and that trainings learn."""
+"""Classifiers over one vector an utterance: the machine against scikit-learn, and that trainings learn."""
 
 from dataclasses import replace
 
@@ -9,6 +9,8 @@ import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from harness.features.own import OwnFeatures
+from harness.features.store import Features
 from harness.models.build import build_network
 from harness.models.decision import KernelSvm, LogisticRegression
 from harness.models.functionals import compute_functionals, summarise_speech
@@ -22,7 +24,7 @@ from harness.models.kernel_svm import (
     probabilities_of,
     rbf_kernel,
 )
-from harness.models.systems import find_system, read_hyperparameters
+from harness.models.systems import TEXT_FEATURE_READERS, find_system, read_hyperparameters
 from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS, ClassWeights
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
@@ -177,3 +179,84 @@ def test_padding_changes_no_answer_where_there_are_masks(classifier, has_masks):
     longer = batch | {"speech": np.pad(batch["speech"], [(0, 0), (0, 4), (0, 0)], constant_values=3.0)}
     first, padded = (model({each.name: some[each.name] for each in model.inputs}).numpy() for some in (batch, longer))
     assert np.allclose(first, padded, atol=1e-5) is has_masks
+
+
+#: A file that stands for the words: up to 3 frames of 5 numbers.
+OWN_TEXT = OwnFeatures("0a1b", 5, 3, 2.0, "bert.npz")
+
+
+def with_text(features, seed=0):
+    """The same utterances, with frames in place of words of which one number is large, by the class."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 4, len(features))
+    frames = rng.normal(size=(len(features), 3, 5)).astype(np.float32)
+    frames[:, :, :4] += 8.0 * np.eye(4)[features.emotions][:, None]
+    frames[np.arange(3) >= lengths[:, None]] = 0.0
+    arrays = {**features._blocks[0], "text": frames, "text_lengths": lengths}
+    columns = features.speech_columns
+    return Features.from_arrays(
+        features.utterances, features.speech_settings, columns, arrays, text_features=OWN_TEXT
+    )
+
+
+def train_vector(name, train, scored, **values):
+    system = find_system(name)
+    point = read_hyperparameters(system, {"learning_rate": 0.01, "batch_size": 16, **values}, PAPER)
+    recipe = Recipe(system, point, PAPER, 1, 15, None, None)
+    return train_validated(recipe, train, scored)
+
+
+@pytest.mark.parametrize("name", ["speech_vector", "text_vector"])
+def test_a_network_over_vectors_learns_the_cue_and_nothing_without_one(name):
+    learnt, history = train_vector(name, invent_features(160), invent_features(80, seed=9))
+    assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7
+    _, chance = train_vector(name, invent_features(160, cue=0.0), invent_features(80, cue=0.0, seed=9))
+    assert chance.epochs[chance.best_epoch - 1].validation_accuracy < 0.5
+
+
+SMALL_TEXT = {
+    "text_vector": {},
+    "text1": {"filters": 64, "dense": 32, "learning_rate": 0.003, "dropout": 0.0},
+    "text2": {"textlstm": 12, "textlstm2": 12, "dense": 16, "optimizer": "adam"},
+}
+
+
+@pytest.mark.parametrize("name", SMALL_TEXT)
+def test_systems_of_words_learn_from_a_file_in_place_of_words(name):
+    train, scored = with_text(invent_features(160, cue=0.0)), with_text(invent_features(80, cue=0.0, seed=9), seed=5)
+    trained, history = train_vector(name, train, scored, **SMALL_TEXT[name])
+    assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7
+    assert {tensor.name for tensor in trained.model.inputs} == {"text", "text_lengths"}
+    assert trained.fitted.tokenizer is None
+
+
+@pytest.mark.parametrize("has_masks", [True, False], ids=["masks", "padded"])
+@pytest.mark.parametrize("name", TEXT_FEATURE_READERS)
+def test_every_reader_of_a_file_takes_its_frames(name, has_masks):
+    small = {"textlstm": 5, "textlstm2": 5, "speechlstm": 5, "filters": 8, "dense": 6, "branch_dense": 6, "finalfc": 6}
+    system = find_system(name)
+    known = {key: value for key, value in small.items() if key in system.hyperparameters.__dataclass_fields__}
+    shapes = InputShapes(max_words=3, text_columns=5, has_masks=has_masks)
+    model = build_network(system, read_hyperparameters(system, known, PAPER), shapes).model
+    inputs = {tensor.name: np.zeros([size or 2 for size in tensor.shape], np.float32) for tensor in model.inputs}
+    inputs["text"] = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    inputs |= {key: np.array([3, 2], np.int32) for key in inputs if key == "text_lengths"}
+    if "speech" in inputs:
+        inputs["speech"] = np.zeros((2, 100, 34), np.float32)
+    before = model(inputs).numpy()
+    inputs["text"] = inputs["text"] + 1.0
+    assert before.shape == (2, 4) and np.abs(model(inputs).numpy() - before).max() > 1e-6
+
+
+def test_frames_beyond_an_utterances_length_change_nothing():
+    system = find_system("text_vector")
+    shapes = InputShapes(max_words=3, text_columns=5)
+    model = build_network(system, read_hyperparameters(system, {}, PAPER), shapes).model
+    frames = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    lengths = np.array([3, 1], np.int32)
+    changed = frames.copy()
+    changed[1, 1:] = 9.0
+    for other in (changed, np.pad(frames, ((0, 0), (0, 2), (0, 0)), constant_values=3.0)):
+        np.testing.assert_allclose(
+            model({"text": other, "text_lengths": lengths}), model({"text": frames, "text_lengths": lengths}), atol=1e-6
+        )

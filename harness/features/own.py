@@ -1,0 +1,234 @@
+"""Features of a user's own: a file with frames or one vector for each utterance, by its id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import FeatureError, one_line
+from harness.files import hash_file, read_npz, read_npz_shapes
+
+Floats = npt.NDArray[np.float32]
+
+#: The endings of files of features. The last two hold one vector an utterance.
+SUFFIXES = (".npz", ".csv", ".parquet")
+#: The column of a table that names the utterances.
+ID_COLUMN = "utterance_id"
+#: Utterances whose numbers are checked at once.
+_CHECKED_TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class OwnFeatures:
+    """A file of features as prepared features, experiments and models know it.
+
+    Attributes:
+        sha256: of the file's content
+        num_columns: numbers of a frame, or of an utterance's one vector
+        max_frames: most frames of an utterance; 1 for vectors
+        mean_frames: frames of an utterance on average
+        file_name: for messages; the same features under another name are the same
+    """
+
+    sha256: str
+    num_columns: int
+    max_frames: int
+    mean_frames: float
+    file_name: str = field(compare=False)
+
+    def describe(self) -> str:
+        """Say in a phrase what an utterance has.
+
+        Example:
+            >>> OwnFeatures("0a1b", 88, 1, 1.0, "egemaps.csv").describe()
+            "'egemaps.csv', one vector of 88 numbers an utterance"
+        """
+        numbers = f"{self.num_columns} numbers"
+        if self.max_frames == 1:
+            return f"'{self.file_name}', one vector of {numbers} an utterance"
+        return f"'{self.file_name}', up to {self.max_frames} frames of {numbers} an utterance"
+
+
+def is_own(value: object) -> bool:
+    """Return whether a value of an experiment file names a file of features.
+
+    Example:
+        >>> is_own("wavlm.npz"), is_own("short-term")
+        (True, False)
+    """
+    return isinstance(value, str) and value.lower().endswith(SUFFIXES)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnFile:
+    """An opened file of features. The numbers of an ``.npz`` file stay there until they are asked for.
+
+    Attributes:
+        lengths: frames of each utterance, at least 1, by its id
+    """
+
+    path: Path
+    described: OwnFeatures
+    lengths: Mapping[str, int]
+    _vectors: Mapping[str, Floats] | None
+
+    @classmethod
+    def open(cls, path: Path) -> OwnFile:
+        """Open a file: ``.npz`` with an array for each utterance, or a table with a row for each.
+
+        An array is (num_frames, num_columns), or (num_columns,) in every one; its name is the utterance's id. A table,
+        ``.csv`` or ``.parquet``, has the ids in its column ``utterance_id``, and numbers in all others.
+
+        Raises:
+            FeatureError: it cannot be read, holds nothing, has arrays of different shapes or an id twice
+        """
+        try:
+            sha256 = hash_file(path)
+            vectors = None if path.suffix.lower() == ".npz" else _read_table(path)
+            shapes = read_npz_shapes(path) if vectors is None else {name: row.shape for name, row in vectors.items()}
+        except (OSError, ValueError, ImportError) as error:
+            if isinstance(error, FeatureError):
+                raise
+            raise FeatureError(f"{_name(path)}: cannot be read ({one_line(error)})") from error
+        if not shapes:
+            raise FeatureError(f"{_name(path)}: holds no utterance; expected an array or a row for each")
+        num_columns = _check_shapes(path, shapes)
+        lengths = {name: shape[0] if len(shape) == 2 else 1 for name, shape in shapes.items()}
+        mean_frames = sum(lengths.values()) / len(lengths)
+        described = OwnFeatures(sha256, num_columns, max(lengths.values()), mean_frames, path.name)
+        return cls(path, described, lengths, vectors)
+
+    def read(self, utterance_ids: Iterable[str]) -> list[Floats]:
+        """Read the frames of some utterances; none of an utterance that the file lacks.
+
+        Returns:
+            float32 (num_frames, num_columns) for each
+
+        Raises:
+            FeatureError: the file can no longer be read
+        """
+        names = list(utterance_ids)
+        there = [name for name in names if name in self.lengths]
+        try:
+            found: Mapping[str, npt.NDArray[np.generic]] = self._vectors or read_npz(self.path, there)
+            # A number that float32 does not hold becomes an infinity, which `check` counts.
+            with np.errstate(over="ignore"):
+                frames = {name: np.atleast_2d(found[name]).astype(np.float32) for name in there}
+        except (OSError, ValueError, KeyError) as error:
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
+        nothing = np.zeros((0, self.described.num_columns), np.float32)
+        return [frames.get(name, nothing) for name in names]
+
+    def check(self, utterance_ids: Sequence[str], modality: str) -> tuple[str, ...]:
+        """Compare the file with a corpus, and read every number of it once.
+
+        Args:
+            utterance_ids: of the corpus, of every label
+            modality: that the features stand for
+
+        Returns:
+            a sentence on utterances that the file lacks, and one on ids that the corpus lacks, where there are any
+
+        Raises:
+            FeatureError: no utterance is in both; or some have numbers that are not finite
+        """
+        known = [name for name in utterance_ids if name in self.lengths]
+        if not known:
+            expected = repr(utterance_ids[0]) if utterance_ids else "those of a corpus that has some"
+            raise FeatureError(
+                f"{_name(self.path)}: none of its {len(self.lengths)} ids, such as {min(self.lengths)!r:.80}, is an "
+                f"utterance of the corpus; expected ids such as {expected}"
+            )
+        damaged = []
+        for first in range(0, len(known), _CHECKED_TOGETHER):
+            some = known[first : first + _CHECKED_TOGETHER]
+            read = zip(some, self.read(some), strict=True)
+            damaged += [name for name, frames in read if not np.isfinite(frames).all()]
+        if damaged:
+            raise FeatureError(
+                f"{_name(self.path)}: {len(damaged)} of the {len(known)} utterances have NaN or infinite numbers, such "
+                f"as {damaged[0]!r}; expected finite numbers: replace them, or leave these utterances out"
+            )
+        notes = []
+        missing = [name for name in utterance_ids if name not in self.lengths]
+        if missing:
+            notes.append(
+                f"{_name(self.path)}: lacks {len(missing)} of the corpus's {len(utterance_ids)} utterances, such as "
+                f"{missing[0]!r}; each counts as an utterance without {modality}."
+            )
+        surplus = sorted(set(self.lengths) - set(known))
+        if surplus:
+            notes.append(
+                f"{_name(self.path)}: {len(surplus)} of its {len(self.lengths)} ids, such as {surplus[0]!r:.80}, are "
+                "not of an utterance of the corpus; they are left out."
+            )
+        return tuple(notes)
+
+
+def _name(path: Path) -> str:
+    return f"features file '{path.name}'"
+
+
+def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the numbers of a frame, the same in every array.
+
+    Raises:
+        FeatureError: most arrays are neither frames nor vectors, or some have another shape than most
+    """
+    kinds = Counter((len(shape), shape[-1] if shape else 0) for shape in shapes.values())
+    (num_dimensions, num_columns), _ = kinds.most_common(1)[0]
+    expected = f"({num_columns},)" if num_dimensions == 1 else f"(num_frames, {num_columns})"
+    if num_dimensions not in (1, 2) or not num_columns:
+        expected = "(num_frames, num_columns) or (num_columns,) in every array"
+    wrong = [
+        name
+        for name, shape in shapes.items()
+        if (len(shape), shape[-1] if shape else 0) != (num_dimensions, num_columns)
+        or len(shape) not in (1, 2)
+        or 0 in shape
+    ]
+    if wrong:
+        raise FeatureError(
+            f"{_name(path)}: {len(wrong)} of its {len(shapes)} arrays have a wrong shape, such as {wrong[0]!r:.80} "
+            f"with {shapes[wrong[0]]}; expected {expected}, and at least one frame"
+        )
+    return num_columns
+
+
+def _read_table(path: Path) -> dict[str, Floats]:
+    """Read one vector an utterance, float32 (num_columns,), by its id."""
+    # Slow to import, and needed for tables alone.
+    import pandas as pd
+
+    if path.suffix.lower() == ".csv":
+        table = pd.read_csv(path, dtype={ID_COLUMN: str})
+    else:
+        table = pd.read_parquet(path)
+    if ID_COLUMN in table.index.names:
+        table = table.reset_index()
+    if ID_COLUMN not in table.columns:
+        found = ", ".join(map(repr, table.columns[:3]))
+        raise FeatureError(f"{_name(path)}: has no column '{ID_COLUMN}', but {found:.120}; expected the ids there")
+    names = [str(name) for name in table.pop(ID_COLUMN)]
+    if not names:
+        return {}
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise FeatureError(
+                f"{_name(path)}: column {column!r:.80} holds {table[column].iloc[0]!r:.80}; expected numbers in every "
+                f"column but '{ID_COLUMN}'"
+            )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FeatureError(
+            f"{_name(path)}: {len(twice)} ids stand there more than once, such as {twice[0]!r:.80}; expected one row "
+            "for each utterance"
+        )
+    with np.errstate(over="ignore"):
+        values = table.to_numpy(np.float64, na_value=np.nan).astype(np.float32)
+    return dict(zip(names, values, strict=True))
