@@ -216,14 +216,14 @@ def test_a_network_over_vectors_learns_the_cue_and_nothing_without_one(name):
 
 SMALL_TEXT = {
     "text_vector": {},
-    "text1": {"filters": 64, "dense": 32, "learning_rate": 0.003, "dropout": 0.0},
+    "text1": {"filters": 64, "dense": 32, "learning_rate": 0.001, "dropout": 0.2},
     "text2": {"textlstm": 12, "textlstm2": 12, "dense": 16, "optimizer": "adam"},
 }
 
 
 @pytest.mark.parametrize("name", SMALL_TEXT)
 def test_systems_of_words_learn_from_a_file_in_place_of_words(name):
-    train, scored = with_text(invent_features(160, cue=0.0)), with_text(invent_features(80, cue=0.0, seed=9), seed=5)
+    train, scored = with_text(invent_features(480, cue=0.0)), with_text(invent_features(80, cue=0.0, seed=9), seed=5)
     trained, history = train_vector(name, train, scored, **SMALL_TEXT[name])
     assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7
     assert {tensor.name for tensor in trained.model.inputs} == {"text", "text_lengths"}
