@@ -25,7 +25,7 @@ from pathlib import Path
 #: Starts a program as its installed script does.
 PROGRAM = "import sys; from harness.cli import run_{0}; sys.argv[0] = '{0}'; run_{0}()"
 
-#: Seconds that a command may take, and that its processes may outlive it.
+#: Seconds that a command may take on a machine with nothing else to do, and that its processes may outlive it.
 HANG_SECONDS, LEAK_SECONDS = 30.0, 5.0
 #: An environment variable that every process of one run inherits.
 MARK_NAME = "HARNESS_HOSTILE"
@@ -199,7 +199,9 @@ def _program(name: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM.format(name)]
 
 
-def run_once(whole: Path, folder: Path, generator: random.Random) -> tuple[str, Outcome]:
+def run_once(
+    whole: Path, folder: Path, generator: random.Random, hang_seconds: float = HANG_SECONDS
+) -> tuple[str, Outcome]:
     """Run one command, and return what was done in words and how it ended."""
     copy_whole(whole, folder)
     command = generator.choice(list(INVOCATIONS))
@@ -218,7 +220,7 @@ def run_once(whole: Path, folder: Path, generator: random.Random) -> tuple[str, 
     streams = generator.choice(INPUTS), generator.choice(OUTPUTS)
     number = generator.choice((None, None, signal.SIGINT, signal.SIGTERM))
     instant = generator.expovariate(2.0)
-    outcome = _run(line, folder, environment, streams, number, instant)
+    outcome = _run(line, folder, environment, streams, number, instant, hang_seconds)
     when = "" if number is None else f", {number.name} after {instant:.3f} s"
     said = (
         f"{command} {' '.join(words)} [{damaged or 'whole'}], encoding {encoding}, input {streams[0]}, output "
@@ -234,6 +236,7 @@ def _run(
     streams: tuple[str, str],
     number: signal.Signals | None,
     instant: float,
+    hang_seconds: float = HANG_SECONDS,
 ) -> Outcome:
     # A shell closes a stream as users do; what it is replaced by keeps its pid.
     closing = (" <&-" if streams[0] == "closed" else "") + (" >&-" if streams[1] == "closed" else "")
@@ -253,7 +256,7 @@ def _run(
         if streams[1] == "left" and process.stdout is not None:
             process.stdout.close()
             process.stdout = None
-        deadline = time.monotonic() + HANG_SECONDS
+        deadline = time.monotonic() + hang_seconds
         was_signalled = False
         if number is not None:
             try:
@@ -316,6 +319,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=100, help="commands that are run  [default: 100]")
     parser.add_argument("--first", type=int, default=0, help="number of the first run, to repeat one  [default: 0]")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is random  [default: 0]")
+    parser.add_argument(
+        "--hang-seconds",
+        type=float,
+        default=HANG_SECONDS,
+        help="that a command may take; more on a busy machine  [default: 30]",
+    )
     parser.add_argument("--minutes", type=float, help="begin no run after so many  [default: no limit]")
     options = parser.parse_args(arguments)
     if not Path("/proc/self/environ").is_file():
@@ -330,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
                 break
             folder = Path(text) / str(number)
-            said, outcome = run_once(whole, folder, random.Random(f"{options.seed} {number}"))
+            said, outcome = run_once(whole, folder, random.Random(f"{options.seed} {number}"), options.hang_seconds)
             tally.num_runs += 1
             for kind in judge(outcome):
                 tally.faults.append((kind, said))
