@@ -311,7 +311,7 @@ class ExperimentKeys:
 #: What only this package's own trials read.
 TRIAL_KEYS = (
     *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "folds", "turn_model"),
-    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping"),
+    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping", "seeds_per_trial"),
 )
 #: Those of them that a script which prints its epochs has too.
 REPORTED_KEYS = ("max_epochs", "early_stopping")
