@@ -147,6 +147,14 @@ def describe_search(findings: Findings) -> list[Statement]:
         )
         statements.append(Statement("Early stopping", text))
     best = findings.best
+    if best is not None and best.score_spread is not None:
+        text = (
+            f"Each trial trained with {len(best.seed_scores)} seeds, and its score is the mean of theirs; its curve, "
+            "its epoch and its predictions are of the first. Of the best trial the scores are "
+            f"{', '.join(write_score(findings, score) for score in best.seed_scores)}, with a standard deviation of "
+            f"{write_score(findings, best.score_spread)}."
+        )
+        statements.append(Statement("Seeds", text))
     if best is not None and (text := note_last_epoch(best.best_epoch, experiment.max_epochs, experiment.shortened)):
         statements.append(Statement("Last epoch", f"Trial {best.trial_index} is the best. {text}", is_warning=True))
     if best is not None:

@@ -72,6 +72,7 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
             "place": str(place),
             "trial": str(trial.trial_index),
             score: write_score(findings, trial.score),
+            **_write_spread(findings, trial),
             "epoch": "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}",
             **_write_point(findings, trial, 3 if is_brief else 4),
             "time": write_duration(trial_seconds(trial)),
@@ -97,11 +98,23 @@ def _write_point(findings: Findings, trial: TrialRow, num_digits: int = 4) -> di
     return {name: write_value(trial.hyperparameters.get(name, ""), num_digits) for name in names}
 
 
+def _has_spread(findings: Findings) -> bool:
+    """Some trial has the scores of several seeds."""
+    return any(trial.score_spread is not None for trial in findings.trials)
+
+
+def _write_spread(findings: Findings, trial: TrialRow) -> dict[str, str]:
+    """Return the standard deviation of a trial's seeds' scores as text; nothing in a search of one seed a trial."""
+    return {"standard deviation": write_score(findings, trial.score_spread)} if _has_spread(findings) else {}
+
+
 def tabulate_all_trials(findings: Findings) -> Table:
     """List every trial's latest attempt with its point, its best and its last epoch, and what it cost."""
     names = [searched.name for searched in findings.search_space]
     score = "best accuracy" if findings.scores_are_accuracies else "score"
-    columns = ("trial", "status", score, "best epoch", "last epoch", "its accuracy", *names, "time", "peak memory")
+    spread = ("standard deviation",) if _has_spread(findings) else ()
+    scores = (score, *spread, "best epoch", "last epoch", "its accuracy")
+    columns = ("trial", "status", *scores, *names, "time", "peak memory")
     rows = []
     for trial in findings.trials:
         epochs = findings.epochs.get(trial.trial_id)
@@ -111,6 +124,7 @@ def tabulate_all_trials(findings: Findings) -> Table:
                 str(trial.trial_index),
                 str(trial.status),
                 write_score(findings, trial.score),
+                *_write_spread(findings, trial).values(),
                 "" if trial.best_epoch is None else str(trial.best_epoch),
                 "" if last is None else str(last.epoch),
                 "" if last is None or math.isnan(last.validation_accuracy) else percent(last.validation_accuracy),

@@ -200,6 +200,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             turn_model=None if training.turn_model is None else training.turn_model.to_json(),
             auxiliary=prepared.auxiliary,
             early_stopping=training.early_stopping,
+            seeds_per_trial=training.seeds_per_trial,
         )
 
 

@@ -115,8 +115,8 @@ def _describe_trials(before: SearchSnapshot, now: SearchSnapshot, with_begins: b
         num_to_go = max(0, now.num_trials - num_ended)
         is_estimated = num_to_go and now.seconds_left is not None
         lines.append(
-            f"trial {trial.trial_index} finished: {now.measure} {trial.score:.4f}; best so far {best.score:.4f} "
-            f"(trial {best.trial_index}); {num_to_go} to go"
+            f"trial {trial.trial_index} finished: {now.measure} {trial.score:.4f}{describe_seeds(trial)}; "
+            f"best so far {best.score:.4f} (trial {best.trial_index}); {num_to_go} to go"
             + (f", about {write_duration(now.seconds_left)}" if is_estimated else "")
         )
     return lines
@@ -204,7 +204,21 @@ def describe_best(snapshot: SearchSnapshot) -> str:
     """Name the best trial so far, and its score."""
     assert snapshot.best is not None
     epoch = f", epoch {snapshot.best.best_epoch}" if snapshot.best.best_epoch else ""
-    return f"Best {snapshot.measure} {snapshot.best.score:.4f} (trial {snapshot.best.trial_index}{epoch})"
+    seeds = describe_seeds(snapshot.best)
+    return f"Best {snapshot.measure} {snapshot.best.score:.4f}{seeds} (trial {snapshot.best.trial_index}{epoch})"
+
+
+def describe_seeds(trial: TrialRow) -> str:
+    """Say how far the seeds of a trial differ; empty for one seed.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> describe_seeds(SimpleNamespace(seed_scores=(0.5, 0.6), score_spread=0.0707))
+        ' as the mean of 2 seeds, standard deviation 0.0707'
+    """
+    if trial.score_spread is None:
+        return ""
+    return f" as the mean of {len(trial.seed_scores)} seeds, standard deviation {trial.score_spread:.4f}"
 
 
 def describe_outcome(outcome: FoldOutcome) -> str:

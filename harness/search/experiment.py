@@ -60,6 +60,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             parts["early_stopping"] = settings.training.early_stopping.to_json()
         if "text" in prepared.own_hashes:
             parts["text_features"] = prepared.own_hashes["text"]
+        if settings.training.seeds_per_trial > 1:
+            parts["seeds_per_trial"] = settings.training.seeds_per_trial
         if prepared.auxiliary is not None:
             parts["auxiliary_corpora"] = prepared.auxiliary.identity()
     if settings.reported.early_stopping is not None:

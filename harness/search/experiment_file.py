@@ -59,6 +59,8 @@ DEFAULT_MAX_EPOCHS = 30
 DEFAULT_AUXILIARY_EPOCHS = 5
 #: Our default, far beyond what a search can run: a list of them is held in memory.
 MAX_TRIALS = 1_000_000
+#: Our default, beyond which a trial is a search of its own.
+MAX_SEEDS = 100
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
 #: The numbers of an early stopping, each with the least that it may be.
@@ -105,6 +107,7 @@ class TrainingSettings:
         auxiliary: None without auxiliary corpora
         early_stopping: None where no trial is pruned
         own_files: the user's files of features, by the modality that each stands for: ``speech`` or ``text``
+        seeds_per_trial: trainings whose mean score is a trial's
     """
 
     system: System
@@ -119,6 +122,7 @@ class TrainingSettings:
     auxiliary: AuxiliarySettings | None = None
     early_stopping: EarlyStopping | None = None
     own_files: Mapping[str, Path] = field(default_factory=dict)
+    seeds_per_trial: int = 1
 
 
 @dataclass(frozen=True)
@@ -332,6 +336,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         auxiliary=_read_auxiliary(keys, system),
         early_stopping=_read_own_early_stopping(keys, script, max_epochs),
         own_files=own_files,
+        seeds_per_trial=_read_seeds(keys, script),
     )
 
 
@@ -465,6 +470,14 @@ def _read_early_stopping(keys: ExperimentKeys, max_epochs: int | None) -> EarlyS
         found = f"prunes no trial before epoch {stopping.min_epochs}, and max_epochs is {max_epochs}"
         raise keys.error("early_stopping", found, "min_epochs below max_epochs")
     return stopping
+
+
+def _read_seeds(keys: ExperimentKeys, script: JobScript) -> int:
+    num_seeds = keys.whole_number("seeds_per_trial", 1, MAX_SEEDS, default=1)
+    if num_seeds > 1 and not script.is_harness_trial:
+        found = f"is {num_seeds}, and script '{script.path.name}' is not harness's own"
+        raise keys.error("seeds_per_trial", found, "a script that runs harness.training.trial")
+    return num_seeds
 
 
 def _read_folds(keys: ExperimentKeys) -> Folds | None:

@@ -331,7 +331,7 @@ class ExperimentKeys:
 #: What only this package's own trials read.
 TRIAL_KEYS = (
     *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "text_features"),
-    *("folds", "turn_model"),
+    *("folds", "turn_model", "seeds_per_trial"),
     *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping"),
 )
 #: Those of them that a script which prints its epochs has too.

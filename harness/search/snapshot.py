@@ -231,6 +231,7 @@ def _best_json(trial: TrialRow) -> dict[str, Any]:
     return {
         "trial_index": trial.trial_index,
         "score": trial.score,
+        "seed_scores": list(trial.seed_scores),
         "best_epoch": trial.best_epoch,
         "point": dict(trial.hyperparameters),
     }

@@ -205,6 +205,7 @@ COLUMNS: Mapping[str, str] = {
     "signal": "That ended the job's process, or empty.",
     "last_output": "The last that the job printed.",
     "temperature": "By which the model's log probabilities are divided, fitted on validation; empty where none is.",
+    "seed_scores": "A JSON list with the score of each seed, whose mean is the trial's; empty for one seed.",
     "embedding_source": "How words became numbers, or where a recogniser's layers came from; empty without either.",
     "jid": "Auptimizer's own number of the job.",
     "opening_id": "Number of the test evaluation.",

@@ -88,6 +88,7 @@ _END_OF_TRIAL = {
     "trial_environments.threads": _WHOLE,
     "trial_results.embedding_source": _TEXT,
     "trial_results.temperature": _NUMBER,
+    "trial_results.seed_scores": _TEXT,
     "trials.exit_code": _WHOLE,
     "trials.signal": _WHOLE,
     "trials.message": _TEXT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -296,6 +297,8 @@ class TrialResult:
         embedding_source: where the word vectors came from, or the recogniser whose layers were taken over; None where
             there is neither
         temperature: fitted on ``predictions``, which are those before it is applied; None where the protocol fits none
+        seed_scores: of a trial that trains with several seeds, the score of each, its own seed's first; ``score`` is
+            their mean, and everything else is of the first. Empty for one seed
     """
 
     score: float
@@ -306,6 +309,7 @@ class TrialResult:
     duration_seconds: Seconds
     embedding_source: str | None = None
     temperature: float | None = None
+    seed_scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -337,6 +341,7 @@ class TrialRow:
         exit_code, signal, last_output: of the job, where it was not killed with its controller
         process_started_at: seconds since the epoch of Unix, by the operating system; distinguishes
             the process from a later one with the same pid
+        seed_scores: as ``TrialResult`` has them
     """
 
     trial_id: int
@@ -366,6 +371,12 @@ class TrialRow:
     peak_memory_bytes: int | None
     embedding_source: str | None
     temperature: float | None = None
+    seed_scores: tuple[float, ...] = ()
+
+    @property
+    def score_spread(self) -> float | None:
+        """The sample standard deviation of the seeds' scores; None for one seed."""
+        return statistics.stdev(self.seed_scores) if len(self.seed_scores) > 1 else None
 
 
 @dataclass(frozen=True)

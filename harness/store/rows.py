@@ -151,6 +151,7 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
             **row,
             "status": TrialStatus(row["status"]),
             "hyperparameters": json.loads(row["hyperparameters"]),
+            "seed_scores": tuple(json.loads(row["seed_scores"] or "[]")),
             "job_path": None if job_path is None else str(results_dir / job_path),
         }
     )

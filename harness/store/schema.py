@@ -258,6 +258,7 @@ CREATE TABLE trial_results (
     duration_seconds REAL NOT NULL,
     embedding_source TEXT,
     temperature REAL,
+    seed_scores TEXT NOT NULL DEFAULT '[]',
     recorded_at TEXT NOT NULL
 );
 CREATE TABLE prunings (

@@ -56,7 +56,8 @@ from harness.store.schema import Database
 
 _TRIALS = """
     SELECT trials.*, trial_results.score AS result_score, best_epoch, duration_seconds, peak_memory_bytes,
-        embedding_source, temperature, coalesce(so_far.num_epochs, 0) AS num_epochs, best_validation_accuracy
+        embedding_source, temperature, seed_scores,
+        coalesce(so_far.num_epochs, 0) AS num_epochs, best_validation_accuracy
     FROM trials
         LEFT JOIN trial_results USING (trial_id)
         LEFT JOIN (
@@ -518,6 +519,7 @@ class ResultsStore:
     def _insert_result(self, trial_id: int, result: TrialResult) -> None:
         check_finite(trial_id, result.score)
         row = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "predictions"}
+        row["seed_scores"] = json.dumps(list(result.seed_scores))
         insert(self.database, "trial_results", {"trial_id": trial_id, **row, "recorded_at": utc_now()})
         insert_predictions(self.database, "validation_predictions", {"trial_id": trial_id}, result.predictions)
 

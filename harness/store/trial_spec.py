@@ -15,6 +15,9 @@ from harness.files import read_json, write_json
 from harness.splits.protocol import Protocol
 from harness.store.pruning import EarlyStopping
 
+#: What is left out of a spec's file where it is this.
+_OPTIONAL: Mapping[str, Any] = {"early_stopping": None, "seeds_per_trial": 1}
+
 
 def trial_spec_path(job_path: Path) -> Path:
     """Return where the spec of Auptimizer's job file ``job_path`` lies.
@@ -37,6 +40,7 @@ class TrialSpec:
         turn_model: the system below one that reads the dialogue, as plain values; None where there is none
         auxiliary: None where there are no auxiliary corpora
         early_stopping: None where no trial is pruned
+        seeds_per_trial: trainings whose mean score is the trial's
     """
 
     trial_id: int
@@ -54,6 +58,7 @@ class TrialSpec:
     turn_model: Mapping[str, Any] | None = None
     auxiliary: AuxiliaryCorpora | None = None
     early_stopping: EarlyStopping | None = None
+    seeds_per_trial: int = 1
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.
@@ -76,8 +81,7 @@ class TrialSpec:
             "results_db": portable(self.results_db),
             "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
         }
-        if self.early_stopping is None:
-            del value["early_stopping"]
+        value = {name: each for name, each in value.items() if name not in _OPTIONAL or each != _OPTIONAL[name]}
         write_json(path, value)
 
     @classmethod
@@ -97,7 +101,7 @@ class TrialSpec:
         except (OSError, ValueError) as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
         try:
-            spec = from_plain(cls, {"early_stopping": None, **value} if isinstance(value, dict) else value)
+            spec = from_plain(cls, {**_OPTIONAL, **value} if isinstance(value, dict) else value)
         except ValueError as error:
             raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
 

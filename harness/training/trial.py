@@ -6,12 +6,15 @@ The test set stays sealed.
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError, Pruned, StoreError
 from harness.files import read_regular
@@ -68,7 +71,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     """Run the trial of the hyperparameters ``values``, and record it while it runs.
 
     Returns:
-        the score: the validation accuracy of the kept epoch, from 0 to 1
+        the score: the validation accuracy of the kept epoch, from 0 to 1; with several seeds the mean of theirs
 
     Raises:
         FeatureError: the prepared features lack a modality that the system reads
@@ -93,6 +96,12 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
         results.record_environment(spec.trial_id, environment)
         require_modalities(store, system.name, recipe.modalities, recipe.reader.streams)
         result = train_once(recipe, store, parts, Watch(watch_epochs(spec, results))).result
+        if spec.seeds_per_trial > 1:
+            others = [
+                train_once(recipe.with_seed(seed), store, parts, Watch()).result.score for seed in further_seeds(spec)
+            ]
+            scores = (result.score, *others)
+            result = replace(result, score=statistics.fmean(scores), seed_scores=scores)
         results.record_result(
             spec.trial_id,
             replace(
@@ -104,6 +113,11 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
             ),
         )
     return result.score
+
+
+def further_seeds(spec: TrialSpec) -> list[int]:
+    """Return the seeds of a trial's trainings after the first, each below 2**31: functions of the first."""
+    return [int(np.random.default_rng([spec.seed, n]).integers(2**31)) for n in range(1, spec.seeds_per_trial)]
 
 
 def watch_epochs(spec: TrialSpec, results: Recorder) -> Callable[[EpochRecord], None]:

@@ -573,3 +573,30 @@ def test_a_file_of_features_that_cannot_be_read_is_refused(folder: Path, values:
     with pytest.raises(ExperimentFileError) as caught:
         read_experiment_file(write(folder, ours(**values)))
     assert str(caught.value) == f"{ORIGIN}: {message.format(folder=folder)}"
+
+
+def test_seeds_per_trial_are_the_packages_own_trials_alone(tmp_path: Path) -> None:
+    def read(**changes: Any) -> int:
+        (tmp_path / "ours.py").write_text(OUR_SCRIPT)
+        (tmp_path / "own.py").write_text("")
+        values = {
+            "name": "seeds", "script": "ours.py", "resource": "cpu", "target": "max", "proposer": "random",
+            "system": "fusion", "n_samples": 2, "parameter_config": SPACE,
+        }  # fmt: skip
+        (tmp_path / "experiment.json").write_text(json.dumps({**values, **changes}))
+        training = read_experiment_file(tmp_path / "experiment.json").training
+        assert training is not None
+        return training.seeds_per_trial
+
+    assert (read(), read(seeds_per_trial=3)) == (1, 3)
+    for changes, message in (
+        ({"seeds_per_trial": 0}, "seeds_per_trial is 0; expected a whole number from 1 to 100"),
+        (
+            {"seeds_per_trial": 2, "script": "own.py"},
+            "seeds_per_trial is 2, and script 'own.py' is not harness's own; expected a script that runs "
+            "harness.training.trial",
+        ),
+    ):
+        with pytest.raises(ExperimentFileError) as caught:
+            read(**changes)
+        assert str(caught.value) == f"experiment file 'experiment.json': {message}"
