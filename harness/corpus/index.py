@@ -257,8 +257,8 @@ def note_corpus(counts: Mapping[int, Mapping[Emotion, int]], totals: Mapping[int
             "scores are not comparable with those on the complete one; copy what is missing."
         )
     return (
-        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score on "
-        "it is a score on IEMOCAP."
+        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score "
+        "on it is a score on IEMOCAP."
     )
 
 
