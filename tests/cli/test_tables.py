@@ -77,7 +77,7 @@ def test_progress_goes_to_standard_error(made):
 
 def test_a_second_call_trains_nothing_and_gives_the_same_as_json(folder, made):
     again = tables(folder, *ASKED, "--json")
-    assert again.returncode == 0 and again.stderr == "10 of 10 trainings were finished before.\n"
+    assert again.returncode == 0 and "10 of 10 trainings were finished before.\n" in again.stderr
     found = json.loads(again.stdout)
     assert found["is_synthetic"] is True and [table["table"] for table in found["tables"]] == [1, 2, 3, 4, 5]
     (text1,) = [row for row in found["tables"][2]["rows"] if row["system"] == "text1"]
