@@ -88,7 +88,7 @@ def plan_ensemble(
         point for eid in eids or (None,) for point in find_best_points(results, results_dir, eid, num_trials)
     ]
     for point in points[1:]:
-        _require_alike(points[0], point)
+        require_alike(points[0], point)
     members: tuple[FinalTraining, ...] = ()
     for point in points:
         # Searches with the same seed have trials with the same seeds, and a score is known by its seed.
@@ -104,8 +104,11 @@ def plan_ensemble(
     return Ensemble(members, results_dir / "models" / name, has_linear)
 
 
-def _require_alike(first: BestPoint, other: BestPoint) -> None:
-    """Refuse members that were not trained and validated on the same features of the same utterances."""
+def require_alike(first: BestPoint, other: BestPoint) -> None:
+    """Refuse members that were not trained and validated on the same features of the same utterances.
+
+    Of different systems each must read single utterances: what is said of a dialogue's turns is said of the first one.
+    """
     for what, known, found in (
         ("protocol", first.spec.protocol, other.spec.protocol),
         ("prepared features", first.spec.prepared_dir, other.spec.prepared_dir),
@@ -116,6 +119,12 @@ def _require_alike(first: BestPoint, other: BestPoint) -> None:
             raise ModelError(
                 f"experiments {first.experiment.eid} and {other.experiment.eid}: differ in their {what}; expected the "
                 "same for all members of an ensemble"
+            )
+    for point in (first, other):
+        if point.system.contexts and first.system != other.system:
+            raise ModelError(
+                f"experiment {point.experiment.eid}: its system {point.system.name!r} reads the dialogue; expected "
+                "systems of single utterances in an ensemble of several systems"
             )
 
 
@@ -209,6 +218,7 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: fl
             Member(
                 member.model_dir.name,
                 member.system.name,
+                member.experiment.eid,
                 member.trial.trial_index,
                 member.seeds,
                 member.num_epochs,

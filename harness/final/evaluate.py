@@ -164,7 +164,7 @@ def _choose_sessions(
             f"{name}: is the corpus that the model was trained on; expected another one; its test session is scored by "
             "`harness retrain-best --test`"
         )
-    require_modalities(store, record.system, record.modalities, record.recipe().reader.streams)
+    require_modalities(store, record.system, record.modalities, record.streams)
     chosen = tuple(sorted(set(asked))) or store.sessions
     missing = [session for session in chosen if session not in store.sessions]
     if missing:

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 
 from harness.codec import from_plain, may_be_missing, to_plain
+from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
@@ -48,6 +49,7 @@ class Member:
 
     model: str
     system: str
+    eid: int
     trial_index: int
     seeds: tuple[int, ...]
     num_epochs: int
@@ -130,6 +132,16 @@ class ModelRecord:
     def named_system(self) -> str:
         """The system with its context."""
         return name_system(self.system, self.hyperparameters)
+
+    @property
+    def streams(self) -> tuple[MocapStream, ...]:
+        """The streams of the motion capture that its networks read; without meaning where they read no motion."""
+        systems = {member.system for member in self.members}
+        if len(systems) < 2:
+            return self.recipe().reader.streams
+        read = [find_system(name) for name in systems]
+        known = {stream for system in read if "mocap" in system.modalities for stream in system.streams}
+        return tuple(stream for stream in MocapStream if stream in known)
 
     @property
     def is_in_context(self) -> bool:

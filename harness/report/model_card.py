@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +141,7 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     systems = tuple(dict.fromkeys(member.system for member in record.members))
     if record.members:
         hyperparameters = tuple(
-            (f"{_name_member(member, systems)}: {name}", str(value))
+            (f"{_name_member(member, record)}: {name}", str(value))
             for member in record.members
             for name, value in sorted(member.hyperparameters.items())
         )
@@ -169,16 +169,17 @@ def describe_card(record: ModelRecord, facts: CardFacts) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _name_member(member: Member, systems: Collection[str]) -> str:
-    """Name a member of an ensemble by its trial, and by its system where the members have several."""
-    return f"trial {member.trial_index}" + (f" of {member.system}" if len(systems) > 1 else "")
+def _name_member(member: Member, record: ModelRecord) -> str:
+    """Name a member of an ensemble by its trial, and by its system and experiment where the members have several."""
+    if len({each.eid for each in record.members}) == 1:
+        return f"trial {member.trial_index}"
+    return f"trial {member.trial_index} of experiment {member.eid}, {member.system}"
 
 
 def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
     if record.members:
-        systems = {member.system for member in record.members}
         trials = ", ".join(
-            f"{_name_member(member, systems)} ({plural(member.num_epochs, 'epoch')}, "
+            f"{_name_member(member, record)} ({plural(member.num_epochs, 'epoch')}, "
             f"{plural(len(member.seeds), 'seed')}, `{member.model}`)"
             for member in record.members
         )

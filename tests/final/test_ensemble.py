@@ -1,16 +1,19 @@
 """An ensemble is one model: trained member by member, saved, scored, described and asked as the mean of its members."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from harness.corpus.layout import MocapStream
 from harness.errors import ModelError, WorkFailedError
 from harness.final.answers import load_linear, predict_mean, predict_networks, predict_seed
-from harness.final.ensemble import LINEAR_WEIGHTS, plan_ensemble, train_ensemble
+from harness.final.ensemble import LINEAR_WEIGHTS, plan_ensemble, require_alike, train_ensemble
 from harness.final.retrain import plan_final_training, train_final_models
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
 from harness.final.test_session import open_test_session, score_test_session
+from harness.models.systems import find_system
 from harness.report.model_card import write_model_card
 from harness.report.test_set import name_opening
 from harness.store.integrity import find_missing_files
@@ -139,13 +142,23 @@ def test_the_best_trials_of_several_searches_are_one_model(results, searched):
     card = (ensemble.model_dir / "MODEL_CARD.md").read_text("utf-8")
     assert card.startswith("# head2 and speech_functionals: ")
     assert "of the best trial of each of the experiments 1 and 2." in card
-    assert f"| trial {svm.trial.trial_index} of speech_functionals: svm_cost |" in card
+    assert f"| trial {svm.trial.trial_index} of experiment {machine}, speech_functionals: svm_cost |" in card
+    # A corpus with the head's motion alone has all that the networks read.
+    assert record.streams == (MocapStream.HEAD,)
 
 
 def test_searches_under_different_protocols_make_no_ensemble(results, searched):
     other = run_small_search(searched.parent, "paper", system="head1")
     with pytest.raises(ModelError, match=r"^experiments 1 and \d+: differ in their protocol"):
         plan_ensemble(results, searched, (1, other), 1, 1)
+
+
+def test_a_system_that_reads_the_dialogue_makes_no_ensemble_with_another_one(results, searched):
+    (network,) = plan_ensemble(results, searched, (1,), 2, 1).members[:1]
+    other = replace(network, system=find_system("chain"))
+    for pair in ((network, other), (other, network)):
+        with pytest.raises(ModelError, match="^experiment 1: its system 'chain' reads the dialogue; expected"):
+            require_alike(*pair)
 
 
 def test_more_members_than_finished_trials_are_refused(results, searched):
