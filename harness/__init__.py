@@ -1,19 +1,35 @@
-"""Find, train and honestly score multimodal emotion classifiers on IEMOCAP."""
+"""Find, train and honestly score multimodal emotion classifiers on IEMOCAP.
 
-from typing import TYPE_CHECKING
+``harness.open("results/")`` reads a results folder as pandas tables and figures; ``harness.run("experiment.json")``
+runs a search; a script of one's own reports with ``harness.report_epoch`` and ``harness.report_predictions``. Each is
+imported when it is first used, so that ``import harness`` takes no time.
+"""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.notebook import open as open
+    from harness.notebook import run as run
     from harness.store.reported import report_epoch, report_predictions
 
-__all__ = ["report_epoch", "report_predictions"]
+__version__ = "0.1.0"
+__all__ = ["__version__", "open", "report_epoch", "report_predictions", "run"]
+
+_MODULES = {
+    **dict.fromkeys(("open", "run"), "harness.notebook"),
+    **dict.fromkeys(("report_epoch", "report_predictions"), "harness.store.reported"),
+}
 
 
-def __getattr__(name: str) -> object:
-    """Import what a trial's script reports with, where it is asked for: every command starts sooner without it."""
-    if name not in __all__:
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    from harness.store import reported
+    from importlib import import_module
 
-    return getattr(reported, name)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

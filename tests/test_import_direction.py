@@ -26,6 +26,7 @@ LINE = [
     {"final"},
     {"tables"},
     {"report"},
+    {"notebook"},
     {"cli"},
 ]
 PLACE = {name: place for place, names in enumerate(LINE) for name in names}
@@ -124,6 +125,7 @@ HEAVY = "tensorflow,keras,gensim,pandas,matplotlib,altair"
 #: A command's help must not wait for these either.
 SLOW_HELP = f"{HEAVY},numpy,scipy,sklearn,rich,sqlite3"
 LIGHT_MODULES = [
+    ("harness", f"{SLOW_HELP},click,rich"),
     *((module, SLOW_HELP) for module in sorted({command.module for command in COMMANDS.values()})),
     *((module, SLOW_HELP) for module in ("harness.cli.main", "harness.cli.aup", "harness.models.systems")),
     ("harness.search.controller", HEAVY),

@@ -13,7 +13,6 @@ from harness.cli.options import DATABASE, EXPERIMENT_NUMBER, results_argument
 if TYPE_CHECKING:
     from harness.store.export import Rows
     from harness.store.records import ExperimentRow
-    from harness.store.store import ResultsStore
 
 #: In place of a file: standard output.
 _STANDARD_OUTPUT = Path("-")
@@ -37,13 +36,13 @@ _STANDARD_OUTPUT = Path("-")
 )
 @click.option(
     "--what",
-    type=click.Choice(["trials", "epochs", "predictions", "test-scores", "evaluations"]),
+    type=click.Choice(["experiments", "trials", "epochs", "predictions", "test-scores", "evaluations"]),
     default="trials",
     show_default=True,
     help=(
-        "What a row is: an attempt at a trial with its hyperparameters, an epoch, a trial's prediction of one "
-        "validation utterance, a test score with who chose its epoch, or a saved model's score on another corpus, "
-        "including models from elsewhere."
+        "What a row is: an experiment, an attempt at a trial with its hyperparameters, an epoch, a trial's prediction "
+        "of one validation utterance, a test score with who chose its epoch, or a saved model's score on another "
+        "corpus, including models from elsewhere."
     ),
 )
 @click.option(
@@ -92,7 +91,7 @@ def export(
         raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
 
     from harness.store.datasette import write_metadata
-    from harness.store.export import ExportedRows, read_rows
+    from harness.store.export import ExportedRows, choose_experiments, read_rows
     from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(results / DATABASE) as store, store.snapshot():
@@ -100,25 +99,10 @@ def export(
             click.echo(f"Written: {write_metadata(store.path, store.database)}", err=True)
         path = csv_path or parquet_path
         if path is not None:
-            experiments = _chosen(store, eids, is_whole)
+            experiments = choose_experiments(store, eids, is_whole)
             rows = read_rows(store, ExportedRows(what), [experiment.eid for experiment in experiments])
             num_rows = _write(path, rows, is_csv=csv_path is not None)
             _report(path, num_rows, what, experiments)
-
-
-def _chosen(store: ResultsStore, eids: tuple[int, ...], is_whole: bool) -> list[ExperimentRow]:
-    from harness.errors import StoreError
-
-    if is_whole:
-        return store.experiments()
-    if eids:
-        return [store.experiment(eid) for eid in sorted(set(eids))]
-    latest = store.latest_experiment()
-    if latest is None:
-        raise StoreError(
-            f"results database '{store.path}': holds no search yet; run aup first, or export what there is with --all"
-        )
-    return [latest] if latest.folded_id is None else list(store.searches_of(latest.folded_id).values())
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:

@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -234,6 +234,38 @@ def render_page(findings: Findings) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A chart as files hold it, on white.
+
+    Attributes:
+        text: what it shows, and what follows from it, in sentences
+        svg, png: empty where there is nothing to draw yet
+    """
+
+    name: str
+    text: str
+    svg: str = ""
+    png: bytes = b""
+
+
+def render_pictures(findings: Findings) -> Iterator[Picture]:
+    """Render the charts of the report, each as it is asked for; one of a synthetic corpus says so in its title."""
+    figures = draw_figures(findings, PAPER)
+    specs = _specify(figures, PAPER)
+    for figure in figures:
+        text = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
+        if (spec := specs.get(figure.name)) is None:
+            yield Picture(figure.name, text)
+            continue
+        if findings.experiment.is_synthetic if figure.is_synthetic is None else figure.is_synthetic:
+            # Away from the page nothing else says so.
+            spec["title"] = _SYNTHETIC_TITLE
+        svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
+        png = vl_convert.vegalite_to_png(spec, vl_version=vegalite_version(), scale=2)
+        yield Picture(figure.name, text, svg, png)
+
+
 def write_figures(folder: Path, findings: Findings) -> list[Path]:
     """Write the charts as SVG and PNG, on white, into ``folder``.
 
@@ -243,17 +275,11 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        figures = draw_figures(findings, PAPER)
-        of_figure = {figure.name: figure.is_synthetic for figure in figures}
-        for name, spec in _specify(figures, PAPER).items():
-            is_synthetic = of_figure[name]
-            if findings.experiment.is_synthetic if is_synthetic is None else is_synthetic:
-                # Away from the page nothing else says so.
-                spec["title"] = _SYNTHETIC_TITLE
-            svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
-            png = vl_convert.vegalite_to_png(spec, vl_version=vegalite_version(), scale=2)
-            for suffix, content in ((".svg", svg.encode("utf-8")), (".png", png)):
-                path = folder / f"{name}{suffix}"
+        for picture in render_pictures(findings):
+            if not picture.svg:
+                continue
+            for suffix, content in ((".svg", picture.svg.encode("utf-8")), (".png", picture.png)):
+                path = folder / f"{picture.name}{suffix}"
                 with write_then_rename(path) as stream:
                     stream.write(content)
                 written.append(path)

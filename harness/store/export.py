@@ -9,9 +9,10 @@ from enum import Enum, StrEnum
 from functools import cache
 from typing import Any
 
+from harness.errors import StoreError
 from harness.models.systems import name_searched, name_system
 from harness.store.connection import translate_error
-from harness.store.records import PROBABILITY_COLUMNS
+from harness.store.records import PROBABILITY_COLUMNS, ExperimentRow
 from harness.store.store import ResultsStore
 
 Value = int | float | str | bool | None
@@ -23,6 +24,7 @@ HYPERPARAMETER_PREFIX = "hyperparameter_"
 class ExportedRows(StrEnum):
     """The things that a row of an export can be."""
 
+    EXPERIMENTS = "experiments"
     TRIALS = "trials"
     EPOCHS = "epochs"
     PREDICTIONS = "predictions"
@@ -70,6 +72,19 @@ _EXPERIMENT = {
     "experiments.corpus_hash": _TEXT,
     "experiments.is_synthetic": _TRUTH,
 }
+_END_OF_EXPERIMENT = {
+    "experiments.fold": _TEXT,
+    "experiments.status": _TEXT,
+    "experiments.target": _TEXT,
+    "experiments.num_samples": _WHOLE,
+    "(SELECT count(*) FROM trials WHERE trials.eid = experiments.eid AND trials.status = 'finished') AS num_finished":
+        _WHOLE,
+    "experiments.max_epochs": _WHOLE,
+    "experiments.patience": _WHOLE,
+    "experiments.seed": _WHOLE,
+    "experiments.created_at": _TEXT,
+    "experiments.ended_at": _TEXT,
+}  # fmt: skip
 _TRIAL = {
     "trials.trial_id": _WHOLE,
     "trials.trial_index": _WHOLE,
@@ -156,6 +171,7 @@ _EVALUATION = {
 }
 
 _COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
+    ExportedRows.EXPERIMENTS: {**_EXPERIMENT, **_END_OF_EXPERIMENT},
     ExportedRows.TRIALS: {**_EXPERIMENT, **_TRIAL, **_END_OF_TRIAL},
     ExportedRows.EPOCHS: {**_EXPERIMENT, **_TRIAL, **_EPOCH},
     ExportedRows.PREDICTIONS: {**_EXPERIMENT, **_TRIAL, **_PREDICTION},
@@ -165,6 +181,7 @@ _COLUMNS: Mapping[ExportedRows, Mapping[str, ColumnType]] = {
 
 #: The hyperparameters of the trial whose system a row names: its context stands in the name.
 _POINT: Mapping[ExportedRows, str] = dict.fromkeys(ExportedRows, "trials.hyperparameters") | {
+    ExportedRows.EXPERIMENTS: "NULL",
     ExportedRows.TEST_SCORES: """
         (SELECT hyperparameters FROM trials WHERE trials.trial_id = scored.trial_id OR trials.eid = scored.eid AND
             scored.model LIKE '%/experiment-' || trials.eid || '-trial-' || trials.trial_index || '-%' LIMIT 1)
@@ -172,6 +189,7 @@ _POINT: Mapping[ExportedRows, str] = dict.fromkeys(ExportedRows, "trials.hyperpa
 }
 
 _TABLES: Mapping[ExportedRows, str] = {
+    ExportedRows.EXPERIMENTS: "experiments WHERE experiments.eid IN ({eids}) ORDER BY experiments.eid",
     ExportedRows.TRIALS: """
         trials JOIN experiments USING (eid)
             LEFT JOIN trial_results USING (trial_id)
@@ -208,6 +226,24 @@ _TABLES: Mapping[ExportedRows, str] = {
         ORDER BY evaluations.evaluation_id, evaluation_scores.kind DESC, evaluation_scores.seed
     """,
 }
+
+
+def choose_experiments(store: ResultsStore, eids: Sequence[int] = (), is_whole: bool = False) -> list[ExperimentRow]:
+    """Return the experiments of an export: those that are named, all, or else the latest search with its other folds.
+
+    Raises:
+        StoreError: an experiment is not there; or none is named, and there is no search yet
+    """
+    if is_whole:
+        return store.experiments()
+    if eids:
+        return [store.experiment(eid) for eid in sorted(set(eids))]
+    latest = store.latest_experiment()
+    if latest is None:
+        raise StoreError(
+            f"results database '{store.path}': holds no search yet; run aup first, or take all that there is"
+        )
+    return [latest] if latest.folded_id is None else list(store.searches_of(latest.folded_id).values())
 
 
 def read_rows(store: ResultsStore, what: ExportedRows, eids: Sequence[int]) -> Rows:
