@@ -1,10 +1,11 @@
-"""`harness predict`: the emotion of one recording, or of each turn of a dialogue."""
+"""`harness predict`: the emotion of one recording, of each of many, or of each turn of a dialogue."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,15 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from harness.errors import HarnessError
     from harness.final.predict import Classification
     from harness.final.recorded import RecordedTurn
+    from harness.store.export import Value
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("wav", type=click.Path(path_type=Path), required=False)
+@click.argument("wav", metavar="[WAV|FOLDER|CSV]", type=click.Path(path_type=Path), required=False)
 @click.option("--text", "transcript", help="What is said in the recording.")
 @click.option(
     "--mocap",
@@ -53,6 +56,14 @@ if TYPE_CHECKING:
     "deviation, or counts them as turns before this one.  [default: the training utterances]",
 )
 @click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Of FOLDER, CSV or --dialogue: CSV file to write, a line for each recording; an existing file is replaced. - "
+    "is standard output.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="One JSON object of probabilities, or a list of one a turn, for scripts."
 )
 def predict(
@@ -65,21 +76,34 @@ def predict(
     dialogue_path: Path | None,
     scene: str | None,
     speaker_wavs: Path | None,
+    csv_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Classify one recording, or each turn of a dialogue, with a saved model.
+    """Classify one recording, many recordings, or each turn of a dialogue, with a saved model.
 
-    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. The probabilities are the
-    mean over the model's seeds and, where scenes were disjoint in training, over its groups of scenes. Give every
-    modality that the model was trained with. Of a dialogue, a system in context answers each turn from the others too,
-    and any other system from the turn alone. Irregularities of the files are printed on standard error, with what was
-    done about each.
+    MODEL is a folder that `harness retrain-best` wrote, WAV the recording of one utterance. FOLDER has many, hello.wav
+    with the words in hello.txt; CSV is a file with a line for each and the columns that the model needs of id, text,
+    wav, mocap, start and end. Each of them is classified on its own; one that cannot be read is named, the others are
+    classified, and the exit code is 1.
+
+    The probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups
+    of scenes. Give every modality that the model was trained with. Of a dialogue, a system in context answers each turn
+    from the others too, and any other system from the turn alone. Irregularities of the files are printed on standard
+    error, with what was done about each.
 
     \b
     Example:
       harness predict results/models/experiment-1-trial-17-0a1b2c3d hello.wav --text "Oh, come on!"
+      harness predict results/models/experiment-1-trial-17-0a1b2c3d recordings/ --csv emotions.csv
       harness predict results/models/experiment-2-trial-4-9e8d7c6b --dialogue talk.csv
     """
+    if csv_path is not None and as_json:
+        raise click.UsageError("--csv and --json exclude each other; give one of them.")
+    is_many = wav is not None and (wav.is_dir() or wav.suffix.lower() == ".csv")
+    if is_many and (mocap or transcript is not None or start > -math.inf or end < math.inf):
+        raise click.UsageError(f"'{wav}' has many recordings; give it without --text, --mocap, --start and --end.")
+    if csv_path is not None and not is_many and dialogue_path is None:
+        raise click.UsageError("--csv is of many recordings; give it with a folder, a CSV file or --dialogue.")
     is_one = bool(wav or mocap or transcript is not None or start > -math.inf or end < math.inf)
     if dialogue_path is not None and is_one:
         raise click.UsageError(
@@ -88,50 +112,118 @@ def predict(
     if dialogue_path is not None and speaker_wavs is not None:
         raise click.UsageError("--speaker-wavs is of one speaker, and --dialogue of two; give one of them.")
     # Before TensorFlow starts, so that a mistake in the file is told at once.
-    from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
+    from harness.final.recorded import Recorded, RecordedTurn, read_dialogue, read_recordings
 
     turns: Sequence[RecordedTurn] = [RecordedTurn(Recorded(wav, transcript, mocap, start, end))]
-    if dialogue_path is not None:
-        dialogue = read_dialogue(dialogue_path)
-        turns = dialogue.turns
-        if dialogue.unread:
-            click.echo(f"{dialogue_path}: not read: {', '.join(map(repr, dialogue.unread))}", err=True)
+    given = dialogue_path if wav is None or dialogue_path is not None else wav
+    if given is not None and (is_many or dialogue_path is not None):
+        found = read_recordings(given) if is_many else read_dialogue(given)
+        turns = found.turns
+        if found.unread:
+            click.echo(f"{given}: not read: {', '.join(map(repr, found.unread))}", err=True)
 
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads=1)
 
     from rich.console import Console
-    from rich.table import Table
 
-    from harness.final.predict import note_context, note_speaker_scaling, note_unread, predict_dialogue
+    from harness.errors import HarnessError, WorkFailedError
+    from harness.final.predict import (
+        note_context,
+        note_speaker_scaling,
+        note_unread,
+        predict_dialogue,
+        predict_each,
+    )
 
-    answers = predict_dialogue(model, turns, scene, speaker_wavs)
-    irregularities = [found for answer in answers for found in answer.irregularities]
-    for found in dict.fromkeys(irregularities):
-        click.echo(f"{found.path}: {found.kind} ({found.detail}). {found.policy}", err=True)
+    answers: Sequence[Classification | HarnessError]
+    if is_many:
+        answers = _watch(predict_each(model, turns, scene, speaker_wavs), len(turns))
+    else:
+        answers = predict_dialogue(model, turns, scene, speaker_wavs)
+    pairs = zip(turns, answers, strict=True)
+    answered = [(turn, answer) for turn, answer in pairs if not isinstance(answer, HarnessError)]
+    failures = [answer for answer in answers if isinstance(answer, HarnessError)]
+    if not answered:
+        raise failures[0]
+    irregularities = [irregularity for _, answer in answered for irregularity in answer.irregularities]
+    for irregularity in dict.fromkeys(irregularities):
+        click.echo(f"{irregularity.path}: {irregularity.kind} ({irregularity.detail}). {irregularity.policy}", err=True)
     notes = (
-        note_unread(model, turns),
+        note_unread(model, [turn for turn, _ in answered]),
         note_context(model, is_alone=dialogue_path is None),
         note_speaker_scaling(model, speaker_wavs),
     )
     for note in filter(None, notes):
         click.echo(note, err=True)
-    if dialogue_path is not None:
-        if as_json:
-            click.echo(json.dumps([_describe_turn(*pair) for pair in zip(turns, answers, strict=True)], indent=2))
-        else:
-            console = Console()
-            console.print(_table_of_turns(turns, answers, console.width))
+    if csv_path is not None:
+        _write_csv(csv_path, turns, answers)
+    elif as_json:
+        described = [_describe_turn(*pair) for pair in answered]
+        is_list = is_many or dialogue_path is not None
+        click.echo(json.dumps(described, indent=2) if is_list else json.dumps(dict(answered[0][1].probabilities)))
+    elif is_many or dialogue_path is not None:
+        console = Console()
+        console.print(_table_of_turns(answered, console.width))
+    else:
+        Console().print(_table_of_one(answered[0][1]))
+    for failure in failures:
+        click.echo(f"not classified: {failure}", err=True)
+    if failures:
+        raise WorkFailedError(f"{len(failures)} of {len(answers)} recordings could not be classified; the others were")
+
+
+def _watch(answers: Iterator[Classification | HarnessError], number: int) -> list[Classification | HarnessError]:
+    """Collect answers, with a progress bar on standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return list(
+        track(answers, "Classifying", total=number, console=console, disable=not console.is_terminal, transient=True)
+    )
+
+
+def _write_csv(
+    path: Path, turns: Sequence[RecordedTurn], answers: Sequence[Classification | HarnessError]
+) -> None:
+    from harness.corpus.utterances import CLASSES
+    from harness.errors import HarnessError
+    from harness.files import write_then_rename
+    from harness.report.flat_files import write_csv
+    from harness.store.export import Column, ColumnType, Rows
+
+    classes = next((list(answer.probabilities) for answer in answers if not isinstance(answer, HarnessError)), CLASSES)
+    texts = [Column(name, ColumnType.TEXT) for name in ("id", "speaker", "emotion", "error")]
+    numbers = [Column(f"probability_{emotion.name.lower()}", ColumnType.NUMBER) for emotion in classes]
+
+    def rows() -> Iterator[tuple[Value, ...]]:
+        for turn, answer in zip(turns, answers, strict=True):
+            if isinstance(answer, HarnessError):
+                yield (turn.turn_id, turn.speaker or None, None, *[None] * len(classes), str(answer))
+            else:
+                best = max(answer.probabilities, key=answer.probabilities.__getitem__)
+                yield (turn.turn_id, turn.speaker or None, best.name.lower(), *answer.probabilities.values(), None)
+
+    table = Rows((*texts[:3], *numbers, texts[3]), rows())
+    if path == Path("-"):
+        write_csv(sys.stdout.buffer, table)
+        sys.stdout.buffer.flush()
         return
-    probabilities = answers[0].probabilities
-    if as_json:
-        click.echo(json.dumps(dict(probabilities)))
-        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_then_rename(path) as stream:
+        num_rows = write_csv(stream, table)
+    click.echo(f"Written: {path}, {num_rows} recordings", err=True)
+
+
+def _table_of_one(answer: Classification) -> Table:
+    from rich.table import Table
+
     table = Table("emotion", "probability")
-    for emotion, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+    for emotion, probability in sorted(answer.probabilities.items(), key=lambda item: -item[1]):
         table.add_row(f"{emotion.name.lower()} ({emotion})", f"{probability:.3f}")
-    Console().print(table)
+    return table
 
 
 def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, object]:
@@ -143,7 +235,7 @@ def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, obje
     }
 
 
-def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classification], width: int) -> Table:
+def _table_of_turns(answered: Sequence[tuple[RecordedTurn, Classification]], width: int) -> Table:
     """Return a row a turn, whose words are cut so that it fits ``width``."""
     from rich.cells import cell_len
     from rich.table import Table
@@ -151,7 +243,7 @@ def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classificat
 
     from harness.errors import one_line
 
-    named = [("turn", "speaker", "emotion", *map(str, answers[0].probabilities))]
+    named = [("turn", "speaker", "emotion", *map(str, answered[0][1].probabilities))]
     rows = [
         (
             one_line(turn.turn_id),
@@ -159,7 +251,7 @@ def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classificat
             max(answer.probabilities, key=answer.probabilities.__getitem__).name.lower(),
             *(f"{probability:.3f}" for probability in answer.probabilities.values()),
         )
-        for turn, answer in zip(turns, answers, strict=True)
+        for turn, answer in answered
     ]
     # Each column has two spaces and a line beside it.
     others = sum(max(map(cell_len, column)) + 3 for column in zip(*named, *rows, strict=True))
@@ -168,7 +260,7 @@ def _table_of_turns(turns: Sequence[RecordedTurn], answers: Sequence[Classificat
     for name in (*named[0][:2], "words", *named[0][2:]):
         is_number = name in named[0][3:]
         table.add_column(name, justify="right" if is_number else "left", no_wrap=True, min_width=5 * is_number)
-    for turn, row in zip(turns, rows, strict=True):
+    for (turn, _), row in zip(answered, rows, strict=True):
         words = Text(one_line(" ".join((turn.recorded.transcript or "").split())))
         words.truncate(room, overflow="ellipsis")
         # Text, for names in brackets would be read as styles.

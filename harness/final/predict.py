@@ -1,10 +1,10 @@
-"""The emotions of one recording, or of the turns of a dialogue, by a saved model."""
+"""The emotions of recordings, each on its own, or of the turns of a dialogue, by a saved model."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from harness.corpus.irregularities import Irregularity, IrregularityKind, irregu
 from harness.corpus.layout import MocapStream
 from harness.corpus.mocap import MocapTrack, read_mocap, rows_between
 from harness.corpus.utterances import Emotion, Utterance, scene_of
-from harness.errors import CorpusError, ModelError, ShapeError
+from harness.errors import CorpusError, HarnessError, ModelError, ShapeError
 from harness.features.context import Context, ContextTurns
 from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
@@ -38,6 +38,8 @@ OF_TURNS = {
 
 #: Turns that one speaker can have in a dialogue: an id has three digits for them.
 MAX_TURNS = 1000
+#: Utterances that a network answers at once; it is loaded once for them. A choice: a few hundred MB of features.
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,36 @@ def note_unread(model_dir: Path, turns: Sequence[RecordedTurn]) -> str | None:
         return None
     read = ", ".join(sorted(record.modalities))
     return f"Not read: {', '.join(unread)}, for the model was trained with {read} alone."
+
+
+def predict_each(
+    model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None, speaker_wavs: Path | None = None
+) -> Iterator[Classification | HarnessError]:
+    """Answer utterances that have nothing to do with each other, each as if it were given alone.
+
+    Args:
+        turns: with a place each, of any number of speakers
+        scene, speaker_wavs: as ``predict_dialogue``; one speaker for all
+
+    Yields:
+        the answer to each, in order; for one that cannot be read, the error in its place
+    """
+    record = ModelRecord.read(model_dir)
+    # Where a model reads other turns, or scales by them, each utterance must stay alone.
+    size = 1 if record.is_in_context or record.protocol.scales_by_past else _BATCH
+    for first in range(0, len(turns), size):
+        batch = turns[first : first + size]
+        try:
+            yield from predict_dialogue(model_dir, batch, scene, speaker_wavs)
+        except HarnessError as error:
+            if len(batch) == 1:
+                yield error
+                continue
+            for turn in batch:
+                try:
+                    yield from predict_dialogue(model_dir, [turn], scene, speaker_wavs)
+                except HarnessError as of_turn:
+                    yield of_turn
 
 
 def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Recordings as a user gives them: of one utterance, or of a dialogue's turns in a CSV file or a folder."""
+"""Recordings as a user gives them: of one utterance, of many, or of a dialogue's turns in a CSV file or a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from harness.files import read_regular
 
 #: The columns of a dialogue's CSV file; others are not read.
 COLUMNS = ("id", "speaker", "text", "wav", "mocap", "start", "end")
-_HEADINGS = "a line of headings such as 'speaker,text,wav', and below it a line for each turn"
+_HEADINGS = "a line of headings such as '{columns}', and below it a line for each {unit}"
+_UNITS = {
+    True: {"columns": "speaker,text,wav", "unit": "turn"},
+    False: {"columns": "id,text,wav", "unit": "recording"},
+}
 
 _TURN_NAME = re.compile(r"(?P<number>[0-9]{1,9})_(?P<speaker>.+)")
 _TURN_SUFFIXES = (".wav", ".txt")
@@ -89,18 +93,62 @@ def read_dialogue(path: Path) -> RecordedDialogue:
     return dialogue
 
 
-def _read_csv(path: Path) -> RecordedDialogue:
-    named = f"dialogue {str(path)!r}"
+def read_recordings(path: Path) -> RecordedDialogue:
+    """Read utterances that have nothing to do with each other, without opening a recording or a motion file.
+
+    A CSV file has columns of ``COLUMNS``, ``speaker`` only for people. A folder has any recordings ``name.wav``, the
+    words of each in ``name.txt``, or words alone.
+
+    Returns:
+        a turn for each utterance, in the order of the file, or by name
+
+    Raises:
+        CorpusError: there are none at ``path``; or a line of it is not as it should be
+    """
+    return _read_any_folder(path) if path.is_dir() else _read_csv(path, is_dialogue=False)
+
+
+def _read_any_folder(folder: Path) -> RecordedDialogue:
+    named = f"folder {str(folder)!r}"
+    files: dict[str, dict[str, Path]] = {}
+    unread = []
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        suffix = path.suffix.lower()
+        if suffix not in _TURN_SUFFIXES or path.is_dir():
+            unread.append(path.name)
+        elif suffix in files.setdefault(path.stem, {}):
+            raise CorpusError(f"{named}: has two files {path.stem!r} that end in {suffix}; expected one")
+        else:
+            files[path.stem][suffix] = path
+    if not files:
+        raise CorpusError(f"{named}: has no recording; expected files such as hello.wav, with the words in hello.txt")
+    turns = []
+    for stem, found in files.items():
+        words = found.get(".txt")
+        transcript = None if words is None else _read_text(words, f"words {str(words)!r}").strip()
+        turns.append(RecordedTurn(Recorded(found.get(".wav"), transcript), "", stem, f"{named}, {stem!r}"))
+    return RecordedDialogue(tuple(turns), tuple(unread))
+
+
+def _read_csv(path: Path, is_dialogue: bool = True) -> RecordedDialogue:
+    named = f"{'dialogue' if is_dialogue else 'recordings'} {str(path)!r}"
     if not path.is_file():
-        raise CorpusError(f"{named}: no such file; expected a CSV file, or a folder of turns")
+        raise CorpusError(
+            f"{named}: no such file; expected a CSV file, or a folder of {'turns' if is_dialogue else 'recordings'}"
+        )
     lines = list(_split_lines(_read_text(path, named), named))
     if not lines:
-        raise CorpusError(f"{named}: is empty; expected {_HEADINGS}")
+        raise CorpusError(f"{named}: is empty; expected {_HEADINGS.format(**_UNITS[is_dialogue])}")
     (first, cells), *rest = lines
     names = [cell.strip().lower() for cell in cells]
-    if "speaker" not in names:
+    if is_dialogue and "speaker" not in names:
         raise CorpusError(
             f"{named}, line {first}: has the columns {names}; expected 'speaker' among them, and commas between them"
+        )
+    if not {"wav", "text", "mocap"} & set(names) and not is_dialogue:
+        raise CorpusError(
+            f"{named}, line {first}: has the columns {names}; expected 'wav', 'text' or 'mocap' among them, and commas "
+            "between them"
         )
     for name in COLUMNS:
         if names.count(name) > 1:
@@ -114,10 +162,17 @@ def _read_csv(path: Path) -> RecordedDialogue:
                 "put a cell that has a comma between double quotes"
             )
         values = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+        if is_dialogue and not values["speaker"]:
+            raise CorpusError(f"{place}: the cell 'speaker' is empty; expected a name for who speaks, such as F or M")
         turns.append(_read_turn(values, number, place, path.parent))
     if not turns:
-        raise CorpusError(f"{named}: has no turn below its headings; expected a line for each turn")
-    _check_order(turns)
+        raise CorpusError(
+            f"{named}: has no {'turn' if is_dialogue else 'line'} below its headings; expected a line for each "
+            f"{'turn' if is_dialogue else 'recording'}"
+        )
+    _check_ids(turns)
+    if is_dialogue:
+        _check_order(turns)
     return RecordedDialogue(tuple(turns), tuple(name for name in names if name not in COLUMNS))
 
 
@@ -138,8 +193,6 @@ def _split_lines(text: str, named: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read_turn(values: Mapping[str, str], number: int, place: str, folder: Path) -> RecordedTurn:
-    if not values["speaker"]:
-        raise CorpusError(f"{place}: the cell 'speaker' is empty; expected a name for who speaks, such as F or M")
     start, end = _read_seconds(values, "start", -math.inf, place), _read_seconds(values, "end", math.inf, place)
     if start >= end:
         raise CorpusError(f"{place}: is from {start:g} s to {end:g} s; expected its end after its start")
@@ -150,7 +203,7 @@ def _read_turn(values: Mapping[str, str], number: int, place: str, folder: Path)
         start=start,
         end=end,
     )
-    return RecordedTurn(recorded, values["speaker"], values.get("id") or str(number), place)
+    return RecordedTurn(recorded, values.get("speaker", ""), values.get("id") or str(number), place)
 
 
 def _read_seconds(values: Mapping[str, str], name: str, default: Seconds, place: str) -> Seconds:
@@ -166,10 +219,17 @@ def _read_seconds(values: Mapping[str, str], name: str, default: Seconds, place:
     return seconds
 
 
-def _check_order(turns: Sequence[RecordedTurn]) -> None:
-    """Refuse turns that go back in time, and two turns with one name or one recording."""
-    latest: Seconds = -math.inf
+def _check_ids(turns: Sequence[RecordedTurn]) -> None:
     ids: set[str] = set()
+    for turn in turns:
+        if turn.turn_id in ids:
+            raise CorpusError(f"{turn.place}: a turn above it is named {turn.turn_id!r} too; expected each 'id' once")
+        ids.add(turn.turn_id)
+
+
+def _check_order(turns: Sequence[RecordedTurn]) -> None:
+    """Refuse turns that go back in time, and two turns with one recording."""
+    latest: Seconds = -math.inf
     recordings: dict[Path, RecordedTurn] = {}
     for turn in turns:
         start, wav_path = turn.recorded.start, turn.recorded.wav_path
@@ -179,9 +239,6 @@ def _check_order(turns: Sequence[RecordedTurn]) -> None:
                 "order of the conversation"
             )
         latest = max(latest, start)
-        if turn.turn_id in ids:
-            raise CorpusError(f"{turn.place}: a turn above it is named {turn.turn_id!r} too; expected each 'id' once")
-        ids.add(turn.turn_id)
         if wav_path is not None and (other := recordings.setdefault(wav_path, turn)) is not turn:
             raise CorpusError(
                 f"{turn.place}: its recording {str(wav_path)!r} is that of turn {other.turn_id!r} too; expected a "

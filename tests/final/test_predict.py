@@ -1,5 +1,6 @@
 """Prediction by small saved models: recordings that are not as they should be, and dialogues in a CSV file."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -24,9 +25,10 @@ from harness.final.predict import (
     note_speaker_scaling,
     note_unread,
     predict_dialogue,
+    predict_each,
     read_recorded,
 )
-from harness.final.recorded import Recorded, RecordedTurn, read_dialogue
+from harness.final.recorded import Recorded, RecordedTurn, read_dialogue, read_recordings
 from harness.final.saved_model import ModelRecord, load_seed, save_seed
 from harness.models.build import build_model
 from harness.models.inputs import input_shapes
@@ -476,3 +478,71 @@ def test_the_command_prints_a_row_a_turn(reader, tmp_path):
     done = type_command(tmp_path, "predict", reader[0], "--dialogue", "talk.csv", "--text", "oh")
     assert done.returncode == 2
     assert "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end." in done.stderr
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A folder of three recordings, the second of which is no sound."""
+    folder = tmp_path / "many recordings"
+    folder.mkdir()
+    for name, content in (("a", wav_bytes(tone(1.0))), ("b", b"no wav"), ("c", wav_bytes(tone(1.5)))):
+        (folder / f"{name}.wav").write_bytes(content)
+    return folder
+
+
+def test_each_of_many_recordings_is_answered_as_if_it_were_given_alone(listener, recordings, monkeypatch):
+    turns = read_recordings(recordings).turns
+    alone = [predict(listener, turns[number].recorded) for number in (0, 2)]
+    for size in (1, 2, 64):
+        monkeypatch.setattr("harness.final.predict._BATCH", size)
+        first, second, third = predict_each(listener, turns)
+        assert isinstance(second, ModelError) and "'b'" in str(second) and "b.wav" in str(second)
+        for answer, expected in zip((first, third), alone, strict=True):
+            assert list(answer.probabilities.values()) == pytest.approx(list(expected.probabilities.values()), abs=1e-5)
+
+
+def test_recordings_of_a_model_in_context_are_dialogues_of_one_turn(reader):
+    model_dir, _ = reader
+    turns = [RecordedTurn(Recorded(transcript=text), "", name, name) for name, text in (("1", "no"), ("2", "yes"))]
+    found = list(predict_each(model_dir, turns))
+    assert [answer.probabilities for answer in found] == [
+        predict(model_dir, turn.recorded).probabilities for turn in turns
+    ]
+
+
+@pytest.mark.long
+def test_the_command_classifies_a_folder_and_names_what_it_could_not_read(listener, recordings, tmp_path):
+    done = type_command(tmp_path, "predict", listener, recordings, "--csv", "out/emotions.csv")
+    assert done.returncode == 1
+    assert "Written: out/emotions.csv, 3 recordings\n" in done.stderr
+    assert done.stderr.endswith("error: 1 of 3 recordings could not be classified; the others were\n")
+    with (tmp_path / "out" / "emotions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["id"] for row in rows] == ["a", "b", "c"]
+    assert [bool(row["emotion"]) for row in rows] == [True, False, True] and "b.wav" in rows[1]["error"]
+    names = [f"probability_{emotion.name.lower()}" for emotion in CLASSES]
+    assert sum(float(rows[0][name]) for name in names) == pytest.approx(1, abs=1e-4)
+    (recordings / "b.wav").unlink()
+    done = type_command(tmp_path, "predict", listener, recordings, "--json")
+    assert done.returncode == 0 and [each["turn"] for each in json.loads(done.stdout)] == ["a", "c"]
+
+
+@pytest.mark.long
+def test_where_no_recording_can_be_read_the_first_says_why_and_nothing_is_written(listener, tmp_path):
+    (tmp_path / "list.csv").write_text("id,wav\na,nowhere.wav\nb,neither.wav\n")
+    done = type_command(tmp_path, "predict", listener, "list.csv", "--csv", "out.csv")
+    assert done.returncode == 2 and "nowhere.wav': no such file" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.wav", "--csv", "x.csv"], "--csv is of many recordings; give it with a folder, a CSV file or --dialogue."),
+        (["a.csv", "--text", "hi"], "'a.csv' has many recordings; give it without --text, --mocap, --start and --end."),
+        (["a.csv", "--csv", "x.csv", "--json"], "--csv and --json exclude each other; give one of them."),
+    ],
+)
+def test_options_of_one_recording_do_not_go_with_many(tmp_path, words, message):
+    done = type_command(tmp_path, "predict", "model", *words)
+    assert done.returncode == 2 and message in done.stderr

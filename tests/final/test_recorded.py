@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CorpusError
-from harness.final.recorded import Recorded, read_dialogue
+from harness.final.recorded import Recorded, read_dialogue, read_recordings
 
 
 def write_csv(folder: Path, content: str | bytes) -> Path:
@@ -103,3 +103,44 @@ def test_words_of_a_folder_that_are_no_text_are_refused_with_file_and_line(tmp_p
     assert str(raised.value) == (
         f"words '{tmp_path}/01_F.txt', line 2: holds a NUL byte; expected text in UTF-8"
     )
+
+
+def test_a_folder_of_recordings_has_any_names_and_their_words(tmp_path):
+    for name in ("hello.wav", "hello.txt", "Oh dear.WAV", "notes.pdf", ".hidden.wav"):
+        (tmp_path / name).write_text(" hi \n" if name.endswith(".txt") else "")
+    found = read_recordings(tmp_path)
+    assert [(turn.turn_id, turn.recorded) for turn in found.turns] == [
+        ("Oh dear", Recorded(tmp_path / "Oh dear.WAV")),
+        ("hello", Recorded(tmp_path / "hello.wav", "hi")),
+    ]
+    assert found.unread == ("notes.pdf",)
+
+
+def test_a_csv_file_of_recordings_needs_no_speaker_and_no_order(tmp_path):
+    found = read_recordings(write_csv(tmp_path, "id,wav,start\nb,x.wav,3\na,x.wav,1\n"))
+    named = [(turn.turn_id, turn.speaker, turn.recorded.start) for turn in found.turns]
+    assert named == [("b", "", 3.0), ("a", "", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "{}: is empty; expected a line of headings such as 'id,text,wav', and below it a line for each recording"),
+        ("id,text\n", "{}: has no line below its headings; expected a line for each recording"),
+        ("id,path\na,x.wav\n", "{}, line 1: has the columns ['id', 'path']; expected 'wav', 'text' or 'mocap' among"),
+        ("id,text\na,x\na,y\n", "{}, line 3: a turn above it is named 'a' too; expected each 'id' once"),
+    ],
+    ids=["empty", "no line", "no column", "one id twice"],
+)
+def test_recordings_in_a_csv_file_that_is_not_as_it_should_be_are_one_sentence(tmp_path, content, sentence):
+    path = write_csv(tmp_path, content)
+    with pytest.raises(CorpusError) as caught:
+        read_recordings(path)
+    assert str(caught.value).startswith(sentence.format(f"recordings {str(path)!r}"))
+
+
+def test_a_folder_without_recordings_is_one_sentence(tmp_path):
+    with pytest.raises(CorpusError) as caught:
+        read_recordings(tmp_path)
+    expected = "has no recording; expected files such as hello.wav, with the words in hello.txt"
+    assert str(caught.value) == f"folder {str(tmp_path)!r}: {expected}"
