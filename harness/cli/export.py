@@ -54,6 +54,14 @@ _STANDARD_OUTPUT = Path("-")
 )
 @click.option("--all", "is_whole", is_flag=True, help="Every experiment of the folder, not only searches.")
 @click.option(
+    "--optuna",
+    "optuna_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Optuna storage (SQLite) to write, a study for each experiment, which optuna-dashboard opens; an existing "
+    "file is replaced. Needs optuna.",
+)
+@click.option(
     "--datasette-metadata",
     "writes_metadata",
     is_flag=True,
@@ -69,6 +77,7 @@ def export(
     what: str,
     eids: tuple[int, ...],
     is_whole: bool,
+    optuna_path: Path | None,
     writes_metadata: bool,
 ) -> None:
     """Write the contents of the results folder RESULTS as a flat table, for other programs.
@@ -82,12 +91,13 @@ def export(
     Example:
       harness export results/ --csv trials.csv
       harness export results/ --what epochs --csv -
+      harness export results/ --optuna studies.db
     """
     if csv_path and parquet_path:
         raise click.UsageError("--csv and --parquet exclude each other; give one of them.")
     if eids and is_whole:
         raise click.UsageError("--experiment and --all exclude each other; give one of them.")
-    if not (csv_path or parquet_path or writes_metadata):
+    if not (csv_path or parquet_path or optuna_path or writes_metadata):
         raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
 
     from harness.store.datasette import write_metadata
@@ -103,6 +113,11 @@ def export(
             rows = read_rows(store, ExportedRows(what), [experiment.eid for experiment in experiments])
             num_rows = _write(path, rows, is_csv=csv_path is not None)
             _report(path, num_rows, what, experiments)
+        if optuna_path is not None:
+            from harness.report.optuna_storage import write_optuna
+
+            experiments = choose_experiments(store, eids, is_whole)
+            _report(optuna_path, write_optuna(optuna_path, store, experiments), "trials", experiments)
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:

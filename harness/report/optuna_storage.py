@@ -1,0 +1,124 @@
+"""An Optuna storage of experiments, for the tools that open one, such as optuna-dashboard."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.search.space import Parameter, ParameterType, space_from_json
+from harness.store.records import EpochRecord, ExperimentRow, TrialRow, TrialStatus
+from harness.store.store import ResultsStore
+
+#: What to type where Optuna is not installed.
+INSTALL = "pip install 'harness-iemocap[optuna]'"
+
+
+def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[ExperimentRow]) -> int:
+    """Write experiments into a new SQLite file of Optuna's, a study each; an existing file is replaced.
+
+    A trial's value is its score, its intermediate values are the validation accuracies of its epochs; every attempt is
+    a trial. What Optuna has no place for is in user attributes: trial index, attempt, seed, message.
+
+    Returns:
+        the number of trials
+
+    Raises:
+        HarnessError: Optuna is not installed
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise HarnessError(f"--optuna needs the package optuna; run: {INSTALL}")
+    import optuna
+    from sqlalchemy.engine import URL
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    num_trials = 0
+    # Beside the file, so that it appears whole or not at all.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial = Path(folder) / "optuna.db"
+        url = URL.create("sqlite", database=str(partial)).render_as_string()
+        storage = optuna.storages.RDBStorage(url)
+        for experiment in experiments:
+            direction = "maximize" if experiment.target == "max" else "minimize"
+            name = f"{experiment.eid}: {experiment.name}"
+            study = optuna.create_study(storage=storage, study_name=name, direction=direction)
+            for key, value in _describe_experiment(experiment).items():
+                study.set_user_attr(key, value)
+            space = space_from_json(json.loads(experiment.search_space))
+            distributions = {parameter.name: _distribute(parameter) for parameter in space.parameters}
+            epochs = store.epochs_of(experiment.eid)
+            for trial in store.trials(experiment.eid):
+                study.add_trial(_convert(trial, epochs.get(trial.trial_id, []), distributions))
+                num_trials += 1
+        storage.engine.dispose()
+        os.replace(partial, path)
+    return num_trials
+
+
+def _describe_experiment(experiment: ExperimentRow) -> dict[str, Any]:
+    return {
+        "system": experiment.system,
+        "protocol": experiment.protocol_name,
+        "kind": str(experiment.kind),
+        "is_synthetic": experiment.is_synthetic,
+    }
+
+
+def _distribute(parameter: Parameter) -> Any:
+    """Return Optuna's distribution of the values that can be drawn."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if parameter.type is ParameterType.CHOICE:
+        return CategoricalDistribution([_plain(choice) for choice in parameter.choices])
+    if parameter.type is ParameterType.INT:
+        low, high = int(parameter.low), int(parameter.high)
+        return IntDistribution(low, high, log=parameter.is_log, step=int(parameter.step or 1))
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.is_log, step=parameter.step)
+
+
+def _plain(value: Any) -> Any:
+    """Return a choice as Optuna stores it: a list or an object as its JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict[str, Any]) -> Any:
+    from optuna.trial import FrozenTrial, TrialState
+
+    states = {
+        TrialStatus.FINISHED: TrialState.COMPLETE,
+        TrialStatus.PRUNED: TrialState.PRUNED,
+        TrialStatus.RUNNING: TrialState.RUNNING,
+    }
+    searched = {name: _plain(value) for name, value in trial.hyperparameters.items() if name in distributions}
+    fixed = {name: _plain(value) for name, value in trial.hyperparameters.items() if name not in distributions}
+    known = {"status": str(trial.status), "message": trial.message, "best_epoch": trial.best_epoch}
+    attributes = {"trial_index": trial.trial_index, "attempt": trial.attempt, "seed": trial.seed, **fixed, **known}
+    return FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=states.get(trial.status, TrialState.FAIL),
+        value=trial.score,
+        datetime_start=_local(trial.started_at),
+        datetime_complete=None if trial.ended_at is None else _local(trial.ended_at),
+        params=searched,
+        distributions={name: distributions[name] for name in searched},
+        user_attrs={name: value for name, value in attributes.items() if value is not None},
+        system_attrs={},
+        # NaN where there was none to measure, which no chart can show.
+        intermediate_values={
+            each.epoch: each.validation_accuracy for each in epochs if not math.isnan(each.validation_accuracy)
+        },
+    )
+
+
+def _local(time: str) -> datetime:
+    """Return a time as Optuna keeps it: of this machine's clock, without a zone."""
+    return datetime.fromisoformat(time).astimezone().replace(tzinfo=None)

@@ -1,0 +1,53 @@
+"""What was exported is what Optuna itself reads."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.report.optuna_storage import write_optuna
+from harness.store.store import ResultsStore
+from tests.report.searches import run_search
+
+optuna = pytest.importorskip("optuna")
+
+
+def test_optuna_reads_studies_with_their_trials_ranges_and_epochs(store: ResultsStore, tmp_path: Path) -> None:
+    run_search(store, num_trials=3)
+    run_search(store, num_trials=1, name="another")
+    path = tmp_path / "it's 100% here?" / "studies.db"
+    assert write_optuna(path, store, store.experiments()) == 6
+    assert [each.name for each in path.parent.iterdir()] == ["studies.db"]
+    plain = path.rename(tmp_path / "studies.db")
+    storage = f"sqlite:///{plain}"
+    assert optuna.get_all_study_names(storage) == ["1: fusion search", "2: another"]
+    study = optuna.load_study(study_name="1: fusion search", storage=storage)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.user_attrs["is_synthetic"] is True
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
+    best, recorded = study.best_trial, store.trials(1)[2]
+    assert (best.value, best.params) == (0.75, dict(recorded.hyperparameters))
+    assert best.distributions["adamlr"] == optuna.distributions.FloatDistribution(0.0001, 0.001, log=True)
+    assert best.distributions["attention"].choices == ("decoder", "pooling")
+    assert best.intermediate_values[4] == 0.75 and len(best.intermediate_values) == 4
+    assert best.user_attrs["trial_index"] == 2 and best.datetime_complete is not None
+    assert "exited with code 1" in study.trials[3].user_attrs["message"]
+
+
+def test_an_existing_file_is_replaced(store: ResultsStore, tmp_path: Path) -> None:
+    run_search(store, num_trials=1)
+    path = tmp_path / "studies.db"
+    path.write_text("mine")
+    write_optuna(path, store, store.experiments())
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+
+
+def test_without_optuna_it_says_what_to_install(
+    store: ResultsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(HarnessError, match=r"needs the package optuna; run: pip install 'harness-iemocap\[optuna\]'"):
+        write_optuna(tmp_path / "studies.db", store, [])
