@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import COMMANDS
 from harness.final.recorded import read_dialogue
-from harness.search.keys import EXPERIMENT_KEYS
+from harness.search.known_keys import EXPERIMENT
 from harness.splits.protocol import read_protocol
 from tests.cli.typed import check_parses
 
@@ -121,7 +121,7 @@ def test_a_page_with_pictures_says_that_they_are_synthetic(chapter: Path) -> Non
 @pytest.mark.parametrize("text", [text for _, text in blocks("json", pages=CHAPTERS)])
 def test_json_of_the_guide_is_what_an_experiment_file_takes(text: str) -> None:
     values = json.loads(text)
-    assert set(values) <= set(EXPERIMENT_KEYS)
+    assert set(values) <= set(EXPERIMENT.keys)
     if "protocol" in values:
         read_protocol(values["protocol"])
 

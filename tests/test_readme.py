@@ -9,7 +9,7 @@ import click
 import pytest
 
 from harness.cli.reference import REFERENCE, write_reference
-from harness.search.keys import EXPERIMENT_KEYS, JOB_FAILURE_KEYS
+from harness.search.known_keys import EXPERIMENT, JOB_FAILURE
 from harness.store.store import ResultsStore
 from tests.cli.typed import COMMANDS, check_parses, put_commands, typed_in
 from tests.conftest import REPOSITORY
@@ -95,5 +95,5 @@ def test_the_guide_names_every_key_of_an_experiment_file_and_no_other() -> None:
     _, _, section = chapter.partition("\n## The keys of experiment.json\n")
     rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| `")]
     named = [key for row in rows for key in re.findall(r"`([^`]+)`", row.split("|")[1])]
-    taken = {key for key in EXPERIMENT_KEYS if key != "job_failure"}
-    assert sorted(named) == sorted(taken | {f"job_failure.{key}" for key in JOB_FAILURE_KEYS})
+    taken = {key for key in EXPERIMENT.keys if key != "job_failure"}
+    assert sorted(named) == sorted(taken | {f"job_failure.{key}" for key in JOB_FAILURE.keys})

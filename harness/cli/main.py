@@ -39,6 +39,7 @@ class LazyCommand:
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "init": LazyCommand("harness.cli.init", "init", "Write a new experiment's files into a folder."),
+    "schema": LazyCommand("harness.cli.schema", "schema", "Print the JSON Schema of experiment.json, for editors."),
     "synth": LazyCommand("harness.cli.synth", "synth", "Write the synthetic corpus into a folder."),
     "prepare": LazyCommand("harness.cli.prepare", "prepare", "Read a corpus and prepare its features."),
     "systems": LazyCommand("harness.cli.systems", "systems", "List the systems, or show one with its search space."),

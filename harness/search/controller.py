@@ -26,8 +26,9 @@ from harness.search.experiment import (
     identity_of,
     resume_experiment,
 )
-from harness.search.experiment_file import ExperimentSettings, Resource
+from harness.search.experiment_file import ExperimentSettings
 from harness.search.interrupts import Interrupts, Request
+from harness.search.known_keys import Resource
 from harness.search.local import register_resources, visible_cards
 from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.features.auxiliary import AuxiliaryTraining
-from harness.features.own import SUFFIXES, is_own
+from harness.features.own import is_own
 from harness.features.speech import SPEECH_VARIANTS
 from harness.models.systems import (
     OF_WORDS,
@@ -22,23 +21,26 @@ from harness.models.systems import (
     read_hyperparameters,
 )
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
-from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
 from harness.search.keys import (
-    EARLY_STOPPING_KEYS,
-    EXPERIMENT_KEYS,
-    JOB_FAILURE_KEYS,
-    MAX_NAME,
-    REPORTED_KEYS,
-    SEARCH_SPACE_KEYS,
-    TRIAL_KEYS,
     ExperimentKeys,
     JobScript,
     check_keys,
     expand_home,
     find_script,
     read_json_object,
+)
+from harness.search.known_keys import (
+    EARLY_STOPPING,
+    EXPERIMENT,
+    FEATURE_FILE,
+    JOB_FAILURE,
+    REPORTED_KEYS,
+    RESOURCE_ARGS,
+    SEARCH_SPACE,
+    TRIAL_KEYS,
+    Resource,
 )
 from harness.search.proposer import OWN_PROPOSERS, PROPOSERS, REFUSED, check_installed
 from harness.search.space import (
@@ -53,30 +55,8 @@ from harness.splits.folds import FOLD_CHOICES, Folds
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, default_speech, preset_of, read_protocol
 from harness.store.pruning import EarlyStopping, PruningRule
 
-#: Source: the authors' experiment.
-DEFAULT_MAX_EPOCHS = 30
-#: Ours: about where a small network over words has read an auxiliary corpus without knowing it by heart.
-DEFAULT_AUXILIARY_EPOCHS = 5
-#: Our default, far beyond what a search can run: a list of them is held in memory.
-MAX_TRIALS = 1_000_000
-#: Our default, beyond which a trial is a search of its own.
-MAX_SEEDS = 100
 #: Auptimizer's, where ``job_failure`` does not say.
 DEFAULT_JOB_RETRIES = 3
-#: The numbers of an early stopping, each with the least that it may be.
-_EARLY_STOPPING_NUMBERS = (("min_epochs", 1), ("reduction_factor", 2))
-#: A file of features, in messages.
-_ENDINGS = f"a file that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-#: Auptimizer's, allowed where they are switched off.
-_FOREIGN_RESOURCE_ARGS = ("early_stop", "save_model", "one_shot")
-
-
-class Resource(StrEnum):
-    """The hardware of a job: this machine's processors or graphics cards, or a Dask cluster."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-    DASK = "dask"
 
 
 @dataclass(frozen=True)
@@ -234,12 +214,10 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
         ExperimentFileError: one sentence that names the key, the value found and the values allowed
     """
     path = path.absolute()
-    keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"))
+    keys = ExperimentKeys(path, read_json_object(path, f"experiment file '{path.name}'"), EXPERIMENT)
     _refuse_unread_keys(keys)
-    name = keys.text("name")
-    if len(name) > MAX_NAME:
-        raise keys.error("name", f"has {len(name)} characters, {name[:40]!r} and so on", f"at most {MAX_NAME}")
-    resource = Resource(keys.one_of("resource", [kind.value for kind in Resource]))
+    name = keys.short_text("name")
+    resource = Resource(keys.one_of("resource"))
     cluster = read_cluster(keys, is_wanted=resource is Resource.DASK)
     working_dir = keys.path_of("workingdir") or path.parent
     if not os.path.isdir(working_dir):
@@ -250,21 +228,21 @@ def read_experiment_file(path: Path) -> ExperimentSettings:
     proposer = _read_proposer(keys, space, entries)
     if keys.values.get("engine") is not None and proposer != "hyperopt":
         raise keys.error("engine", f"is given, and proposer is {proposer!r}", "it for proposer 'hyperopt' alone")
-    keys.one_of("engine", ["tpe", "rand", "anneal"], default="tpe")
+    keys.one_of("engine")
     points = _read_points(keys, space, proposer, training)
     return ExperimentSettings(
         path=path,
         name=name,
         script=script,
         resource=resource,
-        target=keys.one_of("target", ["max", "min"]),
+        target=keys.one_of("target"),
         proposer=proposer,
         space=space,
         parameter_config=entries,
         points=points,
-        num_samples=None if proposer == "sequence" else keys.whole_number("n_samples", 1, MAX_TRIALS),
-        seed=keys.whole_number("random_seed", low=0, default=0),
-        num_parallel=keys.whole_number("n_parallel", 1, MAX_PARALLEL, 1 if cluster is None else cluster.num_workers),
+        num_samples=None if proposer == "sequence" else keys.whole_number("n_samples"),
+        seed=keys.whole_number("random_seed"),
+        num_parallel=keys.whole_number("n_parallel", 1 if cluster is None else cluster.num_workers),
         limits=JobLimits(keys.positive("timeout_seconds"), keys.memory("memory_limit"), _read_retries(keys)),
         max_failures=_read_max_failures(keys),
         training=training,
@@ -279,10 +257,10 @@ def _refuse_unread_keys(keys: ExperimentKeys) -> None:
     """Refuse keys that nothing reads; comes first, as a misspelt key would else be reported as missing."""
     if "compression" in keys.values:
         raise keys.error("compression", "is given", "no such key: models are searched here, not compressed")
-    for key in _FOREIGN_RESOURCE_ARGS:
+    for key in RESOURCE_ARGS.keys:
         if keys.section("resource_args").get(key):
             raise keys.error(f"resource_args.{key}", "is given", "no such key: jobs run until they end")
-    check_keys(keys.values, EXPERIMENT_KEYS, keys.origin, allows_others="system" not in keys.values)
+    check_keys(keys.values, EXPERIMENT.keys, keys.origin, allows_others="system" not in keys.values)
 
 
 def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings | None:
@@ -294,10 +272,10 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
                 raise keys.error(key, found, "a system as well")
         return None
     system = keys.read("system", find_system, default="fusion")
-    check_keys(keys.values, EXPERIMENT_KEYS, keys.origin)
-    check_keys(keys.section("job_failure"), JOB_FAILURE_KEYS, f"{keys.origin}: job_failure")
+    check_keys(keys.values, EXPERIMENT.keys, keys.origin)
+    check_keys(keys.section("job_failure"), JOB_FAILURE.keys, f"{keys.origin}: job_failure")
     for key in keys.section("resource_args"):
-        if key not in _FOREIGN_RESOURCE_ARGS:
+        if key not in RESOURCE_ARGS.keys:
             raise keys.error(f"resource_args.{key}", "is given", "no such key: it would be ignored")
     if keys.values.get("target") == "min":
         raise keys.error("target", "is 'min'", "'max': the score of harness's own trials is an accuracy")
@@ -320,7 +298,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         below = read_turn_model(keys.values.get("turn_model"), system, protocol)
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
-    max_epochs = keys.whole_number("max_epochs", low=1, default=DEFAULT_MAX_EPOCHS)
+    max_epochs = keys.whole_number("max_epochs")
     reader = system if below is None else below.system
     own_files = _read_own_files(keys, reader)
     return TrainingSettings(
@@ -328,7 +306,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         protocol=protocol,
         corpus=keys.path_of("corpus"),
         max_epochs=max_epochs,
-        patience=keys.whole_number("patience", low=1) if keys.values.get("patience") is not None else None,
+        patience=keys.whole_number("patience") if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
         speech_features=_read_speech_features(keys, reader, is_file="speech" in own_files),
         folds=_read_folds(keys),
@@ -349,11 +327,11 @@ def _read_own_files(keys: ExperimentKeys, reader: System) -> dict[str, Path]:
         if given is None or (modality == "speech" and not is_own(given)):
             continue
         if not is_own(given):
-            raise keys.error(key, f"is {given!r:.80}", _ENDINGS)
+            raise keys.error(key, f"is {given!r:.80}", FEATURE_FILE.expected)
         path = keys.path_of(key)
         assert path is not None
         if not os.path.isfile(path):
-            raise keys.error(key, f"is '{path}', which is not there", _ENDINGS)
+            raise keys.error(key, f"is '{path}', which is not there", FEATURE_FILE.expected)
         if modality not in reader.modalities:
             found = f"is a file, and system {reader.name!r} reads {', '.join(reader.modalities)}"
             raise keys.error(key, found, f"a system that reads {modality}")
@@ -387,7 +365,7 @@ def _read_speech_features(keys: ExperimentKeys, reader: System, *, is_file: bool
     variant = keys.values.get("speech_features", default)
     found = f"is {variant!r:.80}"
     if not isinstance(variant, str) or variant not in SPEECH_VARIANTS:
-        raise keys.error("speech_features", found, f"one of {sorted(SPEECH_VARIANTS)}, or {_ENDINGS}")
+        raise keys.error("speech_features", found, f"one of {sorted(SPEECH_VARIANTS)}, or {FEATURE_FILE.expected}")
     if reader.speech_features not in (DEFAULT_SPEECH_VARIANT, variant):
         raise keys.error("speech_features", found, f"{reader.speech_features!r}, which system {reader.name!r} reads")
     if "mocap" in reader.modalities and not SPEECH_VARIANTS[variant].holds_motion:
@@ -417,12 +395,10 @@ def _read_auxiliary(keys: ExperimentKeys, system: System) -> AuxiliarySettings |
         raise keys.error("auxiliary_corpora", found, "a system of single utterances that reads words alone")
     if keys.values.get("resource") == Resource.DASK:
         raise keys.error("auxiliary_corpora", "is given, and a Dask worker reads one corpus", "resource 'cpu' or 'gpu'")
-    training = keys.one_of(
-        "auxiliary_training", [each.value for each in AuxiliaryTraining], default=AuxiliaryTraining.TOGETHER.value
-    )
+    training = keys.one_of("auxiliary_training")
     if training != AuxiliaryTraining.FIRST and keys.values.get("auxiliary_epochs") is not None:
         raise keys.error("auxiliary_epochs", f"is given, and auxiliary_training is {training!r}", "'first' there")
-    num_epochs = keys.whole_number("auxiliary_epochs", low=1, default=DEFAULT_AUXILIARY_EPOCHS)
+    num_epochs = keys.whole_number("auxiliary_epochs")
     return AuxiliarySettings(corpora, AuxiliaryTraining(training), num_epochs)
 
 
@@ -437,7 +413,7 @@ def _read_own_early_stopping(keys: ExperimentKeys, script: JobScript, max_epochs
 
 def _read_reported(keys: ExperimentKeys) -> ReportedEpochs:
     """Read what belongs to the epochs that a script prints which knows nothing of this package."""
-    max_epochs = keys.whole_number("max_epochs", low=1) if keys.values.get("max_epochs") is not None else None
+    max_epochs = keys.whole_number("max_epochs") if keys.values.get("max_epochs") is not None else None
     stopping = _read_early_stopping(keys, max_epochs)
     if stopping is not None and max_epochs is None:
         found = "is given without max_epochs"
@@ -450,16 +426,15 @@ def _read_reported(keys: ExperimentKeys) -> ReportedEpochs:
 
 def _read_early_stopping(keys: ExperimentKeys, max_epochs: int | None) -> EarlyStopping | None:
     """Read the rule that prunes trials: its name alone, or an object with its numbers."""
-    given, names = keys.values.get("early_stopping"), [rule.value for rule in PruningRule]
+    given = keys.values.get("early_stopping")
     if isinstance(given, dict):
-        check_keys(given, EARLY_STOPPING_KEYS, f"{keys.origin}: early_stopping")
-        rule = keys.one_of("early_stopping.rule", names)
+        check_keys(given, EARLY_STOPPING.keys, f"{keys.origin}: early_stopping")
+        rule = keys.one_of("early_stopping.rule")
         if rule != PruningRule.ASHA and "reduction_factor" in given:
             raise keys.error("early_stopping.reduction_factor", f"is given with rule {rule!r}", "rule 'asha' there")
-        read = [(name, low) for name, low in _EARLY_STOPPING_NUMBERS if name in given]
-        numbers = {name: keys.whole_number(f"early_stopping.{name}", low) for name, low in read}
+        numbers = {name: keys.whole_number(f"early_stopping.{name}") for name in given if name != "rule"}
         stopping = EarlyStopping(PruningRule(rule), **numbers)
-    elif given is None or keys.one_of("early_stopping", ["none", *names]) == "none":
+    elif given is None or keys.one_of("early_stopping") == "none":
         return None
     else:
         stopping = EarlyStopping(PruningRule(given))
@@ -473,7 +448,7 @@ def _read_early_stopping(keys: ExperimentKeys, max_epochs: int | None) -> EarlyS
 
 
 def _read_seeds(keys: ExperimentKeys, script: JobScript) -> int:
-    num_seeds = keys.whole_number("seeds_per_trial", 1, MAX_SEEDS, default=1)
+    num_seeds = keys.whole_number("seeds_per_trial")
     if num_seeds > 1 and not script.is_harness_trial:
         found = f"is {num_seeds}, and script '{script.path.name}' is not harness's own"
         raise keys.error("seeds_per_trial", found, "a script that runs harness.training.trial")
@@ -483,7 +458,7 @@ def _read_seeds(keys: ExperimentKeys, script: JobScript) -> int:
 def _read_folds(keys: ExperimentKeys) -> Folds | None:
     if keys.values.get("folds") is None:
         return None
-    return Folds(keys.one_of("folds", [folds.value for folds in Folds]))
+    return Folds(keys.one_of("folds"))
 
 
 def _read_space(
@@ -502,7 +477,7 @@ def _read_space(
             path = path.parent / "search_spaces" / path.name
         origin = f"search space '{keys.values['search_space']}'"
         held = read_json_object(path, origin)
-        check_keys(held, SEARCH_SPACE_KEYS, origin, allows_others=system is None)
+        check_keys(held, SEARCH_SPACE.keys, origin, allows_others=system is None)
         named = held.get("system")
         if named is not None and named != (None if system is None else system.name):
             found = "has none" if system is None else f"is for system {system.name!r}"
@@ -541,7 +516,7 @@ def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[M
     named = keys.values.get("proposer")
     if isinstance(named, str) and (reason := REFUSED.get(named.lower())):
         raise keys.error("proposer", f"is {named!r}, which cannot be used: {reason}", f"one of {list(PROPOSERS)}")
-    proposer = keys.one_of("proposer", list(PROPOSERS), folds_case=True)
+    proposer = keys.one_of("proposer")
     keys.read("proposer", lambda text: check_installed(proposer))
     for parameter, entry in zip(space.parameters, entries, strict=True):
         if proposer not in OWN_PROPOSERS and (parameter.is_log or parameter.step is not None):
@@ -565,7 +540,7 @@ def _read_points(
     if proposer not in OWN_PROPOSERS:
         raise keys.error("points", f"is given with proposer {proposer!r}", " or ".join(map(repr, OWN_PROPOSERS)))
     points = read_points(keys.values["points"], space, f"{keys.origin}: points")
-    num_samples = keys.whole_number("n_samples", 1, MAX_TRIALS)
+    num_samples = keys.whole_number("n_samples")
     if len(points) > num_samples:
         raise keys.error("points", f"has {len(points)} points, and n_samples is {num_samples}", "no more than trials")
     for number, point in enumerate(points, start=1):
@@ -579,12 +554,12 @@ def _read_points(
 
 def _read_retries(keys: ExperimentKeys) -> int:
     default = DEFAULT_JOB_RETRIES if keys.section("job_failure") else 0
-    return keys.whole_number("job_failure.job_retries", low=0, default=default)
+    return keys.whole_number("job_failure.job_retries", default)
 
 
 def _read_max_failures(keys: ExperimentKeys) -> int | None:
     if "max_failures" in keys.values:
-        return keys.whole_number("max_failures", low=0)
+        return keys.whole_number("max_failures")
     # Auptimizer's meaning: the first failed job ends the experiment.
     is_strict = keys.section("job_failure") and not keys.true_or_false("job_failure.ignore_fail", default=False)
     return 0 if is_strict else None

@@ -1,4 +1,4 @@
-"""Readers of an experiment file's keys by type, with one sentence a wrong value; ``experiment_file.py`` has the keys.
+"""Readers of an experiment file's keys by type, with one sentence a wrong value; ``known_keys.py`` has the keys.
 
 Includes the key ``script``: the file that a job runs, and how it is started.
 """
@@ -9,7 +9,6 @@ import difflib
 import json
 import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +18,16 @@ from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError, one_line
 from harness.files import open_regular, read_regular
+from harness.search.key_types import (
+    CheckedType,
+    Names,
+    Positive,
+    Section,
+    Size,
+    Text,
+    TrueOrFalse,
+    WholeNumber,
+)
 
 #: Bytes of a script that are read to find its kind.
 _NUM_BYTES_READ = 65536
@@ -101,15 +110,6 @@ SECRET_OPTIONS = (
 )
 
 _MISSING = object()
-_UNITS: Mapping[str, int] = {
-    **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
-    **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
-}
-#: SQLite's largest.
-_LARGEST_NUMBER = 2**63 - 1
-#: Characters of an experiment's or a hyperparameter's name, which stands in tables, on axes and in messages.
-MAX_NAME = 200
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
 def read_json_object(path: Path, origin: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def show_value(value: object) -> str:
 
 @dataclass(frozen=True)
 class ExperimentKeys:
-    """The values of one experiment file by key; a dotted key lies in a section.
+    """The values of one experiment file by key, and every key that is known; a dotted key lies in a section.
 
     Every method may raise ``ExperimentFileError``, which names the file, the key, the value found and the values
     allowed.
@@ -191,6 +191,7 @@ class ExperimentKeys:
 
     path: Path
     values: Mapping[str, Any]
+    known: Section
 
     @property
     def origin(self) -> str:
@@ -220,59 +221,39 @@ class ExperimentKeys:
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text that is not empty."""
-        value = self._find(key, _MISSING if default is None else default)
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
-            raise self._wrong(key, value, "a text")
-        return value
+        text: str = self._check(key, Text(), default)
+        return text
 
-    def one_of(
-        self, key: str, allowed: list[str], folds_case: bool = False, default: str | None = None
-    ) -> str:
-        """Return a name of a closed list."""
-        value = self._find(key, _MISSING if default is None else default)
-        folded = value.lower() if folds_case and isinstance(value, str) else value
-        if not isinstance(folded, str) or folded not in allowed:
-            raise self._wrong(key, value, f"one of {allowed}")
-        return folded
+    def short_text(self, key: str) -> str:
+        """Return a text that is not empty, and not longer than the key allows."""
+        text, most = self.text(key), self.known.find(key, Text)[1].max_characters
+        if most is not None and len(text) > most:
+            raise self.error(key, f"has {len(text)} characters, {text[:40]!r} and so on", f"at most {most}")
+        return text
 
-    def whole_number(self, key: str, low: int, high: int | None = None, default: int | None = None) -> int:
-        """Return a whole number between two bounds, both allowed."""
-        value = self._find(key, _MISSING if default is None else default)
-        if high is None and isinstance(value, int) and value > _LARGEST_NUMBER:
-            high = _LARGEST_NUMBER
-        if not isinstance(value, int) or isinstance(value, bool) or value < low or (high and value > high):
-            raise self._wrong(
-                key, value, f"a whole number from {low} " + (f"to {high}" if high is not None else "on")
-            )
-        return value
+    def one_of(self, key: str, default: str | None = None) -> str:
+        """Return a name of the key's closed list."""
+        known, names = self.known.find(key, Names)
+        return str(names.fold(self._check(key, names, known.default if default is None else default)))
+
+    def whole_number(self, key: str, default: int | None = None) -> int:
+        """Return a whole number between the key's two bounds, both allowed."""
+        known, allowed = self.known.find(key, WholeNumber)
+        number: int = self._check(key, allowed, known.default if default is None else default)
+        return number
 
     def true_or_false(self, key: str, default: bool) -> bool:
         """Return a truth value."""
-        value = self._find(key, default)
-        if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
-        return value
+        is_so: bool = self._check(key, TrueOrFalse(), default)
+        return is_so
 
     def positive(self, key: str) -> float | None:
         """Return a number above 0, None where there is none."""
-        value = self._find(key, None)
-        if value is None:
-            return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
-            raise self._wrong(key, value, "a number above 0")
-        return float(value)
+        return None if self._find(key, None) is None else float(self._check(key, Positive()))
 
     def memory(self, key: str) -> int | None:
         """Return a size in bytes, None where there is none."""
-        value = self._find(key, None)
-        if value is None:
-            return None
-        match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value))
-        unit = _UNITS.get(match[2].upper()) if match else None
-        size = 0.0 if match is None or unit is None else float(match[1]) * unit
-        if not 1 <= size <= _LARGEST_NUMBER:
-            raise self._wrong(key, value, 'bytes, or a text such as "4 GB"')
-        return int(size)
+        return None if self._find(key, None) is None else int(Size().num_bytes(self._check(key, Size())))
 
     def path_of(self, key: str) -> Path | None:
         """Return a path, taken from the file's folder where it is relative; None where there is none."""
@@ -323,30 +304,18 @@ class ExperimentKeys:
         values = self.section(section) if section else self.values
         return values.get(name, default)
 
+    def _check(self, key: str, allowed: CheckedType, default: Any = None) -> Any:
+        value = self._find(key, _MISSING if default is None else default)
+        if allowed.accepts(value):
+            return value
+        expected = allowed.expected
+        if isinstance(allowed, WholeNumber) and isinstance(value, int) and value > allowed.high:
+            expected = f"a whole number from {allowed.low} to {allowed.high}"
+        raise self._wrong(key, value, expected)
+
     def _wrong(self, key: str, value: object, expected: str) -> ExperimentFileError:
         found = "is missing" if value is _MISSING else f"is {show_value(value)}"
         return self.error(key, found, expected)
-
-
-#: What only this package's own trials read.
-TRIAL_KEYS = (
-    *("corpus", "protocol", "max_epochs", "patience", "word_vectors", "speech_features", "text_features"),
-    *("folds", "turn_model", "seeds_per_trial"),
-    *("auxiliary_corpora", "auxiliary_training", "auxiliary_epochs", "early_stopping"),
-)
-#: Those of them that a script which prints its epochs has too.
-REPORTED_KEYS = ("max_epochs", "early_stopping")
-EXPERIMENT_KEYS = (
-    *("name", "description", "script", "resource", "target", "proposer", "parameter_config", "n_samples"),
-    *("random_seed", "n_parallel", "workingdir", "job_failure", "resource_args", "runtime_args", "engine"),
-    *("cwd", "system", "search_space", "points", "timeout_seconds", "memory_limit", "max_failures", "cluster"),
-    *TRIAL_KEYS,
-)
-JOB_FAILURE_KEYS = ("ignore_fail", "job_retries")
-EARLY_STOPPING_KEYS = ("rule", "min_epochs", "reduction_factor")
-SEARCH_SPACE_KEYS = ("system", "description", "parameter_config")
-#: ``interval`` and ``n`` are those of Auptimizer's proposer ``sequence``.
-PARAMETER_KEYS = ("name", "range", "type", "log", "step", "interval", "n")
 
 
 def check_keys(keys: Collection[str], known: Collection[str], origin: str, allows_others: bool = False) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from harness.corpus.utterances import Seconds
 from harness.search.auptimizer import register_resource
 from harness.search.backend import SearchContext, TrialResourceManager
-from harness.search.experiment_file import Resource
 from harness.search.jobs import RunningJob, RunningJobs, process_started_at
+from harness.search.known_keys import Resource
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd, job_environment
 from harness.search.reports import REPORTS_INTERVAL, TrialReports

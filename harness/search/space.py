@@ -17,7 +17,19 @@ import numpy as np
 
 from harness.errors import ExperimentFileError, HarnessError
 from harness.models.systems import LARGEST, System, read_hyperparameters
-from harness.search.keys import MAX_NAME, PARAMETER_KEYS, check_keys, show_value
+from harness.search.key_types import (
+    MAX_NAME,
+    Anything,
+    Key,
+    ListOf,
+    Names,
+    Positive,
+    Section,
+    Text,
+    TrueOrFalse,
+    WholeNumber,
+)
+from harness.search.keys import check_keys, show_value
 from harness.splits.protocol import Protocol
 
 #: A point's values by hyperparameter, plain values.
@@ -281,6 +293,50 @@ _LARGEST = 2**53
 #: too. Source: SQLITE_MAX_COLUMN, 2000 unless it was compiled otherwise.
 MAX_HYPERPARAMETERS = 1000
 
+#: The keys of one hyperparameter in a search space. ``interval`` and ``n`` are those of Auptimizer's proposer
+#: ``sequence``.
+PARAMETER = Section(
+    {
+        "name": Key(Text(max_characters=MAX_NAME), "The hyperparameter's name, as harness systems NAME lists it."),
+        "range": Key(ListOf(Anything()), "The lowest and the highest value, both drawn too; of a choice all values."),
+        "type": Key(Names([kind.value for kind in ParameterType]), "The type of the values.", ParameterType.INT.value),
+        "log": Key(TrueOrFalse(), "Whether the logarithm is drawn evenly rather than the value.", False),
+        "step": Key(Positive(), "The distance between neighbouring values from the lowest on.", takes_null=True),
+        "interval": Key(Positive(), "Proposer sequence: the distance between the values of its grid."),
+        "n": Key(WholeNumber(2), "Proposer sequence: the number of values of its grid."),
+    },
+    required=("name", "range"),
+    rules={
+        "allOf": [
+            {"not": {"required": ["name"], "properties": {"name": {"enum": list(_RESERVED)}}}},
+            {
+                "if": {"required": ["type"], "properties": {"type": {"const": ParameterType.CHOICE.value}}},
+                "then": {"properties": {"log": False, "step": False}},
+                "else": {
+                    "properties": {
+                        "range": {
+                            "items": {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST},
+                            "minItems": 2,
+                            "maxItems": 2,
+                        }
+                    }
+                },
+            },
+            {
+                # Also where no type is given: the default.
+                "if": {"properties": {"type": {"const": ParameterType.INT.value}}},
+                "then": {"properties": {"range": {"items": {"multipleOf": 1}}, "step": {"multipleOf": 1}}},
+            },
+            {
+                "if": {"required": ["log"], "properties": {"log": {"const": True}}},
+                "then": {
+                    "properties": {"step": {"type": "null"}, "range": {"items": {"exclusiveMinimum": 0}}},
+                },
+            },
+        ]
+    },
+)
+
 
 def read_search_space(entries: object, origin: str, system: System | None) -> SearchSpace:
     """Read Auptimizer's ``parameter_config``.
@@ -368,7 +424,7 @@ def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bo
             f"{numbered}: name {name!r} is reserved for the search itself; expected any name but {sorted(_RESERVED)}"
         )
     origin = f"{origin}: parameter {name!r}"
-    check_keys(entry.keys(), PARAMETER_KEYS, origin, allows_others)
+    check_keys(entry.keys(), PARAMETER.keys, origin, allows_others)
     allowed = [kind.value for kind in ParameterType]
     # Auptimizer's default.
     kind = entry.get("type", ParameterType.INT.value)

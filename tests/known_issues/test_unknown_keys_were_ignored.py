@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.search.experiment_file import read_experiment_file
-from harness.search.keys import EXPERIMENT_KEYS
+from harness.search.known_keys import EXPERIMENT
 from tests.search.searches import SCORES_X, write_experiment
 
 SPACE = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
@@ -37,7 +37,7 @@ def test_an_unknown_key_is_refused_for_our_own_trials(
         read_experiment_file(path)
     assert (
         str(caught.value)
-        == f"{ORIGIN}: unknown key {key!r}; expected {expected} {sorted(EXPERIMENT_KEYS)}"
+        == f"{ORIGIN}: unknown key {key!r}; expected {expected} {sorted(EXPERIMENT.keys)}"
     )
 
 

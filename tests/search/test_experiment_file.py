@@ -12,9 +12,10 @@ from harness.features.auxiliary import AuxiliaryTraining
 from harness.models.systems import SYSTEMS
 from harness.search.corpus import PreparedCorpus, shorten_search
 from harness.search.experiment import identity_of
-from harness.search.experiment_file import AuxiliarySettings, Resource, read_experiment_file
+from harness.search.experiment_file import AuxiliarySettings, read_experiment_file
 from harness.search.jobs import JobLimits
 from harness.search.keys import read_json_object
+from harness.search.known_keys import Resource
 
 OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.training.trial import main\n"
 FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"

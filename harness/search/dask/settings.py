@@ -16,6 +16,7 @@ from typing import Any
 from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, one_line
 from harness.search.auptimizer import MAX_PARALLEL
+from harness.search.key_types import Anything, Key, ListOf, Positive, Section, Text, WholeNumber
 from harness.search.keys import ExperimentKeys, check_keys
 
 #: What to type where Dask is not installed.
@@ -46,10 +47,50 @@ _RESERVED_OPTIONS = (
     *("scheduler_cls", "protocol", "silence_logs", "dashboard_address"),
 )
 
-_COMMON_KEYS = ("resources", "tls", "patience_seconds")
 _KINDS = ("scheduler", "local", *JOB_QUEUES)
-_TLS_KEYS = ("ca_file", "cert", "key")
 _ADDRESS = re.compile(r"(?P<protocol>tcp|tls)://(?:\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
+_TLS = Section(
+    {
+        "ca_file": Key(Text(), "The certificate of the authority, a PEM file."),
+        "cert": Key(Text(), "This machine's certificate, a PEM file."),
+        "key": Key(Text(), "The key of cert, a PEM file that you alone may read."),
+    },
+    required=("ca_file", "cert", "key"),
+)
+#: Options of dask-jobqueue's that this package reads or adds to; its class knows the others.
+_JOB_QUEUE = Section(
+    {
+        "jobs": Key(WholeNumber(1, MAX_PARALLEL), "Jobs to submit; by default as many as trials run at once."),
+        "processes": Key(WholeNumber(1, MAX_PARALLEL), "Workers of one job."),
+        **{
+            name: Key(
+                ListOf(Anything(), can_be_empty=True) if isinstance(empty, list) else Section({}, Anything()),
+                "An option of dask-jobqueue's, to which this package adds.",
+                takes_null=True,
+            )
+            for names, empty in EXTENDED_OPTIONS.items()
+            for name in names
+        },
+    },
+    others=Anything(),
+)
+#: The keys of ``cluster``.
+CLUSTER = Section(
+    {
+        "scheduler": Key(Text(), "The address of a running scheduler: tcp://host:8786 or tls://host:8786."),
+        "local": Key(WholeNumber(1, MAX_PARALLEL), "Worker processes to start on this machine."),
+        **{
+            kind: Key(_JOB_QUEUE, f"Jobs of a batch system, with the options of dask-jobqueue's {name}.")
+            for kind, name in JOB_QUEUES.items()
+        },
+        "resources": Key(Section({}, Positive()), "Dask worker resources that each trial takes, by name."),
+        "tls": Key(_TLS, "The certificates of a scheduler at tls://."),
+        "patience_seconds": Key(
+            Positive(), "Seconds that a search goes on without any worker that may run a trial.", takes_null=True
+        ),
+    },
+    rules={"oneOf": [{"required": [kind]} for kind in _KINDS]},
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +163,7 @@ def read_cluster(keys: ExperimentKeys, is_wanted: bool) -> ClusterSettings | Non
         expected = '{"scheduler": "tcp://host:8786"}, {"local": 4} or {"slurm": {...}}, as the resource is \'dask\''
         raise keys.error("cluster", "is missing", expected)
     section = keys.section("cluster")
-    check_keys(section, (*_KINDS, *_COMMON_KEYS), f"{keys.origin}: cluster")
+    check_keys(section, CLUSTER.keys, f"{keys.origin}: cluster")
     chosen = [kind for kind in _KINDS if kind in section]
     if len(chosen) != 1:
         found = f"names {' and '.join(chosen)}" if chosen else "names no cluster"
@@ -131,7 +172,7 @@ def read_cluster(keys: ExperimentKeys, is_wanted: bool) -> ClusterSettings | Non
     tls = _read_tls(keys)
     settings = ClusterSettings(
         scheduler=_read_address(keys, tls) if kind == "scheduler" else None,
-        num_local=keys.whole_number("cluster.local", 1, MAX_PARALLEL) if kind == "local" else None,
+        num_local=keys.whole_number("cluster.local") if kind == "local" else None,
         job_queue=_read_job_queue(keys, kind) if kind in JOB_QUEUES else None,
         resources=_read_resources(keys),
         tls=tls,
@@ -172,9 +213,9 @@ def _read_address(keys: ExperimentKeys, tls: TLSFiles | None) -> str:
 def _read_tls(keys: ExperimentKeys) -> TLSFiles | None:
     if "tls" not in keys.section("cluster"):
         return None
-    check_keys(keys.section("cluster.tls"), _TLS_KEYS, f"{keys.origin}: cluster.tls")
+    check_keys(keys.section("cluster.tls"), _TLS.keys, f"{keys.origin}: cluster.tls")
     paths = {}
-    for key in _TLS_KEYS:
+    for key in _TLS.keys:
         path = keys.path_of(f"cluster.tls.{key}")
         if path is None or not os.path.isfile(path):
             raise keys.error(f"cluster.tls.{key}", "is missing" if path is None else f"is '{path}'", "a PEM file")
@@ -212,10 +253,10 @@ def _read_job_queue(keys: ExperimentKeys, kind: str) -> JobQueue:
     options = dict(keys.section(f"cluster.{kind}"))
     num_jobs = None
     if "jobs" in options:
-        num_jobs = keys.whole_number(f"cluster.{kind}.jobs", 1, MAX_PARALLEL)
+        num_jobs = keys.whole_number(f"cluster.{kind}.jobs")
         del options["jobs"]
     if "processes" in options:
-        keys.whole_number(f"cluster.{kind}.processes", 1, MAX_PARALLEL)
+        keys.whole_number(f"cluster.{kind}.processes")
     return JobQueue(kind, num_jobs, options)
 
 
