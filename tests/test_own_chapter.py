@@ -1,4 +1,4 @@
-"""The code of the chapter on features and models of one's own runs, and gives what the chapter says."""
+"""The code of the chapter on features of one's own runs, and gives what the chapter says."""
 
 import re
 import subprocess

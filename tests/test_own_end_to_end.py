@@ -8,6 +8,7 @@ import pytest
 
 from harness.corpus.utterances import CLASSES
 from harness.features.store import FeatureStore
+from harness.store.records import ScoreKind
 from tests.test_end_to_end import rows, succeed, type_command
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -60,7 +61,7 @@ def test_another_file_of_the_same_name_is_another_experiment(line):
 def test_a_final_model_is_scored_once_and_refuses_a_recording(line):
     succeed(line, "harness", "retrain-best", "--test", "--seeds", "1")
     kinds = dict(rows(line, "SELECT kind, weighted_accuracy FROM test_scores"))
-    assert kinds["validation-chosen"] > 0.8
+    assert kinds[ScoreKind.VALIDATION_CHOSEN] > 0.8
     (model,) = (line / "results/models").iterdir()
     wav = next((line / "the corpus").rglob("sentences/wav/*/*.wav"))
     done = type_command(line, "harness", "predict", str(model), str(wav))

@@ -28,8 +28,7 @@ from harness.search.experiment import (
 )
 from harness.search.experiment_file import ExperimentSettings
 from harness.search.interrupts import Interrupts, Request
-from harness.search.known_keys import Resource
-from harness.search.local import register_resources, visible_cards
+from harness.search.local import note_missing_card, register_resources
 from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
 from harness.search.repair import account_for_earlier, record_broken_off
@@ -142,8 +141,8 @@ def carry_out(opened: OpenedSearch, fresh: bool = False) -> SearchReport:
 def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     """Find or make the experiment's row, after recording how the trials of dead controllers ended."""
     settings, prepared, store, view = opened.settings, opened.prepared, opened.store, opened.view
-    if settings.resource is Resource.GPU and not visible_cards():
-        view.note("resource is 'gpu', and no graphics card was found here: the jobs run on the processor.")
+    if (note := note_missing_card(settings.resource)) is not None:
+        view.note(note)
     num_trials = int(get_proposer(settings.proposer)(_auptimizer_config(settings)).nSamples)
     if settings.num_samples is not None and num_trials < settings.num_samples:
         view.note(

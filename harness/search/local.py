@@ -173,6 +173,13 @@ def visible_cards() -> list[str]:
         return []
 
 
+def note_missing_card(resource: Resource) -> str | None:
+    """Return a sentence where an experiment asks for graphics cards and none is here; else None."""
+    if resource is Resource.GPU and not visible_cards():
+        return "resource is 'gpu', and no graphics card was found here: the jobs run on the processor."
+    return None
+
+
 def register_resources() -> None:
     """Put our manager in the place of Auptimizer's, for processors and graphics cards alike."""
     for resource in Resource:

@@ -103,17 +103,15 @@ def test_sessions_choose_the_cost_and_nothing_else_does():
     assert svm.predict_proba(vectors).sum(axis=1) == pytest.approx(1.0)
 
 
-def test_the_machine_of_a_network_answers_as_that_of_the_baseline_with_the_same_cost_given_or_chosen():
+def test_the_machine_of_a_network_answers_as_that_of_the_baseline_with_the_same_cost():
     vectors, emotions = blobs()
     svm = SessionSvm(cut_parts(120))
     svm.fit(vectors, emotions)
-    for cost in (svm.cost, None):
-        layer = KernelSvm(num_vectors=120, cost=cost)
-        layer(tf.zeros((1, 6)))
-        layer.fit(vectors, emotions, np.ones(120))
-        answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32)))
-        np.testing.assert_allclose(answers, svm.predict_proba(vectors), atol=1e-4)
-    assert svm.cost != SVM_COSTS[0]
+    layer = KernelSvm(num_vectors=120, cost=svm.cost)
+    layer(tf.zeros((1, 6)))
+    layer.fit(vectors, emotions, np.ones(120))
+    answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32)))
+    np.testing.assert_allclose(answers, svm.predict_proba(vectors), atol=1e-4)
 
 
 def test_balanced_classes_are_answered_more_of_a_rare_class():
@@ -190,7 +188,7 @@ def with_text(features, seed=0):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 4, len(features))
     frames = rng.normal(size=(len(features), 3, 5)).astype(np.float32)
-    frames[:, :, :4] += 8.0 * np.eye(4)[features.emotions][:, None]
+    frames[:, :, :4] += 4.0 * np.eye(4)[features.emotions][:, None]
     frames[np.arange(3) >= lengths[:, None]] = 0.0
     arrays = {**features._blocks[0], "text": frames, "text_lengths": lengths}
     columns = features.speech_columns
@@ -216,14 +214,13 @@ def test_a_network_over_vectors_learns_the_cue_and_nothing_without_one(name):
 
 SMALL_TEXT = {
     "text_vector": {},
-    "text1": {"filters": 64, "dense": 32, "learning_rate": 0.001, "dropout": 0.2},
     "text2": {"textlstm": 12, "textlstm2": 12, "dense": 16, "optimizer": "adam"},
 }
 
 
 @pytest.mark.parametrize("name", SMALL_TEXT)
 def test_systems_of_words_learn_from_a_file_in_place_of_words(name):
-    train, scored = with_text(invent_features(480, cue=0.0)), with_text(invent_features(80, cue=0.0, seed=9), seed=5)
+    train, scored = with_text(invent_features(160, cue=0.0)), with_text(invent_features(80, cue=0.0, seed=9), seed=5)
     trained, history = train_vector(name, train, scored, **SMALL_TEXT[name])
     assert history.epochs[history.best_epoch - 1].validation_accuracy > 0.7
     assert {tensor.name for tensor in trained.model.inputs} == {"text", "text_lengths"}
