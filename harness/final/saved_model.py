@@ -34,7 +34,8 @@ from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
 from harness.training.recipe import Recipe, Trained
 
-FORMAT_VERSION = 1
+#: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came.
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

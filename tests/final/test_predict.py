@@ -476,3 +476,13 @@ def test_the_command_prints_a_row_a_turn(reader, tmp_path):
     done = type_command(tmp_path, "predict", reader[0], "--dialogue", "talk.csv", "--text", "oh")
     assert done.returncode == 2
     assert "--dialogue has turns of its own; give it without WAV, --text, --mocap, --start and --end." in done.stderr
+
+
+def test_a_model_of_another_format_is_to_be_trained_again(tmp_path):
+    """An older record, which lacks fields, was called damaged."""
+    (tmp_path / "model.json").write_text('{"format_version": 1}')
+    with pytest.raises(ModelError) as caught:
+        ModelRecord.read(tmp_path)
+    assert str(caught.value) == (
+        f"model file '{tmp_path}/model.json': format version 1; expected 2; train it again with `harness retrain-best`"
+    )
