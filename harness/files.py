@@ -242,15 +242,18 @@ def write_digests(folder: Path) -> None:
         OSError: a file cannot be read, or this one not be written
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DIGESTS_NAME)
-    whole = [path for path in paths if ".partial" not in path.suffixes]
+    whole = [path for path in paths if not _is_partial(path)]
     write_json(folder / DIGESTS_NAME, {path.relative_to(folder).as_posix(): hash_file(path) for path in whole})
 
 
 def find_changed(folder: Path) -> list[str]:
-    """Compare a folder's files with their SHA-256 in ``sha256.json``; files that it does not list are not looked at.
+    """Compare a folder's files with their SHA-256 in ``sha256.json``.
+
+    Hidden files, which a desktop leaves, and half-written ones do not count: nothing loads a file of such a name.
 
     Returns:
-        the path of each file that is missing or has changed, and what is wrong with it
+        the path of each file that is missing, has changed or was added, and what is wrong with it; of an added folder
+        its own path alone
 
     Raises:
         OSError: there is no ``sha256.json``, or it cannot be read
@@ -266,7 +269,16 @@ def find_changed(folder: Path) -> list[str]:
             changed.append(f"'{path}' is not there")
         elif hash_file(path) != digest:
             changed.append(f"'{path}' has changed since it was saved")
+    known = {Path(DIGESTS_NAME), *(found for name in digests for found in (Path(name), *Path(name).parents))}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name not in known and name.parent in known and not path.name.startswith(".") and not _is_partial(path):
+            changed.append(f"'{path}' was added since it was saved (remove it)")
     return changed
+
+
+def _is_partial(path: Path) -> bool:
+    return ".partial" in path.suffixes
 
 
 @dataclass(frozen=True)

@@ -184,16 +184,23 @@ def test_what_is_no_file_in_a_corpus_is_one_sentence(no_file, read):
         read(path)
 
 
-def test_a_file_that_changed_or_went_away_is_named(tmp_path):
+def test_a_file_that_changed_went_away_or_was_added_is_named(tmp_path):
     (tmp_path / "fitted").mkdir()
     for name in ("a.bin", "fitted/b.npy", "fitted/c.json"):
         (tmp_path / name).write_bytes(b"saved")
     write_digests(tmp_path)
     assert find_changed(tmp_path) == []
+    for name in (".DS_Store", "fitted/._b.npy", "fitted/b.npy.17.partial"):
+        (tmp_path / name).write_text("harmless")
+    assert find_changed(tmp_path) == []
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "fitted" / "turn_model").mkdir()
+    (tmp_path / "fitted" / "turn_model" / "model.keras").write_text("another")
     (tmp_path / "fitted" / "b.npy").write_bytes(b"saveD")
     (tmp_path / "fitted" / "c.json").unlink()
     assert find_changed(tmp_path) == [
         f"'{tmp_path}/fitted/b.npy' has changed since it was saved",
         f"'{tmp_path}/fitted/c.json' is not there",
+        f"'{tmp_path}/fitted/turn_model' was added since it was saved (remove it)",
+        f"'{tmp_path}/notes.txt' was added since it was saved (remove it)",
     ]

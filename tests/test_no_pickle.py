@@ -144,6 +144,19 @@ def test_networks(tmp_path, kind):
     assert not made.exists()
 
 
+@pytest.mark.parametrize("name", ["chain.json", "fitted/turn_model/model.keras", "fitted/dialogues.json"])
+def test_a_file_that_was_put_beside_a_network_is_not_loaded(tmp_path, name):
+    """What a folder loads is decided by the files that are there."""
+    folder = seed_dir(tmp_path, 1)
+    (folder / "fitted").mkdir(parents=True)
+    (folder / "model.keras").write_bytes(b"saved")
+    write_digests(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{}")
+    with pytest.raises(ModelError, match=r"' was added since it was saved \(remove it\); expected the files whose SHA"):
+        load_seed(tmp_path, 1)
+
+
 def test_a_damaged_network_is_one_sentence(tmp_path):
     import keras
 

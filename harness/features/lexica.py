@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from importlib import metadata, resources
@@ -63,6 +63,20 @@ def hash_lexicon(lexicon: Lexicon) -> str:
         FeatureError: as ``read_lexicon``
     """
     return "" if lexicon is Lexicon.NONE else hash_json(dict(read_lexicon(lexicon)))
+
+
+def hash_lexica(lexica: Iterable[Lexicon]) -> dict[str, str]:
+    """Return the hash of each lexicon by its name, sorted; ``Lexicon.NONE`` is left out.
+
+    Raises:
+        FeatureError: as ``read_lexicon``
+    """
+    return {lexicon.value: hash_lexicon(lexicon) for lexicon in sorted(set(lexica) - {Lexicon.NONE})}
+
+
+def lexicon_of(hyperparameters: object) -> Lexicon:
+    """Return the lexicon that hyperparameters choose; ``Lexicon.NONE`` where their system reads none."""
+    return Lexicon(getattr(hyperparameters, "lexicon", Lexicon.NONE))
 
 
 def _group_of(rating: float) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import ModelError, WorkFailedError
+from harness.features.lexica import hash_lexica, lexicon_of
 from harness.features.store import FeatureStore, require_modalities
 from harness.files import hash_json
 from harness.models.hyperparameters import Hyperparameters
@@ -197,6 +198,8 @@ def describe_follow_up(
         seed: from which the trainings' seeds follow; 0 where they follow from none
     """
     experiment, spec = best.experiment, best.spec
+    points = [best.hyperparameters, *([] if best.turn_model is None else [best.turn_model.hyperparameters])]
+    lexica = hash_lexica(map(lexicon_of, points))
     parts = {
         "kind": kind.value,
         "version": __version__,
@@ -211,6 +214,7 @@ def describe_follow_up(
         "word_vectors": hash_word_vectors(spec.word_vectors),
         **({} if best.turn_model is None else {"turn_model": best.turn_model.to_json()}),
         **({} if spec.auxiliary is None else {"auxiliary_corpora": spec.auxiliary.identity()}),
+        **({} if not lexica else {"lexica": lexica}),
         **decides,
     }
     return replace(

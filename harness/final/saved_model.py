@@ -35,7 +35,8 @@ from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
 from harness.training.recipe import Recipe, Trained
 
-FORMAT_VERSION = 1
+#: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came.
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def check_digests(folder: Path) -> None:
     """Check that a folder's files are those that were saved.
 
     Raises:
-        ModelError: a file is missing or has changed, or nothing says what was saved
+        ModelError: a file is missing, has changed or was added, or nothing says what was saved
     """
     try:
         changed = find_changed(folder)
@@ -309,7 +310,7 @@ def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:
     """Load one seed's network, in Keras's safe mode: no code in the file is run.
 
     Raises:
-        ModelError: a file is missing or damaged, or has changed since it was saved
+        ModelError: a file is missing or damaged, or has changed or was added since it was saved
     """
     folder = seed_dir(model_dir, seed, group)
     check_digests(folder)

@@ -23,6 +23,7 @@ from harness.search.experiment import (
     create_experiment,
     experiment_folder,
     find_experiment,
+    hash_searched_lexica,
     identity_of,
     resume_experiment,
 )
@@ -91,6 +92,7 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
     Raises:
         AlreadyRunningError: another controller has the experiment
         StoreError: results.db cannot be used
+        FeatureError: a lexicon that the search can choose is not installed
         HarnessError: the results' folder cannot be written
     """
     register_proposers()
@@ -105,6 +107,8 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
             prepared = None
             if settings.training is not None:
+                # One whose package is not installed is refused before hours of preparing features.
+                hash_searched_lexica(settings)
                 prepared = prepare_chosen(
                     settings.training, results_dir, view.progress, modalities=settings.modalities
                 )

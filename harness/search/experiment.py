@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import ExperimentFileError
+from harness.features.lexica import Lexicon, hash_lexica, lexicon_of
 from harness.files import hash_json, read_json, write_json
 from harness.provenance import hash_word_vectors
 from harness.search.corpus import PreparedCorpus
@@ -28,6 +29,9 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
 
     The number of trials, how many run at once and their limits are no part of it: ``n_samples`` may be raised,
     and the search is resumed. Reads the whole file of word vectors.
+
+    Raises:
+        FeatureError: as ``hash_searched_lexica``
     """
     parts: dict[str, Any] = {
         "script": settings.script.text,
@@ -64,10 +68,26 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             parts["seeds_per_trial"] = settings.training.seeds_per_trial
         if prepared.auxiliary is not None:
             parts["auxiliary_corpora"] = prepared.auxiliary.identity()
+        if lexica := hash_searched_lexica(settings):
+            parts["lexica"] = lexica
     if settings.reported.early_stopping is not None:
         parts["early_stopping"] = settings.reported.early_stopping.to_json()
         parts["max_epochs"] = settings.reported.max_epochs
     return parts
+
+
+def hash_searched_lexica(settings: ExperimentSettings) -> dict[str, str]:
+    """Return the hash of each lexicon that some point of the search, or the turn model, chooses; by its name.
+
+    Raises:
+        FeatureError: the package of one is not installed, or has another file
+    """
+    if settings.training is None:
+        return {}
+    searched = [parameter.choices for parameter in settings.space.parameters if parameter.name == "lexicon"]
+    below = settings.training.turn_model
+    turns = [] if below is None else [lexicon_of(below.hyperparameters)]
+    return hash_lexica([*(Lexicon(choice) for choices in searched for choice in choices), *turns])
 
 
 def describe_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

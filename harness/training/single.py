@@ -14,7 +14,7 @@ import tensorflow as tf
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged, FeatureError
 from harness.features.fitted import fit_features
-from harness.features.lexica import Lexicon
+from harness.features.lexica import lexicon_of
 from harness.features.store import Features
 from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
@@ -90,7 +90,7 @@ def begin_training(
         seed,
         vocabulary_extra=vocabulary_extra,
         reads_terms=isinstance(hyperparameters, TextTermsHyperparameters),
-        lexicon=getattr(hyperparameters, "lexicon", Lexicon.NONE),
+        lexicon=lexicon_of(hyperparameters),
     )
     recogniser = None
     if isinstance(hyperparameters, AsrTransferHyperparameters):

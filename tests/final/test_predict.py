@@ -546,3 +546,13 @@ def test_where_no_recording_can_be_read_the_first_says_why_and_nothing_is_writte
 def test_options_of_one_recording_do_not_go_with_many(tmp_path, words, message):
     done = type_command(tmp_path, "predict", "model", *words)
     assert done.returncode == 2 and message in done.stderr
+
+
+def test_a_model_of_another_format_is_to_be_trained_again(tmp_path):
+    """An older record, which lacks fields, was called damaged."""
+    (tmp_path / "model.json").write_text('{"format_version": 1}')
+    with pytest.raises(ModelError) as caught:
+        ModelRecord.read(tmp_path)
+    assert str(caught.value) == (
+        f"model file '{tmp_path}/model.json': format version 1; expected 2; train it again with `harness retrain-best`"
+    )
