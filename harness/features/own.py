@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float32]
 SUFFIXES = (".npz", ".csv", ".parquet")
 #: The column of a table that names the utterances.
 ID_COLUMN = "utterance_id"
+#: How pandas names a column whose name is empty: as a rule, the numbers of the rows, which tell session and time.
+_UNNAMED = "Unnamed: "
 #: Utterances whose numbers are checked at once.
 _CHECKED_TOGETHER = 64
 
@@ -214,6 +216,12 @@ def _read_table(path: Path) -> dict[str, Floats]:
     if ID_COLUMN not in table.columns:
         found = ", ".join(map(repr, table.columns[:3]))
         raise FeatureError(f"{_name(path)}: has no column '{ID_COLUMN}', but {found:.120}; expected the ids there")
+    for number, column in enumerate(table.columns, start=1):
+        if str(column).startswith(_UNNAMED) or not str(column).strip():
+            raise FeatureError(
+                f"{_name(path)}: column {number} has no name, and may number the rows; expected a name for every "
+                "column: write the table with index=False"
+            )
     names = [str(name) for name in table.pop(ID_COLUMN)]
     if not names:
         return {}

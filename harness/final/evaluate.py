@@ -127,7 +127,7 @@ def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureSto
     """Find the prepared features of the corpus that a model was trained on; None where they are not in the folder.
 
     A model that hears nothing may have any speech features beside what it reads, for its baselines; those that leave
-    out the motion come last.
+    out the motion come last. Features of a user's own are never taken: no other corpus has them.
 
     Args:
         results_dir: searches prepare their corpora in ``results_dir / "prepared"``
@@ -142,7 +142,8 @@ def find_training_features(results_dir: Path, record: ModelRecord) -> FeatureSto
             # None yet, of another version, or damaged: as good as none.
             continue
         is_same = store.corpus_hash == record.corpus_hash and wanted in (None, store.manifest.speech_settings)
-        if is_same and set(record.modalities) <= set(store.modalities):
+        is_read_here = set(record.modalities) <= set(store.modalities) and not store.manifest.own_modalities
+        if is_same and is_read_here:
             found.append(store)
     return min(found, key=lambda store: not store.manifest.speech_settings.holds_motion, default=None)
 

@@ -176,10 +176,15 @@ def test_a_file_that_does_not_fit_the_corpus_prepares_nothing(ids, changes, mess
             "utterance_id,a\nx,1\nx,2\ny,3\n",
             "1 ids stand there more than once, such as 'x'; expected one row for each utterance",
         ),
+        (
+            ",utterance_id,a\n0,x,1\n1,y,2\n",
+            "column 1 has no name, and may number the rows; expected a name for every column: write the table with "
+            "index=False",
+        ),
         ("utterance_id,a\n", "holds no utterance; expected an array or a row for each"),
         ("", "cannot be read (No columns to parse from file)"),
     ],
-    ids=["no ids", "no number", "twice", "no row", "empty"],
+    ids=["no ids", "no number", "twice", "row numbers", "no row", "empty"],
 )
 def test_a_wrong_table_gets_one_sentence(content, message, tmp_path):
     path = tmp_path / "egemaps.csv"

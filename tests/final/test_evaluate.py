@@ -10,7 +10,7 @@ import pytest
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError, ModelError
-from harness.features.prepare import prepare_corpus, prepared_dir_for
+from harness.features.prepare import open_files, prepare_corpus, prepared_dir_for
 from harness.features.speech import speech_settings
 from harness.features.store import FeatureStore
 from harness.files import write_digests
@@ -159,6 +159,21 @@ def test_a_model_of_motion_finds_the_features_that_hold_it_and_a_model_of_frames
         assert [name for name, store in found.items() if store is None] == ([] if with_motion else ["watcher"])
         assert found["listener"].prepared_dir == folder
         assert (found["reader"].prepared_dir == folder) is not with_motion
+
+
+@pytest.mark.parametrize("modality", ["speech", "text"])
+def test_features_of_one_s_own_beside_a_model_of_words_fit_no_baseline(modality, results, models, corpora, tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, **{name: np.ones((2, 3), np.float32) for name in SCORED})
+    own, settings = open_files({modality: path}, SETTINGS)
+    # Before all others in the order of the folders' names.
+    folder = results.path.parent / "prepared/0"
+    prepare_corpus(corpora / "own", folder, settings, own=own)
+    model = place(results, models, "reader", corpus_hash=FeatureStore.open(folder).corpus_hash)
+    assert find_training_features(results.path.parent, ModelRecord.read(model)) is None
+    computed = prepare(results, corpora / "own")
+    found = find_training_features(results.path.parent, ModelRecord.read(model))
+    assert found.prepared_dir == computed.prepared_dir
 
 
 def test_transcripts_that_training_had_are_on_record(results, models, corpora, other):
