@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -48,8 +49,7 @@ def report_epoch(epoch: int, validation_accuracy: float, **others: float) -> Non
     except OverflowError as error:
         raise ExperimentFileError(f"{EPOCH_MARKER} a number is too large ({error}); expected a smaller one") from None
     _read_epoch(values)
-    # One write: the lines of several processes do not mix.
-    print(f"{EPOCH_MARKER} {json.dumps(values)}", flush=True)
+    _print_line(f"{EPOCH_MARKER} {json.dumps(values)}")
 
 
 def report_predictions(
@@ -84,7 +84,7 @@ def report_predictions(
         for utterance_id, emotion, row in zip(utterance_ids, emotions, rows, strict=True)
     ]
     _read_predictions(entries)
-    print(f"{PREDICTIONS_MARKER} {json.dumps(entries)}", flush=True)
+    _print_line(f"{PREDICTIONS_MARKER} {json.dumps(entries)}")
 
 
 def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
@@ -114,6 +114,13 @@ def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
             except RecursionError:  # the message about it would be written with one call more
                 raise _too_deep(where) from None
     return None
+
+
+def _print_line(line: str) -> None:
+    # One write, the end of the line too, which print would write on its own: nothing that another thread or a child
+    # writes gets between.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _too_deep(where: str) -> ExperimentFileError:

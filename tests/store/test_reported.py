@@ -1,7 +1,9 @@
 """Lines that report epochs and predictions: what is printed can be read, and what cannot be read is named."""
 
+import io
 import json
 import math
+import sys
 
 import pytest
 
@@ -23,6 +25,22 @@ def test_what_is_reported_can_be_read(capsys: pytest.CaptureFixture[str]) -> Non
         Prediction("b", predictions[1].emotion, predictions[1].predicted, (1.0, 0.0, 0.0, 0.0)),
     )
     assert [(each.emotion.value, each.predicted.value) for each in predictions] == [("ang", "sad"), ("sad", "ang")]
+
+
+def test_a_report_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    harness.report_epoch(1, 0.5)
+    harness.report_predictions(["a"], ["ang"], [[1, 0, 0, 0]])
+    assert len(written) == 2
+    assert written[0].startswith("#Auptimizer-epoch: {") and written[0].endswith("}\n")
+    assert written[1].startswith("#Auptimizer-predictions: [") and written[1].endswith("]\n")
 
 
 def test_numbers_of_numpy_can_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
