@@ -95,6 +95,8 @@ class HarnessLocalManager(TrialResourceManager):
             if reports is None:
                 self.report(trial, end, output)
                 continue
+            # It may have printed more since it was looked at. What was ended from here may have left half a line.
+            reports.follow(has_ended=end.ended_by is EndedBy.ITSELF)
             if reports.problem is not None:
                 end = replace(end, ended_by=EndedBy.REPORT, detail=reports.problem)
             elif reports.is_behind and end.ended_by is EndedBy.ITSELF:

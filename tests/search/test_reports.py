@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.search.experiment_file import ReportedEpochs, read_experiment_file
+from harness.search.jobs import RunningJob, RunningJobs
 from harness.search.view import Ending
 from harness.store.integrity import find_contradictions
 from harness.store.pruning import EarlyStopping, PruningRule, find_pruning
@@ -115,6 +116,21 @@ def test_a_report_without_an_end_of_line_counts_once_the_script_has_ended(folder
     line = '#Auptimizer-epoch: {"epoch": 1, "validation_accuracy": 0.5}'
     trial = run_one(folder, f"print('#Auptimizer:0.5')\nprint({line!r}, end='')\n")
     assert (trial.status, trial.num_epochs) == (TrialStatus.FINISHED, 1)
+
+
+def test_what_a_script_prints_while_the_search_is_ended_is_recorded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = RunningJobs.ended
+
+    def ended_at_a_stop(jobs: RunningJobs) -> list[RunningJob]:
+        jobs.end_all()
+        wait_until(lambda: all(job.process.has_ended for job in jobs._jobs))
+        return ended(jobs)
+
+    monkeypatch.setattr(RunningJobs, "ended", ended_at_a_stop)
+    trial = run_one(folder, "import time\ntime.sleep(1)\n" + REPORTS_EVERYTHING)
+    assert (trial.status, trial.score, trial.num_epochs) == (TrialStatus.FINISHED, 0.75, 3)
 
 
 def test_reports_are_no_last_words(folder: Path) -> None:
