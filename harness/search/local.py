@@ -85,7 +85,8 @@ class HarnessLocalManager(TrialResourceManager):
             if following.is_pruned:
                 job.end_for(EndedBy.PRUNING)
             elif following.problem is not None:
-                job.end_for(EndedBy.REPORT)
+                # It is reaped once the epochs that it reported before are compared: they may prune its trial.
+                job.process.kill()
         for job in self._jobs.ended():
             if self._is_undecided(job):
                 continue
@@ -95,10 +96,13 @@ class HarnessLocalManager(TrialResourceManager):
             if reports is None:
                 self.report(trial, end, output)
                 continue
-            if reports.problem is not None:
+            # It may have printed more since it was looked at. What was ended from here may have left half a line.
+            reports.follow(has_ended=end.ended_by is EndedBy.ITSELF)
+            if reports.is_behind:
+                if end.ended_by is EndedBy.ITSELF:
+                    end = replace(end, ended_by=EndedBy.STOP)
+            elif reports.problem is not None:
                 end = replace(end, ended_by=EndedBy.REPORT, detail=reports.problem)
-            elif reports.is_behind and end.ended_by is EndedBy.ITSELF:
-                end = replace(end, ended_by=EndedBy.STOP)
             self.report(trial, end, output, records_of=reports.records)
 
     def end_all(self) -> None:
@@ -127,7 +131,7 @@ class HarnessLocalManager(TrialResourceManager):
         super().finish()
 
     def _is_undecided(self, job: RunningJob) -> bool:
-        """A job has ended by itself, and whether its trial is pruned depends on trials that have not come so far.
+        """A job has ended, not for a stop, and whether its trial is pruned depends on trials that have not come so far.
 
         Or it has ended since its output was read.
         """

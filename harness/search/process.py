@@ -126,6 +126,10 @@ class JobProcess:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
 
+    def kill(self) -> None:
+        """End what is left of the job's group; the job is still to be reaped with ``end``."""
+        end_group(self.group)
+
     def end(self, ended_by: EndedBy = EndedBy.ITSELF, detail: str = "") -> JobEnd:
         """End what is left of the job's group, and return how the job ended."""
         if ended_by is not EndedBy.ITSELF and self.has_ended:

@@ -61,16 +61,19 @@ class TrialReports:
     @property
     def is_behind(self) -> bool:
         """An epoch has come whose comparison waits for a trial of lower index."""
-        return bool(self._undecided) and not self.is_pruned and self.problem is None
+        return bool(self._undecided) and not self.is_pruned
 
     def follow(self, has_ended: bool = False) -> None:
-        """Take what has been printed since the last call; an incomplete line is one only once the job has ended."""
+        """Take what has been printed since the last call; an incomplete line is one only once the job has ended.
+
+        Nothing counts after a line that cannot be read; the epochs before it do.
+        """
         self.is_complete = has_ended
-        for line in self._read_lines(has_ended):
-            try:
+        try:
+            for line in self._read_lines(has_ended) if self.problem is None else []:
                 self._take(read_line(line.decode("utf-8", "replace")))
-            except ExperimentFileError as error:
-                self.problem = self.problem or f"the job reported what cannot be read: {error}"
+        except ExperimentFileError as error:
+            self.problem = f"the job reported what cannot be read: {error}"
         while self.is_behind:
             epoch = self._undecided[0]
             if len(self._epochs) < epoch.epoch:

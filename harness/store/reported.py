@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -42,11 +43,13 @@ def report_epoch(epoch: int, validation_accuracy: float, **others: float) -> Non
         >>> report_epoch(3, validation_accuracy=0.61)
         #Auptimizer-epoch: {"epoch": 3, "validation_accuracy": 0.61}
     """
-    values = {"epoch": int(epoch), "validation_accuracy": float(validation_accuracy)}
-    values |= {name: float(value) for name, value in others.items()}
+    try:
+        values = {"epoch": int(epoch), "validation_accuracy": float(validation_accuracy)}
+        values |= {name: float(value) for name, value in others.items()}
+    except OverflowError as error:
+        raise ExperimentFileError(f"{EPOCH_MARKER} a number is too large ({error}); expected a smaller one") from None
     _read_epoch(values)
-    # One write: the lines of several processes do not mix.
-    print(f"{EPOCH_MARKER} {json.dumps(values)}", flush=True)
+    _print_line(f"{EPOCH_MARKER} {json.dumps(values)}")
 
 
 def report_predictions(
@@ -81,7 +84,7 @@ def report_predictions(
         for utterance_id, emotion, row in zip(utterance_ids, emotions, rows, strict=True)
     ]
     _read_predictions(entries)
-    print(f"{PREDICTIONS_MARKER} {json.dumps(entries)}", flush=True)
+    _print_line(f"{PREDICTIONS_MARKER} {json.dumps(entries)}")
 
 
 def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
@@ -99,12 +102,29 @@ def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
     for marker, read in ((EPOCH_MARKER, _read_epoch), (PREDICTIONS_MARKER, _read_predictions)):
         _, found, text = line.partition(marker)
         if found:
+            where = f"{marker} {one_line(text.strip()):.80}"
             try:
                 value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise ExperimentFileError(f"{marker} {one_line(text.strip()):.80}: not JSON ({error})") from None
-            return read(value)
+            except ValueError as error:
+                raise ExperimentFileError(f"{where}: not JSON ({error})") from None
+            except RecursionError:
+                raise _too_deep(where) from None
+            try:
+                return read(value)
+            except RecursionError:  # the message about it would be written with one call more
+                raise _too_deep(where) from None
     return None
+
+
+def _print_line(line: str) -> None:
+    # One write, the end of the line too, which print would write on its own: nothing that another thread or a child
+    # writes gets between.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _too_deep(where: str) -> ExperimentFileError:
+    return ExperimentFileError(f"{where}: lists inside lists, too deep to be read; expected one object, or a list")
 
 
 def _read_epoch(value: Any) -> EpochRecord:
@@ -137,7 +157,11 @@ def _read_number(value: Any, name: str, where: str) -> float:
             raise ExperimentFileError(f"{where}: seconds is {value!r:.40}; expected a number from 0 on")
     elif not is_number or not 0 <= value <= 1:
         raise ExperimentFileError(f"{where}: {name} is {value!r:.40}; expected a number from 0 to 1")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        # Only a whole number can be so large: JSON reads 1e400 as infinity.
+        raise ExperimentFileError(f"{where}: {name} is {value!r:.40}...; expected a number below 1e308") from None
 
 
 def _read_predictions(value: Any) -> tuple[Prediction, ...]:
@@ -157,6 +181,13 @@ def _read_prediction(value: Any, number: int) -> Prediction:
         raise ExperimentFileError(f"{where}: found {value!r:.120}; expected an object with {list(_PREDICTION_KEYS)}")
     if not isinstance(value["utterance_id"], str) or not value["utterance_id"]:
         raise ExperimentFileError(f"{where}: utterance_id is {value['utterance_id']!r:.40}; expected a text")
+    try:
+        value["utterance_id"].encode("utf-8")
+    except UnicodeEncodeError:
+        raise ExperimentFileError(
+            f"{where}: utterance_id is {value['utterance_id']!r:.40}, half a character; expected a text that UTF-8 can "
+            "write"
+        ) from None
     known = [emotion.value for emotion in CLASSES]
     for name in ("emotion", "predicted"):
         if value[name] not in known:

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
+import psutil
 import pytest
 
 from harness.errors import ExperimentFileError
 from harness.search.experiment_file import ReportedEpochs, read_experiment_file
+from harness.search.jobs import RunningJob, RunningJobs
+from harness.search.reports import TrialReports
 from harness.search.view import Ending
 from harness.store.integrity import find_contradictions
 from harness.store.pruning import EarlyStopping, PruningRule, find_pruning
-from harness.store.records import TrialRow, TrialStatus, last_attempts
+from harness.store.records import EpochRecord, TrialRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
+from harness.training.early_stopping import Comparison
 from tests.search.promises import check_database, finish
 from tests.search.searches import kill, search, start_aup, trials_of, wait_until, write_experiment
+from tests.store.experiments import an_experiment
 
 ONE = {"n_samples": 1, "n_parallel": 1}
 ASHA = {"rule": "asha", "min_epochs": 2, "reduction_factor": 2}
@@ -115,6 +120,78 @@ def test_a_report_without_an_end_of_line_counts_once_the_script_has_ended(folder
     line = '#Auptimizer-epoch: {"epoch": 1, "validation_accuracy": 0.5}'
     trial = run_one(folder, f"print('#Auptimizer:0.5')\nprint({line!r}, end='')\n")
     assert (trial.status, trial.num_epochs) == (TrialStatus.FINISHED, 1)
+
+
+def test_what_a_script_prints_while_the_search_is_ended_is_recorded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = RunningJobs.ended
+
+    def ended_at_a_stop(jobs: RunningJobs) -> list[RunningJob]:
+        jobs.end_all()
+        wait_until(lambda: all(job.process.has_ended for job in jobs._jobs))
+        return ended(jobs)
+
+    monkeypatch.setattr(RunningJobs, "ended", ended_at_a_stop)
+    trial = run_one(folder, "import time\ntime.sleep(1)\n" + REPORTS_EVERYTHING)
+    assert (trial.status, trial.score, trial.num_epochs) == (TrialStatus.FINISHED, 0.75, 3)
+
+
+FIVE_EPOCHS = [f'#Auptimizer-epoch: {{"epoch": {epoch}, "validation_accuracy": 0.5}}\n' for epoch in range(1, 6)]
+
+
+class WaitsForRivals:
+    """In place of a comparison: decides nothing while ``awaited`` holds an index."""
+
+    def __init__(self, *awaited: int) -> None:
+        self.awaited = list(awaited)
+
+    def look(self, epoch: EpochRecord) -> tuple[None, list[int]]:
+        return None, self.awaited
+
+
+@pytest.mark.parametrize("is_read_twice", [False, True])
+def test_what_comes_before_a_line_that_cannot_be_read_counts(folder: Path, is_read_twice: bool) -> None:
+    output, rivals = folder / "1.out", WaitsForRivals(0)
+    with ResultsStore.open(folder / "results.db") as store:
+        trial_id = store.start_trial(store.create_experiment(an_experiment()), 1, 1, {"x": 1}, 1)
+        reports = TrialReports(store, trial_id, output, cast(Comparison, rivals))
+        output.write_text("".join(FIVE_EPOCHS))
+        if is_read_twice:
+            reports.follow()
+        output.write_text("".join([*FIVE_EPOCHS, "#Auptimizer-epoch: six\n", *FIVE_EPOCHS]))
+        reports.follow()
+        assert reports.problem is not None and "six: not JSON" in reports.problem
+        assert (reports.is_behind, len(store.epochs(trial_id))) == (True, 1)
+        rivals.awaited.clear()
+        reports.follow()
+        assert (reports.is_behind, len(store.epochs(trial_id))) == (False, 5)
+
+
+@pytest.mark.timeout(60)
+def test_a_script_whose_report_cannot_be_read_ends_at_once_and_is_judged_by_the_epochs_before(folder: Path) -> None:
+    script = """
+import json, os, sys, time
+index = int(os.path.basename(sys.argv[1]).split(".")[0]) - 1
+while index == 0 and not os.path.exists("go"):
+    time.sleep(0.02)
+for epoch in range(1, 5):
+    print("#Auptimizer-epoch:", json.dumps(dict(epoch=epoch, validation_accuracy=0.9 - 0.2 * index)), flush=True)
+if index == 1:
+    open("pid", "w").write(str(os.getpid()))
+    print("#Auptimizer-epoch: five", flush=True)
+    time.sleep(600)
+print("#Auptimizer:0.9")
+"""
+    path = write_experiment(folder, script, early_stopping=ASHA, max_epochs=NUM_EPOCHS, n_samples=2)
+    controller = start_aup(path)
+    wait_until(lambda: (folder / "pid").exists() and (folder / "pid").read_text() != "", seconds=30)
+    process = psutil.Process(int((folder / "pid").read_text()))
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, seconds=10)
+    assert [trial.status for trial in trials_of(path)] == [TrialStatus.RUNNING] * 2
+    (folder / "go").touch()
+    assert finish(controller)[0] == 0
+    assert [end[0] for end in ends_of(path)] == [TrialStatus.FINISHED, TrialStatus.PRUNED]
 
 
 def test_reports_are_no_last_words(folder: Path) -> None:

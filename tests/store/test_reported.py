@@ -1,7 +1,9 @@
 """Lines that report epochs and predictions: what is printed can be read, and what cannot be read is named."""
 
+import io
 import json
 import math
+import sys
 
 import pytest
 
@@ -23,6 +25,22 @@ def test_what_is_reported_can_be_read(capsys: pytest.CaptureFixture[str]) -> Non
         Prediction("b", predictions[1].emotion, predictions[1].predicted, (1.0, 0.0, 0.0, 0.0)),
     )
     assert [(each.emotion.value, each.predicted.value) for each in predictions] == [("ang", "sad"), ("sad", "ang")]
+
+
+def test_a_report_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    harness.report_epoch(1, 0.5)
+    harness.report_predictions(["a"], ["ang"], [[1, 0, 0, 0]])
+    assert len(written) == 2
+    assert written[0].startswith("#Auptimizer-epoch: {") and written[0].endswith("}\n")
+    assert written[1].startswith("#Auptimizer-predictions: [") and written[1].endswith("]\n")
 
 
 def test_numbers_of_numpy_can_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,12 +69,21 @@ def test_a_loss_that_is_no_number_is_the_trials_and_not_the_lines_fault() -> Non
         ('{"epoch": 1, "validation_accuracy": 0.5, "val_loss": 1}', "unknown key 'val_loss'; expected some of"),
         ('{"epoch": 1, "validation_accuracy": 0.5, "seconds": -1}', "seconds is -1; expected a number from 0 on"),
         ('{"epoch": 1, "validation_accuracy": 0.5, "train_loss": "x"}', "train_loss is 'x'; expected a number"),
+        (f'{{"epoch": 1, "validation_accuracy": 0.5, "train_loss": {"9" * 400}}}', "expected a number below 1e308"),
+        (f'{{"epoch": 1, "validation_accuracy": 0.5, "seconds": {"9" * 400}}}', "expected a number below 1e308"),
     ],
 )
 def test_an_epoch_that_cannot_be_read_is_named(said: str, complaint: str) -> None:
     with pytest.raises(ExperimentFileError) as caught:
         read_line(f"#Auptimizer-epoch: {said}")
     assert str(caught.value).startswith("#Auptimizer-epoch: ") and complaint in str(caught.value)
+
+
+def test_lists_inside_lists_are_named_however_deep_they_are() -> None:
+    for depth in range(880, 1000):
+        for marker in ("#Auptimizer-epoch:", "#Auptimizer-predictions:"):
+            with pytest.raises(ExperimentFileError, match="expected"):
+                read_line(marker + "[" * depth + "]" * depth)
 
 
 GOOD = {"utterance_id": "a", "emotion": "ang", "predicted": "sad", "probabilities": [0.25, 0.25, 0.25, 0.25]}
@@ -69,6 +96,7 @@ GOOD = {"utterance_id": "a", "emotion": "ang", "predicted": "sad", "probabilitie
         ([3], "entry 1: found 3; expected an object with"),
         ([GOOD, {**GOOD, "more": 1}], "entry 2: found"),
         ([{**GOOD, "utterance_id": ""}], "utterance_id is ''; expected a text"),
+        ([{**GOOD, "utterance_id": "a\ud800"}], "utterance_id is 'a\\ud800', half a character; expected a text that"),
         ([{**GOOD, "emotion": "happy"}], "emotion is 'happy'; expected one of ['ang', 'exc', 'neu', 'sad']"),
         ([{**GOOD, "probabilities": [1, 1, 0, 0]}], "probabilities are [1, 1, 0, 0]; expected 4 numbers from 0 to 1"),
         ([GOOD, GOOD], "utterance 'a' comes twice; expected each once"),
@@ -83,6 +111,10 @@ def test_predictions_that_cannot_be_read_are_named(entries: object, complaint: s
 def test_a_wrong_report_is_an_error_where_it_is_made() -> None:
     with pytest.raises(ExperimentFileError, match="validation_accuracy is 61.0; expected a number from 0 to 1"):
         harness.report_epoch(1, 61)
+    with pytest.raises(ExperimentFileError, match="a number is too large"):
+        harness.report_epoch(1, 0.5, train_loss=10**400)
+    with pytest.raises(ExperimentFileError, match="half a character; expected a text that UTF-8 can write"):
+        harness.report_predictions(["\udcff"], ["ang"], [[1, 0, 0, 0]])
     with pytest.raises(ExperimentFileError, match="1 utterances, 2 emotions and 1 rows of probabilities"):
         harness.report_predictions(["a"], ["ang", "sad"], [[1, 0, 0, 0]])
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'report_epochs'"):
