@@ -16,6 +16,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -137,7 +138,7 @@ class WarmStarter:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         self._has_said_ready = False
-        self._errors = open(os.memfd_create("warm"), "w+b")
+        self._errors = tempfile.TemporaryFile()
         self._began = time.monotonic()
         with theirs:
             self._process = subprocess.Popen(

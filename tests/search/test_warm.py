@@ -147,6 +147,8 @@ def test_the_end_of_the_warm_process_ends_no_trial_and_loses_none(
 def test_a_warm_process_that_cannot_import_is_named_once_and_trials_start_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Not every Python on Linux has it.
+    monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(warm, "_CODE", "raise ImportError('no such thing')")
     view = SilentView()
     path = write_experiment(folder, SCORES_X)
