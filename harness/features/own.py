@@ -17,11 +17,14 @@ import numpy.typing as npt
 from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.files import NpzFile, read_regular
+from harness.splits.protocol import SEALED_SESSION
 
 Floats = npt.NDArray[np.float32]
 
 #: The endings of files of features. The last two hold one vector an utterance.
 SUFFIXES = (".npz", ".csv", ".parquet")
+#: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
+MAX_FRAMES = 72_000
 #: The column of a table that names the utterances.
 ID_COLUMN = "utterance_id"
 #: How pandas names a column whose name is empty: as a rule, the numbers of the rows, which tell session and time.
@@ -35,8 +38,9 @@ class OwnFeatures:
     Attributes:
         sha256: of the file's content
         num_columns: numbers of a frame, or of an utterance's one vector
-        max_frames: most frames of an utterance; 1 for vectors
-        mean_frames: frames of an utterance on average
+        max_frames: most frames of an utterance of the corpus; 1 for vectors. Of the file, until it stands beside one
+        mean_frames: frames of an utterance on average, of the sessions that are not the default test session where
+            they have any. Of the file, until it stands beside a corpus
         file_name: for messages; the same features under another name are the same
     """
 
@@ -74,7 +78,8 @@ class OwnFile:
     """A file of features. The numbers of an ``.npz`` file stay there until they are read.
 
     Attributes:
-        lengths: frames of each utterance, at least 1, by its id
+        lengths: frames of each utterance, at least 1, by its id; ``described`` counts them all, or by ``beside`` those
+            of a corpus
     """
 
     path: Path
@@ -130,6 +135,27 @@ class OwnFile:
             raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
         with archive:
             yield replace(self, _archive=archive)
+
+    def beside(self, utterance_ids: Iterable[str]) -> OwnFile:
+        """Describe the file by the utterances that a corpus has, of which it holds one at least.
+
+        The width of padded frames is that of the longest, whatever its session: none is cut.
+
+        Raises:
+            FeatureError: an utterance has more frames than are taken
+        """
+        known = [name for name in utterance_ids if name in self.lengths]
+        longest = max(known, key=self.lengths.__getitem__)
+        if self.lengths[longest] > MAX_FRAMES:
+            raise FeatureError(
+                f"{_name(self.path)}: {longest!r} has {self.lengths[longest]} frames; expected at most {MAX_FRAMES} an "
+                "utterance: average neighbouring ones, or leave the utterance out"
+            )
+        trained = [name for name in known if parse_utterance_id(name).session != SEALED_SESSION] or known
+        mean_frames = sum(self.lengths[name] for name in trained) / len(trained)
+        return replace(
+            self, described=replace(self.described, max_frames=self.lengths[longest], mean_frames=mean_frames)
+        )
 
     def refuse_changed(self) -> None:
         """Refuse an archive, held open, whose content is not what it was in ``open``: another hash stands for it.

@@ -89,7 +89,9 @@ _log = logging.getLogger(__name__)
 
 
 def open_files(paths: Mapping[str, Path], settings: SpeechSettings) -> tuple[OwnFiles, SpeechSettings]:
-    """Open a user's files of features, and return the settings with which speech is then prepared.
+    """Open a user's files of features, and return the settings by which prepared speech is then named.
+
+    What the settings say of the lengths of a file is of all its ids: those of the manifest are of the corpus's alone.
 
     Args:
         paths: by the modality that each stands for, ``speech`` or ``text``
@@ -159,7 +161,9 @@ def prepare_corpus(
             *(record.irregularities for record in records.values()), unlabelled, renamed
         )
         own = {modality: stack.enter_context(given.held_open()) for modality, given in own.items()}
-        notes = _check_files(own, records, progress)
+        own, notes = _fit_files(own, records, progress)
+        if "speech" in own:
+            speech_settings = own_speech_settings(own["speech"].described)
         report = _make_report(corpus_root, prepared_dir, records, irregularities, len(missing), own)
         report = replace(report, notes=notes)
         # Until the last line below there are no prepared features: nobody may see half of them.
@@ -274,12 +278,14 @@ def _agree_on_columns(
     return tuple(columns), renamed
 
 
-def _check_files(
+def _fit_files(
     own: OwnFiles, records: Mapping[str, DialogueRecord], progress: Progress | None
-) -> tuple[str, ...]:
+) -> tuple[OwnFiles, tuple[str, ...]]:
+    """Check the files of features, and describe them by the corpus's utterances; return what is to be said, too."""
     names = sorted(utterance.utterance_id for record in records.values() for utterance in record.utterances)
     show = progress or (lambda done, total: None)
-    return tuple(note for modality, given in own.items() for note in given.check(names, modality, show))
+    notes = tuple(note for modality, given in own.items() for note in given.check(names, modality, show))
+    return {modality: given.beside(names) for modality, given in own.items()}, notes
 
 
 def _make_report(

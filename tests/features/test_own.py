@@ -344,3 +344,25 @@ def test_a_file_that_changes_after_it_was_opened_prepares_nothing(when, tiny_cor
         prepare_corpus(tiny_corpus.root, tmp_path / "prepared", settings, 1, own=own)
     with pytest.raises(FeatureError, match="there is no manifest.json"):
         FeatureStore.open(tmp_path / "prepared")
+
+
+def test_the_lengths_of_ids_that_the_corpus_lacks_change_nothing_and_those_of_the_test_session_no_time(
+    tiny_corpus, tmp_path
+):
+    path = write_frames(tmp_path / "wavlm.npz", other=np.zeros((80_000, 3), np.float16))
+    store = prepare(tiny_corpus, tmp_path / "prepared", speech=path, text=path)
+    settings = store.manifest.speech_settings
+    # Those of Session 1 alone: (3 + 1 + 2 + 5) / 4.
+    for described in (settings.own, store.manifest.text_features):
+        assert (described.max_frames, described.mean_frames) == (5, 2.75)
+    assert (settings.max_frames, settings.hop) == (5, 4.5 / 2.75)
+
+
+def test_too_many_frames_of_an_utterance_are_refused_with_its_id(tiny_corpus, tmp_path):
+    path = write_frames(tmp_path / "wavlm.npz", **{IDS[5]: np.zeros((72_001, 3), np.float16)})
+    with pytest.raises(FeatureError) as caught:
+        prepare(tiny_corpus, tmp_path / "prepared", text=path)
+    assert str(caught.value) == (
+        "features file 'wavlm.npz': 'Ses05M_script01_1b_M000' has 72001 frames; expected at most 72000 an utterance: "
+        "average neighbouring ones, or leave the utterance out"
+    )
