@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: A member of an ``.npz`` file may unpack to this many times the size of the file: equal bytes pack no tighter.
 _MOST_PACKED = 1100
+#: Of a file that are hashed at once.
+_HASHED_BYTES = 2**20
 #: The errors of a file system without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -168,6 +170,88 @@ def read_npy(path: Path, is_mapped: bool = False) -> npt.NDArray[Any]:
     return cast("npt.NDArray[Any]", mapped.view(np.ndarray))
 
 
+class NpzFile:
+    """An ``.npz`` file that stays open, so that its list of arrays is read once; ``with`` closes it.
+
+    Another file of the same name that takes its place meanwhile is not read.
+
+    Raises:
+        OSError: it cannot be opened
+        ValueError: it is no such file, or damaged
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_regular(path)
+        try:
+            with _naming_damage():
+                self._archive = zipfile.ZipFile(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> NpzFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._archive.close()
+        self._file.close()
+
+    def read(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+        """Read some arrays by name, each as ``read_npy`` would.
+
+        Raises:
+            KeyError: there is no such array
+            ValueError: the file is damaged, or one of the arrays is none
+        """
+        import numpy as np
+
+        arrays = {}
+        with _naming_damage():
+            for name in names:
+                with self._open_member(self._archive.getinfo(f"{name}.npy")) as (stream, header):
+                    values = np.frombuffer(stream.read(), header.dtype)
+                arrays[name] = values.reshape(header.shape, order=header.order)
+        return arrays
+
+    def read_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Read the shape of every array by name; of the numbers nothing is read.
+
+        Raises:
+            ValueError: the file is damaged, or one of its members is no array of numbers
+        """
+        shapes = {}
+        with _naming_damage():
+            for member in self._archive.infolist():
+                with self._open_member(member) as (_, header):
+                    shapes[member.filename.removesuffix(".npy")] = header.shape
+        return shapes
+
+    def hash_content(self) -> str:
+        """SHA-256 of the content that the open file has now, as hexadecimal digits."""
+        digest, offset = hashlib.sha256(), 0
+        # Past the buffer of the stream, which may hold what has been written over since.
+        while content := os.pread(self._file.fileno(), _HASHED_BYTES, offset):
+            digest.update(content)
+            offset += len(content)
+        return digest.hexdigest()
+
+    @contextmanager
+    def _open_member(self, member: zipfile.ZipInfo) -> Iterator[tuple[BinaryIO, _NpyHeader]]:
+        num_bytes = os.fstat(self._file.fileno()).st_size
+        # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
+        if member.compress_size > num_bytes or member.file_size > _MOST_PACKED * num_bytes:
+            raise ValueError(f"{member.filename!r} unpacks to {member.file_size} bytes")
+        with self._archive.open(member) as opened:
+            stream = cast(BinaryIO, opened)
+            try:
+                header = _read_npy_header(stream, member.file_size)
+            except ValueError as error:
+                raise ValueError(f"{member.filename!r} {error}") from error
+            yield stream, header
+
+
 def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
     """Read some arrays of an ``.npz`` file by name, each as ``read_npy`` would.
 
@@ -176,59 +260,17 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         KeyError: it has no such array
         ValueError: it is no such file, damaged, or one of the arrays is none
     """
-    import numpy as np
-
-    arrays = {}
-    with _open_npz(path) as archive:
-        for name in names:
-            with _open_member(archive, archive.getinfo(f"{name}.npy"), path) as (stream, header):
-                values = np.frombuffer(stream.read(), header.dtype)
-            arrays[name] = values.reshape(header.shape, order=header.order)
-    return arrays
-
-
-def read_npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shape of every array of an ``.npz`` file by name; of the numbers nothing is read.
-
-    Raises:
-        OSError: it cannot be opened
-        ValueError: it is no such file, damaged, or one of its members is no array of numbers
-    """
-    shapes = {}
-    with _open_npz(path) as archive:
-        for member in archive.infolist():
-            with _open_member(archive, member, path) as (_, header):
-                shapes[member.filename.removesuffix(".npy")] = header.shape
-    return shapes
+    with NpzFile(path) as archive:
+        return archive.read(names)
 
 
 @contextmanager
-def _open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
+def _naming_damage() -> Iterator[None]:
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            yield archive
+        yield
     # zipfile raises all of these for a damaged or an encrypted archive, and for sizes of gigabytes.
     except (*_DAMAGE, MemoryError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not a whole .npz file: {error}") from error
-
-
-@contextmanager
-def _open_member(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
-) -> Iterator[tuple[BinaryIO, _NpyHeader]]:
-    num_bytes = path.stat().st_size
-    # numpy writes no other; the dictionary of an LZMA member may ask for gigabytes.
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
-    if member.compress_size > num_bytes or member.file_size > _MOST_PACKED * num_bytes:
-        raise ValueError(f"{member.filename!r} unpacks to {member.file_size} bytes")
-    with archive.open(member) as opened:
-        stream = cast(BinaryIO, opened)
-        try:
-            header = _read_npy_header(stream, member.file_size)
-        except ValueError as error:
-            raise ValueError(f"{member.filename!r} {error}") from error
-        yield stream, header
 
 
 #: The file of a folder that holds the SHA-256 of its other files.

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError, one_line
-from harness.files import hash_file, read_npz, read_npz_shapes
+from harness.files import NpzFile, read_regular
+from harness.splits.protocol import SEALED_SESSION
 
 Floats = npt.NDArray[np.float32]
 
 #: The endings of files of features. The last two hold one vector an utterance.
 SUFFIXES = (".npz", ".csv", ".parquet")
+#: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
+MAX_FRAMES = 72_000
 #: The column of a table that names the utterances.
 ID_COLUMN = "utterance_id"
 #: How pandas names a column whose name is empty: as a rule, the numbers of the rows, which tell session and time.
 _UNNAMED = "Unnamed: "
-#: Utterances whose numbers are checked at once.
-_CHECKED_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,9 @@ class OwnFeatures:
     Attributes:
         sha256: of the file's content
         num_columns: numbers of a frame, or of an utterance's one vector
-        max_frames: most frames of an utterance; 1 for vectors
-        mean_frames: frames of an utterance on average
+        max_frames: most frames of an utterance of the corpus; 1 for vectors. Of the file, until it stands beside one
+        mean_frames: frames of an utterance on average, of the sessions that are not the default test session where
+            they have any. Of the file, until it stands beside a corpus
         file_name: for messages; the same features under another name are the same
     """
 
@@ -68,16 +75,18 @@ def is_own(value: object) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class OwnFile:
-    """An opened file of features. The numbers of an ``.npz`` file stay there until they are asked for.
+    """A file of features. The numbers of an ``.npz`` file stay there until they are read.
 
     Attributes:
-        lengths: frames of each utterance, at least 1, by its id
+        lengths: frames of each utterance, at least 1, by its id; ``described`` counts them all, or by ``beside`` those
+            of a corpus
     """
 
     path: Path
     described: OwnFeatures
     lengths: Mapping[str, int]
-    _vectors: Mapping[str, Floats] | None
+    _vectors: Mapping[str, Floats] | None = None
+    _archive: NpzFile | None = None
 
     @classmethod
     def open(cls, path: Path) -> OwnFile:
@@ -89,10 +98,15 @@ class OwnFile:
         Raises:
             FeatureError: it cannot be read, holds nothing, has arrays of different shapes or an id twice
         """
+        vectors: dict[str, Floats] | None = None
         try:
-            sha256 = hash_file(path)
-            vectors = None if path.suffix.lower() == ".npz" else _read_table(path)
-            shapes = read_npz_shapes(path) if vectors is None else {name: row.shape for name, row in vectors.items()}
+            if path.suffix.lower() == ".npz":
+                with NpzFile(path) as archive:
+                    sha256, shapes = archive.hash_content(), archive.read_shapes()
+            else:
+                content = read_regular(path)
+                sha256, vectors = hashlib.sha256(content).hexdigest(), _read_table(path, content)
+                shapes = {name: row.shape for name, row in vectors.items()}
         except (OSError, ValueError, ImportError) as error:
             if isinstance(error, FeatureError):
                 raise
@@ -105,6 +119,58 @@ class OwnFile:
         described = OwnFeatures(sha256, num_columns, max(lengths.values()), mean_frames, path.name)
         return cls(path, described, lengths, vectors)
 
+    @contextmanager
+    def held_open(self) -> Iterator[OwnFile]:
+        """Give the same file with its archive open, for many reads.
+
+        Raises:
+            FeatureError: the file can no longer be read
+        """
+        if self._vectors is not None:
+            yield self
+            return
+        try:
+            archive = NpzFile(self.path)
+        except (OSError, ValueError) as error:
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
+        with archive:
+            yield replace(self, _archive=archive)
+
+    def beside(self, utterance_ids: Iterable[str]) -> OwnFile:
+        """Describe the file by the utterances that a corpus has, of which it holds one at least.
+
+        The width of padded frames is that of the longest, whatever its session: none is cut.
+
+        Raises:
+            FeatureError: an utterance has more frames than are taken
+        """
+        known = [name for name in utterance_ids if name in self.lengths]
+        longest = max(known, key=self.lengths.__getitem__)
+        if self.lengths[longest] > MAX_FRAMES:
+            raise FeatureError(
+                f"{_name(self.path)}: {longest!r} has {self.lengths[longest]} frames; expected at most {MAX_FRAMES} an "
+                "utterance: average neighbouring ones, or leave the utterance out"
+            )
+        trained = [name for name in known if parse_utterance_id(name).session != SEALED_SESSION] or known
+        mean_frames = sum(self.lengths[name] for name in trained) / len(trained)
+        return replace(
+            self, described=replace(self.described, max_frames=self.lengths[longest], mean_frames=mean_frames)
+        )
+
+    def refuse_changed(self) -> None:
+        """Refuse an archive, held open, whose content is not what it was in ``open``: another hash stands for it.
+
+        A table's numbers are in memory, and are those of its hash.
+
+        Raises:
+            FeatureError: it has changed
+        """
+        if self._archive is not None and self._archive.hash_content() != self.described.sha256:
+            raise FeatureError(
+                f"{_name(self.path)}: has changed since it was opened; expected a file that nobody writes to "
+                "meanwhile; run the command again when it is whole"
+            )
+
     def read(self, utterance_ids: Iterable[str]) -> list[Floats]:
         """Read the frames of some utterances; none of an utterance that the file lacks.
 
@@ -112,26 +178,37 @@ class OwnFile:
             float32 (num_frames, num_columns) for each
 
         Raises:
-            FeatureError: the file can no longer be read
+            FeatureError: the file can no longer be read, or has changed
         """
         names = list(utterance_ids)
         there = [name for name in names if name in self.lengths]
+        if self._vectors is None and self._archive is None:
+            with self.held_open() as held:
+                return held.read(names)
         try:
-            found: Mapping[str, npt.NDArray[np.generic]] = self._vectors or read_npz(self.path, there)
+            found = self._vectors if self._archive is None else self._archive.read(there)
+            assert found is not None, "a file without vectors is an archive"
             # A number that float32 does not hold becomes an infinity, which `check` counts.
             with np.errstate(over="ignore"):
                 frames = {name: np.atleast_2d(found[name]).astype(np.float32) for name in there}
         except (OSError, ValueError, KeyError) as error:
+            self.refuse_changed()
             raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
         nothing = np.zeros((0, self.described.num_columns), np.float32)
         return [frames.get(name, nothing) for name in names]
 
-    def check(self, utterance_ids: Sequence[str], modality: str) -> tuple[str, ...]:
+    def check(
+        self,
+        utterance_ids: Sequence[str],
+        modality: str,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[str, ...]:
         """Compare the file with a corpus, and read every number of it once.
 
         Args:
-            utterance_ids: of the corpus, of every label
+            utterance_ids: of the corpus, of every label, sorted
             modality: that the features stand for
+            progress: called with the number of dialogues whose utterances are read, and of all
 
         Returns:
             a sentence on utterances that the file lacks, and one on ids that the corpus lacks, where there are any
@@ -147,10 +224,11 @@ class OwnFile:
                 f"utterance of the corpus; expected ids such as {expected}"
             )
         damaged = []
-        for first in range(0, len(known), _CHECKED_TOGETHER):
-            some = known[first : first + _CHECKED_TOGETHER]
+        dialogues = [list(some) for _, some in groupby(known, lambda name: parse_utterance_id(name).dialogue_id)]
+        for number, some in enumerate(dialogues, start=1):
             read = zip(some, self.read(some), strict=True)
             damaged += [name for name, frames in read if not np.isfinite(frames).all()]
+            progress(number, len(dialogues))
         if damaged:
             raise FeatureError(
                 f"{_name(self.path)}: {len(damaged)} of the {len(known)} utterances have NaN or infinite numbers, such "
@@ -202,15 +280,15 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return num_columns
 
 
-def _read_table(path: Path) -> dict[str, Floats]:
+def _read_table(path: Path, content: bytes) -> dict[str, Floats]:
     """Read one vector an utterance, float32 (num_columns,), by its id."""
     # Slow to import, and needed for tables alone.
     import pandas as pd
 
     if path.suffix.lower() == ".csv":
-        table = pd.read_csv(path, dtype={ID_COLUMN: str})
+        table = pd.read_csv(io.BytesIO(content), dtype={ID_COLUMN: str})
     else:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(io.BytesIO(content))
     if ID_COLUMN in table.index.names:
         table = table.reset_index()
     if ID_COLUMN not in table.columns:

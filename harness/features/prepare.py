@@ -80,7 +80,8 @@ MODALITY_OF_ARRAY: Mapping[str, str] = {
 OwnFiles = Mapping[str, OwnFile]
 NO_FILES: OwnFiles = MappingProxyType({})
 
-#: Called with the number of dialogues that this run has read, and the number that it has to read.
+#: Called with the number of dialogues that this run has read, and the number that it has to read; then, for each file
+#: of features, with those whose utterances it has read there, and all.
 Progress = Callable[[int, int], None]
 Array = npt.NDArray[Any]
 
@@ -88,7 +89,9 @@ _log = logging.getLogger(__name__)
 
 
 def open_files(paths: Mapping[str, Path], settings: SpeechSettings) -> tuple[OwnFiles, SpeechSettings]:
-    """Open a user's files of features, and return the settings with which speech is then prepared.
+    """Open a user's files of features, and return the settings by which prepared speech is then named.
+
+    What the settings say of the lengths of a file is of all its ids: those of the manifest are of the corpus's alone.
 
     Args:
         paths: by the modality that each stands for, ``speech`` or ``text``
@@ -139,7 +142,7 @@ def prepare_corpus(
         FeatureError: the folder cannot be written; or a file of features does not fit the corpus
     """
     layout = find_root(corpus_root)
-    with _locked(prepared_dir):
+    with _locked(prepared_dir), ExitStack() as stack:
         keys = {name: part_key(layout, name, speech_settings) for name in list_dialogues(layout)}
         unlabelled = [one for session in layout.sessions() for one in find_unlabelled_dialogues(layout, session)]
         sources = {"keys": keys, "unlabelled": [one.dialogue_id for one in unlabelled], "format": FORMAT_VERSION}
@@ -157,7 +160,12 @@ def prepare_corpus(
         irregularities = merge_irregularities(
             *(record.irregularities for record in records.values()), unlabelled, renamed
         )
+        own = {modality: stack.enter_context(given.held_open()) for modality, given in own.items()}
+        own, notes = _fit_files(own, records, progress)
+        if "speech" in own:
+            speech_settings = own_speech_settings(own["speech"].described)
         report = _make_report(corpus_root, prepared_dir, records, irregularities, len(missing), own)
+        report = replace(report, notes=notes)
         # Until the last line below there are no prepared features: nobody may see half of them.
         (prepared_dir / MANIFEST_NAME).unlink(missing_ok=True)
         write_irregularities(report.irregularities_path, irregularities)
@@ -169,6 +177,8 @@ def prepare_corpus(
             dialogues = [(records[name], paths[name]) for name in layout.dialogue_ids(session)]
             folder = session_dir(prepared_dir, session)
             sessions[session] = _assemble_session(folder, dialogues, speech_settings, report.modalities, own)
+        for given in own.values():
+            given.refuse_changed()
         libraries = ("numpy", "scipy", "pandas", "pyAudioAnalysis")
         manifest = Manifest(
             corpus_path=str(corpus_root),
@@ -268,6 +278,16 @@ def _agree_on_columns(
     return tuple(columns), renamed
 
 
+def _fit_files(
+    own: OwnFiles, records: Mapping[str, DialogueRecord], progress: Progress | None
+) -> tuple[OwnFiles, tuple[str, ...]]:
+    """Check the files of features, and describe them by the corpus's utterances; return what is to be said, too."""
+    names = sorted(utterance.utterance_id for record in records.values() for utterance in record.utterances)
+    show = progress or (lambda done, total: None)
+    notes = tuple(note for modality, given in own.items() for note in given.check(names, modality, show))
+    return {modality: given.beside(names) for modality, given in own.items()}, notes
+
+
 def _make_report(
     corpus_root: Path,
     prepared_dir: Path,
@@ -278,8 +298,7 @@ def _make_report(
 ) -> IngestReport:
     utterances = tuple(utterance for record in records.values() for utterance in record.utterances)
     counts, differences = count_utterances(utterances)
-    names = sorted(utterance.utterance_id for utterance in utterances)
-    notes = tuple(note for modality, given in own.items() for note in given.check(names, modality))
+    names = [utterance.utterance_id for utterance in utterances]
     of_corpus = {modality: sum(record.num_present[modality] for record in records.values()) for modality in MODALITIES}
     of_files = {modality: sum(name in given.lengths for name in names) for modality, given in own.items()}
     return IngestReport(
@@ -296,7 +315,6 @@ def _make_report(
         irregularities=count_by_kind(irregularities),
         num_dialogues=len(records),
         num_read=num_read,
-        notes=notes,
     )
 
 

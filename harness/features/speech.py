@@ -19,7 +19,7 @@ from harness.corpus.audio import SAMPLING_RATE
 from harness.corpus.utterances import Seconds
 from harness.errors import FeatureError, ShapeError, one_line, unknown_name
 from harness.features.frames import FRAME_COLUMNS, extract_frames, log_energy, mel_filters
-from harness.features.own import OwnFeatures
+from harness.features.own import MAX_FRAMES, OwnFeatures
 from harness.files import hash_json
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, SpeechSource
 
@@ -47,8 +47,6 @@ NUM_MEL_BANDS = 40
 LOG_FLOOR = float(np.finfo(np.float64).eps)
 #: Samples. Below it the library indexes its chroma table out of bounds.
 MIN_WINDOW_SAMPLES = 200
-#: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
-MAX_FRAMES = 72_000
 #: The frames of a user's own features are taken to be spread over so much time, to know how many of them a time is:
 #: the mean of the corpus's utterances.
 MEAN_UTTERANCE_SECONDS = 4.5
@@ -129,8 +127,8 @@ class SpeechSettings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that changes the frames, as plain values: of a user's file its content, and not its name."""
-        return self.to_json() if self.own is None else {**self.to_json(), "own": self.own.sha256}
+        """Everything that changes the frames, as plain values: of a user's file its content alone, and not its name."""
+        return self.to_json() if self.own is None else {"kind": self.kind.value, "own": self.own.sha256}
 
     def to_json(self) -> dict[str, Any]:
         """Every setting by name, as plain values."""
@@ -187,9 +185,13 @@ def speech_settings(protocol: Protocol, variant: str = DEFAULT_SPEECH_VARIANT) -
 
 
 def own_speech_settings(own: OwnFeatures) -> SpeechSettings:
-    """Return the settings of frames that are a user's own: no protocol changes them."""
-    hop = MEAN_UTTERANCE_SECONDS / own.mean_frames
-    return SpeechSettings(SpeechKind.OWN, hop=hop, max_frames=own.max_frames, own=own)
+    """Return the settings of frames that are a user's own: no protocol changes them.
+
+    Their number is limited by ``OwnFile.beside`` alone, for the longest of a file may be of no utterance of the corpus.
+    """
+    # A sample apart at least, which only frames of utterances beyond the limit would not be.
+    hop = max(MEAN_UTTERANCE_SECONDS / own.mean_frames, 1 / SAMPLING_RATE)
+    return SpeechSettings(SpeechKind.OWN, hop=hop, max_frames=min(own.max_frames, MAX_FRAMES), own=own)
 
 
 def prepared_key(settings: SpeechSettings) -> str:

@@ -15,6 +15,7 @@ from harness.features.prepare import open_files, prepare_corpus, prepared_dir_fo
 from harness.features.report import IngestReport
 from harness.features.speech import SpeechKind, SpeechSettings
 from harness.features.store import FeatureStore, JoinedFrames
+from harness.files import NpzFile
 from harness.splits.protocol import PROTOCOLS, Protocol, SpeakerScaling
 
 #: Those of ``write_tiny_corpus``, sorted.
@@ -316,3 +317,52 @@ def test_joined_frames_are_read_as_if_they_were_padded():
     joined = JoinedFrames(frames, np.array([2, 0, 3, 1]))
     assert joined[2, slice(2)].tolist() == [[2.0], [3.0]]
     assert joined[np.array([2, 1, 0]), slice(3)][:, :, 0].tolist() == [[2, 3, 4], [0, 0, 0], [0, 1, 0]]
+
+
+def test_an_archive_is_opened_once_for_all_its_utterances_and_dialogues_are_counted(tiny_corpus, tmp_path, monkeypatch):
+    own, settings = open_files({"speech": write_frames(tmp_path / "wavlm.npz")}, SpeechSettings())
+    opened, done = [], []
+    monkeypatch.setattr("harness.features.own.NpzFile", lambda path: opened.append(path) or NpzFile(path))
+    prepare_corpus(
+        tiny_corpus.root, tmp_path / "prepared", settings, 1, lambda *counts: done.append(counts), own
+    )
+    assert opened == [tmp_path / "wavlm.npz"]
+    assert done[-2:] == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("when", ["before the numbers are read", "before the last are read"])
+def test_a_file_that_changes_after_it_was_opened_prepares_nothing(when, tiny_corpus, tmp_path, monkeypatch):
+    path = write_frames(tmp_path / "wavlm.npz")
+    own, settings = open_files({"speech": path}, SpeechSettings())
+    others = {name: frames_of(name) + 1 for name in IDS}
+    if when == "before the numbers are read":
+        write_frames(tmp_path / "other.npz", **others).replace(path)
+    else:
+        check = OwnFile.check
+        monkeypatch.setattr(OwnFile, "check", lambda *given: (check(*given), write_frames(path, **others))[0])
+    with pytest.raises(FeatureError, match="^features file 'wavlm.npz': has changed since it was opened; expected a"):
+        prepare_corpus(tiny_corpus.root, tmp_path / "prepared", settings, 1, own=own)
+    with pytest.raises(FeatureError, match="there is no manifest.json"):
+        FeatureStore.open(tmp_path / "prepared")
+
+
+def test_the_lengths_of_ids_that_the_corpus_lacks_change_nothing_and_those_of_the_test_session_no_time(
+    tiny_corpus, tmp_path
+):
+    path = write_frames(tmp_path / "wavlm.npz", other=np.zeros((80_000, 3), np.float16))
+    store = prepare(tiny_corpus, tmp_path / "prepared", speech=path, text=path)
+    settings = store.manifest.speech_settings
+    # Those of Session 1 alone: (3 + 1 + 2 + 5) / 4.
+    for described in (settings.own, store.manifest.text_features):
+        assert (described.max_frames, described.mean_frames) == (5, 2.75)
+    assert (settings.max_frames, settings.hop) == (5, 4.5 / 2.75)
+
+
+def test_too_many_frames_of_an_utterance_are_refused_with_its_id(tiny_corpus, tmp_path):
+    path = write_frames(tmp_path / "wavlm.npz", **{IDS[5]: np.zeros((72_001, 3), np.float16)})
+    with pytest.raises(FeatureError) as caught:
+        prepare(tiny_corpus, tmp_path / "prepared", text=path)
+    assert str(caught.value) == (
+        "features file 'wavlm.npz': 'Ses05M_script01_1b_M000' has 72001 frames; expected at most 72000 an utterance: "
+        "average neighbouring ones, or leave the utterance out"
+    )
