@@ -132,12 +132,18 @@ class RunningJobs:
     def seconds_to_look(self) -> Seconds | None:
         """Return for how long no limit can be exceeded, unless a job ends; None for ever."""
         looks = []
-        if self._limits.timeout_seconds is not None and self._jobs:
-            oldest = min(job.process.began for job in self._jobs)
+        running = self._running
+        if self._limits.timeout_seconds is not None and running:
+            oldest = min(job.process.began for job in running)
             looks.append(max(0.0, oldest + self._limits.timeout_seconds - time.monotonic()))
-        if self._limits.memory_bytes is not None and self._jobs:
+        if self._limits.memory_bytes is not None and running:
             looks.append(max(0.0, self._next_memory_look - time.monotonic()))
         return min(looks, default=None)
+
+    @property
+    def _running(self) -> list[RunningJob]:
+        """The jobs that have not ended; one that has may wait for long until it is reaped."""
+        return [job for job in self._jobs if not job.process.has_ended]
 
     def _check_limits(self) -> None:
         limits, now = self._limits, time.monotonic()
