@@ -146,15 +146,15 @@ class RunningJobs:
         return [job for job in self._jobs if not job.process.has_ended]
 
     def _check_limits(self) -> None:
-        limits, now = self._limits, time.monotonic()
+        limits, now, running = self._limits, time.monotonic(), self._running
         if limits.timeout_seconds is not None:
-            for job in self._jobs:
+            for job in running:
                 if now - job.process.began >= limits.timeout_seconds:
                     job.end_for(EndedBy.TIMEOUT, f"{limits.timeout_seconds:g}")
         if limits.memory_bytes is not None and now >= self._next_memory_look:
             self._next_memory_look = now + _MEMORY_INTERVAL
-            used = private_memory([job.process.group for job in self._jobs])
-            for job in self._jobs:
+            used = private_memory([job.process.group for job in running])
+            for job in running:
                 private_bytes = used[job.process.group]
                 if private_bytes > limits.memory_bytes:
                     detail = (

@@ -19,6 +19,7 @@ from harness.search.jobs import (
     end_left_behind,
     process_started_at,
 )
+from harness.search.process import EndedBy
 from harness.store.records import TrialRow
 from harness.store.store import ResultsStore
 from tests.search.searches import wait_until
@@ -115,6 +116,14 @@ def ended_job(folder: Path) -> Iterator[tuple[RunningJobs, RunningJob]]:
 def test_a_job_that_has_ended_needs_no_look_at_its_limits(ended_job: tuple[RunningJobs, RunningJob]) -> None:
     jobs, _ = ended_job
     assert jobs.seconds_to_look() is None
+
+
+def test_a_job_that_has_ended_is_not_timed_out_and_can_be_stopped(ended_job: tuple[RunningJobs, RunningJob]) -> None:
+    jobs, job = ended_job
+    assert jobs.ended() == [job]
+    assert job.end is None
+    jobs.end_all()
+    assert job.end == (EndedBy.STOP, "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
