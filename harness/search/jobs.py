@@ -132,23 +132,29 @@ class RunningJobs:
     def seconds_to_look(self) -> Seconds | None:
         """Return for how long no limit can be exceeded, unless a job ends; None for ever."""
         looks = []
-        if self._limits.timeout_seconds is not None and self._jobs:
-            oldest = min(job.process.began for job in self._jobs)
+        running = self._running
+        if self._limits.timeout_seconds is not None and running:
+            oldest = min(job.process.began for job in running)
             looks.append(max(0.0, oldest + self._limits.timeout_seconds - time.monotonic()))
-        if self._limits.memory_bytes is not None and self._jobs:
+        if self._limits.memory_bytes is not None and running:
             looks.append(max(0.0, self._next_memory_look - time.monotonic()))
         return min(looks, default=None)
 
+    @property
+    def _running(self) -> list[RunningJob]:
+        """The jobs that have not ended; one that has may wait for long until it is reaped."""
+        return [job for job in self._jobs if not job.process.has_ended]
+
     def _check_limits(self) -> None:
-        limits, now = self._limits, time.monotonic()
+        limits, now, running = self._limits, time.monotonic(), self._running
         if limits.timeout_seconds is not None:
-            for job in self._jobs:
+            for job in running:
                 if now - job.process.began >= limits.timeout_seconds:
                     job.end_for(EndedBy.TIMEOUT, f"{limits.timeout_seconds:g}")
         if limits.memory_bytes is not None and now >= self._next_memory_look:
             self._next_memory_look = now + _MEMORY_INTERVAL
-            used = private_memory([job.process.group for job in self._jobs])
-            for job in self._jobs:
+            used = private_memory([job.process.group for job in running])
+            for job in running:
                 private_bytes = used[job.process.group]
                 if private_bytes > limits.memory_bytes:
                     detail = (

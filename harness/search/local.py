@@ -97,7 +97,7 @@ class HarnessLocalManager(TrialResourceManager):
                 self.report(trial, end, output)
                 continue
             # It may have printed more since it was looked at. What was ended from here may have left half a line.
-            reports.follow(has_ended=end.ended_by is EndedBy.ITSELF)
+            reports.follow_to_end(has_ended=end.ended_by is EndedBy.ITSELF)
             if reports.is_behind:
                 if end.ended_by is EndedBy.ITSELF:
                     end = replace(end, ended_by=EndedBy.STOP)

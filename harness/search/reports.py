@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,14 @@ from harness.training.early_stopping import Comparison
 
 #: Seconds between two looks at what jobs have printed. A choice: short beside an epoch.
 REPORTS_INTERVAL: Seconds = 0.25
-#: Bytes that are read at once.
 _CHUNK = 2**20
+#: Chunks of so many bytes that are read of one job at once: then it is another's turn. A choice: a fraction of a second.
+_CHUNKS_AT_ONCE = 32
+#: Bytes of the longest report. A choice: the predictions of some hundred thousand utterances.
+_LONGEST_LINE = 2**24
 _MARKERS = (EPOCH_MARKER.encode(), PREDICTIONS_MARKER.encode())
+#: Bytes of a marker that may have come before the rest of it.
+_CHUNK_OVERLAP = max(map(len, _MARKERS)) - 1
 
 
 class TrialReports:
@@ -48,6 +54,7 @@ class TrialReports:
         self._comparison = comparison
         self._offset = 0
         self._rest = b""
+        self._has_more = False
         self._began = self._last_came = time.monotonic()
         #: Epochs that have come, the first of them recorded and compared, and not decided.
         self._undecided: deque[EpochRecord] = deque()
@@ -64,16 +71,23 @@ class TrialReports:
         return bool(self._undecided) and not self.is_pruned
 
     def follow(self, has_ended: bool = False) -> None:
-        """Take what has been printed since the last call; an incomplete line is one only once the job has ended.
+        """Take what has been printed since the last call, or as much of it as is read at once.
 
+        An incomplete line is one only once the job has ended.
         Nothing counts after a line that cannot be read; the epochs before it do.
         """
-        self.is_complete = has_ended
+        self._has_more = False
         try:
-            for line in self._read_lines(has_ended) if self.problem is None else []:
+            for line in self._read_lines(has_ended) if self.problem is None else ():
+                if len(line) > _LONGEST_LINE:
+                    raise ExperimentFileError(
+                        f"{line[:40].decode('utf-8', 'replace')!r}...: a line of more than {_LONGEST_LINE // 2**20} MiB; "
+                        "expected a shorter one"
+                    )
                 self._take(read_line(line.decode("utf-8", "replace")))
         except ExperimentFileError as error:
             self.problem = f"the job reported what cannot be read: {error}"
+        self.is_complete = has_ended and not (self._has_more and self.problem is None)
         while self.is_behind:
             epoch = self._undecided[0]
             if len(self._epochs) < epoch.epoch:
@@ -85,6 +99,21 @@ class TrialReports:
                 if awaited:
                     return
             self._undecided.popleft()
+
+    def follow_to_end(self, has_ended: bool) -> None:
+        """Take all that is left of a job that has been reaped.
+
+        Args:
+            has_ended: by itself; the last line of a job that was ended may be cut off, and an incomplete one is none
+        """
+        try:
+            size = self._output_path.stat().st_size
+        except OSError:
+            size = 0
+        self.follow(has_ended)
+        # No further than it was: a process that left the job's group may print for ever.
+        while self._has_more and self.problem is None and self._offset <= size:
+            self.follow(has_ended)
 
     def records(self, score: float) -> TrialRecords | None:
         """Return the result of a job that has finished with a score; None where it reported nothing."""
@@ -111,22 +140,39 @@ class TrialReports:
             self._num_come += 1
             self._undecided.append(report)
 
-    def _read_lines(self, has_ended: bool) -> list[bytes]:
-        """Return the lines with a marker; of a line without one nothing is kept, however long it is."""
-        found: list[bytes] = []
+    def _read_lines(self, has_ended: bool) -> Iterator[bytes]:
+        """Yield the lines with a marker; of a line without one nothing is kept, however long it is."""
         try:
             with self._output_path.open("rb") as output:
                 output.seek(self._offset)
-                while chunk := output.read(_CHUNK):
+                for _ in range(_CHUNKS_AT_ONCE):
+                    if not (chunk := output.read(_CHUNK)):
+                        break
                     self._offset += len(chunk)
-                    *lines, self._rest = (self._rest + chunk).split(b"\n")
-                    found += lines
-                    if not any(marker in self._rest for marker in _MARKERS):
-                        self._rest = self._rest[-_CHUNK:]
+                    yield from self._split(chunk)
+                else:
+                    self._has_more = True
+                    return
         except OSError:
             # Whoever removed it, or the full disk, leaves the same to the job's last output.
-            return []
-        if has_ended:
-            found.append(self._rest)
+            return
+        if has_ended and _has_marker(self._rest):
+            yield self._rest
             self._rest = b""
-        return [line for line in found if any(marker in line for marker in _MARKERS)]
+
+    def _split(self, chunk: bytes) -> list[bytes]:
+        text = self._rest + chunk
+        if not _has_marker(text):
+            self._rest = text.rpartition(b"\n")[2][-_CHUNK_OVERLAP:]
+            return []
+        *lines, self._rest = text.split(b"\n")
+        if not _has_marker(self._rest):
+            self._rest = self._rest[-_CHUNK_OVERLAP:]
+        elif len(self._rest) > _LONGEST_LINE:
+            # It is what cannot be read, in its turn: the lines before it count.
+            lines.append(self._rest)
+        return [line for line in lines if _has_marker(line)]
+
+
+def _has_marker(text: bytes) -> bool:
+    return any(marker in text for marker in _MARKERS)

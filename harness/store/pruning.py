@@ -95,7 +95,7 @@ class Pruning:
 
 
 def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> None:
-    """Record why a trial is pruned; called by the trial's own process, before it ends.
+    """Record why a trial is pruned, before it ends; called by its own process, or by the controller for foreign scripts.
 
     Raises:
         StoreError: the trial has ended, or is recorded as pruned already

@@ -462,7 +462,7 @@ class ResultsStore:
     def _no_trial(self, trial_id: int) -> StoreError:
         return StoreError(f"trial {trial_id}: not in '{self.path}'; expected one that start_trial returned")
 
-    # A trial's own records, written by the trial's own process.
+    # A trial's own records, written by the trial's own process; what a foreign script prints, by the controller.
 
     def record_environment(self, trial_id: int, environment: TrialEnvironment) -> None:
         """Record the environment of a trial; called by the trial's own process."""
@@ -470,7 +470,7 @@ class ResultsStore:
             self._insert_environment(trial_id, environment)
 
     def record_epoch(self, trial_id: int, epoch: EpochRecord) -> None:
-        """Record one epoch as it ends; called by the trial's own process.
+        """Record one epoch as it ends; called by the trial's own process, or by the controller for a foreign script.
 
         Raises:
             StoreError: the trial has ended, or that epoch is recorded already

@@ -1,7 +1,8 @@
 """Early stopping: the rules that prune a trial, and the trial's wait for the curves that it is compared with.
 
 A trial is compared with trials of lower index alone, each at the same epoch, so whether it is pruned does not depend on
-the order in which trials end. It waits for those that have not come so far; none of them ever waits for it.
+the order in which trials end. It waits for those that have not come so far; none of them ever waits for it. A foreign
+script goes on meanwhile: only the record of its next epoch waits.
 """
 
 from __future__ import annotations

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from harness.search.guardian import main as guard
-from harness.search.jobs import Guardian, end_left_behind, process_started_at
+from harness.search.jobs import (
+    Guardian,
+    JobLimits,
+    RunningJob,
+    RunningJobs,
+    end_left_behind,
+    process_started_at,
+)
+from harness.search.process import EndedBy
 from harness.store.records import TrialRow
 from harness.store.store import ResultsStore
 from tests.search.searches import wait_until
@@ -92,6 +100,30 @@ def test_a_guardian_that_was_killed_is_replaced_while_nothing_else_happens() -> 
     guardian.restart_if_killed()
     assert guardian._process is not first
     guardian.close()
+
+
+@pytest.fixture
+def ended_job(folder: Path) -> Iterator[tuple[RunningJobs, RunningJob]]:
+    """A job that has ended by itself, is not reaped, and began longer ago than its timeout."""
+    jobs = RunningJobs(JobLimits(timeout_seconds=20, memory_bytes=None, retries=0))
+    job = jobs.start([sys.executable, "-I", "-S", "-c", ""], folder, os.environ, folder / "1.out")
+    wait_until(lambda: job.process.has_ended)
+    job.process.began -= 60
+    yield jobs, job
+    jobs.abandon()
+
+
+def test_a_job_that_has_ended_needs_no_look_at_its_limits(ended_job: tuple[RunningJobs, RunningJob]) -> None:
+    jobs, _ = ended_job
+    assert jobs.seconds_to_look() is None
+
+
+def test_a_job_that_has_ended_is_not_timed_out_and_can_be_stopped(ended_job: tuple[RunningJobs, RunningJob]) -> None:
+    jobs, job = ended_job
+    assert jobs.ended() == [job]
+    assert job.end is None
+    jobs.end_all()
+    assert job.end == (EndedBy.STOP, "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")

@@ -1,5 +1,7 @@
 """Scripts that know nothing of this package print their epochs: they are recorded, and pruned like any trial."""
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -150,22 +152,68 @@ class WaitsForRivals:
         return None, self.awaited
 
 
-@pytest.mark.parametrize("is_read_twice", [False, True])
-def test_what_comes_before_a_line_that_cannot_be_read_counts(folder: Path, is_read_twice: bool) -> None:
-    output, rivals = folder / "1.out", WaitsForRivals(0)
+@pytest.fixture
+def store_and_trial_id(folder: Path) -> Iterator[tuple[ResultsStore, int]]:
     with ResultsStore.open(folder / "results.db") as store:
-        trial_id = store.start_trial(store.create_experiment(an_experiment()), 1, 1, {"x": 1}, 1)
-        reports = TrialReports(store, trial_id, output, cast(Comparison, rivals))
-        output.write_text("".join(FIVE_EPOCHS))
-        if is_read_twice:
+        yield store, store.start_trial(store.create_experiment(an_experiment()), 1, 1, {"x": 1}, 1)
+
+
+def test_a_script_that_prints_much_is_read_in_parts_and_its_lines_are_not_kept(
+    folder: Path, store_and_trial_id: tuple[ResultsStore, int]
+) -> None:
+    store, trial_id = store_and_trial_id
+    output = folder / "1.out"
+    with output.open("w") as printed:
+        for epoch in FIVE_EPOCHS:
+            printed.write("step\n" * (2 * 2**20) + "no line's end" * 2**17 + epoch)
+    reports = TrialReports(store, trial_id, output)
+    tracemalloc.start()
+    reports.follow(has_ended=True)
+    assert (reports.is_complete, 0 < len(store.epochs(trial_id)) < 5) == (False, True)
+    reports.follow(has_ended=True)
+    assert (reports.is_complete, len(store.epochs(trial_id))) == (True, 5)
+    assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    tracemalloc.stop()
+
+
+def test_a_report_may_come_in_pieces(folder: Path, store_and_trial_id: tuple[ResultsStore, int]) -> None:
+    store, trial_id = store_and_trial_id
+    reports = TrialReports(store, trial_id, folder / "1.out")
+    with (folder / "1.out").open("w") as printed:
+        for letter in "loss 0.7 " + "".join(FIVE_EPOCHS[:2]):
+            printed.write(letter)
+            printed.flush()
             reports.follow()
-        output.write_text("".join([*FIVE_EPOCHS, "#Auptimizer-epoch: six\n", *FIVE_EPOCHS]))
+    assert (reports.problem, len(store.epochs(trial_id))) == (None, 2)
+
+
+def test_a_report_that_never_ends_is_a_line_that_cannot_be_read(
+    folder: Path, store_and_trial_id: tuple[ResultsStore, int]
+) -> None:
+    store, trial_id = store_and_trial_id
+    (folder / "1.out").write_text(FIVE_EPOCHS[0] + "#Auptimizer-predictions: [" + " " * (17 * 2**20))
+    reports = TrialReports(store, trial_id, folder / "1.out")
+    reports.follow()
+    assert reports.problem is not None and "a line of more than 16 MiB; expected a shorter one" in reports.problem
+    assert len(store.epochs(trial_id)) == 1
+
+
+@pytest.mark.parametrize("is_read_twice", [False, True])
+def test_what_comes_before_a_line_that_cannot_be_read_counts(
+    folder: Path, store_and_trial_id: tuple[ResultsStore, int], is_read_twice: bool
+) -> None:
+    (store, trial_id), output, rivals = store_and_trial_id, folder / "1.out", WaitsForRivals(0)
+    reports = TrialReports(store, trial_id, output, cast(Comparison, rivals))
+    output.write_text("".join(FIVE_EPOCHS))
+    if is_read_twice:
         reports.follow()
-        assert reports.problem is not None and "six: not JSON" in reports.problem
-        assert (reports.is_behind, len(store.epochs(trial_id))) == (True, 1)
-        rivals.awaited.clear()
-        reports.follow()
-        assert (reports.is_behind, len(store.epochs(trial_id))) == (False, 5)
+    output.write_text("".join([*FIVE_EPOCHS, "#Auptimizer-epoch: six\n", *FIVE_EPOCHS]))
+    reports.follow()
+    assert reports.problem is not None and "six: not JSON" in reports.problem
+    assert (reports.is_behind, len(store.epochs(trial_id))) == (True, 1)
+    rivals.awaited.clear()
+    reports.follow()
+    assert (reports.is_behind, len(store.epochs(trial_id))) == (False, 5)
 
 
 @pytest.mark.timeout(60)
