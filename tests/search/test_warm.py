@@ -1,11 +1,13 @@
 """Trials that are forks of a warm process keep the contract of every job, and outlive it."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -155,6 +157,39 @@ def test_a_warm_process_that_cannot_import_is_named_once_and_trials_start_withou
     assert search(path, view=view).num_by_status == {TrialStatus.FINISHED: 3}
     said = "the process that imports TensorFlow for all trials ended with exit code 1: ImportError: no such thing"
     assert view.notes == [f"Each trial imports TensorFlow for itself: {said}."]
+
+
+@pytest.mark.usefixtures("warm_for_all")
+@pytest.mark.parametrize("num_starts", [0, 1], ids=["never", "not again"])
+def test_a_warm_process_that_cannot_be_started_is_named_once_and_trials_start_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, num_starts: int
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if len(begun) == num_starts:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        begun.append(subprocess.Popen(*arguments, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(warm, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
+    path = write_experiment(folder, SCORES_X, n_samples=4, n_parallel=1)
+
+    class Killing(SilentView):
+        is_killed = False
+
+        def look(self) -> float | None:
+            if begun and len(trials_of(path)) == 1 and not self.is_killed:
+                os.kill(begun[0].pid, signal.SIGKILL)
+                self.is_killed = True
+            return 0.01
+
+    view = Killing()
+    assert search(path, view=view).num_by_status == {TrialStatus.FINISHED: 4}
+    assert view.notes == [
+        "Each trial imports TensorFlow for itself: the process that imports TensorFlow for all trials could not be "
+        "started: Resource temporarily unavailable."
+    ]
 
 
 def test_nothing_outlives_a_controller_that_is_killed(folder: Path) -> None:
