@@ -256,7 +256,11 @@ def _run(trial: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(trial["environment"])
     sys.argv = trial["command"][1:]
-    sys.path[0] = os.path.dirname(sys.argv[0])
+    if not sys.flags.safe_path:  # else the interpreter puts no script's folder there
+        sys.path[0] = os.path.dirname(sys.argv[0])
+    # As in a new process. Python's own generator sees to that itself after a fork.
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

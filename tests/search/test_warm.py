@@ -113,6 +113,29 @@ def test_a_forked_trial_is_the_controllers_child_and_its_groups_leader(folder: P
 
 
 @pytest.mark.usefixtures("warm_for_all")
+def test_random_numbers_without_a_seed_differ_from_fork_to_fork(folder: Path) -> None:
+    draws = "import random, numpy\nprint(random.random(), numpy.random.random())\n"
+    path = write_experiment(folder, SAYS_HOW_IT_BEGAN + draws + SCORES_X)
+    assert search(path).ending is Ending.DONE
+    began, drawn = zip(*((trial.last_output or "").splitlines()[:2] for trial in trials_of(path)), strict=True)
+    assert set(began) == {"forked"}
+    ours, numpys = zip(*(line.split() for line in drawn), strict=True)
+    assert len(set(ours)) == len(set(numpys)) == 3
+
+
+@pytest.mark.usefixtures("warm_for_all")
+def test_a_fork_imports_nothing_from_its_scripts_folder_where_python_is_safe(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    says_its_paths = f"print({str(folder)!r} in sys.path)\n"
+    path = write_experiment(folder, SAYS_HOW_IT_BEGAN + says_its_paths + SCORES_X, n_samples=1)
+    assert search(path).ending is Ending.DONE
+    (trial,) = trials_of(path)
+    assert (trial.last_output or "").splitlines()[:2] == ["forked", "False"]
+
+
+@pytest.mark.usefixtures("warm_for_all")
 def test_a_search_that_is_done_starts_no_warm_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_experiment(folder, SCORES_X)
     search(path)
