@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,11 +81,14 @@ class WarmStarter:
     def is_importing(self) -> bool:
         """The warm process will be ready in a moment."""
         has_time = time.monotonic() < self._began + _LONGEST_IMPORT
-        return has_time and not self._is_ready() and self._exit_code() is None
+        may_be_ready = self._process is not None and self._exit_code() is None
+        return has_time and may_be_ready and not self._is_ready()
 
     @property
     def failure(self) -> str | None:
         """Why there is no warm process, and will be none; None where there is one."""
+        if self._process is None:
+            return f"the process that imports TensorFlow for all trials could not be started: {self._obstacle}"
         code = self._exit_code()
         if self._is_ready() or code is None or code < 0:
             return None
@@ -127,46 +130,56 @@ class WarmStarter:
 
     def close(self) -> None:
         """End the warm process; trials that it was forked for go on."""
-        self._control.close()
-        self._errors.close()
-        # Whatever is left in its group was forked just now, and is no trial yet.
-        end_group(self._process.pid)
-        self._process.wait()
-        _reap_group(self._process.pid)
+        self._opened.close()
+        if self._process is not None:
+            # Whatever is left in its group was forked just now, and is no trial yet.
+            end_group(self._process.pid)
+            self._process.wait()
+            _reap_group(self._process.pid)
 
     def _start(self) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._obstacle = ""
+        self._opened = ExitStack()
         self._has_said_ready = False
-        self._errors = tempfile.TemporaryFile()
         self._began = time.monotonic()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _CODE],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                cwd=self._script_dir,
-                env=self._environment,
-                start_new_session=True,
-            )
+        try:
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._opened.enter_context(self._control)
+            self._control.setblocking(False)
+            with theirs:
+                self._errors = self._opened.enter_context(tempfile.TemporaryFile())
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _CODE],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._errors,
+                    cwd=self._script_dir,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+        except OSError as error:  # no more processes or files are allowed: trials may start all the same, later
+            self._opened.close()
+            self._obstacle = error.strerror or str(error)
 
     def _restart(self) -> None:
         self.close()
         self._start()
 
     def _exit_code(self) -> int | None:
-        """Return the exit code, or minus the signal, of a warm process that has ended; None while it runs.
+        """Return the exit code, or minus the signal, of a warm process that has ended; None while it runs, or where none began.
 
-        It is reaped by ``end``: until then nobody else can get its process group's number.
+        It is reaped by ``close``: until then nobody else can get its process group's number.
         """
+        if self._process is None:
+            return None
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _is_ready(self) -> bool:
-        if not self._has_said_ready:
+        if self._process is not None and not self._has_said_ready:
             with suppress(OSError):  # nothing has come
                 self._has_said_ready = self._control.recv(len(_READY)) == _READY
         return self._has_said_ready
@@ -243,7 +256,11 @@ def _run(trial: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(trial["environment"])
     sys.argv = trial["command"][1:]
-    sys.path[0] = os.path.dirname(sys.argv[0])
+    if not sys.flags.safe_path:  # else the interpreter puts no script's folder there
+        sys.path[0] = os.path.dirname(sys.argv[0])
+    # As in a new process. Python's own generator sees to that itself after a fork.
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

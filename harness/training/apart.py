@@ -11,13 +11,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
+from harness.corpus.utterances import Seconds
 from harness.errors import Diverged, HarnessError, TrialFailed
 from harness.provenance import peak_memory_bytes
 from harness.store.records import EpochRecord, TrialStatus
@@ -25,6 +25,9 @@ from harness.training.tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from harness.training.recipe import Outcome, Watch
+
+#: Seconds for which a process that says no more may take to end; then it is killed. A choice: far longer than it takes.
+_LONGEST_END: Seconds = 10.0
 
 
 class FailedApart(TrialFailed):
@@ -64,7 +67,7 @@ def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -
         _start(process)
         of_process.close()
         outcome = _follow(connection, train, watch)
-        process.join()
+        process.join(_LONGEST_END)
         if outcome is None:
             raise _describe_end(process.exitcode)
         return outcome
@@ -91,23 +94,30 @@ def _follow(connection: Connection, train: Callable[[Watch], Outcome], watch: Wa
     # Imported here, as below: it imports TensorFlow, which the process has to start before.
     from harness.training.recipe import Outcome
 
-    # The end of the connection is the end of the process.
-    with suppress(EOFError, ConnectionError):
+    # The end of the connection is the end of the process. An error of the watch's own is none.
+    try:
         connection.send(train)
-        while True:
-            match connection.recv():
-                case EpochRecord() as epoch:
-                    watch.record_epoch(epoch)
-                case (str() as stage, int() as number):
-                    watch.show(stage, number)
-                case Outcome() as outcome:
-                    return outcome
-                case FailedApart() as error:
-                    raise error
-    return None
+    except ConnectionError:
+        return None
+    while True:
+        try:
+            said = connection.recv()
+        except (EOFError, ConnectionError):
+            return None
+        match said:
+            case EpochRecord() as epoch:
+                watch.record_epoch(epoch)
+            case (str() as stage, int() as number):
+                watch.show(stage, number)
+            case Outcome() as outcome:
+                return outcome
+            case FailedApart() as error:
+                raise error
 
 
 def _describe_end(exit_code: int | None) -> FailedApart:
+    if exit_code is None:
+        return FailedApart(f"its process said no more, and did not end within {_LONGEST_END:g} s")
     if exit_code == -signal.SIGKILL:
         return FailedApart.because(
             TrialStatus.KILLED, "its process was killed by signal 9, as the system does where memory runs out"

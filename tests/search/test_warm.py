@@ -1,11 +1,13 @@
 """Trials that are forks of a warm process keep the contract of every job, and outlive it."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -111,6 +113,29 @@ def test_a_forked_trial_is_the_controllers_child_and_its_groups_leader(folder: P
 
 
 @pytest.mark.usefixtures("warm_for_all")
+def test_random_numbers_without_a_seed_differ_from_fork_to_fork(folder: Path) -> None:
+    draws = "import random, numpy\nprint(random.random(), numpy.random.random())\n"
+    path = write_experiment(folder, SAYS_HOW_IT_BEGAN + draws + SCORES_X)
+    assert search(path).ending is Ending.DONE
+    began, drawn = zip(*((trial.last_output or "").splitlines()[:2] for trial in trials_of(path)), strict=True)
+    assert set(began) == {"forked"}
+    ours, numpys = zip(*(line.split() for line in drawn), strict=True)
+    assert len(set(ours)) == len(set(numpys)) == 3
+
+
+@pytest.mark.usefixtures("warm_for_all")
+def test_a_fork_imports_nothing_from_its_scripts_folder_where_python_is_safe(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    says_its_paths = f"print({str(folder)!r} in sys.path)\n"
+    path = write_experiment(folder, SAYS_HOW_IT_BEGAN + says_its_paths + SCORES_X, n_samples=1)
+    assert search(path).ending is Ending.DONE
+    (trial,) = trials_of(path)
+    assert (trial.last_output or "").splitlines()[:2] == ["forked", "False"]
+
+
+@pytest.mark.usefixtures("warm_for_all")
 def test_a_search_that_is_done_starts_no_warm_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_experiment(folder, SCORES_X)
     search(path)
@@ -155,6 +180,39 @@ def test_a_warm_process_that_cannot_import_is_named_once_and_trials_start_withou
     assert search(path, view=view).num_by_status == {TrialStatus.FINISHED: 3}
     said = "the process that imports TensorFlow for all trials ended with exit code 1: ImportError: no such thing"
     assert view.notes == [f"Each trial imports TensorFlow for itself: {said}."]
+
+
+@pytest.mark.usefixtures("warm_for_all")
+@pytest.mark.parametrize("num_starts", [0, 1], ids=["never", "not again"])
+def test_a_warm_process_that_cannot_be_started_is_named_once_and_trials_start_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, num_starts: int
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if len(begun) == num_starts:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        begun.append(subprocess.Popen(*arguments, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(warm, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
+    path = write_experiment(folder, SCORES_X, n_samples=4, n_parallel=1)
+
+    class Killing(SilentView):
+        is_killed = False
+
+        def look(self) -> float | None:
+            if begun and len(trials_of(path)) == 1 and not self.is_killed:
+                os.kill(begun[0].pid, signal.SIGKILL)
+                self.is_killed = True
+            return 0.01
+
+    view = Killing()
+    assert search(path, view=view).num_by_status == {TrialStatus.FINISHED: 4}
+    assert view.notes == [
+        "Each trial imports TensorFlow for itself: the process that imports TensorFlow for all trials could not be "
+        "started: Resource temporarily unavailable."
+    ]
 
 
 def test_nothing_outlives_a_controller_that_is_killed(folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import Diverged
 from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
+from harness.training import apart
 from harness.training.apart import FailedApart, cause_of, train_apart
 from harness.training.recipe import Outcome, Watch
 
@@ -44,6 +45,12 @@ def train_for_ever(watch: Watch) -> Outcome:
     watch.show("process", os.getpid())
     while True:
         time.sleep(0.1)
+
+
+def stop_talking(watch: Watch) -> Outcome:
+    """Close the connection, and go on."""
+    watch.record_epoch.__self__.close()
+    return train_for_ever(Watch())
 
 
 def test_epochs_and_the_outcome_arrive_from_another_process_with_its_memory() -> None:
@@ -84,6 +91,28 @@ def test_an_interrupt_ends_the_process_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         train_apart(train_for_ever, 1, Watch(show=interrupt))
     assert len(seen) == 1 and not psutil.pid_exists(seen[0])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("error", [BrokenPipeError, EOFError])
+def test_an_error_of_the_display_is_raised_and_ends_the_process(error: type[Exception]) -> None:
+    seen = []
+
+    def show(stage: str, number: int) -> None:
+        seen.append(number)
+        raise error
+
+    with pytest.raises(error):
+        train_apart(train_for_ever, 1, Watch(show=show))
+    assert len(seen) == 1 and not psutil.pid_exists(seen[0])
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_says_no_more_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_LONGEST_END", 0.5)
+    with pytest.raises(FailedApart) as caught:
+        train_apart(stop_talking, 1, Watch())
+    assert str(caught.value) == "its process said no more, and did not end within 0.5 s"
 
 
 PROGRAM = """
