@@ -167,9 +167,9 @@ class WarmStarter:
         self._start()
 
     def _exit_code(self) -> int | None:
-        """Return the exit code, or minus the signal, of a warm process that has ended; None while it runs, or where none began.
+        """Return the exit code, or minus the signal, of a warm process that has ended; None while it runs.
 
-        It is reaped by ``close``: until then nobody else can get its process group's number.
+        None too where none began. It is reaped by ``close``: until then nobody else can get its process group's number.
         """
         if self._process is None:
             return None
