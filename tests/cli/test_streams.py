@@ -89,6 +89,20 @@ def test_a_closed_standard_output_is_one_sentence(searched: Path, words: str) ->
     assert "Traceback" not in done.stderr
 
 
+def test_a_closed_standard_output_is_no_fault_of_a_command_that_writes_nothing_there(searched: Path) -> None:
+    written = searched / "trials.csv"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" "$@" >&-', *command("harness", "export", "results", "--csv", written)],
+        cwd=searched,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "standard output" in done.stderr) == (0, False)
+    assert written.stat().st_size > 0
+
+
 @pytest.mark.parametrize("words", ["report results", "export results --what epochs --csv -", "systems"])
 def test_a_reader_that_leaves_ends_nothing(searched: Path, words: str) -> None:
     process = subprocess.Popen(
