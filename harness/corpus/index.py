@@ -224,8 +224,8 @@ def note_corpus(
 ) -> str | None:
     """Say what a corpus is where it is not the complete release; every place that speaks of a corpus says this.
 
-    A corpus with more of anything than the release, or with a small part of it and no whole session, is another one; one
-    with as many utterances in each session has other labels.
+    A corpus with more of anything than the release, or with a small part of it and no whole session, is another one;
+    one with as many utterances in each session has other labels.
 
     Args:
         counts: by session, utterances of each of the four classes and of happiness
@@ -270,8 +270,8 @@ def note_corpus(
         ]
         return (
             f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)})"
-            f"{'; other labels: ' if differing else ''}{'; '.join(differing)}. Its scores are not comparable with those "
-            "on the complete one; copy what is missing."
+            f"{'; other labels: ' if differing else ''}{'; '.join(differing)}. Its scores are not comparable with "
+            "those on the complete one; copy what is missing."
         )
     has = f"has {plural(found, 'utterance')}, where the release has {complete}"
     if found == complete:

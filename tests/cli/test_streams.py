@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import naming_test_scores
+from harness.cli.options import name_test_scores
 from harness.store.store import ResultsStore
 from tests.search.searches import SCORES_X, environment, search, write_experiment
 from tests.store.experiments import an_experiment, an_opening
@@ -142,7 +142,10 @@ def test_whatever_ends_a_test_evaluation_it_is_said_where_its_scores_are(
     with ResultsStore.open(database) as store:
         eid = store.create_experiment(an_experiment())
         store.record_opening(an_opening(eid))
-    with suppress(RuntimeError), naming_test_scores(tmp_path), ResultsStore.open(database) as store:
+    with suppress(RuntimeError), name_test_scores(tmp_path) as stores, ResultsStore.open(database) as store:
+        stores.append(store)
+        with ResultsStore.open(database) as of_another_process:
+            of_another_process.record_opening(an_opening(eid))
         opening_id = store.record_opening(an_opening(eid))
         if fails:
             raise RuntimeError("the screen is full")
@@ -150,9 +153,19 @@ def test_whatever_ends_a_test_evaluation_it_is_said_where_its_scores_are(
     not_completed = " It was not completed." if fails else ""
     assert capsys.readouterr() == (
         "",
-        f"Test evaluation 2 is on record in '{database}'.{not_completed} To see what it has recorded, without another "
+        f"Test evaluation 3 is on record in '{database}'.{not_completed} To see what it has recorded, without another "
         f"evaluation: harness report {tmp_path} --experiment {eid}\n",
     )
+
+
+def test_a_record_that_cannot_be_read_hides_no_error(tmp_path: Path) -> None:
+    database = tmp_path / "results.db"
+    with pytest.raises(RuntimeError, match="^the true cause$"), name_test_scores(tmp_path) as stores:
+        with ResultsStore.open(database) as store:
+            stores.append(store)
+            store.record_opening(an_opening(None))
+        database.write_bytes(b"no database")
+        raise RuntimeError("the true cause")
 
 
 #: Whoever runs these tests in the background has Ctrl-C ignored, and so would every program that they start.
