@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_the_workflow_names_parts_that_the_script_has() -> None:
     assert set(named.split()) == set(parts) - {"say", "find_python"}
     (asked,) = re.findall(r"part: \[(.*)\]", workflow)
     assert set(asked.split(", ")) <= set(named.split())
+
+
+def test_the_parts_run_in_the_order_of_the_script_however_they_are_named() -> None:
+    """The wheel's part takes the environment of the others away."""
+    script = (REPOSITORY / ".ci" / "run").read_text("utf-8")
+    reads_names, _, rest = script.partition('cd "$(dirname "$0")/.."')
+    stubs = "".join(f"{part}() {{ echo {part}; }}\n" for part in re.findall(r"^(\w+)\(\) \{", script, re.MULTILINE))
+    code = f"{reads_names}{stubs}{rest[rest.rindex('for part in '):]}"
+    done = subprocess.run(["bash", "-c", code, "run", "wheel", "lint"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["lint", "wheel", "say"]
 
 
 def test_pre_commit_runs_the_linters_of_the_script() -> None:

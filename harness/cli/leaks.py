@@ -45,12 +45,13 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
     """
     from rich.console import Console
 
-    from harness.cli.options import naming_test_scores, open_follow_up, require_all_finished, typed_command
+    from harness.cli.options import name_test_scores, open_follow_up, require_all_finished, typed_command
     from harness.report.final_scores import describe_intent
     from harness.report.findings import read_leaks
     from harness.report.terminal import print_leaks
 
-    with naming_test_scores(results), open_follow_up(results, eid, threads, "leaks") as begun:
+    with name_test_scores(results) as stores, open_follow_up(results, eid, threads, "leaks") as begun:
+        stores.append(begun.store)
         # Imported here: these import TensorFlow, which has to be started before.
         from harness.final.leaks import LeaksPlan, plan_experiments, record_leaks_opening
 

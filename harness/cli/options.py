@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 from click.types import IntParamType, StringParamType
 
-from harness.errors import WorkFailedError
+from harness.errors import HarnessError, WorkFailedError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -252,38 +252,43 @@ def require_all_finished(num_failed: int, where: str = "above and in results.db"
 
 
 @contextmanager
-def naming_test_scores(results: Path) -> Iterator[None]:
+def name_test_scores(results: Path) -> Iterator[list[ResultsStore]]:
     """Say at the end, whatever ends the block, where the scores are of each test evaluation that was begun in it.
 
-    On standard error: standard output may be full, or hold JSON alone.
+    On standard error: standard output may be full, or hold JSON alone. Nothing is said where the record cannot be
+    read, so that what ended the block is what the user sees.
+
+    Yields:
+        a list to which the block adds each store that it records test evaluations in: another process may begin some
+        in the same folder meanwhile
     """
     from harness.store.store import ResultsStore
 
     database = results / DATABASE
-
-    def read_openings() -> dict[int, TestOpeningRow]:
-        # `harness tables` makes the database.
-        if not database.is_file():
-            return {}
-        with ResultsStore.open_readonly(database) as store:
-            return {opening.opening_id: opening for opening in store.openings()}
-
-    before = read_openings()
+    stores: list[ResultsStore] = []
     try:
-        yield
+        yield stores
     finally:
-        begun = [opening for number, opening in read_openings().items() if number not in before]
-        for opening in begun:
-            ended = "" if opening.completed_at is not None else " It was not completed."
-            of_search = "" if opening.eid is None else f" --experiment {opening.eid}"
-            again = f"harness report {shlex.quote(str(results))}{of_search}"
-            if opening.eid is None:
-                again = f"harness export {shlex.quote(str(results))} --what test-scores --all --csv -"
-            click.echo(
-                f"Test evaluation {opening.opening_id} is on record in '{database}'.{ended} To see what it "
-                f"has recorded, without another evaluation: {again}",
-                err=True,
-            )
+        begun = {number for store in stores for number in store.openings_begun}
+        with suppress(HarnessError):
+            if begun:
+                with ResultsStore.open_readonly(database) as store:
+                    openings = [opening for opening in store.openings() if opening.opening_id in begun]
+                for opening in openings:
+                    _name_scores(opening, results, database)
+
+
+def _name_scores(opening: TestOpeningRow, results: Path, database: Path) -> None:
+    ended = "" if opening.completed_at is not None else " It was not completed."
+    of_search = "" if opening.eid is None else f" --experiment {opening.eid}"
+    again = f"harness report {shlex.quote(str(results))}{of_search}"
+    if opening.eid is None:
+        again = f"harness export {shlex.quote(str(results))} --what test-scores --all --csv -"
+    click.echo(
+        f"Test evaluation {opening.opening_id} is on record in '{database}'.{ended} To see what it has recorded, "
+        f"without another evaluation: {again}",
+        err=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import click
 from harness.cli.options import (
     DATABASE,
     SEARCH_NUMBER,
-    naming_test_scores,
+    name_test_scores,
     results_argument,
     seeds_option,
     threads_option,
@@ -173,7 +173,8 @@ def retrain_best(
     console = Console()
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
-    with naming_test_scores(results), ResultsStore.open(database) as store:
+    with name_test_scores(results) as stores, ResultsStore.open(database) as store:
+        stores.append(store)
         folded = find_folded(store) if eid is None and not (without or replace) else None
         if folded is not None and is_ensemble:
             searches = store.searches_of(folded.folded_id)

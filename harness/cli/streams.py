@@ -33,18 +33,25 @@ class _Descriptor(io.FileIO):
 
     So the work of a command goes on, and its end says what became of its output.
 
+    Args:
+        is_closed: whether whoever began the command had closed it, so that the null device is in its place
+
     Attributes:
         failure: the first error; None as long as everything was written
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, is_closed: bool = False) -> None:
         super().__init__(descriptor, "wb", closefd=False)
         self.failure: OSError | None = None
+        self._is_closed = is_closed
 
     def write(self, data: Any) -> int:
         """Write all of ``data``, in as many pieces as the system takes."""
         left = memoryview(data).cast("B")
         num_bytes = len(left)
+        # Known from the beginning, but no fault of a command that writes nothing here.
+        if num_bytes and self._is_closed and self.failure is None:
+            self.failure = OSError(errno.EBADF, "it is closed")
         while left and self.failure is None:
             try:
                 num_written = super().write(left)
@@ -108,8 +115,7 @@ def _replace(name: str, descriptor: int) -> _Descriptor | None:
     raw: _Descriptor
     if stream is None or not _is_open(descriptor):
         _open_nothing(descriptor)
-        raw = _Descriptor(descriptor)
-        raw.failure = OSError(errno.EBADF, "it is closed")
+        raw = _Descriptor(descriptor, is_closed=True)
     elif isinstance(stream, io.TextIOWrapper):
         stream.flush()
         raw = _Descriptor(descriptor)

@@ -13,6 +13,7 @@ from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_op
 if TYPE_CHECKING:
     from harness.cli.options import TrainingsProgress
     from harness.scoring.scenes import ScenePair
+    from harness.store.store import ResultsStore
     from harness.tables.reproductions import ReproductionResult
     from harness.tables.results import RowResult
     from harness.tables.settings import CorpusFacts, TablesSettings
@@ -147,7 +148,7 @@ def tables(
     """
     from rich.console import Console
 
-    from harness.cli.options import naming_test_scores, open_view, require_all_finished
+    from harness.cli.options import name_test_scores, open_view, require_all_finished
     from harness.corpus.utterances import Happiness
     from harness.report.paper_tables import print_tables
     from harness.splits.protocol import Recordings
@@ -172,14 +173,26 @@ def tables(
         compared=compared,
     )
     check_settings(settings)
-    with naming_test_scores(results), open_view() as view:
-        found = _train_and_read(settings, corpus, results, threads, view, named)
+    with name_test_scores(results) as stores, open_view() as view:
+        found = _train_and_read(settings, corpus, results, TableWork(threads, view, stores), named)
     if as_json:
         plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
         click.echo(json.dumps(plain, indent=2))
     else:
         print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes, found.compared)
     require_all_finished(found.num_failed, "below the table")
+
+
+class TableWork(NamedTuple):
+    """What trains and says it.
+
+    Attributes:
+        stores: to which the store is added that the test evaluation is recorded in
+    """
+
+    threads: int
+    view: TrainingsProgress
+    stores: list[ResultsStore]
 
 
 class Found(NamedTuple):
@@ -197,8 +210,7 @@ def _train_and_read(
     settings: TablesSettings,
     corpus: Path | None,
     results_dir: Path,
-    threads: int,
-    view: TrainingsProgress,
+    work: TableWork,
     named: tuple[str, ...],
 ) -> Found:
     from harness.cli.options import typed_command
@@ -211,6 +223,7 @@ def _train_and_read(
     from harness.tables.settings import prepare_tables
     from harness.training.tensorflow import start_tensorflow
 
+    threads, view, stores = work
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
     settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing, speech)
@@ -225,6 +238,7 @@ def _train_and_read(
 
     lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
     with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
+        stores.append(results)
         view.announce(describe_test_evaluation(len(results.openings())))
         opening_id = record_tables_opening(results, settings, facts, typed_command())
         possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]

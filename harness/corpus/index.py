@@ -224,7 +224,8 @@ def note_corpus(
 ) -> str | None:
     """Say what a corpus is where it is not the complete release; every place that speaks of a corpus says this.
 
-    A corpus with more of anything than the release, or with a small part of it and no whole session, is another one.
+    A corpus with more of anything than the release, or with a small part of it and no whole session, is another one;
+    one with as many utterances in each session has other labels.
 
     Args:
         counts: by session, utterances of each of the four classes and of happiness
@@ -244,6 +245,18 @@ def note_corpus(
     if all(is_whole.values()) and set(totals) <= set(published):
         return None
     found, complete = sum(totals.values()), sum(PUBLISHED_TOTALS.values())
+    differing = [
+        f"Session {session} has {num_found} labelled {emotion}, the release {num}"
+        for session, row in published.items()
+        for emotion, num in row.items()
+        if totals.get(session, 0) == PUBLISHED_TOTALS[session]
+        and (num_found := counts.get(session, {}).get(emotion, 0)) != num
+    ]
+    if totals == PUBLISHED_TOTALS:
+        return (
+            f"This corpus is IEMOCAP with other labels: {'; '.join(differing)}. No score on it is a score on IEMOCAP; "
+            "restore the release's label files."
+        )
     is_part = set(totals) <= set(published) and all(
         totals.get(session, 0) <= PUBLISHED_TOTALS[session]
         and all(counts.get(session, {}).get(emotion, 0) <= num for emotion, num in row.items())
@@ -252,17 +265,18 @@ def note_corpus(
     if is_part and (any(is_whole.values()) or found >= _LEAST_PART * complete):
         lacking = [
             f"Session {session} has {totals.get(session, 0)} of {PUBLISHED_TOTALS[session]}"
-            for session, whole in is_whole.items()
-            if not whole
+            for session in published
+            if totals.get(session, 0) != PUBLISHED_TOTALS[session]
         ]
         return (
-            f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)}). Its "
-            "scores are not comparable with those on the complete one; copy what is missing."
+            f"This corpus is an incomplete IEMOCAP: {found} of {complete} utterances ({', '.join(lacking)})"
+            f"{'; other labels: ' if differing else ''}{'; '.join(differing)}. Its scores are not comparable with "
+            "those on the complete one; copy what is missing."
         )
-    return (
-        f"This corpus is not IEMOCAP: it has {plural(found, 'utterance')}, where the release has {complete}. No score "
-        "on it is a score on IEMOCAP."
-    )
+    has = f"has {plural(found, 'utterance')}, where the release has {complete}"
+    if found == complete:
+        has = f"has as many utterances as the release, {found}, and not as many in each session"
+    return f"This corpus is not IEMOCAP: it {has}. No score on it is a score on IEMOCAP."
 
 
 def compare_counts(utterances: Iterable[Utterance]) -> list[str]:

@@ -19,7 +19,15 @@ from harness.corpus.utterances import CLASSES, Seconds
 from harness.features.store import Features, FeatureStore
 from harness.files import hash_json
 from harness.final.best_point import BestPoint, find_best_point
-from harness.final.saved_model import ModelRecord, has_seed, number_groups, save_seed, saved_seeds, seed_dir
+from harness.final.saved_model import (
+    FORMAT_VERSION,
+    ModelRecord,
+    has_seed,
+    number_groups,
+    save_seed,
+    saved_seeds,
+    seed_dir,
+)
 from harness.models.hyperparameters import AsrTransferHyperparameters
 from harness.models.turn_model import REPLACED
 from harness.provenance import hash_word_vectors, package_versions
@@ -192,6 +200,8 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         **({} if best.trial.temperature is None else {"temperature": best.trial.temperature}),
         "fits_on_test": fits_on_test,
         "versions": package_versions(),
+        # Models of another format are trained again in a folder of their own.
+        "format": FORMAT_VERSION,
     }
     if best.turn_model is not None:
         decides["turn_model"] = best.turn_model.to_json()

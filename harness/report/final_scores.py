@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from harness.report.tables import Table
 from harness.report.terminal import print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
+    describe_before,
     describe_probes,
     describe_scores,
     name_opening,
@@ -84,19 +86,17 @@ def describe_intent(store: ResultsStore, experiments: Sequence[ExperimentRow], t
         for each in experiments
     ]
     replications = [read_replication(store, each) for each in experiments]
-    num_seeds = min(1 + (0 if found is None else len(found.trials)) for found in replications)
-    corpora = {each.corpus_hash for each in experiments}
-    num_before = sum(opening.corpus_hash in corpora for opening in store.openings())
+    num_seeds = min(
+        json.loads(each.settings).get("seeds_per_trial", 1) + (0 if found is None else len(found.trials))
+        for each, found in zip(experiments, replications, strict=True)
+    )
     trials = plural(sum(num_trials), "finished trial")
     of_searches = "" if len(experiments) == 1 else f" of {len(experiments)} searches"
     replicated = "" if num_seeds > 1 else ": `harness replicate` measures how much of their score was luck"
-    before = "never evaluated before" if not num_before else "evaluated once before"
-    if num_before > 1:
-        before = f"evaluated {num_before} times before"
     return (
         f"--test scores {plural(num_models, 'model')} on {test_sets}, and records that for good. Behind the "
         f"hyperparameters {'stands' if sum(num_trials) == 1 else 'stand'} {trials}{of_searches} and "
-        f"{plural(num_seeds, 'seed')}{replicated}. The test session was {before}, by this results folder's record."
+        f"{plural(num_seeds, 'seed')}{replicated}. {describe_before(store, experiments)}"
     )
 
 

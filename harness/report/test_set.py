@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,9 @@ from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.scenes import SceneEffect, SceneScore, explain_scenes
 from harness.scoring.statistics import MIN_DIALOGUES, TOO_NARROW, Interval, mean_and_spread
-from harness.store.records import ScoreKind, TestOpeningRow, TestScores
+from harness.splits.protocol import TestedSpeakers
+from harness.store.records import ExperimentRow, ScoreKind, TestOpeningRow, TestScores
+from harness.store.store import ResultsStore
 from harness.wording import plural, write_time
 
 BASELINES_LEFT_OUT = "Baselines left out"
@@ -499,3 +502,42 @@ def _describe_missing_baselines(assessment: Assessment) -> list[Statement]:
         "ended first)."
     )
     return [Statement(BASELINES_LEFT_OUT, text, is_warning=True)]
+
+
+def describe_before(store: ResultsStore, experiments: Sequence[ExperimentRow]) -> str:
+    """Say how often the test sets of some experiments were evaluated before, as far as that is on record."""
+    corpora = {each.corpus_hash for each in experiments}
+    wanted = {_test_set(each) for each in experiments}
+    num_known = num_unknown = 0
+    for opening in store.openings():
+        if opening.corpus_hash not in corpora:
+            continue
+        if opening.eid is None:
+            num_unknown += 1
+            continue
+        session, speaker = _test_set(store.experiment(opening.eid))
+        # A session holds both of its speakers, so that the one is a part of the other.
+        num_known += any(
+            session == other and (speaker == other_speaker or TestedSpeakers.BOTH in (speaker, other_speaker))
+            for other, other_speaker in wanted
+        )
+    subject = "The test session was" if len(wanted) == 1 else f"The {len(wanted)} test sets were"
+    of_corpus = f"test set of this corpus was {_count_before(num_unknown)}"
+    record = "by this results folder's record"
+    if not num_unknown:
+        return f"{subject} {_count_before(num_known)}, {record}."
+    if not num_known:
+        return f"A {of_corpus}, {record}, which does not say which."
+    return f"{subject} {_count_before(num_known)}, {record}; besides, a {of_corpus}, and it does not say which."
+
+
+def _test_set(experiment: ExperimentRow) -> tuple[int, str]:
+    """Return the session and the speaker that an experiment tests, as its record has them."""
+    protocol = json.loads(experiment.protocol)
+    return protocol["test_session"], protocol["test_speaker"]
+
+
+def _count_before(num_before: int) -> str:
+    if num_before < 2:
+        return "evaluated once before" if num_before else "never evaluated before"
+    return f"evaluated {num_before} times before"

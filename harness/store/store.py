@@ -95,6 +95,7 @@ class ResultsStore:
     Attributes:
         path: of results.db
         database: the connection, for the SQL of this folder's other files
+        openings_begun: the ids of the test evaluations that were recorded through this connection
 
     Example:
         >>> import tempfile
@@ -106,6 +107,7 @@ class ResultsStore:
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self.database = database
+        self.openings_begun: list[int] = []
         self._executions: dict[int, str] = {}
 
     @classmethod
@@ -575,8 +577,11 @@ class ResultsStore:
         Returns:
             the test evaluation's id, for ``record_test_scores``
         """
+        row = {**asdict(opening), "seeds": json.dumps(list(opening.seeds))}
         with self.writing() as database:
-            return insert(database, "test_openings", {**asdict(opening), "seeds": json.dumps(list(opening.seeds))})
+            opening_id = insert(database, "test_openings", row)
+        self.openings_begun.append(opening_id)
+        return opening_id
 
     def record_test_scores(self, opening_id: int, *scores: TestScores) -> None:
         """Record scores with their predictions, whole or not at all; with the model's last seed it is complete.

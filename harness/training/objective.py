@@ -35,8 +35,10 @@ class Objective:
 
     Source:
         Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020, algorithm 1, with scenes
-        as groups. Deviates: the weights of the scenes of a batch are divided by their sum, so that a batch in which a
-        scene is missing makes no smaller step.
+        as groups. Deviates in three things: a batch is drawn from all scenes and updates the weights of all of them at
+        once, where the paper draws one group a step; the weights of the scenes of a batch are divided by their sum, so
+        that a batch in which a scene is missing makes no smaller step; and class weights multiply the losses before a
+        scene's mean is taken.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import naming_test_scores
+from harness.cli.options import name_test_scores
 from harness.store.store import ResultsStore
 from tests.search.searches import SCORES_X, environment, search, write_experiment
 from tests.store.experiments import an_experiment, an_opening
@@ -89,6 +89,20 @@ def test_a_closed_standard_output_is_one_sentence(searched: Path, words: str) ->
     assert "Traceback" not in done.stderr
 
 
+def test_a_closed_standard_output_is_no_fault_of_a_command_that_writes_nothing_there(searched: Path) -> None:
+    written = searched / "trials.csv"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" "$@" >&-', *command("harness", "export", "results", "--csv", written)],
+        cwd=searched,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "standard output" in done.stderr) == (0, False)
+    assert written.stat().st_size > 0
+
+
 @pytest.mark.parametrize("words", ["report results", "export results --what epochs --csv -", "systems"])
 def test_a_reader_that_leaves_ends_nothing(searched: Path, words: str) -> None:
     process = subprocess.Popen(
@@ -128,7 +142,10 @@ def test_whatever_ends_a_test_evaluation_it_is_said_where_its_scores_are(
     with ResultsStore.open(database) as store:
         eid = store.create_experiment(an_experiment())
         store.record_opening(an_opening(eid))
-    with suppress(RuntimeError), naming_test_scores(tmp_path), ResultsStore.open(database) as store:
+    with suppress(RuntimeError), name_test_scores(tmp_path) as stores, ResultsStore.open(database) as store:
+        stores.append(store)
+        with ResultsStore.open(database) as of_another_process:
+            of_another_process.record_opening(an_opening(eid))
         opening_id = store.record_opening(an_opening(eid))
         if fails:
             raise RuntimeError("the screen is full")
@@ -136,9 +153,19 @@ def test_whatever_ends_a_test_evaluation_it_is_said_where_its_scores_are(
     not_completed = " It was not completed." if fails else ""
     assert capsys.readouterr() == (
         "",
-        f"Test evaluation 2 is on record in '{database}'.{not_completed} To see what it has recorded, without another "
+        f"Test evaluation 3 is on record in '{database}'.{not_completed} To see what it has recorded, without another "
         f"evaluation: harness report {tmp_path} --experiment {eid}\n",
     )
+
+
+def test_a_record_that_cannot_be_read_hides_no_error(tmp_path: Path) -> None:
+    database = tmp_path / "results.db"
+    with pytest.raises(RuntimeError, match="^the true cause$"), name_test_scores(tmp_path) as stores:
+        with ResultsStore.open(database) as store:
+            stores.append(store)
+            store.record_opening(an_opening(None))
+        database.write_bytes(b"no database")
+        raise RuntimeError("the true cause")
 
 
 #: Whoever runs these tests in the background has Ctrl-C ignored, and so would every program that they start.

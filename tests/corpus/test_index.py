@@ -73,8 +73,35 @@ def test_the_complete_release_needs_no_note() -> None:
             "This corpus is not IEMOCAP: it has 13869 utterances, ",
         ),
         ({}, {}, "This corpus is not IEMOCAP: it has 0 utterances, "),
+        (
+            {**WHOLE, 4: {**WHOLE[4], Emotion.ANGER: 326}},
+            PUBLISHED_TOTALS,
+            "This corpus is IEMOCAP with other labels: Session 4 has 326 labelled ang, the release 327. No score on it is "
+            "a score on IEMOCAP; restore the release's label files.",
+        ),
+        (
+            {**WHOLE, 5: {**WHOLE[5], Emotion.ANGER: 171, Emotion.SADNESS: 244}},
+            PUBLISHED_TOTALS,
+            "This corpus is IEMOCAP with other labels: Session 5 has 171 labelled ang, the release 170; Session 5 has "
+            "244 labelled sad, the release 245. ",
+        ),
+        (
+            {**WHOLE, 4: {**WHOLE[4], Emotion.ANGER: 326}},
+            {**PUBLISHED_TOTALS, 5: 2169},
+            "This corpus is an incomplete IEMOCAP: 10038 of 10039 utterances (Session 5 has 2169 of 2170); other "
+            "labels: Session 4 has 326 labelled ang, the release 327. Its scores ",
+        ),
+        (
+            WHOLE,
+            {**PUBLISHED_TOTALS, 4: 2104, 5: 2169},
+            "This corpus is not IEMOCAP: it has as many utterances as the release, 10039, and not as many in each "
+            "session. ",
+        ),
     ],
-    ids=["three sessions", "one session", "one utterance less", "another, small", "another, large", "empty"],
+    ids=[
+        *("three sessions", "one session", "one utterance less", "another, small", "another, large", "empty"),
+        *("a label that is no class", "another class", "one less and a label", "another, as large"),
+    ],
 )
 def test_a_corpus_is_what_its_counts_say(
     counts: dict[int, dict[str, int]], totals: dict[int, int], beginning: str

@@ -98,6 +98,15 @@ def test_models_that_others_are_made_of_are_not_trained_with_the_test_session_op
     assert published.openings() == [] and not training.model_dir.exists()
 
 
+def test_models_of_another_format_are_in_another_folder(published, published_dir, monkeypatch):
+    """They are to be trained again, and would be taken for trained."""
+    names = set()
+    for version in (1, 2):
+        monkeypatch.setattr("harness.final.retrain.FORMAT_VERSION", version)
+        names.add(plan_final_training(published, published_dir, None, 1).model_dir)
+    assert len(names) == 2
+
+
 def test_the_test_sessions_part_in_training_is_in_the_folders_name(published, published_dir):
     opened = plan_final_training(published, published_dir, None, 1, opens_test=True)
     sealed = plan_final_training(published, published_dir, None, 1)

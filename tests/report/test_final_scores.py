@@ -1,6 +1,7 @@
 """The scores of a test evaluation fit one screen, and every warning is on it."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import run_search, score_test
+from tests.store.experiments import an_opening
 
 
 @pytest.fixture
@@ -95,3 +97,44 @@ def test_what_a_test_evaluation_is_about_to_do_is_said_with_what_stands_behind_i
         "evaluated once before",
         "evaluated 2 times before",
     ]
+
+
+def before(store, *eids):
+    said = describe_intent(store, [store.experiment(eid) for eid in eids], "the test set", 1)
+    return said.partition("seed: `harness replicate` measures how much of their score was luck. ")[2]
+
+
+def test_only_evaluations_of_the_same_test_set_are_counted(tmp_path):
+    """With folds, Session 4 was evaluated before as soon as Session 1 was."""
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        first, fourth, woman, man = (
+            run_search(store, num_trials=1, protocol={"base": "paper", **test})
+            for test in (
+                {"test_session": 1},
+                {"test_session": 4},
+                {"test_session": 4, "test_speaker": "F"},
+                {"test_session": 4, "test_speaker": "M"},
+            )
+        )
+        score_test(store, first)
+        score_test(store, woman)
+        record = "by this results folder's record"
+        assert before(store, first) == f"The test session was evaluated once before, {record}."
+        # A speaker of the session is a part of it, and no part of the other speaker.
+        assert before(store, fourth) == f"The test session was evaluated once before, {record}."
+        assert before(store, man) == f"The test session was never evaluated before, {record}."
+        assert before(store, first, fourth) == f"The 2 test sets were evaluated 2 times before, {record}."
+        # Of `harness tables`, which has many experiments.
+        store.record_opening(an_opening(None))
+        unknown = "test set of this corpus was evaluated once before"
+        assert before(store, man) == f"A {unknown}, {record}, which does not say which."
+        assert before(store, first) == (
+            f"The test session was evaluated once before, {record}; besides, a {unknown}, and it does not say which."
+        )
+
+
+def test_the_seeds_of_each_trial_stand_behind_its_hyperparameters(tmp_path):
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        settings = json.dumps({"name": "fusion", "seeds_per_trial": 3})
+        said = describe_intent(store, [store.experiment(run_search(store, settings=settings))], "Session 5", 1)
+    assert "stand 10 finished trials and 3 seeds. The test session" in said
