@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from harness.corpus.utterances import parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.files import NpzFile, read_regular
 from harness.splits.protocol import SEALED_SESSION
+from harness.wording import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float32]
 
@@ -110,7 +115,7 @@ class OwnFile:
         except (OSError, ValueError, ImportError) as error:
             if isinstance(error, FeatureError):
                 raise
-            raise FeatureError(f"{_name(path)}: cannot be read ({one_line(error)})") from error
+            raise FeatureError(f"{_name(path)}: cannot be read ({_describe(error)})") from error
         if not shapes:
             raise FeatureError(f"{_name(path)}: holds no utterance; expected an array or a row for each")
         num_columns = _check_shapes(path, shapes)
@@ -132,7 +137,7 @@ class OwnFile:
         try:
             archive = NpzFile(self.path)
         except (OSError, ValueError) as error:
-            raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)})") from error
         with archive:
             yield replace(self, _archive=archive)
 
@@ -193,7 +198,7 @@ class OwnFile:
                 frames = {name: np.atleast_2d(found[name]).astype(np.float32) for name in there}
         except (OSError, ValueError, KeyError) as error:
             self.refuse_changed()
-            raise FeatureError(f"{_name(self.path)}: cannot be read ({one_line(error)})") from error
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)})") from error
         nothing = np.zeros((0, self.described.num_columns), np.float32)
         return [frames.get(name, nothing) for name in names]
 
@@ -220,8 +225,8 @@ class OwnFile:
         if not known:
             expected = repr(utterance_ids[0]) if utterance_ids else "those of a corpus that has some"
             raise FeatureError(
-                f"{_name(self.path)}: none of its {len(self.lengths)} ids, such as {min(self.lengths)!r:.80}, is an "
-                f"utterance of the corpus; expected ids such as {expected}"
+                f"{_name(self.path)}: holds {plural(len(self.lengths), 'id')}, such as {min(self.lengths)!r:.80}, and none "
+                f"is of an utterance of the corpus; expected ids such as {expected}"
             )
         damaged = []
         dialogues = [list(some) for _, some in groupby(known, lambda name: parse_utterance_id(name).dialogue_id)]
@@ -231,8 +236,8 @@ class OwnFile:
             progress(number, len(dialogues))
         if damaged:
             raise FeatureError(
-                f"{_name(self.path)}: {len(damaged)} of the {len(known)} utterances have NaN or infinite numbers, such "
-                f"as {damaged[0]!r}; expected finite numbers: replace them, or leave these utterances out"
+                f"{_name(self.path)}: found NaN or infinite numbers in {plural(len(damaged), 'utterance')} of "
+                f"{len(known)}, such as {damaged[0]!r}; expected finite numbers: replace them, or leave these utterances out"
             )
         notes = []
         missing = [name for name in utterance_ids if name not in self.lengths]
@@ -244,14 +249,25 @@ class OwnFile:
         surplus = sorted(set(self.lengths) - set(known))
         if surplus:
             notes.append(
-                f"{_name(self.path)}: {len(surplus)} of its {len(self.lengths)} ids, such as {surplus[0]!r:.80}, are "
-                "not of an utterance of the corpus; they are left out."
+                f"{_name(self.path)}: holds {plural(len(surplus), 'id')} of no utterance of the corpus, such as "
+                f"{surplus[0]!r:.80}; {'it is' if len(surplus) == 1 else 'they are'} left out."
             )
         return tuple(notes)
 
 
 def _name(path: Path) -> str:
     return f"features file '{path.name}'"
+
+
+def _describe(error: Exception) -> str:
+    """Say why a file cannot be read, in the words of this package where the library's are about its own insides."""
+    if isinstance(error, ImportError):
+        return "pyarrow is not installed; install it with  pip install 'harness-iemocap[parquet]'  , or write .csv"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8; write the table in UTF-8"
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror
+    return one_line(str(error).strip()).removeprefix("Error tokenizing data. C error: ")
 
 
 def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -274,10 +290,19 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> int:
     ]
     if wrong:
         raise FeatureError(
-            f"{_name(path)}: {len(wrong)} of its {len(shapes)} arrays have a wrong shape, such as {wrong[0]!r:.80} "
-            f"with {shapes[wrong[0]]}; expected {expected}, and at least one frame"
+            f"{_name(path)}: found {plural(len(wrong), 'array')} of a wrong shape among {len(shapes)}, such as "
+            f"{wrong[0]!r:.80} with {shapes[wrong[0]]}; expected {expected}, and at least one frame"
         )
     return num_columns
+
+
+def _read_parquet(content: bytes) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise ValueError("it is no whole Parquet file") from error
 
 
 def _read_table(path: Path, content: bytes) -> dict[str, Floats]:
@@ -285,10 +310,12 @@ def _read_table(path: Path, content: bytes) -> dict[str, Floats]:
     # Slow to import, and needed for tables alone.
     import pandas as pd
 
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() == ".parquet":
+        table = _read_parquet(content)
+    elif content.strip():
         table = pd.read_csv(io.BytesIO(content), dtype={ID_COLUMN: str})
     else:
-        table = pd.read_parquet(io.BytesIO(content))
+        raise FeatureError(f"{_name(path)}: is empty; expected a line that names the columns, and a row an utterance")
     if ID_COLUMN in table.index.names:
         table = table.reset_index()
     if ID_COLUMN not in table.columns:
@@ -305,15 +332,18 @@ def _read_table(path: Path, content: bytes) -> dict[str, Floats]:
         return {}
     for column in table.columns:
         if not pd.api.types.is_numeric_dtype(table[column]):
+            # Empty cells are not finite, which `check` refuses with their number.
+            is_wrong = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
+            place = int(is_wrong.to_numpy().argmax())
             raise FeatureError(
-                f"{_name(path)}: column {column!r:.80} holds {table[column].iloc[0]!r:.80}; expected numbers in every "
-                f"column but '{ID_COLUMN}'"
+                f"{_name(path)}: column {column!r:.80} holds {table[column].iloc[place]!r:.80} for "
+                f"{names[place]!r:.80}; expected numbers in every column but '{ID_COLUMN}'"
             )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise FeatureError(
-            f"{_name(path)}: {len(twice)} ids stand there more than once, such as {twice[0]!r:.80}; expected one row "
-            "for each utterance"
+            f"{_name(path)}: found {plural(len(twice), 'id')} in more than one row, such as {twice[0]!r:.80}; expected one "
+            "row for each utterance"
         )
     with np.errstate(over="ignore"):
         values = table.to_numpy(np.float64, na_value=np.nan).astype(np.float32)

@@ -14,6 +14,22 @@ from harness.models.turns import TurnClassifier
 from harness.scoring.calibration import apply_temperature
 
 
+def refuse_own_features(model_dir: Path, record: ModelRecord, place: str) -> None:
+    """Refuse a model of a user's own features where nothing but their extractor could give it any.
+
+    Args:
+        place: what they cannot be computed from or for, e.g. ``"from a recording"``
+
+    Raises:
+        ModelError: it is one
+    """
+    if record.own_features:
+        raise ModelError(
+            f"model {str(model_dir)!r}: needs {' and '.join(record.own_features)}, from whatever wrote that, and harness "
+            f"cannot compute them {place}; expected a model that was trained on features of harness's own"
+        )
+
+
 def predict_seed(model_dir: Path, record: ModelRecord, seed: int, features: Features) -> np.ndarray:
     """Return the probabilities of utterances that none of a seed's networks has trained on.
 

@@ -17,7 +17,7 @@ from harness.errors import FeatureError, ModelError
 from harness.features.speech import SpeechSettings, speech_settings
 from harness.features.store import Features, FeatureStore, require_modalities
 from harness.files import hash_file
-from harness.final.answers import predict_mean, predict_seed
+from harness.final.answers import predict_mean, predict_seed, refuse_own_features
 from harness.final.baselines import FinalBaselines, fit_baselines
 from harness.final.saved_model import ModelRecord, name_in_results
 from harness.final.test_session import compare_transcripts
@@ -69,11 +69,7 @@ def evaluate(
         StoreError: the scores cannot be recorded
     """
     record = ModelRecord.read(model_dir)
-    for own in record.own_features:
-        raise ModelError(
-            f"model {str(model_dir)!r}: needs {own}, and harness cannot compute them for another corpus; "
-            "expected a model that was trained on features of harness's own"
-        )
+    refuse_own_features(model_dir, record, "for another corpus")
     results_dir = results.path.parent
     training = find_training_features(results_dir, record)
     prepared = prepare_features(corpus, _settings_of(record, training), results_dir, progress)

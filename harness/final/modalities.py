@@ -475,9 +475,12 @@ def _check_replacement(
             f"{name}: was trained on corpus {other.corpus_hash[:12]} under protocol {other.protocol.name!r}; expected "
             f"corpus {store.corpus_hash[:12]} and protocol {training.spec.protocol.name!r}, like the fusion"
         )
-    settings = store.manifest.speech_settings.to_json()
-    if modality == "speech" and other.speech_settings != settings:
-        raise ModelError(f"{name}: its speech frames were made with {other.speech_settings}; expected {settings}")
+    settings = store.manifest.speech_settings
+    # Of a user's own features the content is compared, and not the name of their file.
+    if modality == "speech" and settings.from_json(other.speech_settings or {}) != settings:
+        raise ModelError(
+            f"{name}: its speech frames were made with {other.speech_settings}; expected {settings.to_json()}"
+        )
     own, read = store.manifest.text_features, other.text_features or {}
     if modality == "text" and read.get("sha256") != (None if own is None else own.sha256):
         expected = "words" if own is None else repr(own.file_name)

@@ -23,7 +23,7 @@ from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
-from harness.final.answers import predict_mean
+from harness.final.answers import predict_mean, refuse_own_features
 from harness.final.recorded import Recorded, RecordedTurn
 from harness.final.saved_model import ModelRecord
 from harness.splits.scenes import find_group
@@ -79,11 +79,7 @@ def predict_dialogue(
         ShapeError: a recording is shorter than one window
     """
     record = ModelRecord.read(model_dir)
-    for own in record.own_features:
-        raise ModelError(
-            f"model {str(model_dir)!r}: needs {own}, from whatever wrote that file, and harness cannot "
-            "compute them from a recording; expected a model that was trained on features of harness's own"
-        )
+    refuse_own_features(model_dir, record, "from a recording")
     for turn in turns:
         given = _given(turn)
         for modality in record.modalities:

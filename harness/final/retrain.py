@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -318,9 +318,20 @@ def keep_record(model_dir: Path, record: ModelRecord) -> None:
 
 
 def is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
-    """Return whether two records differ in their seeds and dates at most, as their files spell the values."""
+    """Return whether two records differ in their seeds and dates at most, as their files spell the values.
+
+    A user's own features are the same under another name.
+    """
     same = replace(record, seeds=before.seeds, created_at=before.created_at)
-    return json.dumps(to_plain(same), sort_keys=True) == json.dumps(to_plain(before), sort_keys=True)
+    return _spell_making(same) == _spell_making(before)
+
+
+def _spell_making(record: ModelRecord) -> Any:
+    value = json.loads(json.dumps(to_plain(record)))
+    for own in ((value["speech_settings"] or {}).get("own"), value.get("text_features")):
+        if own is not None:
+            del own["file_name"]
+    return value
 
 
 def describe_model(

@@ -1,6 +1,7 @@
 """Features of a user's own: what a file may hold, how it is cut into sessions, and what a trial reads of it."""
 
 import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -98,8 +99,7 @@ def test_missing_and_surplus_utterances_are_counted_and_said(tiny_corpus, tmp_pa
     assert report.notes == (
         "features file 'wavlm.npz': lacks 2 of the corpus's 6 utterances, such as 'Ses01F_impro01_F000'; each counts "
         "as an utterance without speech.",
-        "features file 'wavlm.npz': 1 of its 5 ids, such as 'other', are not of an utterance of the corpus; they are "
-        "left out.",
+        "features file 'wavlm.npz': holds 1 id of no utterance of the corpus, such as 'other'; it is left out.",
     )
     assert report.num_present["speech"] == 4
     assert store.load(IDS).speech_lengths.tolist() == [0, 1, 2, 5, 4, 0]
@@ -111,17 +111,17 @@ def test_missing_and_surplus_utterances_are_counted_and_said(tiny_corpus, tmp_pa
     [
         (
             {IDS[1]: np.zeros((1, 4), np.float32), IDS[2]: np.zeros(3, np.float32)},
-            "2 of its 6 arrays have a wrong shape, such as 'Ses01F_impro01_F001' with (1, 4); expected (num_frames, "
+            "found 2 arrays of a wrong shape among 6, such as 'Ses01F_impro01_F001' with (1, 4); expected (num_frames, "
             "3), and at least one frame",
         ),
         (
             {IDS[0]: np.zeros((0, 3), np.float32)},
-            "1 of its 6 arrays have a wrong shape, such as 'Ses01F_impro01_F000' with (0, 3); expected (num_frames, "
+            "found 1 array of a wrong shape among 6, such as 'Ses01F_impro01_F000' with (0, 3); expected (num_frames, "
             "3), and at least one frame",
         ),
         (
             {name: np.zeros((2, 2, 2)) for name in IDS},
-            "6 of its 6 arrays have a wrong shape, such as 'Ses01F_impro01_F000' with (2, 2, 2); expected (num_frames, "
+            "found 6 arrays of a wrong shape among 6, such as 'Ses01F_impro01_F000' with (2, 2, 2); expected (num_frames, "
             "num_columns) or (num_columns,) in every array, and at least one frame",
         ),
         ({name: None for name in IDS}, "holds no utterance; expected an array or a row for each"),
@@ -144,13 +144,13 @@ def test_a_file_of_wrong_arrays_gets_one_sentence(changes, message, tmp_path):
         (
             IDS,
             {IDS[1]: np.full((1, 3), np.nan), IDS[5]: np.full((2, 3), 1e300)},
-            "2 of the 6 utterances have NaN or infinite numbers, such as 'Ses01F_impro01_F001'; expected finite "
+            "found NaN or infinite numbers in 2 utterances of 6, such as 'Ses01F_impro01_F001'; expected finite "
             "numbers: replace them, or leave these utterances out",
         ),
         (
             [],
             {"a.wav": np.zeros((2, 3))},
-            "none of its 1 ids, such as 'a.wav', is an utterance of the corpus; expected ids such as "
+            "holds 1 id, such as 'a.wav', and none is of an utterance of the corpus; expected ids such as "
             "'Ses01F_impro01_F000'",
         ),
     ],
@@ -170,12 +170,12 @@ def test_a_file_that_does_not_fit_the_corpus_prepares_nothing(ids, changes, mess
     [
         ("name,a\nx,1\n", "has no column 'utterance_id', but 'name', 'a'; expected the ids there"),
         (
-            "utterance_id,file,a\nx,x.wav,1\n",
-            "column 'file' holds 'x.wav'; expected numbers in every column but 'utterance_id'",
+            "utterance_id,file,a\nx,1.5,1\ny,y.wav,1\n",
+            "column 'file' holds 'y.wav' for 'y'; expected numbers in every column but 'utterance_id'",
         ),
         (
             "utterance_id,a\nx,1\nx,2\ny,3\n",
-            "1 ids stand there more than once, such as 'x'; expected one row for each utterance",
+            "found 1 id in more than one row, such as 'x'; expected one row for each utterance",
         ),
         (
             ",utterance_id,a\n0,x,1\n1,y,2\n",
@@ -183,16 +183,30 @@ def test_a_file_that_does_not_fit_the_corpus_prepares_nothing(ids, changes, mess
             "index=False",
         ),
         ("utterance_id,a\n", "holds no utterance; expected an array or a row for each"),
-        ("", "cannot be read (No columns to parse from file)"),
+        ("", "is empty; expected a line that names the columns, and a row an utterance"),
+        ("utterance_id,a\nx,1\ny,1,2\n", "cannot be read (Expected 2 fields in line 3, saw 3)"),
+        (b"utterance_id,a\n\xe4,1\n", "cannot be read (it is not text in UTF-8; write the table in UTF-8)"),
     ],
-    ids=["no ids", "no number", "twice", "row numbers", "no row", "empty"],
+    ids=["no ids", "no number", "twice", "row numbers", "no row", "empty", "more values", "not UTF-8"],
 )
 def test_a_wrong_table_gets_one_sentence(content, message, tmp_path):
     path = tmp_path / "egemaps.csv"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(FeatureError) as caught:
         OwnFile.open(path)
     assert str(caught.value) == f"features file 'egemaps.csv': {message}"
+
+
+def test_a_parquet_file_that_cannot_be_read_gets_one_sentence(tmp_path, monkeypatch):
+    path = tmp_path / "egemaps.parquet"
+    path.write_bytes(b"PAR1")
+    pytest.importorskip("pyarrow")
+    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\)$"):
+        OwnFile.open(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "fastparquet", None)
+    with pytest.raises(FeatureError, match=r"pyarrow is not installed; install it with  pip install .*\[parquet\]"):
+        OwnFile.open(path)
 
 
 def test_a_damaged_file_gets_one_sentence(tmp_path):

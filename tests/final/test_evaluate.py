@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.codec import to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError, ModelError
+from harness.features.own import OwnFeatures
 from harness.features.prepare import open_files, prepare_corpus, prepared_dir_for
-from harness.features.speech import speech_settings
+from harness.features.speech import own_speech_settings, speech_settings
 from harness.features.store import FeatureStore
 from harness.files import write_digests
 from harness.final.evaluate import evaluate, find_training_features
+from harness.final.predict import predict_dialogue
 from harness.final.saved_model import ModelRecord, load_seed, seed_dir
 from harness.models.baselines import BASELINES
 from harness.splits.protocol import PROTOCOLS
@@ -159,6 +162,24 @@ def test_a_model_of_motion_finds_the_features_that_hold_it_and_a_model_of_frames
         assert [name for name, store in found.items() if store is None] == ([] if with_motion else ["watcher"])
         assert found["listener"].prepared_dir == folder
         assert (found["reader"].prepared_dir == folder) is not with_motion
+
+
+def test_a_model_of_files_is_refused_with_all_of_them(results, models, other):
+    own = {name: OwnFeatures("0a1b", 88, 1, 1.0, name) for name in ("a.csv", "b.csv")}
+    model = place(
+        results,
+        models,
+        "reader",
+        speech_settings=own_speech_settings(own["a.csv"]).to_json(),
+        text_features=to_plain(own["b.csv"]),
+    )
+    needs = "'a.csv', one vector of 88 numbers an utterance and 'b.csv', one vector of 88 numbers an utterance"
+    for refused, where in (
+        (lambda: evaluate(results, model, other), "for another corpus"),
+        (lambda: predict_dialogue(model, []), "from a recording"),
+    ):
+        with pytest.raises(ModelError, match=f"needs {needs}, from whatever .* cannot compute them {where}; expected a"):
+            refused()
 
 
 @pytest.mark.parametrize("modality", ["speech", "text"])

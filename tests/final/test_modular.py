@@ -1,6 +1,7 @@
 """A missing or better modality: frozen branches keep their weights to the bit, and only fusion layers train."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 
 from harness.errors import ModelError
+from harness.features.own import OwnFeatures
+from harness.features.speech import own_speech_settings
 from harness.final.modalities import (
+    _check_replacement,
     compare_without,
     kept_modalities,
     predict_with_zeros,
@@ -162,3 +166,24 @@ def test_a_frozen_branch_gives_what_it_gave_in_the_whole_model(base, scored):
     whole = keras.Model(base.model.inputs, base.model.get_layer("text_dense").output)
     both = whole({tensor.name: inputs[tensor.name] for tensor in whole.inputs})
     np.testing.assert_array_equal(branch({"text": inputs["text"]}).numpy(), both.numpy())
+
+
+def test_a_branch_of_one_s_own_features_is_known_by_their_content(monkeypatch):
+    own = OwnFeatures("0a1b", 88, 1, 1.0, "egemaps.csv")
+    manifest = SimpleNamespace(speech_settings=own_speech_settings(own), text_features=None)
+    store, protocol = SimpleNamespace(corpus_hash="c0ffee", manifest=manifest), PROTOCOLS["paper"]
+    training = SimpleNamespace(system=SYSTEMS["speech_text"], spec=SimpleNamespace(protocol=protocol), seeds=(1,))
+    network = SimpleNamespace(layers=[SimpleNamespace(name="speech_dense", output=np.zeros((1, 2)))])
+    monkeypatch.setattr("harness.final.modalities.load_network", lambda *given: SimpleNamespace(model=network))
+
+    def check(**changes):
+        settings = own_speech_settings(replace(own, **changes)).to_json()
+        other = SimpleNamespace(
+            modalities=("speech",), corpus_hash="c0ffee", protocol=protocol, speech_settings=settings, seeds=(1,)
+        )
+        other.text_features = None
+        _check_replacement(training, store, other, "speech", Path("models/other"))
+
+    check(file_name="renamed.csv")
+    with pytest.raises(ModelError, match="its speech frames were made with"):
+        check(sha256="2c3d")

@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from harness.codec import to_plain
 from harness.errors import FeatureError, ModelError
+from harness.features.own import OwnFeatures
+from harness.features.speech import own_speech_settings
 from harness.files import write_digests
 from harness.final.modalities import retrain_without
 from harness.final.retrain import keep_record, plan_final_training
@@ -53,6 +56,24 @@ def test_seeds_of_the_same_making_are_kept_with_their_date(store, tmp_path):
     keep_record(model_dir, replace(record, seeds=(3,), created_at="later"))
     found = ModelRecord.read(model_dir)
     assert (found.seeds, found.created_at) == ((3, 1, 2), record.created_at)
+
+
+def test_features_of_one_s_own_under_another_name_are_the_same_making(store, tmp_path):
+    own = OwnFeatures("0a1b", 88, 1, 1.0, "egemaps.csv")
+    record, model_dir = a_record(run_search(store)), tmp_path / "models" / "a"
+
+    def made_of(own, seed):
+        settings = own_speech_settings(own).to_json()
+        return replace(record, seeds=(seed,), speech_settings=settings, text_features=to_plain(own))
+
+    save(model_dir, 1)
+    keep_record(model_dir, made_of(own, 1))
+    save(model_dir, 2)
+    keep_record(model_dir, made_of(replace(own, file_name="renamed.csv"), 2))
+    found = ModelRecord.read(model_dir)
+    assert found.seeds == (2, 1) and found.text_features["file_name"] == "renamed.csv"
+    keep_record(model_dir, made_of(replace(own, sha256="2c3d"), 2))
+    assert ModelRecord.read(model_dir).seeds == (2,)
 
 
 def test_a_record_of_another_making_is_written_anew_and_its_other_seeds_are_dropped(store, tmp_path):
