@@ -23,7 +23,7 @@ from harness.training.early_stopping import Comparison
 #: Seconds between two looks at what jobs have printed. A choice: short beside an epoch.
 REPORTS_INTERVAL: Seconds = 0.25
 _CHUNK = 2**20
-#: Chunks that are read of one job at once: then it is another's turn. A choice: a fraction of a second.
+#: Chunks of so many bytes that one look at a job reads; then it is another's turn. A choice: a fraction of a second.
 _CHUNKS_AT_ONCE = 32
 #: Bytes of the longest report. A choice: the predictions of some hundred thousand utterances.
 _LONGEST_LINE = 2**24
@@ -81,8 +81,8 @@ class TrialReports:
             for line in self._read_lines(has_ended) if self.problem is None else ():
                 if len(line) > _LONGEST_LINE:
                     raise ExperimentFileError(
-                        f"{line[:40].decode('utf-8', 'replace')!r}...: a line above {_LONGEST_LINE // 2**20} MiB; "
-                        "expected a shorter one"
+                        f"{line[:40].decode('utf-8', 'replace')!r}...: a line of more than "
+                        f"{_LONGEST_LINE // 2**20} MiB; expected a shorter one"
                     )
                 self._take(read_line(line.decode("utf-8", "replace")))
         except ExperimentFileError as error:

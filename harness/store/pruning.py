@@ -95,7 +95,7 @@ class Pruning:
 
 
 def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> None:
-    """Record why a trial is pruned, before its end; its own process calls this, for a foreign script the controller.
+    """Record why a trial is pruned; called before it ends, by its own process or, for a foreign script, the controller.
 
     Raises:
         StoreError: the trial has ended, or is recorded as pruned already

@@ -194,7 +194,7 @@ def test_a_report_that_never_ends_is_a_line_that_cannot_be_read(
     (folder / "1.out").write_text(FIVE_EPOCHS[0] + "#Auptimizer-predictions: [" + " " * (17 * 2**20))
     reports = TrialReports(store, trial_id, folder / "1.out")
     reports.follow()
-    assert reports.problem is not None and "a line above 16 MiB; expected a shorter one" in reports.problem
+    assert reports.problem is not None and "a line of more than 16 MiB; expected a shorter one" in reports.problem
     assert len(store.epochs(trial_id)) == 1
 
 
