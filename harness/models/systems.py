@@ -55,7 +55,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "input_dropout": (0.0, 1.0),
     "label_smoothing": (0.0, 1.0),
     "soft_labels": (0.0, math.nextafter(1.0, 2.0)),
-    "scene_robustness": (0.0, math.inf),
+    "scene_robustness": (0.0, math.nextafter(1.0, 2.0)),
     "weight_decay": (0.0, math.inf),
     "noise": (0.0, math.inf),
     "time_masks": (0, math.inf),
