@@ -47,6 +47,9 @@ from harness.models.hyperparameters import (
 )
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling, SpeakerScaling
 
+#: The end of a range that includes 1.
+_ABOVE_1 = math.nextafter(1.0, 2.0)
+
 #: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
 RANGES: Mapping[str, tuple[float, float]] = {
     "dropout": (0.0, 1.0),
@@ -54,8 +57,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "word_dropout": (0.0, 1.0),
     "input_dropout": (0.0, 1.0),
     "label_smoothing": (0.0, 1.0),
-    "soft_labels": (0.0, math.nextafter(1.0, 2.0)),
-    "scene_robustness": (0.0, math.inf),
+    "soft_labels": (0.0, _ABOVE_1),
+    "scene_robustness": (0.0, _ABOVE_1),
     "weight_decay": (0.0, math.inf),
     "noise": (0.0, math.inf),
     "time_masks": (0, math.inf),
@@ -69,7 +72,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "svm_cost": (1e-12, math.inf),
     "svm_width": (1e-12, math.inf),
     "logistic_cost": (1e-12, math.inf),
-    "segment_share": (0.001, math.nextafter(1.0, 2.0)),
+    "segment_share": (0.001, _ABOVE_1),
     "regularisation": (1e-12, math.inf),
     "width": (1e-12, math.inf),
 }
@@ -556,8 +559,9 @@ def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
     number = type(default)(value)
     low, high = RANGES.get(name, (1, math.inf))
     if not low <= number < high:
+        end = "1" if high == _ABOVE_1 else f"below {high:g}"
         raise ExperimentFileError(
             f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected "
-            + (f"from {low:g} to below {high:g}" if high < math.inf else f"at least {low:g}")
+            + (f"from {low:g} to {end}" if high < math.inf else f"at least {low:g}")
         )
     return number

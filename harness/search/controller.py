@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -46,6 +47,8 @@ from harness.store.store import DATABASE, ResultsStore
 
 #: Seconds between two looks at what makes starts shorter. A choice: short beside its seconds of imports.
 _WARMING_INTERVAL = 0.02
+#: Seconds of waiting for that without a note. A choice: the imports take half of it.
+_LONGEST_SILENCE = 10.0
 
 _STATUSES = {
     Ending.DONE: ExperimentStatus.FINISHED,
@@ -224,8 +227,7 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
         interrupts.wait(0.0)
         if self.proposer.get_remaining_jobs() > 0 and not self.has_failed and not interrupts.request:
             self.resource_manager.warm_up()
-            while self.resource_manager.is_warming_up and not interrupts.request:
-                interrupts.wait(_WARMING_INTERVAL)
+            self._wait_for_imports(interrupts)
         self.is_stopping = self.has_failed or bool(interrupts.request)
         self.start()
         while self.pending_jobs:
@@ -238,6 +240,16 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
             if interrupts.request >= Request.END_TRIALS:
                 self.resource_manager.end_all()
             self.resource_manager.collect()
+
+    def _wait_for_imports(self, interrupts: Interrupts) -> None:
+        began, is_noted = time.monotonic(), False
+        while self.resource_manager.is_warming_up and not interrupts.request:
+            interrupts.wait(_WARMING_INTERVAL)
+            if not is_noted and time.monotonic() - began > _LONGEST_SILENCE:
+                is_noted = True
+                self.resource_manager.context.view.note(
+                    "No trial has started yet: TensorFlow is still being imported, once for all trials."
+                )
 
     def start(self) -> None:
         """Submit jobs until as many run as may."""

@@ -121,11 +121,11 @@ def read_output(path: Path) -> JobOutput:
                 found = output.rfind(SCORE_MARKER)
                 if found < 0:
                     return JobOutput(tail, None)
-                begin = found + len(SCORE_MARKER)
-                text = output[begin : begin + _LINE_LENGTH].decode("utf-8", "replace")
+                end = found + len(SCORE_MARKER) + _LINE_LENGTH
+                printed = output[found:end].decode("utf-8", "replace")
     except OSError as error:
         return JobOutput(f"the output cannot be read: {error.strerror}", None)
-    return JobOutput(tail, (text.splitlines() or [""])[0].strip())
+    return JobOutput(tail, find_score_text(printed))
 
 
 def find_score_text(printed: str) -> str | None:

@@ -167,9 +167,9 @@ class WarmStarter:
         self._start()
 
     def _exit_code(self) -> int | None:
-        """Return the exit code, or minus the signal, of a warm process that has ended; None while it runs.
+        """Return the exit code of a warm process that has ended, or minus the signal; None for any other or none.
 
-        None too where none began. It is reaped by ``close``: until then nobody else can get its process group's number.
+        It is reaped by ``close``: until then nobody else can get its process group's number.
         """
         if self._process is None:
             return None
@@ -193,7 +193,10 @@ def _reap_group(group: int) -> None:
 
 
 def main() -> None:
-    """Be the warm process, and then, in a fork of it, a trial. Standard input is a socket of the controller's."""
+    """Import what trials compute with, and fork for each request of the controller; in a fork, run the trial.
+
+    Standard input is a socket of the controller's.
+    """
     _name_process(WARM_NAME)
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
@@ -230,7 +233,7 @@ def _serve(control: socket.socket) -> dict[str, Any] | None:
 
 
 def _receive_trial(channel: socket.socket, output: int, parent: int) -> dict[str, Any]:
-    """Become a job, and receive its trial; a fork that the controller wants no more ends here."""
+    """Begin a session and process group, and read the trial; exit if the controller no longer waits for this fork."""
     os.setsid()
     while os.getppid() == parent:
         time.sleep(0.0005)

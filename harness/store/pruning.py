@@ -152,4 +152,5 @@ def _may_go_on(attempts: Sequence[Mapping[str, Any]]) -> bool:
     if ended_at is None or status not in _MAY_START_AGAIN:
         return ended_at is None
     since = datetime.fromisoformat(utc_now()) - datetime.fromisoformat(ended_at)
-    return since.total_seconds() < _RETRY_GRACE
+    # Below 0 the clock was set back, and the moment of the retry is not known: nothing is awaited for that long.
+    return 0 <= since.total_seconds() < _RETRY_GRACE

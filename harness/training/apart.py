@@ -91,7 +91,7 @@ def _start(process: SpawnProcess) -> None:
 
 def _follow(connection: Connection, train: Callable[[Watch], Outcome], watch: Watch) -> Outcome | None:
     """Pass on what the process says until it ends; None where it ends without an outcome."""
-    # Imported here, as below: it imports TensorFlow, which the process has to start before.
+    # Imported here: it imports TensorFlow, which the process has to start before.
     from harness.training.recipe import Outcome
 
     # The end of the connection is the end of the process. An error of the watch's own is none.
@@ -149,13 +149,13 @@ def _end_with_parent() -> None:
 
 def cause_of(error: Exception) -> tuple[TrialStatus, str]:
     """Return the status of a trial that raised ``error``, and one sentence on its cause."""
-    # As above.
-    import tensorflow as tf
-
     message = str(error).strip().splitlines()
     sentence = message[0] if message else "no message"
     if isinstance(error, FailedApart):
         return error.status, sentence
+    # Imported here: a process that only waits for its trainings needs no TensorFlow.
+    import tensorflow as tf
+
     if isinstance(error, Diverged):
         return TrialStatus.DIVERGED, sentence
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):

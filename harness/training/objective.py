@@ -54,16 +54,16 @@ class Objective:
         self.soft_labels = soft_labels
         self.scene_robustness = scene_robustness
         self._numbers = {scene: number for number, scene in enumerate(scenes)} if scene_robustness else {}
-        # Training steps change it.
-        self._scene_weights = tf.Variable(
-            np.full(len(self._numbers), 1.0 / max(1, len(self._numbers)), np.float32), trainable=False
+        # Training steps change it. Logarithms: a weight itself would become 0 in time, and stay 0.
+        self._log_scene_weights = tf.Variable(
+            np.full(len(self._numbers), -np.log(max(1, len(self._numbers))), np.float32), trainable=False
         )
 
     @property
     def scene_weights(self) -> npt.NDArray[np.float32]:
         """float32 (num_scenes,), the weight of each of ``scenes`` so far, of sum 1; empty without ``scene_robustness``.
         """
-        return np.asarray(self._scene_weights.numpy())
+        return np.asarray(tf.exp(self._log_scene_weights).numpy())
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
@@ -126,11 +126,10 @@ class Objective:
         is_of_scene = tf.one_hot(targets[SCENE], len(self._numbers))
         counts = tf.reduce_sum(is_of_scene, axis=0)
         means = tf.math.divide_no_nan(tf.linalg.matvec(is_of_scene, losses, transpose_a=True), counts)
-        raised = self._scene_weights * tf.exp(self.scene_robustness * tf.stop_gradient(means))
-        weights = raised / tf.reduce_sum(raised)
-        self._scene_weights.assign(weights)
-        of_batch = tf.where(counts > 0, weights, 0.0)
-        return tf.reduce_sum(of_batch * means) / tf.reduce_sum(of_batch)
+        raised = self._log_scene_weights + self.scene_robustness * tf.stop_gradient(means)
+        self._log_scene_weights.assign(tf.nn.log_softmax(raised))
+        of_batch = tf.nn.softmax(tf.where(counts > 0, self._log_scene_weights, -np.inf))
+        return tf.reduce_sum(of_batch * means)
 
 
 def make_objective(

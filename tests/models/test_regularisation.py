@@ -266,8 +266,13 @@ def test_weight_decay_takes_a_share_of_every_weight_but_biases(optimizer):
             {"word_dropout": 1.0},
             "system 'text2': hyperparameter 'word_dropout' is 1.0; expected from 0 to below 1",
         ),
+        (
+            "text2",
+            {"scene_robustness": 1.5},
+            "system 'text2': hyperparameter 'scene_robustness' is 1.5; expected from 0 to 1",
+        ),
     ],
-    ids=["speech", "words", "statistics", "no step", "turns", "paths", "range"],
+    ids=["speech", "words", "statistics", "no step", "turns", "paths", "range", "step of scenes"],
 )
 def test_what_has_no_meaning_for_a_system_is_refused(name, values, message):
     with pytest.raises(ExperimentFileError) as caught:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.search import warm
+from harness.search import controller, warm
 from harness.search.jobs import RunningJobs
 from harness.search.local import HarnessLocalManager
 from harness.search.view import Ending
@@ -180,6 +180,15 @@ def test_a_warm_process_that_cannot_import_is_named_once_and_trials_start_withou
     assert search(path, view=view).num_by_status == {TrialStatus.FINISHED: 3}
     said = "the process that imports TensorFlow for all trials ended with exit code 1: ImportError: no such thing"
     assert view.notes == [f"Each trial imports TensorFlow for itself: {said}."]
+
+
+@pytest.mark.usefixtures("warm_for_all")
+def test_a_long_wait_for_the_imports_is_noted_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "_LONGEST_SILENCE", 0.1)
+    monkeypatch.setattr(warm, "_CODE", "import time\ntime.sleep(0.5)\n" + QUICK_CODE)
+    view = SilentView()
+    assert search(write_experiment(folder, SCORES_X), view=view).ending is Ending.DONE
+    assert view.notes == ["No trial has started yet: TensorFlow is still being imported, once for all trials."]
 
 
 @pytest.mark.usefixtures("warm_for_all")

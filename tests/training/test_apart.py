@@ -81,6 +81,14 @@ def test_a_failure_has_the_cause_that_it_has_in_one_process(train, cause) -> Non
     assert cause_of(caught.value) == cause
 
 
+def test_the_cause_of_a_failure_apart_needs_no_tensorflow() -> None:
+    code = (
+        "import sys\nfrom harness.training.apart import FailedApart, cause_of\ncause_of(FailedApart('gone'))\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_an_interrupt_ends_the_process_at_once() -> None:
     seen = []
 

@@ -111,6 +111,9 @@ def test_a_trial_that_may_start_again_is_awaited_for_a_moment(
     assert read_rivals(store, eid, 1, epoch=2) == ([], [0])
     monkeypatch.setattr("harness.store.pruning.utc_now", lambda: "2999-01-01T00:00:00.000+00:00")
     assert read_rivals(store, eid, 1, epoch=2) == ([], [])
+    # The clock was set back: the moment of a retry may have passed long ago.
+    monkeypatch.setattr("harness.store.pruning.utc_now", lambda: "2001-01-01T00:00:00.000+00:00")
+    assert read_rivals(store, eid, 1, epoch=2) == ([], [])
     # Again at work: it is awaited for as long as it takes, and the first attempt that comes so far counts.
     begin(store, eid, 0, [0.25])
     assert read_rivals(store, eid, 1, epoch=2) == ([], [0])

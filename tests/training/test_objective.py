@@ -85,6 +85,18 @@ def test_scenes_of_a_high_loss_gain_weight_step_by_step():
     assert float(Objective().reduce(targets, losses)) == pytest.approx(1.5)
 
 
+def test_after_long_training_a_scene_can_still_gain_weight():
+    objective = Objective(scenes=("impro01", "impro02"), scene_robustness=1.0)
+    one, other = ({"emotion": tf.constant([0], tf.int64), "scene": tf.constant([n], tf.int64)} for n in range(2))
+    for _ in range(300):
+        assert float(objective.reduce(one, tf.constant([2.0]))) == pytest.approx(2.0)
+    for _ in range(300):
+        assert float(objective.reduce(other, tf.constant([2.0]))) == pytest.approx(2.0)
+    np.testing.assert_allclose(objective.scene_weights, [0.5, 0.5], rtol=1e-3)
+    assert float(objective.reduce(one, tf.constant([200.0]))) == pytest.approx(200.0)
+    np.testing.assert_allclose(objective.scene_weights, [1.0, 0.0])
+
+
 def test_a_scene_that_contradicts_the_others_is_learnt_sooner():
     """A word of the scene says the class in 80 utterances, and its opposite in 20; another word is right in all."""
     rng = np.random.default_rng(0)
