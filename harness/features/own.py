@@ -225,8 +225,8 @@ class OwnFile:
         if not known:
             expected = repr(utterance_ids[0]) if utterance_ids else "those of a corpus that has some"
             raise FeatureError(
-                f"{_name(self.path)}: holds {plural(len(self.lengths), 'id')}, such as {min(self.lengths)!r:.80}, and none "
-                f"is of an utterance of the corpus; expected ids such as {expected}"
+                f"{_name(self.path)}: holds {plural(len(self.lengths), 'id')}, such as {min(self.lengths)!r:.80}, and "
+                f"none is of an utterance of the corpus; expected ids such as {expected}"
             )
         damaged = []
         dialogues = [list(some) for _, some in groupby(known, lambda name: parse_utterance_id(name).dialogue_id)]
@@ -237,7 +237,8 @@ class OwnFile:
         if damaged:
             raise FeatureError(
                 f"{_name(self.path)}: found NaN or infinite numbers in {plural(len(damaged), 'utterance')} of "
-                f"{len(known)}, such as {damaged[0]!r}; expected finite numbers: replace them, or leave these utterances out"
+                f"{len(known)}, such as {damaged[0]!r}; expected finite numbers: replace them, or leave "
+                "these utterances out"
             )
         notes = []
         missing = [name for name in utterance_ids if name not in self.lengths]
@@ -342,8 +343,8 @@ def _read_table(path: Path, content: bytes) -> dict[str, Floats]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise FeatureError(
-            f"{_name(path)}: found {plural(len(twice), 'id')} in more than one row, such as {twice[0]!r:.80}; expected one "
-            "row for each utterance"
+            f"{_name(path)}: found {plural(len(twice), 'id')} in more than one row, such as {twice[0]!r:.80}; expected "
+            "one row for each utterance"
         )
     with np.errstate(over="ignore"):
         values = table.to_numpy(np.float64, na_value=np.nan).astype(np.float32)

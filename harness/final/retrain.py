@@ -326,8 +326,8 @@ def is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
     return _spell_making(same) == _spell_making(before)
 
 
-def _spell_making(record: ModelRecord) -> Any:
-    value = json.loads(json.dumps(to_plain(record)))
+def _spell_making(record: ModelRecord) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(json.dumps(to_plain(record)))
     for own in ((value["speech_settings"] or {}).get("own"), value.get("text_features")):
         if own is not None:
             del own["file_name"]

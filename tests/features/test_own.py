@@ -121,8 +121,8 @@ def test_missing_and_surplus_utterances_are_counted_and_said(tiny_corpus, tmp_pa
         ),
         (
             {name: np.zeros((2, 2, 2)) for name in IDS},
-            "found 6 arrays of a wrong shape among 6, such as 'Ses01F_impro01_F000' with (2, 2, 2); expected (num_frames, "
-            "num_columns) or (num_columns,) in every array, and at least one frame",
+            "found 6 arrays of a wrong shape among 6, such as 'Ses01F_impro01_F000' with (2, 2, 2); expected "
+            "(num_frames, num_columns) or (num_columns,) in every array, and at least one frame",
         ),
         ({name: None for name in IDS}, "holds no utterance; expected an array or a row for each"),
         (
