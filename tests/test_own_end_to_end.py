@@ -66,7 +66,7 @@ def test_a_final_model_is_scored_once_and_refuses_a_recording(line):
     wav = next((line / "the corpus").rglob("sentences/wav/*/*.wav"))
     done = type_command(line, "harness", "predict", str(model), str(wav))
     assert done.returncode == 2
-    needed = "needs 'own.csv', one vector of 6 numbers an utterance, from whatever wrote that, and harness cannot compute"
+    needed = "needs 'own.csv', one vector of 6 numbers an utterance, from whatever wrote that, and harness cannot"
     assert needed in done.stderr
     done = type_command(line, "harness", "evaluate", str(model), "the corpus")
     assert done.returncode == 2 and "harness cannot compute them for another corpus" in done.stderr
