@@ -25,8 +25,8 @@ def refuse_own_features(model_dir: Path, record: ModelRecord, place: str) -> Non
     """
     if record.own_features:
         raise ModelError(
-            f"model {str(model_dir)!r}: needs {' and '.join(record.own_features)}, from whatever wrote that, and harness "
-            f"cannot compute them {place}; expected a model that was trained on features of harness's own"
+            f"model {str(model_dir)!r}: needs {' and '.join(record.own_features)}, from whatever wrote that, and "
+            f"harness cannot compute them {place}; expected a model that was trained on features of harness's own"
         )
 
 
