@@ -47,6 +47,8 @@ def line(tmp_path_factory):
 def test_the_search_learns_from_the_file(line):
     scores = [score for (score,) in rows(line, "SELECT score FROM trials")]
     assert len(scores) == 2 and max(scores) > 0.8
+    ((note,),) = rows(line, "SELECT features_note FROM experiments")
+    assert note == "Features of speech come from 'own.csv', one vector of 6 numbers an utterance."
 
 
 def test_another_file_of_the_same_name_is_another_experiment(line):

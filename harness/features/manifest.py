@@ -87,8 +87,16 @@ class Manifest:
     @property
     def own_modalities(self) -> tuple[str, ...]:
         """The modalities whose numbers come from a user's file."""
+        return tuple(self._own)
+
+    def describe_files(self) -> tuple[str, ...]:
+        """Say in a sentence each which user's file stands for a modality."""
+        return tuple(f"Features of {modality} come from {own.describe()}." for modality, own in self._own.items())
+
+    @property
+    def _own(self) -> dict[str, OwnFeatures]:
         given = {"speech": self.speech_settings.own, "text": self.text_features}
-        return tuple(modality for modality, own in given.items() if own is not None)
+        return {modality: own for modality, own in given.items() if own is not None}
 
     def write(self, prepared_dir: Path) -> None:
         """Write ``manifest.json``, whole or not at all."""

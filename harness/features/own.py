@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from harness.corpus.utterances import parse_utterance_id
+from harness.corpus.utterances import CLASSES, Utterance, parse_utterance_id
 from harness.errors import FeatureError, one_line
 from harness.files import NpzFile, read_regular
 from harness.splits.protocol import SEALED_SESSION
@@ -204,14 +204,14 @@ class OwnFile:
 
     def check(
         self,
-        utterance_ids: Sequence[str],
+        utterances: Sequence[Utterance],
         modality: str,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> tuple[str, ...]:
         """Compare the file with a corpus, and read every number of it once.
 
         Args:
-            utterance_ids: of the corpus, of every label, sorted
+            utterances: of the corpus, of every label, sorted by id
             modality: that the features stand for
             progress: called with the number of dialogues whose utterances are read, and of all
 
@@ -221,6 +221,7 @@ class OwnFile:
         Raises:
             FeatureError: no utterance is in both; or some have numbers that are not finite
         """
+        utterance_ids = [utterance.utterance_id for utterance in utterances]
         known = [name for name in utterance_ids if name in self.lengths]
         if not known:
             expected = repr(utterance_ids[0]) if utterance_ids else "those of a corpus that has some"
@@ -237,15 +238,16 @@ class OwnFile:
         if damaged:
             raise FeatureError(
                 f"{_name(self.path)}: found NaN or infinite numbers in {plural(len(damaged), 'utterance')} of "
-                f"{len(known)}, such as {damaged[0]!r}; expected finite numbers: replace them, or leave "
-                "these utterances out"
+                f"{len(known)}, such as {damaged[0]!r}; expected finite numbers: replace them, or leave these "
+                "utterances out"
             )
         notes = []
-        missing = [name for name in utterance_ids if name not in self.lengths]
+        missing = [utterance for utterance in utterances if utterance.utterance_id not in self.lengths]
         if missing:
             notes.append(
-                f"{_name(self.path)}: lacks {len(missing)} of the corpus's {len(utterance_ids)} utterances, such as "
-                f"{missing[0]!r}; each counts as an utterance without {modality}."
+                f"{_name(self.path)}: lacks {len(missing)} of the corpus's {len(utterance_ids)} utterances, "
+                f"{sum(each.emotion in CLASSES for each in missing)} of them of the four classes, such as "
+                f"{missing[0].utterance_id!r}; each counts as an utterance without {modality}."
             )
         surplus = sorted(set(self.lengths) - set(known))
         if surplus:

@@ -282,9 +282,11 @@ def _fit_files(
     own: OwnFiles, records: Mapping[str, DialogueRecord], progress: Progress | None
 ) -> tuple[OwnFiles, tuple[str, ...]]:
     """Check the files of features, and describe them by the corpus's utterances; return what is to be said, too."""
-    names = sorted(utterance.utterance_id for record in records.values() for utterance in record.utterances)
+    found = [utterance for record in records.values() for utterance in record.utterances]
+    utterances = sorted(found, key=lambda utterance: utterance.utterance_id)
+    names = [utterance.utterance_id for utterance in utterances]
     show = progress or (lambda done, total: None)
-    notes = tuple(note for modality, given in own.items() for note in given.check(names, modality, show))
+    notes = tuple(note for modality, given in own.items() for note in given.check(utterances, modality, show))
     return {modality: given.beside(names) for modality, given in own.items()}, notes
 
 

@@ -19,6 +19,7 @@ from harness.report.statements import (
     describe_context,
     describe_fold,
     describe_kept_weights,
+    describe_own_features,
     describe_published,
     describe_scenes,
     describe_seal,
@@ -74,6 +75,7 @@ class CardFacts:
         replication: new seeds of the search's best trial, where that is this model's; None without any
         folded: the experiment of several folds that the search is one of; None for a whole one
         embedding_source, best_epoch: as the trial's result has them
+        features_note: on the files of a user's own features that the search read, as the experiment has it
         validation: the trial's predictions on validation, where a temperature was fitted on them
     """
 
@@ -89,6 +91,7 @@ class CardFacts:
     embedding_source: str | None = None
     best_epoch: int | None = None
     validation: tuple[Prediction, ...] = ()
+    features_note: str | None = None
 
 
 def write_model_card(model_dir: Path, results: ResultsStore) -> ScoredOpening | None:
@@ -132,6 +135,7 @@ def read_card_facts(model_dir: Path, record: ModelRecord, results: ResultsStore)
         validation=(
             tuple(results.validation_predictions(own[0].trial_id)) if own and record.temperature is not None else ()
         ),
+        features_note=experiment.features_note,
     )
 
 
@@ -220,6 +224,7 @@ def _describe_choices(record: ModelRecord, facts: CardFacts) -> list[Statement]:
         *describe_speakers(protocol),
         describe_scenes(protocol, record.scene_groups, searched=facts.searched_scenes),
     ]
+    statements += describe_own_features(facts.features_note)
     if facts.folded is not None:
         statements.append(describe_fold(facts.folded))
     if facts.trial_score is not None:

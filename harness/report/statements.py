@@ -115,6 +115,11 @@ def describe_progress(findings: Findings) -> str:
     return f"{', '.join(counts)}; {state}."
 
 
+def describe_own_features(note: str | None) -> list[Statement]:
+    """Say which files of a user's own features were read, and which utterances they lack; nothing without one."""
+    return [] if note is None else [Statement("Features of one's own", note)]
+
+
 def describe_search(findings: Findings) -> list[Statement]:
     """Say what the validation scores are scores of, and what they share with training."""
     experiment, protocol = findings.experiment, findings.protocol
@@ -123,6 +128,7 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(_SYNTHETIC)
     if experiment.corpus_note is not None:
         statements.append(Statement("Corpus", experiment.corpus_note, is_warning=True))
+    statements += describe_own_features(experiment.features_note)
     if experiment.shortened:
         statements.append(Statement("Shortened", experiment.shortened, is_warning=True))
     if findings.folds is not None:

@@ -68,6 +68,7 @@ class PreparedCorpus(CorpusFeatures):
     Attributes:
         shortened: a sentence that says what was cut for a quick start, or None
         auxiliary: None without auxiliary corpora
+        features_note: sentences on each of the user's files of features, and on what it lacks; None without a file
         own_hashes: SHA-256 of each of the user's files of features, by the modality that it stands for
     """
 
@@ -75,6 +76,7 @@ class PreparedCorpus(CorpusFeatures):
     patience: int | None
     shortened: str | None
     auxiliary: AuxiliaryCorpora | None = None
+    features_note: str | None = None
     own_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,13 +126,15 @@ def prepare_chosen(
     system = training.system
     needed = system.modalities if modalities is None else modalities
     streams = (system if training.turn_model is None else training.turn_model.system).streams
-    require_modalities(FeatureStore.open(features.prepared_dir), system.name, needed, streams)
+    store = FeatureStore.open(features.prepared_dir)
+    require_modalities(store, system.name, needed, streams)
     return PreparedCorpus(
         **vars(features),
         max_epochs=training.max_epochs,
         patience=training.patience,
         shortened=None,
         auxiliary=_prepare_auxiliary(training, settings, features, results_dir, progress),
+        features_note=" ".join([*store.manifest.describe_files(), *features.notes]) or None,
         own_hashes={modality: given.described.sha256 for modality, given in own.items()},
     )
 

@@ -254,6 +254,7 @@ def _describe(
         shortened=None if prepared is None else prepared.shortened,
         package_version=__version__,
         corpus_note=None if prepared is None else prepared.corpus_note,
+        features_note=None if prepared is None else prepared.features_note,
         folded_id=None if settings.place is None else settings.place.folded_id,
         fold=None if settings.place is None else settings.place.fold,
     )

@@ -165,6 +165,7 @@ COLUMNS: Mapping[str, str] = {
     "target": "Whether the highest or the lowest score is best.",
     "status": "How it stands; only finished trials have a score.",
     "corpus_note": "What a corpus of recordings is where it is not the complete IEMOCAP, or empty.",
+    "features_note": "The files of a user's own features and the utterances that they lack, or empty.",
     "shortened": "How the search was cut short because no corpus was named, or empty.",
     "best_score": "Of the finished trials; for the package's own trials the best validation accuracy, from 0 to 1.",
     "score": "For the package's own trials the best validation accuracy over epochs, from 0 to 1.",

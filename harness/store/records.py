@@ -172,6 +172,8 @@ class ExperimentRecord:
         created_at: ISO 8601 in UTC
         corpus_note: a sentence that says what a corpus of recordings is where it is not the complete IEMOCAP; None for
             the complete one, for a synthetic one, and for a script that knows none
+        features_note: sentences on each file of a user's own features, and on the utterances that it lacks; None where
+            it has none
         folded_id, fold: of a search that is one fold of several: the experiment, and the name of the fold's test set
     """
 
@@ -200,6 +202,7 @@ class ExperimentRecord:
     folded_id: int | None = None
     fold: str | None = None
     corpus_note: str | None = None
+    features_note: str | None = None
 
     @property
     def is_on_iemocap(self) -> bool:

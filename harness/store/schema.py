@@ -186,6 +186,7 @@ CREATE TABLE experiments (
     folded_id INTEGER REFERENCES folded_experiments (folded_id),
     fold TEXT,
     corpus_note TEXT,
+    features_note TEXT,
     CHECK ((folded_id IS NULL) = (fold IS NULL))
 );
 CREATE UNIQUE INDEX one_search_a_fold ON experiments (folded_id, fold);

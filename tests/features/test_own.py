@@ -97,8 +97,8 @@ def test_missing_and_surplus_utterances_are_counted_and_said(tiny_corpus, tmp_pa
     store = prepare(tiny_corpus, tmp_path / "prepared", speech=path)
     report = IngestReport.read(store.prepared_dir)
     assert report.notes == (
-        "features file 'wavlm.npz': lacks 2 of the corpus's 6 utterances, such as 'Ses01F_impro01_F000'; each counts "
-        "as an utterance without speech.",
+        "features file 'wavlm.npz': lacks 2 of the corpus's 6 utterances, 2 of them of the four classes, such as "
+        "'Ses01F_impro01_F000'; each counts as an utterance without speech.",
         "features file 'wavlm.npz': holds 1 id of no utterance of the corpus, such as 'other'; it is left out.",
     )
     assert report.num_present["speech"] == 4

@@ -178,7 +178,7 @@ def test_a_model_of_files_is_refused_with_all_of_them(results, models, other):
         (lambda: evaluate(results, model, other), "for another corpus"),
         (lambda: predict_dialogue(model, []), "from a recording"),
     ):
-        with pytest.raises(ModelError, match=f"needs {needs}, from whatever .* cannot compute them {where}; "):
+        with pytest.raises(ModelError, match=f"needs {needs}, from whatever .* cannot compute them {where}; expected"):
             refused()
 
 

@@ -51,6 +51,12 @@ def card(store: ResultsStore, record: ModelRecord, folder: str = FOLDER) -> str:
     return describe_card(record, read_card_facts(Path("results") / folder, record, store))
 
 
+def test_the_card_names_files_of_features_and_what_they_lack(store: ResultsStore) -> None:
+    note = "Features of speech come from 'own.csv', one vector of 6 numbers an utterance."
+    assert note in card(store, a_record(run_search(store, features_note=note)))
+    assert "own.csv" not in card(store, a_record(run_search(store)))
+
+
 @pytest.mark.parametrize(
     ("happiness", "said"),
     [("excited", "excitement without happiness"), ("merged", "excitement and happiness together")],

@@ -52,6 +52,12 @@ def test_real_corpus_in_full_needs_neither_sentence(store: ResultsStore, results
     assert {"Synthetic corpus", "Shortened"}.isdisjoint(said)
 
 
+def test_files_of_features_and_what_they_lack_stand_in_the_report(store: ResultsStore, results_path: Path) -> None:
+    run_search(store, features_note="Features of speech come from 'own.csv'.")
+    said = by_heading(describe_search(findings_of(results_path)))
+    assert said["Features of one's own"].text == "Features of speech come from 'own.csv'."
+
+
 NOTE = "This corpus is not IEMOCAP: it has 73 utterances, where the release has 10039."
 
 
