@@ -39,6 +39,7 @@ NUM_NAMED = 20
 INVOCATIONS: Mapping[str, Sequence[str]] = {
     "aup": ("experiment.json", "experiment.json --fresh", "missing.json", "corpus"),
     "init": ("new", "results", "."),
+    "schema": ("", "--search-space"),
     "synth": ("made --scale 0.01 --mocap-rate 2", "corpus", "made --scale 0"),
     "prepare": ("corpus --into prepared", "results", "missing"),
     "systems": ("", "fusion", "fusoin"),

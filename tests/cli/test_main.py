@@ -26,7 +26,9 @@ def test_a_bug_is_a_traceback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"), [("predit", "'predict', or another of init"), ("xyz", "one of init")], ids=["near", "far"]
+    ("typed", "expected"),
+    [("predit", "'predict', or another of init, schema"), ("xyz", "one of init, schema")],
+    ids=["near", "far"],
 )
 def test_an_unknown_command_gets_the_nearest_name(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, expected: str

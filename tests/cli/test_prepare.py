@@ -26,7 +26,10 @@ def test_a_corpus_is_prepared_and_told_of(tmp_path):
     done = run_prepare(tmp_path, layout.root, "--into", into, "--jobs", 1)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    assert lines[0] == "The corpus is not the complete release: 30 counts differ."
+    assert lines[0] == (
+        "This corpus is not IEMOCAP: it has 6 utterances, where the release has 10039. No score on it is a score on "
+        "IEMOCAP."
+    )
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
     assert cells[0] == ["1", "1/229", "0/143", "1/384", "1/194", "3/950", "0/135", "3/1085", "4/1819"]
     assert cells[5] == ["all", "1/1103", "1/1041", "1/1708", "1/1084", "4/4936", "0/595", "4/5531", "6/10039"]

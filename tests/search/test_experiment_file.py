@@ -188,8 +188,16 @@ def test_auxiliary_corpora_are_read(folder: Path) -> None:
             {"auxiliary_training": "first"},
             "auxiliary_training is given without auxiliary_corpora; expected a list of corpora there",
         ),
+        (
+            {
+                "auxiliary_corpora": ["jobs"],
+                "parameter_config": [{"name": "scene_robustness", "range": [0.0, 0.5], "type": "float"}],
+            },
+            "parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the names of other "
+            "scenes; expected one of the two",
+        ),
     ],
-    ids=["no list", "empty", "no folder", "sound too", "unknown", "epochs of nothing", "without corpora"],
+    ids=["no list", "empty", "no folder", "sound too", "unknown", "epochs of nothing", "without corpora", "scenes"],
 )
 def test_auxiliary_corpora_that_cannot_be_are_refused(folder: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentFileError) as caught:

@@ -256,6 +256,7 @@ def test_what_scripts_read_is_plain_json(folder: Path) -> None:
         "score": 0.75,
         "best_epoch": 4,
         "point": {"adamlr": 0.000125893, "textlstm": 150, "attention": "decoder"},
+        "seed_scores": [],
     }
     assert found["experiment"]["measure"] == "validation accuracy"
     assert [trial["num_epochs"] for trial in found["running"]] == [3, 4]

@@ -7,12 +7,10 @@ import pytest
 import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES, Emotion, Happiness
-from harness.errors import ExperimentFileError, FeatureError
-from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining
+from harness.errors import FeatureError
 from harness.features.store import Features
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, ClassWeights
-from harness.training import recipe as recipe_module
 from harness.training.objective import Objective, make_objective
 from harness.training.recipe import Recipe, train_for_epochs
 from tests.features.invented import SETTINGS, make_utterance
@@ -152,16 +150,3 @@ def test_every_kind_of_network_is_trained_by_them(name, choice):
         trained, _ = train_for_epochs(recipe, features, 2)
         answers.append(trained.predict(features))
     assert np.isfinite(answers[1]).all() and not np.array_equal(*answers)
-
-
-def test_scenes_of_auxiliary_corpora_are_refused(monkeypatch):
-    point = read_hyperparameters(SYSTEMS["text2"], {"scene_robustness": 0.5}, PAPER)
-    auxiliary = AuxiliaryCorpora((), (), AuxiliaryTraining.TOGETHER, 1)
-    monkeypatch.setattr(recipe_module, "load_auxiliary", lambda recipe: hold(VOTES))
-    recipe = Recipe(SYSTEMS["text2"], point, PAPER, 1, 2, None, None, auxiliary=auxiliary)
-    with pytest.raises(ExperimentFileError) as caught:
-        train_for_epochs(recipe, hold(VOTES), 1)
-    assert str(caught.value) == (
-        "system 'text2': hyperparameter 'scene_robustness' is 0.5 beside auxiliary_corpora, whose scenes have the "
-        "names of other scenes; expected 0, or no auxiliary corpora"
-    )
