@@ -76,8 +76,8 @@ def test_the_complete_release_needs_no_note() -> None:
         (
             {**WHOLE, 4: {**WHOLE[4], Emotion.ANGER: 326}},
             PUBLISHED_TOTALS,
-            "This corpus is IEMOCAP with other labels: Session 4 has 326 labelled ang, the release 327. No score on it is "
-            "a score on IEMOCAP; restore the release's label files.",
+            "This corpus is IEMOCAP with other labels: Session 4 has 326 labelled ang, the release 327. No score on it "
+            "is a score on IEMOCAP; restore the release's label files.",
         ),
         (
             {**WHOLE, 5: {**WHOLE[5], Emotion.ANGER: 171, Emotion.SADNESS: 244}},
