@@ -132,6 +132,7 @@ def test_an_utterance_is_all_that_its_files_say(tiny_corpus: CorpusLayout) -> No
         transcript="I said: [LAUGHTER] no.",
         wav_path=f"Session1/sentences/wav/{COMPLETE}/{M000}.wav",
         num_mocap_rows=0,
+        votes=((Emotion.ANGER,),),
     )
 
 
