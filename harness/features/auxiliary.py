@@ -58,14 +58,19 @@ class AuxiliaryCorpora:
         Raises:
             FeatureError: the prepared features of one are now of other content, missing or damaged
         """
-        for prepared_dir, corpus_hash in zip(self.prepared_dirs, self.corpus_hashes, strict=True):
-            manifest = FeatureStore.open(prepared_dir).manifest
+        self._open_stores(Happiness.EXCITED)
+
+    def _open_stores(self, happiness: Happiness) -> list[FeatureStore]:
+        stores = [FeatureStore.open(prepared_dir, happiness) for prepared_dir in self.prepared_dirs]
+        for store, prepared_dir, corpus_hash in zip(stores, self.prepared_dirs, self.corpus_hashes, strict=True):
+            manifest = store.manifest
             if manifest.corpus_hash != corpus_hash:
                 raise FeatureError(
                     f"auxiliary corpus {manifest.corpus_path!r}: was trained on as {corpus_hash[:12]}, and its "
                     f"prepared features at {str(prepared_dir)!r} are now of {manifest.corpus_hash[:12]}; restore its "
                     "files and prepare it again, or search again with `aup experiment.json`"
                 )
+        return stores
 
     def load(self, happiness: Happiness) -> Features:
         """Return their four-class turns, without sound and motion. Session 5 of each of them stays sealed.
@@ -73,10 +78,8 @@ class AuxiliaryCorpora:
         Raises:
             FeatureError: as ``check_content``, or there is no turn of the four classes
         """
-        self.check_content()
-        stores = [FeatureStore.open(prepared_dir, happiness) for prepared_dir in self.prepared_dirs]
         parts = []
-        for store in stores:
+        for store in self._open_stores(happiness):
             turns = store.utterances(AUXILIARY_SESSIONS)
             if not turns:
                 raise FeatureError(

@@ -84,8 +84,9 @@ def evaluate(
     if trained_on is not None:
         _refuse_copies(store, scored, trained_on)
     scores = _score_seeds(model_dir, record, scored, progress)
-    baselines = _fit_baselines(store, trained_on, record, progress)
-    others = None if _lacks_auxiliary(record) else load_auxiliary(record.recipe())
+    unusable = _find_unusable_auxiliary(record)
+    baselines = _fit_baselines(store, trained_on, record, unusable, progress)
+    others = None if trained_on is None or unusable is not None else load_auxiliary(record.recipe())
     is_seen = {} if trained_on is None else compare_transcripts(trained_on, scored, others)
     evaluation_id = record_evaluation(results, evaluation, [*scores, *baselines.score(scored)], is_seen)
     (row,) = [row for row in read_evaluations(results) if row.evaluation_id == evaluation_id]
@@ -262,8 +263,13 @@ def _score_seeds(
 
 
 def _fit_baselines(
-    store: FeatureStore, trained_on: Features | None, record: ModelRecord, progress: Progress
+    store: FeatureStore, trained_on: Features | None, record: ModelRecord, unusable: str | None, progress: Progress
 ) -> FinalBaselines:
+    """Fit the baselines, or say why they are left out.
+
+    Args:
+        unusable: as ``_find_unusable_auxiliary`` returns it
+    """
     if trained_on is None:
         sentence = (
             "The baselines and the share of known transcripts are left out: the prepared features of the training "
@@ -276,23 +282,28 @@ def _fit_baselines(
             "longer there, and one baseline is that turn model."
         )
         return FinalBaselines({}, (sentence,))
-    if _lacks_auxiliary(record):
+    if unusable is not None:
         sentence = (
-            "The baselines are left out, and transcripts of the auxiliary corpora count as not seen: the prepared "
-            "features of one that the model was trained on are no longer there, or of another content."
+            "The baselines are left out, and transcripts of the auxiliary corpora count as not seen, because the "
+            f"model's auxiliary corpora cannot be used: {unusable}."
         )
         return FinalBaselines({}, (sentence,))
     progress("fitting the baselines", 0, 1)
     return fit_baselines(store, trained_on, record.seeds, record.recipe())
 
 
-def _lacks_auxiliary(record: ModelRecord) -> bool:
+def _find_unusable_auxiliary(record: ModelRecord) -> str | None:
+    """Say why the auxiliary corpora of a model cannot be read as in its training; None where they can.
+
+    Their prepared features may be missing, damaged, of another version or of other content: an evaluation does without.
+    """
+    if record.auxiliary is None:
+        return None
     try:
-        if record.auxiliary is not None:
-            record.auxiliary.check_content()
-    except FeatureError:
-        return True
-    return False
+        record.auxiliary.check_content()
+    except FeatureError as error:
+        return str(error)
+    return None
 
 
 def _list(sessions: Sequence[int]) -> str:

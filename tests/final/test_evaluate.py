@@ -11,6 +11,7 @@ from harness.codec import to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError, ModelError
+from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining
 from harness.features.own import OwnFeatures
 from harness.features.prepare import open_files, prepare_corpus, prepared_dir_for
 from harness.features.speech import own_speech_settings, speech_settings
@@ -298,6 +299,33 @@ def test_what_is_not_there_is_refused_in_a_sentence(results, models, other, tmp_
     assert refusal(results, models / "reader", bare, sessions=(5,)) == (
         f"corpus {str(bare)!r}: has no utterance of the classes ang, exc, neu, sad in Session 5; expected at least one"
     )
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_why_auxiliary_corpora_cannot_be_used_is_said_and_found_once(
+    results, models, corpora, other, monkeypatch, is_damaged
+):
+    """Damaged features were called missing, or of another content."""
+    own, folder = prepare(results, corpora / "own"), results.path.parent / "auxiliary"
+    auxiliary = AuxiliaryCorpora((folder,), ("c0ffee",), AuxiliaryTraining.TOGETHER, 1)
+    model = place(results, models, "reader", corpus_hash=own.corpus_hash, auxiliary=auxiliary)
+    folder.mkdir()
+    if is_damaged:
+        (folder / "manifest.json").write_text("torn")
+    with pytest.raises(FeatureError) as cause:
+        auxiliary.check_content()
+    opened, check = [], AuxiliaryCorpora.check_content
+
+    def count(self):
+        opened.append(self)
+        check(self)
+
+    monkeypatch.setattr(AuxiliaryCorpora, "check_content", count)
+    assert evaluate(results, model, other).left_out == (
+        "The baselines are left out, and transcripts of the auxiliary corpora count as not seen, because the model's "
+        f"auxiliary corpora cannot be used: {cause.value}.",
+    )
+    assert len(opened) == 1
 
 
 def test_a_damaged_seed_leaves_no_record(results, models, other):
