@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -326,12 +326,12 @@ def is_same_making(before: ModelRecord, record: ModelRecord) -> bool:
     return _spell_making(same) == _spell_making(before)
 
 
-def _spell_making(record: ModelRecord) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(json.dumps(to_plain(record)))
+def _spell_making(record: ModelRecord) -> str:
+    value = json.loads(json.dumps(to_plain(record)))
     for own in ((value["speech_settings"] or {}).get("own"), value.get("text_features")):
         if own is not None:
             del own["file_name"]
-    return value
+    return json.dumps(value, sort_keys=True)
 
 
 def describe_model(
