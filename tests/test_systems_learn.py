@@ -1,5 +1,6 @@
 """Every system learns the cue of its modality, and nothing where only the other modalities carry one."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,10 @@ def prepare(tmp_path_factory):
             prepare_corpus(folders[cues] / "corpus", prepared, SPEECH_VARIANTS[variant])
         return prepared
 
-    return prepared_dir
+    yield prepared_dir
+    # Gigabytes, which later tests may need.
+    for folder in folders.values():
+        shutil.rmtree(folder)
 
 
 def score_test(prepared_dir, name):
