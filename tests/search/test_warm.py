@@ -97,8 +97,9 @@ class TestWarm(ResourceManagerContract):
 
 
 def warm_processes(controller: int) -> list[int]:
-    """The pids of a controller's warm processes."""
-    return [child.pid for child in psutil.Process(controller).children() if child.name() == warm.WARM_NAME]
+    """The pids of a controller's warm processes, the oldest first."""
+    children = sorted(psutil.Process(controller).children(), key=lambda child: child.create_time())
+    return [child.pid for child in children if child.name() == warm.WARM_NAME]
 
 
 @pytest.mark.usefixtures("warm_for_all")
@@ -155,8 +156,8 @@ def test_the_end_of_the_warm_process_ends_no_trial_and_loses_none(
     class Killing(SilentView):
         def look(self) -> float | None:
             if len(trials_of(path)) == 1 and not self.notes:
-                (pid,) = warm_processes(os.getpid())
-                os.kill(pid, number)
+                # The first: a trial that was forked just now has its name until it begins.
+                os.kill(warm_processes(os.getpid())[0], number)
                 self.notes.append("killed")
             return 0.01
 
