@@ -1,6 +1,5 @@
 """The vectors of one utterance: published sizes, padding, missing modalities, and that a small training learns."""
 
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 from tests.invented_features import invent_features
+from tests.models.saved_answers import check_answers_and_file
 
 SYSTEM, PAPER = find_system("uni_svm"), PROTOCOLS["paper"]
 SMALL = {"filters": 8, "filters2": 6, "dense": 12, "mocap_dense": 5, "embedding_dimension": 10}
@@ -154,12 +154,7 @@ def test_a_small_training_learns_and_its_file_answers_the_same(vectors, lowest, 
     assert history.epochs[history.best_epoch - 1].validation_accuracy > lowest
     # Statistics of speech have nothing to train: a second epoch would be the first again.
     assert len(history.epochs) == (1 if vectors == "speech" else 3)
-    answers = trained.predict(SCORED)
-    np.testing.assert_allclose(answers, history.best_probabilities, atol=1e-5)
-    np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-5)
-    trained.model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(replace(trained, model=loaded).predict(SCORED), answers)
+    check_answers_and_file(trained, history, SCORED, tmp_path)
 
 
 def test_statistics_of_speech_are_no_better_than_chance_without_a_cue():

@@ -1,8 +1,6 @@
 """Classifiers over one vector an utterance: the machine against scikit-learn, and that trainings learn."""
 
-from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,6 +27,7 @@ from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS, ClassWeights
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 from tests.invented_features import invent_features
+from tests.models.saved_answers import check_answers_and_file
 
 SYSTEM, PAPER = find_system("speech_functionals"), PROTOCOLS["paper"]
 TRAIN, SCORED = invent_features(160), invent_features(80, seed=9)
@@ -153,12 +152,7 @@ def test_a_training_learns_is_saved_and_answers_the_same(classifier, lowest, tmp
     trained, history = train_validated(recipe(**point), TRAIN, SCORED)
     assert history.epochs[history.best_epoch - 1].validation_accuracy > lowest
     assert len(history.epochs) == (15 if classifier == "network" else 1)
-    answers = trained.predict(SCORED)
-    np.testing.assert_allclose(answers, history.best_probabilities, atol=1e-5)
-    np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-5)
-    trained.model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(replace(trained, model=loaded).predict(SCORED), answers)
+    answers = check_answers_and_file(trained, history, SCORED, tmp_path)
     again, _ = train_for_epochs(recipe(**point), TRAIN, history.best_epoch)
     np.testing.assert_allclose(again.predict(SCORED), answers, atol=1e-5)
 
