@@ -262,7 +262,7 @@ def find_doubtful_scores(store: ResultsStore, eids: Collection[int]) -> Iterator
         attempts = Counter[int]()
         for trial in store.trials(experiment.eid):
             jid = trial.jid or 0
-            witnesses = _what_was_printed(trial, attempts[jid])
+            witnesses = _find_printed_scores(trial, attempts[jid])
             attempts[jid] += 1
             score = trial.score if trial.status is TrialStatus.FINISHED else trial.result_score
             if score is None or all(is_same_score(score, printed) for printed in witnesses.values()):
@@ -279,7 +279,7 @@ def find_doubtful_trials(store: ResultsStore, eids: Collection[int]) -> frozense
     return frozenset(each.row_id for each in found if each.kind is FindingKind.WRONG_SCORE and each.row_id is not None)
 
 
-def _what_was_printed(trial: TrialRow, num_earlier: int) -> dict[str, float]:
+def _find_printed_scores(trial: TrialRow, num_earlier: int) -> dict[str, float]:
     """Return the scores that a trial's job printed, by where they are kept.
 
     Args:

@@ -167,7 +167,7 @@ class WarmStarter:
         self._start()
 
     def _exit_code(self) -> int | None:
-        """Return the exit code of a warm process that has ended, or minus the signal; None for any other or none.
+        """Return the exit code of the warm process, or minus the signal; None while it runs, or where none began.
 
         It is reaped by ``close``: until then nobody else can get its process group's number.
         """
