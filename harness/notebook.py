@@ -6,9 +6,12 @@ Users reach it as ``harness.open`` and ``harness.run``.
 from __future__ import annotations
 
 import base64
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,28 +192,42 @@ def run(path: str | Path = "experiment.json", *, fresh: bool = False) -> Results
     """
     path = Path(path)
     last = ""
-    with subprocess.Popen(
-        [sys.executable, "-c", _AUP, str(path), *(["--fresh"] if fresh else [])],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
+    with (
+        _interruptions_left_to_the_search(),
+        subprocess.Popen(
+            [sys.executable, "-c", _AUP, str(path), *(["--fresh"] if fresh else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+    ):
         assert process.stdout is not None
-        while process.poll() is None:
-            try:
-                for line in process.stdout:
-                    last = line.strip() or last
-                    print(line, end="", flush=True)
-                process.wait()
-            except KeyboardInterrupt:
-                # The search gets the signal too, as a member of this process's group, and ends in its own time.
-                continue
+        for line in process.stdout:
+            last = line.strip() or last
+            print(line, end="", flush=True)
     if process.returncode == _INTERRUPTED:
         raise KeyboardInterrupt
     if process.returncode:
         error = HarnessError if process.returncode == HarnessError.exit_code else WorkFailedError
         raise error(last.removeprefix("error: ") or f"aup: ended with exit code {process.returncode}")
     return open(path.absolute().parent / "results")
+
+
+@contextmanager
+def _interruptions_left_to_the_search() -> Iterator[None]:
+    """Ignore SIGINT in this process: the search, of the same process group, gets it too and ends in its own time.
+
+    An exception in the middle of reading would lose what the search says last. Only a main thread ever sees the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A function, unlike SIG_IGN, is not handed down to the search.
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

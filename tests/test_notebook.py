@@ -140,7 +140,8 @@ def test_an_interrupted_run_ends_its_search_and_says_so(tmp_path: Path) -> None:
     program.write_text(
         "import harness, harness.notebook as notebook\n"
         "notebook._AUP = '''import signal, sys, time\n"
-        "def stop(*_): print('the running trials finish', flush=True); sys.exit(130)\n"
+        # Seven lines at once: a signal that reaches the reading process meanwhile must lose none of them.
+        "def stop(*_): print(*range(6), 'the running trials finish', sep=chr(10), flush=True); sys.exit(130)\n"
         "signal.signal(signal.SIGINT, stop); print('begun', flush=True); time.sleep(60)'''\n"
         "try:\n    harness.run('experiment.json')\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
     )
@@ -150,4 +151,4 @@ def test_an_interrupted_run_ends_its_search_and_says_so(tmp_path: Path) -> None:
         assert process.stdout is not None and process.stdout.readline() == "begun\n"
         os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=30)
-    assert printed == "the running trials finish\ninterrupted\n"
+    assert printed == "0\n1\n2\n3\n4\n5\nthe running trials finish\ninterrupted\n"
