@@ -39,6 +39,7 @@ class Row:
     Attributes:
         title: the choice that it adds
         point: the hyperparameters of its only trial; those that are not named keep their defaults
+        added: what `retrain-best --with` adds to it
     """
 
     title: str
@@ -46,6 +47,7 @@ class Row:
     protocol: Mapping[str, Any] = field(default_factory=lambda: {"base": "paper"})
     point: Mapping[str, Any] = field(default_factory=dict)
     speech_features: str | None = None
+    added: tuple[str, ...] = ()
 
     def then(
         self, title: str, point: Mapping[str, Any] | None = None, speech_features: str | None = None, **protocol: Any
@@ -68,8 +70,10 @@ def speech_rows() -> Iterator[Row]:
     yield (row := row.then("the epoch chosen by new speakers", base="strict"))
     yield (row := row.then("each speaker's speech scaled by his or her own turns", speaker_scaling="own"))
     yield (row := row.then("loudness", speech_features="loud"))
+    yield (row := row.then("pitch, voicing and short frames", speech_features="detailed"))
     yield (row := row.then("the epoch chosen by smoothed accuracy", kept_weights="smoothed"))
     yield (row := row.then("label smoothing, time masks", {"label_smoothing": 0.1, "time_masks": 2}))
+    yield replace(row, title="a support vector machine over functionals answers too", added=("svm",))
     yield replace(row, title="functionals in place of the network", system="speech_functionals", point={})
 
 
@@ -111,7 +115,9 @@ def run_row(row: Row, folder: Path, corpus: Path, max_epochs: int, num_seeds: in
     if row.speech_features is not None:
         experiment["speech_features"] = row.speech_features
     (folder / "experiment.json").write_text(json.dumps(experiment, indent=2))
-    for command in (("aup", "experiment.json"), ("harness", "retrain-best", "--test", "--seeds", str(num_seeds))):
+    added = [word for kind in row.added for word in ("--with", kind)]
+    retrain = ("harness", "retrain-best", "--test", "--seeds", str(num_seeds), *added)
+    for command in (("aup", "experiment.json"), retrain):
         run_command(row.title, folder, *command)
 
 
@@ -149,10 +155,9 @@ def describe_row(number: int, row: Row, found: Assessment) -> str:
     cells = [f"{number}. {row.title}"]
     for score in found.scores[:2]:
         interval = score.interval
-        cells.append(
-            f"{100 * score.spread.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]; mean of seeds "
-            f"{100 * score.averaged:.1f}"
-        )
+        cell = f"{100 * score.spread.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+        # An ensemble is one model, whatever its seeds.
+        cells.append(cell if found.num_seeds == 1 else f"{cell}; mean of seeds {100 * score.averaged:.1f}")
     best = max(found.comparisons, key=lambda each: each.weighted_accuracy.mean)
     weighted, unweighted = 100 * best.weighted_accuracy.mean, 100 * best.unweighted_accuracy.mean
     cells.append(f"{name_baseline(best.kind)}: {weighted:.1f}, {unweighted:.1f}")

@@ -151,5 +151,19 @@ def test_the_pooled_score_is_over_all_utterances_each_scored_by_the_fold_that_ne
     assert len(cards) == 5 and all("One of the 5 folds of experiment 'head'" in card.read_text() for card in cards)
 
 
+def test_an_ensemble_in_every_fold_is_scored_once_and_pooled_by_itself(tested):
+    folder = tested[0]
+    words = ("retrain-best", "--test", "--seeds", "1", "--with", "svm", "--threads", "1")
+    printed = printed_by(folder, *words)
+    of_ensemble = "validation-chosen epochs, mean of an ensemble''s members"
+    predicted = rows(folder, f"SELECT emotion = predicted FROM test_predictions WHERE kind = '{of_ensemble}'")
+    share = sum(right for (right,) in predicted) / len(predicted)
+    said = f"Pooled: {100 * share:.1f} % weighted accuracy over all {len(predicted)} utterances"
+    assert said in " ".join(printed.split()) and said in " ".join(printed_by(folder, "report").split())
+    assert rows(folder, "SELECT count(*) FROM test_openings") == [(10,)]
+    assert printed_by(folder, *words).count("and is not repeated") == 5
+    assert rows(folder, "SELECT count(*) FROM test_openings") == [(10,)]
+
+
 def test_the_folder_holds_no_contradiction(tested):
     assert "contradict" not in printed_by(tested[0], "check", "--results", "results")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.splits.protocol import Protocol
 
 #: The names stand here too, so that the help needs no import of the features.
-VARIANTS = ("short-term", "deltas", "loud", "mel", "short-windows", "frames")
+VARIANTS = ("short-term", "deltas", "loud", "detailed", "mel", "short-windows", "frames")
 PROTOCOL_NAMES = ("paper", "published-code", "strict", "careful")
 #: Counts that differ get a sentence each up to this many; beyond it only the table shows them.
 MAX_SENTENCES = 10
@@ -55,7 +55,8 @@ OUTDATED_SENTENCE = "The features in the folder are of another version of harnes
     "--speech",
     type=click.Choice(VARIANTS),
     help=(
-        "Features of each window of sound; each choice has its own folder.  [default: short-term; loud under careful]"
+        "Features of each window of sound; each choice has its own folder.  [default: short-term; detailed under "
+        "careful]"
     ),
 )
 @click.option(

@@ -62,11 +62,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--with",
-    "linear",
-    type=click.Choice(["tfidf"]),
+    "added",
+    type=click.Choice(["svm", "tfidf"]),
+    multiple=True,
     help=(
-        "Linear model over TF-IDF of the words, to answer together with the trials of --top; its weight is chosen on "
-        "validation alone."
+        "Model to answer together with the trials of --top: a support vector machine over functionals of speech, or a "
+        "linear model over TF-IDF of the words. Its weight is chosen on validation alone. May be given twice."
     ),
 )
 @click.option(
@@ -108,7 +109,7 @@ def retrain_best(
     test: bool,
     num_seeds: int,
     num_trials: int,
-    linear: str | None,
+    added: tuple[str, ...],
     with_scenes: bool,
     without: tuple[str, ...],
     replace: str | None,
@@ -128,8 +129,8 @@ def retrain_best(
     In an experiment with folds, every fold has its own models, and --test scores each fold's own test set. A fold that
     has been scored is scored again only if --experiment names it.
 
-    With --top, or with several --experiment, the test evaluation scores the mean of all models, and each of them alone
-    beside it. In an experiment with folds, --experiment names the fold.
+    With --top, --with or several --experiment, the test evaluation scores the mean of all models, and each of them
+    alone beside it.
 
     \b
     Example:
@@ -141,7 +142,7 @@ def retrain_best(
         raise click.UsageError("--scenes needs --test, and excludes --without and --replace.")
     eids = tuple(dict.fromkeys(eids))
     eid = eids[0] if eids else None
-    is_ensemble = num_trials > 1 or len(eids) > 1 or linear is not None
+    is_ensemble = num_trials > 1 or len(eids) > 1 or bool(added)
     if is_ensemble and (with_scenes or without or replace):
         raise click.UsageError(
             "--top, --with and several --experiment exclude --scenes, --without and --replace."
@@ -156,7 +157,7 @@ def retrain_best(
     from harness.final.ensemble import plan_ensemble
     from harness.final.folds import find_folded, plan_folds
     from harness.final.retrain import plan_final_training
-    from harness.final.saved_model import name_in_results
+    from harness.final.saved_model import AddedKind, name_in_results
     from harness.final.test_session import find_opening
     from harness.report.final_scores import (
         print_comparison,
@@ -176,19 +177,24 @@ def retrain_best(
     with name_test_scores(results) as stores, ResultsStore.open(database) as store:
         stores.append(store)
         folded = find_folded(store) if eid is None and not (without or replace) else None
-        if folded is not None and is_ensemble:
-            searches = store.searches_of(folded.folded_id)
-            numbers = ", ".join(f"{each.eid} ({fold})" for fold, each in searches.items())
-            raise click.UsageError(
-                f"--top and --with make one ensemble, and experiment {folded.name!r} has {len(folded.folds)} folds; "
-                f"name one with --experiment: {numbers}."
-            )
+        kinds = sorted(map(AddedKind, set(added)))
         if folded is not None:
-            folds = plan_folds(store, results, folded, num_seeds, opens_test=test, with_scenes=with_scenes)
+            folds = plan_folds(
+                store,
+                results,
+                folded,
+                num_seeds,
+                opens_test=test,
+                with_scenes=with_scenes,
+                num_trials=num_trials,
+                added=kinds,
+            )
             _retrain_folds(console, folds, store, test, with_scenes, details)
             return
         if is_ensemble:
-            ensemble = plan_ensemble(store, results, eids, num_trials, num_seeds, has_linear=linear is not None)
+            ensemble = plan_ensemble(store, results, eids, num_trials, num_seeds, added=kinds)
+            if test:
+                _print_intent(console, store, ensemble.members, ensemble.num_models)
             _retrain_ensemble(console, store, ensemble, test, details)
             return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
@@ -243,9 +249,13 @@ def _print_intent(
 
 
 def _retrain_ensemble(
-    console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool
+    console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool, is_alone: bool = True
 ) -> None:
-    """Train the members of an ensemble, save their mean as one model, and score it."""
+    """Train the members of an ensemble, save their mean as one model, and score it.
+
+    Args:
+        is_alone: whether its scores are printed; those of several folds are printed together
+    """
     from rich.progress import Progress
 
     from harness.final.ensemble import train_ensemble
@@ -256,8 +266,6 @@ def _retrain_ensemble(
     for member in ensemble.members:
         print_final_training(console, member)
     print_ensemble(console, ensemble)
-    if test:
-        _print_intent(console, store, ensemble.members, ensemble.num_models)
     best = ensemble.members[0]
     left_out: tuple[str, ...] = ()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -278,7 +286,7 @@ def _retrain_ensemble(
     scored = write_model_card(ensemble.model_dir, store)
     if details:
         print_details(console, best, scored, left_out, store.openings())
-    elif test and scored is not None:
+    elif is_alone and test and scored is not None:
         print_summary(console, scored, left_out)
     console.print(f"Saved to {ensemble.model_dir}", soft_wrap=True, highlight=False)
 
@@ -305,10 +313,18 @@ def _retrain_folds(
     assert folded is not None
     left = [fold.training for fold in folds if fold.opening is None]
     if test and left:
-        _print_intent(console, store, left, sum(len(training.seeds) for training in left))
+        num_models = [
+            len(fold.training.seeds) if fold.ensemble is None else fold.ensemble.num_models
+            for fold in folds
+            if fold.opening is None
+        ]
+        _print_intent(console, store, left, sum(num_models))
     for number, fold in enumerate(folds, start=1):
         training = fold.training
         print_fold(console, fold, number, len(folds), test)
+        if fold.ensemble is not None:
+            _retrain_ensemble(console, store, fold.ensemble, test and fold.opening is None, details, is_alone=False)
+            continue
         print_final_training(console, training)
         command = typed_command() if test and fold.opening is None else None
         try:

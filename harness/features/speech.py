@@ -58,6 +58,7 @@ class SpeechKind(StrEnum):
     SHORT_TERM = "short-term"  # the 34 of pyAudioAnalysis
     DELTAS = "deltas"  # the 34, the 13 deltas of the MFCC, their 13 double deltas: 60
     LOUD = "loud"  # the 34, and the log energy of the frame as it was recorded: 35
+    DETAILED = "detailed"  # those 35, and means and deviations of the 46 of the short frames within the window: 127
     MEL = "mel"  # the logarithm of 40 mel bands' power
     FRAMES = "frames"  # the 46 of short frames: mel bands, MFCC, energy, zero crossings, pitch
     OWN = "own"  # those of a user's file
@@ -152,7 +153,8 @@ class SpeechSettings:
 
 #: The variants that a user may name.
 #: Source: paper, section 4.1 (mel-spectrogram; 0.08 s with 200 frames) and section 3 (deltas).
-#: ``loud`` is ours: the paper's numbers lose how loud an utterance is beside another.
+#: ``loud`` is ours: the paper's numbers lose how loud an utterance is beside another. So is ``detailed``: they have no
+#: pitch either, and one spectrum of 0.2 s blurs what changes within it.
 #: The hop of 0.04 s is ours: half a window, as in the paper's 0.2 s and 0.1 s.
 #: Frames of 25 ms every 10 ms: Han, Yu and Tashev, Interspeech 2014, section 4.1, and Neumann and Vu, Interspeech 2017,
 #: section 3. That 15 s of them are kept is ours.
@@ -160,6 +162,7 @@ SPEECH_VARIANTS: Mapping[str, SpeechSettings] = {
     "short-term": SpeechSettings(),
     "deltas": SpeechSettings(kind=SpeechKind.DELTAS),
     "loud": SpeechSettings(kind=SpeechKind.LOUD),
+    "detailed": SpeechSettings(kind=SpeechKind.DETAILED),
     "mel": SpeechSettings(kind=SpeechKind.MEL),
     "short-windows": SpeechSettings(window=0.08, hop=0.04, max_frames=200),
     "frames": SpeechSettings(kind=SpeechKind.FRAMES, window=0.025, hop=0.01, max_frames=1500),
@@ -204,7 +207,7 @@ def column_names(settings: SpeechSettings) -> tuple[str, ...]:
 
     Example:
         >>> [len(column_names(settings)) for settings in SPEECH_VARIANTS.values()]
-        [34, 60, 35, 40, 34, 46]
+        [34, 60, 35, 127, 40, 34, 46]
         >>> column_names(SpeechSettings(kind=SpeechKind.DELTAS))[-1]
         'delta_delta_mfcc_13'
     """
@@ -216,8 +219,11 @@ def column_names(settings: SpeechSettings) -> tuple[str, ...]:
         return FRAME_COLUMNS
     if settings.kind is SpeechKind.SHORT_TERM:
         return SHORT_TERM_COLUMNS
+    loud = (*SHORT_TERM_COLUMNS, "log_energy")
     if settings.kind is SpeechKind.LOUD:
-        return (*SHORT_TERM_COLUMNS, "log_energy")
+        return loud
+    if settings.kind is SpeechKind.DETAILED:
+        return (*loud, *(f"{name}_{moment}" for moment in ("mean", "deviation") for name in FRAME_COLUMNS))
     deltas = tuple(f"delta_{name}" for name in MFCC_COLUMNS)
     return SHORT_TERM_COLUMNS + deltas + tuple(f"delta_{name}" for name in deltas)
 
@@ -227,7 +233,8 @@ def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -
 
     The signal loses its mean and is divided by its peak first, as pyAudioAnalysis does, so that
     the loudness between utterances is lost; short frames keep it, and ``log_energy``, which is that of the samples
-    as they are, adds it to the 34. A delta is the difference to the frame before, 0 in the first.
+    as they are, adds it to the 34. A delta is the difference to the frame before, 0 in the first. A mean or a deviation
+    of ``detailed`` is over all short frames that lie within the window, voiced or not.
 
     Args:
         samples: float64 (num_samples,) in [-1, 1) at ``SAMPLING_RATE``
@@ -258,9 +265,11 @@ def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -
         frames = _short_term(samples, settings)
         if settings.kind is SpeechKind.DELTAS:
             frames = _with_deltas(frames)
-        elif settings.kind is SpeechKind.LOUD:
+        elif settings.kind in (SpeechKind.LOUD, SpeechKind.DETAILED):
             starts = np.arange(len(frames)) * settings.hop_samples
             frames = np.column_stack([frames, log_energy(samples, starts, settings.window_samples)])
+            if settings.kind is SpeechKind.DETAILED:
+                frames = np.column_stack([frames, _summarise_short_frames(samples, starts, settings.window_samples)])
     if settings.trims_edge_frames:
         frames = frames[1:-1]
     return frames[: settings.max_frames]
@@ -297,6 +306,20 @@ def _short_term(samples: npt.NDArray[np.float64], settings: SpeechSettings) -> F
         as_16_bit, SAMPLING_RATE, settings.window_samples, settings.hop_samples, deltas=False
     )
     return np.ascontiguousarray(features.T)
+
+
+def _summarise_short_frames(samples: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], window: int) -> Frames:
+    """Return mean and deviation of each number of the short frames within some windows: float64 (num_windows, 92).
+
+    Args:
+        starts: int64 (num_windows,), the first sample of each window
+        window: samples of each
+    """
+    short = SPEECH_VARIANTS["frames"]
+    frames = extract_frames(samples, short.window_samples, short.hop_samples, len(samples) // short.hop_samples + 1)
+    within = (window - short.window_samples) // short.hop_samples + 1
+    numbers = frames[starts[:, None] // short.hop_samples + np.arange(within)]
+    return np.concatenate([numbers.mean(axis=1), numbers.std(axis=1)], axis=1)
 
 
 def _with_deltas(frames: Frames) -> Frames:

@@ -1,17 +1,29 @@
-"""The answers of a saved model: of one network, of a seed, of a whole model, and of an ensemble with its members."""
+"""The answers of a saved model: of one network, of a seed, of a whole model, of an ensemble and what is added to it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError
 from harness.features.store import Features
-from harness.final.saved_model import ModelRecord, check_digests, load_seed, seed_dir
+from harness.final.saved_model import (
+    AddedKind,
+    AddedModel,
+    ModelRecord,
+    check_digests,
+    check_probabilities,
+    load_seed,
+    load_trained,
+    seed_dir,
+)
 from harness.models.turns import TurnClassifier
 from harness.scoring.calibration import apply_temperature
+from harness.training.recipe import Trained
 
 
 def refuse_own_features(model_dir: Path, record: ModelRecord, place: str) -> None:
@@ -70,7 +82,7 @@ def predict_networks(
 def predict_mean(
     model_dir: Path, record: ModelRecord, features: Features, group: int | None = None
 ) -> np.ndarray:
-    """Return the probabilities of a whole model: the mean over its seeds, and its linear part where it has one.
+    """Return the probabilities of a whole model: the mean over its seeds, and the models added to them.
 
     Args:
         group: as ``predict_networks``
@@ -82,34 +94,54 @@ def predict_mean(
         ModelError, FeatureError: a file is missing or damaged
     """
     mean = np.mean(predict_networks(model_dir, record, features, group), axis=0)
-    if not record.linear_weight:
-        return np.asarray(mean)
     groups = record.group_numbers if group is None else (group,)
-    linear = np.mean([load_linear(model_dir, number).answer(features)[0] for number in groups], axis=0)
-    check_probabilities(linear, f"model {str(model_dir)!r}: its linear model")
-    return mix_linear(mean, linear, record.linear_weight)
+    return mix(
+        mean,
+        {
+            added: np.mean([answer_added(model_dir, added.kind, features, number) for number in groups], axis=0)
+            for added in record.added
+            if added.weight
+        },
+    )
 
 
-def mix_linear(mean: np.ndarray, linear: np.ndarray, weight: float) -> np.ndarray:
-    """Return the answer of an ensemble: the mean of its networks, and the linear model with its weight."""
-    return (1.0 - weight) * mean + weight * linear
+def mix(mean: np.ndarray, of_added: Mapping[AddedModel, np.ndarray]) -> np.ndarray:
+    """Return the answer of an ensemble: the mean of its networks, and each added model with its weight.
+
+    Args:
+        mean: floating (num_utterances, 4), as are the answers of the added models
+    """
+    share = max(0.0, 1.0 - sum(added.weight for added in of_added))
+    return np.asarray(share * mean + sum(added.weight * answers for added, answers in of_added.items()))
 
 
-def linear_dir(model_dir: Path, group: int | None = None) -> Path:
-    """Return the folder of an ensemble's linear model; with scenes disjoint there is one for each group."""
-    return model_dir / ("tfidf" if group is None else f"tfidf-scenes-{group}")
+def added_dir(model_dir: Path, kind: AddedKind, group: int | None = None) -> Path:
+    """Return the folder of an ensemble's added model; with scenes disjoint there is one for each group."""
+    return model_dir / (kind.value if group is None else f"{kind}-scenes-{group}")
 
 
-def load_linear(model_dir: Path, group: int | None = None) -> TurnClassifier:
-    """Load the linear model of an ensemble.
+def answer_added(model_dir: Path, kind: AddedKind, features: Features, group: int | None = None) -> np.ndarray:
+    """Return the probabilities of an ensemble's added model, floating (num_utterances, 4).
 
     Raises:
         ModelError: a file is missing, or has changed since it was saved
         FeatureError: a file is damaged
     """
-    folder = linear_dir(model_dir, group)
-    check_digests(folder)
-    return TurnClassifier.load(folder)
+    if not features:
+        return np.zeros((0, len(CLASSES)))
+    folder = added_dir(model_dir, kind, group)
+    if kind is AddedKind.TFIDF:
+        check_digests(folder)
+        answers = ask_added(TurnClassifier.load(folder), features)
+    else:
+        answers = ask_added(load_trained(folder), features)
+    check_probabilities(answers, f"model '{folder}'")
+    return answers
+
+
+def ask_added(fitted: TurnClassifier | Trained, features: Features) -> np.ndarray:
+    """Return the probabilities of an added model that is in memory, floating (num_utterances, 4)."""
+    return fitted.answer(features)[0] if isinstance(fitted, TurnClassifier) else fitted.predict(features)
 
 
 def read_members(model_dir: Path, record: ModelRecord) -> list[tuple[Path, ModelRecord]]:
@@ -141,32 +173,3 @@ def answer(
     answers = apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
     check_probabilities(answers, f"model '{seed_dir(model_dir, seed, group)}'")
     return answers
-
-
-#: By how much the probabilities of one answer may miss 1: networks compute in single precision.
-_SUM_TOLERANCE = 1e-3
-
-
-def check_probabilities(answers: np.ndarray, whose: str) -> None:
-    """Check that each row is a distribution over the classes.
-
-    Args:
-        answers: floating (num_utterances, 4)
-        whose: begins the error, e.g. ``"model 'models/a'"``
-
-    Raises:
-        ModelError: a row has something that is not finite or not from 0 to 1, or does not sum to 1
-
-    Example:
-        >>> check_probabilities(np.array([[0.25, 0.25, 0.5, np.nan]]), "model 'a'")
-        Traceback (most recent call last):
-        harness.errors.ModelError: model 'a': answers 0.25, 0.25, 0.5, nan; expected probabilities from 0 to 1 that sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`
-    """  # noqa: E501
-    # NaN fails every comparison.
-    is_right = ((answers >= 0) & (answers <= 1)).all(axis=1) & (abs(answers.sum(axis=1) - 1) <= _SUM_TOLERANCE)
-    if not is_right.all():
-        row = answers[int(np.argmin(is_right))]
-        raise ModelError(
-            f"{whose}: answers {', '.join(f'{value:.4g}' for value in row)}; expected probabilities from 0 to 1 that "
-            "sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`"
-        )

@@ -1,8 +1,8 @@
 """An ensemble of the best trials of one or several searches as one model: the mean of its members' probabilities.
 
-Its folder, ``models/experiment-1-top-3-0a1b2c3d``, has a record and a card, and no network: each member is the final
-training of one trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only a
-linear model over the words, ``tfidf/``, is the ensemble's own.
+Its folder, ``models/experiment-1-top-3-0a1b2c3d``, has a record and a card: each member is the final training of one
+trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only the models that are
+added without a search, ``tfidf/`` and ``svm/``, are the ensemble's own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import ModelError
-from harness.features.auxiliary import join_words
 from harness.features.manifest import MODALITIES
-from harness.features.store import Features, FeatureStore
-from harness.files import hash_json, write_digests
-from harness.final.answers import linear_dir, mix_linear
+from harness.features.store import FeatureStore
+from harness.files import hash_json
+from harness.final.added import save_added, weigh_added
 from harness.final.best_point import BestPoint, find_best_points
 from harness.final.retrain import (
     FinalTraining,
@@ -27,16 +26,10 @@ from harness.final.retrain import (
     plan_trial,
     train_final_models,
 )
-from harness.final.saved_model import Member, ModelRecord
-from harness.models.hyperparameters import TurnVectors
-from harness.models.turns import TurnClassifier, TurnInputs
+from harness.final.saved_model import AddedKind, AddedModel, Member, ModelRecord
 from harness.scoring.calibration import apply_temperature
 from harness.store.store import ResultsStore
-from harness.training.loop import mean_cross_entropy
-from harness.training.recipe import load_auxiliary, open_parts
-
-#: The weights of the linear model that are tried. Ours.
-LINEAR_WEIGHTS = tuple(step / 20 for step in range(21))
+from harness.training.recipe import open_parts
 
 
 @dataclass(frozen=True)
@@ -46,12 +39,12 @@ class Ensemble:
     Attributes:
         members: of each search the best trial's first; the first search is the one that the ensemble stands for
         model_dir: its name ends in a hash of the members and their seeds
-        has_linear: whether the linear TF-IDF model answers too, with a weight
+        added: models without a search of their own that answer too, each with a weight
     """
 
     members: tuple[FinalTraining, ...]
     model_dir: Path
-    has_linear: bool = False
+    added: tuple[AddedKind, ...] = ()
 
     @property
     def num_models(self) -> int:
@@ -66,7 +59,7 @@ def plan_ensemble(
     num_trials: int,
     num_seeds: int,
     *,
-    has_linear: bool = False,
+    added: Sequence[AddedKind] = (),
 ) -> Ensemble:
     """Plan the final trainings of the best trials; nothing is trained or written.
 
@@ -74,14 +67,14 @@ def plan_ensemble(
 
     Args:
         eids: the experiments; empty for the latest alone
-        num_trials: members of each experiment; a single member needs a linear model
+        num_trials: members of each experiment; a single member needs an added model
         num_seeds: of each member
-        has_linear: as ``Ensemble`` has it
+        added: as ``Ensemble`` has them
 
     Raises:
         WorkFailedError: fewer trials have finished
         ModelError: as ``plan_final_training``; or the experiments differ in what they were searched on; or the corpus
-            has no words for the linear model
+            lacks what an added model reads
         FeatureError, StoreError: as ``plan_final_training``
     """
     points = [
@@ -96,12 +89,14 @@ def plan_ensemble(
         member = plan_trial(point, results_dir, num_seeds)
         free = [seed for seed in point.new_seeds(num_seeds + len(taken)) if seed not in taken]
         members += (replace(member, seeds=tuple(free[:num_seeds])),)
-    if has_linear and "text" not in members[0].open_features().modalities:
-        raise ModelError("--with tfidf: the corpus has no words for that model; expected a corpus with transcripts")
+    store = members[0].open_features()
+    for kind in added:
+        if kind.modality not in store.modalities:
+            raise ModelError(f"--with {kind}: the corpus has no {kind.modality}; expected a corpus that has it")
     decides = [[member.model_dir.name, list(member.seeds)] for member in members]
-    identity = hash_json([*decides, *(["tfidf"] if has_linear else [])], 8)
+    identity = hash_json([*decides, *sorted(added)], 8)
     name = f"experiment-{members[0].experiment.eid}-top-{num_trials}-{identity}"
-    return Ensemble(members, results_dir / "models" / name, has_linear)
+    return Ensemble(members, results_dir / "models" / name, tuple(sorted(added)))
 
 
 def require_alike(first: BestPoint, other: BestPoint) -> None:
@@ -136,72 +131,49 @@ def train_ensemble(
     """Train the members that are not saved yet, and write the ensemble's record last.
 
     Raises:
-        ModelError, FeatureError, StoreError: as ``train_final_models``; or no training utterance has words for the
-            linear model
+        ModelError, FeatureError, StoreError: as ``train_final_models``; or no training utterance has what an added
+            model reads
     """
     for member in ensemble.members:
         train_final_models(member, results, on_epoch=on_epoch)
     store = ensemble.members[0].open_features()
-    weight = _fit_linear(ensemble, results, store) if ensemble.has_linear else None
-    record = describe_ensemble(ensemble, store, weight)
+    record = describe_ensemble(ensemble, store, _add_models(ensemble, results, store) if ensemble.added else ())
     ensemble.model_dir.mkdir(parents=True, exist_ok=True)
     is_there = (ensemble.model_dir / "model.json").exists()
     if not is_there or not is_same_making(ModelRecord.read(ensemble.model_dir), record):
         record.write(ensemble.model_dir)
 
 
-def _fit_linear(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) -> float:
-    """Fit and save the linear model, one for each group of scenes, and return its weight.
-
-    The weight is chosen on the search's validation utterances alone: by the members' answers there, one seed each, and
-    those of the linear model fitted on the search's training utterances.
-    """
+def _add_models(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) -> tuple[AddedModel, ...]:
+    """Save the added models, one for each group of scenes, and weigh them by the members' answers, one seed each."""
     best = ensemble.members[0]
-    protocol = best.spec.protocol
-    parts = open_parts(protocol, store)
+    recipe, parts = best.recipe(best.seeds[0]), open_parts(best.spec.protocol, store)
     for group, fold in zip(best.group_numbers, parts.final_folds(()), strict=True):
-        folder = linear_dir(ensemble.model_dir, group)
-        _fit_words(store.load(fold.train), best).save(folder)
-        write_digests(folder)
-    validation = store.load(parts.validation)
-    linear = _fit_words(store.load(parts.train), best).answer(validation)[0]
+        for kind in ensemble.added:
+            save_added(ensemble.model_dir, kind, group, recipe, store.load(fold.train))
+    train, validation = store.load(parts.train), store.load(parts.validation)
     of_members = []
     for member in ensemble.members:
         predictions = results.validation_predictions(member.trial.trial_id)
         known = {found.utterance_id: found.probabilities for found in predictions}
-        answers = np.array([known[name] for name in validation.utterance_ids])
-        of_members.append(apply_temperature(answers, member.trial.temperature))
-    mean = np.mean(of_members, axis=0)
-    costs = [mean_cross_entropy(mix_linear(mean, linear, weight), validation.emotions) for weight in LINEAR_WEIGHTS]
-    return LINEAR_WEIGHTS[int(np.argmin(costs))]
+        of_member = np.array([known[name] for name in validation.utterance_ids])
+        of_members.append(apply_temperature(of_member, member.trial.temperature))
+    return weigh_added(ensemble.added, recipe, train, validation, np.mean(of_members, axis=0))
 
 
-def _fit_words(train: Features, best: FinalTraining) -> TurnClassifier:
-    """Fit the linear model, as the baseline of words is fitted.
-
-    Its utterances are those given, and the turns of the auxiliary corpora that the members are trained on.
-    """
-    others = load_auxiliary(best.recipe(best.seeds[0]))
-    if others is not None:
-        train = join_words(train, others)
-    inputs, names = TurnInputs.read(train, TurnVectors.TFIDF), [turn.name for turn in train.utterances]
-    return TurnClassifier.fit(inputs, train.emotions, class_weights=best.spec.protocol.class_weights, names=names)
-
-
-def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: float | None = None) -> ModelRecord:
-    """Return the record of an ensemble: that of the best trial's models, with the members."""
+def describe_ensemble(ensemble: Ensemble, store: FeatureStore, added: Sequence[AddedModel] = ()) -> ModelRecord:
+    """Return the record of an ensemble: that of the best trial's models, with the members and the added models."""
     best = ensemble.members[0]
     protocol = best.spec.protocol
     read = {modality for member in ensemble.members for modality in member.modalities}
-    with_linear = ""
-    if linear_weight:
-        read.add("text")
-        with_linear = (
-            f" A logistic regression over TF-IDF of the words answers with them: its weight, {linear_weight:g} of 1, "
-            "was chosen on validation."
-        )
-    elif linear_weight is not None:
-        with_linear = " A logistic regression over TF-IDF of the words got no weight on validation, and has no say."
+    sentences = ""
+    for each in added:
+        title = each.kind.phrase[0].upper() + each.kind.phrase[1:]
+        if each.weight:
+            read.add(each.kind.modality)
+            sentences += f" {title} answers with them: its weight, {each.weight:g} of 1, was chosen on validation."
+        else:
+            sentences += f" {title} got no weight on validation, and has no say."
     record = describe_model(best, store, len(open_parts(protocol, store).trained_on))
     return replace(
         record,
@@ -210,9 +182,9 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, linear_weight: fl
         seeds=tuple(seed for member in ensemble.members for seed in member.seeds),
         variant=(
             f"An ensemble: the mean of the probabilities of {ensemble.num_models} models, of the "
-            f"{_name_trials(ensemble)}.{with_linear}"
+            f"{_name_trials(ensemble)}.{sentences}"
         ),
-        linear_weight=linear_weight,
+        added=tuple(added),
         temperature=None,
         members=tuple(
             Member(

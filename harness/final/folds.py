@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import WorkFailedError
+from harness.final.ensemble import Ensemble, plan_ensemble
 from harness.final.retrain import FinalTraining, plan_final_training
+from harness.final.saved_model import AddedKind
 from harness.final.test_session import find_opening
 from harness.store.records import ExperimentStatus, FoldedExperimentRow, TestOpeningRow
 from harness.store.store import ResultsStore
@@ -17,6 +20,8 @@ class FoldTraining:
     """The final training of one fold.
 
     Attributes:
+        training: of an ensemble, that of its best trial
+        ensemble: which is trained and scored in its place; None for the models of the best trial by themselves
         opening: the latest test evaluation that has scored these very models with all of these seeds; None where
             there is none
     """
@@ -24,6 +29,7 @@ class FoldTraining:
     fold: str
     training: FinalTraining
     opening: TestOpeningRow | None
+    ensemble: Ensemble | None = None
 
 
 def find_folded(results: ResultsStore) -> FoldedExperimentRow | None:
@@ -40,12 +46,15 @@ def plan_folds(
     *,
     opens_test: bool,
     with_scenes: bool = False,
+    num_trials: int = 1,
+    added: Sequence[AddedKind] = (),
 ) -> list[FoldTraining]:
     """Plan the final training of every fold, each of its own search's best trial; nothing is trained or written.
 
     Args:
         num_seeds, opens_test: as ``plan_final_training``
         with_scenes: whether a test evaluation counts only if it has scored them without the scored scenes too
+        num_trials, added: as ``plan_ensemble``; one trial and nothing added are no ensemble
 
     Raises:
         WorkFailedError: the search of a fold has not finished
@@ -59,11 +68,21 @@ def plan_folds(
             f"experiment {folded.name!r}: the search of {', '.join(missing)} has not finished; run "
             "`aup experiment.json` to the end, or name a fold that has finished with --experiment"
         )
+    openings = results.openings()
+    if num_trials > 1 or added:
+        ensembles = {
+            fold: plan_ensemble(results, results_dir, (searches[fold].eid,), num_trials, num_seeds, added=added)
+            for fold in folded.folds
+        }
+        return [
+            FoldTraining(fold, best, find_opening(openings, best, ensemble=ensemble), ensemble)
+            for fold, ensemble in ensembles.items()
+            for best in ensemble.members[:1]
+        ]
     trainings = {
         fold: plan_final_training(results, results_dir, searches[fold].eid, num_seeds, opens_test=opens_test)
         for fold in folded.folds
     }
-    openings = results.openings()
     return [
         FoldTraining(fold, training, find_opening(openings, training, with_scenes=with_scenes))
         for fold, training in trainings.items()

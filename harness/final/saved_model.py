@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
@@ -35,8 +37,8 @@ from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
 from harness.training.recipe import Recipe, Trained
 
-#: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came.
-FORMAT_VERSION = 2
+#: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came. 3: added models.
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,37 @@ class Member:
     seeds: tuple[int, ...]
     num_epochs: int
     hyperparameters: Mapping[str, Any]
+
+
+class AddedKind(StrEnum):
+    """A model without a search of its own that an ensemble can have beside its members."""
+
+    TFIDF = "tfidf"  # the baseline of words: logistic regression over TF-IDF
+    SVM = "svm"  # that of speech: support vector machine over functionals, as the system speech_functionals has it
+
+    @property
+    def modality(self) -> str:
+        """What it reads."""
+        return "text" if self is AddedKind.TFIDF else "speech"
+
+    @property
+    def phrase(self) -> str:
+        """Its name in a sentence."""
+        if self is AddedKind.TFIDF:
+            return "a logistic regression over TF-IDF of the words"
+        return "a support vector machine over functionals of speech"
+
+
+@dataclass(frozen=True)
+class AddedModel:
+    """A model without a search of its own in an ensemble.
+
+    Attributes:
+        weight: its share of the ensemble's answer, 0 to 1, chosen on validation
+    """
+
+    kind: AddedKind
+    weight: float
 
 
 _CHAIN_NAME = "chain.json"
@@ -83,7 +116,7 @@ class ModelRecord:
         temperature: applied to the probabilities of each network; None where the protocol fits none
         members: of an ensemble, which has no network of its own: its answer is the mean over every seed of its members,
             the best trial first, whose hyperparameters stand here. Empty for any other model
-        linear_weight: share of the linear TF-IDF model in an ensemble's answer, chosen on validation; None without one
+        added: the models without a search of their own that answer in an ensemble too; empty without any
         text_features: the user's file that it reads in place of words; None where it reads words, or no text
     """
 
@@ -109,7 +142,7 @@ class ModelRecord:
     word_vectors: Path | None = None
     temperature: float | None = None
     members: tuple[Member, ...] = ()
-    linear_weight: float | None = None
+    added: tuple[AddedModel, ...] = ()
     auxiliary: AuxiliaryCorpora | None = None
     corpus_note: str | None = None
     text_features: Mapping[str, Any] | None = may_be_missing(None)
@@ -275,8 +308,12 @@ def seed_dir(model_dir: Path, seed: int, group: int | None = None) -> Path:
 
 
 def save_seed(model_dir: Path, seed: int, trained: Trained, group: int | None = None) -> None:
-    """Save one seed's network and what was fitted with it; the SHA-256 of their files is written last."""
-    folder = seed_dir(model_dir, seed, group)
+    """Save one seed's network, as ``save_trained`` does, where ``load_seed`` looks for it."""
+    save_trained(seed_dir(model_dir, seed, group), trained)
+
+
+def save_trained(folder: Path, trained: Trained) -> None:
+    """Save one network and what was fitted with it; the SHA-256 of their files is written last."""
     folder.mkdir(parents=True, exist_ok=True)
     # Until the new files are whole, the folder holds no model.
     (folder / DIGESTS_NAME).unlink(missing_ok=True)
@@ -307,15 +344,52 @@ def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> t
 
 
 def load_seed(model_dir: Path, seed: int, group: int | None = None) -> Trained:
-    """Load one seed's network, in Keras's safe mode: no code in the file is run.
+    """Load one seed's network.
+
+    Raises:
+        ModelError: as ``load_trained``
+    """
+    return load_trained(seed_dir(model_dir, seed, group))
+
+
+def load_trained(folder: Path) -> Trained:
+    """Load one network with what was fitted with it, in Keras's safe mode: no code in the file is run.
 
     Raises:
         ModelError: a file is missing or damaged, or has changed or was added since it was saved
     """
-    folder = seed_dir(model_dir, seed, group)
     check_digests(folder)
     if (folder / _CHAIN_NAME).is_file():
         return load_chain(folder / _CHAIN_NAME, folder / "fitted")
     model = load_network(folder)
     in_context = load_in_context(model, folder / "fitted")
     return in_context or TrainedModel(model, FittedFeatures.load(folder / "fitted"))
+
+
+#: By how much the probabilities of one answer may miss 1: networks compute in single precision.
+_SUM_TOLERANCE = 1e-3
+
+
+def check_probabilities(answers: np.ndarray, whose: str) -> None:
+    """Check that each row is a distribution over the classes.
+
+    Args:
+        answers: floating (num_utterances, 4)
+        whose: begins the error, e.g. ``"model 'models/a'"``
+
+    Raises:
+        ModelError: a row has something that is not finite or not from 0 to 1, or does not sum to 1
+
+    Example:
+        >>> check_probabilities(np.array([[0.25, 0.25, 0.5, np.nan]]), "model 'a'")
+        Traceback (most recent call last):
+        harness.errors.ModelError: model 'a': answers 0.25, 0.25, 0.5, nan; expected probabilities from 0 to 1 that sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`
+    """  # noqa: E501
+    # NaN fails every comparison.
+    is_right = ((answers >= 0) & (answers <= 1)).all(axis=1) & (abs(answers.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+    if not is_right.all():
+        row = answers[int(np.argmin(is_right))]
+        raise ModelError(
+            f"{whose}: answers {', '.join(f'{value:.4g}' for value in row)}; expected probabilities from 0 to 1 that "
+            "sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`"
+        )

@@ -7,7 +7,7 @@ utterances and scored in the same evaluation.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,10 @@ import numpy as np
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError
 from harness.features.store import Features, FeatureStore
-from harness.final.answers import answer, load_linear, mix_linear
+from harness.final.answers import answer, answer_added, mix
 from harness.final.baselines import fit_baselines, score_probes
 from harness.final.retrain import FinalTraining, join_folds, train_final_models
-from harness.final.saved_model import ModelRecord, name_in_results
+from harness.final.saved_model import AddedModel, ModelRecord, name_in_results
 from harness.provenance import user_name
 from harness.scoring.breakdown import find_seen
 from harness.scoring.calibration import average_probabilities
@@ -209,12 +209,12 @@ def score_test_session(
     else:
         alone = [score_models(member, ScoreKind.ENSEMBLE_MEMBER, folds, test) for member in members]
         of_members = [score for of_member in alone for score in of_member]
-        weight, linear = ModelRecord.read(ensemble.model_dir).linear_weight, None
-        if weight is not None:
+        of_added = {}
+        for added in ModelRecord.read(ensemble.model_dir).added:
             groups = zip(training.group_numbers, scored, strict=True)
-            answers = [load_linear(ensemble.model_dir, group).answer(part)[0] for group, part in groups]
-            linear = weight, join_folds(folds, test, answers)
-        mean = _score_mean(of_members, ScoreKind.ENSEMBLE, test, ensemble.model_dir, epoch=None, linear=linear)
+            answers = [answer_added(ensemble.model_dir, added.kind, part, group) for group, part in groups]
+            of_added[added] = join_folds(folds, test, answers)
+        mean = _score_mean(of_members, ScoreKind.ENSEMBLE, test, ensemble.model_dir, epoch=None, of_added=of_added)
         scores = [mean, *of_members]
     scores += [replace(best_test_epoch(seed, test, epochs), model=model) for seed, epochs in test_epochs.items()]
     if disjoint is not None:
@@ -239,18 +239,18 @@ def _score_mean(
     test: Features,
     model_dir: Path,
     epoch: int | None,
-    linear: tuple[float, np.ndarray] | None = None,
+    of_added: Mapping[AddedModel, np.ndarray] | None = None,
 ) -> TestScores:
     """Score the mean of several models' probabilities, under the seed of the first of them.
 
     Args:
-        linear: the weight of a linear model, and its probabilities, floating (num_test, 4); None without one
+        of_added: the probabilities of the models added to them, floating (num_test, 4); None without one
     """
     answers = average_probabilities([score.predictions for score in scores])
     of_utterance = {found.utterance_id: found.probabilities for found in answers}
     probabilities = np.array([of_utterance[name] for name in test.utterance_ids])
-    if linear is not None:
-        probabilities = mix_linear(probabilities, linear[1], linear[0])
+    if of_added is not None:
+        probabilities = mix(probabilities, of_added)
     found = score_predictions(scores[0].seed, kind, test, probabilities, epoch)
     return replace(found, model=name_in_results(model_dir))
 
@@ -279,14 +279,26 @@ def score_models(
 
 
 def find_opening(
-    openings: Sequence[TestOpeningRow], training: FinalTraining, *, with_scenes: bool = False
+    openings: Sequence[TestOpeningRow],
+    training: FinalTraining,
+    *,
+    with_scenes: bool = False,
+    ensemble: Ensemble | None = None,
 ) -> TestOpeningRow | None:
     """Find the latest complete test evaluation that has scored these very models with all of these seeds.
 
     Args:
+        ensemble: which it must have scored in place of the training's models
         with_scenes: whether it must have scored the same hyperparameters without the scored scenes too, unless these
             models have not read those scenes anyway
     """
+    if ensemble is not None:
+        wanted = ScoreKind.ENSEMBLE, name_in_results(ensemble.model_dir)
+        for opening in reversed(openings):
+            found = {(score.kind, score.model) for score in opening.scores}
+            if opening.completed_at is not None and wanted in found:
+                return opening
+        return None
     model = name_in_results(training.model_dir)
     for opening in reversed(openings):
         scored = {

@@ -218,8 +218,8 @@ def loudest_frames(features: Features, rows: npt.NDArray[np.int64]) -> npt.NDArr
     if _ENERGY not in features.speech_columns:
         raise FeatureError(
             f"baseline: the frames of speech have no {_ENERGY!r}, and their first number is "
-            f"{features.speech_columns[0]!r}; expected the speech features 'short-term', 'deltas', 'loud' or "
-            "'short-windows'"
+            f"{features.speech_columns[0]!r}; expected the speech features 'short-term', 'deltas', 'loud', "
+            "'detailed' or 'short-windows'"
         )
     column, found = features.speech_columns.index(_ENERGY), []
     for frames, lengths in read_frames(features, rows):

@@ -105,7 +105,7 @@ def print_ensemble(console: Console, ensemble: Ensemble) -> None:
     console.print(
         f"Together they are an ensemble: one model, whose answer is the mean of the probabilities of its "
         f"{plural(ensemble.num_models, 'model')}"
-        f"{', and of a linear model over the words, weighed on validation' if ensemble.has_linear else ''}.",
+        f"{''.join(f', and of {kind.phrase}, weighed on validation' for kind in ensemble.added)}.",
         highlight=False,
     )
 

@@ -19,11 +19,6 @@ from harness.store.records import (
 )
 from harness.store.store import ResultsStore
 
-#: Of the scores that are pooled: validation chose the epoch, in every fold by itself.
-_KIND = ScoreKind.VALIDATION_CHOSEN
-#: The model's own scores that are pooled.
-_POOLED = (_KIND, ScoreKind.SCENES_LEFT_OUT)
-
 
 @dataclass(frozen=True)
 class FoldScore:
@@ -34,7 +29,8 @@ class FoldScore:
         search: None before it has begun
         num_finished: trials of the search that have a score
         best: None before one has
-        opening: the latest complete test evaluation of the search's model; None before there is one
+        kind: of the model's score, the same in every fold
+        opening: the latest complete test evaluation with such a score; None before there is one
         num_openings: test evaluations of the search, complete or not, whatever they scored
         predictions: of that evaluation, by kind of score; the model's, the baselines' and the probes'
         is_seen: of each of its utterances whether training had read the transcript; None where no word was said
@@ -44,6 +40,7 @@ class FoldScore:
     search: ExperimentRow | None
     num_finished: int
     best: TrialRow | None
+    kind: ScoreKind
     opening: TestOpeningRow | None
     num_openings: int
     predictions: Mapping[ScoreKind, Seeds]
@@ -52,12 +49,12 @@ class FoldScore:
     @property
     def num_utterances(self) -> int:
         """Test utterances that were scored."""
-        return len(self.predictions[_KIND][0]) if self.predictions else 0
+        return len(self.predictions[self.kind][0]) if self.predictions else 0
 
     @property
     def spreads(self) -> list[Spread]:
         """Of each of ``METRICS``, in its order, over the seeds; empty before the test evaluation."""
-        scores = [] if self.opening is None else [score for score in self.opening.scores if score.kind is _KIND]
+        scores = [] if self.opening is None else [score for score in self.opening.scores if score.kind is self.kind]
         values = [
             [score.weighted_accuracy for score in scores],
             [score.unweighted_accuracy for score in scores],
@@ -68,7 +65,7 @@ class FoldScore:
     @cached_property
     def intervals(self) -> list[Interval]:
         """Of each of ``METRICS``, in its order; empty before the test evaluation."""
-        return bootstrap_intervals(self.predictions[_KIND], list(METRICS.values())) if self.predictions else []
+        return bootstrap_intervals(self.predictions[self.kind], list(METRICS.values())) if self.predictions else []
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,8 @@ class FoldedScores:
         kinds = set.intersection(*(set(fold.predictions) for fold in self.folds))
         pooled = {kind: _pool([fold.predictions[kind] for fold in self.folds]) for kind in kinds}
         is_seen = {name: seen for fold in self.folds for name, seen in fold.is_seen.items()}
-        return assess(_KIND, {kind: seeds for kind, seeds in pooled.items() if seeds}, is_seen, self.leading)
+        scored = {kind: seeds for kind, seeds in pooled.items() if seeds}
+        return assess(self.folds[0].kind, scored, is_seen, self.leading)
 
 
 def _pool(folds: Sequence[Seeds]) -> Seeds:
@@ -121,31 +119,48 @@ def read_folded_scores(results: ResultsStore, folded: FoldedExperimentRow) -> Fo
     """Read what the searches of all folds found, and what their models scored."""
     searches = results.searches_of(folded.folded_id)
     openings = results.openings()
-    return FoldedScores(folded, tuple(_read(results, fold, searches.get(fold), openings) for fold in folded.folds))
+    eids = [search.eid for search in searches.values()]
+    # What was scored last decides: models by themselves and their ensembles are not pooled together.
+    kinds = (_scored_kind(opening) for opening in reversed(openings) if opening.eid in eids)
+    latest = next((kind for kind in kinds if kind is not None), ScoreKind.VALIDATION_CHOSEN)
+    folds = [_read(results, fold, searches.get(fold), openings, latest) for fold in folded.folds]
+    return FoldedScores(folded, tuple(folds))
 
 
 def _read(
-    results: ResultsStore, fold: str, search: ExperimentRow | None, openings: Sequence[TestOpeningRow]
+    results: ResultsStore,
+    fold: str,
+    search: ExperimentRow | None,
+    openings: Sequence[TestOpeningRow],
+    wanted: ScoreKind,
 ) -> FoldScore:
     if search is None:
-        return FoldScore(fold, None, 0, None, None, 0, {}, {})
+        return FoldScore(fold, None, 0, None, wanted, None, 0, {}, {})
     of_search = [opening for opening in openings if opening.eid == search.eid]
-    opening = next((found for found in reversed(of_search) if _scores_a_model(found)), None)
+    opening = next((found for found in reversed(of_search) if _scored_kind(found) is wanted), None)
     predictions = {} if opening is None else read_predictions(results, opening)
     return FoldScore(
         fold=fold,
         search=search,
         num_finished=sum(trial.status is TrialStatus.FINISHED for trial in results.trials(search.eid)),
         best=results.best_trial(search.eid),
+        kind=wanted,
         opening=opening,
         num_openings=len(of_search),
-        predictions={kind: seeds for kind, seeds in predictions.items() if kind in _POOLED or not kind.is_of_model},
+        predictions={
+            kind: seeds
+            for kind, seeds in predictions.items()
+            if kind in (wanted, ScoreKind.SCENES_LEFT_OUT) or not kind.is_of_model
+        },
         is_seen={} if opening is None else results.test_utterances(opening.opening_id),
     )
 
 
-def _scores_a_model(opening: TestOpeningRow) -> bool:
-    """Return True where every seed's model itself is scored, and not a variant of it alone."""
-    return opening.completed_at is not None and {
-        score.seed for score in opening.scores if score.kind is _KIND
-    } == set(opening.seeds)
+def _scored_kind(opening: TestOpeningRow) -> ScoreKind | None:
+    """Return the kind of the models' own score or of their ensemble's; None where variants alone are scored."""
+    if opening.completed_at is None:
+        return None
+    if any(score.kind is ScoreKind.ENSEMBLE for score in opening.scores):
+        return ScoreKind.ENSEMBLE
+    scored = {score.seed for score in opening.scores if score.kind is ScoreKind.VALIDATION_CHOSEN}
+    return ScoreKind.VALIDATION_CHOSEN if scored == set(opening.seeds) else None

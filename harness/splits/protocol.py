@@ -317,9 +317,9 @@ def default_speech(preset: str) -> str:
 
     Example:
         >>> default_speech("careful"), default_speech("paper")
-        ('loud', 'short-term')
+        ('detailed', 'short-term')
     """
-    return "loud" if preset == CAREFUL else DEFAULT_SPEECH_VARIANT
+    return "detailed" if preset == CAREFUL else DEFAULT_SPEECH_VARIANT
 
 
 def read_protocol(value: object, modalities: Collection[str] = ()) -> Protocol:

@@ -8,7 +8,7 @@ from pyAudioAnalysis import ShortTermFeatures
 
 from harness.corpus.audio import SAMPLING_RATE, read_recording
 from harness.errors import FeatureError, HarnessError, ShapeError
-from harness.features.frames import mel_filters
+from harness.features.frames import FRAME_COLUMNS, extract_frames, mel_filters
 from harness.features.speech import (
     NUM_MEL_BANDS,
     SHORT_TERM_COLUMNS,
@@ -191,6 +191,21 @@ def test_loud_frames_are_the_34_and_the_energy_of_the_recording_as_it_is(seconds
     assert loud[third, 34] == pytest.approx(np.log((window**2).mean()))
 
 
+@pytest.mark.parametrize("seconds", [0.2, 1.05, 12.0])
+def test_detailed_frames_are_those_of_loud_and_the_moments_of_the_short_frames_within(seconds):
+    samples = noise(seconds) * np.linspace(0.1, 1.0, round(seconds * SAMPLING_RATE))
+    found, loud = (extract_speech(samples, SPEECH_VARIANTS[name]) for name in ("detailed", "loud"))
+    assert np.array_equal(found[:, :35], loud)
+    short = extract_frames(samples, 400, 160, 2000)
+    for number, row in enumerate(found):
+        # Each begins and ends within the window of 0.2 s that begins every 0.1 s.
+        within = [frame for frame in range(len(short)) if 1600 * number <= 160 * frame <= 1600 * number + 3200 - 400]
+        assert len(within) == 18
+        np.testing.assert_allclose(row[35:], [*short[within].mean(axis=0), *short[within].std(axis=0)], atol=1e-9)
+    names = column_names(SPEECH_VARIANTS["detailed"])
+    assert names[35 + FRAME_COLUMNS.index("pitch")] == "pitch_mean" and names[-1] == "voiced_deviation"
+
+
 def test_a_recording_shorter_than_a_window_is_rejected():
     with pytest.raises(ShapeError) as caught:
         extract_speech(np.zeros(3199), SHORT_TERM)
@@ -262,6 +277,6 @@ def test_an_unknown_variant_is_rejected():
     with pytest.raises(HarnessError) as caught:
         speech_settings(PROTOCOLS["paper"], "melody")
     assert str(caught.value) == (
-        "unknown speech variant 'melody'; expected one of ['deltas', 'frames', 'loud', 'mel', 'short-term', "
-        "'short-windows']"
+        "unknown speech variant 'melody'; expected one of ['deltas', 'detailed', 'frames', 'loud', 'mel', "
+        "'short-term', 'short-windows']"
     )

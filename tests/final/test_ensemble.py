@@ -8,10 +8,11 @@ import pytest
 
 from harness.corpus.layout import MocapStream
 from harness.errors import ModelError, WorkFailedError
-from harness.final.answers import load_linear, predict_mean, predict_networks, predict_seed
-from harness.final.ensemble import LINEAR_WEIGHTS, plan_ensemble, require_alike, train_ensemble
+from harness.final.added import NUM_STEPS
+from harness.final.answers import answer_added, predict_mean, predict_networks, predict_seed
+from harness.final.ensemble import plan_ensemble, require_alike, train_ensemble
 from harness.final.retrain import plan_final_training, train_final_models
-from harness.final.saved_model import ModelRecord, load_seed, seed_dir
+from harness.final.saved_model import AddedKind, ModelRecord, load_seed, seed_dir
 from harness.final.test_session import open_test_session, score_test_session
 from harness.models.systems import find_system
 from harness.report.model_card import write_model_card
@@ -94,21 +95,28 @@ def test_the_mean_of_all_members_is_scored_described_and_answered_and_each_seed_
         shutil.move(searched / "moved", ensemble.members[1].model_dir)
 
 
-def test_a_linear_model_answers_with_a_weight_that_validation_chose(results, searched):
-    ensemble = plan_ensemble(results, searched, (), 1, 1, has_linear=True)
-    assert ensemble.model_dir != plan_ensemble(results, searched, (), 1, 1).model_dir
+def test_added_models_answer_with_weights_that_validation_chose(results, searched):
+    ensemble = plan_ensemble(results, searched, (), 1, 1, added=[AddedKind.TFIDF, AddedKind.SVM])
+    assert ensemble.model_dir != plan_ensemble(results, searched, (), 1, 1, added=[AddedKind.SVM]).model_dir
     before = len(results.openings())
     train_ensemble(ensemble, results)
     assert len(results.openings()) == before
     record = ModelRecord.read(ensemble.model_dir)
-    # In this corpus the words tell the emotion, and the motion of the head does so less.
-    assert record.linear_weight is not None and record.linear_weight in LINEAR_WEIGHTS and record.linear_weight > 0
-    assert "text" in record.modalities and f"its weight, {record.linear_weight:g} of 1" in (record.variant or "")
+    assert [added.kind for added in record.added] == [AddedKind.SVM, AddedKind.TFIDF]
+    # In this corpus the speech tells the emotion, and the motion of the head does so less.
+    assert all(added.weight in [step / NUM_STEPS for step in range(NUM_STEPS + 1)] for added in record.added)
+    assert record.added[0].weight > 0 and record.speech_settings is not None
+    assert set(record.modalities) == {"mocap", *(added.kind.modality for added in record.added if added.weight)}
+    for added in record.added:
+        said = f"its weight, {added.weight:g} of 1" if added.weight else "got no weight on validation"
+        assert f"{added.kind.phrase[2:]} " in (record.variant or "") and said in (record.variant or "")
+
     score_test_session(ensemble.members[0], results, "harness retrain-best --with tfidf --test", ensemble=ensemble)
     test = open_test_session(ensemble.members[0].open_features(), ensemble.members[0].spec.protocol)
     networks = np.mean(predict_networks(ensemble.model_dir, record, test), axis=0)
-    linear = load_linear(ensemble.model_dir).answer(test)[0]
-    mixed = (1 - record.linear_weight) * networks + record.linear_weight * linear
+    mixed = (1 - sum(added.weight for added in record.added)) * networks
+    for added in record.added:
+        mixed += added.weight * answer_added(ensemble.model_dir, added.kind, test)
     np.testing.assert_allclose(predict_mean(ensemble.model_dir, record, test), mixed)
     (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
     assert whole.weighted_accuracy == (mixed.argmax(axis=1) == test.emotions).mean()
@@ -186,7 +194,7 @@ def test_the_mean_of_several_seeds_is_scored_beside_each(results, searched):
 def test_each_member_has_its_groups_where_scenes_are_disjoint(tmp_path):
     run_small_search(tmp_path, {"base": "paper", "scenes": "disjoint"})
     with ResultsStore.open(tmp_path / "results" / "results.db") as results:
-        ensemble = plan_ensemble(results, tmp_path / "results", (), 2, 1)
+        ensemble = plan_ensemble(results, tmp_path / "results", (), 2, 1, added=[AddedKind.SVM])
         train_ensemble(ensemble, results)
         score_test_session(ensemble.members[0], results, "harness retrain-best --top 2 --test", ensemble=ensemble)
         (whole,) = scores_of(results.openings()[-1], ScoreKind.ENSEMBLE)
@@ -202,7 +210,8 @@ def test_each_member_has_its_groups_where_scenes_are_disjoint(tmp_path):
                 [load_seed(member.model_dir, member.seeds[0], group).predict(part) for member in ensemble.members],
                 axis=0,
             )
-            right += (mean.argmax(axis=1) == part.emotions).sum() if rows else 0
+            whole_answer = predict_mean(ensemble.model_dir, record, part, group)
+            right += (whole_answer.argmax(axis=1) == part.emotions).sum() if rows else 0
             # A recording that plays a scene of the group is answered by these networks alone.
             np.testing.assert_allclose(
                 np.mean(predict_networks(ensemble.model_dir, record, part, group), axis=0), mean

@@ -19,7 +19,6 @@ from harness.features.fitted import fit_features
 from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
 from harness.files import write_digests
-from harness.final.answers import check_probabilities
 from harness.final.predict import (
     note_context,
     note_speaker_scaling,
@@ -29,7 +28,7 @@ from harness.final.predict import (
     read_recorded,
 )
 from harness.final.recorded import Recorded, RecordedTurn, read_dialogue, read_recordings
-from harness.final.saved_model import ModelRecord, load_seed, save_seed
+from harness.final.saved_model import ModelRecord, check_probabilities, load_seed, save_seed
 from harness.models.build import build_model
 from harness.models.inputs import input_shapes
 from harness.models.systems import SYSTEMS, read_hyperparameters

@@ -225,7 +225,7 @@ def test_frames_without_energy_are_one_sentence():
         BASELINES["speech_framewise"].fit(mel, 1)
     assert str(caught.value) == (
         "baseline: the frames of speech have no 'energy', and their first number is 'mel_1'; expected the speech "
-        "features 'short-term', 'deltas', 'loud' or 'short-windows'"
+        "features 'short-term', 'deltas', 'loud', 'detailed' or 'short-windows'"
     )
 
 

@@ -86,3 +86,18 @@ def test_the_latest_complete_evaluation_counts_and_a_variant_alone_does_not(stor
 
 def test_answers_are_of_four_classes():
     assert np.unique([each.emotion for each in answers_of(3, 2)]).size == 4
+
+
+def test_ensembles_are_pooled_by_themselves_once_one_was_scored_last(store):
+    folded = write_folds(store)
+    for session in RIGHT:
+        score_fold(store, session, session)
+    for session in (1, 2, 3, 4):
+        score_fold(store, session, session, seeds=(1,), kind=ScoreKind.ENSEMBLE)
+    partly = read_folded_scores(store, folded)
+    assert partly.pooled is None and partly.num_scored == 4
+    score_fold(store, 5, 5, seeds=(1,), kind=ScoreKind.ENSEMBLE)
+    pooled = read_folded_scores(store, folded).pooled
+    assert (pooled.kind, pooled.num_seeds, pooled.num_utterances) == (ScoreKind.ENSEMBLE, 1, 240)
+    score_fold(store, 1, 1)
+    assert read_folded_scores(store, folded).pooled.kind is ScoreKind.VALIDATION_CHOSEN

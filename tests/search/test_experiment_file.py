@@ -260,7 +260,7 @@ def test_the_speech_features_are_by_default_those_that_the_system_reads(
         (
             {"system": "fusion", "speech_features": "frames"},
             "speech_features is 'frames', beside which no motion is prepared; expected 'short-term' or 'deltas' or "
-            "'loud' or 'mel' or 'short-windows': 'fusion' reads motion",
+            "'loud' or 'detailed' or 'mel' or 'short-windows': 'fusion' reads motion",
         ),
     ],
     ids=["another", "another for a turn model", "motion"],
@@ -502,18 +502,18 @@ def test_a_search_space_of_another_system_is_refused(folder: Path) -> None:
     )
 
 
-def test_careful_chooses_loud_frames_where_the_system_reads_more_than_one_kind(folder: Path) -> None:
+def test_careful_chooses_detailed_frames_where_the_system_reads_more_than_one_kind(folder: Path) -> None:
     def read(**changes: Any) -> tuple[str, str]:
         training = read_experiment_file(write(folder, ours(protocol="careful", **changes))).training
         assert training is not None
         return training.speech_features, training.protocol.scenes
 
     pooled = [{"name": "attention", "range": ["pooling"], "type": "choice"}]
-    assert read(system="speech4", parameter_config=pooled) == ("loud", "shared")
+    assert read(system="speech4", parameter_config=pooled) == ("detailed", "shared")
     assert read(system="speech4", parameter_config=pooled, speech_features="short-term") == ("short-term", "shared")
-    assert read(system="ctc", parameter_config=SPACE) == ("loud", "shared")
+    assert read(system="ctc", parameter_config=SPACE) == ("detailed", "shared")
     assert read(system="acnn", parameter_config=SPACE) == ("frames", "shared")
-    assert read() == ("loud", "disjoint")
+    assert read() == ("detailed", "disjoint")
 
 
 def own_file(folder: Path, name: str) -> str:
@@ -539,7 +539,7 @@ def test_files_of_features_are_read_by_modality_and_their_content_is_part_of_the
     [
         (
             {"speech_features": "wavml"},
-            "speech_features is 'wavml'; expected one of ['deltas', 'frames', 'loud', 'mel', 'short-term', "
+            "speech_features is 'wavml'; expected one of ['deltas', 'detailed', 'frames', 'loud', 'mel', 'short-term', "
             "'short-windows'], or a file that ends in .npz, .csv or .parquet",
         ),
         (
