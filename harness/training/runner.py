@@ -28,7 +28,7 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import ResultsStore
-from harness.training.apart import cause_of, train_apart
+from harness.training.child_process import cause_of, train_in_child
 from harness.training.environment import describe_environment
 from harness.training.recipe import Outcome, Watch
 
@@ -220,7 +220,7 @@ def _train_one(execution: Execution, experiment: PlannedExperiment, eid: int, tr
         with execution.interrupts.allowed():
             watch = Watch(record_epoch, show)
             if experiment.is_apart:
-                outcome = train_apart(partial(experiment.train, trial_index), execution.threads, watch)
+                outcome = train_in_child(partial(experiment.train, trial_index), execution.threads, watch)
             else:
                 outcome = experiment.train(trial_index, watch)
     except StoreError:

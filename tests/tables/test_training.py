@@ -11,7 +11,7 @@ from harness.store.records import ScoreKind, TrialStatus
 from harness.tables.experiments import TableExperiment
 from harness.tables.parts import TableSplit, make_parts
 from harness.tables.trainings import train
-from harness.training.apart import cause_of
+from harness.training.child_process import cause_of
 from harness.training.recipe import Recipe, Watch, train_for_epochs
 
 pytestmark = pytest.mark.long

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _LONGEST_END: Seconds = 10.0
 
 
-class FailedApart(TrialFailed):
+class ChildFailed(TrialFailed):
     """A training failed in its own process.
 
     Attributes:
@@ -40,14 +40,14 @@ class FailedApart(TrialFailed):
     status = TrialStatus.CRASHED
 
     @classmethod
-    def because(cls, status: TrialStatus, message: str) -> FailedApart:
+    def because(cls, status: TrialStatus, message: str) -> ChildFailed:
         """Return the error of a trial's status, with one sentence on its cause."""
         error = cls(message)
         error.status = status
         return error
 
 
-def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -> Outcome:
+def train_in_child(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -> Outcome:
     """Train in a process of its own, and return what ``train`` returns, with the process's peak of memory.
 
     The process ends with this call, however the call ends, and within a moment of the end of this process.
@@ -58,7 +58,7 @@ def train_apart(train: Callable[[Watch], Outcome], threads: int, watch: Watch) -
         watch: its functions are called in this process
 
     Raises:
-        FailedApart: ``train`` raised, or its process was killed
+        ChildFailed: ``train`` raised, or its process was killed
     """
     context = multiprocessing.get_context("spawn")
     connection, of_process = context.Pipe()
@@ -111,18 +111,18 @@ def _follow(connection: Connection, train: Callable[[Watch], Outcome], watch: Wa
                 watch.show(stage, number)
             case Outcome() as outcome:
                 return outcome
-            case FailedApart() as error:
+            case ChildFailed() as error:
                 raise error
 
 
-def _describe_end(exit_code: int | None) -> FailedApart:
+def _describe_end(exit_code: int | None) -> ChildFailed:
     if exit_code is None:
-        return FailedApart(f"its process said no more, and did not end within {_LONGEST_END:g} s")
+        return ChildFailed(f"its process said no more, and did not end within {_LONGEST_END:g} s")
     if exit_code == -signal.SIGKILL:
-        return FailedApart.because(
+        return ChildFailed.because(
             TrialStatus.KILLED, "its process was killed by signal 9, as the system does where memory runs out"
         )
-    return FailedApart(f"its process ended with exit code {exit_code} before it said how the training went")
+    return ChildFailed(f"its process ended with exit code {exit_code} before it said how the training went")
 
 
 def _run(threads: int, connection: Connection) -> None:
@@ -136,7 +136,7 @@ def _run(threads: int, connection: Connection) -> None:
         result = replace(outcome.result, peak_memory_bytes=peak_memory_bytes())
         connection.send(replace(outcome, result=result))
     except Exception as error:
-        connection.send(FailedApart.because(*cause_of(error)))
+        connection.send(ChildFailed.because(*cause_of(error)))
 
 
 def _end_with_parent() -> None:
@@ -151,7 +151,7 @@ def cause_of(error: Exception) -> tuple[TrialStatus, str]:
     """Return the status of a trial that raised ``error``, and one sentence on its cause."""
     message = str(error).strip().splitlines()
     sentence = message[0] if message else "no message"
-    if isinstance(error, FailedApart):
+    if isinstance(error, ChildFailed):
         return error.status, sentence
     # Imported here: a process that only waits for its trainings needs no TensorFlow.
     import tensorflow as tf

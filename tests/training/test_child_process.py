@@ -13,8 +13,8 @@ import pytest
 
 from harness.errors import Diverged
 from harness.store.records import EpochRecord, ScoreKind, TestScores, TrialResult, TrialStatus
-from harness.training import apart
-from harness.training.apart import FailedApart, cause_of, train_apart
+from harness.training import child_process
+from harness.training.child_process import ChildFailed, cause_of, train_in_child
 from harness.training.recipe import Outcome, Watch
 
 EPOCH = EpochRecord(1, 0.5, 0.25, 0.25, 0.75, 0.5, 0.5, 1.0)
@@ -55,7 +55,7 @@ def stop_talking(watch: Watch) -> Outcome:
 
 def test_epochs_and_the_outcome_arrive_from_another_process_with_its_memory() -> None:
     epochs, shown = [], []
-    outcome = train_apart(train_well, 1, Watch(epochs.append, lambda stage, number: shown.append((stage, number))))
+    outcome = train_in_child(train_well, 1, Watch(epochs.append, lambda stage, number: shown.append((stage, number))))
     assert epochs == [EPOCH] and outcome.scores == (SCORES,) and outcome.result.score == 0.5
     ((stage, process),) = shown
     assert stage == "process" and process != os.getpid() and not psutil.pid_exists(process)
@@ -76,14 +76,14 @@ def test_epochs_and_the_outcome_arrive_from_another_process_with_its_memory() ->
     ids=["ours", "any other", "killed", "left"],
 )
 def test_a_failure_has_the_cause_that_it_has_in_one_process(train, cause) -> None:
-    with pytest.raises(FailedApart) as caught:
-        train_apart(train, 1, Watch())
+    with pytest.raises(ChildFailed) as caught:
+        train_in_child(train, 1, Watch())
     assert cause_of(caught.value) == cause
 
 
-def test_the_cause_of_a_failure_apart_needs_no_tensorflow() -> None:
+def test_the_cause_of_a_failure_in_a_child_needs_no_tensorflow() -> None:
     code = (
-        "import sys\nfrom harness.training.apart import FailedApart, cause_of\ncause_of(FailedApart('gone'))\n"
+        "import sys\nfrom harness.training.child_process import ChildFailed, cause_of\ncause_of(ChildFailed('gone'))\n"
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -97,7 +97,7 @@ def test_an_interrupt_ends_the_process_at_once() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_apart(train_for_ever, 1, Watch(show=interrupt))
+        train_in_child(train_for_ever, 1, Watch(show=interrupt))
     assert len(seen) == 1 and not psutil.pid_exists(seen[0])
 
 
@@ -111,23 +111,23 @@ def test_an_error_of_the_display_is_raised_and_ends_the_process(error: type[Exce
         raise error
 
     with pytest.raises(error):
-        train_apart(train_for_ever, 1, Watch(show=show))
+        train_in_child(train_for_ever, 1, Watch(show=show))
     assert len(seen) == 1 and not psutil.pid_exists(seen[0])
 
 
 @pytest.mark.timeout(60)
 def test_a_process_that_says_no_more_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_LONGEST_END", 0.5)
-    with pytest.raises(FailedApart) as caught:
-        train_apart(stop_talking, 1, Watch())
+    monkeypatch.setattr(child_process, "_LONGEST_END", 0.5)
+    with pytest.raises(ChildFailed) as caught:
+        train_in_child(stop_talking, 1, Watch())
     assert str(caught.value) == "its process said no more, and did not end within 0.5 s"
 
 
 PROGRAM = """
-from harness.training.apart import train_apart
+from harness.training.child_process import train_in_child
 from harness.training.recipe import Watch
-from tests.training.test_apart import train_for_ever
-train_apart(train_for_ever, 1, Watch(show=lambda stage, number: print(number, flush=True)))
+from tests.training.test_child_process import train_for_ever
+train_in_child(train_for_ever, 1, Watch(show=lambda stage, number: print(number, flush=True)))
 """
 
 
