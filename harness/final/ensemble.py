@@ -204,8 +204,8 @@ def describe_ensemble(ensemble: Ensemble, store: FeatureStore, added: Sequence[A
 def _name_trials(ensemble: Ensemble) -> str:
     """Name the trials of an ensemble, as its record and its card do."""
     eids = list(dict.fromkeys(member.experiment.eid for member in ensemble.members))
-    if len(eids) == 1:
-        return f"{len(ensemble.members)} best trials of experiment {eids[0]}"
     num_trials = len(ensemble.members) // len(eids)
     trials = "best trial" if num_trials == 1 else f"{num_trials} best trials"
+    if len(eids) == 1:
+        return f"{trials} of experiment {eids[0]}"
     return f"{trials} of each of the experiments {' and '.join(map(str, eids))}"
