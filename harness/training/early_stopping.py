@@ -3,6 +3,9 @@
 A trial is compared with trials of lower index alone, each at the same epoch, so whether it is pruned does not depend on
 the order in which trials end. It waits for those that have not come so far; none of them ever waits for it. A foreign
 script goes on meanwhile: only the record of its next epoch waits.
+
+Of a trial that trains with several seeds the first seed's curve alone is compared, with the first seeds' curves of the
+others: a hopeless trial ends before its other seeds cost anything, and those of a trial that goes on are all trained.
 """
 
 from __future__ import annotations
@@ -15,7 +18,14 @@ from collections.abc import Sequence
 
 from harness.corpus.utterances import Seconds
 from harness.errors import Pruned, WorkFailedError
-from harness.store.pruning import EarlyStopping, Pruning, PruningRule, read_rivals, record_pruning
+from harness.store.pruning import (
+    EarlyStopping,
+    Pruning,
+    PruningRule,
+    find_pruning,
+    read_rivals,
+    record_pruning,
+)
 from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec
@@ -103,6 +113,9 @@ class Comparison:
     def look(self, epoch: EpochRecord) -> tuple[Pruning | None, list[int]]:
         """Compare the trial after an epoch that is on record; waits for nobody. A second look changes nothing.
 
+        Args:
+            epoch: of the trial's first seed
+
         Returns:
             why the trial is pruned, which is on record then, or None; and the trials of lower index that have not come
             so far: while there is any, nothing is decided
@@ -119,7 +132,7 @@ class Comparison:
             return None, []
         pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
         record_pruning(self._results, self._trial_id, pruning)
-        return pruning, []
+        return find_pruning(self._results, self._trial_id), []
 
 
 class Pruner:
