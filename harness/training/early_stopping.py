@@ -2,7 +2,7 @@
 
 A trial is compared with trials of lower index alone, each at the same epoch, so whether it is pruned does not depend on
 the order in which trials end. It waits for those that have not come so far; none of them ever waits for it. A foreign
-script goes on meanwhile: only the record of its next epoch waits.
+script, and a trial on another machine, go on meanwhile: only the record of the next epoch waits.
 
 Of a trial that trains with several seeds the first seed's curve alone is compared, with the first seeds' curves of the
 others: a hopeless trial ends before its other seeds cost anything, and those of a trial that goes on are all trained.
@@ -14,7 +14,8 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.corpus.utterances import Seconds
 from harness.errors import Pruned, WorkFailedError
@@ -133,6 +134,61 @@ class Comparison:
         pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
         record_pruning(self._results, self._trial_id, pruning)
         return find_pruning(self._results, self._trial_id), []
+
+
+class EpochQueue:
+    """The epochs of a trial that runs ahead of its comparison: each is recorded once the one before it is decided.
+
+    So what is on record of a trial does not depend on who is quicker.
+
+    Args:
+        record: takes an epoch and puts it on record
+        comparison: None where nothing is compared
+
+    Attributes:
+        recorded: the epochs on record, in order
+        num_come: the number of the last epoch that has come
+        is_pruned: the reason is on record
+    """
+
+    def __init__(self, record: Callable[[EpochRecord], None], comparison: Comparison | None) -> None:
+        self._record = record
+        self._comparison = comparison
+        #: Epochs that have come, the first of them recorded and compared, and not decided.
+        self._undecided: deque[EpochRecord] = deque()
+        self.recorded: list[EpochRecord] = []
+        self.num_come = 0
+        self.is_pruned = False
+
+    @property
+    def is_behind(self) -> bool:
+        """An epoch has come whose comparison waits for a trial of lower index."""
+        return bool(self._undecided) and not self.is_pruned
+
+    def add(self, epochs: Iterable[EpochRecord]) -> None:
+        """Take epochs as they come. One that has come before is left out, and so is one that comes before its turn."""
+        for epoch in epochs:
+            if epoch.epoch == self.num_come + 1:
+                self.num_come += 1
+                self._undecided.append(epoch)
+
+    def decide(self) -> None:
+        """Record and compare as many epochs as can be; waits for nobody.
+
+        Raises:
+            StoreError: the trial has ended
+        """
+        while self.is_behind:
+            epoch = self._undecided[0]
+            if len(self.recorded) < epoch.epoch:
+                self._record(epoch)
+                self.recorded.append(epoch)
+            if self._comparison is not None:
+                pruning, awaited = self._comparison.look(epoch)
+                self.is_pruned = pruning is not None
+                if awaited:
+                    return
+            self._undecided.popleft()
 
 
 class Pruner:
