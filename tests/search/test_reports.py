@@ -359,6 +359,11 @@ def test_a_script_names_its_epochs_and_its_early_stopping(folder: Path) -> None:
             "script trains",
         ),
         (
+            {"early_stopping": "median", "max_epochs": 9, "resource": "dask", "cluster": {"local": 1}},
+            "early_stopping is given, and the epochs that a script prints are not read on a Dask cluster; expected "
+            "resource 'cpu' or 'gpu', or a system",
+        ),
+        (
             {"early_stopping": "median", "max_epochs": 9, "target": "min"},
             "early_stopping compares validation accuracies, and target is 'min'; expected target 'max'",
         ),
