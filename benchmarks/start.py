@@ -30,7 +30,7 @@ from harness.features.prepare import prepare_corpus
 from harness.features.speech import speech_settings
 from harness.files import write_json
 from harness.search.process import JobProcess, job_environment, usable_cores
-from harness.search.warm import WarmStarter, adopt_orphans
+from harness.search.warm import WarmStarter
 from harness.splits.protocol import PROTOCOLS
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
@@ -151,7 +151,6 @@ def measure_trials(folder: Path, systems: Sequence[str], scale: float, num_runs:
         for name, code in REFERENCES.items():
             candidates[name] = python_process(code)
         threads = usable_cores()
-        adopt_orphans()
         with closing(WarmStarter(TIMED_TRIAL.parent, job_environment((), threads, {}))) as warm:
             for system in systems:
                 for starter in (None, warm):

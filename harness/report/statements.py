@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,6 +152,8 @@ def describe_search(findings: Findings) -> list[Statement]:
             f"{plural(findings.num_pruned, 'trial')} ended early because others were better at that epoch, and have no "
             "score: importance and the expected best are of the finished trials alone, which are the better ones."
         )
+        if json.loads(experiment.settings).get("seeds_per_trial", 1) > 1:
+            text += " Their first seeds were compared, with no others; a trial that went on trained with every seed."
         statements.append(Statement("Early stopping", text))
     best = findings.best
     if best is not None and best.score_spread is not None:

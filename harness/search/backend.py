@@ -155,12 +155,12 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
         """
         context = self.context
         is_harness_trial = context.settings.training is not None
-        recorded, pruning = None, None
+        recorded = None
         if records is not None:
             recorded = None if records.result is None else records.result.score
-        else:
-            recorded = context.store.trial(trial.trial_id).result_score if is_harness_trial else None
-            pruning = find_pruning(context.store, trial.trial_id)
+        elif is_harness_trial:
+            recorded = context.store.trial(trial.trial_id).result_score
+        pruning = find_pruning(context.store, trial.trial_id)
         outcome = judge(end, output, recorded, is_harness_trial, pruning)
         if records is None and outcome.score is not None:
             records = records_of(outcome.score)

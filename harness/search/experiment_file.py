@@ -418,6 +418,9 @@ def _read_reported(keys: ExperimentKeys) -> ReportedEpochs:
     if stopping is not None and max_epochs is None:
         found = "is given without max_epochs"
         raise keys.error("early_stopping", found, "max_epochs too, the number of epochs for which the script trains")
+    if stopping is not None and keys.values.get("resource") == Resource.DASK:
+        found = "is given, and the epochs that a script prints are not read on a Dask cluster"
+        raise keys.error("early_stopping", found, "resource 'cpu' or 'gpu', or a system")
     if stopping is not None and keys.values.get("target") == "min":
         found = "compares validation accuracies, and target is 'min'"
         raise keys.error("early_stopping", found, "target 'max'")
@@ -438,9 +441,6 @@ def _read_early_stopping(keys: ExperimentKeys, max_epochs: int | None) -> EarlyS
         return None
     else:
         stopping = EarlyStopping(PruningRule(given))
-    if keys.values.get("resource") == Resource.DASK:
-        found = "is given, and a trial on a Dask worker cannot read the epochs of other trials"
-        raise keys.error("early_stopping", found, "resource 'cpu' or 'gpu'")
     if max_epochs is not None and stopping.min_epochs >= max_epochs:
         found = f"prunes no trial before epoch {stopping.min_epochs}, and max_epochs is {max_epochs}"
         raise keys.error("early_stopping", found, "min_epochs below max_epochs")

@@ -6,6 +6,7 @@ A guardian ends the jobs of a controller that is killed. What it could not end, 
 from __future__ import annotations
 
 import math
+import os
 import platform
 import re
 import subprocess
@@ -22,7 +23,7 @@ from harness.corpus.utterances import Seconds
 from harness.search import guardian
 from harness.search.outcome import JobOutput, find_doubtful_trials, read_output
 from harness.search.process import EndedBy, JobEnd, JobProcess, private_memory
-from harness.search.warm import WarmStarter, adopt_orphans
+from harness.search.warm import WarmStarter, can_adopt_orphans
 from harness.store.pruning import find_pruning
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
@@ -84,6 +85,8 @@ class RunningJobs:
         self._guardian = Guardian()
         self.mark = self._guardian.mark
         self._warm: WarmStarter | None = None
+        #: Children of this process that are no jobs: jobs left them behind in the moment in which another was forked.
+        self._adopted: set[int] = set()
 
     @property
     def is_warming_up(self) -> bool:
@@ -99,7 +102,7 @@ class RunningJobs:
             script_dir: as ``WarmStarter`` takes it
             environment: of the jobs
         """
-        if adopt_orphans():
+        if can_adopt_orphans():
             self._warm = WarmStarter(script_dir, environment)
 
     def warm_failure(self) -> str | None:
@@ -121,13 +124,38 @@ class RunningJobs:
         job = RunningJob(JobProcess(list(command), working_dir, environment, output_path, self._warm))
         self._jobs.append(job)
         self._guardian.watch(job.process.group)
+        if self._warm is not None:
+            self._adopted |= self._find_adopted(self._warm)
         return job
 
     def ended(self) -> list[RunningJob]:
         """Return the jobs to reap: those that have ended, and those that are to be, for a limit or a stop."""
         self._guardian.restart_if_killed()
+        self._reap_adopted()
         self._check_limits()
         return [job for job in self._jobs if job.end is not None or job.process.has_ended]
+
+    def _find_adopted(self, warm: WarmStarter) -> set[int]:
+        """Return the children of this process that bear the mark of its jobs, and belong to the group of none."""
+        groups = {warm.group, *(job.process.group for job in self._jobs)}
+        adopted = set()
+        for pid in guardian.marked_processes(self.mark):
+            try:
+                if os.getpgid(pid) not in groups and psutil.Process(pid).ppid() == os.getpid():
+                    adopted.add(pid)
+            except (OSError, psutil.Error):  # it has just ended
+                continue
+        return adopted
+
+    def _reap_adopted(self) -> None:
+        """Let those that have ended go: nobody else waits for them."""
+        for pid in list(self._adopted):
+            try:
+                has_ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                has_ended = True
+            if has_ended:
+                self._adopted.discard(pid)
 
     def seconds_to_look(self) -> Seconds | None:
         """Return for how long no limit can be exceeded, unless a job ends; None for ever."""

@@ -239,7 +239,7 @@ EXPERIMENT = Section(
             },
             {
                 "if": {"required": ["resource"], "properties": {"resource": {"const": Resource.DASK.value}}},
-                "then": {"required": ["cluster"], "properties": {"early_stopping": {"enum": ["none", None]}}},
+                "then": {"required": ["cluster"]},
                 "else": {"properties": {"cluster": False}},
             },
             {

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harness.corpus.utterances import Seconds
@@ -18,7 +18,7 @@ from harness.errors import ExperimentFileError
 from harness.store.records import EpochRecord, Prediction, TrialRecords, TrialResult
 from harness.store.reported import EPOCH_MARKER, PREDICTIONS_MARKER, read_line
 from harness.store.store import ResultsStore
-from harness.training.early_stopping import Comparison
+from harness.training.early_stopping import Comparison, EpochQueue
 
 #: Seconds between two looks at what jobs have printed. A choice: short beside an epoch.
 REPORTS_INTERVAL: Seconds = 0.25
@@ -41,34 +41,33 @@ class TrialReports:
 
     Attributes:
         problem: why a line cannot be taken, in one sentence; None where all could be
-        is_pruned: the reason is on record
         is_complete: the job has ended, and all that it printed has been read
     """
 
     def __init__(
         self, results: ResultsStore, trial_id: int, output_path: Path, comparison: Comparison | None = None
     ) -> None:
-        self._results = results
-        self._trial_id = trial_id
+        self._queue = EpochQueue(partial(results.record_epoch, trial_id), comparison)
         self._output_path = output_path
-        self._comparison = comparison
         self._offset = 0
         self._rest = b""
         self._has_more = False
         self._began = self._last_came = time.monotonic()
-        #: Epochs that have come, the first of them recorded and compared, and not decided.
-        self._undecided: deque[EpochRecord] = deque()
-        self._num_come = 0
-        self._epochs: list[EpochRecord] = []
+        #: Epochs that this look at the output has found.
+        self._found: list[EpochRecord] = []
         self._predictions: tuple[Prediction, ...] = ()
         self.problem: str | None = None
-        self.is_pruned = False
         self.is_complete = False
 
     @property
     def is_behind(self) -> bool:
         """An epoch has come whose comparison waits for a trial of lower index."""
-        return bool(self._undecided) and not self.is_pruned
+        return self._queue.is_behind
+
+    @property
+    def is_pruned(self) -> bool:
+        """The reason is on record."""
+        return self._queue.is_pruned
 
     def follow(self, has_ended: bool = False) -> None:
         """Take what has been printed since the last call, or as much of it as is read at once.
@@ -87,18 +86,9 @@ class TrialReports:
                 self._take(read_line(line.decode("utf-8", "replace")))
         except ExperimentFileError as error:
             self.problem = f"the job reported what cannot be read: {error}"
+        self._queue.add(self._share_time())
         self.is_complete = has_ended and not (self._has_more and self.problem is None)
-        while self.is_behind:
-            epoch = self._undecided[0]
-            if len(self._epochs) < epoch.epoch:
-                self._results.record_epoch(self._trial_id, epoch)
-                self._epochs.append(epoch)
-            if self._comparison is not None:
-                pruning, awaited = self._comparison.look(epoch)
-                self.is_pruned = pruning is not None
-                if awaited:
-                    return
-            self._undecided.popleft()
+        self._queue.decide()
 
     def follow_to_end(self, has_ended: bool) -> None:
         """Take all that is left of a job that has been reaped.
@@ -117,28 +107,38 @@ class TrialReports:
 
     def records(self, score: float) -> TrialRecords | None:
         """Return the result of a job that has finished with a score; None where it reported nothing."""
-        if not self._epochs and not self._predictions:
+        epochs = self._queue.recorded
+        if not epochs and not self._predictions:
             return None
-        best = max(self._epochs, key=lambda epoch: epoch.validation_accuracy).epoch if self._epochs else 1
+        best = max(epochs, key=lambda epoch: epoch.validation_accuracy).epoch if epochs else 1
         seconds = time.monotonic() - self._began
-        result = TrialResult(score, best, max(1, len(self._epochs)), self._predictions, None, seconds)
+        result = TrialResult(score, best, max(1, len(epochs)), self._predictions, None, seconds)
         return TrialRecords(environment=None, epochs=(), result=result)
 
     def _take(self, report: EpochRecord | tuple[Prediction, ...] | None) -> None:
         if isinstance(report, tuple):
             self._predictions = report
         elif report is not None:
-            if report.epoch != self._num_come + 1:
+            num_come = self._queue.num_come + len(self._found)
+            if report.epoch != num_come + 1:
                 raise ExperimentFileError(
-                    f"{EPOCH_MARKER} epoch is {report.epoch} after {self._num_come} epochs; expected "
-                    f"{self._num_come + 1}"
+                    f"{EPOCH_MARKER} epoch is {report.epoch} after {num_come} epochs; expected {num_come + 1}"
                 )
+            self._found.append(report)
+
+    def _share_time(self) -> list[EpochRecord]:
+        """Return the found epochs; those without ``seconds`` get equal parts of the time since the last look found any.
+
+        When each of them was printed is not known.
+        """
+        found, self._found = self._found, []
+        if found:
             now = time.monotonic()
-            if math.isnan(report.seconds):
-                report = replace(report, seconds=now - self._last_came)
+            given = [epoch.seconds for epoch in found if not math.isnan(epoch.seconds)]
+            part = max(0.0, now - self._last_came - sum(given)) / max(1, len(found) - len(given))
+            found = [replace(epoch, seconds=part) if math.isnan(epoch.seconds) else epoch for epoch in found]
             self._last_came = now
-            self._num_come += 1
-            self._undecided.append(report)
+        return found
 
     def _read_lines(self, has_ended: bool) -> Iterator[bytes]:
         """Yield the lines with a marker; of a line without one nothing is kept, however long it is."""

@@ -5,6 +5,7 @@ Includes the estimate of the time that is left, and the same snapshot as JSON fo
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import statistics
@@ -274,6 +275,11 @@ def read_search(
         is_running = experiment.status is ExperimentStatus.RUNNING and holder is not None
         running = [trial for trial in attempts if is_running and trial.status is TrialStatus.RUNNING]
         epochs = [reader.epochs(trial.trial_id) for trial in running]
+        last_epochs = reader.query(
+            "SELECT trial_id, max(recorded_at) AS recorded_at FROM epochs JOIN trials USING (trial_id) "
+            "WHERE eid = ? AND status = 'running' GROUP BY trial_id",
+            [eid],
+        )
     state = SearchState.ENDED if experiment.status is not ExperimentStatus.RUNNING else SearchState.ABANDONED
     snapshot = SearchSnapshot(
         results=str(results_dir),
@@ -286,8 +292,17 @@ def read_search(
         return snapshot
     here = [trial.pid for trial in running if measure_memory and trial.pid is not None and is_same_process(trial)]
     memory = private_memory(here) if here else {}
+    num_seeds = json.loads(experiment.settings).get("seeds_per_trial", 1)
+    last_epochs_at = {row["trial_id"]: row["recorded_at"] for row in last_epochs}
     described = tuple(
-        _describe_trial(trial, experiment.max_epochs or None, recorded, memory.get(trial.pid or 0))
+        _describe_trial(
+            trial,
+            recorded,
+            last_epochs_at.get(trial.trial_id),
+            experiment.max_epochs or None,
+            num_seeds,
+            memory.get(trial.pid or 0),
+        )
         for trial, recorded in zip(running, epochs, strict=True)
     )
     # Pruned ones too: as many of those that are left may be.
@@ -368,8 +383,15 @@ def _describe_controller(holder: Holder, measure_memory: bool) -> Controller:
 
 
 def _describe_trial(
-    trial: TrialRow, max_epochs: int | None, epochs: Sequence[EpochRecord], memory_bytes: int | None
+    trial: TrialRow,
+    epochs: Sequence[EpochRecord],
+    last_epoch_at: str | None,
+    max_epochs: int | None,
+    num_seeds: int,
+    memory_bytes: int | None,
 ) -> RunningTrial:
+    now = utc_now()
+    seconds_since = 0.0 if last_epoch_at is None else seconds_between(last_epoch_at, now)
     accuracies = tuple(
         epoch.validation_accuracy if math.isfinite(epoch.validation_accuracy) else None for epoch in epochs
     )
@@ -380,14 +402,14 @@ def _describe_trial(
         pid=trial.pid,
         host=trial.host,
         started_at=trial.started_at,
-        seconds_so_far=seconds_between(trial.started_at, utc_now()),
+        seconds_so_far=seconds_between(trial.started_at, now),
         num_epochs=len(epochs),
         max_epochs=max_epochs,
         validation_accuracy=accuracies[-1] if accuracies else None,
         best_validation_accuracy=trial.best_validation_accuracy,
         validation_accuracies=accuracies,
         seconds_per_epoch=measure_epoch(epochs),
-        seconds_left=estimate_trial(epochs, max_epochs),
+        seconds_left=estimate_trial(epochs, max_epochs, num_seeds, seconds_since),
         # A process that has ended meanwhile has none.
         memory_bytes=memory_bytes or None,
     )
@@ -409,15 +431,25 @@ def measure_epoch(epochs: Sequence[EpochRecord]) -> Seconds | None:
     return statistics.median(durations) if durations else None
 
 
-def estimate_trial(epochs: Sequence[EpochRecord], max_epochs: int | None) -> Seconds | None:
+def estimate_trial(
+    epochs: Sequence[EpochRecord], max_epochs: int | None, num_seeds: int = 1, seconds_since: Seconds = 0.0
+) -> Seconds | None:
     """Estimate the longest that a trial still takes, as an early end cannot be foreseen; None where nothing is known.
 
+    Only the first seed's epochs are on record, so the time since the last of them counts as time of the other seeds.
+    The first seed may wait in it for another trial: its own epochs are always left.
+
     Args:
-        epochs: those that it has done
-        max_epochs: None where there is no such number
+        epochs: those that its first seed has done
+        max_epochs: of each seed; None where there is no such number
+        num_seeds: trainings of the trial, one after the other
+        seconds_since: since the last of ``epochs`` was recorded
     """
     each = measure_epoch(epochs)
-    return None if each is None or max_epochs is None else each * max(0, max_epochs - len(epochs))
+    if each is None or max_epochs is None:
+        return None
+    of_first = each * max(0, max_epochs - len(epochs))
+    return max(of_first, of_first + each * max_epochs * (num_seeds - 1) - seconds_since)
 
 
 def estimate_search(

@@ -4,6 +4,9 @@ Importing TensorFlow takes seconds, a fork some milliseconds. The process runs n
 has run any hangs after a fork. Every trial is forked twice: its parent ends at once, and the system makes the trial a
 child of the controller, which waits for it, limits it and ends it like any other job. So the end of the warm process
 ends no trial. Linux only: other systems do not choose who adopts a process.
+
+The controller adopts in the moment of a fork alone. It waits for its jobs and nothing else: whatever a trial leaves
+behind outside its process group would otherwise become the controller's child, and stay a zombie when it ends.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,10 +43,23 @@ _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 WARM_NAME, TRIAL_NAME = "harness-warm", "harness-trial"
 
 
-def adopt_orphans() -> bool:
-    """Have the system make this process the parent of those below it that lose theirs; return whether it does."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+def can_adopt_orphans() -> bool:
+    """Return whether the system can make this process the parent of those below it that lose theirs."""
+    return hasattr(ctypes.CDLL(None), "prctl") and _set_adopting(False)
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Let the system make this process the parent of those below it that lose theirs inside the block."""
+    _set_adopting(True)
+    try:
+        yield
+    finally:
+        _set_adopting(False)
+
+
+def _set_adopting(is_adopting: bool) -> bool:
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(is_adopting), 0, 0, 0) == 0)
 
 
 class ForkedProcess:
@@ -64,7 +80,7 @@ class ForkedProcess:
 
 
 class WarmStarter:
-    """The controller's end: keeps a warm process, and has it forked. Only for a process that can ``adopt_orphans``.
+    """The controller's end: keeps a warm process, and has it forked. Only where ``can_adopt_orphans``.
 
     Args:
         script_dir: the folder of the trials' script, the first place where it imports from
@@ -76,6 +92,11 @@ class WarmStarter:
         self._script_dir = script_dir
         self._environment = dict(environment)
         self._start()
+
+    @property
+    def group(self) -> int | None:
+        """The process group of the warm process; None where there is none."""
+        return None if self._process is None else self._process.pid
 
     @property
     def is_importing(self) -> bool:
@@ -116,10 +137,11 @@ class WarmStarter:
         ours.settimeout(_LONGEST_FORK)
         with ours, ours.makefile("rb") as said:
             try:
-                with theirs:
-                    socket.send_fds(self._control, [b"+"], [theirs.fileno(), output.fileno()])
-                # The fork writes its pid when it is a child of this process, and begins when it knows the trial.
-                pid = int(said.readline())
+                with adopting_orphans():
+                    with theirs:
+                        socket.send_fds(self._control, [b"+"], [theirs.fileno(), output.fileno()])
+                    # The fork writes its pid when it is a child of this process, and begins when it knows the trial.
+                    pid = int(said.readline())
             except (OSError, ValueError):
                 self._restart()
                 return None

@@ -104,7 +104,8 @@ TABLES: Mapping[str, TableDescription] = {
         "Results, as recorded", "Written by each trial's own process at its end.", is_hidden=True
     ),
     "prunings": TableDescription(
-        "Why trials were pruned", "Written by each trial's own process; rivals are accuracies by trial index.",
+        "Why trials were pruned",
+        "Rivals are accuracies by trial index; where a trial has several seeds, all accuracies are of the first seed.",
         ("rule",),
     ),
     "validation_predictions": TableDescription(

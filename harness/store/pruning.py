@@ -55,7 +55,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Rival:
-    """A trial of lower index, with its best validation accuracy, from 0 to 1, up to the compared epoch."""
+    """A trial of lower index, with its first seed's best validation accuracy, 0 to 1, up to the compared epoch."""
 
     trial_index: int
     accuracy: float
@@ -70,6 +70,7 @@ class Pruning:
         accuracy: its best validation accuracy up to then, from 0 to 1
         threshold: the least accuracy with which it would have gone on
         rivals: the trials that it was compared with, by index
+        num_seeds: of each trial of the search; where there are several, every accuracy here is of a first seed
     """
 
     rule: PruningRule
@@ -77,6 +78,7 @@ class Pruning:
     accuracy: float
     threshold: float
     rivals: tuple[Rival, ...]
+    num_seeds: int = 1
 
     @property
     def sentence(self) -> str:
@@ -88,19 +90,23 @@ class Pruning:
             'its best accuracy by epoch 4 is 0.2500; the median rule over 2 earlier trials asks for at least 0.6000'
         """
         earlier = "1 earlier trial" if len(self.rivals) == 1 else f"{len(self.rivals)} earlier trials"
+        whose = "its best accuracy" if self.num_seeds == 1 else "the best accuracy of its first seed"
         return (
-            f"its best accuracy by epoch {self.epoch} is {self.accuracy:.4f}; the {self.rule} rule over {earlier} asks "
-            f"for at least {self.threshold:.4f}"
+            f"{whose} by epoch {self.epoch} is {self.accuracy:.4f}; the {self.rule} rule over {earlier} asks for at "
+            f"least {self.threshold:.4f}"
         )
 
 
 def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> None:
     """Record why a trial is pruned; called before it ends, by its own process or, for a foreign script, the controller.
 
+    The number of seeds is on record with the experiment.
+
     Raises:
         StoreError: the trial has ended, or is recorded as pruned already
     """
     row = {**asdict(pruning), "rule": pruning.rule.value, "recorded_at": utc_now()}
+    del row["num_seeds"]
     row["rivals"] = json.dumps({rival.trial_index: rival.accuracy for rival in pruning.rivals})
     with results.writing_for(trial_id) as database:
         insert(database, "prunings", {"trial_id": trial_id, **row})
@@ -108,18 +114,24 @@ def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> No
 
 def find_pruning(results: ResultsStore, trial_id: int) -> Pruning | None:
     """Return why a trial was pruned; None where it recorded no such thing."""
-    for row in results.query("SELECT * FROM prunings WHERE trial_id = ?", [trial_id]):
+    rows = results.query(
+        "SELECT prunings.*, coalesce(json_extract(settings, '$.seeds_per_trial'), 1) AS num_seeds "
+        "FROM prunings JOIN trials USING (trial_id) JOIN experiments USING (eid) WHERE trial_id = ?",
+        [trial_id],
+    )
+    for row in rows:
         rivals = tuple(Rival(int(index), accuracy) for index, accuracy in json.loads(row["rivals"]).items())
-        return Pruning(PruningRule(row["rule"]), row["epoch"], row["accuracy"], row["threshold"], rivals)
+        numbers = (row["epoch"], row["accuracy"], row["threshold"])
+        return Pruning(PruningRule(row["rule"]), *numbers, rivals, row["num_seeds"])
     return None
 
 
 def read_rivals(results: ResultsStore, eid: int, trial_index: int, epoch: int) -> tuple[list[Rival], list[int]]:
-    """Read the curves that a trial is compared with at one epoch.
+    """Read the curves that a trial is compared with at one epoch: of several seeds each records the first one's.
 
-    A trial of lower index is a rival if it has recorded that epoch, however it ended later, or if it finished before:
-    then its best accuracy stands. One that ended before without a score is none. So the rivals do not depend on the
-    moment at which they are read, once there is no trial to wait for.
+    A trial of lower index is a rival if it has recorded that epoch, however it ended later, or if it finished before,
+    with all its seeds: then its best accuracy stands. One that ended before without a score is none. So the rivals do
+    not depend on the moment at which they are read, once there is no trial to wait for.
 
     Args:
         epoch: from 1

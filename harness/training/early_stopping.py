@@ -2,7 +2,10 @@
 
 A trial is compared with trials of lower index alone, each at the same epoch, so whether it is pruned does not depend on
 the order in which trials end. It waits for those that have not come so far; none of them ever waits for it. A foreign
-script goes on meanwhile: only the record of its next epoch waits.
+script, and a trial on another machine, go on meanwhile: only the record of the next epoch waits.
+
+Of a trial that trains with several seeds the first seed's curve alone is compared, with the first seeds' curves of the
+others: a hopeless trial ends before its other seeds cost anything, and those of a trial that goes on are all trained.
 """
 
 from __future__ import annotations
@@ -11,11 +14,19 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.corpus.utterances import Seconds
 from harness.errors import Pruned, WorkFailedError
-from harness.store.pruning import EarlyStopping, Pruning, PruningRule, read_rivals, record_pruning
+from harness.store.pruning import (
+    EarlyStopping,
+    Pruning,
+    PruningRule,
+    find_pruning,
+    read_rivals,
+    record_pruning,
+)
 from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec
@@ -103,6 +114,9 @@ class Comparison:
     def look(self, epoch: EpochRecord) -> tuple[Pruning | None, list[int]]:
         """Compare the trial after an epoch that is on record; waits for nobody. A second look changes nothing.
 
+        Args:
+            epoch: of the trial's first seed
+
         Returns:
             why the trial is pruned, which is on record then, or None; and the trials of lower index that have not come
             so far: while there is any, nothing is decided
@@ -119,7 +133,62 @@ class Comparison:
             return None, []
         pruning = Pruning(rule.rule, epoch.epoch, self._best, threshold, tuple(rivals))
         record_pruning(self._results, self._trial_id, pruning)
-        return pruning, []
+        return find_pruning(self._results, self._trial_id), []
+
+
+class EpochQueue:
+    """The epochs of a trial that runs ahead of its comparison: each is recorded once the one before it is decided.
+
+    So what is on record of a trial does not depend on who is quicker.
+
+    Args:
+        record: takes an epoch and puts it on record
+        comparison: None where nothing is compared
+
+    Attributes:
+        recorded: the epochs on record, in order
+        num_come: the number of the last epoch that has come
+        is_pruned: the reason is on record
+    """
+
+    def __init__(self, record: Callable[[EpochRecord], None], comparison: Comparison | None) -> None:
+        self._record = record
+        self._comparison = comparison
+        #: Epochs that have come, the first of them recorded and compared, and not decided.
+        self._undecided: deque[EpochRecord] = deque()
+        self.recorded: list[EpochRecord] = []
+        self.num_come = 0
+        self.is_pruned = False
+
+    @property
+    def is_behind(self) -> bool:
+        """An epoch has come whose comparison waits for a trial of lower index."""
+        return bool(self._undecided) and not self.is_pruned
+
+    def add(self, epochs: Iterable[EpochRecord]) -> None:
+        """Take epochs as they come. One that has come before is left out, and so is one that comes before its turn."""
+        for epoch in epochs:
+            if epoch.epoch == self.num_come + 1:
+                self.num_come += 1
+                self._undecided.append(epoch)
+
+    def decide(self) -> None:
+        """Record and compare as many epochs as can be; waits for nobody.
+
+        Raises:
+            StoreError: the trial has ended
+        """
+        while self.is_behind:
+            epoch = self._undecided[0]
+            if len(self.recorded) < epoch.epoch:
+                self._record(epoch)
+                self.recorded.append(epoch)
+            if self._comparison is not None:
+                pruning, awaited = self._comparison.look(epoch)
+                self.is_pruned = pruning is not None
+                if awaited:
+                    return
+            self._undecided.popleft()
 
 
 class Pruner:

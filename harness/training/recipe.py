@@ -355,6 +355,8 @@ def _build(
         in_context, learner, dialogues = context.begin_training(
             point, train, recipe.protocol, recipe.seed, plan_turns(recipe)
         )
+        if isinstance(in_context.model, keras.Model):  # a chain is a few numbers
+            _MODELS.add(in_context.model)
         return in_context, _average(learner, recipe), dialogues
     assert isinstance(point, NetworkHyperparameters)
     others, known = load_auxiliary(recipe), train

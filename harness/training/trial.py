@@ -70,6 +70,9 @@ def import_training() -> None:
 def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     """Run the trial of the hyperparameters ``values``, and record it while it runs.
 
+    Its epochs are those of the first seed, the only ones that early stopping compares: the further seeds of a trial
+    that was not pruned train to their own ends.
+
     Returns:
         the score: the validation accuracy of the kept epoch, from 0 to 1; with several seeds the mean of theirs
 

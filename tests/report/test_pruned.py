@@ -55,6 +55,17 @@ def test_the_report_counts_it_apart(findings: Findings) -> None:
     assert ("early stopping", "asha") in tabulate_settings(findings).rows
     (said,) = [each.text for each in describe_search(findings) if each.heading == "Early stopping"]
     assert said.startswith("1 trial ended early because others were better at that epoch, and have no score:")
+    assert "first seeds" not in said
+
+
+def test_the_report_says_that_first_seeds_were_compared(results: Path) -> None:
+    with closing(sqlite3.connect(results)) as database, database:
+        settings = json.dumps({"early_stopping": "asha", "seeds_per_trial": 3})
+        database.execute("UPDATE experiments SET settings = ?", [settings])
+    (said,) = [each.text for each in describe_search(findings_of(results)) if each.heading == "Early stopping"]
+    assert said.endswith(
+        "Their first seeds were compared, with no others; a trial that went on trained with every seed."
+    )
 
 
 def test_no_statistic_reads_it(findings: Findings) -> None:

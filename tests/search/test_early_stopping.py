@@ -9,6 +9,8 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.search.experiment_file import read_experiment_file
+from harness.search.local import HarnessLocalManager
+from harness.search.view import Ending
 from harness.store.pruning import EarlyStopping, Pruning, PruningRule, find_pruning
 from harness.store.records import TrialStatus, last_attempts
 from harness.store.store import ResultsStore
@@ -122,6 +124,30 @@ def test_the_same_trials_are_pruned_whatever_runs_at_once_and_is_killed(
     assert run("killed", 2, num_kills=3) == expected
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("rule", "num_trials"), [(MEDIAN, 9), (ASHA, 5)], ids=["median", "asha"])
+def test_a_cluster_prunes_the_same_trials_at_the_same_epochs(
+    prepared_folder: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, Any], num_trials: int
+) -> None:
+    pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+
+    # Nothing here computes with TensorFlow.
+    monkeypatch.setattr(HarnessLocalManager, "warm_up", lambda manager: None)
+
+    def run(name: str, **changes: Any) -> list[Any]:
+        changes |= {"name": name, "early_stopping": rule, "n_samples": num_trials}
+        path = write(prepared_folder, tiny_corpus, longest_pause=0.3, **changes)
+        assert search(path).ending is Ending.DONE
+        check_database(prepared_folder)
+        num_epochs = [trial.num_epochs for trial in last_attempts(trials_of(path))]
+        return list(zip(ends_of(path), num_epochs, strict=True))
+
+    here = run("here", n_parallel=1)
+    assert 1 <= sum(status is TrialStatus.PRUNED for (status, _, _), _ in here) < num_trials
+    assert run("cluster", n_parallel=3, resource="dask", cluster={"local": 3}) == here
+
+
 @pytest.mark.timeout(240)
 def test_a_pruned_trial_whose_controller_did_not_see_it_end_stays_pruned(
     prepared_folder: Path, tiny_corpus: Path
@@ -151,6 +177,11 @@ def ours(folder: Path) -> Iterator[Path]:
     """A folder with the script of this package's own trials."""
     (folder / "trial.py").write_text("from harness.training.trial import main\n")
     yield folder
+
+
+def test_trials_on_a_cluster_have_early_stopping_too(ours: Path) -> None:
+    cluster = {"resource": "dask", "cluster": {"local": 1}}
+    assert read(ours, early_stopping="median", **cluster) == EarlyStopping(PruningRule.MEDIAN, 3)
 
 
 def read(folder: Path, **changes: Any) -> EarlyStopping | None:
@@ -197,11 +228,6 @@ def test_early_stopping_is_a_name_or_an_object(ours: Path, given: object, read_a
         (
             {"early_stopping": "median", "max_epochs": 3},
             "early_stopping prunes no trial before epoch 3, and max_epochs is 3; expected min_epochs below max_epochs",
-        ),
-        (
-            {"early_stopping": "median", "resource": "dask", "cluster": {"local": 1}},
-            "early_stopping is given, and a trial on a Dask worker cannot read the epochs of other trials; expected "
-            "resource 'cpu' or 'gpu'",
         ),
         (
             {"early_stopping": "median", "script": "trial's script.py"},

@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psutil
@@ -176,6 +177,22 @@ def test_a_script_that_prints_much_is_read_in_parts_and_its_lines_are_not_kept(
     tracemalloc.stop()
 
 
+def test_epochs_that_come_in_one_look_share_the_time_since_the_last(
+    folder: Path, store_and_trial_id: tuple[ResultsStore, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store, trial_id), output, now = store_and_trial_id, folder / "1.out", [100.0]
+    monkeypatch.setattr("harness.search.reports.time", SimpleNamespace(monotonic=lambda: now[0]))
+    reports = TrialReports(store, trial_id, output)
+    timed = FIVE_EPOCHS[3].replace("0.5", '0.5, "seconds": 4.0')
+    looks = [(3.0, FIVE_EPOCHS[:1]), (2.0, []), (4.0, FIVE_EPOCHS[1:3]), (5.0, [timed, FIVE_EPOCHS[4]])]
+    for seconds, printed in looks:
+        now[0] += seconds
+        with output.open("a") as stream:
+            stream.writelines(printed)
+        reports.follow()
+    assert [epoch.seconds for epoch in store.epochs(trial_id)] == [3.0, 3.0, 3.0, 4.0, 1.0]
+
+
 def test_a_report_may_come_in_pieces(folder: Path, store_and_trial_id: tuple[ResultsStore, int]) -> None:
     store, trial_id = store_and_trial_id
     reports = TrialReports(store, trial_id, folder / "1.out")
@@ -340,6 +357,11 @@ def test_a_script_names_its_epochs_and_its_early_stopping(folder: Path) -> None:
             {"early_stopping": "median", "max_epochs": None},
             "early_stopping is given without max_epochs; expected max_epochs too, the number of epochs for which the "
             "script trains",
+        ),
+        (
+            {"early_stopping": "median", "max_epochs": 9, "resource": "dask", "cluster": {"local": 1}},
+            "early_stopping is given, and the epochs that a script prints are not read on a Dask cluster; expected "
+            "resource 'cpu' or 'gpu', or a system",
         ),
         (
             {"early_stopping": "median", "max_epochs": 9, "target": "min"},

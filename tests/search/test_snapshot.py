@@ -280,6 +280,33 @@ def test_the_first_epochs_compilation_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
+    ("num_done", "seconds_since", "expected"),
+    [(1, 0.0, 2.0 * 11), (4, 0.0, 2.0 * 8), (4, 9.0, 7.0), (4, 99.0, 0.0), (3, 99.0, 2.0)],
+    ids=["first seed", "first seed is done", "second seed", "longer than foreseen", "the first seed waits"],
+)
+def test_the_seeds_that_come_after_the_first_are_left_too(
+    num_done: int, seconds_since: float, expected: float
+) -> None:
+    assert estimate_trial(epochs(*[2.0] * num_done), 4, num_seeds=3, seconds_since=seconds_since) == expected
+
+
+def test_a_trial_whose_first_seed_is_done_has_its_other_seeds_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ResultsStore.open(folder / "results.db") as store:
+        settings = json.dumps({"seeds_per_trial": 3})
+        eid = begin_search(store, num_samples=1, name=NAME, settings=settings, max_epochs=10)
+        begin_trial(store, eid, 0, 1, num_epochs=10)
+        with held(lock_path(folder, NAME), "it"):
+            with sqlite3.connect(folder / "results.db") as database:
+                database.execute("UPDATE epochs SET recorded_at = '2999-01-01T10:00:00.000+00:00'")
+                database.execute("UPDATE trials SET started_at = '2999-01-01T09:59:40.000+00:00'")
+            monkeypatch.setattr("harness.search.snapshot.utc_now", lambda: "2999-01-01T10:00:06.000+00:00")
+            watched = watch_search(folder, None)
+    assert watched.running[0].seconds_left == watched.seconds_left == pytest.approx(2 * 10 * 1.5 - 6)
+
+
+@pytest.mark.parametrize(
     ("recorded", "max_epochs"), [([], 30), (epochs(math.nan), 30), (epochs(2.0), None)]
 )
 def test_where_nothing_is_known_nothing_is_foreseen(recorded: list[EpochRecord], max_epochs: int | None) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +64,26 @@ WAITS = (
     "import os, time\nopen(f'begun {os.getpid()}', 'w').close()\n"
     "while not os.path.exists('go'):\n    time.sleep(0.02)\n" + SCORES_X
 )
+#: The first trial leaves a process in a session of its own, whose parent ends at once. The next lets that one end, and
+#: says whether it stays a zombie of the controller.
+LEAVES_A_PROCESS = """
+import os, subprocess, sys, time
+def is_the_controllers(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1] == str(os.getppid())
+    except OSError:
+        return False
+if not os.path.exists("left"):
+    left = [sys.executable, "-S", "-c", "import os, time\\nwhile not os.path.exists('go'): time.sleep(0.02)"]
+    code = f"import subprocess; print(subprocess.Popen({left!r}, start_new_session=True).pid)"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, stdout=open("left", "w"))
+else:
+    pid, began = int(open("left").read()), time.monotonic()
+    open("go", "w").close()
+    while is_the_controllers(pid) and time.monotonic() < began + 20:
+        time.sleep(0.02)
+    print("a zombie" if is_the_controllers(pid) else "none", flush=True)
+"""
 SAYS_HOW_IT_BEGAN = "import sys\nprint('forked' if 'harness.search.warm' in sys.modules else 'new', flush=True)\n"
 #: A trial of this package, and what it knows of its threads.
 SAYS_ITS_THREADS = """
@@ -111,6 +133,28 @@ def test_a_forked_trial_is_the_controllers_child_and_its_groups_leader(folder: P
         first, _, last = trial.last_output.splitlines()
         assert (first, last) == (f"parent {os.getpid()}", f"True {folder}")
     assert warm_processes(os.getpid()) == []
+
+
+@contextmanager
+def adopting_for_good() -> Iterator[None]:
+    """As if another trial were forked whenever a process loses its parent."""
+    warm._set_adopting(True)
+    yield
+
+
+@pytest.mark.usefixtures("warm_for_all")
+@pytest.mark.parametrize("adopts", [False, True], ids=["at any time", "while another trial is forked"])
+def test_what_left_a_trials_group_is_no_zombie_when_it_ends(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, adopts: bool
+) -> None:
+    if adopts:
+        monkeypatch.setattr(warm, "adopting_orphans", adopting_for_good)
+    path = write_experiment(folder, LEAVES_A_PROCESS + SCORES_X, n_samples=2, n_parallel=1)
+    try:
+        assert search(path).ending is Ending.DONE
+    finally:
+        warm._set_adopting(False)
+    assert (trials_of(path)[1].last_output or "").splitlines()[0] == "none"
 
 
 @pytest.mark.usefixtures("warm_for_all")

@@ -1,5 +1,7 @@
 """Systems that read the dialogue: no label of another turn is an input, the past knows no later turn, and they last."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +207,19 @@ def test_balanced_classes_reach_the_turns_own_classifier_the_chain_the_network_a
     train_for_epochs(recipe("bc_lstm", balanced), train, 1)
     train_for_epochs(recipe("bc_lstm"), train, 1)
     assert np.allclose(losses[0], 0.25 / shares) and losses[-1] is None
+
+
+def test_a_network_that_nobody_holds_is_freed_before_the_next_is_built():
+    train = hold(*invent_turns())
+    gc.disable()
+    try:
+        trained, _ = train_for_epochs(recipe("bc_lstm"), train, 1)
+        first = weakref.ref(trained.model)
+        del trained
+        train_for_epochs(recipe("bc_lstm"), train, 1)
+        assert first() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_read_follows_from_the_vectors():

@@ -13,13 +13,14 @@ from harness.report.statements import describe_search
 from harness.report.tables import tabulate_all_trials, tabulate_best_trials
 from harness.splits.protocol import PROTOCOLS
 from harness.store.integrity import FindingKind, find_contradictions
-from harness.store.pruning import EarlyStopping, PruningRule
+from harness.store.pruning import EarlyStopping, PruningRule, Rival, find_pruning
 from harness.store.records import EpochRecord, ExperimentStatus, TrialRow, TrialStatus, utc_now
 from harness.store.store import ResultsStore
 from harness.store.trial_spec import TrialSpec
+from harness.training.recipe import Outcome, Recipe, Watch
 from harness.training.trial import further_seeds, record_trial
 from tests.searched import POINTS, SYSTEM, prepare_small
-from tests.store.experiments import an_experiment
+from tests.store.experiments import a_result, an_epoch, an_experiment
 
 NUM_EPOCHS = 2
 
@@ -97,6 +98,45 @@ def test_a_pruned_trial_trains_with_no_other_seed(
     rule = EarlyStopping(PruningRule.ASHA)
     with pytest.raises(Pruned):
         run(prepared_dir, tmp_path / "results.db", 11, seeds_per_trial=2, early_stopping=rule)
+
+
+def test_later_seeds_are_compared_with_nothing_and_are_no_rivals(
+    prepared_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials 0 and 1 have strong first seeds and hopeless later ones; that of trial 2 is hopeless at once."""
+    curves = {(0, 0): [0.7, 0.7], (0, 1): [0.1, 0.1], (1, 0): [0.8, 0.8], (1, 1): [0.2, 0.2], (2, 0): [0.6, 0.6]}
+    seeds: dict[int, tuple[int, int]] = {}
+    trained: list[tuple[int, int]] = []
+
+    def train(recipe: Recipe, store: object, parts: object, watch: Watch) -> Outcome:
+        trained.append(seeds[recipe.seed])
+        for number, accuracy in enumerate(curves[trained[-1]], start=1):
+            watch.record_epoch(an_epoch(number, accuracy))
+        return Outcome(a_result(max(curves[trained[-1]])))
+
+    monkeypatch.setattr("harness.training.recipe.train_once", train)
+    rule = EarlyStopping(PruningRule.ASHA, min_epochs=1, reduction_factor=2)
+    results_db = tmp_path / "results.db"
+    with ResultsStore.open(results_db) as results:
+        settings = '{"seeds_per_trial": 2}'
+        eid = results.create_experiment(an_experiment(system=SYSTEM, num_samples=3, settings=settings))
+        for index in range(3):
+            trial_id = results.start_trial(eid, index, index, POINTS[0], index + 1)
+            place = (trial_id, eid, index, index, SYSTEM, PROTOCOLS["paper"], prepared_dir, results_db)
+            spec = TrialSpec(*place, NUM_EPOCHS, None, 1, early_stopping=rule, seeds_per_trial=2)
+            seeds.update({index: (index, 0), further_seeds(spec)[0]: (index, 1)})
+            if index < 2:
+                results.finish_trial(trial_id, TrialStatus.FINISHED, score=record_trial(spec, POINTS[0]))
+                continue
+            with pytest.raises(Pruned) as caught:
+                record_trial(spec, POINTS[0])
+        assert trained == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
+        pruning = find_pruning(results, trial_id)
+        assert pruning is not None and pruning.rivals == (Rival(0, 0.7), Rival(1, 0.8))
+    assert str(caught.value) == pruning.sentence == (
+        "the best accuracy of its first seed by epoch 1 is 0.6000; the asha rule over 2 earlier trials asks for at "
+        "least 0.8000"
+    )
 
 
 def test_the_seeds_are_functions_of_the_first() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,13 +29,18 @@ from harness.search.dask.workers import Workers
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
 from harness.splits.protocol import search_sessions
+from harness.store.pruning import EarlyStopping
 from harness.store.records import TrialRecords
 from harness.store.trial_spec import TrialSpec, trial_spec_path
+from harness.training.early_stopping import Comparison, EpochQueue
 
 #: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
 _ALLOWED_LOSSES = 3
 #: Seconds in which a cancelled job reports how it ended. Our default: its worker looks ten times a second.
 _REPORT_TIMEOUT: Seconds = 5.0
+#: Seconds between two looks where time alone may decide: no worker may run a trial, or a trial that was killed may be
+#: started again, which others wait for. Our default.
+_INTERVAL: Seconds = 1.0
 #: The Dask resource whose workers let a trial see their graphics cards. Source: Dask's manual.
 _CARDS = "GPU"
 
@@ -48,12 +53,16 @@ class PendingTrial:
         task: its Dask task; None while it waits for a worker
         executions: of that attempt, the latest last: Dask runs a task again whose worker it has lost
         num_losses: workers that were lost while they had it
+        epochs: of the latest execution, where early stopping compares them; None where it does not, or none has begun
+        returned: the end of its job, which waits for the comparison of its epochs; None where nothing waits
     """
 
     trial: TrialJob
     task: Task | None = None
     executions: list[str] = field(default_factory=list)
     num_losses: int = 0
+    epochs: EpochQueue | None = None
+    returned: JobReturn | None = None
 
 
 class HarnessDaskManager(TrialResourceManager):
@@ -71,6 +80,9 @@ class HarnessDaskManager(TrialResourceManager):
     - a worker that was asked to leave stops its trial and returns it, and ``_take_return`` lets it wait again.
 
     Where the scheduler is lost, no worker is left either. A trial that waits again is still the same attempt.
+
+    Early stopping compares trials here, not on their workers: a trial goes on while its epochs wait for those of
+    trials of lower index, and one that has ended leaves its worker, and ends once its last epoch is decided.
     """
 
     def __init__(self, connector: Any, n_parallel: int, *args: Any, **kwargs: Any) -> None:
@@ -78,11 +90,15 @@ class HarnessDaskManager(TrialResourceManager):
         # By id, in the order of their launch, in which they also wait.
         self._pending: dict[int, PendingTrial] = {}
         self._num_discarded = 0
+        self._rule: EarlyStopping | None = None
+        self._max_epochs = 0
         self._ending_since: Seconds | None = None
 
     def bind(self, context: SearchContext) -> None:
         """Attach the search context, and begin to connect to the scheduler. Called before the first job."""
         super().bind(context)
+        if context.settings.training is not None and context.prepared is not None:
+            self._rule, self._max_epochs = context.settings.training.early_stopping, context.prepared.max_epochs
         handlers = Handlers(
             disconnected=lambda: self._workers.clear(),
             workers_seen=lambda addresses: self._workers.see(addresses),
@@ -111,6 +127,7 @@ class HarnessDaskManager(TrialResourceManager):
             WorkFailedError: for longer than the patience no worker may run a trial, or the scheduler is gone
         """
         self._client.handle()
+        self._compare_epochs()
         self._complete_cancelled()
         self._submit_waiting()
         if self._pending:
@@ -131,7 +148,8 @@ class HarnessDaskManager(TrialResourceManager):
         """Return the seconds until the next look, or None where only a report of Dask's calls for one."""
         if self._ending_since is not None:
             return 0.1
-        return None if self._workers.accepted else 1.0
+        is_any_behind = any(each.epochs is not None and each.epochs.is_behind for each in self._pending.values())
+        return _INTERVAL if is_any_behind or not self._workers.accepted else None
 
     def finish(self) -> None:
         """Leave the scheduler; every job has ended."""
@@ -167,7 +185,10 @@ class HarnessDaskManager(TrialResourceManager):
         elif said.execution not in pending.executions[-1:]:
             self._num_discarded += isinstance(said, JobReturn) and said.end.ended_by is not EndedBy.STOP
         elif isinstance(said, JobEpoch):
-            self.context.store.record_live_epoch(said.trial_id, said.execution, said.epoch)
+            if pending.epochs is None:
+                self.context.store.record_live_epoch(said.trial_id, said.execution, said.epoch)
+            else:
+                pending.epochs.add([said.epoch])
         elif self._ending_since is not None:
             self._complete(pending, said.end, said.output, said.records)
 
@@ -175,14 +196,42 @@ class HarnessDaskManager(TrialResourceManager):
         """Record a new execution, which supersedes those before."""
         if started.execution not in pending.executions:
             pending.executions.append(started.execution)
+            pending.epochs = self._queue_epochs(pending.trial, started.execution)
             self.context.store.record_job(
                 started.trial_id, started.pid, started.host, started.process_started_at, str(pending.trial.job_path)
             )
 
+    def _queue_epochs(self, trial: TrialJob, execution: str) -> EpochQueue | None:
+        """Return what takes the epochs of a new execution; None where nothing is compared."""
+        if self._rule is None:
+            return None
+        context = self.context
+        place = (trial.trial_id, context.eid, trial.trial_index)
+        comparison = Comparison(context.store, self._rule, *place, self._max_epochs)
+        return EpochQueue(partial(context.store.record_live_epoch, trial.trial_id, execution), comparison)
+
+    def _compare_epochs(self) -> None:
+        """Compare what has come; end the trials that are pruned, and those that have ended and are decided.
+
+        By index, as no trial waits for one of higher index.
+        """
+        for pending in sorted(self._pending.values(), key=lambda each: each.trial.trial_index):
+            if pending.epochs is None:
+                continue
+            pending.epochs.decide()
+            returned = pending.returned
+            if returned is not None and not pending.epochs.is_behind:
+                self._complete(pending, returned.end, returned.output, returned.records)
+            elif pending.epochs.is_pruned:
+                if pending.task is not None:
+                    self._client.cancel([pending.task])
+                self._complete(pending, JobEnd(EndedBy.PRUNING, None, None))
+
     def _end_task(self, pending: PendingTrial, task: Task) -> None:
         """Take a task's result; the task may have been replaced by another."""
         if pending.task is not task:
-            self._num_discarded += task.error is None
+            is_pruned = pending.epochs is not None and pending.epochs.is_pruned
+            self._num_discarded += task.error is None and not is_pruned
         elif task.error is None:
             self._take_return(pending, task.value)
         elif not isinstance(task.error, TaskLost):
@@ -203,8 +252,12 @@ class HarnessDaskManager(TrialResourceManager):
         if returned.end.ended_by is EndedBy.STOP and self._ending_since is None:
             # Its worker was asked to leave, and stopped the trial for that: it waits again.
             pending.task = None
-        else:
+        elif pending.epochs is None or self._ending_since is not None:
             self._complete(pending, returned.end, returned.output, returned.records)
+        else:
+            # Its messages may have been lost with a connection: all epochs are in the records.
+            pending.epochs.add(returned.records.epochs)
+            pending.task, pending.returned = None, returned
 
     def _resubmit_all(self) -> None:
         """Cancel every task, and let its trial wait again: the last accepted worker is gone, or the scheduler.
@@ -217,7 +270,7 @@ class HarnessDaskManager(TrialResourceManager):
         self._cancel_tasks()
         for pending in list(self._pending.values()):
             pending.task = None
-            if pending.num_losses > _ALLOWED_LOSSES:
+            if pending.returned is None and pending.num_losses > _ALLOWED_LOSSES:
                 detail = f"{pending.num_losses} workers were lost while they ran it"
                 self._complete(pending, JobEnd(EndedBy.MACHINE, None, None, detail))
 
@@ -230,7 +283,9 @@ class HarnessDaskManager(TrialResourceManager):
             return
         is_late = time.monotonic() - self._ending_since > _REPORT_TIMEOUT
         for pending in list(self._pending.values()):
-            if is_late or pending.task is None or not pending.executions:
+            if pending.returned is not None:
+                self._complete(pending, pending.returned.end, pending.returned.output, pending.returned.records)
+            elif is_late or pending.task is None or not pending.executions:
                 self._complete(pending, JobEnd(EndedBy.STOP, None, None))
 
     def _complete(
@@ -242,6 +297,8 @@ class HarnessDaskManager(TrialResourceManager):
     ) -> None:
         del self._pending[pending.trial.trial_id]
         pending.task = None
+        if pending.epochs is not None:
+            end, records = _decided(pending.epochs, end, records)
         pending.trial.output_path.write_text(output.tail, "utf-8")
         self.report(pending.trial, end, output, records)
 
@@ -249,8 +306,8 @@ class HarnessDaskManager(TrialResourceManager):
         """Submit no more trials than there are accepted workers, so that none is bound to a worker too early."""
         if self._ending_since is not None:
             return
-        waiting = [pending for pending in self._pending.values() if pending.task is None]
-        num_free = len(self._workers.accepted) - (len(self._pending) - len(waiting))
+        waiting = [each for each in self._pending.values() if each.task is None and each.returned is None]
+        num_free = len(self._workers.accepted) - sum(each.task is not None for each in self._pending.values())
         for pending in waiting[: max(0, num_free)]:
             pending.task = self._client.submit(
                 run_trial_task,
@@ -262,8 +319,20 @@ class HarnessDaskManager(TrialResourceManager):
     def _message_for(self, trial: TrialJob) -> TaskMessage:
         job_file, spec = trial.job_path.read_text("utf-8"), None
         if self._expectations.features is not None:
-            spec = TrialSpec.read(trial_spec_path(trial.job_path))
+            # Trials are compared here: a worker does not reach results.db.
+            spec = replace(TrialSpec.read(trial_spec_path(trial.job_path)), early_stopping=None)
         return self._template(trial_id=trial.trial_id, jid=trial.jid, job_file=job_file, spec=spec)
+
+
+def _decided(epochs: EpochQueue, end: JobEnd, records: TrialRecords) -> tuple[JobEnd, TrialRecords]:
+    """Return an end and its records without what the comparison has not decided: the trial may have been pruned."""
+    epochs.add(records.epochs)
+    epochs.decide()
+    if not epochs.is_behind and not epochs.is_pruned:
+        return end, records
+    if epochs.is_behind and end.ended_by is EndedBy.ITSELF:
+        end = replace(end, ended_by=EndedBy.STOP)
+    return end, replace(records, epochs=tuple(epochs.recorded), result=None)
 
 
 def expect_of_workers(context: SearchContext) -> Expectations:

@@ -1,6 +1,7 @@
 """Attempts at trials between their start and their outcome, without a cluster."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from harness.search.dask.client import Task, TaskLost
 from harness.search.dask.messages import JobEpoch, JobReturn, JobStarted
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
-from harness.store.records import EpochRecord, TrialRecords
-from tests.store.experiments import an_epoch
+from harness.store.pruning import EarlyStopping, PruningRule, find_pruning
+from harness.store.records import EpochRecord, TrialRecords, TrialStatus
+from harness.store.store import ResultsStore
+from tests.store.experiments import a_result, an_epoch, an_experiment
 
 
 class FakeClient:
@@ -205,6 +208,115 @@ def test_a_cancelled_trial_that_has_not_started_ends_at_once_and_another_with_it
     monkeypatch.setattr("harness.search.dask.backend._REPORT_TIMEOUT", -1.0)
     backend.collect()
     assert backend.ends[2:] == [(2, EndedBy.STOP, "")]
+
+
+class ComparingBackend(Backend):
+    """Trials of one seed that come to accuracies of the test's choice, in a real database."""
+
+    def __init__(self, folder: Path, store: ResultsStore) -> None:
+        super().__init__(folder)
+        self.eid = store.create_experiment(an_experiment())
+        self.context = SimpleNamespace(store=store, eid=self.eid)
+        self._rule, self._max_epochs = EarlyStopping(PruningRule.ASHA, min_epochs=1, reduction_factor=2), 3
+        self.recorded: dict[int, list[int]] = {}
+
+    def report(self, trial: TrialJob, end: JobEnd, output: JobOutput, records: TrialRecords | None = None) -> None:
+        super().report(trial, end, output, records)
+        assert records is not None
+        store = self.context.store
+        is_pruned = find_pruning(store, trial.trial_id) is not None
+        has_finished = not is_pruned and end.ended_by is EndedBy.ITSELF
+        status = TrialStatus.PRUNED if is_pruned else TrialStatus.FINISHED if has_finished else TrialStatus.STOPPED
+        assert has_finished == (records.result is not None)
+        store.finish_trial(trial.trial_id, status, score=0.5 if has_finished else None, records=records)
+        self.recorded[trial.trial_index] = [epoch.epoch for epoch in store.epochs(trial.trial_id)]
+
+    def begin(self, index: int) -> PendingTrial:
+        trial_id = self.context.store.start_trial(self.eid, index, index, {})
+        self.launch(TrialJob(trial_id, index, trial_id, {}, Path("1.json"), self.folder / f"{index}.out"))
+        self.start(pending := self._pending[trial_id])
+        return pending
+
+    def start(self, pending: PendingTrial, execution: str = "x") -> None:
+        self.log(JobStarted(pending.trial.trial_id, execution, "host", 1, None))
+
+    def come_to(self, pending: PendingTrial, epoch: int, accuracy: float, execution: str = "x") -> None:
+        self.log(JobEpoch(pending.trial.trial_id, execution, an_epoch(epoch, accuracy)))
+        self.collect()
+
+    def return_(self, pending: PendingTrial, *accuracies: float, execution: str = "x") -> None:
+        returned = a_return(pending.trial.trial_id, execution)
+        epochs = tuple(an_epoch(number, accuracy) for number, accuracy in enumerate(accuracies, start=1))
+        assert pending.task is not None
+        records = replace(returned.records, epochs=epochs, result=a_result())
+        end(pending.task, to_plain(replace(returned, records=records)))
+        self.collect()
+
+
+@pytest.fixture
+def comparing(tmp_path: Path) -> Iterator[ComparingBackend]:
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        yield ComparingBackend(tmp_path, store)
+
+
+def test_a_trial_that_runs_ahead_is_pruned_once_the_others_have_come_so_far(comparing: ComparingBackend) -> None:
+    first, second = comparing.begin(0), comparing.begin(1)
+    comparing.come_to(second, 1, 0.5)
+    comparing.come_to(second, 2, 0.9)
+    assert comparing.ends == [] and comparing.seconds_to_look() == 1.0
+    comparing.come_to(first, 1, 0.75)
+    # Its second epoch, better than all others, came too late: it had lost at the first.
+    assert comparing.ends == [(second.trial.trial_id, EndedBy.PRUNING, "")]
+    assert comparing.recorded == {1: [1]} and comparing.seconds_to_look() is None
+    assert comparing.client.cancelled == [comparing.client.tasks[1]]
+    comparing.return_(first, 0.75, 0.75, 0.75)
+    assert comparing.recorded[0] == [1, 2, 3]
+
+
+def test_a_trial_that_has_ended_leaves_its_worker_while_it_waits_for_the_comparison(
+    comparing: ComparingBackend,
+) -> None:
+    comparing.accepted.discard("b")
+    first, second = comparing.begin(0), comparing.begin(1)
+    # The only worker has the second trial: that of the first one is lost.
+    first.task, second.task = None, Task("second", lambda task: comparing._end_task(second, task))
+    comparing.return_(second, 0.9, 0.9, 0.9)
+    assert comparing.ends == [] and second.returned is not None
+    assert first.task is comparing.client.tasks[-1]
+    comparing.start(first, "y")
+    comparing.return_(first, 0.75, 0.75, 0.75, execution="y")
+    assert [trial_id for trial_id, _, _ in comparing.ends] == [first.trial.trial_id, second.trial.trial_id]
+    assert comparing.recorded == {0: [1, 2, 3], 1: [1, 2, 3]}
+
+
+def test_epochs_whose_messages_were_lost_are_compared_when_the_trial_returns(comparing: ComparingBackend) -> None:
+    first, second = comparing.begin(0), comparing.begin(1)
+    comparing.return_(first, 0.75, 0.75, 0.75)
+    comparing.come_to(second, 2, 0.9)
+    comparing.return_(second, 0.5, 0.9, 0.9)
+    assert comparing.recorded == {0: [1, 2, 3], 1: [1]}
+
+
+def test_a_trial_that_begins_again_on_another_worker_is_compared_anew(comparing: ComparingBackend) -> None:
+    first, second = comparing.begin(0), comparing.begin(1)
+    comparing.come_to(second, 1, 0.8)
+    comparing.start(second, "again")
+    comparing.come_to(first, 1, 0.75)
+    comparing.come_to(second, 1, 0.8, execution="again")
+    comparing.return_(second, 0.8, 0.8, 0.8, execution="again")
+    assert comparing.ends == []
+    comparing.return_(first, 0.75, 0.75, 0.75)
+    assert comparing.recorded == {0: [1, 2, 3], 1: [1, 2, 3]}
+
+
+def test_a_trial_that_is_stopped_undecided_keeps_no_epoch_that_was_not_compared(comparing: ComparingBackend) -> None:
+    comparing.begin(0)
+    second = comparing.begin(1)
+    comparing.return_(second, 0.9, 0.9, 0.9)
+    comparing.end_all()
+    comparing.collect()
+    assert comparing.ends == [(second.trial.trial_id, EndedBy.STOP, "")]
+    assert comparing.recorded == {1: [1]}
 
 
 @pytest.mark.parametrize(
