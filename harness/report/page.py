@@ -73,6 +73,7 @@ from harness.report.tables import (
     tabulate_best_trials,
     tabulate_confusion,
     tabulate_failures,
+    tabulate_notes,
     tabulate_search_space,
     tabulate_settings,
 )
@@ -216,6 +217,7 @@ def render_page(findings: Findings) -> str:
         figures={figure.name: figure for figure in figures},
         best_trials=tabulate_best_trials(findings, MAX_ROWS),
         all_trials=tabulate_all_trials(findings),
+        notes=tabulate_notes(findings),
         search_space=tabulate_search_space(findings),
         confusion=replace(tabulate_confusion(findings), title="Utterances by class"),
         failures=tabulate_failures(findings, MAX_ROWS),
