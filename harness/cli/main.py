@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "systems": LazyCommand("harness.cli.systems", "systems", "List the systems, or show one with its search space."),
     "watch": LazyCommand("harness.cli.watch", "watch", "Show a running search."),
     "report": LazyCommand("harness.cli.report", "report", "Show the results of a search, and write its page."),
+    "note": LazyCommand("harness.cli.note", "note", "Write a note on a trial, for the report and exports."),
     "retrain-best": LazyCommand(
         "harness.cli.retrain", "retrain_best", "Train the best trial again on train + validation."
     ),

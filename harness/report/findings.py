@@ -29,6 +29,7 @@ from harness.scoring.significance import bootstrap_over_draws
 from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
 from harness.splits.parts import LeakSplit
 from harness.store.evaluations import read_evaluations
+from harness.store.notes import TrialNote, read_notes
 from harness.store.records import (
     EpochRecord,
     EvaluationRow,
@@ -329,6 +330,7 @@ class Findings:
         replication: the best trial's hyperparameters with new seeds; None before it was trained again
         leaks: the best trial's hyperparameters under leaking splits: on validation, and with the test session open
         folds: every fold of the experiment that the search is one of; None for a whole experiment
+        notes: on the trials, by trial index, in the order in which they were written
         compared: the systems that the paper compares with, where `harness tables` has trained any in the results folder
     """
 
@@ -348,6 +350,7 @@ class Findings:
     read_at: str
     folds: FoldedScores | None = None
     compared: StoredReproductions | None = None
+    notes: tuple[TrialNote, ...] = ()
 
     @cached_property
     def finished(self) -> list[TrialRow]:
@@ -509,6 +512,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             read_at=utc_now(),
             folds=None if folded is None else read_folded_scores(store, folded),
             compared=read_stored(store),
+            notes=tuple(read_notes(store, experiment.eid)),
         )
 
 

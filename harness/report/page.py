@@ -73,6 +73,7 @@ from harness.report.tables import (
     tabulate_best_trials,
     tabulate_confusion,
     tabulate_failures,
+    tabulate_notes,
     tabulate_search_space,
     tabulate_settings,
 )
@@ -192,6 +193,7 @@ def render_page(findings: Findings) -> str:
     )
     # A number and its per cent sign stay on one line.
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    environment.filters["breakable"] = _let_break_before_interval
     start_bundling()
     # The charts have one shape whatever the trials are; altair would check each of their pieces for a second.
     with debug_mode(False):
@@ -216,6 +218,7 @@ def render_page(findings: Findings) -> str:
         figures={figure.name: figure for figure in figures},
         best_trials=tabulate_best_trials(findings, MAX_ROWS),
         all_trials=tabulate_all_trials(findings),
+        notes=tabulate_notes(findings),
         search_space=tabulate_search_space(findings),
         confusion=replace(tabulate_confusion(findings), title="Utterances by class"),
         failures=tabulate_failures(findings, MAX_ROWS),
@@ -288,6 +291,16 @@ def write_figures(folder: Path, findings: Findings) -> list[Path]:
             f"figures '{folder}': cannot be written ({error.strerror}); name another folder with --figures"
         ) from error
     return written
+
+
+def _let_break_before_interval(text: str) -> str:
+    """Let a cell break before the bracket of an interval, and nowhere else.
+
+    Example:
+        >>> _let_break_before_interval("50.0 ± 1.2 [48.1 to 52.3]").split(" ")
+        ['50.0\xa0±\xa01.2', '[48.1\xa0to\xa052.3]']
+    """
+    return text.replace(" ", "\u00a0").replace("\u00a0[", " [")
 
 
 def _list_tiles(findings: Findings) -> list[tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from harness.scoring.metrics import (
 from harness.scoring.search import list_halvings, rank_correlation
 from harness.scoring.statistics import Interval, Spread
 from harness.store.records import ExperimentRecord, Hyperparameter, TrialRow, TrialStatus
-from harness.wording import plural, write_bytes, write_duration
+from harness.wording import plural, write_bytes, write_duration, write_time
 
 #: Finished trials below which a quarter of them, or a correlation, is noise.
 MIN_TRIALS_TO_COMPARE = 8
@@ -134,6 +134,24 @@ def tabulate_all_trials(findings: Findings) -> Table:
             )
         )
     return Table("All trials", columns, tuple(rows), frozenset(columns) - {"status"})
+
+
+def tabulate_notes(findings: Findings) -> Table:
+    """List the notes on trials, each with the trial's status and score."""
+    score = "accuracy" if findings.scores_are_accuracies else "score"
+    trials = {trial.trial_index: trial for trial in findings.trials}
+    rows = [
+        (
+            str(note.trial_index),
+            str(trials[note.trial_index].status),
+            write_score(findings, trials[note.trial_index].score),
+            note.text,
+            write_time(note.written_at),
+        )
+        for note in findings.notes
+    ]
+    columns = ("trial", "status", score, "note", "written, UTC")
+    return Table("Notes", columns, tuple(rows), frozenset({"trial", score}), wide=frozenset({"note"}))
 
 
 def tabulate_search_space(findings: Findings) -> Table:

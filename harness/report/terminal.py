@@ -40,6 +40,7 @@ from harness.report.tables import (
     tabulate_causes,
     tabulate_confusion,
     tabulate_failures,
+    tabulate_notes,
     tabulate_search_space,
 )
 from harness.report.test_set import describe_scores, tabulate_opening, tabulate_test_scores
@@ -66,6 +67,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     print_statements(console, describe_search(findings))
     for table in (
         tabulate_best_trials(findings, num_trials, is_brief=True),
+        tabulate_notes(findings),
         tabulate_search_space(findings),
         tabulate_importance(list_importances(findings)),
         tabulate_confusion(findings),

@@ -367,7 +367,8 @@ def tabulate_test_scores(findings: Findings) -> Table:
         "a 95 % bootstrap interval over dialogues."
     )
     note = " ".join([method, *notes])
-    return Table("Scores on the test set", columns, tuple(rows), frozenset({"no.", "seeds"}), note)
+    numbers, wide = frozenset({"no.", "seeds"}), frozenset({"epoch chosen by"})
+    return Table("Scores on the test set", columns, tuple(rows), numbers, note, wide=wide)
 
 
 def _test_row(

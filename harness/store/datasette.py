@@ -108,6 +108,7 @@ TABLES: Mapping[str, TableDescription] = {
         "Rivals are accuracies by trial index; where a trial has several seeds, all accuracies are of the first seed.",
         ("rule",),
     ),
+    "trial_notes": TableDescription("Notes on trials", "Written by people, with `harness note`."),
     "validation_predictions": TableDescription(
         "Validation predictions", "Of each trial's best epoch, one row an utterance.", ("emotion", "predicted")
     ),
@@ -203,6 +204,9 @@ COLUMNS: Mapping[str, str] = {
     "probability_neu": "The model's probability of neutral, from 0 to 1.",
     "probability_sad": "The model's probability of sadness, from 0 to 1.",
     "message": "Why it failed.",
+    "note_id": "Number of the note; of two, the higher was written later.",
+    "text": "The note.",
+    "withdrawn_at": "When the note was taken back; empty for one that holds.",
     "exit_code": "Of the job's process.",
     "signal": "That ended the job's process, or empty.",
     "last_output": "The last that the job printed.",

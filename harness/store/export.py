@@ -91,6 +91,12 @@ _TRIAL = {
     "trials.attempt": _WHOLE,
     "trials.seed": _WHOLE,
 }
+#: A JSON list of a trial's notes in the order in which they were written; every attempt at the trial has them.
+_NOTES = """
+    (SELECT nullif(json_group_array(json_object('written_at', written_at, 'text', text)), '[]') FROM
+        (SELECT written_at, text FROM trial_notes WHERE trial_notes.eid = trials.eid AND
+            trial_notes.trial_index = trials.trial_index AND withdrawn_at IS NULL ORDER BY note_id)) AS notes
+"""
 # What a job printed, where it ran and who ran it are private: they stay in results.db.
 _END_OF_TRIAL = {
     "trials.status": _TEXT,
@@ -109,6 +115,7 @@ _END_OF_TRIAL = {
     "trials.message": _TEXT,
     "trials.started_at": _TEXT,
     "trials.ended_at": _TEXT,
+    _NOTES.strip(): _TEXT,
 }
 _EPOCH = {
     "epochs.epoch": _WHOLE,

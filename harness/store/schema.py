@@ -3,7 +3,7 @@
 Two writers meet in one trial: the controller owns the rows of ``trials``, the trial's own process
 or, for a trial on another machine, the controller those of ``trial_environments``, ``epochs``,
 ``trial_results``, ``prunings`` and ``validation_predictions``. No row has two writers, so neither can overwrite
-the other.
+the other. Only people write ``trial_notes``.
 
 The views are for people: results.db opened in any SQLite browser answers the usual questions.
 
@@ -425,6 +425,19 @@ CREATE TABLE evaluation_utterances (
 ) WITHOUT ROWID;
 """
 
+# On a trial, whichever attempt at it is the latest: a trial that runs again keeps its notes.
+_NOTES = """
+CREATE TABLE trial_notes (
+    note_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    eid INTEGER NOT NULL REFERENCES experiments (eid),
+    trial_index INTEGER NOT NULL,
+    text TEXT NOT NULL CHECK (text <> ''),
+    written_at TEXT NOT NULL,
+    withdrawn_at TEXT
+);
+CREATE INDEX notes_by_trial ON trial_notes (eid, trial_index);
+"""
+
 #: Applied in order, each once; a released one is never edited. sqlite-utils records them in the database.
 MIGRATIONS = Migrations("harness")
 
@@ -435,6 +448,12 @@ def create_schema(database: Database) -> None:
     for statements in (_EXPERIMENTS, _TRIALS, _WRITTEN_BY_TRIALS, _TEST_SET, _TRIALS_ON_THE_TEST_SET, _OTHER_CORPORA):
         database.executescript(statements)
     create_views(database)
+
+
+@MIGRATIONS(name="2: notes on trials")
+def add_notes(database: Database) -> None:
+    """Create the table of notes."""
+    database.executescript(_NOTES)
 
 
 @cache

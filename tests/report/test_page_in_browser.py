@@ -2,16 +2,25 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.report.page import render_page
-from harness.store.records import TrialResult, TrialStatus
+from harness.store.records import ScoreKind, TrialResult, TrialStatus
 from harness.store.store import ResultsStore
 from tests.report.reading import PICTURES, specs_in
-from tests.report.scored import score_whole_opening
-from tests.report.searches import begin_search, begin_trial, findings_of, validation_predictions
+from tests.report.scored import PROBED, score_whole_opening
+from tests.report.searches import (
+    begin_search,
+    begin_trial,
+    fail_trial,
+    findings_of,
+    run_trial,
+    validation_predictions,
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -19,22 +28,23 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FRAME = """<!DOCTYPE html><body style="margin: 0">
 <script>addEventListener("message", (event) => { document.title = event.data; });</script>
 <iframe src="page.html" style="width: WIDTHpx; height: 900px; border: 0"></iframe></body>"""
-MEASURE = """<script>
-setTimeout(() => {
+ASK = """<script>
+setTimeout(() => { parent.postMessage(JSON.stringify((() => {SCRIPT})()), "*"); }, 3000);
+</script></body>"""
+MEASURE = """
   const page = document.documentElement;
   const drawn = [...document.querySelectorAll(".picture svg")].map((svg) => svg.closest(".picture").id);
   const folded = document.querySelectorAll("details:not([open], .long)").length;
   window.dispatchEvent(new Event("beforeprint"));
   const hidden = document.querySelectorAll("details:not([open], .long)").length;
-  parent.postMessage([page.clientWidth, page.scrollWidth, folded, hidden, ...drawn].join(" "), "*");
-}, 3000);
-</script></body>"""
+  return [page.clientWidth, page.scrollWidth, folded, hidden, drawn];
+"""
 
 
-def measure_in_browser(html: str, folder: Path, width: int) -> tuple[int, int, int, int, list[str]]:
-    """Width of the page and of what is in it, closed details before and in print, and the pictures drawn."""
+def ask_browser(html: str, script: str, folder: Path, width: int) -> Any:
+    """Load a page, and return what a script in it returns three seconds later."""
     before, _, after = html.rpartition("</body>")
-    (folder / "page.html").write_text(before + MEASURE + after, encoding="utf-8")
+    (folder / "page.html").write_text(before + ASK.replace("SCRIPT", script) + after, encoding="utf-8")
     frame = folder / "frame.html"
     frame.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     assert CHROMIUM is not None
@@ -52,8 +62,13 @@ def measure_in_browser(html: str, folder: Path, width: int) -> tuple[int, int, i
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
     (title,) = re.findall("<title>(.*)</title>", done.stdout)
-    page_width, content_width, folded, hidden, *drawn = title.split()
-    return int(page_width), int(content_width), int(folded), int(hidden), drawn
+    return json.loads(unescape(title))
+
+
+def measure_in_browser(html: str, folder: Path, width: int) -> tuple[int, int, int, int, list[str]]:
+    """Width of the page and of what is in it, closed details before and in print, and the pictures drawn."""
+    page_width, content_width, folded, hidden, drawn = ask_browser(html, MEASURE, folder, width)
+    return page_width, content_width, folded, hidden, drawn
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -95,3 +110,89 @@ def test_browser_draws_hostile_names_and_the_test_session_on_a_phone(
     page_width, content_width, _, _, drawn = measure_in_browser(html, tmp_path, 390)
     assert sorted(drawn) == sorted(specs_in(html)) and len(drawn) == len(PICTURES) + 2
     assert content_width == page_width <= 390
+
+
+OVERFLOWING = """
+  return [...document.querySelectorAll("#test .scroll")].filter((part) => part.scrollWidth > part.clientWidth)
+    .map((part) => part.getAttribute("aria-label"));
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_at_1400_pixels_no_table_of_the_test_set_is_cut(
+    store: ResultsStore, results_path: Path, tmp_path: Path
+) -> None:
+    eid = begin_search(store, num_samples=1)
+    run_trial(store, eid, 0, 1, 0.5)
+    for kind in (ScoreKind.VALIDATION_CHOSEN, ScoreKind.BRANCH_REPLACED):
+        score_whole_opening(store, eid, kind=kind, probes=PROBED)
+    html = render_page(findings_of(results_path))
+    assert "validation; a branch replaced, fusion layers retrained" in html
+    assert ask_browser(html, OVERFLOWING, tmp_path, 1400) == []
+
+
+SORT = """
+  const table = document.querySelector("table.plain");
+  table.closest("details").open = true;
+  const headings = [...table.tHead.rows[0].cells];
+  const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  const column = (name) => headings.findIndex((heading) => heading.textContent === name);
+  const texts = (name) => rows().map((row) => row.cells[column(name)].textContent.trim());
+  const sortBy = (name) => { headings[column(name)].querySelector("button").click(); };
+  const sorted = {};
+  for (const name of ["time", "peak memory", "best accuracy", "status", "adamlr"]) {
+    sortBy(name);
+    const ascending = texts(name);
+    const said = headings.map((heading) => heading.getAttribute("aria-sort"));
+    sortBy(name);
+    const saidLast = headings[column(name)].getAttribute("aria-sort");
+    sorted[name] = [ascending, texts(name), said.filter((each) => each !== null), saidLast];
+  }
+  const button = headings[0].querySelector("button");
+  button.focus();
+  const isReached = document.activeElement === button && button.tabIndex === 0;
+  const line = table.closest(".scroll").previousElementSibling;
+  const box = line.querySelector("input");
+  const type = (text) => { box.value = text; box.dispatchEvent(new Event("input")); };
+  type(" CRASH ");
+  const found = [texts("status"), line.querySelector("[role=status]").textContent];
+  type("");
+  return [sorted, isReached, found, rows().length, box.getAttribute("aria-label"),
+    document.querySelectorAll("#test .filter, .settings button").length];
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_tables_are_sorted_by_their_headings_and_filtered_by_a_text(
+    store: ResultsStore, results_path: Path, tmp_path: Path
+) -> None:
+    eid = begin_search(store, num_samples=7)
+    seconds = [95.0, 8.0, 7300.0, 61.0, 600.0]
+    memory = [950_000_000, 85_000_000, 13_200_000_000, 1_100_000_000, 2_000_000_000]
+    for number, (took, peak) in enumerate(zip(seconds, memory, strict=True)):
+        trial_id = begin_trial(store, eid, number, 7, num_epochs=1)
+        score = [0.5, 0.25, 1.0, 0.095, 0.5][number]
+        store.record_result(trial_id, TrialResult(score, 1, 1, validation_predictions(5), peak, took))
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=score)
+    fail_trial(store, eid, 5)
+    begin_trial(store, eid, 6, 7)
+    html = render_page(findings_of(results_path))
+    assert "<button" not in html and 'type="search"' not in html
+    sorted_by, is_reached, found, num_rows, label, num_elsewhere = ask_browser(html, SORT, tmp_path, 1400)
+
+    times = ["8 s", "1 min 1 s", "1 min 35 s", "10 min 0 s", "2 h 1 min"]
+    ascending, descending, said, said_last = sorted_by["time"]
+    # A failed and a running trial take no time that is the same each time the test runs.
+    assert [each for each in ascending if each in times] == times
+    assert [each for each in descending if each in times] == times[::-1]
+    assert (said, said_last) == (["ascending"], "descending")
+    sizes = ["85 MB", "950 MB", "1.1 GB", "2.0 GB", "13.2 GB"]
+    assert sorted_by["peak memory"][:2] == [[*sizes, "", ""], [*sizes[::-1], "", ""]]
+    shares = ["9.5 %", "25.0 %", "50.0 %", "50.0 %", "100.0 %"]
+    assert sorted_by["best accuracy"][:2] == [[*shares, "", ""], [*shares[::-1], "", ""]]
+    statuses = ["crashed", *["finished"] * 5, "running"]
+    assert sorted_by["status"][:2] == [statuses, statuses[::-1]]
+    rates = sorted_by["adamlr"][0]
+    assert rates == sorted(rates, key=float) and len(set(rates)) == 7
+    assert is_reached and found == [["crashed"], "1 of 7 rows"] and num_rows == 7
+    assert label == "Rows with this text, table All trials" and num_elsewhere == 0

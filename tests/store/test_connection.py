@@ -147,8 +147,8 @@ NEWER = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES
     [
         (
             NEWER,
-            "written by a newer harness (schema '9: picnics'; this one reads up to '1: experiments, trials and test "
-            "evaluations'); upgrade harness",
+            "written by a newer harness (schema '9: picnics'; this one reads up to '2: notes on "
+            "trials'); upgrade harness",
         ),
         (
             "PRAGMA user_version = 6",

@@ -1,13 +1,16 @@
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
+from harness.store.notes import read_notes
 from harness.store.schema import APPLICATION_ID, MIGRATIONS, VIEWS
 from harness.store.store import ResultsStore
 from tests.search.searches import environment
@@ -17,7 +20,7 @@ TABLES = {
     "experiments", "trials", "hyperparameters", "trial_environments", "epochs", "trial_results", "prunings",
     "validation_predictions", "final_models", "test_openings", "test_scores", "test_predictions",
     "trial_test_scores", "trial_test_predictions", "test_utterances", "evaluations", "evaluation_scores",
-    "evaluation_predictions", "evaluation_utterances", "folded_experiments",
+    "evaluation_predictions", "evaluation_utterances", "folded_experiments", "trial_notes",
 }  # fmt: skip
 
 
@@ -31,17 +34,35 @@ def test_a_new_database_has_every_table_and_every_view(store: ResultsStore) -> N
     for view in VIEWS:
         assert list(store.database.query(f"SELECT * FROM {view}")) == []
     assert [migration.name for migration in MIGRATIONS.applied(store.database)] == [
-        "1: experiments, trials and test evaluations"
+        "1: experiments, trials and test evaluations",
+        "2: notes on trials",
     ]
     assert store.database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
-ADDS_NOTES = """
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly])
+def test_a_database_of_before_the_notes_gets_their_table_and_keeps_its_rows(
+    results_path: Path, opening: Callable[[Path], ResultsStore]
+) -> None:
+    with ResultsStore.open(results_path) as store:
+        store.start_trial(store.create_experiment(an_experiment()), 0, 1, {})
+    with closing(sqlite3.connect(results_path, isolation_level=None)) as earlier:
+        earlier.execute("DROP TABLE trial_notes")
+        earlier.execute("DELETE FROM _sqlite_migrations WHERE name = '2: notes on trials'")
+    with opening(results_path) as store:
+        assert tables(store) == TABLES
+        assert read_notes(store, 1) == []
+        assert [trial.trial_index for trial in store.trials(1)] == [0]
+    described = json.loads((results_path.parent / "metadata.json").read_text("utf-8"))
+    assert "trial_notes" in described["databases"]["results"]["tables"]
+
+
+ADDS_PICTURES = """
 from harness.store.schema import MIGRATIONS
 
-@MIGRATIONS(name="2: notes")
-def add_notes(database):
-    database.execute("CREATE TABLE notes (x)")
+@MIGRATIONS(name="3: pictures")
+def add_pictures(database):
+    database.execute("CREATE TABLE pictures (x)")
     {then}
 """
 
@@ -54,24 +75,24 @@ def test_a_migration_that_is_killed_or_fails_is_done_again(results_path: Path, o
     opens = (
         "import os, sys\nfrom pathlib import Path\nfrom harness.store.store import ResultsStore\n"
         f"store = ResultsStore.{opening}(Path(sys.argv[1]))\n"
-        "print(len(store.experiments()), 'notes' in store.database.table_names())\n"
+        "print(len(store.experiments()), 'pictures' in store.database.table_names())\n"
     )
     said = []
     for then in ("import os; os.kill(os.getpid(), 9)", "raise ValueError('halfway')", "pass"):
-        code = ADDS_NOTES.format(then=then) + opens
+        code = ADDS_PICTURES.format(then=then) + opens
         done = subprocess.run(
             [sys.executable, "-c", code, str(results_path)], env=environment(), capture_output=True, text=True
         )
         said.append((done.returncode, done.stdout))
         with closing(sqlite3.connect(results_path)) as connection:
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        assert ("notes" in names) == (then == "pass")
+        assert ("pictures" in names) == (then == "pass")
     assert said == [(-signal.SIGKILL, ""), (1, ""), (0, "1 True\n")]
     with pytest.raises(StoreError) as caught:
         ResultsStore.open(results_path)
     assert str(caught.value) == (
-        f"results database '{results_path}': written by a newer harness (schema '2: notes'; this one reads up to "
-        "'1: experiments, trials and test evaluations'); upgrade harness"
+        f"results database '{results_path}': written by a newer harness (schema '3: pictures'; this one reads up to "
+        "'2: notes on trials'); upgrade harness"
     )
 
 

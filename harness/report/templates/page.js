@@ -60,6 +60,86 @@
     }, 150);
   });
 
+  // Numbers as the report writes them: a share, a size or a duration of several units, or a number and what belongs to it.
+  const units = { h: 3600, min: 60, s: 1, GB: 1e9, MB: 1e6 };
+  const quantity = /^(?:\d+(?:\.\d+)? (?:h|min|s|GB|MB)(?: |$))+$/;
+  const number = /^(?:< )?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:$|[ %*x\u00a0])/;
+  const missing = new Set(["", "-", "not known", "none seen", "too few trials"]);
+  const fewestToSort = 2;
+  const fewestToFilter = 6;
+
+  function textOf(row, column) {
+    return row.cells[column].textContent.replaceAll("\u00a0", " ").trim();
+  }
+
+  function isMissing(text) {
+    return missing.has(text);
+  }
+
+  function numberIn(text) {
+    if (quantity.test(text)) {
+      return [...text.matchAll(/([\d.]+) (\w+)/g)].reduce((sum, [, value, unit]) => sum + value * units[unit], 0);
+    }
+    const found = number.exec(text);
+    return found === null ? NaN : Number(found[1]);
+  }
+
+  // Missing values are last in either direction; equal ones keep the order of the report.
+  function sortRows(rows, column, sign) {
+    const texts = new Map(rows.map((row) => [row, textOf(row, column)]));
+    const known = rows.filter((row) => !isMissing(texts.get(row)));
+    const areNumbers = known.every((row) => !Number.isNaN(numberIn(texts.get(row))));
+    const keys = new Map(known.map((row) => [row, areNumbers ? numberIn(texts.get(row)) : texts.get(row)]));
+    known.sort((one, other) => sign * (areNumbers ? keys.get(one) - keys.get(other)
+      : keys.get(one).localeCompare(keys.get(other), "en", { numeric: true })));
+    return [...known, ...rows.filter((row) => isMissing(texts.get(row)))];
+  }
+
+  function makeSortable(table, rows) {
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const isDescending = heading.getAttribute("aria-sort") === "ascending";
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", isDescending ? "descending" : "ascending");
+        table.tBodies[0].append(...sortRows(rows, column, isDescending ? -1 : 1));
+      });
+    });
+  }
+
+  function makeFilter(table, rows) {
+    const line = document.createElement("p");
+    line.className = "filter";
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "search";
+    label.append("Rows with ", box);
+    box.setAttribute("aria-label", `Rows with this text, table ${table.caption.textContent}`);
+    const count = document.createElement("span");
+    count.setAttribute("role", "status");
+    line.append(label, " ", count);
+    table.closest(".scroll").before(line);
+    box.addEventListener("input", () => {
+      const wanted = box.value.trim().toLowerCase();
+      rows.forEach((row) => {
+        row.hidden = ![...row.cells].some((_, column) => textOf(row, column).toLowerCase().includes(wanted));
+      });
+      const num = rows.filter((row) => !row.hidden).length;
+      count.textContent = wanted === "" ? "" : `${num} of ${rows.length} rows`;
+    });
+  }
+
+  document.querySelectorAll(".scroll table").forEach((table) => {
+    const rows = [...table.tBodies[0].rows];
+    if (table.tHead === null || rows.length < fewestToSort) return;
+    makeSortable(table, rows);
+    if (rows.length >= fewestToFilter) makeFilter(table, rows);
+  });
+
   // On paper nothing can be opened; a row for every trial would be a book.
   let opened = [];
   window.addEventListener("beforeprint", () => {
