@@ -255,9 +255,11 @@ def _run_source(name: str, file_name: str, source: str) -> ModuleType:
     sys.modules[module.__name__] = module
     try:
         code = compile(source, file_name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        line = f"line {error.lineno} of {file_name}: " if isinstance(error, SyntaxError) and error.lineno else ""
-        raise ExperimentFileError(f"system {name!r}: {line}{one_line(error)}; expected Python") from None
+    except SyntaxError as error:
+        found = f"line {error.lineno} of {file_name}: {one_line(error.msg)}"
+        raise ExperimentFileError(f"system {name!r}: {found}; expected Python") from None
+    except ValueError as error:  # a null byte
+        raise ExperimentFileError(f"system {name!r}: {file_name}: {one_line(error)}; expected Python") from None
     _call(name, file_name, lambda: exec(code, vars(module)))
     return module
 

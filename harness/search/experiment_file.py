@@ -502,7 +502,8 @@ def _read_space(
         held = read_json_object(path, origin)
         check_keys(held, SEARCH_SPACE.keys, origin, allows_others=system is None)
         named = held.get("system")
-        if named is not None and named != (None if system is None else system.name):
+        # A function's file may have another folder in its text than in its name.
+        if named is not None and (system is None or named not in (system.name, keys.values.get("system"))):
             found = "has none" if system is None else f"is for system {system.name!r}"
             raise ExperimentFileError(
                 f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"

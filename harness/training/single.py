@@ -20,8 +20,8 @@ from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
 from harness.models.hyperparameters import (
     AsrTransferHyperparameters,
-    TrainingHyperparameters,
     TextTermsHyperparameters,
+    TrainingHyperparameters,
 )
 from harness.models.inputs import input_shapes
 from harness.models.recogniser import transfer_weights

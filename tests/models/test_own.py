@@ -137,7 +137,11 @@ def test_words_motion_and_a_file_in_place_of_words_are_inputs_too():
     assert system_of(of_motion).modalities == ("mocap",)
 
 
-MOTION = "from harness.corpus.layout import MocapStream; speech = mocap_steps(shapes, tuple(MocapStream), hyperparameters)"
+MOTION = """
+    from harness.corpus.layout import MocapStream
+
+    speech = mocap_steps(shapes, tuple(MocapStream), hyperparameters)
+""".strip()
 SUBCLASS = """
     class Net(keras.Model):
         def call(self, inputs):
@@ -157,14 +161,14 @@ LAMBDA = "return keras.Model(speech.inputs, layers.Dense(4, activation='softmax'
 TWO = "return keras.Model(speech.inputs, [layers.Dense(4)(hidden), layers.Dense(3)(hidden)])"
 OTHER_INPUT = "return keras.Model(keras.Input((4,), name='audio'), layers.Dense(4, activation='softmax')(hidden))"
 REFUSED = {
-    "no Python": ("    units: int = 4", "    units: int =", "line 24 of mine.py: invalid syntax (mine.py, line 24); exp"),
-    "a module that is not there": ("import keras\n", "import kerras\n", "raised ModuleNotFoundError: No module named"),
+    "no Python": ("    units: int = 4", "    units: int =", "line 23 of mine.py: invalid syntax; expect"),
+    "a module that is not there": ("import keras\n", "import kerras\n", "raised ModuleNotFoundError: No module"),
     "an exit": ("class Activation", "raise SystemExit(3)\nclass Activation", "raised SystemExit: 3; expected code"),
     "another name": ("def build(", "def built(", "mine.py has no function 'build'; expected one of ['built']"),
-    "one parameter": ("Mine, shapes: InputShapes)", "Mine)", "takes (hyperparameters: 'Mine'); expected two parameters"),
-    "no annotation": ("hyperparameters: Mine", "hyperparameters", "'hyperparameters' of function 'build' has no annot"),
+    "one parameter": ("Mine, shapes: InputShapes)", "Mine)", "takes (hyperparameters: 'Mine'); expected two"),
+    "no annotation": ("hyperparameters: Mine", "hyperparameters", "of function 'build' has no annotation; expected"),
     "a number": ("hyperparameters: Mine", "hyperparameters: int", "is annotated with int; expected a class with @data"),
-    "a name of nothing": ("hyperparameters: Mine", "hyperparameters: Your", "raised NameError: name 'Your' is not defi"),
+    "a name of nothing": ("hyperparameters: Mine", "hyperparameters: Your", "raised NameError: name 'Your' is not"),
     "no dataclass": ("@dataclass(frozen=True)\n", "", "is annotated with Mine; expected a class with @dataclass(froz"),
     "another base": ("Mine(OwnHyperparameters)", "Mine", "is annotated with Mine; expected a class with @dataclass"),
     "a text": ("units: int = 4", "units: str = 'four'", "default of hyperparameter 'units' is 'four'; expected an int"),
@@ -205,7 +209,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(right, wrong, sentenc
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("mine.py", "system 'mine.py': names no function of a file; expected FILE.py:FUNCTION, such as 'mine.py:build'"),
+        ("mine.py", "system 'mine.py': names no function of a file; expected FILE.py:FUNCTION, such as 'mine"),
         ("mine.py:", "system 'mine.py:': names no function of a file"),
         ("mine.py:build it", "system 'mine.py:build it': names no function of a file"),
         ("gone.py:build", "system 'gone.py:build': its file '{}/gone.py' cannot be read (No such file or directory)"),
@@ -225,18 +229,20 @@ def test_a_file_is_run_in_a_process_of_its_own(tmp_path: Path):
     (tmp_path / "mine.py").write_text(SOURCE + "print('{', flush=True)\n")
     assert describe_function("mine.py:build", tmp_path).sha256 != system_of().own.sha256
     (tmp_path / "mine.py").write_text("import os\nos._exit(7)\n")
-    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said 'nothing'; expected a file that can"):
+    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said 'nothing'; expected a file"):
         describe_function("mine.py:build", tmp_path)
     (tmp_path / "mine.py").write_text("import beside\n")
-    with pytest.raises(ExperimentFileError, match="line 1 of mine.py raised ModuleNotFoundError: No module named 'besi"):
+    with pytest.raises(ExperimentFileError, match="line 1 of mine.py raised ModuleNotFoundError: No mod"):
         describe_function("mine.py:build", tmp_path)
 
 
 def test_a_model_that_reads_something_else_at_another_point_is_refused():
-    words = "text_input(shapes, hyperparameters) if hyperparameters.units == 5 else speech_input(shapes, hyperparameters)"
-    source = SOURCE.replace("speech_input(shapes, hyperparameters)", words).replace(
-        "import InputShapes, speech_input", "import InputShapes, speech_input, text_input"
-    ).replace("noise: float = 0.0", "embedding_dimension: int = 5")
+    either = "(text_input if hyperparameters.units == 5 else speech_input)(shapes, hyperparameters)"
+    source = (
+        SOURCE.replace("speech_input(shapes, hyperparameters)", either)
+        .replace("import InputShapes, speech_input", "import InputShapes, speech_input, text_input")
+        .replace("noise: float = 0.0", "embedding_dimension: int = 5")
+    )
     system = system_of(source)
     point = read_hyperparameters(system, {"units": 5}, PROTOCOL)
     embedding = np.zeros((9, 5), np.float32)
