@@ -35,7 +35,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_chapters_model_is_searched(line: Path) -> None:
-    assert rows(line, "SELECT status, system FROM trials JOIN experiments USING (eid)") == [
+    assert rows(line, "SELECT trials.status, system FROM trials JOIN experiments USING (eid)") == [
         ("finished", "mine.py:build"),
         ("finished", "mine.py:build"),
     ]
