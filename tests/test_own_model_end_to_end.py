@@ -30,6 +30,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     succeed(folder, "harness", "synth", "corpus", "--scale", "0.03")
     (folder / "mine.py").write_text(code_of("python"))
     (folder / "experiment.json").write_text(code_of("json"))
+    shown = succeed(folder, "harness", "systems", "mine.py:build")
+    assert "mine.py:build (your own)" in shown and re.search(r"filters +64\b", shown)
     succeed(folder, "aup", "experiment.json")
     return folder
 
