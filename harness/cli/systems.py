@@ -25,22 +25,24 @@ def systems(name: str | None) -> None:
     """List the systems, or show the system NAME with its hyperparameters, their defaults and its search space.
 
     experiment.json names a system as `"system": "fusion"` and its search space as
-    `"search_space": "search_spaces/fusion.json"`. A hyperparameter that is not searched keeps its default.
+    `"search_space": "search_spaces/fusion.json"`. A hyperparameter that is not searched keeps its default. NAME may be
+    a function of a file of yours that builds a model: the file is run, and the model checked.
 
     \b
     Example:
       harness systems
       harness systems fusion
+      harness systems mine.py:build
     """
     from rich.console import Console
 
-    from harness.models.systems import SYSTEMS, find_system
+    from harness.models.systems import SYSTEMS, read_system
 
     console = Console(highlight=False, markup=False, emoji=False)
     if name is None:
         _print_list(console, SYSTEMS)
     else:
-        _print_system(console, find_system(name))
+        _print_system(console, read_system(name, Path.cwd()))
 
 
 def _print_list(console: Console, known: Mapping[str, System]) -> None:
@@ -56,20 +58,25 @@ def _print_system(console: Console, system: System) -> None:
     from harness.search.space import read_search_space
     from harness.splits.protocol import DEFAULT_SPEECH_VARIANT
 
-    path = _find_search_space(system)
-    origin = f"search space '{path}'"
-    space = read_search_space(read_json_object(path, origin).get("parameter_config"), origin, system)
-    searched = {parameter.name: parameter for parameter in space.parameters}
+    path, searched = _find_search_space(system), {}
+    if path is not None:
+        origin = f"search space '{path}'"
+        space = read_search_space(read_json_object(path, origin).get("parameter_config"), origin, system)
+        searched = {parameter.name: parameter for parameter in space.parameters}
     console.print(f"{system.name} ({system.source})", style="bold")
     console.print(f"Reads {', '.join(system.modalities)}. It is: {system.description}.", soft_wrap=True)
     if system.speech_features != DEFAULT_SPEECH_VARIANT:
         console.print(f"Speech features: {system.speech_features}, and no other", soft_wrap=True)
-    table = _open_table("hyperparameter", "default", "searched", *(["published code"] if system.published_code else []))
+    if system.own is not None:
+        console.print(f"SHA-256 of {system.own.file_name}: {system.own.sha256}", soft_wrap=True)
+    titles = [*(["searched"] if path else []), *(["published code"] if system.published_code else [])]
+    table = _open_table("hyperparameter", "default", *titles)
     for field in fields(system.hyperparameters):
-        row = [field.name, str(field.default), _describe_range(searched.get(field.name))]
+        row = [field.name, str(field.default), *([_describe_range(searched.get(field.name))] if path else [])]
         table.add_row(*row, *([str(system.published_code.get(field.name, ""))] if system.published_code else []))
     console.print(table)
-    console.print(f"Searched, as in {path}", soft_wrap=True)
+    if path is not None:
+        console.print(f"Searched, as in {path}", soft_wrap=True)
     if system.published_code:
         console.print("Published code: the default under a protocol with the published code's layers", soft_wrap=True)
     if system.departures:
@@ -87,9 +94,15 @@ def _open_table(*titles: str) -> Table:
     return table
 
 
-def _find_search_space(system: System) -> Path:
-    """Return the search space's file in this folder, or else the one that `harness init` would copy."""
+def _find_search_space(system: System) -> Path | None:
+    """Return the search space's file in this folder, or else the one that `harness init` would copy.
+
+    A function of the user's has none that is known.
+    """
     from harness.cli.init import find_project_files
+
+    if system.own is not None:
+        return None
 
     path = Path("search_spaces", f"{system.name}.json")
     return path if path.is_file() else find_project_files() / path

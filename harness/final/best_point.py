@@ -172,7 +172,7 @@ def _read_point(experiment: ExperimentRow, trial: TrialRow) -> BestPoint:
             "jobs/trial.py"
         )
     spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
-    system = find_system(spec.system)
+    system = find_system(spec.system, spec.own_system)
     hyperparameters = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
     return BestPoint(experiment, trial, spec, system, hyperparameters, trial.best_epoch)
 
@@ -212,6 +212,7 @@ def describe_follow_up(
         "max_epochs": spec.max_epochs,
         "patience": spec.patience,
         "word_vectors": hash_word_vectors(spec.word_vectors),
+        **({} if best.system.own is None else {"system_source": best.system.own.sha256}),
         **({} if best.turn_model is None else {"turn_model": best.turn_model.to_json()}),
         **({} if spec.auxiliary is None else {"auxiliary_corpora": spec.auxiliary.identity()}),
         **({} if not lexica else {"lexica": lexica}),

@@ -203,6 +203,8 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         # Models of another format are trained again in a folder of their own.
         "format": FORMAT_VERSION,
     }
+    if best.system.own is not None:
+        decides["system_source"] = best.system.own.sha256
     if best.turn_model is not None:
         decides["turn_model"] = best.turn_model.to_json()
     if spec.auxiliary is not None:
@@ -371,5 +373,6 @@ def describe_model(
         word_vectors=None if below is None else training.spec.word_vectors,
         auxiliary=training.spec.auxiliary,
         temperature=training.trial.temperature,
+        own_system=None if training.system.own is None else training.system.own.to_plain(),
         text_features=to_plain(store.manifest.text_features) if "text" in training.modalities else None,
     )

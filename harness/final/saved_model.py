@@ -2,6 +2,7 @@
 
     model.json              its record; written last, so that a folder with it is whole
     MODEL_CARD.md           its description for people, which the command writes
+    mine.py                 of a model of one's own, the file that built it; it is checked, and never run from here
     seed-1234/model.keras   the network, without its optimiser; chain.json in its place for a chain of emotions
     seed-1234/fitted/       tokenizer, word vectors and scaling, or the turns' own classifier: JSON and .npy. The
                             network of a turn model, with what was fitted for it, is in turn_model/ there
@@ -24,13 +25,22 @@ import numpy as np
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.errors import ModelError, one_line, unknown_name
+from harness.errors import HarnessError, ModelError, one_line, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
-from harness.files import DIGESTS_NAME, find_changed, hash_json, read_json, write_digests, write_json
+from harness.files import (
+    DIGESTS_NAME,
+    find_changed,
+    hash_json,
+    read_json,
+    read_regular,
+    write_digests,
+    write_json,
+    write_then_rename,
+)
 from harness.models.network_file import load_network, save_network
-from harness.models.systems import find_system, name_system, read_hyperparameters
+from harness.models.systems import SYSTEMS, find_system, name_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
 from harness.splits.protocol import Protocol
 from harness.training.context import load_chain, load_in_context
@@ -118,6 +128,8 @@ class ModelRecord:
             the best trial first, whose hyperparameters stand here. Empty for any other model
         added: the models without a search of their own that answer in an ensemble too; empty without any
         text_features: the user's file that it reads in place of words; None where it reads words, or no text
+        own_system: the user's function that built it, as plain values; its source is a file of the folder. None for a
+            system of this package
     """
 
     system: str
@@ -146,6 +158,7 @@ class ModelRecord:
     auxiliary: AuxiliaryCorpora | None = None
     corpus_note: str | None = None
     text_features: Mapping[str, Any] | None = may_be_missing(None)
+    own_system: Mapping[str, Any] | None = may_be_missing(None)
 
     @property
     def is_on_iemocap(self) -> bool:
@@ -173,14 +186,17 @@ class ModelRecord:
         systems = {member.system for member in self.members}
         if len(systems) < 2:
             return self.recipe().reader.streams
-        read = [find_system(name) for name in systems]
+        read = [SYSTEMS[name] for name in systems if name in SYSTEMS]
         known = {stream for system in read if "mocap" in system.modalities for stream in system.streams}
+        if len(read) < len(systems):
+            # A model of one's own has all of them, if it reads motion.
+            known |= set(MocapStream) if "mocap" in self.modalities else set()
         return tuple(stream for stream in MocapStream if stream in known)
 
     @property
     def is_in_context(self) -> bool:
         """True for a system that reads the other turns of an utterance's dialogue."""
-        return bool(find_system(self.system).contexts)
+        return bool(find_system(self.system, self.own_system).contexts)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -191,7 +207,7 @@ class ModelRecord:
 
     def recipe(self) -> Recipe:
         """Return the recipe of the first seed, whose ``word_vectors`` are those of a turn model."""
-        system, seed = find_system(self.system), self.seeds[0]
+        system, seed = find_system(self.system, self.own_system), self.seeds[0]
         point = read_hyperparameters(system, self.hyperparameters, self.protocol)
         below = read_turn_model(self.turn_model, system, self.protocol)
         recipe = Recipe(
@@ -200,8 +216,12 @@ class ModelRecord:
         return recipe.with_seed(seed)
 
     def write(self, model_dir: Path) -> None:
-        """Write ``model.json`` into ``model_dir``, whole or not at all."""
+        """Write ``model.json`` into ``model_dir``, whole or not at all; before it the file of a user's function."""
         value = {**to_plain(self), "format_version": FORMAT_VERSION}
+        if self.own_system is not None:
+            source = value["own_system"].pop("source")
+            with write_then_rename(model_dir / self.own_system["file_name"]) as stream:
+                stream.write(source.encode("utf-8"))
         write_json(model_dir / "model.json", {**value, "sha256": _digest_of(value)})
 
     @classmethod
@@ -229,6 +249,8 @@ class ModelRecord:
                 f"model file {str(path)!r}: format version {version!r}; expected {FORMAT_VERSION}; "
                 "train it again with `harness retrain-best`"
             )
+        if isinstance(value.get("own_system"), dict):
+            _read_source(model_dir, value["own_system"])
         try:
             record = from_plain(cls, value)
             record._check_names()
@@ -250,6 +272,24 @@ class ModelRecord:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
         describe_own(self.speech_settings, self.text_features)
+
+
+def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
+    """Put the file of a user's function into what a record says of it.
+
+    Raises:
+        ModelError: it is missing, or is not the file that the models were built by
+    """
+    name = own.get("file_name")
+    path = model_dir / Path(str(name)).name
+    try:
+        own["source"] = read_regular(path).decode("utf-8")
+        find_system("", own)
+    except (OSError, ValueError, HarnessError):
+        raise ModelError(
+            f"model {str(model_dir)!r}: {str(name)!r} is missing or has changed since the models were built by it; "
+            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+        ) from None
 
 
 def _digest_of(value: Mapping[str, Any]) -> str:

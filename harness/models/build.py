@@ -13,7 +13,12 @@ from harness.models.acnn import build_acnn
 from harness.models.ctc import build_ctc, build_one_label
 from harness.models.decision import Network
 from harness.models.fusion import build_fusion, classify
-from harness.models.hyperparameters import FusionHyperparameters, NetworkHyperparameters, Optimizer
+from harness.models.hyperparameters import (
+    FusionHyperparameters,
+    Optimizer,
+    OwnHyperparameters,
+    TrainingHyperparameters,
+)
 from harness.models.inputs import Branch, InputShapes
 from harness.models.mocap import build_face1, build_mocap1, build_motion_dense, build_motion_lstm
 from harness.models.null_state import build_blstm_null
@@ -117,8 +122,15 @@ OPTIMIZERS: Mapping[Optimizer, Callable[..., keras.optimizers.Optimizer]] = {
 }
 
 
-def build_network(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> Network:
-    """Build one system, and what it is trained by where that is not its answer."""
+def build_network(system: System, hyperparameters: TrainingHyperparameters, shapes: InputShapes) -> Network:
+    """Build one system, and what it is trained by where that is not its answer.
+
+    Raises:
+        ExperimentFileError: as ``OwnSystem.build``
+    """
+    if system.own is not None:
+        assert isinstance(hyperparameters, OwnHyperparameters)
+        return Network(system.own.build(hyperparameters, shapes))
     if system.name in NETWORKS:
         return NETWORKS[system.name](hyperparameters, shapes)
     if isinstance(hyperparameters, FusionHyperparameters):
@@ -130,7 +142,7 @@ def build_network(system: System, hyperparameters: NetworkHyperparameters, shape
     return Network(keras.Model(branch.inputs, classify(branch.output), name=system.name))
 
 
-def build_model(system: System, hyperparameters: NetworkHyperparameters, shapes: InputShapes) -> keras.Model:
+def build_model(system: System, hyperparameters: TrainingHyperparameters, shapes: InputShapes) -> keras.Model:
     """Build one system; its outputs are probabilities, float32 (batch, 4), in the order of ``CLASSES``."""
     return build_network(system, hyperparameters, shapes).model
 
@@ -141,7 +153,7 @@ AVERAGE_MOMENTUM = 0.99
 
 
 def build_optimizer(
-    hyperparameters: NetworkHyperparameters, *, is_averaged: bool = False
+    hyperparameters: TrainingHyperparameters, *, is_averaged: bool = False
 ) -> keras.optimizers.Optimizer:
     """Build the optimiser that the hyperparameters name, at their learning rate and with their weight decay.
 

@@ -203,20 +203,51 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
-class NetworkHyperparameters(Hyperparameters):
-    """The hyperparameters of every network.
+class TrainingHyperparameters(Hyperparameters):
+    """Those that the training of every network reads, whatever its layers.
+
+    Attributes:
+        batch_size: utterances a training step
+        label_smoothing: share of a target that is spread over the four classes
+        soft_labels: share of a target that is the raters' votes in place of the label that most of them gave
+        scene_robustness: the step by which scenes that training does badly on gain weight in the loss
+        weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
+    """
+
+    optimizer: Optimizer = Optimizer.ADAM
+    batch_size: int = 64
+    label_smoothing: float = _later(0.0)
+    soft_labels: float = _later(0.0)
+    scene_robustness: float = _later(0.0)
+    weight_decay: float = _later(0.0)
+
+    @property
+    def rate(self) -> float:
+        """The optimiser's learning rate, under whichever name the system searches it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OwnHyperparameters(TrainingHyperparameters):
+    """The base of the hyperparameters of a model of one's own, whose dataclass adds those of its layers."""
+
+    learning_rate: float = 0.001
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+
+@dataclass(frozen=True)
+class NetworkHyperparameters(TrainingHyperparameters):
+    """The hyperparameters of every network here.
 
     Attributes:
         dropout: share of activations dropped
         gates: of the recurrent layers
         recurrent_dropout: share of a recurrent layer's state dropped at each step
-        batch_size: utterances a training step
         word_dropout: share of the words that training reads as the unknown word, whose vector nothing else trains
         input_dropout: share of the numbers dropped that the first layer reads: of word vectors, frames and motion
-        label_smoothing: share of a target that is spread over the four classes
-        soft_labels: share of a target that is the raters' votes in place of the label that most of them gave
-        scene_robustness: the step by which scenes that training does badly on gain weight in the loss
-        weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
         noise: deviation of the Gaussian noise that training adds to the scaled numbers of speech and motion
         time_masks: spans of each utterance's frames that training reads as zeros; ``layers.TimeMasks`` has their width
     """
@@ -224,21 +255,10 @@ class NetworkHyperparameters(Hyperparameters):
     dropout: float = 0.2
     gates: Gates = Gates.SIGMOID
     recurrent_dropout: float = 0.0
-    optimizer: Optimizer = Optimizer.ADAM
-    batch_size: int = 64
     word_dropout: float = _later(0.0)
     input_dropout: float = _later(0.0)
-    label_smoothing: float = _later(0.0)
-    soft_labels: float = _later(0.0)
-    scene_robustness: float = _later(0.0)
-    weight_decay: float = _later(0.0)
     noise: float = _later(0.0)
     time_masks: int = _later(0)
-
-    @property
-    def rate(self) -> float:
-        """The optimiser's learning rate, under whichever name the system searches it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from keras import layers
 from harness.corpus.layout import MocapStream
 from harness.features.fitted import FittedFeatures
 from harness.features.mocap import MOCAP_COLUMNS
-from harness.models.hyperparameters import NetworkHyperparameters, WordVectors
+from harness.models.hyperparameters import NetworkHyperparameters, TrainingHyperparameters, WordVectors
 from harness.models.layers import Columns, LengthMask, TimeMasks, WordDropout, WordMask, WordTable
 from harness.models.recurrence import CompiledLSTM
 from harness.splits.protocol import Lengths, MocapOrder, Protocol
@@ -84,7 +84,7 @@ class Branch:
     mask: keras.KerasTensor | None = None
 
 
-def speech_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
+def speech_input(shapes: InputShapes, hyperparameters: TrainingHyperparameters) -> Branch:
     """``speech`` float32 (batch, frames, columns); with masks also ``speech_lengths`` int32 (batch,)."""
     speech = keras.Input((None, shapes.speech_columns), name="speech")
     inputs, mask = {"speech": speech}, None
@@ -95,26 +95,26 @@ def speech_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -
 
 
 def _disturb(
-    steps: keras.KerasTensor, mask: keras.KerasTensor | None, hyperparameters: NetworkHyperparameters, name: str
+    steps: keras.KerasTensor, mask: keras.KerasTensor | None, hyperparameters: TrainingHyperparameters, name: str
 ) -> keras.KerasTensor:
     """Let training read frames or windows with noise, and without some spans and numbers."""
-    if hyperparameters.noise:
-        steps = layers.GaussianNoise(hyperparameters.noise, name=f"{name}_noise")(steps)
-    if hyperparameters.time_masks:
-        steps = TimeMasks(hyperparameters.time_masks, name=f"{name}_time_masks")(steps, mask)
+    # A model of one's own has these where its dataclass does.
+    if noise := getattr(hyperparameters, "noise", 0.0):
+        steps = layers.GaussianNoise(noise, name=f"{name}_noise")(steps)
+    if time_masks := getattr(hyperparameters, "time_masks", 0):
+        steps = TimeMasks(time_masks, name=f"{name}_time_masks")(steps, mask)
     return drop_inputs(steps, hyperparameters, name)
 
 
 def drop_inputs(
-    steps: keras.KerasTensor, hyperparameters: NetworkHyperparameters, name: str
+    steps: keras.KerasTensor, hyperparameters: TrainingHyperparameters, name: str
 ) -> keras.KerasTensor:
     """Let training read a modality without a share of its numbers."""
-    if not hyperparameters.input_dropout:
-        return steps
-    return layers.Dropout(hyperparameters.input_dropout, name=f"{name}_input_dropout")(steps)
+    share = getattr(hyperparameters, "input_dropout", 0.0)
+    return layers.Dropout(share, name=f"{name}_input_dropout")(steps) if share else steps
 
 
-def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> Branch:
+def text_input(shapes: InputShapes, hyperparameters: TrainingHyperparameters) -> Branch:
     """``text`` int32 (batch, words), 0 for padding, looked up as vectors (batch, words, dimension).
 
     Of a user's file in place of words it is float32 (batch, frames, columns); with masks also ``text_lengths`` int32
@@ -133,14 +133,13 @@ def text_input(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
     return Branch({"text": text}, drop_inputs(table(drop_words(text, hyperparameters)), hyperparameters, "text"), mask)
 
 
-def drop_words(word_ids: keras.KerasTensor, hyperparameters: NetworkHyperparameters) -> keras.KerasTensor:
+def drop_words(word_ids: keras.KerasTensor, hyperparameters: TrainingHyperparameters) -> keras.KerasTensor:
     """Let training read a share of the word ids, int32 (batch, words), as the unknown word."""
-    if not hyperparameters.word_dropout:
-        return word_ids
-    return WordDropout(hyperparameters.word_dropout, name="text_word_dropout")(word_ids)
+    share = getattr(hyperparameters, "word_dropout", 0.0)
+    return WordDropout(share, name="text_word_dropout")(word_ids) if share else word_ids
 
 
-def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> layers.Embedding | WordTable:
+def word_table(shapes: InputShapes, hyperparameters: TrainingHyperparameters) -> layers.Embedding | WordTable:
     """The vectors of word ids: random ones of a system with a ``random_dimension``, else those of ``shapes``."""
     random_dimension = getattr(hyperparameters, "random_dimension", None)
     if random_dimension is not None:
@@ -164,7 +163,7 @@ def word_table(shapes: InputShapes, hyperparameters: NetworkHyperparameters) -> 
 
 
 def mocap_input(
-    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: NetworkHyperparameters
+    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: TrainingHyperparameters
 ) -> Branch:
     """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
     mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
@@ -173,7 +172,7 @@ def mocap_input(
 
 
 def mocap_steps(
-    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: NetworkHyperparameters
+    shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: TrainingHyperparameters
 ) -> Branch:
     """As ``mocap_input``; with masks also ``mocap_lengths`` int32 (batch,): the windows that have a row."""
     if not shapes.has_masks:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from harness.corpus.layout import MocapStream
@@ -25,10 +26,10 @@ from harness.models.hyperparameters import (
     Gates,
     Hyperparameters,
     MotionLstmHyperparameters,
-    NetworkHyperparameters,
     NullStateHyperparameters,
     OneLabelHyperparameters,
     Optimizer,
+    OwnHyperparameters,
     PastHyperparameters,
     SegmentHyperparameters,
     SingleHyperparameters,
@@ -41,10 +42,12 @@ from harness.models.hyperparameters import (
     Text3Hyperparameters,
     TextTermsHyperparameters,
     TextVectorHyperparameters,
+    TrainingHyperparameters,
     TurnVectors,
     UniSvmHyperparameters,
     VectorHyperparameters,
 )
+from harness.models.own import OwnSystem, describe_function
 from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling, SpeakerScaling
 
 #: The end of a range that includes 1.
@@ -88,6 +91,12 @@ REGULARISED: Mapping[str, tuple[str, ...]] = {
     "time_masks": ("speech", "mocap"),
 }
 _OF_TRAINING = (*REGULARISED, "label_smoothing", "soft_labels", "scene_robustness", "weight_decay")
+#: Those of a user's own system that this package reads too.
+_OF_OWN = (
+    *(each.name for each in fields(OwnHyperparameters)),
+    *REGULARISED,
+    *("dropout", "embedding_dimension", "random_dimension"),
+)
 #: Those that part one target between classes.
 _OF_TARGETS = ("label_smoothing", "soft_labels")
 
@@ -115,6 +124,7 @@ class System:
         departures: the defaults that the paper's text does not have, in sentences; empty where there are none
         has_hidden: True where activations stand before its softmax, which a network over dialogues may read; False
             where something else answers, such as a classifier over the network's own answers
+        own: the user's function that builds it; None for a system of this package
     """
 
     name: str
@@ -130,6 +140,7 @@ class System:
     speech_features: str = DEFAULT_SPEECH_VARIANT
     departures: str = ""
     has_hidden: bool = True
+    own: OwnSystem | None = None
 
     @property
     def source(self) -> str:
@@ -379,12 +390,54 @@ _CHOICES_OF_CONTEXT = ("context", "turns")
 PAPER_SYSTEMS: Mapping[str, System] = {system.name: system for system in _SYSTEMS if system.section is not None}
 
 
-def find_system(name: str) -> System:
-    """Return a system by its name.
+def names_own(text: str) -> bool:
+    """Return whether a system's text in an experiment file is meant to name a function of a file.
+
+    Example:
+        >>> names_own("mine.py:build"), names_own("mine.py"), names_own("fusion")
+        (True, True, False)
+    """
+    return text.endswith(".py") or ".py:" in text
+
+
+def read_system(text: str, folder: Path, *, has_masks: bool = True, has_words: bool = True) -> System:
+    """Return the system that an experiment file names: one of this package, or a function of the user's file.
+
+    Args:
+        folder, has_masks, has_words: as ``describe_function`` takes them
 
     Raises:
         UnknownNameError: there is no such system
+        ExperimentFileError: as ``describe_function``
     """
+    if not names_own(text):
+        return find_system(text)
+    own = describe_function(text, folder, has_masks=has_masks, has_words=has_words)
+    return find_system(own.name, own.to_plain())
+
+
+def find_system(name: str, own: Mapping[str, Any] | None = None) -> System:
+    """Return a system by its name.
+
+    Args:
+        own: as ``OwnSystem.to_plain`` returned it, of a function of the user's; its code is not run
+
+    Raises:
+        UnknownNameError: there is no such system
+        ExperimentFileError, CodecError: as ``OwnSystem.from_plain``
+    """
+    if own is not None:
+        found = OwnSystem.from_plain(own)
+        return System(
+            name,
+            "your own",
+            found.modalities,
+            found.stand_in(),
+            f"the model that function {found.function} of {found.file_name} builds",
+            None,
+            has_hidden=False,
+            own=found,
+        )
     if name not in SYSTEMS:
         raise unknown_name("system", name, SYSTEMS)
     return SYSTEMS[name]
@@ -487,22 +540,22 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
     for name, value in values.items():
         if name not in known:
             raise unknown_name(f"hyperparameter of system {system.name!r}:", name, known)
-        defaults[name] = _read_value(system.name, name, value, known[name])
+        defaults[name] = _read_value(system, name, value, known[name])
     if system.contexts and (context := defaults.get("context", known["context"])) not in system.contexts:
         raise ExperimentFileError(
             f"system {system.name!r}: hyperparameter 'context' is {context.value!r}; expected one of "
             f"{[each.value for each in system.contexts]}"
         )
     found = system.hyperparameters(**defaults)
-    if isinstance(found, NetworkHyperparameters):
+    if isinstance(found, TrainingHyperparameters):
         _check_regularisation(system, found, protocol)
     if isinstance(found, ChainHyperparameters | ContextHyperparameters):
         _check_vectors(system, found.vectors, protocol)
     return found
 
 
-def _check_regularisation(system: System, point: NetworkHyperparameters, protocol: Protocol) -> None:
-    used = [name for name in _OF_TRAINING if getattr(point, name)]
+def _check_regularisation(system: System, point: TrainingHyperparameters, protocol: Protocol) -> None:
+    used = [name for name in _OF_TRAINING if getattr(point, name, 0)]
     trained = modalities_of(system, point)
     if isinstance(point, UniSvmHyperparameters):
         # Its vector of speech has nothing to train.
@@ -544,7 +597,7 @@ def _check_dialogues(system: System, protocol: Protocol) -> None:
         )
 
 
-def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
+def _read_value(system: System, name: str, value: Any, default: Any) -> Any:
     if isinstance(default, StrEnum):
         allowed = [member.value for member in type(default)]
         if value not in allowed:
@@ -554,14 +607,21 @@ def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
     if not is_number or (isinstance(default, int) and value != int(value)):
         kind = "an integer" if isinstance(default, int) else "a number"
         raise ExperimentFileError(
-            f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected {kind}"
+            f"system {system.name!r}: hyperparameter {name!r} is {value!r}; expected {kind}"
         )
     number = type(default)(value)
-    low, high = RANGES.get(name, (1, math.inf))
+    low, high = _range_of(system, name)
     if not low <= number < high:
         end = "1" if high == _ABOVE_1 else f"below {high:g}"
         raise ExperimentFileError(
-            f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected "
+            f"system {system.name!r}: hyperparameter {name!r} is {value!r}; expected "
             + (f"from {low:g} to {end}" if high < math.inf else f"at least {low:g}")
         )
     return number
+
+
+def _range_of(system: System, name: str) -> tuple[float, float]:
+    """Return the range of a number; what only a user's own function reads may have any value that is finite."""
+    if system.own is None or name in _OF_OWN:
+        return RANGES.get(name, (1, math.inf))
+    return -math.inf, math.inf

@@ -208,8 +208,10 @@ def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
 
 def _describe_interface(record: ModelRecord) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    own = record.own_system
+    built = "" if own is None else f"- **Built by:** {record.system} in this folder, SHA-256 `{own['sha256']}`\n"
     return (
-        f"- **Input:** {', '.join(record.modalities)}\n"
+        f"{built}- **Input:** {', '.join(record.modalities)}\n"
         f"- **Output:** probabilities of {', '.join(record.classes)}, in this order\n"
         f"- **Protocol:** `{record.protocol.name}` ({record.protocol.protocol_hash})\n"
         f"- **Corpus:** content hash `{record.corpus_hash}`\n"

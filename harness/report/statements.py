@@ -506,7 +506,7 @@ def describe_context(system: str, hyperparameters: Mapping[str, Any]) -> list[St
     Args:
         hyperparameters: complete, plain values by name
     """
-    if not SYSTEMS[system].contexts:
+    if system not in SYSTEMS or not SYSTEMS[system].contexts:
         return []
     context = Context(hyperparameters["context"])
     read = {

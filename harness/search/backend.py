@@ -201,6 +201,7 @@ class TrialResourceManager(AbstractResourceManager, abc.ABC):  # type: ignore[mi
             auxiliary=prepared.auxiliary,
             early_stopping=training.early_stopping,
             seeds_per_trial=training.seeds_per_trial,
+            own_system=None if training.system.own is None else training.system.own.to_plain(),
         )
 
 

@@ -58,6 +58,8 @@ def identity_of(settings: ExperimentSettings, prepared: PreparedCorpus | None) -
             "word_vectors": hash_word_vectors(settings.training.word_vectors),
         }
         parts |= {f"protocol {key}": choice for key, choice in settings.training.protocol.choices.items()}
+        if settings.training.system.own is not None:
+            parts["system_source"] = settings.training.system.own.sha256
         if settings.training.turn_model is not None:
             parts["turn_model"] = settings.training.turn_model.to_json()
         if settings.training.early_stopping is not None:

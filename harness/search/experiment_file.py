@@ -18,7 +18,9 @@ from harness.models.systems import (
     System,
     find_system,
     modalities_of,
+    names_own,
     read_hyperparameters,
+    read_system,
 )
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
 from harness.search.dask.settings import ClusterSettings, read_cluster
@@ -52,7 +54,14 @@ from harness.search.space import (
     read_search_space,
 )
 from harness.splits.folds import FOLD_CHOICES, Folds
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, Protocol, default_speech, preset_of, read_protocol
+from harness.splits.protocol import (
+    DEFAULT_SPEECH_VARIANT,
+    Lengths,
+    Protocol,
+    default_speech,
+    preset_of,
+    read_protocol,
+)
 from harness.store.pruning import EarlyStopping, PruningRule
 
 #: Auptimizer's, where ``job_failure`` does not say.
@@ -271,7 +280,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
                 found = f"is given, but script '{script.path.name}' is not harness's own"
                 raise keys.error(key, found, "a system as well")
         return None
-    system = keys.read("system", find_system, default="fusion")
+    system = _read_system(keys)
     check_keys(keys.values, EXPERIMENT.keys, keys.origin)
     check_keys(keys.section("job_failure"), JOB_FAILURE.keys, f"{keys.origin}: job_failure")
     for key in keys.section("resource_args"):
@@ -318,6 +327,20 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
     )
 
 
+def _read_system(keys: ExperimentKeys) -> System:
+    """Read the system; a function of the user's is run once, with inputs as the other keys choose them."""
+
+    def read(text: str) -> System:
+        if not names_own(text):
+            return find_system(text)
+        has_masks = read_protocol(keys.values.get("protocol", "paper")).lengths is Lengths.REAL
+        has_words = keys.values.get("text_features") is None
+        return read_system(text, keys.path.parent, has_masks=has_masks, has_words=has_words)
+
+    is_own = names_own(keys.text("system", "fusion"))
+    return keys.read("system", read, default="fusion", names_key=not is_own)
+
+
 def _read_own_files(keys: ExperimentKeys, reader: System) -> dict[str, Path]:
     """Read the user's files of features, and refuse one that the system would not read."""
     files: dict[str, Path] = {}
@@ -340,7 +363,7 @@ def _read_own_files(keys: ExperimentKeys, reader: System) -> dict[str, Path]:
         found = f"is a file, and system {reader.name!r} reads {reader.speech_features!r} and no other"
         raise keys.error("speech_features", found, "another system, such as 'speech4' or 'speech_vector'")
     if "text" in files:
-        if reader.name not in TEXT_FEATURE_READERS:
+        if reader.own is None and reader.name not in TEXT_FEATURE_READERS:
             found = f"is given, and system {reader.name!r} reads words"
             raise keys.error("text_features", found, f"one of the systems {list(TEXT_FEATURE_READERS)}")
         if keys.values.get("word_vectors") is not None or keys.values.get("auxiliary_corpora") is not None:
@@ -479,7 +502,8 @@ def _read_space(
         held = read_json_object(path, origin)
         check_keys(held, SEARCH_SPACE.keys, origin, allows_others=system is None)
         named = held.get("system")
-        if named is not None and named != (None if system is None else system.name):
+        # A function's file may have another folder in its text than in its name.
+        if named is not None and (system is None or named not in (system.name, keys.values.get("system"))):
             found = "has none" if system is None else f"is for system {system.name!r}"
             raise ExperimentFileError(
                 f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"

@@ -97,6 +97,20 @@ class FileName(ValueType):
 
 
 @dataclass(frozen=True)
+class FunctionName(ValueType):
+    """A function of a Python file, ``FILE.py:FUNCTION``.
+
+    Attributes:
+        pattern: a regular expression of the whole text
+    """
+
+    pattern: str
+
+    def to_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$"}
+
+
+@dataclass(frozen=True)
 class Names(CheckedType):
     """A name of a closed list.
 

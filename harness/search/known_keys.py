@@ -9,6 +9,7 @@ from typing import Any
 from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.own import SUFFIXES
 from harness.features.speech import SPEECH_VARIANTS
+from harness.models.own import FUNCTION_PATTERN
 from harness.models.systems import SYSTEMS
 from harness.models.turn_model import DEFAULT_NUM_EPOCHS, NetworkVectors
 from harness.search.auptimizer import MAX_PARALLEL
@@ -18,6 +19,7 @@ from harness.search.key_types import (
     Anything,
     Either,
     FileName,
+    FunctionName,
     Key,
     ListOf,
     Names,
@@ -42,6 +44,7 @@ MAX_TRIALS = 1_000_000
 MAX_SEEDS = 100
 #: Features of the user's own.
 FEATURE_FILE = FileName(SUFFIXES)
+_SYSTEM = Either((Names(SYSTEMS), FunctionName(FUNCTION_PATTERN)))
 #: The dialect that editors know.
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 
@@ -132,7 +135,7 @@ _PARAMETER_CONFIG = Key(
 )
 SEARCH_SPACE = Section(
     {
-        "system": Key(Names(SYSTEMS), "The system whose hyperparameters these are.", takes_null=True),
+        "system": Key(_SYSTEM, "The system whose hyperparameters these are.", takes_null=True),
         "description": Key(Anything(), "A note for people."),
         "parameter_config": _PARAMETER_CONFIG,
     },
@@ -182,7 +185,9 @@ _KEYS = {
     "timeout_seconds": Key(Positive(), "The seconds that one trial may take.", takes_null=True),
     "memory_limit": Key(Size(), 'The memory that one trial may use: bytes, or a text such as "4 GB".', takes_null=True),
     "cluster": Key(CLUSTER, "The Dask cluster on which trials run."),
-    "system": Key(Names(SYSTEMS), "The model that is trained; harness systems lists them.", "fusion"),
+    "system": Key(
+        _SYSTEM, "The model that is trained: a name that harness systems lists, or FILE.py:FUNCTION of yours.", "fusion"
+    ),
     "corpus": _trial_key(Text(), "The folder of the corpus; without it a synthetic one is made.", takes_null=True),
     "protocol": _trial_key(
         Either((Names(list(PROTOCOLS)), _PROTOCOL)), "How utterances are split, scaled and scored.", "paper"

@@ -16,7 +16,7 @@ from harness.splits.protocol import Protocol
 from harness.store.pruning import EarlyStopping
 
 #: What is left out of a spec's file where it is this.
-_OPTIONAL: Mapping[str, Any] = {"early_stopping": None, "seeds_per_trial": 1}
+_OPTIONAL: Mapping[str, Any] = {"early_stopping": None, "seeds_per_trial": 1, "own_system": None}
 
 
 def trial_spec_path(job_path: Path) -> Path:
@@ -41,6 +41,8 @@ class TrialSpec:
         auxiliary: None where there are no auxiliary corpora
         early_stopping: None where no trial is pruned
         seeds_per_trial: trainings whose mean score is the trial's
+        own_system: the user's function that builds the model, as plain values with its source; None for a system of
+            this package
     """
 
     trial_id: int
@@ -59,6 +61,7 @@ class TrialSpec:
     auxiliary: AuxiliaryCorpora | None = None
     early_stopping: EarlyStopping | None = None
     seeds_per_trial: int = 1
+    own_system: Mapping[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.

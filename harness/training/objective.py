@@ -14,7 +14,7 @@ from harness.features.store import Features
 from harness.models.class_weights import balance_classes
 from harness.models.context_networks import NOT_SCORED
 from harness.models.fusion import cross_entropies
-from harness.models.hyperparameters import NetworkHyperparameters
+from harness.models.hyperparameters import TrainingHyperparameters
 from harness.splits.protocol import ClassWeights
 
 #: The parts of a target: the class, int64; the raters' votes, float32 (4,); and the scene, int64.
@@ -133,7 +133,7 @@ class Objective:
 
 
 def make_objective(
-    hyperparameters: NetworkHyperparameters, class_weights: ClassWeights, train: Features
+    hyperparameters: TrainingHyperparameters, class_weights: ClassWeights, train: Features
 ) -> Objective:
     """Return the loss that the hyperparameters name.
 

@@ -21,7 +21,7 @@ import numpy as np
 from harness.corpus.utterances import CLASSES, Seconds, parse_utterance_id
 from harness.features.auxiliary import AuxiliaryCorpora, AuxiliaryTraining, join_words
 from harness.features.store import Features, FeatureStore
-from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, NetworkHyperparameters
+from harness.models.hyperparameters import DialogueHyperparameters, Hyperparameters, TrainingHyperparameters
 from harness.models.systems import System, modalities_of
 from harness.models.turn_model import TurnModel, read_turn_model
 from harness.scoring.calibration import fit_temperature
@@ -358,7 +358,7 @@ def _build(
         if isinstance(in_context.model, keras.Model):  # a chain is a few numbers
             _MODELS.add(in_context.model)
         return in_context, _average(learner, recipe), dialogues
-    assert isinstance(point, NetworkHyperparameters)
+    assert isinstance(point, TrainingHyperparameters)
     others, known = load_auxiliary(recipe), train
     if others is not None:
         known = join_words(train, others)

@@ -20,8 +20,8 @@ from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
 from harness.models.hyperparameters import (
     AsrTransferHyperparameters,
-    NetworkHyperparameters,
     TextTermsHyperparameters,
+    TrainingHyperparameters,
 )
 from harness.models.inputs import input_shapes
 from harness.models.recogniser import transfer_weights
@@ -60,7 +60,7 @@ class TransferredModel(TrainedModel):
 
 def begin_training(
     system: System,
-    hyperparameters: NetworkHyperparameters,
+    hyperparameters: TrainingHyperparameters,
     train: Features,
     protocol: Protocol,
     word_vectors: Path | None,
@@ -119,7 +119,7 @@ def begin_training(
 
 
 def make_trainer(
-    model: keras.Model, hyperparameters: NetworkHyperparameters, protocol: Protocol, train: Features
+    model: keras.Model, hyperparameters: TrainingHyperparameters, protocol: Protocol, train: Features
 ) -> Trainer:
     """Return what trains a model by its answers, with the optimiser and the loss that the hyperparameters name.
 

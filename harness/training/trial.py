@@ -90,7 +90,7 @@ def record_trial(spec: TrialSpec, values: Mapping[str, Any]) -> float:
     from harness.training.recipe import Watch, open_parts, recipe_of, train_once
 
     began = time.monotonic()
-    system = find_system(spec.system)
+    system = find_system(spec.system, spec.own_system)
     recipe = recipe_of(spec, system, read_hyperparameters(system, values, spec.protocol))
     with open_recorder(spec.results_db) as results:
         store = FeatureStore.open_for(spec.protocol, spec.prepared_dir)

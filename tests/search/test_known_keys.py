@@ -60,6 +60,7 @@ OURS: dict[str, Any] = {
     "parameter_config": [{"name": "dropout", "range": [0, 0.5], "type": "float"}],
     "n_samples": 3,
 }
+SPACE_OF_OURS = {"parameter_config": OURS["parameter_config"]}
 #: A file of a script that knows nothing of this package.
 OF_A_SCRIPT = {key: value for key, value in OURS.items() if key != "system"} | {"script": "jobs/other.py"}
 OF_DIALOGUES = {"system": "chain", "parameter_config": [{"name": "context", "range": ["past"], "type": "choice"}]}
@@ -256,6 +257,15 @@ def test_a_file_of_features_is_accepted_by_both(key: str, folder: Path, schema: 
     assert refusal(folder, values) == ""
     schema.validate(values)
     schema.validate({**values, key: "OWN.Parquet"})
+
+
+def test_a_function_of_a_file_is_a_system(folder: Path, schema: jsonschema.Draft7Validator) -> None:
+    spaces = jsonschema.Draft7Validator(schema_of(SEARCH_SPACE, "search space"))
+    for text, is_function in (("models/mine.py:b", True), ("mine.py", False), ("mine.py:", False), ("mine:b", False)):
+        values = {**OURS, "system": text}
+        assert schema.is_valid(values) is spaces.is_valid({**SPACE_OF_OURS, "system": text}) is is_function
+        said = "its file '" if is_function else "names no function of a file" if ".py" in text else "unknown system"
+        assert said in refusal(folder, values)
 
 
 def test_auptimizers_own_file_is_accepted_with_a_key_of_its_own(schema: jsonschema.Draft7Validator) -> None:

@@ -1,0 +1,434 @@
+"""A model of one's own: a function of a Python file that builds it, read and checked in a process of its own.
+
+The source itself is kept with every trial and every saved model, so that what was searched is what is trained again,
+whatever becomes of the file. Its SHA-256 is part of an experiment's identity. No TensorFlow here until a file is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.codec import from_plain, to_plain
+from harness.corpus.utterances import CLASSES
+from harness.errors import ExperimentFileError, one_line
+from harness.files import read_regular
+from harness.models.hyperparameters import OwnHyperparameters
+
+if TYPE_CHECKING:
+    import keras
+
+    from harness.models.inputs import InputShapes
+
+#: The text that names a function of a file, e.g. ``models/mine.py:build``.
+FUNCTION_PATTERN = r"[^\u0000]*\.py:[A-Za-z_][A-Za-z_0-9]*"
+#: What a message says is expected of such a text.
+FUNCTION_EXPECTED = "FILE.py:FUNCTION, such as 'mine.py:build'"
+#: Runs ``main`` in a process that imports nothing from its current folder, as no trial does.
+_COMMAND = ("-P", "-c", "from harness.models.own import main; main()")
+#: The sizes on which a function is tried out, where no features give them: any will do.
+_TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11, 7
+#: How far the sum of an utterance's probabilities may be from 1: float32 sums of four numbers are far nearer.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class OwnHyperparameter:
+    """One field of a user's dataclass.
+
+    Attributes:
+        choices: the values of a ``StrEnum``; empty for a number
+    """
+
+    name: str
+    default: int | float | str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OwnSystem:
+    """A function of a user's file that builds a model, and all that is known of it without running the file.
+
+    Attributes:
+        file_name: without its folder
+        sha256: of the file
+        modalities: that its model reads, by its inputs
+        hyperparameters: of its dataclass, inherited ones included
+        source: the content of the file
+    """
+
+    file_name: str
+    function: str
+    sha256: str
+    modalities: tuple[str, ...]
+    hyperparameters: tuple[OwnHyperparameter, ...]
+    source: str
+
+    @classmethod
+    def from_plain(cls, value: Mapping[str, Any]) -> OwnSystem:
+        """Read what ``to_plain`` returned.
+
+        Raises:
+            CodecError: it is something else
+            ExperimentFileError: the source is not the one of the SHA-256
+        """
+        own = from_plain(cls, dict(value))
+        if hash_source(own.source) != own.sha256:
+            raise ExperimentFileError(
+                f"system {own.name!r}: its source has the SHA-256 {hash_source(own.source)[:12]}...; expected "
+                f"{own.sha256[:12]}..., as it was recorded; search again with `aup experiment.json`"
+            )
+        return own
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        value: dict[str, Any] = to_plain(self)
+        return value
+
+    @property
+    def name(self) -> str:
+        """The name of the system in records and messages.
+
+        Example:
+            >>> OwnSystem("mine.py", "build", "", (), (), "").name
+            'mine.py:build'
+        """
+        return f"{self.file_name}:{self.function}"
+
+    def stand_in(self) -> type[OwnHyperparameters]:
+        """Return a dataclass with the fields of the user's, made without running the file."""
+        inherited = {each.name: each.default for each in fields(OwnHyperparameters)}
+        own: list[tuple[str, Any, Any]] = []
+        for each in self.hyperparameters:
+            known = inherited.get(each.name)
+            kind = type(known) if isinstance(known, StrEnum) else _list_enum(each) if each.choices else None
+            default = each.default if kind is None else kind(str(each.default))
+            if known != default:
+                own.append((each.name, type(default), field(default=default)))
+        return make_dataclass("OwnHyperparameters", own, bases=(OwnHyperparameters,), frozen=True)
+
+    def build(self, hyperparameters: OwnHyperparameters, shapes: InputShapes) -> keras.Model:
+        """Run the file, and build the model.
+
+        Args:
+            hyperparameters: of the dataclass that ``stand_in`` returns
+
+        Raises:
+            ExperimentFileError: the function fails, or returns something else than a model of the four classes that
+                reads these modalities
+        """
+        function, own_type = _find_function(self.name, self.file_name, self.function, self.source)
+        values = {each.name: getattr(hyperparameters, each.name) for each in fields(own_type)}
+        defaults = {each.name: each.default for each in fields(own_type)}
+        point = own_type(**{name: _as_default(value, defaults[name]) for name, value in values.items()})
+        model = _call(self.name, self.file_name, lambda: function(point, shapes))
+        found = _check_model(self.name, model, shapes)
+        if found != self.modalities:
+            raise ExperimentFileError(
+                f"system {self.name!r}: reads {', '.join(found)} with the hyperparameters of this trial; expected "
+                f"{', '.join(self.modalities)}, as with its defaults"
+            )
+        return model
+
+
+def hash_source(source: str) -> str:
+    """Return the SHA-256 of a file's text."""
+    return hashlib.sha256(source.encode("utf-8")).hexdigest()
+
+
+def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_words: bool = True) -> OwnSystem:
+    """Run a user's file in a process of its own, which builds the model once and checks it.
+
+    Args:
+        text: as the experiment file has it
+        folder: where a relative path begins
+        has_masks: whether the protocol gives real lengths
+        has_words: whether text is words, and not a user's file of features
+
+    Raises:
+        ExperimentFileError: one sentence on what is wrong with the file, its function, its dataclass or its model
+    """
+    if re.fullmatch(FUNCTION_PATTERN, text) is None:
+        raise ExperimentFileError(f"system {text!r:.200}: names no function of a file; expected {FUNCTION_EXPECTED}")
+    file_text, _, function = text.rpartition(":")
+    path = folder / os.path.expanduser(file_text)
+    name = f"{path.name}:{function}"
+    try:
+        source = read_regular(path).decode("utf-8")
+    except OSError as error:
+        raise ExperimentFileError(
+            f"system {name!r}: its file '{path}' cannot be read ({error.strerror}); expected a Python file"
+        ) from None
+    except UnicodeDecodeError:
+        raise ExperimentFileError(f"system {name!r}: '{path}' is not UTF-8; expected a Python file in UTF-8") from None
+    request = {
+        "file_name": path.name,
+        "function": function,
+        "source": source,
+        "has_masks": has_masks,
+        "has_words": has_words,
+    }
+    # The file is tried out on a processor: a search may need the whole graphics card.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, *_COMMAND],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        raise ExperimentFileError(
+            f"system {name!r}: the process that ran '{path}' ended with exit code {done.returncode} and said "
+            f"{(said or ['nothing'])[-1].strip()!r:.200}; expected a file that can be run, and then defines "
+            f"{function!r}"
+        ) from None
+    if "error" in answer:
+        raise ExperimentFileError(answer["error"])
+    return OwnSystem.from_plain(answer)
+
+
+def main() -> None:
+    """Describe the function that standard input names, and print the answer as JSON, without what the file prints."""
+    request = json.load(sys.stdin)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        answer = describe_source(**request).to_plain()
+    except ExperimentFileError as error:
+        answer = {"error": str(error)}
+    with os.fdopen(answers, "wb") as stream:
+        stream.write(json.dumps(answer).encode())
+
+
+def describe_source(
+    file_name: str, function: str, source: str, *, has_masks: bool = True, has_words: bool = True
+) -> OwnSystem:
+    """Run a user's file in this process, build its model once with the defaults, and check it.
+
+    Else as ``describe_function``.
+    """
+    name = f"{file_name}:{function}"
+    build, own_type = _find_function(name, file_name, function, source)
+    hyperparameters = tuple(_describe_field(name, each.name, each.default) for each in fields(own_type))
+    shapes = _try_shapes(own_type, has_masks, has_words)
+    model = _call(name, file_name, lambda: build(own_type(), shapes))
+    modalities = _check_model(name, model, shapes)
+    _check_answers(name, file_name, model, shapes)
+    _check_loading(name, _run_source(name, file_name, source), model)
+    return OwnSystem(file_name, function, hash_source(source), modalities, hyperparameters, source)
+
+
+def _list_enum(of: OwnHyperparameter) -> Any:
+    return StrEnum(of.name, {f"choice_{number}": choice for number, choice in enumerate(of.choices)})
+
+
+def _as_default(value: Any, default: Any) -> Any:
+    """Return a value as a member of the user's own enum, where its default is one."""
+    return type(default)(str(value)) if isinstance(default, StrEnum) else value
+
+
+@lru_cache(maxsize=8)
+def _run_source(name: str, file_name: str, source: str) -> ModuleType:
+    """Run a file as a module, of which a dataclass with postponed annotations can be found by its name."""
+    module = ModuleType(f"own_{hash_source(source)[:16]}")
+    module.__file__ = file_name
+    sys.modules[module.__name__] = module
+    try:
+        code = compile(source, file_name, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        found = f"line {error.lineno} of {file_name}: {one_line(error.msg)}"
+        raise ExperimentFileError(f"system {name!r}: {found}; expected Python") from None
+    except ValueError as error:  # a null byte
+        raise ExperimentFileError(f"system {name!r}: {file_name}: {one_line(error)}; expected Python") from None
+    _call(name, file_name, lambda: exec(code, vars(module)))
+    return module
+
+
+def _call(name: str, file_name: str, function: Callable[[], Any]) -> Any:
+    """Run code of the user's, and say in one sentence where it failed."""
+    try:
+        return function()
+    except MemoryError:
+        raise
+    # Any other exception may come from a user's code.
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file_name]
+        where = f"line {lines[-1]} of {file_name}" if lines else file_name
+        raise ExperimentFileError(
+            f"system {name!r}: {where} raised {type(error).__name__}: {one_line(str(error)):.300}; expected "
+            "code that runs"
+        ) from error
+
+
+def _find_function(
+    name: str, file_name: str, function_name: str, source: str
+) -> tuple[Callable[[Any, Any], Any], type[OwnHyperparameters]]:
+    """Return the function, and the dataclass that its first parameter is annotated with."""
+    module = _run_source(name, file_name, source)
+    function = getattr(module, function_name, None)
+    if not isinstance(function, FunctionType):
+        known = [
+            each
+            for each, value in vars(module).items()
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__
+        ]
+        raise ExperimentFileError(
+            f"system {name!r}: {file_name} has no function {function_name!r}; expected one of {known}"
+        )
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != 2 or any(each.kind is not each.POSITIONAL_OR_KEYWORD for each in parameters):
+        raise ExperimentFileError(
+            f"system {name!r}: function {function_name!r} takes ({', '.join(map(str, parameters))}); expected two "
+            "parameters: hyperparameters, annotated with a dataclass, and shapes"
+        )
+    hints = _call(name, file_name, lambda: typing.get_type_hints(function))
+    own_type = hints.get(parameters[0].name)
+    if not (isinstance(own_type, type) and issubclass(own_type, OwnHyperparameters) and _is_frozen(own_type)):
+        found = "has no annotation" if own_type is None else f"is annotated with {_name_type(own_type)}"
+        raise ExperimentFileError(
+            f"system {name!r}: parameter {parameters[0].name!r} of function {function_name!r} {found}; expected a "
+            "class with @dataclass(frozen=True) that extends harness.models.hyperparameters.OwnHyperparameters"
+        )
+    return function, own_type
+
+
+def _is_frozen(own_type: type) -> bool:
+    # A class without a decorator of its own inherits these, and none of its fields counts.
+    parameters = vars(own_type).get("__dataclass_params__")
+    return is_dataclass(own_type) and parameters is not None and bool(parameters.frozen)
+
+
+def _name_type(found: object) -> str:
+    return found.__name__ if isinstance(found, type) else repr(found)
+
+
+def _describe_field(name: str, field_name: str, default: Any) -> OwnHyperparameter:
+    if isinstance(default, StrEnum):
+        return OwnHyperparameter(field_name, default.value, tuple(each.value for each in type(default)))
+    is_number = isinstance(default, int | float) and not isinstance(default, bool) and math.isfinite(default)
+    if not is_number:
+        found = default if isinstance(default, bool | int | float | str) else "missing"
+        raise ExperimentFileError(
+            f"system {name!r}: the default of hyperparameter {field_name!r} is {found!r:.80}; expected an integer, a "
+            "finite float or a member of a StrEnum"
+        )
+    return OwnHyperparameter(field_name, default)
+
+
+def _try_shapes(own_type: type[OwnHyperparameters], has_masks: bool, has_words: bool) -> InputShapes:
+    """Return shapes on which a function is tried out; word vectors as those that ``fit_features`` would make."""
+    import numpy as np
+
+    from harness.models.inputs import InputShapes
+
+    dimension = getattr(own_type(), "embedding_dimension", None)
+    embedding = None
+    if has_words and dimension is not None:
+        embedding = np.random.default_rng(0).normal(size=(_TRIED_WORD_IDS, int(dimension))).astype(np.float32)
+    return InputShapes(
+        text_columns=None if has_words else _TRIED_TEXT_COLUMNS,
+        num_word_ids=_TRIED_WORD_IDS,
+        embedding=embedding,
+        has_masks=has_masks,
+        num_training=_TRIED_UTTERANCES,
+    )
+
+
+def _check_model(name: str, model: Any, shapes: InputShapes) -> tuple[str, ...]:
+    """Return the modalities that a model reads, after its inputs and the shape of its answers were checked."""
+    import keras
+
+    from harness.features.manifest import MODALITIES
+
+    if not isinstance(model, keras.Model) or type(model).__module__.split(".")[0] != "keras":
+        raise ExperimentFileError(
+            f"system {name!r}: returned {_name_type(type(model))}; expected keras.Model(inputs, outputs), and no class "
+            "of its own, whose code a saved model does not hold"
+        )
+    has_lengths = [modality for modality in MODALITIES if modality != "text" or shapes.text_columns is not None]
+    allowed = [*MODALITIES, *(f"{modality}_lengths" for modality in has_lengths)]
+    found = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+    modalities = tuple(modality for modality in MODALITIES if modality in found)
+    if not {each.removesuffix("_lengths") for each in found} <= set(modalities) or not set(found) <= set(allowed):
+        raise ExperimentFileError(
+            f"system {name!r}: its model has the inputs {found}; expected names among {allowed}, and a modality beside "
+            "its lengths"
+        )
+    if not modalities:
+        raise ExperimentFileError(f"system {name!r}: its model has no inputs; expected names among {allowed}")
+    outputs = [tuple(tensor.shape) for tensor in model.outputs]
+    if outputs != [(None, len(CLASSES))]:
+        raise ExperimentFileError(
+            f"system {name!r}: its model answers with the shapes {outputs}; expected one, (None, {len(CLASSES)}): the "
+            f"probabilities of {', '.join(CLASSES)}"
+        )
+    return modalities
+
+
+def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputShapes) -> None:
+    """Let a model answer random utterances: the answers must be probabilities."""
+    import keras
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    steps = {"speech": shapes.speech_frames, "text": _TRIED_WORDS, "mocap": shapes.mocap_windows}
+    columns = {"speech": shapes.speech_columns, "text": shapes.text_columns, "mocap": shapes.mocap_columns}
+    inputs: dict[str, Any] = {}
+    for each in (tensor.name for tensor in model.inputs):
+        modality = each.removesuffix("_lengths")
+        size = (_TRIED_UTTERANCES, steps[modality])
+        if each != modality:
+            inputs[each] = np.array([steps[modality], 1], np.int32)
+        elif (num_columns := columns[modality]) is None:
+            inputs[each] = generator.integers(shapes.num_word_ids, size=size).astype(np.int32)
+        else:
+            inputs[each] = generator.normal(size=(*size, num_columns)).astype(np.float32)
+    answers = _call(name, file_name, lambda: keras.ops.convert_to_numpy(model(inputs, training=False)))
+    sums = answers.sum(axis=-1)
+    if not (np.isfinite(answers).all() and (answers >= 0).all() and np.allclose(sums, 1.0, atol=_TOLERANCE)):
+        raise ExperimentFileError(
+            f"system {name!r}: the answers of its model to an utterance are {np.round(answers[0], 3).tolist()}; "
+            f"expected {len(CLASSES)} probabilities of sum 1: let a layer with activation='softmax' answer"
+        )
+
+
+def _check_loading(name: str, module: ModuleType, model: keras.Model) -> None:
+    """Save a model and load it as ``load_network`` does, where nothing of the user's file is known."""
+    import keras
+
+    known = keras.saving.get_custom_objects()
+    of_file = [each for each, found in known.items() if getattr(found, "__module__", None) == module.__name__]
+    for each in of_file:
+        del known[each]
+    sys.modules.pop(module.__name__, None)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.keras")
+            model.save(path, include_optimizer=False)
+            keras.saving.load_model(path, compile=False, safe_mode=True)
+    # The exceptions of Keras for what it cannot load are no closed list.
+    except Exception as error:
+        raise ExperimentFileError(
+            f"system {name!r}: its model cannot be loaded without the code of its file ({one_line(error):.200}); "
+            "expected layers of keras.layers and harness.models.layers alone: no layers, functions or Lambda of its own"
+        ) from None
