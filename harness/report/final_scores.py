@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from harness.errors import one_line
 from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.findings import read_replication
@@ -46,11 +47,11 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     """Say what will be trained, before it is."""
     hyperparameters = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
     named = name_system(training.system.name, training.trial.hyperparameters)
-    console.print(
+    title = (
         f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index} "
-        f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
-        highlight=False,
+        f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}"
     )
+    console.print(one_line(title), highlight=False)
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
     length = name_final_length(training.spec.protocol.to_json(), training.trial.best_epoch)
     if training.test_chooses_epoch:
@@ -61,7 +62,7 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         )
     else:
         text = f"Training on train + validation for {epochs}, {length}, with {seeds}."
-    console.print(text, highlight=False)
+    console.print(one_line(text), highlight=False)
     experiment = training.experiment
     if note := note_last_epoch(training.trial.best_epoch, experiment.max_epochs, experiment.shortened):
         console.print(note, style="yellow", highlight=False)
