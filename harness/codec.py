@@ -12,11 +12,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, show_value
 
 Record = TypeVar("Record")
 
 _MAY_BE_MISSING = "may_be_missing"
+#: How a message names the types of plain values.
+_NAMES: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    type(None): "null",
+}
 
 
 class CodecError(HarnessError, ValueError):
@@ -70,7 +79,7 @@ def from_plain(record_type: type[Record], value: Any) -> Record:
         >>> from_plain(Place, {"row": 2, "names": ["a", None]})
         Traceback (most recent call last):
             ...
-        harness.codec.CodecError: Place.names[1] is None; expected str
+        harness.codec.CodecError: Place.names[1] is null; expected a text
     """
     read: Record = _read(record_type, value, record_type.__name__, converts=True)
     return read
@@ -100,7 +109,8 @@ def check_types(record: Any) -> None:
         try:
             _read(hint, value, name, converts=False)
         except CodecError:
-            raise TypeError(f"{name} is {value!r:.80}; expected {_name_of(hint)}") from None
+            known = hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
+            raise TypeError(f"{name} is {value!r:.80}; expected {known}") from None
 
 
 def _read(hint: Any, value: Any, where: str, converts: bool) -> Any:
@@ -147,8 +157,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hints = _hints(cast(Hashable, hint))
         optional = {each.name for each in fields(hint) if _MAY_BE_MISSING in each.metadata}
         if not isinstance(value, dict) or not set(hints) - optional <= set(value) <= set(hints):
-            found = sorted(value) if isinstance(value, dict) else value
-            raise _wrong(where, found, f"the fields {sorted(hints)}")
+            if not isinstance(value, dict):
+                raise _wrong(where, value, f"the fields {sorted(hints)}")
+            raise CodecError(f"{where} has the fields {sorted(value)!s:.400}; expected the fields {sorted(hints)}")
         given = {name: one for name, one in hints.items() if name in value}
         return hint(**{name: _read(one, value[name], f"{where}.{name}", True) for name, one in given.items()})
     if isinstance(value, str) and hint is Path:
@@ -186,8 +197,15 @@ def _hints(record_type: Any) -> dict[str, Any]:
 
 
 def _name_of(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_name_of, arguments))
+    if origin is tuple:
+        return "a list"
+    if origin is Mapping or is_dataclass(hint):
+        return "an object"
+    return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _wrong(where: str, value: object, expected: str) -> CodecError:
-    return CodecError(f"{where} is {value!r:.80}; expected {expected}")
+    return CodecError(f"{where} is {show_value(value)}; expected {expected}")

@@ -22,11 +22,11 @@ import keras
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.errors import ModelError, one_line, unknown_name
+from harness.errors import ModelError, one_line, show_value, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
-from harness.files import DIGESTS_NAME, find_changed, hash_json, read_json, write_digests, write_json
+from harness.files import DIGESTS_NAME, find_changed, hash_json, read_object, write_digests, write_json
 from harness.models.network_file import load_network, save_network
 from harness.models.systems import find_system, name_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
@@ -37,6 +37,7 @@ from harness.training.recipe import Recipe, Trained
 
 #: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came.
 FORMAT_VERSION = 2
+_RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"
 
 
 @dataclass(frozen=True)
@@ -180,31 +181,31 @@ class ModelRecord:
         """
         path = model_dir / "model.json"
         try:
-            value = read_json(path)
+            value = read_object(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelError(
                 f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
             ) from None
         except (OSError, ValueError) as error:
-            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)})") from None
-        if not isinstance(value, dict):
-            raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
         digest, found_digest = value.pop("sha256", None), _digest_of(value)
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ModelError(
-                f"model file {str(path)!r}: format version {version!r}; expected {FORMAT_VERSION}; "
+                f"model file {str(path)!r}: format version {show_value(version)}; expected {FORMAT_VERSION}; "
                 "train it again with `harness retrain-best`"
             )
         try:
             record = from_plain(cls, value)
             record._check_names()
         except ValueError as error:
-            raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
+            raise ModelError(
+                f"model file {str(path)!r}: not a model's record ({one_line(error)}); {_RESTORE}"
+            ) from None
         if digest != found_digest:
             raise ModelError(
                 f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file "
-                "that `harness retrain-best` wrote; restore a copy, or move the folder away and train it again"
+                f"that `harness retrain-best` wrote; {_RESTORE}"
             )
         return record
 
@@ -237,11 +238,12 @@ def check_digests(folder: Path) -> None:
             "whole; train it again with `harness retrain-best`"
         ) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"model file '{folder / DIGESTS_NAME}': cannot be read ({one_line(error)})") from None
+        path = folder / DIGESTS_NAME
+        raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
     if changed:
         raise ModelError(
             f"model {str(folder)!r}: {', '.join(changed)}; expected the files whose SHA-256 is in {DIGESTS_NAME}; "
-            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+            + _RESTORE
         )
 
 

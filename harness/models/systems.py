@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.corpus.layout import MocapStream
-from harness.errors import ExperimentFileError, unknown_name
+from harness.errors import ExperimentFileError, show_value, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     AcnnHyperparameters,
@@ -554,14 +554,14 @@ def _read_value(system_name: str, name: str, value: Any, default: Any) -> Any:
     if not is_number or (isinstance(default, int) and value != int(value)):
         kind = "an integer" if isinstance(default, int) else "a number"
         raise ExperimentFileError(
-            f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected {kind}"
+            f"system {system_name!r}: hyperparameter {name!r} is {show_value(value)}; expected {kind}"
         )
     number = type(default)(value)
     low, high = RANGES.get(name, (1, math.inf))
     if not low <= number < high:
         end = "1" if high == _ABOVE_1 else f"below {high:g}"
         raise ExperimentFileError(
-            f"system {system_name!r}: hyperparameter {name!r} is {value!r}; expected "
+            f"system {system_name!r}: hyperparameter {name!r} is {show_value(value)}; expected "
             + (f"from {low:g} to {end}" if high < math.inf else f"at least {low:g}")
         )
     return number
