@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
@@ -85,11 +85,14 @@ def from_plain(record_type: type[Record], value: Any) -> Record:
     return read
 
 
-def check_types(record: Any) -> None:
+def check_types(record: Any, leave_out: Collection[str] = ()) -> None:
     """Compare every field of a dataclass with its annotation, including the items of tuples and mappings.
 
     An int counts as a float, a truth value as neither. An int has at most 64 bits, and a float is finite:
     no writer of this package writes others.
+
+    Args:
+        leave_out: fields that are not compared
 
     Raises:
         TypeError: one sentence names the first field that differs
@@ -102,14 +105,18 @@ def check_types(record: Any) -> None:
         >>> check_types(Place("first"))
         Traceback (most recent call last):
             ...
-        TypeError: row is 'first'; expected int
+        TypeError: row is 'first'; expected a whole number
     """
     for name, hint in _hints(cast(Hashable, type(record))).items():
+        if name in leave_out:
+            continue
         value = getattr(record, name)
         try:
             _read(hint, value, name, converts=False)
         except CodecError:
-            known = hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
+            # Not a list, which the value may be.
+            is_tuple = typing.get_origin(hint) is tuple
+            known = str(hint) if is_tuple else _name_of(hint)
             raise TypeError(f"{name} is {value!r:.80}; expected {known}") from None
 
 

@@ -85,12 +85,12 @@ def test_what_is_no_record_is_refused() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (Record(True), "count is True; expected int"),
-        (Record(1.0), "count is 1.0; expected int"),
-        (Record(2**63), "count is 9223372036854775808; expected int"),
-        (Record(share="x"), "share is 'x'; expected float"),
-        (Record(share=float("nan")), "share is nan; expected float"),
-        (Record(name=3), "name is 3; expected str | None"),
+        (Record(True), "count is True; expected a whole number"),
+        (Record(1.0), "count is 1.0; expected a whole number"),
+        (Record(2**63), "count is 9223372036854775808; expected a whole number"),
+        (Record(share="x"), "share is 'x'; expected a number"),
+        (Record(share=float("nan")), "share is nan; expected a number"),
+        (Record(name=3), "name is 3; expected a text or null"),
         (Record(ids=[1]), "ids is [1]; expected tuple[int, ...]"),
         (Record(ids=(1, None)), "ids is (1, None); expected tuple[int, ...]"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.store.records import TrialStatus, utc_now
-from harness.store.rows import insert
+from harness.store.rows import Row, insert, of_table, read_json
 from harness.store.store import ResultsStore
 
 #: Seconds for which a killed trial counts as one that may start again: its controller starts a retry at once, in the
@@ -108,10 +108,14 @@ def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> No
 
 def find_pruning(results: ResultsStore, trial_id: int) -> Pruning | None:
     """Return why a trial was pruned; None where it recorded no such thing."""
-    for row in results.query("SELECT * FROM prunings WHERE trial_id = ?", [trial_id]):
-        rivals = tuple(Rival(int(index), accuracy) for index, accuracy in json.loads(row["rivals"]).items())
-        return Pruning(PruningRule(row["rule"]), row["epoch"], row["accuracy"], row["threshold"], rivals)
-    return None
+    rows = results.query("SELECT * FROM prunings WHERE trial_id = ?", [trial_id])
+    return _read_pruning(rows[0]) if rows else None
+
+
+@of_table("table 'prunings'", "trial_id")
+def _read_pruning(row: Row) -> Pruning:
+    rivals = tuple(Rival(int(index), float(accuracy)) for index, accuracy in read_json(row, "rivals", dict).items())
+    return Pruning(PruningRule(row["rule"]), row["epoch"], row["accuracy"], row["threshold"], rivals)
 
 
 def read_rivals(results: ResultsStore, eid: int, trial_index: int, epoch: int) -> tuple[list[Rival], list[int]]:

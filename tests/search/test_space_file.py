@@ -26,7 +26,7 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         ),
         (
             parameter(type=None),
-            "parameter 'dropout': type is missing; expected one of ['int', 'float', 'choice']",
+            "parameter 'dropout': type is null; expected one of ['int', 'float', 'choice']",
         ),
         (parameter(range=[0.1]), "parameter 'dropout': range is [0.1]; expected [low, high]"),
         (

@@ -59,8 +59,8 @@ def test_a_loss_that_is_no_number_is_the_trials_and_not_the_lines_fault() -> Non
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        ("epoch 3", "not JSON"),
-        ("[3]", "expected an object with epoch and validation_accuracy"),
+        ("epoch 3", "line 1, column 2: found 'epoch 3'; expected a value"),
+        ("[3]", "found no object; expected one with epoch and validation_accuracy"),
         ('{"epoch": 0, "validation_accuracy": 0.5}', "epoch is 0; expected a whole number from 1 on"),
         ('{"epoch": 1.0, "validation_accuracy": 0.5}', "epoch is 1.0; expected a whole number from 1 on"),
         ('{"epoch": 1}', "validation_accuracy is missing; expected a number from 0 to 1"),
