@@ -109,6 +109,9 @@ SECRET_OPTIONS = (
     *("submit_command_extra", "cancel_command_extra"),
 )
 
+#: What a message says of a value in its place.
+HIDDEN = "has a value of another type, which is not shown, for it may be a secret"
+
 _MISSING = object()
 
 
@@ -241,14 +244,16 @@ class ExperimentKeys:
         # Whatever stands here may be a secret: it is not shown.
         arguments = self.values.get("runtime_args", {})
         if not isinstance(arguments, dict):
-            raise self.error("runtime_args", "is something else", "an object with the key 'env'")
+            raise self.error("runtime_args", HIDDEN, "an object with the key 'env'")
         for key in arguments:
             if key != "env":
                 raise self.error(f"runtime_args.{one_line(key)}", "is given", "no key but 'env'")
         added = arguments.get("env", {})
-        if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
-            raise self.error("runtime_args.env", "is something else", "an object of strings by name")
-        for name in added:
+        if not isinstance(added, dict):
+            raise self.error("runtime_args.env", HIDDEN, "an object of texts by name")
+        for name, value in added.items():
+            if not isinstance(value, str):
+                raise self.error(f"runtime_args.env.{one_line(name)}", HIDDEN, "a text")
             if not name or "=" in name or "\0" in name + added[name]:
                 found = f"has the name {name!r}"
                 raise self.error("runtime_args.env", found, "names and values that an environment can hold")

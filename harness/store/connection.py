@@ -31,8 +31,9 @@ def translate_error(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(_describe(path, error)) from error
     except (OverflowError, UnicodeEncodeError) as error:
-        is_number = isinstance(error, OverflowError)
-        found = "a whole number of more than 64 bits" if is_number else f"the text {error.object!r:.80}"
+        found = "a whole number of more than 64 bits"
+        if isinstance(error, UnicodeEncodeError):
+            found = f"the text {error.object!r:.80}"
         raise StoreError(
             f"results database '{path}': {found} cannot be stored; expected whole numbers of at most 64 bits, and "
             "texts of whole characters"

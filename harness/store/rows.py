@@ -142,14 +142,14 @@ def of_table(
 
     def check(read: Callable[Concatenate[Row, Rest], Read]) -> Callable[Concatenate[Row, Rest], Read]:
         @wraps(read)
-        def checked(row: Row, *rest: Rest.args, **named: Rest.kwargs) -> Read:
+        def checked(row: Row, /, *rest: Rest.args, **named: Rest.kwargs) -> Read:
             try:
                 return read(row, *rest, **named)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 where = f"results.db, {table}, row with {key} {row.get(key)}"
                 raise StoreError(
-                    f"{where}: {one_line(error)}; expected what harness wrote; put the value back, or restore a copy of "
-                    "the file"
+                    f"{where}: {one_line(error)}; expected what harness wrote; put the value back, or restore a copy "
+                    "of the file"
                 ) from error
 
         return checked
@@ -189,8 +189,9 @@ def _only_fields(record_type: Any, row: Row) -> dict[str, Any]:
 @of_table("table 'experiments'", "eid")
 def read_experiment(row: Row) -> ExperimentRow:
     """Read a row of ``experiments``."""
-    for name, kind in (("protocol", dict), ("search_space", list), ("settings", dict)):
-        read_json(row, name, kind)
+    for name in ("protocol", "settings"):
+        read_json(row, name, dict)
+    read_json(row, "search_space", list)
     experiment = ExperimentRow(
         **{
             **_only_fields(ExperimentRow, row),

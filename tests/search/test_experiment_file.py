@@ -371,7 +371,8 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ({"runtime_args": {"shell": True}}, "runtime_args.shell is given; expected no key but 'env'"),
         (
             {"runtime_args": {"env": {"A": 1}}},
-            "runtime_args.env is something else; expected an object of strings by name",
+            "runtime_args.env.A has a value of another type, which is not shown, for it may be a secret; expected a "
+            "text",
         ),
         (
             {"resource_args": {"early_stop": {"aup_policy": "median"}}},

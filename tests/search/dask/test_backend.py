@@ -210,7 +210,7 @@ def test_a_cancelled_trial_that_has_not_started_ends_at_once_and_another_with_it
 @pytest.mark.parametrize(
     ("value", "error", "detail"),
     [
-        ({"end": 1}, None, "its worker returned something else: JobReturn is ['end']; expected the fields"),
+        ({"end": 1}, None, "its worker returned something else: JobReturn has the fields ['end']; expected the fields"),
         (None, OSError("disk full"), "OSError: disk full"),
     ],
 )
