@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from harness.errors import one_line
 from harness.models.systems import name_system
 from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.findings import read_replication
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, name_final_length
 from harness.report.tables import Table
-from harness.report.terminal import print_statements, print_table
+from harness.report.terminal import print_line, print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
     describe_before,
@@ -51,7 +50,7 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index} "
         f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}"
     )
-    console.print(one_line(title), highlight=False)
+    print_line(console, title)
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
     length = name_final_length(training.spec.protocol.to_json(), training.trial.best_epoch)
     if training.test_chooses_epoch:
@@ -62,7 +61,7 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         )
     else:
         text = f"Training on train + validation for {epochs}, {length}, with {seeds}."
-    console.print(one_line(text), highlight=False)
+    print_line(console, text)
     experiment = training.experiment
     if note := note_last_epoch(training.trial.best_epoch, experiment.max_epochs, experiment.shortened):
         console.print(note, style="yellow", highlight=False)

@@ -148,6 +148,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     print_table(console, tabulate_settings_that_differ(comparison))
 
 
+def print_line(console: Console, text: str) -> None:
+    """Print a text that may hold names, on a line of its own."""
+    console.print(Text(one_line(text)))
+
+
 def print_statements(console: Console, statements: Sequence[Statement]) -> None:
     """Print sentences under their headings, warnings in another colour."""
     for statement in statements:

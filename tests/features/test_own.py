@@ -202,7 +202,7 @@ def test_a_parquet_file_that_cannot_be_read_gets_one_sentence(tmp_path, monkeypa
     path = tmp_path / "egemaps.parquet"
     path.write_bytes(b"PAR1")
     pytest.importorskip("pyarrow")
-    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\)$"):
+    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\); "):
         OwnFile.open(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "fastparquet", None)
