@@ -22,8 +22,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Starts a program as its installed script does.
-PROGRAM = "import sys; from harness.cli import run_{0}; sys.argv[0] = '{0}'; run_{0}()"
+#: Starts a program as its installed script does, and leaves a file where it has begun to answer signals.
+PROGRAM = (
+    "import os, sys; from harness.cli import leave_on_interrupt, run_{0}; sys.argv[0] = '{0}'; leave_on_interrupt(); "
+    "os.close(os.open(os.environ['HARNESS_HOSTILE_BEGUN'], os.O_CREAT)); run_{0}()"
+)
+#: The environment variable with the path of that file.
+BEGUN_NAME = "HARNESS_HOSTILE_BEGUN"
 
 #: Seconds that a command may take on a machine with nothing else to do, and that its processes may outlive it.
 HANG_SECONDS, LEAK_SECONDS = 30.0, 5.0
@@ -70,12 +75,14 @@ class Outcome:
     Attributes:
         code: exit code; None where it had to be killed
         num_left: processes that outlived it
+        had_begun: whether the program answered signals before it ended; until then Python itself was starting
     """
 
     code: int | None
     printed: str
     num_left: int
     was_signalled: bool
+    had_begun: bool = True
 
 
 @dataclass
@@ -99,6 +106,9 @@ def judge(outcome: Outcome) -> list[str]:
         >>> judge(Outcome(0, "all is well", 0, False)), judge(Outcome(3, "Exception ignored in: x", 1, False))
         ([], ['tracebacks', 'wrong exit codes', 'leaks'])
     """
+    if outcome.was_signalled and not outcome.had_begun and outcome.code is not None:
+        # Python itself, or the shell before it, was ended as the system ends them: no line of the program had run.
+        return ["leaks"] if outcome.num_left else []
     kinds = ["tracebacks"] if any(trace in outcome.printed for trace in TRACES) else []
     if outcome.code is None:
         kinds.append("hangs")
@@ -121,7 +131,9 @@ def write_whole(folder: Path) -> None:
         '"parameter_config": [{"name": "größe", "range": [0, 1], "type": "float"}]}',
         "utf-8",
     )
-    subprocess.run([*_program("aup"), "experiment.json"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, BEGUN_NAME: str(folder.with_name("whole has begun"))}
+    command = [*_program("aup"), "experiment.json"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     model = folder / "results" / "models" / "broken"
     model.mkdir(parents=True)
     (model / "model.json").write_text('{"format_version": 1}')
@@ -211,6 +223,7 @@ def run_once(
     damaged = damage(folder, generator)
     mark = uuid.UUID(int=generator.getrandbits(128)).hex
     environment = {**os.environ, MARK_NAME: mark, "COLUMNS": generator.choice(("20", "80", "300"))}
+    environment[BEGUN_NAME] = str(folder.with_name(f"{folder.name} has begun"))
     encoding, no_home = generator.choice(ENCODINGS), generator.random() < 0.2
     if encoding is not None:
         environment["PYTHONIOENCODING"] = encoding
@@ -272,16 +285,10 @@ def _run(
             os.killpg(process.pid, signal.SIGKILL)
             found, _ = process.communicate()
             code = None
-    if was_signalled and number is not None and code == -number and instant < _STARTED:
-        # The interpreter itself had not begun: no line of the program had run.
-        code = 130
     printed = (found or b"").decode("utf-8", "replace") + output_path.read_text("utf-8", "replace")
     printed += error_path.read_text("utf-8", "replace")
-    return Outcome(code, printed, _count_left(environment[MARK_NAME]), was_signalled)
-
-
-#: Seconds in which Python itself may still be starting.
-_STARTED = 0.5
+    had_begun = os.path.exists(environment[BEGUN_NAME])
+    return Outcome(code, printed, _count_left(environment[MARK_NAME]), was_signalled, had_begun)
 
 
 def _hear_interrupts() -> None:

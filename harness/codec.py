@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, show_value
 
 Record = TypeVar("Record")
 
 _MAY_BE_MISSING = "may_be_missing"
+#: How a message names the types of plain values.
+_NAMES: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    type(None): "null",
+}
 
 
 class CodecError(HarnessError, ValueError):
@@ -70,17 +79,20 @@ def from_plain(record_type: type[Record], value: Any) -> Record:
         >>> from_plain(Place, {"row": 2, "names": ["a", None]})
         Traceback (most recent call last):
             ...
-        harness.codec.CodecError: Place.names[1] is None; expected str
+        harness.codec.CodecError: Place.names[1] is null; expected a text
     """
     read: Record = _read(record_type, value, record_type.__name__, converts=True)
     return read
 
 
-def check_types(record: Any) -> None:
+def check_types(record: Any, leave_out: Collection[str] = ()) -> None:
     """Compare every field of a dataclass with its annotation, including the items of tuples and mappings.
 
     An int counts as a float, a truth value as neither. An int has at most 64 bits, and a float is finite:
     no writer of this package writes others.
+
+    Args:
+        leave_out: fields that are not compared
 
     Raises:
         TypeError: one sentence names the first field that differs
@@ -93,14 +105,19 @@ def check_types(record: Any) -> None:
         >>> check_types(Place("first"))
         Traceback (most recent call last):
             ...
-        TypeError: row is 'first'; expected int
+        TypeError: row is 'first'; expected a whole number
     """
     for name, hint in _hints(cast(Hashable, type(record))).items():
+        if name in leave_out:
+            continue
         value = getattr(record, name)
         try:
             _read(hint, value, name, converts=False)
         except CodecError:
-            raise TypeError(f"{name} is {value!r:.80}; expected {_name_of(hint)}") from None
+            # Not a list, which the value may be.
+            is_tuple = typing.get_origin(hint) is tuple
+            known = str(hint) if is_tuple else _name_of(hint)
+            raise TypeError(f"{name} is {value!r:.80}; expected {known}") from None
 
 
 def _read(hint: Any, value: Any, where: str, converts: bool) -> Any:
@@ -147,8 +164,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hints = _hints(cast(Hashable, hint))
         optional = {each.name for each in fields(hint) if _MAY_BE_MISSING in each.metadata}
         if not isinstance(value, dict) or not set(hints) - optional <= set(value) <= set(hints):
-            found = sorted(value) if isinstance(value, dict) else value
-            raise _wrong(where, found, f"the fields {sorted(hints)}")
+            if not isinstance(value, dict):
+                raise _wrong(where, value, f"the fields {sorted(hints)}")
+            raise CodecError(f"{where} has the fields {sorted(value)!s:.400}; expected the fields {sorted(hints)}")
         given = {name: one for name, one in hints.items() if name in value}
         return hint(**{name: _read(one, value[name], f"{where}.{name}", True) for name, one in given.items()})
     if isinstance(value, str) and hint is Path:
@@ -186,8 +204,15 @@ def _hints(record_type: Any) -> dict[str, Any]:
 
 
 def _name_of(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("collections.abc.", "")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_name_of, arguments))
+    if origin is tuple:
+        return "a list"
+    if origin is Mapping or is_dataclass(hint):
+        return "an object"
+    return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _wrong(where: str, value: object, expected: str) -> CodecError:
-    return CodecError(f"{where} is {value!r:.80}; expected {expected}")
+    return CodecError(f"{where} is {show_value(value)}; expected {expected}")

@@ -6,6 +6,8 @@ Each error takes one string, so that it survives a trip between processes.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterable
 
@@ -81,7 +83,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         >>> print(unknown_name("protocol", "papr", ["paper", "strict"]))
         unknown protocol 'papr'; expected one of ['paper', 'strict']
     """
-    return UnknownNameError(f"unknown {kind} {name!r}; expected one of {sorted(known)}")
+    return UnknownNameError(f"unknown {kind} {show_value(name)}; expected one of {sorted(known)}")
 
 
 #: Sequences that colour text, move a cursor or name a window on a terminal. Source: ECMA-48, sections 5.4 and 5.6.
@@ -89,7 +91,7 @@ _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|
 
 
 def one_line(said: str | Exception) -> str:
-    """Show foreign text, or a foreign error, on one line.
+    """Show foreign text, or a foreign error, on one line; Python's words for a missing key or a type are replaced.
 
     Terminal sequences are left out; invisible characters, ends of lines too, are spelt out.
 
@@ -98,7 +100,19 @@ def one_line(said: str | Exception) -> str:
         'red: no\\\\nnext\\\\x00'
         >>> one_line(ValueError("found 'x\\n'; expected y"))
         "found 'x\\\\n'; expected y"
+        >>> one_line(KeyError("seed")), one_line(FileNotFoundError(2, "No such file or directory", "model.json"))
+        ("has no 'seed'", 'model.json: No such file or directory')
     """
+    if isinstance(said, OSError) and said.strerror:
+        # Its text has the error's number and the whole path besides.
+        has_name = isinstance(said.filename, str)
+        said = f"{os.path.basename(said.filename)}: {said.strerror}" if has_name else said.strerror
+    elif isinstance(said, KeyError) and said.args:
+        # Its text is the key alone.
+        said = f"has no {said.args[0]!r}"
+    elif isinstance(said, TypeError | AttributeError) and "; expected" not in str(said):
+        # Python's own words for a record whose values were changed by hand.
+        said = "holds a value of another type than belongs there"
     visible = _TERMINAL_SEQUENCE.sub("", str(said)).replace("\t", " ")
     if visible.isprintable():
         return visible
@@ -106,3 +120,29 @@ def one_line(said: str | Exception) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in visible
     )
+
+
+def visible_lines(text: str) -> str:
+    """Show foreign text as ``one_line`` does, line by line.
+
+    Example:
+        >>> print(visible_lines("a name\\u202e\\nof two lines"))
+        a name\\u202e
+        of two lines
+    """
+    return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
+
+
+def show_value(value: object) -> str:
+    """Show a value of a JSON file in a message, in JSON's words, cut where it is long.
+
+    Example:
+        >>> show_value(None), show_value(True), show_value("max"), show_value({"a": [None]})
+        ('null', 'true', "'max'", '{"a": [null]}')
+    """
+    if value is None or isinstance(value, bool | list | tuple | dict):
+        try:
+            return f"{json.dumps(value, ensure_ascii=False):.80}"
+        except (TypeError, ValueError, RecursionError):
+            pass  # it holds a value that no JSON file can
+    return f"{value!r:.80}"

@@ -5,6 +5,7 @@ The system releases a lock when the process that holds it ends, however it ends.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import hashlib
@@ -23,7 +24,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, show_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,12 +139,90 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be opened
-        ValueError: it is not JSON in UTF-8, or nested too deeply to be a record
+        ValueError: as from ``parse_json``
+    """
+    return parse_json(read_regular(path))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        OSError: it cannot be opened
+        ValueError: it holds something else, or is no JSON, as from ``parse_json``
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"holds {show_value(value)}; expected one object {{...}}")
+    return value
+
+
+def parse_json(content: bytes | str, **hooks: Any) -> Any:
+    """Read JSON; a fault is said in words, with its place, rather than in those of Python's release.
+
+    Args:
+        hooks: as for ``json.loads``; what they raise is passed on if it is a ``HarnessError``
+
+    Raises:
+        ValueError: it is not JSON in UTF-8, is nested too deeply to be a record, or has a number of thousands of digits
+
+    Example:
+        >>> parse_json('{"log": true,}')
+        Traceback (most recent call last):
+            ...
+        ValueError: line 1, column 14: found '}'; expected no comma before it, or something after the comma
     """
     try:
-        return json.loads(read_regular(path))
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        return json.loads(text, **hooks)
+    except HarnessError:
+        raise
+    except json.JSONDecodeError as error:
+        raise ValueError(_describe_fault(error)) from error
+    except UnicodeDecodeError as error:
+        if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError("begins with the mark of UTF-16; expected JSON in UTF-8") from error
+        found = error.object[error.start]
+        raise ValueError(f"holds the byte 0x{found:02x}, which is not UTF-8; expected JSON in UTF-8") from error
     except RecursionError as error:
-        raise ValueError("its JSON is nested too deeply") from error
+        raise ValueError("is nested too deeply; expected a few levels") from error
+    except ValueError as error:
+        # The one that is left.
+        raise ValueError("holds an integer with too many digits; expected at most 4300") from error
+
+
+#: What JSON has where something else was found, by the beginning of what the library says.
+_EXPECTED = {
+    "Expecting value": 'a value: "a text", a number, true, false, null, [...] or {...}',
+    "Expecting property name": "a key in double quotes",
+    "Illegal trailing comma": "a key in double quotes",
+    "Expecting ',' delimiter": "a comma, or the end of what is open",
+    "Expecting ':' delimiter": "a colon after the key",
+    "Extra data": "nothing after the end of the JSON",
+    "Invalid control character": r"a text on one line, without control characters (an end of a line is \n)",
+    "Invalid \\": r"\\ for a backslash in a text",
+}
+
+
+def _describe_fault(error: json.JSONDecodeError) -> str:
+    text, place = error.doc, error.pos
+    if not text.strip():
+        return "holds nothing; expected JSON"
+    if error.msg.startswith("Illegal trailing comma"):
+        # Other releases name what comes after the comma.
+        place += 1 + len(text[place + 1 :]) - len(text[place + 1 :].lstrip())
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    where, rest = f"line {line}, column {column}", text[place:]
+    if error.msg.startswith("Unterminated string"):
+        return f"{where}: a text begins and never ends; expected its closing double quote"
+    if not rest.strip():
+        return f"{where}: ends too early; expected the rest of the JSON"
+    expected = next((said for message, said in _EXPECTED.items() if error.msg.startswith(message)), "JSON")
+    if rest.startswith(("]", "}")) and error.msg.startswith(("Expecting v", "Expecting p", "Illegal")):
+        expected = "no comma before it, or something after the comma"
+    elif rest.startswith(("//", "/*", "#")):
+        expected += ", and no comments"
+    return f"{where}: found {rest.splitlines()[0][:20] or rest[0]!r}; expected {expected}"
 
 
 def read_npy(path: Path, is_mapped: bool = False) -> npt.NDArray[Any]:
@@ -208,7 +287,11 @@ class NpzFile:
         arrays = {}
         with _naming_damage():
             for name in names:
-                with self._open_member(self._archive.getinfo(f"{name}.npy")) as (stream, header):
+                try:
+                    member = self._archive.getinfo(f"{name}.npy")
+                except KeyError:
+                    raise KeyError(name) from None
+                with self._open_member(member) as (stream, header):
                     values = np.frombuffer(stream.read(), header.dtype)
                 arrays[name] = values.reshape(header.shape, order=header.order)
         return arrays

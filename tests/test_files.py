@@ -22,9 +22,11 @@ from harness.files import (
     find_changed,
     hash_file,
     open_regular,
+    parse_json,
     read_json,
     read_npy,
     read_npz,
+    read_object,
     read_regular,
     write_digests,
     write_json,
@@ -142,6 +144,50 @@ def test_what_is_no_json_is_one_kind_of_error(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError):
         read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b" \n", "holds nothing; expected JSON"),
+        (b"\xff\xfe{\0}\0", "begins with the mark of UTF-16; expected JSON in UTF-8"),
+        (b'{"a": "\xfc"}', "holds the byte 0xfc, which is not UTF-8; expected JSON in UTF-8"),
+        (b'{"a": 1,\n}', "line 2, column 1: found '}'; expected no comma before it, or something after the comma"),
+        (b"[1, ]", "line 1, column 5: found ']'; expected no comma before it, or something after the comma"),
+        (b"{'a': 1}", """line 1, column 2: found "'a': 1}"; expected a key in double quotes"""),
+        (b'{"a": 1 "b": 2}', "line 1, column 9: found '\"b\": 2}'; expected a comma, or the end of what is open"),
+        (b"{} x", "line 1, column 4: found 'x'; expected nothing after the end of the JSON"),
+        (b'{"a": 1', "line 1, column 8: ends too early; expected the rest of the JSON"),
+        (b'{"a": "b', "line 1, column 7: a text begins and never ends; expected its closing double quote"),
+        (
+            b'{"a": "b\nc"}',
+            "line 1, column 9: found '\\n'; expected a text on one line, without control characters (an end of a line "
+            "is \\n)",
+        ),
+        (b'{"a": "C:\\data"}', "line 1, column 10: found '\\\\data\"}'; expected \\\\ for a backslash in a text"),
+        (
+            b"# note\n{}",
+            "line 1, column 1: found '# note'; expected a value: \"a text\", a number, true, false, null, [...] or "
+            "{...}, and no comments",
+        ),
+        (b"[" * 100_000, "is nested too deeply; expected a few levels"),
+        (b"1" * 5000, "holds an integer with too many digits; expected at most 4300"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else repr(value[:12]),
+)
+def test_what_is_wrong_with_json_is_said_in_words_of_ours(content, message):
+    """It was said in Python's: "Expecting value", "Extra data", "'utf-8' codec can't decode byte 0xff"."""
+    with pytest.raises(ValueError) as caught:
+        parse_json(content)
+    assert str(caught.value) == message
+
+
+def test_a_record_is_an_object(tmp_path):
+    path = tmp_path / "it.json"
+    path.write_text("[null, 1]")
+    with pytest.raises(ValueError) as caught:
+        read_object(path)
+    assert str(caught.value) == "holds [null, 1]; expected one object {...}"
 
 
 @pytest.fixture(params=["a named pipe", "a socket", "a device", "a folder"])

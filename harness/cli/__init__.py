@@ -7,7 +7,7 @@ from types import FrameType
 
 def run_harness() -> None:
     """The program `harness`."""
-    _leave_on_interrupt()
+    leave_on_interrupt()
     from harness.cli.main import main
 
     main()
@@ -15,16 +15,21 @@ def run_harness() -> None:
 
 def run_aup() -> None:
     """The program `aup`."""
-    _leave_on_interrupt()
+    leave_on_interrupt()
     from harness.cli.aup import main
 
     main()
 
 
-def _leave_on_interrupt() -> None:
-    """Leave at once on Ctrl-C until a command begins: nothing has been done yet, and imports end in a traceback."""
+def leave_on_interrupt() -> None:
+    """Leave at once on Ctrl-C or SIGTERM until a command begins: nothing has been done, and imports end in a traceback.
+
+    Where somebody has chosen otherwise, as for a background job of a script, that stays.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _leave)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

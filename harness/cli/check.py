@@ -67,7 +67,7 @@ _LOOKED_AT = {
     is_flag=True,
     help=(
         "With --results: copy the database, mark trials and experiments that no process runs as ended, with the "
-        "outcome that their records show, and remove half-written files. Without it nothing is changed."
+        "outcome that their records show, and rename half-written files. Without it nothing is changed."
     ),
 )
 @click.option(

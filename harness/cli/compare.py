@@ -48,7 +48,7 @@ def compare(experiments: tuple[str, ...], results: Path, as_json: bool) -> None:
 
         from harness.report.terminal import print_comparison
 
-        print_comparison(Console(highlight=False), comparison)
+        print_comparison(Console(highlight=False, markup=False, emoji=False), comparison)
 
 
 def _read_contenders(experiments: tuple[str, ...], results: Path) -> list[Contender]:

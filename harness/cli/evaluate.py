@@ -82,7 +82,7 @@ def evaluate(
         if as_json:
             click.echo(json.dumps(evaluation_to_json(scored, evaluated.left_out), allow_nan=False))
         else:
-            print_evaluation(Console(), scored, evaluated.left_out, details=details)
+            print_evaluation(Console(markup=False, emoji=False), scored, evaluated.left_out, details=details)
         if evaluated.evaluation.eid is not None:
             write_model_card(model, store)
     name = f"evaluation {evaluated.evaluation.evaluation_id} of '{results / DATABASE}'"

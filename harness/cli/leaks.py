@@ -66,5 +66,5 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
             store.complete_opening(opening_id)
         found = read_leaks(store, best.experiment, opens_test=opens_test)
     if found is not None:
-        print_leaks(Console(highlight=False), found)
+        print_leaks(Console(highlight=False, markup=False, emoji=False), found)
     require_all_finished(num_failed)

@@ -20,7 +20,7 @@ import click
 
 from harness import __version__
 from harness.cli.streams import StandardStreams
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -116,7 +116,8 @@ def run(command: Callable[..., Any], program: str) -> int:
         result = command(prog_name=program, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # A path or a name in it may hold what a terminal would obey.
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -128,7 +129,7 @@ def run(command: Callable[..., Any], program: str) -> int:
         if error.filename is None or error.strerror is None:
             raise
         what = f"error: '{error.filename}': {error.strerror}; make it readable and writable, or name another"
-        print(what, file=sys.stderr)
+        print(one_line(what), file=sys.stderr)
         return 2
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)

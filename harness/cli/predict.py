@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.errors import HarnessError, WorkFailedError, one_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.errors import HarnessError
     from harness.final.predict import Classification
     from harness.final.recorded import RecordedTurn
     from harness.store.export import Value
@@ -120,7 +121,7 @@ def predict(
         found = read_recordings(given) if is_many else read_dialogue(given)
         turns = found.turns
         if found.unread:
-            click.echo(f"{given}: not read: {', '.join(map(repr, found.unread))}", err=True)
+            click.echo(one_line(f"{given}: not read: {', '.join(map(repr, found.unread))}"), err=True)
 
     from harness.training.tensorflow import start_tensorflow
 
@@ -128,7 +129,6 @@ def predict(
 
     from rich.console import Console
 
-    from harness.errors import HarnessError, WorkFailedError
     from harness.final.predict import (
         note_context,
         note_speaker_scaling,
@@ -149,7 +149,8 @@ def predict(
         raise failures[0]
     irregularities = [irregularity for _, answer in answered for irregularity in answer.irregularities]
     for irregularity in dict.fromkeys(irregularities):
-        click.echo(f"{irregularity.path}: {irregularity.kind} ({irregularity.detail}). {irregularity.policy}", err=True)
+        what = f"{irregularity.path}: {irregularity.kind} ({irregularity.detail}). {irregularity.policy}"
+        click.echo(one_line(what), err=True)
     notes = (
         note_unread(model, [turn for turn, _ in answered]),
         note_context(model, is_alone=dialogue_path is None),
@@ -164,12 +165,12 @@ def predict(
         is_list = is_many or dialogue_path is not None
         click.echo(json.dumps(described, indent=2) if is_list else json.dumps(dict(answered[0][1].probabilities)))
     elif is_many or dialogue_path is not None:
-        console = Console()
+        console = Console(markup=False, emoji=False)
         console.print(_table_of_turns(answered, console.width))
     else:
-        Console().print(_table_of_one(answered[0][1]))
+        Console(markup=False, emoji=False).print(_table_of_one(answered[0][1]))
     for failure in failures:
-        click.echo(f"not classified: {failure}", err=True)
+        click.echo(f"not classified: {one_line(str(failure))}", err=True)
     if failures:
         raise WorkFailedError(f"{len(failures)} of {len(answers)} recordings could not be classified; the others were")
 
@@ -179,7 +180,7 @@ def _watch(answers: Iterator[Classification | HarnessError], number: int) -> lis
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     return list(
         track(answers, "Classifying", total=number, console=console, disable=not console.is_terminal, transient=True)
     )
@@ -189,7 +190,6 @@ def _write_csv(
     path: Path, turns: Sequence[RecordedTurn], answers: Sequence[Classification | HarnessError]
 ) -> None:
     from harness.corpus.utterances import CLASSES
-    from harness.errors import HarnessError
     from harness.files import write_then_rename
     from harness.report.flat_files import write_csv
     from harness.store.export import Column, ColumnType, Rows
@@ -240,8 +240,6 @@ def _table_of_turns(answered: Sequence[tuple[RecordedTurn, Classification]], wid
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
-
-    from harness.errors import one_line
 
     named = [("turn", "speaker", "emotion", *map(str, answered[0][1].probabilities))]
     rows = [

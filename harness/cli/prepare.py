@@ -102,7 +102,7 @@ def prepare(
 
     if speech is not None and speech_features is not None:
         raise click.UsageError("--speech and --speech-features are two choices of the same features; give one of them")
-    console = Console()
+    console = Console(markup=False, emoji=False)
     layout = find_root(corpus)
     is_made = is_synthetic(layout.root)
     if is_made:

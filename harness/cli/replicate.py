@@ -43,5 +43,5 @@ def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> N
         num_failed = begun.train([plan_replication(best, best.open_features(), num_seeds)])
         found = read_replication(begun.store, best.experiment)
     if found is not None:
-        print_replication(Console(highlight=False), found)
+        print_replication(Console(highlight=False, markup=False, emoji=False), found)
     require_all_finished(num_failed)

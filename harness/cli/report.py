@@ -59,7 +59,7 @@ def report(
     from harness.report.page import write_figures, write_page
     from harness.report.terminal import print_folds, print_report
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if eid is None and findings.folds is not None:
         print_folds(console, findings)
     else:

@@ -171,7 +171,7 @@ def retrain_best(
     from harness.scoring.assessment import read_scored_opening
     from harness.store.store import ResultsStore
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     database = results / DATABASE
     ResultsStore.open_readonly(database).close()
     with name_test_scores(results) as stores, ResultsStore.open(database) as store:

@@ -179,7 +179,8 @@ def tables(
         plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
         click.echo(json.dumps(plain, indent=2))
     else:
-        print_tables(Console(highlight=False), found.settings, found.corpus, found.rows, found.scenes, found.compared)
+        console = Console(highlight=False, markup=False, emoji=False)
+        print_tables(console, found.settings, found.corpus, found.rows, found.scenes, found.compared)
     require_all_finished(found.num_failed, "below the table")
 
 

@@ -35,6 +35,10 @@ GAP_STEPS = 10
 #: A lost marker in the files, and NaN as C libraries write it. An empty field is not one: its row is too short.
 LOST = ["NaN", "nan", "NAN", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"]
 
+#: Coordinates are in millimetres, angles in degrees: what is larger, 100 m, is damage. It would make the deviation by
+#: which its column is scaled as large, or overflow it, and so leave nothing of the other values.
+LARGEST_VALUE = 1e5
+
 #: Bytes counted at once: they fit into a core's own cache.
 _BLOCK_BYTES = 2**18
 
@@ -222,14 +226,15 @@ def _refuse_other_bytes(file: _MocapFile) -> None:
         lines = chain(lines, file.lines())
     for number, line in lines:
         if b"\r" in line.rstrip(b"\r"):
-            raise _other_byte(file, number, "a CR inside the line; expected lines that end in LF or CRLF")
+            raise _other_byte(file, number, "a CR inside the line", "lines that end in LF or CRLF")
     if file.separators.num_nuls:
         number = next(number for number, line in file.lines() if b"\0" in line)
-        raise _other_byte(file, number, "a NUL byte; expected numbers and spaces")
+        raise _other_byte(file, number, "a NUL byte", "numbers and spaces")
 
 
-def _other_byte(file: _MocapFile, number: int, found: str) -> CorpusError:
-    return CorpusError(f"mocap file {path_in_corpus(file.path)!r}, line {number}: holds {found}")
+def _other_byte(file: _MocapFile, number: int, found: str, expected: str) -> CorpusError:
+    place = f"{path_in_corpus(file.path)!r}, line {number}"
+    return CorpusError(f"mocap file {place}: holds {found}; expected {expected}")
 
 
 def _parse_numbers(source: str | io.BytesIO, num_header_lines: int) -> NDArray[np.float64]:
@@ -314,10 +319,12 @@ def _make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: 
         problems.append((IrregularityKind.UNORDERED_ROWS, f"time goes back {num_falls} times"))
         order = np.argsort(times, kind="stable")
         times, values = times[order], values[order]
-    is_infinite = np.isinf(values)
-    if is_infinite.any():
-        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_infinite.sum())} values"))
-        values[is_infinite] = np.nan
+    is_beyond = np.abs(values) > LARGEST_VALUE
+    if is_beyond.any():
+        num_finite = int(np.isfinite(values[is_beyond]).sum())
+        finite = f", {num_finite} of them finite and above {LARGEST_VALUE:g} in size" if num_finite else ""
+        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_beyond.sum())} values{finite}"))
+        values[is_beyond] = np.nan
     problems += _describe_gaps(times)
     if len(values) and np.isnan(values[:, 0]).all() and np.isnan(values).all():
         problems.append((IrregularityKind.LOST_MOCAP, f"no value in {len(values)} rows"))

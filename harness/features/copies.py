@@ -149,7 +149,9 @@ def write_piece(store: Path, expected: ExpectedFeatures, name: str, offset: int,
         OSError: the disk does not take it
     """
     if not _COPIED_NAME.fullmatch(name):
-        raise FeatureError(f"{name!r:.80} was sent; expected the name of a session's file")
+        raise FeatureError(
+            f"copied file {name!r:.80}: is no part of prepared features; expected the name of a session's file"
+        )
     path = _partial_dir(store, expected) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
@@ -182,7 +184,10 @@ def finish_copy(store: Path, expected: ExpectedFeatures, manifest: Mapping[str, 
 def _check_hash(path: Path, sha256: str) -> None:
     found = hash_file(path)
     if found != sha256:
-        raise FeatureError(f"'{path.name}' arrived with SHA-256 {found}; expected {sha256}")
+        raise FeatureError(
+            f"copied file '{path.name}': arrived with SHA-256 {found}; expected {sha256}; resume the search to copy it "
+            "again"
+        )
 
 
 def copy_dir(store: Path, expected: ExpectedFeatures) -> Path:

@@ -36,7 +36,7 @@ from harness.features.text import (
     split_words,
     train_word_vectors,
 )
-from harness.files import read_json, read_npy, write_json, write_then_rename
+from harness.files import read_npy, read_object, write_json, write_then_rename
 from harness.splits.protocol import (
     Chroma,
     HeadAndHand,
@@ -228,18 +228,20 @@ class FittedFeatures:
         is_loaded = features.prepared_dir is not None
         if is_loaded and features.is_scaled_by_speaker != self.protocol.scales_by_speaker:
             raise FeatureError(
-                f"speech was loaded {'' if features.is_scaled_by_speaker else 'not '}scaled by speaker; protocol "
-                f"{self.protocol.name!r} has speaker_scaling {str(self.protocol.speaker_scaling)!r}"
+                f"speech features: were loaded {'' if features.is_scaled_by_speaker else 'not '}scaled by speaker; "
+                f"expected speaker_scaling {str(self.protocol.speaker_scaling)!r}, as in protocol "
+                f"{self.protocol.name!r}"
             )
         if self.speech is not None and features.speech_settings != self.speech_settings:
             raise FeatureError(
-                f"speech frames were made with {json.dumps(features.speech_settings.to_json())}; "
-                f"these statistics were fitted on {json.dumps(self.speech_settings.to_json())}"
+                f"speech features: were made with {json.dumps(features.speech_settings.to_json())}; "
+                f"expected {json.dumps(self.speech_settings.to_json())}, on which the model was fitted"
             )
         if self.text_features is not None and features.text_features != self.text_features:
             read = "words" if features.text_features is None else features.text_features.describe()
             raise FeatureError(
-                f"the utterances have {read}; the model was fitted on {self.text_features.describe()}, in their place"
+                f"text features: the utterances have {read}; expected {self.text_features.describe()}, on which the "
+                "model was fitted"
             )
         words = None
         if self.tokenizer is not None:
@@ -281,7 +283,7 @@ class FittedFeatures:
             FeatureError: a file is missing or damaged, or the lexicon is not the one that was fitted with
         """
         try:
-            record = read_json(directory / FITTED_NAME)
+            record = read_object(directory / FITTED_NAME)
             lexicon = Lexicon(record["lexicon"])
             for name in record["arrays"]:
                 if name not in ARRAY_NAMES:

@@ -42,7 +42,7 @@ from harness.features.mocap import (
     empty_windows,
 )
 from harness.features.speech import SpeechSettings, column_names, extract_speech
-from harness.files import hash_file, hash_json, read_npz, write_then_rename
+from harness.files import hash_file, hash_json, parse_json, read_npz, write_then_rename
 from harness.splits.protocol import SpeechSource
 
 #: Counts up when the same files give other features or another report.
@@ -142,7 +142,7 @@ def read_record(path: Path) -> DialogueRecord:
         FeatureError: the part is damaged
     """
     try:
-        record = json.loads(read_npz(path, ["record"])["record"].tobytes())
+        record = parse_json(read_npz(path, ["record"])["record"].tobytes())
         utterances = tuple(utterance_from_json(utterance) for utterance in record["utterances"])
         return replace(from_plain(DialogueRecord, {**record, "utterances": []}), utterances=utterances)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

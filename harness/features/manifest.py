@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,11 +11,11 @@ from typing import Any
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import Emotion, Utterance, parse_utterance_id
-from harness.errors import FeatureError, one_line
+from harness.errors import FeatureError, one_line, show_value
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.own import OwnFeatures
 from harness.features.speech import SpeechSettings, column_names
-from harness.files import read_json, read_regular, write_json
+from harness.files import parse_json, read_json, read_regular, write_json
 
 MODALITIES = ("speech", "text", "mocap")
 MANIFEST_NAME = "manifest.json"
@@ -124,7 +123,7 @@ class Manifest:
                 f"{named}: {MANIFEST_NAME} cannot be read ({one_line(error)}); delete it and run harness prepare again"
             ) from error
         raise FeatureError(
-            f"{named}: found format version {version!r}; expected {FORMAT_VERSION}; run harness prepare again"
+            f"{named}: found format version {show_value(version)}; expected {FORMAT_VERSION}; run harness prepare again"
         )
 
     @classmethod
@@ -232,7 +231,7 @@ def read_utterances(path: Path) -> tuple[Utterance, ...]:
     """
     try:
         # One call for all lines: a trial opens thousands of them, in a tenth of a second.
-        records = json.loads(b"[" + b",".join(read_regular(path).splitlines()) + b"]")
+        records = parse_json(b"[" + b",".join(read_regular(path).splitlines()) + b"]")
         return tuple(utterance_from_json(record) for record in records)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureError(f"{str(path)!r}: cannot be read ({one_line(error)}); {PREPARE_AGAIN}") from error

@@ -54,7 +54,7 @@ def average_windows(frames: npt.NDArray[np.floating], num_windows: int) -> npt.N
     if frames.ndim != 2:
         raise ShapeError(f"motion frames have shape {frames.shape}; expected (num_frames, num_columns)")
     if num_windows < 1:
-        raise ShapeError(f"found num_windows {num_windows}; expected at least 1")
+        raise ShapeError(f"motion windows: num_windows is {num_windows}; expected at least 1")
     values = frames.astype(np.float64)
     shorter, num_longer = divmod(len(values), num_windows)
     cut = num_longer * (shorter + 1)

@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 #: The endings of files of features. The last two hold one vector an utterance.
 SUFFIXES = (".npz", ".csv", ".parquet")
+_WHOLE = "expected a whole .npz, .csv or .parquet file"
 #: Frames of two hours of sound: more of an utterance is a mistake, and would take the memory.
 MAX_FRAMES = 72_000
 #: The column of a table that names the utterances.
@@ -115,7 +116,7 @@ class OwnFile:
         except (OSError, ValueError, ImportError) as error:
             if isinstance(error, FeatureError):
                 raise
-            raise FeatureError(f"{_name(path)}: cannot be read ({_describe(error)})") from error
+            raise FeatureError(f"{_name(path)}: cannot be read ({_describe(error)}); {_WHOLE}") from error
         if not shapes:
             raise FeatureError(f"{_name(path)}: holds no utterance; expected an array or a row for each")
         num_columns = _check_shapes(path, shapes)
@@ -137,7 +138,7 @@ class OwnFile:
         try:
             archive = NpzFile(self.path)
         except (OSError, ValueError) as error:
-            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)})") from error
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)}); {_WHOLE}") from error
         with archive:
             yield replace(self, _archive=archive)
 
@@ -198,7 +199,7 @@ class OwnFile:
                 frames = {name: np.atleast_2d(found[name]).astype(np.float32) for name in there}
         except (OSError, ValueError, KeyError) as error:
             self.refuse_changed()
-            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)})") from error
+            raise FeatureError(f"{_name(self.path)}: cannot be read ({_describe(error)}); {_WHOLE}") from error
         nothing = np.zeros((0, self.described.num_columns), np.float32)
         return [frames.get(name, nothing) for name in names]
 

@@ -15,7 +15,7 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
 from harness.errors import FeatureError, one_line
 from harness.features.manifest import MODALITIES
-from harness.files import read_json, write_json, write_then_rename
+from harness.files import read_object, write_json, write_then_rename
 
 REPORT_NAME = "ingest.json"
 IRREGULARITIES_NAME = "irregularities.csv"
@@ -101,7 +101,7 @@ class IngestReport:
         """
         path = prepared_dir / REPORT_NAME
         try:
-            record = read_json(path)
+            record = read_object(path)
             counts = {int(session): row for session, row in record["counts"].items()}
             report = from_plain(cls, {**record, "counts": counts})
             report._check_counts()

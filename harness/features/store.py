@@ -174,7 +174,9 @@ class Features:
         row_of = {name: row for row, name in enumerate(self.utterance_ids)}
         for name in utterance_ids:
             if name not in row_of:
-                raise FeatureError(f"utterance {name!r}: not among the {len(self)} utterances of these features")
+                raise FeatureError(
+                    f"utterance {name!r}: not among the {len(self)} utterances of these features; expected one of them"
+                )
         rows = np.array([row_of[name] for name in utterance_ids], dtype=np.int64)
         return replace(
             self,
@@ -368,7 +370,10 @@ class Features:
         blocks = self._block_of[asked]
         for block in np.unique(blocks):
             if name not in self._blocks[block]:
-                raise FeatureError(f"these features hold no {name}; the corpus they were prepared from has none")
+                raise FeatureError(
+                    f"prepared features: hold no {name}, for the corpus has none; expected a system that does not "
+                    "read it"
+                )
             is_here = blocks == block
             gathered[is_here] = self._blocks[block][name][self._row_of[asked[is_here]], : shape[0]]
         return gathered
@@ -638,7 +643,7 @@ def require_modalities(
     if missing:
         raise FeatureError(
             f"system {system_name!r} needs {missing[0]}, which the corpus at "
-            f"{store.manifest.corpus_path!r} does not have"
+            f"{store.manifest.corpus_path!r} does not have; expected a system that reads what it has"
         )
 
 

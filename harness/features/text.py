@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import FeatureError
+from harness.errors import FeatureError, one_line
 from harness.features.lexica import Lexicon, read_lexicon
 from harness.files import open_regular
 
@@ -231,7 +231,7 @@ def read_word_vectors(path: Path, words: Collection[str], num_others: int = 0) -
                 dimension, found = _read_text(path, raw, wanted, num_others)
     except (OSError, EOFError, zlib.error) as error:
         raise FeatureError(
-            f"word vectors {str(path)!r}: cannot be read ({error}); fetch the file again"
+            f"word vectors {str(path)!r}: cannot be read ({one_line(error)}); fetch the file again"
         ) from error
     vectors = KeyedVectors(vector_size=dimension, count=0)
     if found:

@@ -330,7 +330,11 @@ def _read_frames(path: Path, settings: SpeechSettings, found: list[Irregularity]
     if recording is None:
         raise ModelError(f"recording {str(path)!r}: {irregularities[0].detail}; give a wav file with sound")
     found += irregularities
-    return extract_speech(recording.samples, settings)
+    try:
+        return extract_speech(recording.samples, settings)
+    except ShapeError as error:
+        named = str(error).removeprefix("the recording ")
+        raise ModelError(f"recording {str(path)!r}: {named}; give a longer one") from error
 
 
 def _read_windows(

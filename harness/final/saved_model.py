@@ -25,7 +25,7 @@ import numpy as np
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.errors import HarnessError, ModelError, one_line, unknown_name
+from harness.errors import HarnessError, ModelError, one_line, show_value, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
@@ -33,7 +33,7 @@ from harness.files import (
     DIGESTS_NAME,
     find_changed,
     hash_json,
-    read_json,
+    read_object,
     read_regular,
     write_digests,
     write_json,
@@ -49,6 +49,7 @@ from harness.training.recipe import Recipe, Trained
 
 #: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came. 3: added models.
 FORMAT_VERSION = 3
+_RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"
 
 
 @dataclass(frozen=True)
@@ -233,20 +234,18 @@ class ModelRecord:
         """
         path = model_dir / "model.json"
         try:
-            value = read_json(path)
+            value = read_object(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelError(
                 f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
             ) from None
         except (OSError, ValueError) as error:
-            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)})") from None
-        if not isinstance(value, dict):
-            raise ModelError(f"model file {str(path)!r}: holds {value!r:.80}; expected a model's record")
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
         digest, found_digest = value.pop("sha256", None), _digest_of(value)
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ModelError(
-                f"model file {str(path)!r}: format version {version!r}; expected {FORMAT_VERSION}; "
+                f"model file {str(path)!r}: format version {show_value(version)}; expected {FORMAT_VERSION}; "
                 "train it again with `harness retrain-best`"
             )
         if isinstance(value.get("own_system"), dict):
@@ -255,11 +254,13 @@ class ModelRecord:
             record = from_plain(cls, value)
             record._check_names()
         except ValueError as error:
-            raise ModelError(f"model file {str(path)!r}: not a model's record ({one_line(error)})") from None
+            raise ModelError(
+                f"model file {str(path)!r}: not a model's record ({one_line(error)}); {_RESTORE}"
+            ) from None
         if digest != found_digest:
             raise ModelError(
                 f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file "
-                "that `harness retrain-best` wrote; restore a copy, or move the folder away and train it again"
+                f"that `harness retrain-best` wrote; {_RESTORE}"
             )
         return record
 
@@ -310,11 +311,12 @@ def check_digests(folder: Path) -> None:
             "whole; train it again with `harness retrain-best`"
         ) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"model file '{folder / DIGESTS_NAME}': cannot be read ({one_line(error)})") from None
+        path = folder / DIGESTS_NAME
+        raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
     if changed:
         raise ModelError(
             f"model {str(folder)!r}: {', '.join(changed)}; expected the files whose SHA-256 is in {DIGESTS_NAME}; "
-            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+            + _RESTORE
         )
 
 

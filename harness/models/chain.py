@@ -12,7 +12,7 @@ from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line
 from harness.features.context import Context
 from harness.features.dialogues import SPEAKERS, Dialogues
-from harness.files import read_json, write_json
+from harness.files import read_object, write_json
 from harness.models.class_weights import balance_classes, share_classes
 from harness.splits.protocol import ClassWeights
 
@@ -56,7 +56,7 @@ class Chain:
             ModelError: the file is missing or damaged
         """
         try:
-            record = read_json(path)
+            record = read_object(path)
             tables = [np.array(record[name], dtype=np.float64) for name in ("prior", "transitions")]
             shapes = [table.shape for table in tables]
             states = NUM_CLASSES + 1

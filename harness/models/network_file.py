@@ -35,4 +35,7 @@ def load_network(folder: Path) -> keras.Model:
     # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
     except Exception as error:
         reason = one_line(error) or type(error).__name__
-        raise ModelError(f"model {str(path)!r}: cannot be loaded ({reason:.200})") from None
+        raise ModelError(
+            f"model {str(path)!r}: cannot be loaded ({reason:.200}); restore a copy, or train it again with "
+            "`harness retrain-best`"
+        ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.layout import MocapStream
-from harness.errors import ExperimentFileError, unknown_name
+from harness.errors import ExperimentFileError, show_value, unknown_name
 from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     AcnnHyperparameters,
@@ -607,14 +607,14 @@ def _read_value(system: System, name: str, value: Any, default: Any) -> Any:
     if not is_number or (isinstance(default, int) and value != int(value)):
         kind = "an integer" if isinstance(default, int) else "a number"
         raise ExperimentFileError(
-            f"system {system.name!r}: hyperparameter {name!r} is {value!r}; expected {kind}"
+            f"system {system.name!r}: hyperparameter {name!r} is {show_value(value)}; expected {kind}"
         )
     number = type(default)(value)
     low, high = _range_of(system, name)
     if not low <= number < high:
         end = "1" if high == _ABOVE_1 else f"below {high:g}"
         raise ExperimentFileError(
-            f"system {system.name!r}: hyperparameter {name!r} is {value!r}; expected "
+            f"system {system.name!r}: hyperparameter {name!r} is {show_value(value)}; expected "
             + (f"from {low:g} to {end}" if high < math.inf else f"at least {low:g}")
         )
     return number

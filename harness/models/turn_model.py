@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.codec import to_plain
-from harness.errors import ExperimentFileError, HarnessError, unknown_name
+from harness.errors import ExperimentFileError, HarnessError, show_value, unknown_name
 from harness.models.hyperparameters import ChainHyperparameters, Hyperparameters
 from harness.models.systems import SYSTEMS, System, find_system, read_hyperparameters
 from harness.splits.protocol import Protocol
@@ -83,7 +83,8 @@ def read_turn_model(value: object, system: System, protocol: Protocol) -> TurnMo
             f"{[name for name, known in SYSTEMS.items() if known.contexts]}"
         )
     if not isinstance(value, Mapping):
-        raise ExperimentFileError(f'turn_model is {value!r:.80}; expected an object such as {{"system": "text2"}}')
+        found = show_value(value)
+        raise ExperimentFileError(f'turn_model is {found}; expected an object such as {{"system": "text2"}}')
     default = NetworkVectors.PROBABILITIES if system.turn_model is None else NetworkVectors.HIDDEN
     given: dict[str, Any] = {
         "system": system.turn_model, "num_epochs": DEFAULT_NUM_EPOCHS, "hyperparameters": {}, "seed": 0,
@@ -96,7 +97,8 @@ def read_turn_model(value: object, system: System, protocol: Protocol) -> TurnMo
     below = _read_system(given["system"])
     if not isinstance(given["hyperparameters"], Mapping):
         raise ExperimentFileError(
-            f"turn_model.hyperparameters is {given['hyperparameters']!r:.80}; expected an object of hyperparameters"
+            f"turn_model.hyperparameters is {show_value(given['hyperparameters'])}; expected an object of "
+            "hyperparameters"
         )
     try:
         point = read_hyperparameters(below, given["hyperparameters"], protocol)
@@ -114,7 +116,7 @@ def read_turn_model(value: object, system: System, protocol: Protocol) -> TurnMo
 def _read_system(name: object) -> System:
     alone = [known for known, system in SYSTEMS.items() if not system.contexts]
     if not isinstance(name, str):
-        found = "missing" if name is None else f"{name!r:.80}"
+        found = "missing" if name is None else show_value(name)
         raise ExperimentFileError(f"turn_model.system is {found}; expected one of {alone}")
     try:
         system = find_system(name)
@@ -130,14 +132,14 @@ def _read_system(name: object) -> System:
 def _read_number(given: Mapping[str, Any], key: str, low: int) -> int:
     number = given[key]
     if not isinstance(number, int) or isinstance(number, bool) or not low <= number < 2**63:
-        raise ExperimentFileError(f"turn_model.{key} is {number!r:.80}; expected a whole number from {low} on")
+        raise ExperimentFileError(f"turn_model.{key} is {show_value(number)}; expected a whole number from {low} on")
     return number
 
 
 def _read_vectors(name: object, system: System, below: System) -> NetworkVectors:
     allowed = [each.value for each in NetworkVectors]
     if name not in allowed:
-        raise unknown_name("value of turn_model.turn_vectors:", str(name), allowed)
+        raise unknown_name("value of turn_model.turn_vectors:", name, allowed)
     vectors = NetworkVectors(name)
     if vectors is NetworkVectors.HIDDEN and not below.has_hidden:
         raise ExperimentFileError(

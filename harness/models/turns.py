@@ -17,7 +17,7 @@ from harness.corpus.utterances import CLASSES, TurnName
 from harness.errors import FeatureError, one_line
 from harness.features.store import Features
 from harness.features.text import split_terms
-from harness.files import read_json, read_npy, write_json, write_then_rename
+from harness.files import read_npy, read_object, write_json, write_then_rename
 from harness.models.class_weights import CLASS_WEIGHT, share_classes
 from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
@@ -318,7 +318,7 @@ class TurnClassifier:
             FeatureError: a file is missing or damaged
         """
         try:
-            record = read_json(directory / _RECORD_NAME)
+            record = read_object(directory / _RECORD_NAME)
             modalities = TurnVectors(record["vectors"]).modalities
             words, speech = None, None
             if "text" in modalities:

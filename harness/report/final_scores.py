@@ -16,7 +16,7 @@ from harness.report.findings import read_replication
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, name_final_length
 from harness.report.tables import Table
-from harness.report.terminal import print_statements, print_table
+from harness.report.terminal import print_line, print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
     describe_before,
@@ -46,11 +46,11 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
     """Say what will be trained, before it is."""
     hyperparameters = ", ".join(f"{name}={value}" for name, value in training.trial.hyperparameters.items())
     named = name_system(training.system.name, training.trial.hyperparameters)
-    console.print(
+    title = (
         f"Experiment {training.experiment.eid} ({training.experiment.name}), trial {training.trial.trial_index} "
-        f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}",
-        highlight=False,
+        f"of {named}, best validation accuracy {training.trial.score:.4f}: {hyperparameters}"
     )
+    print_line(console, title)
     seeds, epochs = plural(len(training.seeds), "seed"), plural(training.num_epochs, "epoch")
     length = name_final_length(training.spec.protocol.to_json(), training.trial.best_epoch)
     if training.test_chooses_epoch:
@@ -61,7 +61,7 @@ def print_final_training(console: Console, training: FinalTraining) -> None:
         )
     else:
         text = f"Training on train + validation for {epochs}, {length}, with {seeds}."
-    console.print(text, highlight=False)
+    print_line(console, text)
     experiment = training.experiment
     if note := note_last_epoch(training.trial.best_epoch, experiment.max_epochs, experiment.shortened):
         console.print(note, style="yellow", highlight=False)

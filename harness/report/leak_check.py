@@ -51,7 +51,7 @@ def print_leaks(report: LeakReport) -> None:
             "Scenes are disjoint: each test utterance is compared with the training utterances of its own model. "
             f"Groups: {'; '.join(', '.join(group) for group in report.groups)}."
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for table in (_overlap_table(report), _vocabulary_table(report)):
         print_table(console, table)
     click.echo()

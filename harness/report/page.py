@@ -18,7 +18,7 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.files import write_then_rename
 from harness.report.chart_style import (
     AXIS_ROOM,
@@ -192,6 +192,7 @@ def render_page(findings: Findings) -> str:
         lstrip_blocks=True,
     )
     # A number and its per cent sign stay on one line.
+    environment.filters["one_line"] = one_line
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["breakable"] = _let_break_before_interval
     start_bundling()

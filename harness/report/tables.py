@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
+from harness.errors import visible_lines
 from harness.models.systems import has_recogniser
 from harness.report.findings import Findings, SearchedHyperparameter, trial_seconds
 from harness.report.statements import name_class, percent, write_score
@@ -33,6 +34,9 @@ MIN_TRIALS_TO_COMPARE = 8
 class Table:
     """Rows of text under headings.
 
+    Texts may hold what people and scripts have named: what is invisible in them, or would turn the direction of the
+    text or move a terminal's cursor, is spelt out.
+
     Attributes:
         numbers: columns that are set to the right
         wide: columns of running text
@@ -47,6 +51,18 @@ class Table:
     note: str = ""
     highlighted_row: int | None = None
     wide: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        shown = {
+            "title": visible_lines(self.title),
+            "columns": tuple(map(visible_lines, self.columns)),
+            "rows": tuple(tuple(map(visible_lines, row)) for row in self.rows),
+            "numbers": frozenset(map(visible_lines, self.numbers)),
+            "note": visible_lines(self.note),
+            "wide": frozenset(map(visible_lines, self.wide)),
+        }
+        for name, value in shown.items():
+            object.__setattr__(self, name, value)
 
 
 def write_value(value: Hyperparameter, num_digits: int = 4) -> str:

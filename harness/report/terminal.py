@@ -9,6 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.errors import one_line, visible_lines
 from harness.report.comparison import (
     Comparison,
     describe_comparability,
@@ -61,7 +62,7 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     title = f"Experiment {experiment.eid}: {experiment.name}"
     title += f" (system {experiment.named_system})" if experiment.system else ""
     title += ", synthetic corpus" if experiment.is_synthetic else ""
-    console.print(Text(title, style="bold"))
+    console.print(Text(one_line(title), style="bold"))
     console.print(Text(describe_progress(findings)))
     console.print()
     print_statements(console, describe_search(findings))
@@ -102,7 +103,7 @@ def print_folds(console: Console, findings: Findings) -> None:
     title = f"Experiment {findings.folds.folded.name!r}, {len(findings.folds.folds)} folds"
     title += f" (system {experiment.named_system})"
     title += ", synthetic corpus" if findings.folds.is_synthetic else ""
-    console.print(Text(title, style="bold"))
+    console.print(Text(one_line(title), style="bold"))
     console.print()
     print_statements(console, describe_folds(findings.folds))
     for table in (tabulate_folds(findings.folds), *tabulate_pooled(findings.folds)):
@@ -139,9 +140,9 @@ def print_scored_opening(console: Console, scored: ScoredOpening) -> None:
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Print whether the searches can be compared, and the tables that set them side by side."""
     verdict, *reasons = describe_comparability(comparison)
-    console.print(Text(verdict, style="bold" if comparison.is_comparable else "bold yellow"))
+    console.print(Text(one_line(verdict), style="bold" if comparison.is_comparable else "bold yellow"))
     for reason in reasons:
-        console.print(Text(f"  {reason}"))
+        console.print(Text(one_line(f"  {reason}")))
     if comparison.has_synthetic:
         console.print(Text(SYNTHETIC_SENTENCE, style="bold yellow"))
     print_table(console, tabulate_experiments(comparison))
@@ -149,12 +150,17 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     print_table(console, tabulate_settings_that_differ(comparison))
 
 
+def print_line(console: Console, text: str) -> None:
+    """Print a text that may hold names, on a line of its own."""
+    console.print(Text(one_line(text)))
+
+
 def print_statements(console: Console, statements: Sequence[Statement]) -> None:
     """Print sentences under their headings, warnings in another colour."""
     for statement in statements:
         style = "bold yellow" if statement.is_warning else "bold"
         mark = "" if statement.heading.endswith("?") else ":"
-        console.print(Text.assemble((f"{statement.heading}{mark} ", style), statement.text))
+        console.print(Text.assemble((f"{statement.heading}{mark} ", style), visible_lines(statement.text)))
 
 
 def print_table(console: Console, table: Table) -> None:

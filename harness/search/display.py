@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.corpus.utterances import Seconds
-from harness.errors import one_line
+from harness.errors import one_line, visible_lines
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
@@ -156,7 +156,7 @@ def describe_experiment(snapshot: SearchSnapshot) -> str:
     named = f"Experiment {experiment.eid}, {one_line(repr(experiment.name))}"
     if not experiment.system:
         return named
-    return f"{named}: system {experiment.named_system}, protocol {experiment.protocol_name}"
+    return f"{named}: system {experiment.named_system}, protocol {one_line(experiment.protocol_name)}"
 
 
 def describe_controller(snapshot: SearchSnapshot) -> str:
@@ -570,7 +570,7 @@ class SearchDisplay:
 
     def _print(self, text: str, end: str = "\n") -> None:
         try:
-            self._console.print(text, end=end, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(visible_lines(text), end=end, highlight=False, markup=False, soft_wrap=True)
         except OSError:
             # The search continues without its output.
             self._console.quiet = True

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import ExperimentFileError, HarnessError, one_line
-from harness.files import open_regular, read_regular
+from harness.errors import ExperimentFileError, HarnessError, one_line, show_value
+from harness.files import open_regular, parse_json, read_regular
 from harness.search.key_types import (
     CheckedType,
     Names,
@@ -109,6 +109,9 @@ SECRET_OPTIONS = (
     *("submit_command_extra", "cancel_command_extra"),
 )
 
+#: What a message says of a value in its place.
+HIDDEN = "has a value of another type, which is not shown, for it may be a secret"
+
 _MISSING = object()
 
 
@@ -138,47 +141,24 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
         return number if math.isfinite(number) else refuse(text)
 
     try:
-        value = json.loads(
-            read_regular(path).decode("utf-8-sig"), object_pairs_hook=once, parse_constant=refuse, parse_float=finite
-        )
+        value = parse_json(read_regular(path), object_pairs_hook=once, parse_constant=refuse, parse_float=finite)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except OSError as error:
         raise ExperimentFileError(
             f"{origin}: cannot be read in '{path.parent}' ({error.strerror}); expected a JSON file"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise ExperimentFileError(
-            f"{origin}: line {error.lineno}, column {error.colno}: {error.msg}; expected JSON"
         ) from error
     except UnicodeEncodeError as error:
         found = error.object[error.start].encode("unicode_escape").decode("ascii")
         raise ExperimentFileError(
             f"{origin}: found {found}, a lone surrogate; expected complete characters (a surrogate pair)"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ExperimentFileError(
-            f"{origin}: holds the byte 0x{error.object[error.start]:02x}, which is not UTF-8; expected JSON in UTF-8"
-        ) from error
-    except RecursionError as error:
-        raise ExperimentFileError(f"{origin}: is nested too deeply; expected an experiment's few levels") from error
+    except HarnessError:
+        raise
     except ValueError as error:
-        if isinstance(error, ExperimentFileError):
-            raise
-        # The one that is left: an integer of thousands of digits.
-        raise ExperimentFileError(f"{origin}: holds an integer with too many digits; expected at most 4300") from error
+        raise ExperimentFileError(f"{origin}: {error}") from error
     if not isinstance(value, dict):
         raise ExperimentFileError(f"{origin}: holds {show_value(value)}; expected one object {{...}}")
     return value
-
-
-def show_value(value: object) -> str:
-    """Show a value of a JSON file in a message, cut where it is long.
-
-    Example:
-        >>> show_value(None), show_value(True), show_value("max")
-        ('null', 'true', "'max'")
-    """
-    return json.dumps(value) if value is None or isinstance(value, bool) else f"{value!r:.80}"
 
 
 @dataclass(frozen=True)
@@ -264,14 +244,16 @@ class ExperimentKeys:
         # Whatever stands here may be a secret: it is not shown.
         arguments = self.values.get("runtime_args", {})
         if not isinstance(arguments, dict):
-            raise self.error("runtime_args", "is something else", "an object with the key 'env'")
+            raise self.error("runtime_args", HIDDEN, "an object with the key 'env'")
         for key in arguments:
             if key != "env":
                 raise self.error(f"runtime_args.{one_line(key)}", "is given", "no key but 'env'")
         added = arguments.get("env", {})
-        if not isinstance(added, dict) or not all(isinstance(value, str) for value in added.values()):
-            raise self.error("runtime_args.env", "is something else", "an object of strings by name")
-        for name in added:
+        if not isinstance(added, dict):
+            raise self.error("runtime_args.env", HIDDEN, "an object of texts by name")
+        for name, value in added.items():
+            if not isinstance(value, str):
+                raise self.error(f"runtime_args.env.{one_line(name)}", HIDDEN, "a text")
             if not name or "=" in name or "\0" in name + added[name]:
                 found = f"has the name {name!r}"
                 raise self.error("runtime_args.env", found, "names and values that an environment can hold")
@@ -309,6 +291,8 @@ class ExperimentKeys:
         if allowed.accepts(value):
             return value
         expected = allowed.expected
+        if isinstance(allowed, Text) and isinstance(value, str) and (not value.strip() or "\0" in value):
+            expected = "a text that is more than spaces, without a NUL character"
         if isinstance(allowed, WholeNumber) and isinstance(value, int) and value > allowed.high:
             expected = f"a whole number from {allowed.low} to {allowed.high}"
         raise self._wrong(key, value, expected)
@@ -339,4 +323,4 @@ def check_keys(keys: Collection[str], known: Collection[str], origin: str, allow
             # A misspelling, or a name that has the key among its words.
             near += [name for name in known if key in name.split("_")]
             expected = f"{near[0]!r}, or another of {sorted(known)}" if near else f"one of {sorted(known)}"
-        raise ExperimentFileError(f"{origin}: unknown key {key!r}; expected {expected}")
+        raise ExperimentFileError(f"{origin}: unknown key {key!r:.80}; expected {expected}")

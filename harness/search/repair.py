@@ -19,6 +19,7 @@ from harness.store.integrity import (
     find_left_files,
     find_missing_files,
     in_order,
+    is_half_written,
 )
 from harness.store.records import ExperimentRow, ExperimentStatus, TrialStatus, utc_now
 from harness.store.store import ResultsStore
@@ -120,8 +121,11 @@ def record_broken_off(store: ResultsStore, eid: int, mark: str) -> None:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """Remove the files of an experiment's folder whose writers were killed before they were whole."""
-    for path in folder.rglob("*.partial*"):
+    """Remove the files of an experiment's folder whose writers were killed before they were whole: they are made again.
+
+    What a user keeps there under a name of his own, a folder too, is left alone.
+    """
+    for path in filter(is_half_written, folder.rglob("*.partial*")):
         path.unlink(missing_ok=True)
 
 
@@ -171,8 +175,10 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     """Repair one thing, after ``_end_trials``, and return what was done, in words."""
     if finding.kind is FindingKind.LEFT_FILE:
         assert finding.path is not None
-        finding.path.unlink(missing_ok=True)
-        return "it was removed"
+        # Its name is no longer that of a file that is being written, so it is not found again.
+        kept = finding.path.with_name(f"{finding.path.name}.kept")
+        finding.path.rename(kept)
+        return f"it was renamed to '{kept.name}'; delete it if nobody needs what it holds"
     assert finding.row_id is not None
     if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
         status = ExperimentStatus.INTERRUPTED

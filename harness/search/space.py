@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import ExperimentFileError, HarnessError
+from harness.errors import ExperimentFileError, HarnessError, show_value
 from harness.models.systems import LARGEST, System, read_hyperparameters
 from harness.search.key_types import (
     MAX_NAME,
@@ -29,7 +29,7 @@ from harness.search.key_types import (
     TrueOrFalse,
     WholeNumber,
 )
-from harness.search.keys import check_keys, show_value
+from harness.search.keys import check_keys
 from harness.splits.protocol import Protocol
 
 #: A point's values by hyperparameter, plain values.
@@ -241,19 +241,21 @@ def read_points(values: object, space: SearchSpace, origin: str) -> tuple[Point,
             or stands twice
     """
     if not isinstance(values, list) or not values:
-        raise ExperimentFileError(f'{origin} is {_shown(values)}; expected a list of points, e.g. [{{"dropout": 0.2}}]')
+        raise ExperimentFileError(
+            f'{origin} is {show_value(values)}; expected a list of points, e.g. [{{"dropout": 0.2}}]'
+        )
     points: list[Point] = []
     for number, value in enumerate(values, start=1):
         place = f"{origin}: point {number}"
         names = [parameter.name for parameter in space.parameters]
         if not isinstance(value, Mapping) or sorted(value) != sorted(names):
-            found = sorted(value) if isinstance(value, Mapping) else _shown(value)
+            found = sorted(value) if isinstance(value, Mapping) else show_value(value)
             raise ExperimentFileError(f"{place} has {found}; expected exactly the searched {sorted(names)}")
         for parameter in space.parameters:
             if not parameter.holds(value[parameter.name]):
                 raise ExperimentFileError(
-                    f"{place}: {parameter.name} is {_shown(value[parameter.name])}; expected a value of its range in "
-                    "the search space"
+                    f"{place}: {parameter.name} is {show_value(value[parameter.name])}; expected a value of its range "
+                    "in the search space"
                 )
         # Of 2.0 an int is 2: one point must not have two spellings.
         point = {
@@ -351,7 +353,7 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
     """
     if not isinstance(entries, list) or not entries:
         raise ExperimentFileError(
-            f"{origin}: parameter_config is {_shown(entries)}; expected a list with at least one "
+            f"{origin}: parameter_config is {show_value(entries)}; expected a list with at least one "
             '{"name": ..., "range": ..., "type": ...}'
         )
     if len(entries) > MAX_HYPERPARAMETERS:
@@ -365,9 +367,10 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
         for earlier in parameters:
             # results.db has a column for each, and SQLite's columns know no upper and lower case.
             if earlier.name.lower() == parameter.name.lower():
+                twice = "is given twice" if earlier.name == parameter.name else f"comes after {earlier.name!r}"
                 raise ExperimentFileError(
-                    f"{origin}: parameter {parameter.name!r} comes after {earlier.name!r}; expected each name once "
-                    "(upper and lower case count as the same)"
+                    f"{origin}: parameter {parameter.name!r} {twice}; expected each name once (upper and lower case "
+                    "count as the same)"
                 )
         if system is not None:
             _check_against_system(parameter, origin, system)
@@ -411,10 +414,10 @@ def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> N
 
 def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bool) -> Parameter:
     if not isinstance(entry, Mapping):
-        raise ExperimentFileError(f'{numbered} is {_shown(entry)}; expected {{"name": ..., "range": ...}}')
+        raise ExperimentFileError(f'{numbered} is {show_value(entry)}; expected {{"name": ..., "range": ...}}')
     name = entry.get("name")
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ExperimentFileError(f"{numbered}: name is {_shown(name)}; expected a hyperparameter's name")
+        raise ExperimentFileError(f"{numbered}: name is {_found(entry, 'name')}; expected a hyperparameter's name")
     if len(name) > MAX_NAME:
         raise ExperimentFileError(
             f"{numbered}: name has {len(name)} characters, {name[:40]!r} and so on; expected at most {MAX_NAME}"
@@ -429,7 +432,7 @@ def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bo
     # Auptimizer's default.
     kind = entry.get("type", ParameterType.INT.value)
     if kind not in allowed:
-        raise ExperimentFileError(f"{origin}: type is {_shown(kind)}; expected one of {allowed}")
+        raise ExperimentFileError(f"{origin}: type is {_found(entry, 'type')}; expected one of {allowed}")
     if ParameterType(kind) is ParameterType.CHOICE:
         return _read_choice(name, entry, origin)
     return _read_number(name, ParameterType(kind), entry, origin)
@@ -438,32 +441,35 @@ def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bo
 def _read_choice(name: str, entry: Mapping[str, Any], origin: str) -> Parameter:
     choices = entry.get("range")
     if not isinstance(choices, list) or not choices:
-        raise ExperimentFileError(f"{origin}: range is {_shown(choices)}; expected a list of choices")
+        raise ExperimentFileError(f"{origin}: range is {_found(entry, 'range')}; expected a list of choices")
     for key in ("log", "step"):
         if key in entry:
             raise ExperimentFileError(f"{origin}: {key} is given for a choice; expected it for numbers only")
     for choice in choices:
         if isinstance(choice, int) and abs(choice) > _LARGEST:
             expected = f"an integer of at most {_LARGEST} in size"
-            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
+            raise ExperimentFileError(f"{origin}: choice {show_value(choice)}; expected {expected}")
     return Parameter(name, ParameterType.CHOICE, choices=tuple(choices))
 
 
 def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origin: str) -> Parameter:
     bounds = entry.get("range")
     if not isinstance(bounds, list) or len(bounds) != 2:
-        raise ExperimentFileError(f"{origin}: range is {_shown(bounds)}; expected [low, high]")
+        raise ExperimentFileError(f"{origin}: range is {_found(entry, 'range')}; expected [low, high]")
     is_int = kind is ParameterType.INT
     for bound in bounds:
         if not _is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
             expected = f"{'an integer' if is_int else 'a number'} of at most {_LARGEST} in size"
-            raise ExperimentFileError(f"{origin}: bound {_shown(bound)}; expected {expected}")
+            if "type" not in entry:
+                # Auptimizer's default is easily met by accident.
+                expected += " where no type is given, or the type 'float'"
+            raise ExperimentFileError(f"{origin}: bound {show_value(bound)}; expected {expected}")
     low, high = (int(bound) if is_int else float(bound) for bound in bounds)
     if low > high:
-        raise ExperimentFileError(f"{origin}: low {low} is above high {high}")
+        raise ExperimentFileError(f"{origin}: low {low} is above high {high}; expected [low, high]")
     is_log = entry.get("log", False)
     if not isinstance(is_log, bool):
-        raise ExperimentFileError(f"{origin}: log is {_shown(is_log)}; expected true or false")
+        raise ExperimentFileError(f"{origin}: log is {show_value(is_log)}; expected true or false")
     if is_log and low <= 0:
         raise ExperimentFileError(f"{origin}: low {low} has no logarithm; with log, expected a low above 0")
     step = entry.get("step")
@@ -472,7 +478,7 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
             raise ExperimentFileError(f"{origin}: log and step are both given; expected one of them")
         if not _is_number(step) or step <= 0 or (is_int and step != int(step)):
             raise ExperimentFileError(
-                f"{origin}: step is {_shown(step)}; expected {'an integer' if is_int else 'a number'} above 0"
+                f"{origin}: step is {show_value(step)}; expected {'an integer' if is_int else 'a number'} above 0"
             )
         step = int(step) if is_int else float(step)
     return Parameter(name, kind, low, high, is_log=is_log, step=step)
@@ -507,13 +513,12 @@ def _check_choices(
 ) -> None:
     for choice in parameter.choices:
         if isinstance(choice, bool) or not is_allowed(choice):
-            raise ExperimentFileError(f"{origin}: choice {_shown(choice)}; expected {expected}")
+            raise ExperimentFileError(f"{origin}: choice {show_value(choice)}; expected {expected}")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
-def _shown(value: object) -> str:
-    """A value as a message shows it, cut where it is long."""
-    return "missing" if value is None else show_value(value)
+def _found(entry: Mapping[str, Any], key: str) -> str:
+    return show_value(entry[key]) if key in entry else "missing"

@@ -14,7 +14,7 @@ from typing import Any, cast
 from harness.codec import to_plain
 from harness.corpus.layout import SESSIONS
 from harness.corpus.utterances import Happiness, parse_utterance_id
-from harness.errors import ExperimentFileError, FeatureError, unknown_name
+from harness.errors import ExperimentFileError, FeatureError, show_value, unknown_name
 from harness.files import hash_json
 
 #: Utterances of Sessions 1-4 that train during the search, and that are held out of it.
@@ -349,7 +349,8 @@ def read_protocol(value: object, modalities: Collection[str] = ()) -> Protocol:
         return PROTOCOLS[value]
     if not isinstance(value, Mapping):
         raise ExperimentFileError(
-            f"protocol: found {value!r}; expected one of {sorted(PROTOCOLS)}, or an object with 'base' and choices"
+            f"protocol: found {show_value(value)}; expected one of {sorted(PROTOCOLS)}, or an object with 'base' and "
+            "choices"
         )
     base = read_protocol(preset_of(value))
     choices = {key: choice for key, choice in value.items() if key not in {"base", "name"}}
@@ -409,7 +410,7 @@ def _read_choice(key: str, choice: object, default: object) -> Any:
         return type(default)(choice)
     if type(choice) is not type(default):
         raise ExperimentFileError(
-            f"protocol choice {key!r}: found {choice!r}; expected a value like {default!r}"
+            f"protocol choice {key!r}: found {show_value(choice)}; expected a value like {show_value(default)}"
         )
     return choice
 
@@ -482,7 +483,7 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
     if sealed:
         raise FeatureError(
             f"utterance {sealed[0]!r}: belongs to {protocol.test_set}, which protocol {protocol.name!r} keeps for the "
-            "test; a split must not contain it"
+            "test; expected a split without it"
         )
     if protocol.split_rule is SplitRule.HOLDOUT_BY_ID:
         share = NUM_TRAIN_UTTERANCES / (NUM_TRAIN_UTTERANCES + NUM_HOLDOUT_UTTERANCES)

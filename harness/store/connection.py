@@ -31,9 +31,12 @@ def translate_error(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(_describe(path, error)) from error
     except (OverflowError, UnicodeEncodeError) as error:
+        found = "a whole number of more than 64 bits"
+        if isinstance(error, UnicodeEncodeError):
+            found = f"the text {error.object!r:.80}"
         raise StoreError(
-            f"results database '{path}': a value cannot be stored ({error}); expected whole numbers of at most 64 bits "
-            "and text that is valid Unicode"
+            f"results database '{path}': {found} cannot be stored; expected whole numbers of at most 64 bits, and "
+            "texts of whole characters"
         ) from error
 
 
@@ -60,7 +63,10 @@ def _describe(path: Path, error: sqlite3.Error) -> str:
             f"results database '{path}': the disk did not take the write ({error}); recorded trials "
             "are safe; free some space and run the same command again"
         )
-    return f"results database '{path}': {error}"
+    return (
+        f"results database '{path}': could not be used ({error}); expected tables that harness alone writes; "
+        f"`harness check --results {path.parent}` compares them"
+    )
 
 
 def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:

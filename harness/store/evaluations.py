@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 
 from harness.store.records import Evaluation, EvaluationRow, TestScores
-from harness.store.rows import Row, insert, insert_predictions, read_prediction, read_scores
+from harness.store.rows import (
+    Row,
+    insert,
+    insert_predictions,
+    of_table,
+    read_json,
+    read_prediction,
+    read_scores,
+)
 from harness.store.store import ResultsStore
 
 
@@ -49,10 +57,11 @@ def read_evaluations(results: ResultsStore, eid: int | None = None) -> list[Eval
     rows = results.query(
         "SELECT * FROM evaluations WHERE ? IS NULL OR eid = ? ORDER BY evaluation_id", [eid, eid]
     )
-    return [_read_evaluation(results, row) for row in rows]
+    return [_read_evaluation(row, results) for row in rows]
 
 
-def _read_evaluation(results: ResultsStore, row: Row) -> EvaluationRow:
+@of_table("table 'evaluations'", "evaluation_id")
+def _read_evaluation(row: Row, results: ResultsStore) -> EvaluationRow:
     evaluation_id = row["evaluation_id"]
     of_this = [evaluation_id]
     predictions: dict[tuple[int, str], list[Row]] = {}
@@ -65,7 +74,7 @@ def _read_evaluation(results: ResultsStore, row: Row) -> EvaluationRow:
     )
     utterances = results.query("SELECT * FROM evaluation_utterances WHERE evaluation_id = ?", of_this)
     flags = {name: bool(row[name]) for name in ("is_synthetic", "is_trained_on_synthetic")}
-    lists = {name: tuple(json.loads(row[name])) for name in ("sessions", "seeds")}
+    lists = {name: tuple(read_json(row, name, list)) for name in ("sessions", "seeds")}
     known = {field.name: row[field.name] for field in fields(Evaluation)}
     return EvaluationRow(
         **{**known, **flags, **lists},

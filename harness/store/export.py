@@ -13,6 +13,7 @@ from harness.errors import StoreError
 from harness.models.systems import name_searched, name_system
 from harness.store.connection import translate_error
 from harness.store.records import PROBABILITY_COLUMNS, ExperimentRow
+from harness.store.rows import read_point
 from harness.store.store import ResultsStore
 
 Value = int | float | str | bool | None
@@ -297,9 +298,10 @@ def _fetch(
 def _find_hyperparameters(store: ResultsStore, eids: Sequence[int]) -> dict[str, ColumnType]:
     """Return every hyperparameter of some experiments, in order of appearance, with the type that holds all of it."""
     found: dict[str, set[ColumnType]] = {}
-    sql = f"SELECT hyperparameters FROM trials WHERE eid IN ({_places(eids)}) ORDER BY eid, trial_index, attempt"
+    sql = "SELECT trial_id, hyperparameters FROM trials "
+    sql += f"WHERE eid IN ({_places(eids)}) ORDER BY eid, trial_index, attempt"
     for row in store.query(sql, eids):
-        for name, value in json.loads(row["hyperparameters"]).items():
+        for name, value in read_point(row).items():
             types = found.setdefault(name, set())
             if value is not None:
                 types.add(_type_of(value))

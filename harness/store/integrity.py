@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
+from harness.errors import one_line
 from harness.files import find_changed, open_regular, read_json
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
@@ -271,6 +272,11 @@ def find_left_files(results_dir: Path, held_folders: Collection[Path] = ()) -> l
     return found
 
 
+def is_half_written(path: Path) -> bool:
+    """Say whether a path is a file that a process of this package began to write, by its name."""
+    return _PARTIAL_NAME.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
 def _has_rested(path: Path) -> bool:
     try:
         return path.is_file() and time.time() - path.stat().st_mtime >= _MIN_REST
@@ -345,7 +351,7 @@ def _what_is_wrong(path: Path) -> str | None:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        return f"is damaged ({error})"
+        return f"is damaged ({one_line(error)})"
     return None if damaged is None else f"is damaged (the checksum of its part '{damaged}' is wrong)"
 
 

@@ -41,8 +41,9 @@ def record_note(results: ResultsStore, eid: int, trial_index: int, text: str) ->
     text = _check_text(trial_index, text)
     with results.writing() as database:
         _require_trial(results, eid, trial_index)
-        row = {"eid": eid, "trial_index": trial_index, "text": text, "written_at": utc_now()}
-        return TrialNote(insert(database, "trial_notes", row), eid, trial_index, text, row["written_at"])
+        written_at = utc_now()
+        row = {"eid": eid, "trial_index": trial_index, "text": text, "written_at": written_at}
+        return TrialNote(insert(database, "trial_notes", row), eid, trial_index, text, written_at)
 
 
 def withdraw_note(results: ResultsStore, eid: int, trial_index: int, note_id: int) -> TrialNote:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.store.records import TrialStatus, utc_now
-from harness.store.rows import insert
+from harness.store.rows import Row, insert, of_table, read_json
 from harness.store.store import ResultsStore
 
 #: Seconds for which a killed trial counts as one that may start again: its controller starts a retry at once, in the
@@ -119,11 +119,14 @@ def find_pruning(results: ResultsStore, trial_id: int) -> Pruning | None:
         "FROM prunings JOIN trials USING (trial_id) JOIN experiments USING (eid) WHERE trial_id = ?",
         [trial_id],
     )
-    for row in rows:
-        rivals = tuple(Rival(int(index), accuracy) for index, accuracy in json.loads(row["rivals"]).items())
-        numbers = (row["epoch"], row["accuracy"], row["threshold"])
-        return Pruning(PruningRule(row["rule"]), *numbers, rivals, row["num_seeds"])
-    return None
+    return _read_pruning(rows[0]) if rows else None
+
+
+@of_table("table 'prunings'", "trial_id")
+def _read_pruning(row: Row) -> Pruning:
+    rivals = tuple(Rival(int(index), float(accuracy)) for index, accuracy in read_json(row, "rivals", dict).items())
+    numbers = (row["epoch"], row["accuracy"], row["threshold"])
+    return Pruning(PruningRule(row["rule"]), *numbers, rivals, row["num_seeds"])
 
 
 def read_rivals(results: ResultsStore, eid: int, trial_index: int, epoch: int) -> tuple[list[Rival], list[int]]:

@@ -13,7 +13,8 @@ from dataclasses import fields
 from typing import Any
 
 from harness.corpus.utterances import CLASSES, Emotion
-from harness.errors import ExperimentFileError, one_line
+from harness.errors import ExperimentFileError, one_line, show_value
+from harness.files import parse_json
 from harness.store.records import EpochRecord, Prediction
 
 #: The markers before a JSON object, and before a JSON list of objects.
@@ -46,8 +47,8 @@ def report_epoch(epoch: int, validation_accuracy: float, **others: float) -> Non
     try:
         values = {"epoch": int(epoch), "validation_accuracy": float(validation_accuracy)}
         values |= {name: float(value) for name, value in others.items()}
-    except OverflowError as error:
-        raise ExperimentFileError(f"{EPOCH_MARKER} a number is too large ({error}); expected a smaller one") from None
+    except OverflowError:
+        raise ExperimentFileError(f"{EPOCH_MARKER} found a number above 1e308; expected a smaller one") from None
     _read_epoch(values)
     _print_line(f"{EPOCH_MARKER} {json.dumps(values)}")
 
@@ -104,11 +105,9 @@ def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
         if found:
             where = f"{marker} {one_line(text.strip()):.80}"
             try:
-                value = json.loads(text)
+                value = parse_json(text)
             except ValueError as error:
-                raise ExperimentFileError(f"{where}: not JSON ({error})") from None
-            except RecursionError:
-                raise _too_deep(where) from None
+                raise ExperimentFileError(f"{where}: {error}") from None
             try:
                 return read(value)
             except RecursionError:  # the message about it would be written with one call more
@@ -130,13 +129,13 @@ def _too_deep(where: str) -> ExperimentFileError:
 def _read_epoch(value: Any) -> EpochRecord:
     where = f"{EPOCH_MARKER} {one_line(json.dumps(value)):.120}"
     if not isinstance(value, Mapping):
-        raise ExperimentFileError(f"{where}: expected an object with epoch and validation_accuracy")
+        raise ExperimentFileError(f"{where}: found no object; expected one with epoch and validation_accuracy")
     for name in value:
         if name not in ("epoch", *_NUMBERS):
             raise ExperimentFileError(f"{where}: unknown key {name!r}; expected some of {['epoch', *_NUMBERS]}")
     epoch = value.get("epoch")
     if not isinstance(epoch, int) or isinstance(epoch, bool) or not 1 <= epoch < 2**31:
-        raise ExperimentFileError(f"{where}: epoch is {epoch!r}; expected a whole number from 1 on")
+        raise ExperimentFileError(f"{where}: epoch is {show_value(epoch)}; expected a whole number from 1 on")
     if "validation_accuracy" not in value:
         raise ExperimentFileError(f"{where}: validation_accuracy is missing; expected a number from 0 to 1")
     numbers = dict.fromkeys(_NUMBERS, math.nan)
@@ -151,22 +150,23 @@ def _read_number(value: Any, name: str, where: str) -> float:
     if name in _LOSSES:
         # A loss may be infinite or NaN: then it is the trial's, and not the line's, fault.
         if not is_number:
-            raise ExperimentFileError(f"{where}: {name} is {value!r:.40}; expected a number")
+            raise ExperimentFileError(f"{where}: {name} is {show_value(value)}; expected a number")
     elif name == "seconds":
         if not is_number or not 0 <= value < math.inf:
-            raise ExperimentFileError(f"{where}: seconds is {value!r:.40}; expected a number from 0 on")
+            raise ExperimentFileError(f"{where}: seconds is {show_value(value)}; expected a number from 0 on")
     elif not is_number or not 0 <= value <= 1:
-        raise ExperimentFileError(f"{where}: {name} is {value!r:.40}; expected a number from 0 to 1")
+        raise ExperimentFileError(f"{where}: {name} is {show_value(value)}; expected a number from 0 to 1")
     try:
         return float(value)
     except OverflowError:
         # Only a whole number can be so large: JSON reads 1e400 as infinity.
-        raise ExperimentFileError(f"{where}: {name} is {value!r:.40}...; expected a number below 1e308") from None
+        raise ExperimentFileError(f"{where}: {name} is {show_value(value)}...; expected a number below 1e308") from None
 
 
 def _read_predictions(value: Any) -> tuple[Prediction, ...]:
     if not isinstance(value, list):
-        raise ExperimentFileError(f"{PREDICTIONS_MARKER} expected a list of objects, one an utterance")
+        found = show_value(value)
+        raise ExperimentFileError(f"{PREDICTIONS_MARKER} found {found}; expected a list of objects, one an utterance")
     predictions = tuple(_read_prediction(entry, number) for number, entry in enumerate(value, start=1))
     ids = [prediction.utterance_id for prediction in predictions]
     if len(set(ids)) != len(ids):
@@ -178,20 +178,22 @@ def _read_predictions(value: Any) -> tuple[Prediction, ...]:
 def _read_prediction(value: Any, number: int) -> Prediction:
     where = f"{PREDICTIONS_MARKER} entry {number}"
     if not isinstance(value, Mapping) or set(value) != set(_PREDICTION_KEYS):
-        raise ExperimentFileError(f"{where}: found {value!r:.120}; expected an object with {list(_PREDICTION_KEYS)}")
+        found = show_value(value)
+        raise ExperimentFileError(f"{where}: found {found}; expected an object with {list(_PREDICTION_KEYS)}")
     if not isinstance(value["utterance_id"], str) or not value["utterance_id"]:
-        raise ExperimentFileError(f"{where}: utterance_id is {value['utterance_id']!r:.40}; expected a text")
+        found = show_value(value["utterance_id"])
+        raise ExperimentFileError(f"{where}: utterance_id is {found}; expected a text that is not empty")
     try:
         value["utterance_id"].encode("utf-8")
     except UnicodeEncodeError:
         raise ExperimentFileError(
-            f"{where}: utterance_id is {value['utterance_id']!r:.40}, half a character; expected a text that UTF-8 can "
-            "write"
+            f"{where}: utterance_id is {show_value(value['utterance_id'])}, half a character; expected a text that "
+            "UTF-8 can write"
         ) from None
     known = [emotion.value for emotion in CLASSES]
     for name in ("emotion", "predicted"):
         if value[name] not in known:
-            raise ExperimentFileError(f"{where}: {name} is {value[name]!r:.40}; expected one of {known}")
+            raise ExperimentFileError(f"{where}: {name} is {show_value(value[name])}; expected one of {known}")
     row = value["probabilities"]
     if (
         not isinstance(row, list)
@@ -200,8 +202,8 @@ def _read_prediction(value: Any, number: int) -> Prediction:
         or abs(sum(row) - 1) > _TOLERANCE
     ):
         raise ExperimentFileError(
-            f"{where}: probabilities are {row!r:.80}; expected {len(known)} numbers from 0 to 1 whose sum is 1, in the "
-            f"order {known}"
+            f"{where}: probabilities are {show_value(row)}; expected {len(known)} numbers from 0 to 1 whose sum is 1, "
+            f"in the order {known}"
         )
     probabilities = tuple(float(each) for each in row)
     return Prediction(value["utterance_id"], Emotion(value["emotion"]), Emotion(value["predicted"]), probabilities)

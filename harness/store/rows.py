@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from harness.codec import check_types
 from harness.corpus.utterances import Emotion
-from harness.errors import StoreError
+from harness.errors import StoreError, one_line
+from harness.files import parse_json
 from harness.store.records import (
     PROBABILITY_COLUMNS,
     EpochRecord,
@@ -31,6 +35,10 @@ from harness.store.records import (
 from harness.store.schema import Database, quote_identifier
 
 Row = Mapping[str, Any]
+Rest = ParamSpec("Rest")
+Read = TypeVar("Read")
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
+Member = TypeVar("Member", bound=StrEnum)
 
 
 def insert(database: Database, table: str, row: Row) -> int:
@@ -122,23 +130,97 @@ def _column_type(value: Hyperparameter) -> type:
     return next((column_type for column_type in (int, float) if isinstance(value, column_type)), str)
 
 
+def of_table(
+    table: str, key: str
+) -> Callable[[Callable[Concatenate[Row, Rest], Read]], Callable[Concatenate[Row, Rest], Read]]:
+    """Have a reader of a table's rows name the row whose value somebody has changed by hand into what it cannot be.
+
+    Args:
+        table: as a message names it
+        key: the column that identifies a row
+    """
+
+    def check(read: Callable[Concatenate[Row, Rest], Read]) -> Callable[Concatenate[Row, Rest], Read]:
+        @wraps(read)
+        def checked(row: Row, /, *rest: Rest.args, **named: Rest.kwargs) -> Read:
+            try:
+                return read(row, *rest, **named)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                where = f"results.db, {table}, row with {key} {row.get(key)}"
+                raise StoreError(
+                    f"{where}: {one_line(error)}; expected what harness wrote; put the value back, or restore a copy "
+                    "of the file"
+                ) from error
+
+        return checked
+
+    return check
+
+
+def read_json(row: Row, name: str, kind: type[Kind]) -> Kind:
+    """Read the JSON text of a column, which holds an object or a list.
+
+    Raises:
+        ValueError: it holds something else
+    """
+    text = row[name]
+    try:
+        value = parse_json(text)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is {text!r:.80} ({one_line(error)})") from error
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {text!r:.80}; expected {'an object' if kind is dict else 'a list'} as JSON")
+    return value
+
+
+def _read_member(row: Row, name: str, members: type[Member]) -> Member:
+    try:
+        return members(row[name])
+    except ValueError:
+        raise ValueError(f"{name} is {row[name]!r:.80}; expected one of {[each.value for each in members]}") from None
+
+
+def _only_fields(record_type: Any, row: Row) -> dict[str, Any]:
+    """Return the values of a record's fields; a column that somebody has added is nobody's business."""
+    names = [each.name for each in fields(record_type)]
+    return {name: row[name] for name in names if name in row}
+
+
+@of_table("table 'experiments'", "eid")
 def read_experiment(row: Row) -> ExperimentRow:
     """Read a row of ``experiments``."""
-    return ExperimentRow(
+    for name in ("protocol", "settings"):
+        read_json(row, name, dict)
+    read_json(row, "search_space", list)
+    experiment = ExperimentRow(
         **{
-            **row,
+            **_only_fields(ExperimentRow, row),
             "is_synthetic": bool(row["is_synthetic"]),
-            "status": ExperimentStatus(row["status"]),
-            "kind": ExperimentKind(row["kind"]),
+            "status": _read_member(row, "status", ExperimentStatus),
+            "kind": _read_member(row, "kind", ExperimentKind),
         }
     )
+    check_types(experiment)
+    return experiment
 
 
+@of_table("table 'folded_experiments'", "folded_id")
 def read_folded(row: Row) -> FoldedExperimentRow:
     """Read a row of ``folded_experiments``."""
-    return FoldedExperimentRow(**{**row, "folds": tuple(json.loads(row["folds"]))})
+    read_json(row, "identity", dict)
+    folds = tuple(read_json(row, "folds", list))
+    folded = FoldedExperimentRow(**{**_only_fields(FoldedExperimentRow, row), "folds": folds})
+    check_types(folded)
+    return folded
 
 
+@of_table("table 'trials'", "trial_id")
+def read_point(row: Row) -> dict[str, Hyperparameter]:
+    """Read the hyperparameters of a row of ``trials``."""
+    return read_json(row, "hyperparameters", dict)
+
+
+@of_table("table 'trials'", "trial_id")
 def read_trial(row: Row, results_dir: Path) -> TrialRow:
     """Read a row of ``trials`` with its result.
 
@@ -146,49 +228,62 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
         results_dir: the paths of jobs are relative to it, unless they are absolute
     """
     job_path = row["job_path"]
-    return TrialRow(
+    trial = TrialRow(
         **{
-            **row,
-            "status": TrialStatus(row["status"]),
-            "hyperparameters": json.loads(row["hyperparameters"]),
-            "seed_scores": tuple(json.loads(row["seed_scores"] or "[]")),
+            **_only_fields(TrialRow, row),
+            "status": _read_member(row, "status", TrialStatus),
+            "hyperparameters": read_json(row, "hyperparameters", dict),
+            "seed_scores": tuple(read_json({**row, "seed_scores": row["seed_scores"] or "[]"}, "seed_scores", list)),
             "job_path": None if job_path is None else str(results_dir / job_path),
         }
     )
+    # A foreign script's may be of any type.
+    check_types(trial, leave_out=("hyperparameters",))
+    return trial
 
 
+@of_table("table 'trial_environments'", "trial_id")
 def read_environment(row: Row) -> TrialEnvironment:
     """Read a row of ``trial_environments``."""
-    known = {field.name: row[field.name] for field in fields(TrialEnvironment)}
-    known["versions"] = json.loads(row["versions"])
-    known["scene_groups"] = tuple(map(tuple, json.loads(row["scene_groups"])))
-    known["validated_scenes"] = tuple(json.loads(row["validated_scenes"]))
-    return TrialEnvironment(**known)
+    known = _only_fields(TrialEnvironment, row)
+    known["versions"] = read_json(row, "versions", dict)
+    known["scene_groups"] = tuple(map(tuple, read_json(row, "scene_groups", list)))
+    known["validated_scenes"] = tuple(read_json(row, "validated_scenes", list))
+    environment = TrialEnvironment(**known)
+    check_types(environment)
+    return environment
 
 
+@of_table("table 'epochs'", "trial_id")
 def read_epoch(row: Row) -> EpochRecord:
     """Read a row of ``epochs``; SQLite keeps NaN as NULL."""
     values: dict[str, Any] = {
         field.name: math.nan if row[field.name] is None else row[field.name] for field in fields(EpochRecord)
     }
+    # There may be very many of them: not by check_types.
+    for name, value in values.items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"{name} is {value!r:.80}; expected a number")
     return EpochRecord(**values)
 
 
+@of_table("a table of predictions", "utterance_id")
 def read_prediction(row: Row) -> Prediction:
     """Read a row of any table of predictions."""
     return Prediction(
         utterance_id=row["utterance_id"],
-        emotion=Emotion(row["emotion"]),
-        predicted=Emotion(row["predicted"]),
+        emotion=_read_member(row, "emotion", Emotion),
+        predicted=_read_member(row, "predicted", Emotion),
         probabilities=tuple(row[column] for column in PROBABILITY_COLUMNS),
     )
 
 
+@of_table("a table of scores", "seed")
 def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScores:
     """Read a row of ``test_scores``, or one of ``trial_test_scores`` with its trial's seed."""
     return TestScores(
         seed=row["seed"],
-        kind=ScoreKind(row["kind"]),
+        kind=_read_member(row, "kind", ScoreKind),
         weighted_accuracy=row["weighted_accuracy"],
         unweighted_accuracy=row["unweighted_accuracy"],
         macro_f1=row["macro_f1"],
@@ -198,14 +293,17 @@ def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScore
     )
 
 
+@of_table("table 'test_openings'", "opening_id")
 def read_opening(row: Row, scores: tuple[TestScores, ...]) -> TestOpeningRow:
     """Read a row of ``test_openings`` that also says ``is_synthetic``."""
     is_synthetic = row["is_synthetic"]
-    return TestOpeningRow(
+    opening = TestOpeningRow(
         **{
-            **row,
-            "seeds": tuple(json.loads(row["seeds"])),
+            **_only_fields(TestOpeningRow, row),
+            "seeds": tuple(read_json(row, "seeds", list)),
             "is_synthetic": None if is_synthetic is None else bool(is_synthetic),
             "scores": scores,
         }
     )
+    check_types(opening)
+    return opening

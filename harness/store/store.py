@@ -185,8 +185,8 @@ class ResultsStore:
             status = rows[0]["status"]
             if status != TrialStatus.RUNNING:
                 raise StoreError(
-                    f"trial {trial_id}: has ended ({status}) in '{self.path}'; nothing more can be recorded "
-                    "for it"
+                    f"trial {trial_id}: has ended ({status}) in '{self.path}'; expected a trial that is "
+                    "running"
                 )
             yield database
 
@@ -330,8 +330,8 @@ class ResultsStore:
             for row in attempts:
                 if row["status"] in (TrialStatus.RUNNING, TrialStatus.FINISHED, TrialStatus.PRUNED):
                     raise StoreError(
-                        f"trial index {trial_index} of experiment {eid}: is {row['status']} already; only a "
-                        "trial that failed or was interrupted can be started again"
+                        f"trial index {trial_index} of experiment {eid}: is {row['status']} already; expected "
+                        "one that failed or was interrupted"
                     )
             trial_id = insert(
                 database,
@@ -600,8 +600,8 @@ class ResultsStore:
                     )
                 if (score.seed, score.kind) in recorded:
                     raise StoreError(
-                        f"test evaluation {opening_id}: seed {score.seed} ({score.kind}) has its score already; a "
-                        "score on the test set is never replaced"
+                        f"test evaluation {opening_id}: seed {score.seed} ({score.kind}) has its score already; "
+                        "expected none, for a score on the test set is never replaced"
                     )
                 recorded.add((score.seed, score.kind))
                 key = {"opening_id": opening_id, "seed": score.seed, "kind": score.kind.value}

@@ -102,11 +102,16 @@ class TrialSpec:
                 "beside each job; start trials with `aup experiment.json`"
             ) from None
         except (OSError, ValueError) as error:
-            raise ExperimentFileError(f"trial file {str(path)!r}: not JSON ({one_line(error)})") from None
+            raise ExperimentFileError(
+                f"trial file {str(path)!r}: cannot be read ({one_line(error)}); start trials with `aup experiment.json`"
+            ) from None
         try:
             spec = from_plain(cls, {**_OPTIONAL, **value} if isinstance(value, dict) else value)
         except ValueError as error:
-            raise ExperimentFileError(f"trial file {str(path)!r}: not a trial's spec ({one_line(error)})") from None
+            raise ExperimentFileError(
+                f"trial file {str(path)!r}: not a trial's spec ({one_line(error)}); start trials with "
+                "`aup experiment.json`"
+            ) from None
 
         def resolve(target: Path) -> Path:
             return Path(os.path.normpath(path.absolute().parent / target))

@@ -5,6 +5,7 @@ The labels of utterances that train are read to train. No label of another turn 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from harness.features.context import Context, ContextTurns
 from harness.features.dialogues import Dialogues
 from harness.features.speech import SpeechSettings
 from harness.features.store import Features
-from harness.files import read_json, read_npy, write_json, write_then_rename
+from harness.files import read_npy, read_object, write_json, write_then_rename
 from harness.models.context_baseline import ContextBaseline, fit_context_baseline
 from harness.models.context_networks import NOT_SCORED
 from harness.models.hyperparameters import (
@@ -119,8 +120,8 @@ class FittedDialogues:
         """
         if "speech" in self.modalities and features.speech_settings != self.speech_settings:
             raise FeatureError(
-                f"speech frames were made with {features.speech_settings.to_json()}; the turns' classifier was fitted "
-                f"on {self.speech_settings.to_json()}"
+                f"speech features: were made with {json.dumps(features.speech_settings.to_json())}; expected "
+                f"{json.dumps(self.speech_settings.to_json())}, on which the turns' classifier was fitted"
             )
         dialogues, turns = _arrange(features, self.turns)
         probabilities, description = self.classifier.answer(turns)
@@ -148,7 +149,7 @@ class FittedDialogues:
         has_network = TurnNetwork.is_saved_in(directory)
         classifier = TurnNetwork.load(directory) if has_network else TurnClassifier.load(directory)
         try:
-            record = read_json(directory / _RECORD_NAME)
+            record = read_object(directory / _RECORD_NAME)
             settings = SpeechSettings.from_json(record["speech_settings"])
             context, turns, baseline = Context(record["context"]), ContextTurns(record["turns"]), None
             if "decay" in record:

@@ -261,5 +261,5 @@ def _save(folder: Path, recogniser: Recogniser) -> None:
 def _load(folder: Path, fitted: FittedFeatures) -> Recogniser:
     counts = read_json(folder / _COUNTS_NAME)
     if not isinstance(counts, dict) or set(counts) != {"trained", "left_out"}:
-        raise ValueError(f"{_COUNTS_NAME} holds {counts!r:.80}")
+        raise ValueError(f"{_COUNTS_NAME} holds {counts!r:.80}; expected the counts 'trained' and 'left_out'")
     return Recogniser(load_network(folder), fitted, int(counts["trained"]), int(counts["left_out"]))

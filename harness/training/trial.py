@@ -5,7 +5,6 @@ The test set stays sealed.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import DIVERGED_EXIT_CODE, Diverged, ExperimentFileError, HarnessError, Pruned, StoreError
-from harness.files import read_regular
+from harness.files import read_object
 from harness.store.recorder import Recorder, open_recorder
 from harness.store.records import EpochRecord
 from harness.store.store import ResultsStore
@@ -29,13 +28,11 @@ from harness.training.tensorflow import import_tensorflow, start_tensorflow
 def read_job(path: Path) -> dict[str, Any]:
     """Read the hyperparameters from Auptimizer's job file, without the keys that Auptimizer adds."""
     try:
-        job = json.loads(read_regular(path))
+        job = read_object(path)
     except OSError as error:
         raise ExperimentFileError(f"job file {str(path)!r}: {error.strerror}; expected Auptimizer's job file") from None
-    except (ValueError, RecursionError) as error:
-        raise ExperimentFileError(f"job file {str(path)!r}: not JSON ({error})") from None
-    if not isinstance(job, dict):
-        raise ExperimentFileError(f"job file {str(path)!r}: holds {job!r:.80}; expected an object of hyperparameters")
+    except ValueError as error:
+        raise ExperimentFileError(f"job file {str(path)!r}: {error}; start trials with `aup experiment.json`") from None
     return {name: value for name, value in job.items() if name not in {"job_id", "n_iterations"}}
 
 
@@ -132,7 +129,10 @@ def watch_epochs(spec: TrialSpec, results: Recorder) -> Callable[[EpochRecord], 
     if spec.early_stopping is None:
         return lambda epoch: results.record_epoch(spec.trial_id, epoch)
     if not isinstance(results, ResultsStore):
-        raise StoreError(f"trial {spec.trial_index}: early stopping needs results.db, and this trial writes to a pipe")
+        raise StoreError(
+            f"trial {spec.trial_index}: early stopping needs results.db, and this trial writes to a pipe; expected one "
+            "on the machine of the search"
+        )
     pruner = Pruner(results, spec, spec.early_stopping)
 
     def take(epoch: EpochRecord) -> None:

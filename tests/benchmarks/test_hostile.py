@@ -2,12 +2,24 @@
 
 import os
 import random
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile import INVOCATIONS, MARK_NAME, Outcome, Tally, _run, damage, judge
+from benchmarks.hostile import (
+    BEGUN_NAME,
+    INVOCATIONS,
+    MARK_NAME,
+    PROGRAM,
+    Outcome,
+    Tally,
+    _run,
+    damage,
+    judge,
+)
 from harness.cli.main import COMMANDS
 
 
@@ -24,8 +36,13 @@ def test_every_command_is_run() -> None:
         (Outcome(-11, "", 0, False), ["wrong exit codes"]),
         (Outcome(1, "Traceback (most recent call last):\n", 0, False), ["tracebacks"]),
         (Outcome(None, "", 2, False), ["hangs", "leaks"]),
+        (Outcome(-15, "", 0, True), ["wrong exit codes"]),
+        (Outcome(-15, "", 0, True, had_begun=False), []),
+        (Outcome(-2, "Traceback (most recent call last):\n", 1, True, had_begun=False), ["leaks"]),
+        (Outcome(-15, "", 0, False, had_begun=False), ["wrong exit codes"]),
     ],
-    ids=["done", "interrupted", "interrupted by nobody", "died", "traceback", "hang"],
+    ids=["done", "interrupted", "interrupted by nobody", "died", "traceback", "hang", "died of a signal",
+         "before it began", "left before it began", "died of nothing"],
 )
 def test_a_run_is_judged(outcome: Outcome, kinds: list[str]) -> None:
     assert judge(outcome) == kinds
@@ -38,11 +55,33 @@ def test_what_a_program_does_wrong_is_seen(tmp_path: Path) -> None:
         "subprocess.Popen(sleep, start_new_session=True, stdout=subprocess.DEVNULL)\n"
         "raise ValueError('planted')\n"
     )
-    environment = {**os.environ, MARK_NAME: "planted"}
+    environment = {**os.environ, MARK_NAME: "planted", BEGUN_NAME: str(tmp_path / "begun")}
     outcome = _run([sys.executable, "-c", code], tmp_path, environment, ("null", "pipe"), None, 0.0)
     assert "ValueError: planted" in outcome.printed
     assert judge(outcome) == ["tracebacks", "leaks"]
     assert Tally(1, [("leaks", "x")]).counts == "0 tracebacks, 0 hangs, 0 wrong exit codes, 1 leaks"
+
+
+def test_a_program_says_when_it_has_begun_to_answer_signals(tmp_path: Path) -> None:
+    """A death in the first half second was forgiven, whoever was at work by then."""
+    environment = {**os.environ, MARK_NAME: "begun", BEGUN_NAME: str(tmp_path / "begun")}
+    line = [sys.executable, "-c", PROGRAM.format("harness"), "completion", "bash"]
+    outcome = _run(line, tmp_path, environment, ("null", "pipe"), None, 0.0)
+    assert (outcome.code, outcome.had_begun, judge(outcome)) == (0, True, [])
+    # Sixty seconds before the program: the signal meets Python alone.
+    waits = [sys.executable, "-c", f"import time; time.sleep(60); {PROGRAM.format('harness')}"]
+    environment[BEGUN_NAME] = str(tmp_path / "begun again")
+    outcome = _run(waits, tmp_path, environment, ("null", "pipe"), signal.SIGTERM, 0.5)
+    assert (outcome.code, outcome.had_begun, judge(outcome)) == (-signal.SIGTERM, False, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_program_imports_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGTERM killed the program there, so that its exit code was none of the documented ones."""
+    code = "import os, signal, sys; from harness.cli import leave_on_interrupt; leave_on_interrupt(); "
+    code += f"os.kill(os.getpid(), {number:d}); signal.pause()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_damage_is_a_function_of_its_generator(tmp_path: Path) -> None:

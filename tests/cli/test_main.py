@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import harness, run
+from harness.errors import CorpusError
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +16,16 @@ def test_a_file_that_the_system_refuses_is_one_sentence(tmp_path: Path, capsys: 
     assert run(read, "harness") == 2
     expected = f"error: '{tmp_path}': Is a directory; make it readable and writable, or name another\n"
     assert capsys.readouterr() == ("", expected)
+
+
+def test_what_a_terminal_would_obey_is_spelt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a file coloured the terminal, broke the sentence, or turned it from right to left."""
+
+    def read(**kwargs: Any) -> None:
+        raise CorpusError("file 'a\x1b[31mb\n\u202ec': is empty; expected labels")
+
+    assert run(read, "harness") == 2
+    assert capsys.readouterr() == ("", "error: file 'ab\\n\\u202ec': is empty; expected labels\n")
 
 
 def test_a_bug_is_a_traceback() -> None:

@@ -212,7 +212,10 @@ def test_a_system_that_is_asked_for_and_that_the_corpus_cannot_feed_is_refused(f
             shutil.rmtree(motion)
     done = tables(tmp_path, "--corpus", "a corpus", "--systems", "majority,head2")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: system 'head2' needs mocap, which the corpus at 'a corpus' does not have\n"
+    assert done.stderr == (
+        "error: system 'head2' needs mocap, which the corpus at 'a corpus' does not have; expected a system that reads "
+        "what it has\n"
+    )
     assert not (tmp_path / "results" / "results.db").exists()
 
 

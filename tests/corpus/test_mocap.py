@@ -215,6 +215,16 @@ def test_infinite_values_are_lost_ones(tmp_path: Path, value: bytes) -> None:
     assert found == [(IrregularityKind.INFINITE_VALUES, "1 values")]
 
 
+def test_a_value_of_no_movement_is_a_lost_one(tmp_path: Path) -> None:
+    """A finite 1e30 made its column's deviation infinite, and so all of the column's other values zero."""
+    track, found = read(tmp_path, ROWS.replace(b"1.00400", b"-1e30"))
+    assert np.argwhere(np.isnan(track.values)).tolist() == [[1, 4]]
+    detail = "1 values, 1 of them finite and above 100000 in size"
+    assert found == [(IrregularityKind.INFINITE_VALUES, detail)]
+    kept, found = read(tmp_path, ROWS.replace(b"1.00400", b"-99999.0"))
+    assert kept.values[1, 4] == -99999 and not found
+
+
 def test_a_missing_file_is_never_replaced_by_another_takes(tiny_corpus: CorpusLayout) -> None:
     other = tiny_corpus.mocap_path("Ses05M_script01_1", HEAD)
     write_file(other, ROWS)

@@ -211,8 +211,8 @@ def test_a_folder_without_what_was_fitted_is_rejected(tmp_path):
     with pytest.raises(FeatureError) as caught:
         FittedFeatures.load(tmp_path)
     assert str(caught.value) == (
-        f"fitted features {str(tmp_path)!r}: cannot be read ([Errno 2] No such file or directory: "
-        f"{str(tmp_path / 'fitted.json')!r}); train the model again"
+        f"fitted features {str(tmp_path)!r}: cannot be read (fitted.json: No such file or directory); train the "
+        "model again"
     )
 
 
@@ -222,9 +222,12 @@ def test_frames_made_in_another_way_are_rejected(train):
     with pytest.raises(FeatureError) as caught:
         fitted.prepare(others).batch([0])
     assert str(caught.value) == (
-        f"speech frames were made with {json.dumps(replace(SETTINGS, hop=0.05).to_json())}; "
-        f"these statistics were fitted on {json.dumps(SETTINGS.to_json())}"
+        f"speech features: were made with {json.dumps(replace(SETTINGS, hop=0.05).to_json())}; "
+        f"expected {json.dumps(SETTINGS.to_json())}, on which the model was fitted"
     )
+
+
+HOLDS_NO = "prepared features: hold no {}, for the corpus has none; expected a system that does not read it"
 
 
 @pytest.mark.parametrize(
@@ -232,8 +235,8 @@ def test_frames_made_in_another_way_are_rejected(train):
     [
         ([], ["text"], "there are no training utterances; expected at least one to fit features on"),
         (["a"], ["face"], "unknown modality 'face'; expected one of ['mocap', 'speech', 'text']"),
-        (["a"], ["mocap"], "these features hold no mocap; the corpus they were prepared from has none"),
-        (["a"], ["speech"], "these features hold no speech; the corpus they were prepared from has none"),
+        (["a"], ["mocap"], HOLDS_NO.format("mocap")),
+        (["a"], ["speech"], HOLDS_NO.format("speech")),
     ],
     ids=["no utterance", "unknown modality", "no mocap", "no speech"],
 )

@@ -42,4 +42,6 @@ def test_a_modality_that_is_not_there_has_no_length_and_cannot_be_read():
     assert features.transcripts == ("a", None)
     with pytest.raises(FeatureError) as caught:
         features.mocap([0])
-    assert str(caught.value) == ("these features hold no mocap; the corpus they were prepared from has none")
+    assert str(caught.value) == (
+        "prepared features: hold no mocap, for the corpus has none; expected a system that does not read it"
+    )

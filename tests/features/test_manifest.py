@@ -75,7 +75,7 @@ def test_a_manifest_that_lacks_something_is_rejected(tmp_path, key):
     with pytest.raises(FeatureError) as caught:
         Manifest.read(tmp_path)
     message = str(caught.value)
-    assert message.startswith(f"prepared features {str(tmp_path)!r}: manifest.json cannot be read (Manifest is ")
+    assert message.startswith(f"prepared features {str(tmp_path)!r}: manifest.json cannot be read (Manifest has the ")
     assert f"expected the fields {sorted(field.name for field in fields(Manifest))}" in message
     assert message.endswith("); delete it and run harness prepare again")
 
@@ -90,7 +90,7 @@ def test_a_damaged_manifest_is_rejected(tmp_path, content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"corpus_hash": 5}, "Manifest.corpus_hash is 5; expected str"),
+        ({"corpus_hash": 5}, "Manifest.corpus_hash is 5; expected a text"),
         ({"speech_columns": ["one"]}, "speech_columns has 1 names that are not those of the settings"),
     ],
     ids=["type", "columns"],

@@ -49,7 +49,7 @@ def test_the_frames_given_are_not_changed():
     ("frames", "num_windows", "message"),
     [
         (np.zeros(3), 2, "motion frames have shape (3,); expected (num_frames, num_columns)"),
-        (np.zeros((3, 1)), 0, "found num_windows 0; expected at least 1"),
+        (np.zeros((3, 1)), 0, "motion windows: num_windows is 0; expected at least 1"),
     ],
     ids=["1-D", "no window"],
 )

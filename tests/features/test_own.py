@@ -19,6 +19,7 @@ from harness.features.store import FeatureStore, JoinedFrames
 from harness.files import NpzFile
 from harness.splits.protocol import PROTOCOLS, Protocol, SpeakerScaling
 
+WHOLE = "expected a whole .npz, .csv or .parquet file"
 #: Those of ``write_tiny_corpus``, sorted.
 IDS = [
     *(f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")),
@@ -127,7 +128,7 @@ def test_missing_and_surplus_utterances_are_counted_and_said(tiny_corpus, tmp_pa
         ({name: None for name in IDS}, "holds no utterance; expected an array or a row for each"),
         (
             {IDS[0]: np.array(["a"])},
-            "cannot be read ('Ses01F_impro01_F000.npy' holds <U1; expected numbers)",
+            f"cannot be read ('Ses01F_impro01_F000.npy' holds <U1; expected numbers); {WHOLE}",
         ),
     ],
     ids=["other width", "no frame", "no frames at all", "empty", "text"],
@@ -184,8 +185,8 @@ def test_a_file_that_does_not_fit_the_corpus_prepares_nothing(ids, changes, mess
         ),
         ("utterance_id,a\n", "holds no utterance; expected an array or a row for each"),
         ("", "is empty; expected a line that names the columns, and a row an utterance"),
-        ("utterance_id,a\nx,1\ny,1,2\n", "cannot be read (Expected 2 fields in line 3, saw 3)"),
-        (b"utterance_id,a\n\xe4,1\n", "cannot be read (it is not text in UTF-8; write the table in UTF-8)"),
+        ("utterance_id,a\nx,1\ny,1,2\n", f"cannot be read (Expected 2 fields in line 3, saw 3); {WHOLE}"),
+        (b"utterance_id,a\n\xe4,1\n", f"cannot be read (it is not text in UTF-8; write the table in UTF-8); {WHOLE}"),
     ],
     ids=["no ids", "no number", "twice", "row numbers", "no row", "empty", "more values", "not UTF-8"],
 )
@@ -201,7 +202,7 @@ def test_a_parquet_file_that_cannot_be_read_gets_one_sentence(tmp_path, monkeypa
     path = tmp_path / "egemaps.parquet"
     path.write_bytes(b"PAR1")
     pytest.importorskip("pyarrow")
-    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\)$"):
+    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\); "):
         OwnFile.open(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "fastparquet", None)
@@ -305,10 +306,10 @@ def test_padded_frames_in_place_of_words_end_together(both):
 def test_a_model_of_a_file_refuses_words_and_another_file(both, tiny_corpus, tmp_path):
     fitted = fit_features(both.load(IDS), ("text",), PROTOCOLS["strict"], None, 300, 0)
     words = prepare(tiny_corpus, tmp_path / "of words")
-    with pytest.raises(FeatureError, match="^the utterances have words; the model was fitted on 'bert.npz'"):
+    with pytest.raises(FeatureError, match="^text features: the utterances have words; expected 'bert.npz'"):
         fitted.prepare(words.load(IDS))
     other = prepare(tiny_corpus, tmp_path / "other", text=write_vectors(tmp_path / "other.csv"))
-    with pytest.raises(FeatureError, match="^the utterances have 'other.csv', one vector of 2 numbers an utterance"):
+    with pytest.raises(FeatureError, match=r"^text features: the utterances have 'other\.csv', one vector of 2"):
         fitted.prepare(other.load(IDS))
 
 

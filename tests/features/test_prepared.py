@@ -239,7 +239,7 @@ def test_short_frames_are_prepared_without_motion_and_mapped(tiny_corpus, prepar
         assert length == len(expected) == (len(samples) - 400) // 160 + 1
         (found,) = features.speech([row])
         assert np.array_equal(found[:length], expected) and not found[length:].any()
-    with pytest.raises(FeatureError, match="these features hold no mocap"):
+    with pytest.raises(FeatureError, match="prepared features: hold no mocap"):
         features.mocap([0])
 
 

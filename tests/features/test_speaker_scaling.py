@@ -134,8 +134,8 @@ def test_features_that_were_loaded_under_another_choice_are_refused(prepared):
         with pytest.raises(FeatureError) as refused:
             fit_features(features, ("speech",), protocol, None, None, 1).prepare(features)
         assert str(refused.value) == (
-            f"speech was loaded {found}scaled by speaker; protocol {protocol.name!r} has speaker_scaling "
-            f"'{protocol.speaker_scaling}'"
+            f"speech features: were loaded {found}scaled by speaker; expected speaker_scaling "
+            f"'{protocol.speaker_scaling}', as in protocol {protocol.name!r}"
         )
 
 

@@ -173,12 +173,13 @@ def test_what_a_system_needs_and_the_corpus_lacks_is_one_sentence(prepared):
         require_modalities(FeatureStore(prepared, cut), "speech4", ["speech"])
     assert str(caught.value) == (
         "system 'speech4' needs speech from recordings of whole dialogues, which the corpus at 'the corpus' "
-        "does not have"
+        "does not have; expected a system that reads what it has"
     )
     with pytest.raises(FeatureError) as caught:
         require_modalities(FeatureStore(prepared, manifest), "mocap1", ["mocap"])
     assert str(caught.value) == (
-        "system 'mocap1' needs mocap, which the corpus at 'the corpus' does not have"
+        "system 'mocap1' needs mocap, which the corpus at 'the corpus' does not have; expected a "
+        "system that reads what it has"
     )
 
 
@@ -213,5 +214,5 @@ def test_a_corpus_without_one_motion_stream_is_refused_to_the_systems_that_read_
             require_modalities(store, system_name, modalities, streams)
         assert str(caught.value) == (
             f"system {system_name!r} needs the head's motion, which the corpus at {str(layout.root)!r} "
-            "does not have"
+            "does not have; expected a system that reads what it has"
         )

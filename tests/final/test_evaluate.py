@@ -289,10 +289,12 @@ def test_what_is_not_there_is_refused_in_a_sentence(results, models, other, tmp_
     shutil.rmtree(bare / "Session5" / "sentences")
     shutil.rmtree(bare / "Session1" / "dialog" / MocapStream.HEAD.folder)
     assert refusal(results, models / "listener", bare) == (
-        f"system 'speech4' needs speech, which the corpus at {str(bare)!r} does not have"
+        f"system 'speech4' needs speech, which the corpus at {str(bare)!r} does not have; expected a "
+        "system that reads what it has"
     )
     assert refusal(results, models / "watcher", bare) == (
-        f"system 'head2' needs the head's motion, which the corpus at {str(bare)!r} does not have"
+        f"system 'head2' needs the head's motion, which the corpus at {str(bare)!r} does not have; expected a "
+        "system that reads what it has"
     )
     for path in bare.glob(f"Session5/dialog/EmoEvaluation/{WITHOUT_MOCAP}.txt"):
         path.write_bytes(path.read_bytes().replace(b"exc", b"fru"))

@@ -66,7 +66,7 @@ def test_a_quick_start_cuts_epochs_and_a_batch_size_that_was_not_chosen():
         (
             "chain",
             {"system": "text2", "seed": True},
-            "turn_model.seed is True; expected a whole number from 0 on",
+            "turn_model.seed is true; expected a whole number from 0 on",
         ),
         (
             "chain",

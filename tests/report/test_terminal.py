@@ -73,6 +73,17 @@ def test_text_of_a_job_is_not_taken_for_markup(store: ResultsStore, results_path
     assert "index [0] of [bold]list[/bold] :smile:" in printed(results_path)
 
 
+def test_what_turns_a_line_or_moves_the_cursor_is_spelt_out(store: ResultsStore, results_path: Path) -> None:
+    """A name with a right-to-left mark turned the rest of its line, one with an escape sequence coloured it."""
+    begin_search(store, name="a\u202eb\x1b[31mc\nd")
+    text = printed(results_path)
+    assert "Experiment 1: a\\u202ebc\\nd" in text
+    assert not {"\u202e", "\x1b"} & set(text)
+    table = Table("t\u202e", ("a\x07", "b"), (("1\u2066", "2\n3"),), frozenset({"a\x07"}), "n\u200f", 0)
+    assert (table.title, table.columns, table.rows) == ("t\\u202e", ("a\\x07", "b"), (("1\\u2066", "2\n3"),))
+    assert (table.numbers, table.note, table.highlighted_row) == (frozenset({"a\\x07"}), "n\\u200f", 0)
+
+
 def test_search_that_has_just_begun_is_reported(store: ResultsStore, results_path: Path) -> None:
     begin_trial(store, begin_search(store), 0, 3)
     text = " ".join(printed(results_path).split())

@@ -103,8 +103,8 @@ def test_epochs_are_recorded_while_the_script_runs(folder: Path) -> None:
         ),
         (
             "#Auptimizer-epoch: three",
-            "the job reported what cannot be read: #Auptimizer-epoch: three: not JSON (Expecting value: line 1 column "
-            "2 (char 1))",
+            "the job reported what cannot be read: #Auptimizer-epoch: three: line 1, column 2: found 'three'; expected "
+            'a value: "a text", a number, true, false, null, [...] or {...}',
         ),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_result_that_was_recorded_is_kept_by_a_repair(prepared_folder: Path, t
     assert (trial.status, trial.score) == (TrialStatus.FINISHED, 0.75)
 
 
-def test_a_left_file_is_removed(folder: Path) -> None:
+def test_a_left_file_is_renamed_and_found_no_more(folder: Path) -> None:
     path = write_experiment(folder, SCORES_X, n_samples=1)
     search(path)
     left = path.parent / "results" / f"report.html.{2**22 + 1}.partial"
@@ -155,8 +155,24 @@ def test_a_left_file_is_removed(folder: Path) -> None:
     told = repair(path)
     assert told[1] == (
         f"file '{left}': was begun by process {2**22 + 1}, which is gone; expected whole files only. Repaired: it was "
-        "removed."
+        f"renamed to '{left.name}.kept'; delete it if nobody needs what it holds."
     )
+    assert not left.exists()
+    assert left.with_name(f"{left.name}.kept").read_text() == "<html>"
+    assert not look(path)[1]
+
+
+def test_a_resumed_search_leaves_what_only_looks_half_written(folder: Path) -> None:
+    """A folder whose name held ".partial" ended the resumed search; a file of such a name was deleted."""
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    experiment = next((path.parent / "results" / "experiments").iterdir())
+    (experiment / "plots.partial").mkdir()
+    (experiment / "notes.partial.txt").write_text("mine")
+    left = experiment / f"9.json.{2**22 + 1}.partial"
+    left.write_text("{")
+    assert search(path).num_by_status == {TrialStatus.FINISHED: 1}
+    assert (experiment / "plots.partial").is_dir() and (experiment / "notes.partial.txt").read_text() == "mine"
     assert not left.exists()
 
 

@@ -19,14 +19,14 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        (parameter(range=[0.4, 0.0]), "parameter 'dropout': low 0.4 is above high 0.0"),
+        (parameter(range=[0.4, 0.0]), "parameter 'dropout': low 0.4 is above high 0.0; expected [low, high]"),
         (
             parameter(type="flot"),
             "parameter 'dropout': type is 'flot'; expected one of ['int', 'float', 'choice']",
         ),
         (
             parameter(type=None),
-            "parameter 'dropout': type is missing; expected one of ['int', 'float', 'choice']",
+            "parameter 'dropout': type is null; expected one of ['int', 'float', 'choice']",
         ),
         (parameter(range=[0.1]), "parameter 'dropout': range is [0.1]; expected [low, high]"),
         (
@@ -71,6 +71,16 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         (parameter(name=""), "parameter 1: name is ''; expected a hyperparameter's name"),
         ([{"range": [0, 1]}], "parameter 1: name is missing; expected a hyperparameter's name"),
         (["dropout"], 'parameter 1 is \'dropout\'; expected {"name": ..., "range": ...}'),
+        (
+            [DROPOUT, DROPOUT],
+            "parameter 'dropout' is given twice; expected each name once (upper and lower case count as the same)",
+        ),
+        ([None], 'parameter 1 is null; expected {"name": ..., "range": ...}'),
+        (
+            [{"name": "dropout", "range": [0.1, 2]}],
+            "parameter 'dropout': bound 0.1; expected an integer of at most 9007199254740992 in size where no type is "
+            "given, or the type 'float'",
+        ),
         (
             [DROPOUT, {**DROPOUT, "name": "Dropout"}],
             (

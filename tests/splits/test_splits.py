@@ -70,7 +70,7 @@ def test_a_search_never_opens_the_test_session(protocol):
         make_split(protocol, utterance_ids({1: 10, 5: 1}))
     assert str(caught.value) == (
         f"utterance 'Ses05F_script01_F000': belongs to Session 5, which protocol {protocol.name!r} keeps for the test; "
-        "a split must not contain it"
+        "expected a split without it"
     )
 
 

@@ -54,8 +54,8 @@ def test_score_on_the_test_set_is_never_replaced(store: ResultsStore) -> None:
     with pytest.raises(StoreError) as caught:
         store.record_test_scores(opening_id, scores(1))
     assert str(caught.value) == (
-        "test evaluation 1: seed 1 (validation-chosen epoch) has its score already; a score on the test set is "
-        "never replaced"
+        "test evaluation 1: seed 1 (validation-chosen epoch) has its score already; expected none, for a score on the "
+        "test set is never replaced"
     )
 
 

@@ -90,7 +90,7 @@ def test_trial_that_was_given_up_writes_nothing_more(store: ResultsStore, result
         with pytest.raises(StoreError) as caught:
             record()
         assert str(caught.value) == (
-            f"trial 1: has ended (timed out) in '{results_path}'; nothing more can be recorded for it"
+            f"trial 1: has ended (timed out) in '{results_path}'; expected a trial that is running"
         )
     assert store.trial(trial_id).status is TrialStatus.TIMED_OUT
     assert store.epochs(trial_id) == []
@@ -114,8 +114,7 @@ def test_trial_index_is_never_run_twice(store: ResultsStore, status: TrialStatus
     with pytest.raises(StoreError) as caught:
         start(store)
     assert str(caught.value) == (
-        f"trial index 0 of experiment 1: is {status} already; only a trial that failed or was interrupted "
-        "can be started again"
+        f"trial index 0 of experiment 1: is {status} already; expected one that failed or was interrupted"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from harness.codec import check_types
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError, one_line, unknown_name
-from harness.files import read_json
+from harness.files import read_json, read_object
 from harness.wording import SYNTHETIC_SENTENCE
 
 
@@ -156,7 +156,7 @@ def read_settings(corpus_root: Path) -> SyntheticSettings:
         found = "a write that broke off" if is_synthetic(corpus_root) else f"no {MARKER_NAME}"
         raise CorpusError(f"corpus {str(corpus_root)!r}: found {found}; expected a finished synthetic corpus")
     try:
-        return SyntheticSettings.from_json(read_json(path)["settings"])
+        return SyntheticSettings.from_json(read_object(path)["settings"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CorpusError(
             f"corpus {str(corpus_root)!r}: its {MARKER_NAME} cannot be read ({one_line(error)}); expected the "

@@ -17,7 +17,7 @@ from harness.corpus.utterances import Seconds
 from harness.errors import ExperimentFileError, one_line
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.key_types import Anything, Key, ListOf, Positive, Section, Text, WholeNumber
-from harness.search.keys import ExperimentKeys, check_keys
+from harness.search.keys import HIDDEN, ExperimentKeys, check_keys
 
 #: What to type where Dask is not installed.
 INSTALL = "pip install 'harness-iemocap[cluster]'"
@@ -268,7 +268,7 @@ def _check_options(keys: ExperimentKeys, kind: str, options: Mapping[str, Any]) 
             if options.get(name) is not None and not isinstance(options[name], type(empty)):
                 # The value may hold a secret, so the message does not show it.
                 expected = "a list of texts" if isinstance(empty, list) else "an object {...}"
-                raise keys.error(f"cluster.{kind}.{name}", "is something else", expected)
+                raise keys.error(f"cluster.{kind}.{name}", HIDDEN, expected)
 
 
 def _known_options(kind: str) -> list[str]:

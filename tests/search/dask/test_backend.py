@@ -322,7 +322,7 @@ def test_a_trial_that_is_stopped_undecided_keeps_no_epoch_that_was_not_compared(
 @pytest.mark.parametrize(
     ("value", "error", "detail"),
     [
-        ({"end": 1}, None, "its worker returned something else: JobReturn is ['end']; expected the fields"),
+        ({"end": 1}, None, "its worker returned something else: JobReturn has the fields ['end']; expected the fields"),
         (None, OSError("disk full"), "OSError: disk full"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_job_that_writes_no_records_to_its_pipe_is_ended(prepared_folder: Path
 def test_a_return_that_is_none_is_refused_with_what_differs(folder: Path) -> None:
     plain = to_plain(run(a_task(SCORES_X), folder / "job")[0])
     plain["end"]["exit_code"] = "0"
-    with pytest.raises(CodecError, match="JobReturn.end.exit_code is '0'; expected int"):
+    with pytest.raises(CodecError, match="JobReturn.end.exit_code is '0'; expected a whole number"):
         from_plain(JobReturn, plain)
 
 
