@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.codec import CodecError, from_plain, to_plain
 from harness.corpus.utterances import Seconds
@@ -29,10 +29,12 @@ from harness.search.dask.workers import Workers
 from harness.search.outcome import JobOutput, TrialJob
 from harness.search.process import EndedBy, JobEnd
 from harness.splits.protocol import search_sessions
-from harness.store.pruning import EarlyStopping
 from harness.store.records import TrialRecords
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 from harness.training.early_stopping import Comparison, EpochQueue
+
+if TYPE_CHECKING:
+    from harness.store.pruning import EarlyStopping
 
 #: Workers that an attempt may take with it before it counts as killed. Source: Dask's ``allowed-failures``.
 _ALLOWED_LOSSES = 3
