@@ -307,7 +307,7 @@ def _retrain_folds(
         print_folded_scores,
     )
     from harness.report.model_card import write_model_card
-    from harness.scoring.folds import read_folded_scores
+    from harness.scoring.folds import Scored, name_making, read_folded_scores
 
     folded = store.folded(folds[0].training.experiment)
     assert folded is not None
@@ -337,7 +337,10 @@ def _retrain_folds(
             if details:
                 print_details(console, training, scored, left_out, store.openings())
             console.print(f"Saved to {training.model_dir}", soft_wrap=True, highlight=False)
-    print_folded_scores(console, read_folded_scores(store, folded), is_brief=not details)
+    # Without --test what is on record is shown; with it the scores of these models, whether new or known.
+    ensemble = folds[0].ensemble
+    asked = Scored("" if ensemble is None else name_making(ensemble.model_dir.name)) if test else None
+    print_folded_scores(console, read_folded_scores(store, folded, asked), is_brief=not details)
 
 
 def _write_card_after_error(training: FinalTraining, store: ResultsStore) -> None:

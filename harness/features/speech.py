@@ -262,7 +262,8 @@ def extract_speech(samples: npt.NDArray[np.float64], settings: SpeechSettings) -
         # Two more than are kept, of which the trimming may take one at each end.
         frames = extract_frames(samples, settings.window_samples, settings.hop_samples, settings.max_frames + 2)
     else:
-        frames = _short_term(samples, settings)
+        # Two more than are kept, of which the trimming may take one at each end.
+        frames = _short_term(samples, settings)[: settings.max_frames + 2]
         if settings.kind is SpeechKind.DELTAS:
             frames = _with_deltas(frames)
         elif settings.kind in (SpeechKind.LOUD, SpeechKind.DETAILED):
@@ -316,8 +317,9 @@ def _summarise_short_frames(samples: npt.NDArray[np.float64], starts: npt.NDArra
         window: samples of each
     """
     short = SPEECH_VARIANTS["frames"]
-    frames = extract_frames(samples, short.window_samples, short.hop_samples, len(samples) // short.hop_samples + 1)
     within = (window - short.window_samples) // short.hop_samples + 1
+    num_frames = int(starts[-1]) // short.hop_samples + within
+    frames = extract_frames(samples, short.window_samples, short.hop_samples, num_frames)
     numbers = frames[starts[:, None] // short.hop_samples + np.arange(within)]
     return np.concatenate([numbers.mean(axis=1), numbers.std(axis=1)], axis=1)
 

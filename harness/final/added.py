@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.features.auxiliary import join_words
 from harness.features.store import Features
-from harness.files import write_digests
+from harness.files import DIGESTS_NAME, write_digests
 from harness.final.answers import added_dir, ask_added, mix
 from harness.final.saved_model import AddedKind, AddedModel, save_trained
 from harness.models.hyperparameters import FunctionalsHyperparameters, SvmCost, TurnVectors
@@ -35,10 +35,17 @@ def save_added(model_dir: Path, kind: AddedKind, group: int | None, recipe: Reci
     """
     folder, fitted = added_dir(model_dir, kind, group), _fit(kind, recipe, train)
     if isinstance(fitted, TurnClassifier):
+        # Until the new files are whole, the folder holds no model.
+        (folder / DIGESTS_NAME).unlink(missing_ok=True)
         fitted.save(folder)
         write_digests(folder)
     else:
         save_trained(folder, fitted)
+
+
+def has_added(model_dir: Path, kind: AddedKind, group: int | None) -> bool:
+    """Return whether an added model has been fitted and saved whole."""
+    return (added_dir(model_dir, kind, group) / DIGESTS_NAME).is_file()
 
 
 def weigh_added(

@@ -1,8 +1,8 @@
 """An ensemble of the best trials of one or several searches as one model: the mean of its members' probabilities.
 
-Its folder, ``models/experiment-1-top-3-0a1b2c3d``, has a record and a card: each member is the final training of one
-trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only the models that are
-added without a search, ``tfidf/`` and ``svm/``, are the ensemble's own.
+Its folder, ``models/experiment-1-top-3-svm-0a1b2c3d`` for instance, has a record and a card: each member is the final
+training of one trial, in a folder of its own beside it, as `harness retrain-best` makes it for the best one. Only the
+models that are added without a search, ``tfidf/`` and ``svm/``, are the ensemble's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.errors import ModelError
 from harness.features.manifest import MODALITIES
 from harness.features.store import FeatureStore
 from harness.files import hash_json
-from harness.final.added import save_added, weigh_added
+from harness.final.added import has_added, save_added, weigh_added
 from harness.final.best_point import BestPoint, find_best_points
 from harness.final.retrain import (
     FinalTraining,
@@ -93,10 +93,12 @@ def plan_ensemble(
     for kind in added:
         if kind.modality not in store.modalities:
             raise ModelError(f"--with {kind}: the corpus has no {kind.modality}; expected a corpus that has it")
+    kinds = tuple(sorted(added))
     decides = [[member.model_dir.name, list(member.seeds)] for member in members]
-    identity = hash_json([*decides, *sorted(added)], 8)
-    name = f"experiment-{members[0].experiment.eid}-top-{num_trials}-{identity}"
-    return Ensemble(members, results_dir / "models" / name, tuple(sorted(added)))
+    # By what is between the experiment and the hash, the same ensembles of several folds are known.
+    numbers = "-and-".join(str(eid) for eid in dict.fromkeys(member.experiment.eid for member in members))
+    name = "-".join(["experiment", numbers, "top", str(num_trials), *kinds, hash_json([*decides, *kinds], 8)])
+    return Ensemble(members, results_dir / "models" / name, kinds)
 
 
 def require_alike(first: BestPoint, other: BestPoint) -> None:
@@ -137,15 +139,21 @@ def train_ensemble(
     for member in ensemble.members:
         train_final_models(member, results, on_epoch=on_epoch)
     store = ensemble.members[0].open_features()
-    record = describe_ensemble(ensemble, store, _add_models(ensemble, results, store) if ensemble.added else ())
+    before = ModelRecord.read(ensemble.model_dir) if (ensemble.model_dir / "model.json").exists() else None
+    groups = ensemble.members[0].group_numbers
+    is_saved = all(has_added(ensemble.model_dir, kind, group) for kind in ensemble.added for group in groups)
+    # The folder's name says what was trained how, so what is saved there is what would be fitted again.
+    added = before.added if before is not None and is_saved else _add_models(ensemble, results, store)
+    record = describe_ensemble(ensemble, store, added)
     ensemble.model_dir.mkdir(parents=True, exist_ok=True)
-    is_there = (ensemble.model_dir / "model.json").exists()
-    if not is_there or not is_same_making(ModelRecord.read(ensemble.model_dir), record):
+    if before is None or not is_same_making(before, record):
         record.write(ensemble.model_dir)
 
 
 def _add_models(ensemble: Ensemble, results: ResultsStore, store: FeatureStore) -> tuple[AddedModel, ...]:
     """Save the added models, one for each group of scenes, and weigh them by the members' answers, one seed each."""
+    if not ensemble.added:
+        return ()
     best = ensemble.members[0]
     recipe, parts = best.recipe(best.seeds[0]), open_parts(best.spec.protocol, store)
     for group, fold in zip(best.group_numbers, parts.final_folds(()), strict=True):

@@ -76,7 +76,6 @@ def predict_dialogue(
         ModelError: the model is damaged, reads a user's own features or a modality that a turn lacks; ``scene`` is
             none or was read by every network; or the model needs ``speaker_wavs``, or does not scale by speaker
         CorpusError: a file cannot be read as what it should be, or a speaker has too many turns
-        ShapeError: a recording is shorter than one window
     """
     record = ModelRecord.read(model_dir)
     refuse_own_features(model_dir, record, "from a recording")

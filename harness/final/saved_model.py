@@ -47,8 +47,8 @@ from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
 from harness.training.recipe import Recipe, Trained
 
-#: 2: the fields of ensembles, temperatures, auxiliary corpora and notes on the corpus came. 3: added models.
-FORMAT_VERSION = 3
+#: 2: the fields of ensembles, what is added to them, temperatures, auxiliary corpora and notes on the corpus came.
+FORMAT_VERSION = 2
 _RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"
 
 

@@ -44,7 +44,7 @@ def _describe_tested(scores: FoldedScores) -> Statement:
     text = (
         f"{percent(leading.spread.mean)} {leading.name} over all {plural(pooled.num_utterances, 'utterance')} of "
         f"{plural(pooled.num_dialogues, 'dialogue')} (95 % interval {write_interval(leading.interval)} %), each "
-        "scored by the models of the fold that never read it."
+        f"scored by {_name_scored(scores.folds[0])} of the fold that never read it."
     )
     return Statement("Pooled", mark_synthetic(text, scores.is_synthetic), is_warning=scores.is_synthetic)
 
@@ -61,7 +61,8 @@ def tabulate_folds(scores: FoldedScores) -> Table:
         num_utterances = str(scores.pooled.num_utterances)
         rows.append(("mean of the folds", "", "", "", "", "", "", *(write_spread(mean, len(rows)) for mean in means)))
         found = [_write_score(score.spread, score.interval) for score in scores.pooled.leading_first]
-        rows.append(("pooled", "", "", "", "", num_utterances, str(scores.pooled.num_seeds), *found))
+        num_seeds = "" if scores.folds[0].scored.ensemble else str(scores.pooled.num_seeds)
+        rows.append(("pooled", "", "", "", "", num_utterances, num_seeds, *found))
         intervals += [score.interval for score in scores.pooled.scores]
     names = [f"{name.removesuffix(' accuracy')}, %" for name in order_scores(scores.leading)]
     columns = ("fold", "experiment", "trials", "best trial", "validation, %", "utterances", "seeds", *names)
@@ -71,7 +72,8 @@ def tabulate_folds(scores: FoldedScores) -> Table:
     )
     if scores.pooled is not None:
         note += " After the mean of the folds comes their sample standard deviation, which is not an interval."
-    note += "".join(_describe_repeated(fold) for fold in scores.folds if fold.num_openings > 1)
+    repeated = [fold for fold in scores.folds if fold.num_openings > 1 and fold.opening is not None]
+    note += "".join(_describe_repeated(fold) for fold in repeated)
     if any(interval.is_too_narrow for interval in intervals):
         note += f" {TOO_NARROW}"
     highlighted = len(rows) - 1 if scores.pooled is not None else None
@@ -85,7 +87,12 @@ def _name_corpus(scores: FoldedScores) -> str:
 
 
 def _describe_repeated(fold: FoldScore) -> str:
-    return f" {fold.fold} has {fold.num_openings} test evaluations; the latest complete one counts here."
+    of_it = f"the latest complete one of {_name_scored(fold)}"
+    return f" {fold.fold} has {fold.num_openings} test evaluations; {of_it} counts here."
+
+
+def _name_scored(fold: FoldScore) -> str:
+    return f"the ensemble {fold.scored.ensemble}" if fold.scored.ensemble else "the best trial's models"
 
 
 def _row(fold: FoldScore, ordered: Sequence[int]) -> tuple[str, ...]:
@@ -107,9 +114,16 @@ def _row(fold: FoldScore, ordered: Sequence[int]) -> tuple[str, ...]:
         "" if fold.best is None else str(fold.best.trial_index),
         accuracy,
         str(fold.num_utterances or ""),
-        str(fold.spreads[0].num_values) if fold.spreads else "",
+        _count_seeds(fold),
         *(cells or [""] * len(METRICS)),
     )
+
+
+def _count_seeds(fold: FoldScore) -> str:
+    """Write the models of an ensemble, each with a seed of its own, or the seeds that the scores are a mean over."""
+    if fold.opening is None:
+        return ""
+    return str(len(fold.opening.seeds) if fold.scored.ensemble else fold.spreads[0].num_values)
 
 
 def _write_score(spread: Spread, interval: Interval) -> str:
@@ -120,9 +134,11 @@ def tabulate_pooled(scores: FoldedScores) -> list[Table]:
     """List the pooled scores part by part; empty before every fold is tested."""
     if scores.pooled is None:
         return []
+    first = scores.folds[0]
+    made_of = _name_scored(first) if first.scored.ensemble else plural(scores.pooled.num_seeds, "seed")
     numbers = ", ".join(str(fold.opening.opening_id) for fold in scores.folds if fold.opening is not None)
     label = (
         f"All {len(scores.folds)} folds pooled, test evaluations {numbers}, {scores.pooled.kind}, "
-        f"{plural(scores.pooled.num_seeds, 'seed')}, {_name_corpus(scores)}."
+        f"{made_of}, {_name_corpus(scores)}."
     )
     return tabulate_assessment(scores.pooled, "All folds", label)

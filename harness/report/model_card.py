@@ -190,7 +190,7 @@ def _describe_training(record: ModelRecord, best_epoch: int | None) -> str:
         return (
             "Its members were trained again on train + validation "
             f"({plural(record.num_train_utterances, 'utterance')}):\n{trials}.\n"
-            "`harness predict` averages the probabilities of all. The members' folders belong to this one."
+            "`harness predict` answers with what is described above. The members' folders belong to this one."
         )
     seeds = ", ".join(str(seed) for seed in record.seeds)
     return (

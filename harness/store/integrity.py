@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
-from harness.files import find_changed, open_regular, read_json
+from harness.files import DIGESTS_NAME, find_changed, open_regular, read_json
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
@@ -327,14 +327,19 @@ def _find_missing_models(store: ResultsStore) -> Iterator[Finding]:
 
 
 def _find_missing_members(store: ResultsStore) -> Iterator[Finding]:
-    """Look for the models of each saved ensemble, which lie in the folders of its members."""
+    """Look for the models of each saved ensemble: its members' folders beside it, and what is added in its own."""
     for record_path in sorted((store.path.absolute().parent / "models").glob("*/model.json")):
         # A record that cannot be read is the business of what reads the model.
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            for member in read_json(record_path).get("members", ()):
+            record, subject = read_json(record_path), f"ensemble '{record_path.parent.name}'"
+            for member in record.get("members", ()):
                 folder = record_path.parents[1] / member["model"]
                 if not (folder / "model.json").is_file():
-                    subject, expected = f"ensemble '{record_path.parent.name}'", "its members' folders beside it"
+                    expected = "its members' folders beside it"
+                    yield Finding(FindingKind.MISSING_MODEL, subject, f"'{folder}' is not there", expected, path=folder)
+            for added in record.get("added", ()):
+                if not any(record_path.parent.glob(f"{added['kind']}*/{DIGESTS_NAME}")):
+                    folder, expected = record_path.parent / added["kind"], "what `harness retrain-best` wrote"
                     yield Finding(FindingKind.MISSING_MODEL, subject, f"'{folder}' is not there", expected, path=folder)
 
 

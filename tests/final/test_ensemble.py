@@ -111,6 +111,18 @@ def test_added_models_answer_with_weights_that_validation_chose(results, searche
         said = f"its weight, {added.weight:g} of 1" if added.weight else "got no weight on validation"
         assert f"{added.kind.phrase[2:]} " in (record.variant or "") and said in (record.variant or "")
 
+    # What is saved is not fitted again.
+    saved = sorted(ensemble.model_dir.rglob("*"))
+    times = [path.stat().st_mtime_ns for path in saved]
+    train_ensemble(ensemble, results)
+    assert [path.stat().st_mtime_ns for path in saved] == times and ModelRecord.read(ensemble.model_dir) == record
+    assert find_missing_files(results) == []
+    shutil.move(ensemble.model_dir / "svm", searched / "moved")
+    try:
+        assert any(found.subject == f"ensemble '{ensemble.model_dir.name}'" for found in find_missing_files(results))
+    finally:
+        shutil.move(searched / "moved", ensemble.model_dir / "svm")
+
     score_test_session(ensemble.members[0], results, "harness retrain-best --with tfidf --test", ensemble=ensemble)
     test = open_test_session(ensemble.members[0].open_features(), ensemble.members[0].spec.protocol)
     networks = np.mean(predict_networks(ensemble.model_dir, record, test), axis=0)

@@ -129,7 +129,7 @@ def test_a_repeated_evaluation_stays_visible(tmp_path: Path) -> None:
     findings = read(tmp_path / "results.db")
     assert findings.folds is not None
     note = tabulate_folds(findings.folds).note
-    assert "Session 2 has 2 test evaluations; the latest complete one counts here." in note
+    assert "Session 2 has 2 test evaluations; the latest complete one of the best trial's models counts here." in note
 
 
 def test_unweighted_accuracy_leads_in_the_folds_too_where_scenes_are_disjoint(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.scoring.folds import read_folded_scores
+from harness.scoring.folds import Scored, read_folded_scores
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.folded import RIGHT, answers_of, score_fold, write_folds
@@ -88,16 +88,24 @@ def test_answers_are_of_four_classes():
     assert np.unique([each.emotion for each in answers_of(3, 2)]).size == 4
 
 
-def test_ensembles_are_pooled_by_themselves_once_one_was_scored_last(store):
+def test_the_same_ensembles_are_pooled_by_themselves(store):
+    def score_ensembles(name: str, sessions: list[int]) -> None:
+        for session in sessions:
+            model = f"models/experiment-{session}-{name}-0a1b2c3{session}"
+            score_fold(store, session, session, seeds=(1,), kind=ScoreKind.ENSEMBLE, model=model)
+
     folded = write_folds(store)
     for session in RIGHT:
         score_fold(store, session, session)
-    for session in (1, 2, 3, 4):
-        score_fold(store, session, session, seeds=(1,), kind=ScoreKind.ENSEMBLE)
-    partly = read_folded_scores(store, folded)
-    assert partly.pooled is None and partly.num_scored == 4
-    score_fold(store, 5, 5, seeds=(1,), kind=ScoreKind.ENSEMBLE)
-    pooled = read_folded_scores(store, folded).pooled
-    assert (pooled.kind, pooled.num_seeds, pooled.num_utterances) == (ScoreKind.ENSEMBLE, 1, 240)
-    score_fold(store, 1, 1)
+    score_ensembles("top-1-svm", [1, 2, 3, 4])
+    # What not every fold has does not hide what all have.
     assert read_folded_scores(store, folded).pooled.kind is ScoreKind.VALIDATION_CHOSEN
+    partly = read_folded_scores(store, folded, Scored("top-1-svm"))
+    assert partly.pooled is None and partly.num_scored == 4
+    score_ensembles("top-1-svm", [5])
+    whole = read_folded_scores(store, folded)
+    assert (whole.pooled.kind, whole.pooled.num_seeds, whole.pooled.num_utterances) == (ScoreKind.ENSEMBLE, 1, 240)
+    # Another ensemble of two folds is not mixed in.
+    score_ensembles("top-3", [1, 2])
+    assert [fold.opening.opening_id for fold in read_folded_scores(store, folded).folds] == [6, 7, 8, 9, 10]
+    assert read_folded_scores(store, folded, Scored()).pooled.kind is ScoreKind.VALIDATION_CHOSEN
