@@ -23,6 +23,8 @@ from harness.tables.results import RowResult
 from harness.tables.settings import CorpusFacts, TablesSettings
 
 NOTHING = "–"
+#: Columns below which an interval stands under its score and headings are shorter, so that no name is cut.
+_WIDE = 100
 
 
 def print_tables(
@@ -49,7 +51,7 @@ def print_tables(
     for table, group in groupby(results, key=lambda result: result.row.table):
         of_table = list(group)
         console.print()
-        console.print(_score_table(table, of_table, settings, corpus))
+        console.print(_score_table(table, of_table, settings, corpus, is_narrow=console.width < _WIDE))
         # A note on several tables is printed below the first of them.
         notes = [note for note in describe_table(settings, table, of_table) if note not in printed]
         printed |= set(notes)
@@ -71,29 +73,36 @@ def _new_table(title: str) -> Table:
 
 
 def _score_table(
-    number: int, results: Sequence[RowResult], settings: TablesSettings, corpus: CorpusFacts
+    number: int, results: Sequence[RowResult], settings: TablesSettings, corpus: CorpusFacts, *, is_narrow: bool
 ) -> Table:
     table = _new_table(f"Table {number}. {TITLES[number]}")
-    table.add_column("row", overflow="fold")
-    table.add_column("name here", overflow="fold")
+    if is_narrow:
+        table.padding = (0, 1, 0, 0)
+    table.add_column("row", overflow="fold", min_width=13)
+    table.add_column("name here", overflow="fold", no_wrap=is_narrow)
     table.add_column("published\n%", justify="right")
-    table.add_column("weighted\naccuracy, %\n(epoch chosen\non validation)", overflow="fold")
-    table.add_column("95 %\ninterval", overflow="fold")
+    chosen_on = "(validation's\nepoch)" if is_narrow else "(epoch chosen\non validation)"
+    table.add_column(f"weighted\naccuracy, %\n{chosen_on}", overflow="fold", min_width=13)
+    if not is_narrow:
+        table.add_column("95 %\ninterval", overflow="fold")
     table.add_column("unweighted\naccuracy, %", overflow="fold")
     if settings.leaves_each_session_out:
         table.add_column("mean over\nsessions, %", justify="right")
-    table.add_column("published code's\nrule: maximum\nover test epochs\n(optimistic), %", overflow="fold")
+    rule = "published code's\nrule: maximum\nover test epochs\n(optimistic), %"
+    table.add_column("best test\nepoch, %\n(optimistic)" if is_narrow else rule, overflow="fold")
     style = "" if corpus.is_published_one else "dim"
     for before, result in zip([None, *results], results, strict=False):
         published, chosen = result.row.published, result.chosen
         if before is not None and before.row.published is not None and published is None:
             table.add_row(Text("baselines", style="dim"))
+        interval = NOTHING if chosen is None else write_interval(chosen.interval)
+        under = f"\n{interval}" if is_narrow and chosen is not None else ""
         cells = [
             Text(result.row.title),
             _write_name(result),
             Text("" if published is None else f"{published.percent:.2f}", style=style),
-            Text(_write_ours(result)),
-            Text(NOTHING if chosen is None else write_interval(chosen.interval)),
+            Text(_write_ours(result) + under),
+            *([] if is_narrow else [Text(interval)]),
             Text(NOTHING if chosen is None else _write_spread(chosen.unweighted_accuracy)),
         ]
         if settings.leaves_each_session_out:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 
@@ -63,6 +64,13 @@ def test_synthetic_data_is_called_so_and_the_published_column_other_data(made):
 def test_the_optimistic_column_is_titled_so(made):
     heading = " ".join(" ".join(row) for row in rows_of(made.stdout, "3. Text")[:4])
     assert "(optimistic), %" in heading and "published code's" in heading and "on validation)" in heading
+
+
+def test_no_name_is_cut_in_a_terminal_of_80_columns(folder, made):
+    printed = type_command(folder, "tables", "--threads", "1", *ASKED, program=PROGRAM, columns=80).stdout
+    for row in (r"Text_Model1 +text1 +62\.55 ", r"TF-IDF,.* text_logistic "):
+        assert re.search(f"^{row}", printed, re.M), printed
+    assert all(len(line) <= 80 for line in printed.splitlines())
 
 
 def test_text_scores_stand_apart_in_a_further_table(made):
