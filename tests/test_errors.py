@@ -27,10 +27,11 @@ NAMES_A_THING = re.compile(
     r"unknown |[^;]*?(?:: | (?:is|are|has|have|holds?|needs?|was|were|ends?|failed|could not)\b)"
 )
 #: Messages that are the cause of a failed training, and stand after its name.
-CAUSES = ("FailedApart",)
+CAUSES = ("ChildFailed",)
 
 #: Messages that are whole sentences from elsewhere, by file and expression.
 FROM_ELSEWHERE = {
+    ("models/own.py", "answer['error']"): "a sentence of the process that runs a user's file",
     ("search/lock.py", "describe_holder(what, _read_holder(descriptor))"): "a sentence that watch shows too",
     ("store/connection.py", "_describe(path, error)"): "a sentence for each family of SQLite's errors",
     ("training/early_stopping.py", "pruning.sentence"): "no refusal: a trial that ends early, and the rivals",

@@ -90,9 +90,9 @@ def _require_trial(results: ResultsStore, eid: int, trial_index: int) -> None:
         return
     known = results.query("SELECT min(trial_index) AS low, max(trial_index) AS high FROM trials WHERE eid = ?", [eid])
     low, high = known[0]["low"], known[0]["high"]
-    expected = "it has none yet" if low is None else f"its trials so far lie between {low} and {high}"
+    expected = "one that has begun, and none has" if low is None else f"a trial from {low} to {high}"
     raise StoreError(
-        f"trial {trial_index}: experiment {eid}, {experiment.name!r}, in '{results.path}' has not begun it; {expected}"
+        f"trial {trial_index}: experiment {eid}, {experiment.name!r}, in '{results.path}' has not begun it; expected {expected}"
     )
 
 

@@ -62,7 +62,7 @@ def test_a_note_on_a_running_trial_is_shown_wherever_the_trial_is_until_it_is_ta
     ("arguments", "message"),
     [
         (["9", "x"], "error: trial 9: experiment 2, 'the second search', in 'RESULTS/results.db' has not begun it; "
-         "its trials so far lie between 0 and 5\n"),
+         "expected a trial from 0 to 5\n"),
         (["5", "x", "--withdraw", "1"], "Error: TEXT and --withdraw exclude each other; give one of them.\n"),
         (["5", "--withdraw", "1"], "error: note 1: not on trial 5 of experiment 2, or withdrawn before; expected one "
          "of []\n"),

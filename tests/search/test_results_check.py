@@ -166,7 +166,7 @@ def test_a_resumed_search_leaves_what_only_looks_half_written(folder: Path) -> N
     """A folder whose name held ".partial" ended the resumed search; a file of such a name was deleted."""
     path = write_experiment(folder, SCORES_X, n_samples=1)
     search(path)
-    experiment = next((path.parent / "results" / "experiments").iterdir())
+    experiment = next(each for each in (path.parent / "results" / "experiments").iterdir() if each.is_dir())
     (experiment / "plots.partial").mkdir()
     (experiment / "notes.partial.txt").write_text("mine")
     left = experiment / f"9.json.{2**22 + 1}.partial"

@@ -104,7 +104,7 @@ def test_a_piece_that_was_changed_on_its_way_is_noticed(expected: ExpectedFeatur
     store = tmp_path / "store"
     send(expected, store)
     write_piece(store, expected, "Session1/utterances.jsonl", 3, b"?")
-    with pytest.raises(FeatureError, match="'utterances.jsonl' arrived with SHA-256 .*; expected"):
+    with pytest.raises(FeatureError, match="'utterances.jsonl': arrived with SHA-256 .*; expected"):
         finish_copy(store, expected, manifest_of_copy(expected))
     assert find_features(replace(expected, prepared_dir="/no/such/folder"), store) is None
 

@@ -224,7 +224,8 @@ def test_who_needs_features_after_a_scheduler_came_back_is_sent_them_though_an_o
 def test_an_answer_of_another_version_is_a_refusal(workers: Workers, client: FakeClient) -> None:
     workers.see(A)
     end(client.checks[-1], {"verdict": "accepted"})
-    assert workers.complaints["a"].startswith("its answer is not one of this version (CheckResult is ['verdict'];")
+    said = "its answer is not one of this version (CheckResult has the fields ['verdict']; expected"
+    assert workers.complaints["a"].startswith(said)
     workers.see(frozenset("ab"))
     end(client.checks[-1], error=ModuleNotFoundError("No module named 'harness'"))
     assert workers.complaints["b"] == "it could not answer (ModuleNotFoundError: No module named 'harness')"
