@@ -92,7 +92,8 @@ def _require_trial(results: ResultsStore, eid: int, trial_index: int) -> None:
     low, high = known[0]["low"], known[0]["high"]
     expected = "one that has begun, and none has" if low is None else f"a trial from {low} to {high}"
     raise StoreError(
-        f"trial {trial_index}: experiment {eid}, {experiment.name!r}, in '{results.path}' has not begun it; expected {expected}"
+        f"trial {trial_index}: experiment {eid}, {experiment.name!r}, in '{results.path}' has not begun it; expected "
+        f"{expected}"
     )
 
 

@@ -79,9 +79,10 @@ def test_a_trial_that_runs_again_keeps_its_notes(store: ResultsStore) -> None:
 @pytest.mark.parametrize(
     ("eid", "trial_index", "text", "message"),
     [
-        (1, 2, "x", "trial 2: experiment 1, 'fusion search', in 'PATH' has not begun it; its trials so far lie "
-         "between 0 and 1"),
-        (2, 0, "x", "trial 0: experiment 2, 'fusion search', in 'PATH' has not begun it; expected one that has begun, and none has"),
+        (1, 2, "x", "trial 2: experiment 1, 'fusion search', in 'PATH' has not begun it; expected a trial "
+         "from 0 to 1"),
+        (2, 0, "x", "trial 0: experiment 2, 'fusion search', in 'PATH' has not begun it; expected one that "
+         "has begun, and none has"),
         (3, 0, "x", "experiment 3: not in 'PATH'; expected one of [1, 2]"),
         (1, 0, " \n ", "note on trial 0: the text is empty; expected at least one character"),
         (1, 0, "x" * 2001, f"note on trial 0: the text has 2001 characters; expected at most {MAX_CHARACTERS}"),
