@@ -142,7 +142,7 @@ def show_value(value: object) -> str:
     """
     if value is None or isinstance(value, bool | list | tuple | dict):
         try:
-            return f"{json.dumps(value, ensure_ascii=False):.80}"
+            return f"{one_line(json.dumps(value, ensure_ascii=False)):.80}"
         except (TypeError, ValueError, RecursionError):
             pass  # it holds a value that no JSON file can
     return f"{value!r:.80}"
