@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.errors import StoreError
 from harness.store.records import utc_now
 from harness.store.rows import insert
+from harness.store.schema import has_notes
 from harness.store.store import ResultsStore
 
 #: A choice: a long paragraph, so that tables with notes can still be read.
@@ -76,6 +77,8 @@ def read_trial_notes(results: ResultsStore, eid: int, trial_index: int) -> list[
 
 def read_notes(results: ResultsStore, eid: int) -> list[TrialNote]:
     """Return the notes on an experiment's trials that were not withdrawn, by trial, then in the order of writing."""
+    if not has_notes(results.database):
+        return []
     rows = results.query(
         "SELECT note_id, eid, trial_index, text, written_at FROM trial_notes "
         "WHERE eid = ? AND withdrawn_at IS NULL ORDER BY trial_index, note_id",
