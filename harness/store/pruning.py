@@ -101,7 +101,8 @@ class Pruning:
 def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> None:
     """Record why a trial is pruned; called before it ends.
 
-    Its own process calls this or, for a foreign script and for any trial on a Dask cluster, the controller. The number of seeds is on record with the experiment.
+    Its own process calls this or, for a foreign script and for any trial on a Dask cluster, the controller. The number
+    of seeds is on record with the experiment.
 
     Raises:
         StoreError: the trial has ended, or is recorded as pruned already
