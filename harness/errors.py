@@ -99,7 +99,7 @@ def is_visible(character: str) -> bool:
     """Return True for a character that can be printed, any kind of space and the joiners of letters too.
 
     Example:
-        >>> [is_visible(character) for character in "a\u00a0\u3000\u200d\u202e\n"]
+        >>> [is_visible(character) for character in "a\\u00a0\\u3000\\u200d\\u202e\\n"]
         [True, True, True, True, False, False]
     """
     return character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
