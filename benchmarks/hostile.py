@@ -44,6 +44,7 @@ NUM_NAMED = 20
 INVOCATIONS: Mapping[str, Sequence[str]] = {
     "aup": ("experiment.json", "experiment.json --fresh", "missing.json", "corpus"),
     "init": ("new", "results", "."),
+    "note": ("0", "0 again", "99 x", "0 --withdraw 1", "0 --results missing"),
     "schema": ("", "--search-space"),
     "synth": ("made --scale 0.01 --mocap-rate 2", "corpus", "made --scale 0"),
     "prepare": ("corpus --into prepared", "results", "missing"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -90,6 +91,20 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
+#: The joiner and the non-joiner, which Persian words and many symbols are written with.
+_JOINERS = "\u200c\u200d"
+
+
+def is_visible(character: str) -> bool:
+    """Return True for a character that can be printed, any kind of space and the joiners of letters too.
+
+    Example:
+        >>> [is_visible(character) for character in "a\\u00a0\\u3000\\u200d\\u202e\\n"]
+        [True, True, True, True, False, False]
+    """
+    return character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
+
+
 def one_line(said: str | Exception) -> str:
     """Show foreign text, or a foreign error, on one line; Python's words for a missing key or a type are replaced.
 
@@ -117,7 +132,7 @@ def one_line(said: str | Exception) -> str:
     if visible.isprintable():
         return visible
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        character if is_visible(character) else character.encode("unicode_escape").decode("ascii")
         for character in visible
     )
 
@@ -142,7 +157,7 @@ def show_value(value: object) -> str:
     """
     if value is None or isinstance(value, bool | list | tuple | dict):
         try:
-            return f"{json.dumps(value, ensure_ascii=False):.80}"
+            return f"{one_line(json.dumps(value, ensure_ascii=False)):.80}"
         except (TypeError, ValueError, RecursionError):
             pass  # it holds a value that no JSON file can
     return f"{value!r:.80}"

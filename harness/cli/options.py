@@ -39,12 +39,12 @@ _COMPLETION_PATIENCE = 0.2
 
 def _offer_experiments(results: Path, before: str, begun: str, *, only_searches: bool) -> list[CompletionItem]:
     from harness.errors import StoreError
-    from harness.store.connection import is_current
+    from harness.store.connection import has_tables
     from harness.store.store import ResultsStore
 
     path = results / DATABASE
     try:
-        if not is_current(path, _COMPLETION_PATIENCE):
+        if not has_tables(path, _COMPLETION_PATIENCE):
             return []
         with ResultsStore.open_readonly(path, _COMPLETION_PATIENCE) as store:
             experiments = store.experiments()

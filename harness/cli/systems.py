@@ -55,13 +55,13 @@ def _print_list(console: Console, known: Mapping[str, System]) -> None:
 
 def _print_system(console: Console, system: System) -> None:
     from harness.search.keys import read_json_object
-    from harness.search.space import read_search_space
+    from harness.search.space import read_search_space, require_entries
     from harness.splits.protocol import DEFAULT_SPEECH_VARIANT
 
     path, searched = _find_search_space(system), {}
     if path is not None:
         origin = f"search space '{path}'"
-        space = read_search_space(read_json_object(path, origin).get("parameter_config"), origin, system)
+        space = read_search_space(require_entries(read_json_object(path, origin), origin), origin, system)
         searched = {parameter.name: parameter for parameter in space.parameters}
     console.print(f"{system.name} ({system.source})", style="bold")
     console.print(f"Reads {', '.join(system.modalities)}. It is: {system.description}.", soft_wrap=True)

@@ -74,7 +74,7 @@ class IrregularityKind(StrEnum):
     UNEVEN_SPACING = "uneven spacing"
     UNORDERED_ROWS = "unordered rows"
     ROWS_WITHOUT_TIME = "rows without time"
-    INFINITE_VALUES = "infinite values"
+    IMPOSSIBLE_VALUES = "impossible values"
     FEW_MOCAP_ROWS = "few mocap rows"
     NO_MOCAP_ROWS = "no mocap rows"
 
@@ -127,7 +127,7 @@ POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
         _KIND.UNEVEN_SPACING: "Several spaces are read as one.",
         _KIND.UNORDERED_ROWS: "The rows are sorted by time.",
         _KIND.ROWS_WITHOUT_TIME: "Those rows are left out: they are in no utterance.",
-        _KIND.INFINITE_VALUES: "Those values are marked as lost.",
+        _KIND.IMPOSSIBLE_VALUES: "Those values are marked as lost.",
         _KIND.FEW_MOCAP_ROWS: "Kept; the windows that have no row are marked as empty.",
         _KIND.NO_MOCAP_ROWS: "Kept, and marked as without mocap.",
     }

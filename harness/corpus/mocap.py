@@ -323,7 +323,7 @@ def _make_track(table: NDArray[np.float64], columns: tuple[str, ...], problems: 
     if is_beyond.any():
         num_finite = int(np.isfinite(values[is_beyond]).sum())
         finite = f", {num_finite} of them finite and above {LARGEST_VALUE:g} in size" if num_finite else ""
-        problems.append((IrregularityKind.INFINITE_VALUES, f"{int(is_beyond.sum())} values{finite}"))
+        problems.append((IrregularityKind.IMPOSSIBLE_VALUES, f"{int(is_beyond.sum())} values{finite}"))
         values[is_beyond] = np.nan
     problems += _describe_gaps(times)
     if len(values) and np.isnan(values[:, 0]).all() and np.isnan(values).all():

@@ -156,16 +156,12 @@ def tabulate_notes(findings: Findings) -> Table:
     """List the notes on trials, each with the trial's status and score."""
     score = "accuracy" if findings.scores_are_accuracies else "score"
     trials = {trial.trial_index: trial for trial in findings.trials}
-    rows = [
-        (
-            str(note.trial_index),
-            str(trials[note.trial_index].status),
-            write_score(findings, trials[note.trial_index].score),
-            note.text,
-            write_time(note.written_at),
-        )
-        for note in findings.notes
-    ]
+    rows = []
+    for note in findings.notes:
+        # Somebody may have deleted the trial's row, and not its notes.
+        trial = trials.get(note.trial_index)
+        known = ("not known", "") if trial is None else (str(trial.status), write_score(findings, trial.score))
+        rows.append((str(note.trial_index), *known, note.text, write_time(note.written_at)))
     columns = ("trial", "status", score, "note", "written, UTC")
     return Table("Notes", columns, tuple(rows), frozenset({"trial", score}), wide=frozenset({"note"}))
 

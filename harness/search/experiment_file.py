@@ -52,6 +52,7 @@ from harness.search.space import (
     check_grid,
     read_points,
     read_search_space,
+    require_entries,
 )
 from harness.splits.folds import FOLD_CHOICES, Folds
 from harness.splits.protocol import (
@@ -508,7 +509,7 @@ def _read_space(
             raise ExperimentFileError(
                 f"{origin}: system is {named!r}, and the experiment {found}; expected the same in both"
             )
-        entries = held.get("parameter_config")
+        entries = require_entries(held, origin)
     space = read_search_space(entries, origin, system)
     if training is not None:
         check_extremes(space, origin, training.system, training.protocol)

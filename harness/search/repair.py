@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -175,9 +176,11 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     """Repair one thing, after ``_end_trials``, and return what was done, in words."""
     if finding.kind is FindingKind.LEFT_FILE:
         assert finding.path is not None
-        # Its name is no longer that of a file that is being written, so it is not found again.
-        kept = finding.path.with_name(f"{finding.path.name}.kept")
-        finding.path.rename(kept)
+        kept = _free_name(finding.path)
+        try:
+            finding.path.rename(kept)
+        except FileNotFoundError:
+            return "it is gone: another process has deleted or renamed it meanwhile"
         return f"it was renamed to '{kept.name}'; delete it if nobody needs what it holds"
     assert finding.row_id is not None
     if finding.kind is FindingKind.UNFINISHED_EXPERIMENT:
@@ -187,3 +190,11 @@ def _repair(store: ResultsStore, finding: Finding) -> str:
     trial = store.trial(finding.row_id)
     cause = "the result was recorded" if trial.status is TrialStatus.FINISHED else trial.message
     return f"it is now marked {trial.status}: {cause}"
+
+
+def _free_name(left: Path) -> Path:
+    """Return a name for a left file that is no longer that of a file being written, so that it is not found again."""
+    kept, number = left.with_name(f"{left.name}.kept"), 2
+    while os.path.lexists(kept):
+        kept, number = left.with_name(f"{left.name}.kept{number}"), number + 1
+    return kept

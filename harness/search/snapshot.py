@@ -24,7 +24,7 @@ from harness.errors import StoreError
 from harness.search.jobs import is_same_process
 from harness.search.lock import Holder, find_holder, lock_path, read_holder
 from harness.search.process import private_memory, process_memory
-from harness.store.connection import is_current
+from harness.store.connection import has_tables
 from harness.store.records import (
     EpochRecord,
     ExperimentRow,
@@ -252,7 +252,7 @@ def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
     """
     _refuse_other_machines(results_dir)
     path = results_dir / DATABASE
-    if not is_current(path):
+    if not has_tables(path):
         return _waiting(results_dir, _find_preparing(results_dir, ()))
     with ResultsStore.open_readonly(path) as reader:
         snapshot = _watch(reader, results_dir, eid)

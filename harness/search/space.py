@@ -340,6 +340,23 @@ PARAMETER = Section(
 )
 
 
+_EXPECTED_ENTRIES = 'a list with at least one {"name": ..., "range": ..., "type": ...}'
+
+
+def require_entries(held: Mapping[str, Any], origin: str) -> object:
+    """Return the ``parameter_config`` of a search space's file, as JSON gave it.
+
+    Args:
+        origin: what to call the file in a message
+
+    Raises:
+        ExperimentFileError: it has none
+    """
+    if "parameter_config" not in held:
+        raise ExperimentFileError(f"{origin}: parameter_config is missing; expected {_EXPECTED_ENTRIES}")
+    return held["parameter_config"]
+
+
 def read_search_space(entries: object, origin: str, system: System | None) -> SearchSpace:
     """Read Auptimizer's ``parameter_config``.
 
@@ -353,8 +370,7 @@ def read_search_space(entries: object, origin: str, system: System | None) -> Se
     """
     if not isinstance(entries, list) or not entries:
         raise ExperimentFileError(
-            f"{origin}: parameter_config is {show_value(entries)}; expected a list with at least one "
-            '{"name": ..., "range": ..., "type": ...}'
+            f"{origin}: parameter_config is {show_value(entries)}; expected {_EXPECTED_ENTRIES}"
         )
     if len(entries) > MAX_HYPERPARAMETERS:
         raise ExperimentFileError(

@@ -169,7 +169,8 @@ class WarmStarter:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._opened.enter_context(self._control)
             self._control.setblocking(False)
-            with theirs:
+            # Its forks are adopted: before Linux 4.11 only processes that began while their parent adopted could be.
+            with theirs, adopting_orphans():
                 self._errors = self._opened.enter_context(tempfile.TemporaryFile())
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", _CODE],

@@ -65,7 +65,7 @@ def _describe(path: Path, error: sqlite3.Error) -> str:
         )
     return (
         f"results database '{path}': could not be used ({error}); expected tables that harness alone writes; "
-        f"`harness check --results {path.parent}` compares them"
+        "restore a copy, or move it away to start anew"
     )
 
 
@@ -156,7 +156,7 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         database = Database(connection, recursive_triggers=False, execute_plugins=False)
-        if not _has_current_schema(path, database):
+        if _applied_migrations(path, database) != migration_names():
             _migrate(database)
             write_metadata(path, database)
         elif not path.with_name(METADATA_NAME).exists():
@@ -185,8 +185,8 @@ def _migrate(database: Database) -> None:
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _has_current_schema(path: Path, database: Database) -> bool:
-    """Return True where every migration has been applied, False for an empty file.
+def _applied_migrations(path: Path, database: Database) -> tuple[str, ...]:
+    """Return the names of the migrations that have been applied, in order; none for an empty file.
 
     Raises:
         StoreError: another program's database, or the schema of another version of harness
@@ -196,7 +196,7 @@ def _has_current_schema(path: Path, database: Database) -> bool:
     is_empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if mark != APPLICATION_ID:
         if is_empty and not version:
-            return False
+            return ()
         raise StoreError(
             f"results database '{path}': a SQLite file of another program; expected one written by harness; "
             "name another folder"
@@ -207,18 +207,18 @@ def _has_current_schema(path: Path, database: Database) -> bool:
             f"results database '{path}': written by an unreleased harness (schema {version}); expected one of this "
             "version; move its folder away and run the search again"
         )
-    known, applied = migration_names(), [migration.name for migration in MIGRATIONS.applied(database)]
-    unknown = [name for name in applied if name not in known]
+    known, applied = migration_names(), {migration.name for migration in MIGRATIONS.applied(database)}
+    unknown = sorted(applied - set(known))
     if unknown:
         raise StoreError(
             f"results database '{path}': written by a newer harness (schema {unknown[-1]!r}; this one reads up to "
             f"{known[-1]!r}); upgrade harness"
         )
-    return set(applied) >= set(known)
+    return tuple(name for name in known if name in applied)
 
 
-def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
-    """Return True where there is a database with this version's schema; nothing is written.
+def has_tables(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
+    """Return True where there is a database that this version reads, be its schema an older one; nothing is written.
 
     Returns:
         False where there is none, or one that another process is making
@@ -231,15 +231,16 @@ def is_current(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
     with translate_error(path):
         database = open_unwritten(path, busy_timeout)
         try:
-            return _has_current_schema(path, database)
+            return bool(_applied_migrations(path, database))
         finally:
             database.close()
 
 
 def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
-    """Open an existing database so that nothing can be written; an older schema is brought up to date first.
+    """Open an existing database so that nothing can be written.
 
-    A database in a folder that cannot be written is read as it stands.
+    An older schema is read as it stands, and whoever writes brings it up to date: so readers of the tables that
+    later migrations add must do without them. The tables are made first where the file holds none.
 
     Raises:
         StoreError: there is none, or it cannot be read
@@ -252,7 +253,8 @@ def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Databa
     with translate_error(path):
         database = open_unwritten(path, busy_timeout)
         try:
-            if _has_current_schema(path, database):
+            applied = _applied_migrations(path, database)
+            if applied and applied == migration_names()[: len(applied)]:
                 return database
         except BaseException:
             database.close()

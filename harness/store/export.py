@@ -14,6 +14,7 @@ from harness.models.systems import name_searched, name_system
 from harness.store.connection import translate_error
 from harness.store.records import PROBABILITY_COLUMNS, ExperimentRow
 from harness.store.rows import read_point
+from harness.store.schema import has_notes
 from harness.store.store import ResultsStore
 
 Value = int | float | str | bool | None
@@ -266,6 +267,8 @@ def read_rows(store: ResultsStore, what: ExportedRows, eids: Sequence[int]) -> R
         trials carry a column for every hyperparameter that one of them has; NaN is None
     """
     columns = _COLUMNS[what]
+    if not has_notes(store.database):
+        columns = {sql.replace(_NOTES.strip(), "NULL AS notes"): kind for sql, kind in columns.items()}
     typed = tuple(Column(_name_of(sql), column_type) for sql, column_type in columns.items())
     searched = _find_hyperparameters(store, eids) if what is ExportedRows.TRIALS else {}
     selected = [*columns, *(["trials.hyperparameters"] if searched else [])]

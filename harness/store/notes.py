@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import StoreError
+from harness.codec import check_types
+from harness.errors import StoreError, is_visible
 from harness.store.records import utc_now
-from harness.store.rows import insert
+from harness.store.rows import Row, insert, of_table
+from harness.store.schema import has_notes
 from harness.store.store import ResultsStore
 
 #: A choice: a long paragraph, so that tables with notes can still be read.
@@ -76,12 +78,21 @@ def read_trial_notes(results: ResultsStore, eid: int, trial_index: int) -> list[
 
 def read_notes(results: ResultsStore, eid: int) -> list[TrialNote]:
     """Return the notes on an experiment's trials that were not withdrawn, by trial, then in the order of writing."""
+    if not has_notes(results.database):
+        return []
     rows = results.query(
         "SELECT note_id, eid, trial_index, text, written_at FROM trial_notes "
         "WHERE eid = ? AND withdrawn_at IS NULL ORDER BY trial_index, note_id",
         [eid],
     )
-    return [TrialNote(**row) for row in rows]
+    return [_read_note(row) for row in rows]
+
+
+@of_table("table 'trial_notes'", "note_id")
+def _read_note(row: Row) -> TrialNote:
+    note = TrialNote(**row)
+    check_types(note)
+    return note
 
 
 def _require_trial(results: ResultsStore, eid: int, trial_index: int) -> None:
@@ -98,14 +109,14 @@ def _require_trial(results: ResultsStore, eid: int, trial_index: int) -> None:
 
 
 def _check_text(trial_index: int, text: str) -> str:
-    stripped = text.strip()
+    stripped = text.strip().replace("\r\n", "\n")
     if not stripped:
         raise StoreError(f"note on trial {trial_index}: the text is empty; expected at least one character")
     if len(stripped) > MAX_CHARACTERS:
         raise StoreError(
             f"note on trial {trial_index}: the text has {len(stripped)} characters; expected at most {MAX_CHARACTERS}"
         )
-    wrong = [character for character in stripped if not (character.isprintable() or character in "\n\t")]
+    wrong = [character for character in stripped if not (is_visible(character) or character in "\n\t")]
     if wrong:
         raise StoreError(
             f"note on trial {trial_index}: the text has the character {wrong[0]!a}, which cannot be printed; expected "

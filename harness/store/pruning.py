@@ -9,9 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from harness.codec import check_types
 from harness.corpus.utterances import Seconds
 from harness.store.records import TrialStatus, utc_now
-from harness.store.rows import Row, insert, of_table, read_json
+from harness.store.rows import Row, insert, of_table, read_json, read_member
 from harness.store.store import ResultsStore
 
 #: Seconds for which a killed trial counts as one that may start again: its controller starts a retry at once, in the
@@ -98,9 +99,10 @@ class Pruning:
 
 
 def record_pruning(results: ResultsStore, trial_id: int, pruning: Pruning) -> None:
-    """Record why a trial is pruned; called before it ends, by its own process or, for a foreign script, the controller.
+    """Record why a trial is pruned; called before it ends.
 
-    The number of seeds is on record with the experiment.
+    Its own process calls this or, for a foreign script and for any trial on a Dask cluster, the controller. The number
+    of seeds is on record with the experiment.
 
     Raises:
         StoreError: the trial has ended, or is recorded as pruned already
@@ -124,9 +126,14 @@ def find_pruning(results: ResultsStore, trial_id: int) -> Pruning | None:
 
 @of_table("table 'prunings'", "trial_id")
 def _read_pruning(row: Row) -> Pruning:
-    rivals = tuple(Rival(int(index), float(accuracy)) for index, accuracy in read_json(row, "rivals", dict).items())
-    numbers = (row["epoch"], row["accuracy"], row["threshold"])
-    return Pruning(PruningRule(row["rule"]), *numbers, rivals, row["num_seeds"])
+    compared = read_json(row, "rivals", dict)
+    if not all(index.isdecimal() and isinstance(accuracy, int | float) for index, accuracy in compared.items()):
+        raise ValueError(f"rivals is {row['rivals']!r:.80}; expected the numbers of trials, each with an accuracy")
+    rivals = tuple(Rival(int(index), accuracy) for index, accuracy in compared.items())
+    rule, numbers = read_member(row, "rule", PruningRule), (row["epoch"], row["accuracy"], row["threshold"])
+    pruning = Pruning(rule, *numbers, rivals, row["num_seeds"])
+    check_types(pruning)
+    return pruning
 
 
 def read_rivals(results: ResultsStore, eid: int, trial_index: int, epoch: int) -> tuple[list[Rival], list[int]]:

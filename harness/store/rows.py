@@ -173,7 +173,12 @@ def read_json(row: Row, name: str, kind: type[Kind]) -> Kind:
     return value
 
 
-def _read_member(row: Row, name: str, members: type[Member]) -> Member:
+def read_member(row: Row, name: str, members: type[Member]) -> Member:
+    """Read a column that holds the value of a member of a closed list.
+
+    Raises:
+        ValueError: it holds something else
+    """
     try:
         return members(row[name])
     except ValueError:
@@ -196,8 +201,8 @@ def read_experiment(row: Row) -> ExperimentRow:
         **{
             **_only_fields(ExperimentRow, row),
             "is_synthetic": bool(row["is_synthetic"]),
-            "status": _read_member(row, "status", ExperimentStatus),
-            "kind": _read_member(row, "kind", ExperimentKind),
+            "status": read_member(row, "status", ExperimentStatus),
+            "kind": read_member(row, "kind", ExperimentKind),
         }
     )
     check_types(experiment)
@@ -231,7 +236,7 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
     trial = TrialRow(
         **{
             **_only_fields(TrialRow, row),
-            "status": _read_member(row, "status", TrialStatus),
+            "status": read_member(row, "status", TrialStatus),
             "hyperparameters": read_json(row, "hyperparameters", dict),
             "seed_scores": tuple(read_json({**row, "seed_scores": row["seed_scores"] or "[]"}, "seed_scores", list)),
             "job_path": None if job_path is None else str(results_dir / job_path),
@@ -270,10 +275,16 @@ def read_epoch(row: Row) -> EpochRecord:
 @of_table("a table of predictions", "utterance_id")
 def read_prediction(row: Row) -> Prediction:
     """Read a row of any table of predictions."""
+    # There may be very many of them: not by check_types.
+    if not isinstance(row["utterance_id"], str):
+        raise TypeError(f"utterance_id is {row['utterance_id']!r:.80}; expected a text")
+    for column in PROBABILITY_COLUMNS:
+        if not isinstance(row[column], float) or not math.isfinite(row[column]):
+            raise TypeError(f"{column} is {row[column]!r:.80}; expected a number")
     return Prediction(
         utterance_id=row["utterance_id"],
-        emotion=_read_member(row, "emotion", Emotion),
-        predicted=_read_member(row, "predicted", Emotion),
+        emotion=read_member(row, "emotion", Emotion),
+        predicted=read_member(row, "predicted", Emotion),
         probabilities=tuple(row[column] for column in PROBABILITY_COLUMNS),
     )
 
@@ -281,9 +292,9 @@ def read_prediction(row: Row) -> Prediction:
 @of_table("a table of scores", "seed")
 def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScores:
     """Read a row of ``test_scores``, or one of ``trial_test_scores`` with its trial's seed."""
-    return TestScores(
+    scores = TestScores(
         seed=row["seed"],
-        kind=_read_member(row, "kind", ScoreKind),
+        kind=read_member(row, "kind", ScoreKind),
         weighted_accuracy=row["weighted_accuracy"],
         unweighted_accuracy=row["unweighted_accuracy"],
         macro_f1=row["macro_f1"],
@@ -291,6 +302,9 @@ def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScore
         epoch=row["epoch"],
         model=row.get("model"),
     )
+    # The predictions were checked one by one.
+    check_types(scores, leave_out=("predictions",))
+    return scores
 
 
 @of_table("table 'test_openings'", "opening_id")

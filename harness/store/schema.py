@@ -450,10 +450,18 @@ def create_schema(database: Database) -> None:
     create_views(database)
 
 
-@MIGRATIONS(name="2: notes on trials")
+_ADDS_NOTES = "2: notes on trials"
+
+
+@MIGRATIONS(name=_ADDS_NOTES)
 def add_notes(database: Database) -> None:
     """Create the table of notes."""
     database.executescript(_NOTES)
+
+
+def has_notes(database: Database) -> bool:
+    """Return False where the schema is of before the table of notes, and nobody has written to it since."""
+    return any(migration.name == _ADDS_NOTES for migration in MIGRATIONS.applied(database))
 
 
 @cache

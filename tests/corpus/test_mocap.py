@@ -212,7 +212,7 @@ def test_rows_without_a_time_are_left_out(tmp_path: Path) -> None:
 def test_infinite_values_are_lost_ones(tmp_path: Path, value: bytes) -> None:
     track, found = read(tmp_path, ROWS.replace(b"1.00400", value))
     assert np.argwhere(np.isnan(track.values)).tolist() == [[1, 4]]
-    assert found == [(IrregularityKind.INFINITE_VALUES, "1 values")]
+    assert found == [(IrregularityKind.IMPOSSIBLE_VALUES, "1 values")]
 
 
 def test_a_value_of_no_movement_is_a_lost_one(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_value_of_no_movement_is_a_lost_one(tmp_path: Path) -> None:
     track, found = read(tmp_path, ROWS.replace(b"1.00400", b"-1e30"))
     assert np.argwhere(np.isnan(track.values)).tolist() == [[1, 4]]
     detail = "1 values, 1 of them finite and above 100000 in size"
-    assert found == [(IrregularityKind.INFINITE_VALUES, detail)]
+    assert found == [(IrregularityKind.IMPOSSIBLE_VALUES, detail)]
     kept, found = read(tmp_path, ROWS.replace(b"1.00400", b"-99999.0"))
     assert kept.values[1, 4] == -99999 and not found
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import ExperimentFileError, StoreError
+from harness.store.records import TrialStatus
+from harness.store.reported import read_line
 from harness.store.store import ResultsStore
 from tests.store.experiments import an_experiment
 
@@ -49,3 +51,15 @@ def test_a_hyperparameters_name_gives_one_sentence(tmp_path: Path) -> None:
         "hyperparameter 'caf\\udce9': cannot be a column beside ['trial_id']; expected another name (upper and lower "
         "case are not told apart)"
     )
+
+
+def test_one_in_a_list_that_a_script_reported_is_spelt_out_in_the_trials_message(tmp_path: Path) -> None:
+    """The message could not be recorded, so the search ended, and so did every resumed one."""
+    with pytest.raises(ExperimentFileError) as caught:
+        read_line('#Auptimizer-epoch: {"epoch": ["\\ud800"], "validation_accuracy": 0.5}')
+    message = str(caught.value)
+    assert message.endswith(r'epoch is ["\ud800"]; expected a whole number from 1 on')
+    with ResultsStore.open(tmp_path / "results.db") as store:
+        trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 1, {})
+        store.finish_trial(trial_id, TrialStatus.CRASHED, message=message)
+        assert store.trial(trial_id).message == message

@@ -156,8 +156,15 @@ SORT = """
   const type = (text) => { box.value = text; box.dispatchEvent(new Event("input")); };
   type(" CRASH ");
   const found = [texts("status"), line.querySelector("[role=status]").textContent];
+  const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
+  const shown = () => [...table.tBodies[0].rows].filter((row) => getComputedStyle(row).display !== "none").length;
+  const numShown = [shown()];
+  const paper = rules.find((rule) => rule.media !== undefined && rule.media.mediaText === "print");
+  paper.media.mediaText = "all";
+  numShown.push(shown());
+  paper.media.mediaText = "print";
   type("");
-  return [sorted, isReached, found, rows().length, box.getAttribute("aria-label"),
+  return [sorted, isReached, found, numShown, rows().length, box.getAttribute("aria-label"),
     document.querySelectorAll("#test .filter, .settings button").length];
 """
 
@@ -178,7 +185,7 @@ def test_tables_are_sorted_by_their_headings_and_filtered_by_a_text(
     begin_trial(store, eid, 6, 7)
     html = render_page(findings_of(results_path))
     assert "<button" not in html and 'type="search"' not in html
-    sorted_by, is_reached, found, num_rows, label, num_elsewhere = ask_browser(html, SORT, tmp_path, 1400)
+    sorted_by, is_reached, found, num_shown, num_rows, label, num_elsewhere = ask_browser(html, SORT, tmp_path, 1400)
 
     times = ["8 s", "1 min 1 s", "1 min 35 s", "10 min 0 s", "2 h 1 min"]
     ascending, descending, said, said_last = sorted_by["time"]
@@ -195,4 +202,6 @@ def test_tables_are_sorted_by_their_headings_and_filtered_by_a_text(
     rates = sorted_by["adamlr"][0]
     assert rates == sorted(rates, key=float) and len(set(rates)) == 7
     assert is_reached and found == [["crashed"], "1 of 7 rows"] and num_rows == 7
+    # The filter counts on the screen; a printed page has every row.
+    assert num_shown == [1, 7]
     assert label == "Rows with this text, table All trials" and num_elsewhere == 0

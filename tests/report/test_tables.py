@@ -8,11 +8,14 @@ from harness.report.tables import (
     tabulate_causes,
     tabulate_confusion,
     tabulate_failures,
+    tabulate_notes,
     tabulate_search_space,
     tabulate_settings,
 )
+from harness.store.notes import record_note
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
+from harness.wording import write_time
 from tests.report.searches import (
     begin_search,
     begin_trial,
@@ -168,3 +171,16 @@ def test_every_trial_has_its_best_and_its_last_epoch(store: ResultsStore, result
             ]
         )
     ]
+
+
+def test_a_note_is_shown_though_somebody_has_deleted_its_trials_row(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    with ResultsStore.open(path) as store:
+        eid = run_search(store, num_trials=3)
+        notes = [record_note(store, eid, trial_index, "seen") for trial_index in (0, 2)]
+        # Nothing refers to it: what its own process recorded is deleted with it.
+        store.database.execute("PRAGMA foreign_keys = OFF")
+        store.database.execute("DELETE FROM trials WHERE trial_index = 2")
+    kept, left = tabulate_notes(findings_of(path)).rows
+    assert kept[:2] == ("0", "finished") and kept[2]
+    assert left == ("2", "not known", "", "seen", write_time(notes[1].written_at))

@@ -160,6 +160,23 @@ def test_a_left_file_is_renamed_and_found_no_more(folder: Path) -> None:
     assert not left.exists()
     assert left.with_name(f"{left.name}.kept").read_text() == "<html>"
     assert not look(path)[1]
+    # Another of its name takes nothing from the first.
+    left.write_text("<svg>")
+    os.utime(left, (0, 0))
+    assert f"it was renamed to '{left.name}.kept2'" in repair(path)[1]
+    assert [left.with_name(f"{left.name}.{end}").read_text() for end in ("kept", "kept2")] == ["<html>", "<svg>"]
+
+
+def test_a_left_file_that_vanishes_before_it_is_renamed_is_said_to_be_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_experiment(folder, SCORES_X, n_samples=1)
+    search(path)
+    left = path.parent / "results" / f"report.html.{2**22 + 1}.partial"
+    left.write_text("<html>")
+    os.utime(left, (0, 0))
+    monkeypatch.setattr("harness.search.repair.back_up", lambda path: left.unlink())
+    assert repair(path)[1].endswith("Repaired: it is gone: another process has deleted or renamed it meanwhile.")
 
 
 def test_a_resumed_search_leaves_what_only_looks_half_written(folder: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
-from harness.search.space import ParameterType, read_search_space
+from harness.search.space import ParameterType, read_search_space, require_entries
 
 ORIGIN = "search space 'search_spaces/fusion.json'"
 DROPOUT = {"name": "dropout", "range": [0.0, 0.4], "type": "float"}
@@ -104,6 +104,16 @@ def test_what_cannot_be_searched_is_refused(entries: object, message: str) -> No
     with pytest.raises(ExperimentFileError) as caught:
         read_search_space(entries, ORIGIN, None)
     assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
+def test_a_file_without_hyperparameters_is_said_to_lack_them() -> None:
+    """It was said to hold null."""
+    with pytest.raises(ExperimentFileError) as caught:
+        require_entries({"system": "text1"}, ORIGIN)
+    assert str(caught.value) == (
+        f'{ORIGIN}: parameter_config is missing; expected a list with at least one {{"name": ..., "range": ..., '
+        '"type": ...}'
+    )
 
 
 def test_names_that_the_search_needs_itself_are_refused() -> None:

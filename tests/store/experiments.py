@@ -1,6 +1,9 @@
 """Records with plausible values, so that a test names only what it is about."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import CLASSES
@@ -89,3 +92,10 @@ def an_evaluation(eid: int | None, **changes: Any) -> Evaluation:
         evaluated_at="2026-03-04T05:06:07.891+00:00",
     )
     return replace(evaluation, **changes)
+
+
+def forget_notes(results_path: Path) -> None:
+    """Make a closed results.db one of before the notes on trials."""
+    with closing(sqlite3.connect(results_path, isolation_level=None)) as earlier:
+        earlier.execute("DROP TABLE trial_notes")
+        earlier.execute("DELETE FROM _sqlite_migrations WHERE name = '2: notes on trials'")

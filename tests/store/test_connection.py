@@ -17,9 +17,9 @@ import pytest
 from harness.errors import StoreError
 from harness.search.snapshot import watch_search
 from harness.store import connection
-from harness.store.connection import is_current
+from harness.store.connection import has_tables
 from harness.store.store import ResultsStore
-from tests.store.experiments import an_epoch, an_experiment
+from tests.store.experiments import an_epoch, an_experiment, forget_notes
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -141,7 +141,7 @@ def test_database_of_another_program_is_left_alone(results_path: Path, opening: 
 NEWER = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('harness', '9: picnics', 'later')"
 
 
-@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly, is_current])
+@pytest.mark.parametrize("opening", [ResultsStore.open, ResultsStore.open_readonly, has_tables])
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
@@ -171,13 +171,18 @@ def test_database_of_another_version_is_left_alone(
     assert results_path.read_bytes() == before
 
 
-def test_only_a_database_that_is_there_is_current(results_path: Path) -> None:
-    assert not is_current(results_path)
+def test_a_database_has_tables_once_it_is_there_be_they_of_an_earlier_version(results_path: Path) -> None:
+    """`harness watch` said beside an earlier version's results.db that no search had begun."""
+    assert not has_tables(results_path)
     results_path.parent.mkdir()
     results_path.touch()
-    assert not is_current(results_path) and results_path.stat().st_size == 0
-    create_experiment_in(results_path)
-    assert is_current(results_path)
+    assert not has_tables(results_path) and results_path.stat().st_size == 0
+    eid = create_experiment_in(results_path)
+    assert has_tables(results_path)
+    forget_notes(results_path)
+    assert has_tables(results_path)
+    experiment = watch_search(results_path.parent, None).experiment
+    assert experiment is not None and experiment.eid == eid
 
 
 def test_reading_where_nothing_was_searched_gives_one_sentence(tmp_path: Path) -> None:
@@ -207,11 +212,14 @@ def test_readonly_store_refuses_to_write(results_path: Path) -> None:
     )
 
 
-def test_folder_that_cannot_be_written_is_read_and_not_written() -> None:
+@pytest.mark.parametrize("is_older", [False, True], ids=["current", "older"])
+def test_folder_that_cannot_be_written_is_read_and_not_written(is_older: bool) -> None:
     # The folders of pytest are closed to other users, and root needs to become one.
     with tempfile.TemporaryDirectory() as folder:
         results_path = Path(folder) / "results.db"
         create_experiment_in(results_path)
+        if is_older:
+            forget_notes(results_path)
         (Path(folder) / "results.db.lock").unlink()
         results_path.chmod(0o444)
         Path(folder).chmod(0o555)
@@ -301,8 +309,8 @@ def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(res
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "judge",
-    [is_current, ResultsStore.open_readonly, ResultsStore.open, lambda path: watch_search(path.parent, None)],
-    ids=["is current", "read", "write", "watch"],
+    [has_tables, ResultsStore.open_readonly, ResultsStore.open, lambda path: watch_search(path.parent, None)],
+    ids=["has tables", "read", "write", "watch"],
 )
 @pytest.mark.parametrize(
     "damage", ["0 bytes, and it has held results before", "it is a folder", "it is no regular file"]

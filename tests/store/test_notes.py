@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import StoreError, visible_lines
 from harness.store.export import ExportedRows, read_rows
 from harness.store.notes import MAX_CHARACTERS, read_notes, read_trial_notes, record_note, withdraw_note
 from harness.store.records import TrialStatus
@@ -102,6 +102,14 @@ def test_a_note_that_cannot_be_kept_is_refused(
         record_note(store, eid, trial_index, text)
     assert str(caught.value) == message.replace("PATH", str(store.path))
     assert read_notes(store, 1) == []
+
+
+def test_spaces_of_any_kind_joiners_and_the_line_ends_of_windows_are_printable(store: ResultsStore) -> None:
+    """French and Persian texts, and one pasted from a file of Windows, were refused."""
+    eid = begin(store)
+    text = "5\u00a0% \u3000wide, \u0645\u06cc\u200c\u0634\u0648\u062f, \u0915\u094d\u200d"
+    assert record_note(store, eid, 0, f"{text}\r\nnext").text == f"{text}\nnext"
+    assert visible_lines(f"{text}\nnext") == f"{text}\nnext"
 
 
 WRITES_ON = """

@@ -6,8 +6,11 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.export import ExportedRows, read_rows
+from harness.store.notes import read_notes, record_note
+from harness.store.pruning import Pruning, PruningRule, Rival, find_pruning, record_pruning
+from harness.store.records import ScoreKind, TestScores
 from harness.store.store import ResultsStore
-from tests.store.experiments import an_environment, an_epoch, an_experiment, an_opening
+from tests.store.experiments import a_result, an_environment, an_epoch, an_experiment, an_opening
 
 SENTENCE = "results.db, {}: {}; expected what harness wrote; put the value back, or restore a copy of the file"
 
@@ -19,7 +22,11 @@ def searched(store: ResultsStore) -> ResultsStore:
     trial_id = store.start_trial(eid, 0, 1, {"dropout": 0.5})
     store.record_environment(trial_id, an_environment())
     store.record_epoch(trial_id, an_epoch())
-    store.record_opening(an_opening(eid))
+    record_pruning(store, trial_id, Pruning(PruningRule.MEDIAN, 3, 0.25, 0.5, (Rival(0, 0.5),)))
+    store.record_result(trial_id, a_result())
+    record_note(store, eid, 0, "of a trial that was changed by hand")
+    opening_id = store.record_opening(an_opening(eid))
+    store.record_test_scores(opening_id, TestScores(1, ScoreKind.VALIDATION_CHOSEN, 0.5, 0.5, 0.5))
     return store
 
 
@@ -96,6 +103,42 @@ def read_trials(store: ResultsStore) -> object:
             lambda store: store.openings(),
             "table 'test_openings', row with opening_id 1",
             "seeds is '1, 2' (line 1, column 2: found ', 2'; expected nothing after the end of the JSON)",
+        ),
+        (
+            "UPDATE test_scores SET macro_f1 = 'x'",
+            lambda store: store.openings(),
+            "a table of scores, row with seed 1",
+            "macro_f1 is 'x'; expected a number",
+        ),
+        (
+            "UPDATE validation_predictions SET probability_neu = 'x'",
+            lambda store: store.validation_predictions(1),
+            "a table of predictions, row with utterance_id Ses04F_impro04_M018",
+            "probability_neu is 'x'; expected a number",
+        ),
+        (
+            "UPDATE trial_notes SET text = x'ff00'",
+            lambda store: read_notes(store, 1),
+            "table 'trial_notes', row with note_id 1",
+            r"text is b'\xff\x00'; expected a text",
+        ),
+        (
+            "UPDATE prunings SET rule = 'mean'",
+            lambda store: find_pruning(store, 1),
+            "table 'prunings', row with trial_id 1",
+            "rule is 'mean'; expected one of ['median', 'asha']",
+        ),
+        (
+            "UPDATE prunings SET threshold = 'x'",
+            lambda store: find_pruning(store, 1),
+            "table 'prunings', row with trial_id 1",
+            "threshold is 'x'; expected a number",
+        ),
+        (
+            """UPDATE prunings SET rivals = '{"0": "x"}'""",
+            lambda store: find_pruning(store, 1),
+            "table 'prunings', row with trial_id 1",
+            """rivals is '{"0": "x"}'; expected the numbers of trials, each with an accuracy""",
         ),
     ],
     ids=lambda value: value.replace("UPDATE ", "") if isinstance(value, str) and value.startswith("UPDATE") else "",

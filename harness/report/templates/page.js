@@ -64,7 +64,7 @@
   const units = { h: 3600, min: 60, s: 1, GB: 1e9, MB: 1e6 };
   const quantity = /^(?:\d+(?:\.\d+)? (?:h|min|s|GB|MB)(?: |$))+$/;
   const number = /^(?:< )?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:$|[ %*x\u00a0])/;
-  const missing = new Set(["", "-", "not known", "none seen", "too few trials"]);
+  const missing = new Set(["", "-", "–", "not known", "none seen", "too few trials"]);
   const fewestToSort = 2;
   const fewestToFilter = 6;
 

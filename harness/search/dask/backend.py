@@ -195,8 +195,8 @@ class HarnessDaskManager(TrialResourceManager):
             self._complete(pending, said.end, said.output, said.records)
 
     def _record_start(self, pending: PendingTrial, started: JobStarted) -> None:
-        """Record a new execution, which supersedes those before."""
-        if started.execution not in pending.executions:
+        """Record a new execution, which supersedes those before; none supersedes a trial that has returned."""
+        if pending.returned is None and started.execution not in pending.executions:
             pending.executions.append(started.execution)
             pending.epochs = self._queue_epochs(pending.trial, started.execution)
             self.context.store.record_job(

@@ -289,6 +289,19 @@ def test_a_trial_that_has_ended_leaves_its_worker_while_it_waits_for_the_compari
     assert comparing.recorded == {0: [1, 2, 3], 1: [1, 2, 3]}
 
 
+def test_a_trial_that_has_ended_keeps_its_place_in_the_comparison_though_dask_runs_its_task_again(
+    comparing: ComparingBackend,
+) -> None:
+    """It ended as stopped: the new execution took its epochs, so that nothing seemed to wait for the comparison."""
+    first, second = comparing.begin(0), comparing.begin(1)
+    comparing.return_(second, 0.9, 0.9, 0.9)
+    comparing.start(second, "again")
+    assert comparing.ends == [] and second.executions == ["x"]
+    comparing.return_(first, 0.75, 0.75, 0.75)
+    assert [ended_by for _, ended_by, _ in comparing.ends] == [EndedBy.ITSELF, EndedBy.ITSELF]
+    assert comparing.recorded == {0: [1, 2, 3], 1: [1, 2, 3]}
+
+
 def test_epochs_whose_messages_were_lost_are_compared_when_the_trial_returns(comparing: ComparingBackend) -> None:
     first, second = comparing.begin(0), comparing.begin(1)
     comparing.return_(first, 0.75, 0.75, 0.75)
