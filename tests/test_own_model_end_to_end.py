@@ -77,7 +77,7 @@ def test_what_was_searched_is_trained_again_and_predicts_without_its_file(line: 
     assert (model / "mine.py").read_text() == code_of("python")
     assert "**Built by:** mine.py:build in this folder" in (model / "MODEL_CARD.md").read_text("utf-8")
     wav = next((line / "corpus").rglob("sentences/wav/*/*.wav"))
-    assert "%" in succeed(line, "harness", "predict", str(model), str(wav))
+    assert "neutral (neu)" in succeed(line, "harness", "predict", str(model), str(wav))
     (model / "mine.py").write_text("raise SystemExit(9)\n")
     done = type_command(line, "harness", "predict", str(model), str(wav))
     (model / "mine.py").write_text(code_of("python"))

@@ -36,13 +36,30 @@ def systems(name: str | None) -> None:
     """
     from rich.console import Console
 
-    from harness.models.systems import SYSTEMS, read_system
+    from harness.models.systems import SYSTEMS
 
     console = Console(highlight=False, markup=False, emoji=False)
     if name is None:
         _print_list(console, SYSTEMS)
     else:
-        _print_system(console, read_system(name, Path.cwd()))
+        _print_system(console, _read_system(name))
+
+
+def _read_system(name: str) -> System:
+    """Read a system; a function of the user's is tried with words, and then with a file of text_features."""
+    from harness.errors import ExperimentFileError
+    from harness.models.systems import read_system
+
+    try:
+        return read_system(name, Path.cwd())
+    except ExperimentFileError:
+        try:
+            found = read_system(name, Path.cwd(), has_words=False)
+        except ExperimentFileError:
+            found = None
+        if found is None or "text" not in found.modalities:
+            raise
+        return found
 
 
 def _print_list(console: Console, known: Mapping[str, System]) -> None:

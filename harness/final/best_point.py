@@ -19,6 +19,7 @@ from harness.models.hyperparameters import Hyperparameters
 from harness.models.systems import System, find_system, read_hyperparameters
 from harness.models.turn_model import TurnModel
 from harness.provenance import hash_word_vectors
+from harness.search.experiment import experiment_folder, read_identity
 from harness.store.records import (
     ExperimentKind,
     ExperimentRecord,
@@ -125,7 +126,7 @@ def find_best_points(
     Raises:
         WorkFailedError: no trial has finished, or fewer than ``num_trials``
         ModelError: there is no search, the experiment is none, it is one fold of several and was not named, or its
-            trials were not of this package
+            trials were not of this package, or not of the file of one's own that was searched
         StoreError: there is no such experiment
     """
     experiment = results.latest_experiment() if eid is None else results.experiment(eid)
@@ -157,10 +158,10 @@ def find_best_points(
             f"{name}: has {len(best)} finished trials; expected at least {num_trials} for an ensemble of so many; run "
             "`aup experiment.json` until they finish, or name fewer with --top"
         )
-    return tuple(_read_point(experiment, trial) for trial in best)
+    return tuple(_read_point(experiment, trial, results_dir) for trial in best)
 
 
-def _read_point(experiment: ExperimentRow, trial: TrialRow) -> BestPoint:
+def _read_point(experiment: ExperimentRow, trial: TrialRow, results_dir: Path) -> BestPoint:
     if trial.job_path is None:
         raise ModelError(
             f"{_name_trial(trial, experiment)}: its job file is not recorded, so its training data is not known; "
@@ -173,6 +174,15 @@ def _read_point(experiment: ExperimentRow, trial: TrialRow) -> BestPoint:
         )
     spec = TrialSpec.read(trial_spec_path(Path(trial.job_path)))
     system = find_system(spec.system, spec.own_system)
+    if system.own is not None:
+        searched = read_identity(experiment_folder(results_dir, experiment.eid)).get("system_source")
+        if system.own.sha256 != searched:
+            found = "no SHA-256 of it" if searched is None else f"the SHA-256 {searched!s:.12}..."
+            raise ModelError(
+                f"{_name_trial(trial, experiment)}: its {system.own.file_name} has the SHA-256 "
+                f"{system.own.sha256:.12}..., and the search has {found} on record; expected the file that was "
+                "searched; restore a copy of the results folder, or search again with `aup experiment.json`"
+            )
     hyperparameters = read_hyperparameters(system, trial.hyperparameters, spec.protocol)
     return BestPoint(experiment, trial, spec, system, hyperparameters, trial.best_epoch)
 

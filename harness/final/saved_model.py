@@ -25,13 +25,14 @@ import numpy as np
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.errors import HarnessError, ModelError, one_line, show_value, unknown_name
+from harness.errors import ModelError, one_line, show_value, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
 from harness.files import (
     DIGESTS_NAME,
     find_changed,
+    hash_file,
     hash_json,
     read_object,
     read_regular,
@@ -267,6 +268,8 @@ class ModelRecord:
     def _check_names(self) -> None:
         if self.classes != CLASSES:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
+        if self.own_system is not None:
+            find_system(self.system, self.own_system)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once and not negative")
         for modality in self.modalities:
@@ -285,12 +288,14 @@ def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
     path = model_dir / Path(str(name)).name
     try:
         own["source"] = read_regular(path).decode("utf-8")
-        find_system("", own)
-    except (OSError, ValueError, HarnessError):
+        is_same = hash_file(path) == own.get("sha256")
+    except (OSError, ValueError):
+        is_same = False
+    if not is_same:
         raise ModelError(
             f"model {str(model_dir)!r}: {str(name)!r} is missing or has changed since the models were built by it; "
             "restore a copy, or move the folder away and train it again with `harness retrain-best`"
-        ) from None
+        )
 
 
 def _digest_of(value: Mapping[str, Any]) -> str:

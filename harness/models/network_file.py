@@ -6,11 +6,12 @@ from pathlib import Path
 
 import keras
 
-from harness.errors import ModelError, one_line
+from harness.errors import ModelError
 from harness.files import make_then_rename
 
 # Their layers are registered with Keras as they are imported, and a saved network may have no others but Keras's own.
 from harness.models import build, context_networks  # noqa: F401
+from harness.models.own import describe_failure
 
 NETWORK_NAME = "model.keras"
 
@@ -34,8 +35,7 @@ def load_network(folder: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
     except Exception as error:
-        reason = one_line(error) or type(error).__name__
         raise ModelError(
-            f"model {str(path)!r}: cannot be loaded ({reason:.200}); restore a copy, or train it again with "
-            "`harness retrain-best`"
+            f"model {str(path)!r}: cannot be loaded ({describe_failure(error)}); restore a copy, or train it again "
+            "with `harness retrain-best`"
         ) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import math
 import os
 import re
 import subprocess
@@ -20,7 +19,6 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -44,6 +42,14 @@ FUNCTION_EXPECTED = "FILE.py:FUNCTION, such as 'mine.py:build'"
 _COMMAND = ("-P", "-c", "from harness.models.own import main; main()")
 #: The sizes on which a function is tried out, where no features give them: any will do.
 _TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11, 7
+#: Where the layers of this package are that a user's model may have.
+_LAYERS_MODULE = "harness.models.layers"
+#: Names of hyperparameters that are read of any system that has them, and mean nothing to a user's.
+_READ_ELSEWHERE = ("lexicon",)
+#: The largest floating-point number.
+_LARGEST = sys.float_info.max
+#: How a message names the types of the inherited numbers.
+_INHERITED_TYPES: Mapping[type, str] = {int: "an integer", float: "a float"}
 #: How far the sum of an utterance's probabilities may be from 1: float32 sums of four numbers are far nearer.
 _TOLERANCE = 1e-3
 
@@ -112,16 +118,27 @@ class OwnSystem:
         return f"{self.file_name}:{self.function}"
 
     def stand_in(self) -> type[OwnHyperparameters]:
-        """Return a dataclass with the fields of the user's, made without running the file."""
+        """Return a dataclass with the fields of the user's, made without running the file.
+
+        Raises:
+            ExperimentFileError: a record that was changed by hand has fields that no dataclass can have
+        """
         inherited = {each.name: each.default for each in fields(OwnHyperparameters)}
         own: list[tuple[str, Any, Any]] = []
-        for each in self.hyperparameters:
-            known = inherited.get(each.name)
-            kind = type(known) if isinstance(known, StrEnum) else _list_enum(each) if each.choices else None
-            default = each.default if kind is None else kind(str(each.default))
-            if known != default:
-                own.append((each.name, type(default), field(default=default)))
-        return make_dataclass("OwnHyperparameters", own, bases=(OwnHyperparameters,), frozen=True)
+        try:
+            for each in self.hyperparameters:
+                known = inherited.get(each.name)
+                kind = type(known) if isinstance(known, StrEnum) else _list_enum(each) if each.choices else None
+                default = each.default if kind is None else kind(str(each.default))
+                if known != default:
+                    own.append((each.name, type(default), field(default=default)))
+            return make_dataclass("OwnHyperparameters", own, bases=(OwnHyperparameters,), frozen=True)
+        # Python's own errors for a name that is no name of a field, and for a value that is none of an enum's.
+        except (TypeError, ValueError) as error:
+            raise ExperimentFileError(
+                f"system {self.name!r}: its recorded hyperparameters make no dataclass ({one_line(str(error)):.200}); "
+                "expected them as they were recorded; restore a copy, or search again with `aup experiment.json`"
+            ) from None
 
     def build(self, hyperparameters: OwnHyperparameters, shapes: InputShapes) -> keras.Model:
         """Run the file, and build the model.
@@ -133,12 +150,12 @@ class OwnSystem:
             ExperimentFileError: the function fails, or returns something else than a model of the four classes that
                 reads these modalities
         """
-        function, own_type = _find_function(self.name, self.file_name, self.function, self.source)
+        module, function, own_type = _find_function(self.name, self.file_name, self.function, self.source)
         values = {each.name: getattr(hyperparameters, each.name) for each in fields(own_type)}
         defaults = {each.name: each.default for each in fields(own_type)}
         point = own_type(**{name: _as_default(value, defaults[name]) for name, value in values.items()})
         model = _call(self.name, self.file_name, lambda: function(point, shapes))
-        found = _check_model(self.name, model, shapes)
+        found = _check_model(self.name, module, model, shapes)
         if found != self.modalities:
             raise ExperimentFileError(
                 f"system {self.name!r}: reads {', '.join(found)} with the hyperparameters of this trial; expected "
@@ -228,13 +245,16 @@ def describe_source(
     Else as ``describe_function``.
     """
     name = f"{file_name}:{function}"
-    build, own_type = _find_function(name, file_name, function, source)
-    hyperparameters = tuple(_describe_field(name, each.name, each.default) for each in fields(own_type))
+    module, build, own_type = _find_function(name, file_name, function, source)
+    hints = _call(name, file_name, lambda: typing.get_type_hints(own_type))
+    hyperparameters = tuple(
+        _describe_field(name, each.name, hints[each.name], each.default) for each in fields(own_type)
+    )
     shapes = _try_shapes(own_type, has_masks, has_words)
     model = _call(name, file_name, lambda: build(own_type(), shapes))
-    modalities = _check_model(name, model, shapes)
+    modalities = _check_model(name, module, model, shapes)
     _check_answers(name, file_name, model, shapes)
-    _check_loading(name, _run_source(name, file_name, source), model)
+    _check_loading(name, module, model)
     return OwnSystem(file_name, function, hash_source(source), modalities, hyperparameters, source)
 
 
@@ -247,14 +267,18 @@ def _as_default(value: Any, default: Any) -> Any:
     return type(default)(str(value)) if isinstance(default, StrEnum) else value
 
 
-@lru_cache(maxsize=8)
 def _run_source(name: str, file_name: str, source: str) -> ModuleType:
-    """Run a file as a module, of which a dataclass with postponed annotations can be found by its name."""
+    """Run a file as a new module, of which a dataclass with postponed annotations can be found by its name.
+
+    Each model has a module of its own: a layer that the file makes outside its function would else be one layer of all
+    models that a process builds, and what one of them learns would be known to the others.
+    """
     module = ModuleType(f"own_{hash_source(source)[:16]}")
     module.__file__ = file_name
     sys.modules[module.__name__] = module
     try:
-        code = compile(source, file_name, "exec", dont_inherit=True)
+        # A byte order mark, which some editors write, is no Python.
+        code = compile(source.removeprefix("\ufeff"), file_name, "exec", dont_inherit=True)
     except SyntaxError as error:
         found = f"line {error.lineno} of {file_name}: {one_line(error.msg)}"
         raise ExperimentFileError(f"system {name!r}: {found}; expected Python") from None
@@ -282,8 +306,8 @@ def _call(name: str, file_name: str, function: Callable[[], Any]) -> Any:
 
 def _find_function(
     name: str, file_name: str, function_name: str, source: str
-) -> tuple[Callable[[Any, Any], Any], type[OwnHyperparameters]]:
-    """Return the function, and the dataclass that its first parameter is annotated with."""
+) -> tuple[ModuleType, Callable[[Any, Any], Any], type[OwnHyperparameters]]:
+    """Run a file; return its module, the function, and the dataclass that its first parameter is annotated with."""
     module = _run_source(name, file_name, source)
     function = getattr(module, function_name, None)
     if not isinstance(function, FunctionType):
@@ -309,7 +333,7 @@ def _find_function(
             f"system {name!r}: parameter {parameters[0].name!r} of function {function_name!r} {found}; expected a "
             "class with @dataclass(frozen=True) that extends harness.models.hyperparameters.OwnHyperparameters"
         )
-    return function, own_type
+    return module, function, own_type
 
 
 def _is_frozen(own_type: type) -> bool:
@@ -322,17 +346,46 @@ def _name_type(found: object) -> str:
     return found.__name__ if isinstance(found, type) else repr(found)
 
 
-def _describe_field(name: str, field_name: str, default: Any) -> OwnHyperparameter:
+def _describe_field(name: str, field_name: str, hint: Any, default: Any) -> OwnHyperparameter:
+    """Describe a field by its annotation and its default, which may be a member of the user's own enum."""
+    inherited = {each.name: each.default for each in fields(OwnHyperparameters)}
+    if field_name not in inherited and (hasattr(OwnHyperparameters, field_name) or field_name in _READ_ELSEWHERE):
+        raise ExperimentFileError(
+            f"system {name!r}: hyperparameter {field_name!r} has the name of something that this package reads; "
+            "expected another name"
+        )
+    if hint is float and isinstance(default, int) and not isinstance(default, bool) and abs(default) <= _LARGEST:
+        default = float(default)
+    if field_name in inherited and type(default) is not type(inherited[field_name]):
+        raise ExperimentFileError(
+            f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected "
+            f"{_INHERITED_TYPES.get(type(inherited[field_name])) or _list_members(inherited[field_name])}, as "
+            "OwnHyperparameters has it"
+        )
     if isinstance(default, StrEnum):
         return OwnHyperparameter(field_name, default.value, tuple(each.value for each in type(default)))
-    is_number = isinstance(default, int | float) and not isinstance(default, bool) and math.isfinite(default)
+    is_number = isinstance(default, int | float) and not isinstance(default, bool) and abs(default) <= _LARGEST
     if not is_number:
-        found = default if isinstance(default, bool | int | float | str) else "missing"
         raise ExperimentFileError(
-            f"system {name!r}: the default of hyperparameter {field_name!r} is {found!r:.80}; expected an integer, a "
-            "finite float or a member of a StrEnum"
+            f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected an "
+            "integer, a finite float or a member of a StrEnum"
+        )
+    if hint is int and isinstance(default, float):
+        raise ExperimentFileError(
+            f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected an "
+            "integer, by its annotation"
         )
     return OwnHyperparameter(field_name, default)
+
+
+def _show_default(default: Any) -> str:
+    if isinstance(default, StrEnum):
+        return f"{type(default).__name__}.{default.name}"
+    return f"{default if isinstance(default, bool | int | float | str) else 'missing'!r:.80}"
+
+
+def _list_members(member: Any) -> str:
+    return f"a member of {type(member).__name__}, {' or '.join(repr(each.value) for each in type(member))}"
 
 
 def _try_shapes(own_type: type[OwnHyperparameters], has_masks: bool, has_words: bool) -> InputShapes:
@@ -354,8 +407,8 @@ def _try_shapes(own_type: type[OwnHyperparameters], has_masks: bool, has_words: 
     )
 
 
-def _check_model(name: str, model: Any, shapes: InputShapes) -> tuple[str, ...]:
-    """Return the modalities that a model reads, after its inputs and the shape of its answers were checked."""
+def _check_model(name: str, module: ModuleType, model: Any, shapes: InputShapes) -> tuple[str, ...]:
+    """Return the modalities that a model reads, after its layers, its inputs and its answers' shape were checked."""
     import keras
 
     from harness.features.manifest import MODALITIES
@@ -365,6 +418,7 @@ def _check_model(name: str, model: Any, shapes: InputShapes) -> tuple[str, ...]:
             f"system {name!r}: returned {_name_type(type(model))}; expected keras.Model(inputs, outputs), and no class "
             "of its own, whose code a saved model does not hold"
         )
+    _check_layers(name, module, model)
     has_lengths = [modality for modality in MODALITIES if modality != "text" or shapes.text_columns is not None]
     allowed = [*MODALITIES, *(f"{modality}_lengths" for modality in has_lengths)]
     found = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
@@ -383,6 +437,36 @@ def _check_model(name: str, model: Any, shapes: InputShapes) -> tuple[str, ...]:
             f"probabilities of {', '.join(CLASSES)}"
         )
     return modalities
+
+
+def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
+    """Refuse what no saved model holds: layers, functions and initialisers of the user's, wrapped or not, and Lambda.
+
+    At every build, for which layers there are may depend on the hyperparameters.
+    """
+    import keras
+
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        kind = type(layer)
+        # A layer inside another comes by itself.
+        held = {each: value for each, value in vars(layer).items() if not isinstance(value, keras.layers.Layer)}
+        of_file = [each for each, value in held.items() if _defined_in(value) == module.__name__]
+        is_known = kind.__module__.split(".")[0] == "keras" or kind.__module__ == _LAYERS_MODULE
+        if not is_known or isinstance(layer, keras.layers.Lambda):
+            found = f"is a {kind.__name__}"
+        elif of_file:
+            found = f"has its {of_file[0]!r} from the file itself"
+        else:
+            continue
+        raise ExperimentFileError(
+            f"system {name!r}: layer {layer.name!r} of its model {found}, whose code a saved model does not hold; "
+            f"expected layers of keras.layers and {_LAYERS_MODULE} alone: no layers, functions or Lambda of its own"
+        )
+
+
+def _defined_in(value: Any) -> Any:
+    """Return the name of the module of a function, or of an object's class; None where there is none."""
+    return getattr(value, "__module__", None)
 
 
 def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputShapes) -> None:
@@ -429,6 +513,20 @@ def _check_loading(name: str, module: ModuleType, model: keras.Model) -> None:
     # The exceptions of Keras for what it cannot load are no closed list.
     except Exception as error:
         raise ExperimentFileError(
-            f"system {name!r}: its model cannot be loaded without the code of its file ({one_line(error):.200}); "
-            "expected layers of keras.layers and harness.models.layers alone: no layers, functions or Lambda of its own"
+            f"system {name!r}: its model cannot be loaded without the code of its file ({describe_failure(error)}); "
+            f"expected layers of keras.layers and {_LAYERS_MODULE} alone: no layers, functions or Lambda of its own"
         ) from None
+
+
+def describe_failure(error: Exception) -> str:
+    """Say in at most 200 characters why Keras cannot save or load a network.
+
+    Its errors hold each other, and the innermost names the layer.
+
+    Example:
+        >>> describe_failure(TypeError("config={}.\\n\\nException encountered: Could not locate class 'Twice'."))
+        "Could not locate class 'Twice'."
+    """
+    # A TypeError of Keras's speaks of a layer, not of a record.
+    said = str(error).rpartition("Exception encountered: ")[2] if isinstance(error, TypeError) else error
+    return f"{one_line(said) or type(error).__name__:.200}"

@@ -424,10 +424,16 @@ def find_system(name: str, own: Mapping[str, Any] | None = None) -> System:
 
     Raises:
         UnknownNameError: there is no such system
-        ExperimentFileError, CodecError: as ``OwnSystem.from_plain``
+        ExperimentFileError, CodecError: as ``OwnSystem.from_plain`` and ``OwnSystem.stand_in``; or the function has
+            another name
     """
     if own is not None:
         found = OwnSystem.from_plain(own)
+        if found.name != name:
+            raise ExperimentFileError(
+                f"system {show_value(name)}: what is recorded of it is of {found.name!r}; expected the same name in "
+                "both; restore a copy, or search again with `aup experiment.json`"
+            )
         return System(
             name,
             "your own",

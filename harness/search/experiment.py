@@ -157,7 +157,7 @@ def find_experiment(
         return same[-1]
     if named:
         latest = named[-1]
-        before = _read_identity(experiment_folder(settings.results_dir, latest.eid))
+        before = read_identity(experiment_folder(settings.results_dir, latest.eid))
         differences = describe_differences(before, parts) if before else "its identity.json is missing"
         raise other_settings(f"{settings.name!r} was started as experiment {latest.eid}", differences)
     folded = [each for each in store.folded_experiments() if each.name == settings.name]
@@ -223,7 +223,8 @@ def _settings_text(settings: ExperimentSettings) -> str:
     return json.dumps(settings.file, sort_keys=True)
 
 
-def _read_identity(folder: ExperimentFolder) -> dict[str, Any]:
+def read_identity(folder: ExperimentFolder) -> dict[str, Any]:
+    """Return the identity that an experiment was begun with; empty where its file is missing or damaged."""
     try:
         value = read_json(folder.identity_path)
     except (OSError, ValueError):

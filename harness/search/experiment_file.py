@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from harness.models.systems import (
     OF_WORDS,
     TEXT_FEATURE_READERS,
     System,
-    find_system,
     modalities_of,
     names_own,
     read_hyperparameters,
@@ -294,6 +293,10 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         raise keys.error("word_vectors", f"is '{vectors}'", "a GloVe or word2vec text file")
     try:
         protocol = read_protocol(keys.values.get("protocol", "paper"), system.modalities)
+        if system.own is not None:
+            # Those of this package are right; a user's may be out of their ranges.
+            defaults = {each.name: each.default for each in fields(system.hyperparameters)}
+            read_hyperparameters(system, defaults, protocol)
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
     sealed = Protocol(protocol.name)
@@ -331,14 +334,13 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
 def _read_system(keys: ExperimentKeys) -> System:
     """Read the system; a function of the user's is run once, with inputs as the other keys choose them."""
 
+    is_own = names_own(keys.text("system", "fusion"))
+
     def read(text: str) -> System:
-        if not names_own(text):
-            return find_system(text)
-        has_masks = read_protocol(keys.values.get("protocol", "paper")).lengths is Lengths.REAL
+        has_masks = not is_own or read_protocol(keys.values.get("protocol", "paper")).lengths is Lengths.REAL
         has_words = keys.values.get("text_features") is None
         return read_system(text, keys.path.parent, has_masks=has_masks, has_words=has_words)
 
-    is_own = names_own(keys.text("system", "fusion"))
     return keys.read("system", read, default="fusion", names_key=not is_own)
 
 

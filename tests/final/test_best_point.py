@@ -1,5 +1,6 @@
 """The best trial is found with what its training depended on, or refused in one sentence."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,12 @@ import pytest
 
 from harness.errors import ModelError, WorkFailedError
 from harness.final.best_point import find_best_point
+from harness.models.own import OwnSystem, hash_source
+from harness.search.experiment import experiment_folder
+from harness.splits.protocol import PROTOCOLS
 from harness.store.records import ExperimentKind, TrialResult, TrialStatus
 from harness.store.store import ResultsStore
+from harness.store.trial_spec import TrialSpec, trial_spec_path
 from tests.report.searches import begin_search, fail_trial, validation_predictions
 from tests.searched import POINTS, SEEDS, SYSTEM, run_small_search
 from tests.store.experiments import an_experiment
@@ -47,6 +52,37 @@ def test_a_trial_that_recorded_no_epoch_is_refused(results):
     results.finish_trial(trial_id, TrialStatus.FINISHED, score=0.5)
     with pytest.raises(ModelError, match=r"^trial 4 of experiment 1: recorded no epoch, so it cannot be trained "):
         find_best_point(results, Path("there"), None)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sentence"),
+    [
+        ({"system_source": "c0ffee" * 10}, "and the search has the SHA-256 c0ffeec0ffee... on record"),
+        ({}, "and the search has no SHA-256 of it on record"),
+    ],
+)
+def test_a_trial_of_another_file_than_was_searched_is_refused(results, tmp_path, recorded, sentence):
+    own = OwnSystem("mine.py", "build", hash_source("pass\n"), ("speech",), (), "pass\n")
+    eid = begin_search(results)
+    trial_id = results.start_trial(eid, 4, 0, {}, 4)
+    job_path, prepared = tmp_path / "4.json", tmp_path / "prepared"
+    results.record_job(trial_id, 1, "host", job_path=str(job_path))
+    spec = TrialSpec(
+        *(trial_id, eid, 4, 0, own.name, PROTOCOLS["paper"], prepared, tmp_path / "results.db", 1, None, 1),
+        own_system=own.to_plain(),
+    )
+    spec.write(trial_spec_path(job_path))
+    results.record_result(trial_id, TrialResult(0.5, 1, 1, validation_predictions(10), None, 1.0))
+    results.finish_trial(trial_id, TrialStatus.FINISHED, score=0.5)
+    identity = experiment_folder(tmp_path, eid).identity_path
+    identity.parent.mkdir(parents=True)
+    identity.write_text(json.dumps({"system_source": own.sha256}))
+    assert find_best_point(results, tmp_path, None).system.own == own
+    identity.write_text(json.dumps(recorded))
+    with pytest.raises(ModelError) as raised:
+        find_best_point(results, tmp_path, None)
+    said = str(raised.value)
+    assert said.startswith("trial 4 of experiment 1: its mine.py has the SHA-256 ") and sentence in said
 
 
 @pytest.mark.parametrize(

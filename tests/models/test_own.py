@@ -1,25 +1,32 @@
 """A model of one's own: what is refused, what is known of it without running its file, and how it is built."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import fields, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.systems import systems
 from harness.codec import CodecError
-from harness.errors import ExperimentFileError
+from harness.errors import ExperimentFileError, ModelError
 from harness.models.build import build_model
 from harness.models.hyperparameters import OwnHyperparameters
 from harness.models.inputs import InputShapes
-from harness.models.own import OwnSystem, describe_function, describe_source
+from harness.models.network_file import load_network, save_network
+from harness.models.own import OwnHyperparameter, OwnSystem, describe_function, describe_source
 from harness.models.systems import find_system, read_hyperparameters, read_system
+from harness.search.experiment_file import read_experiment_file
 from harness.splits.protocol import PROTOCOLS
 
+REPOSITORY = Path(__file__).parents[2]
 SOURCE = """
 from __future__ import annotations
 
@@ -74,6 +81,11 @@ def test_everything_is_known_of_a_function_without_running_its_file_again():
     changed = {**system.own.to_plain(), "source": SOURCE + "raise SystemExit\n"}
     with pytest.raises(ExperimentFileError, match="its source has the SHA-256 "):
         find_system("mine.py:build", changed)
+    with pytest.raises(ExperimentFileError, match="system 'other.py:build': what is recorded of it is of 'mine.py:bu"):
+        find_system("other.py:build", system.own.to_plain())
+    renamed = replace(system.own, hyperparameters=(OwnHyperparameter("my filters", 4),))
+    with pytest.raises(ExperimentFileError, match="its recorded hyperparameters make no dataclass .Field"):
+        find_system("mine.py:build", renamed.to_plain())
     with pytest.raises(CodecError):
         OwnSystem.from_plain({"file_name": "mine.py"})
 
@@ -102,6 +114,28 @@ def test_it_is_built_with_the_hyperparameters_of_a_trial(has_masks):
     assert [tensor.name for tensor in model.inputs] == ["speech", *(["speech_lengths"] if has_masks else [])]
     assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [6, 4]
     assert any(isinstance(layer, keras.layers.GaussianNoise) for layer in model.layers)
+
+
+def test_a_layer_made_outside_the_function_is_of_one_model_alone():
+    outside = "ANSWER = layers.Dense(4, activation='softmax')\n\n\ndef build("
+    source = SOURCE.replace("def build(", outside).replace(LAST, "return keras.Model(speech.inputs, ANSWER(hidden))")
+    system = system_of(source)
+    point = read_hyperparameters(system, {}, PROTOCOL)
+    one, other = (build_model(system, point, InputShapes(speech_columns=3)) for _ in range(2))
+    assert len(one.variables) == 4
+    assert not {id(each) for each in one.variables} & {id(each) for each in other.variables}
+
+
+def test_a_number_has_the_type_of_its_annotation():
+    system = system_of(SOURCE.replace("shift: float = -0.5", "shift: float = 0"))
+    assert read_hyperparameters(system, {"shift": 0.5}, PROTOCOL).shift == 0.5
+
+
+def test_a_byte_order_mark_is_no_part_of_the_code_but_of_the_file():
+    own = describe_source("mine.py", "build", "\ufeff" + SOURCE)
+    assert own.sha256 == hashlib.sha256(b"\xef\xbb\xbf" + SOURCE.encode()).hexdigest()
+    system = find_system(own.name, own.to_plain())
+    build_model(system, read_hyperparameters(system, {}, PROTOCOL), InputShapes(speech_columns=3))
 
 
 @pytest.mark.timeout(300)
@@ -158,6 +192,29 @@ OWN_LAYER = """
     return keras.Model(speech.inputs, layers.Dense(4, activation="softmax")(Twice()(hidden)))
 """
 LAMBDA = "return keras.Model(speech.inputs, layers.Dense(4, activation='softmax')(layers.Lambda(lambda x: x)(hidden)))"
+OWN_FUNCTION = """
+    def squash(x):
+        return keras.ops.softmax(x)
+
+    return keras.Model(speech.inputs, layers.Dense(4, activation=squash)(hidden))
+""".strip()
+PARTIAL = """
+    from functools import partial
+
+    softmax = partial(keras.activations.softmax, axis=-1)
+    return keras.Model(speech.inputs, layers.Dense(4, activation=softmax)(hidden))
+"""
+WRAPPED = """
+    class Twice(layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    steps = layers.Reshape((1, 4))(hidden)
+    return keras.Model(speech.inputs, layers.Flatten()(layers.TimeDistributed(Twice())(steps)))
+"""
 TWO = "return keras.Model(speech.inputs, [layers.Dense(4)(hidden), layers.Dense(3)(hidden)])"
 OTHER_INPUT = "return keras.Model(keras.Input((4,), name='audio'), layers.Dense(4, activation='softmax')(hidden))"
 REFUSED = {
@@ -177,8 +234,23 @@ REFUSED = {
     "its function": ("speech = ", "raise KeyError('x')\n    speech = ", "line 31 of mine.py raised KeyError: 'x'; exp"),
     "nothing": (LAST, "pass", "returned NoneType; expected keras.Model(inputs, outputs)"),
     "a class of its own": (LAST, SUBCLASS.strip(), "returned Net; expected keras.Model(inputs, outputs), and no class"),
-    "a layer of its own": (LAST, OWN_LAYER.strip(), "its model cannot be loaded without the code of its file ("),
-    "a lambda": (LAST, LAMBDA, "its model cannot be loaded without the code of its file ("),
+    "a layer of its own": (LAST, OWN_LAYER.strip(), "layer 'twice' of its model is a Twice, whose code a saved"),
+    "a lambda": (LAST, LAMBDA, "of its model is a Lambda, whose code a saved model does not hold"),
+    "a function of its own": (LAST, OWN_FUNCTION, "of its model has its 'activation' from the file itself, whose code"),
+    "what Keras cannot save": (LAST, PARTIAL.strip(), "of its file (Cannot serialize object functools.partial("),
+    "a property": ("units: int = 4", "rate: int = 4", "hyperparameter 'rate' has the name of something that this pack"),
+    "another property": ("units: int = 4", "is_fitted_at_once: int = 4", "hyperparameter 'is_fitted_at_once' has the "),
+    "a method": ("units: int = 4", "chosen: int = 4", "hyperparameter 'chosen' has the name of something that this pa"),
+    "a lexicon": ("units: int = 4", "lexicon: Activation = Activation.TANH", "hyperparameter 'lexicon' has the name "),
+    "another optimiser": (
+        "units: int = 4",
+        "optimizer: Activation = Activation.TANH",
+        "the default of hyperparameter 'optimizer' is Activation.TANH; expected a member of Optimizer, 'adam' or 'adad",
+    ),
+    "a text for a choice": ("units: int = 4", "optimizer: str = 'sgd'", "'optimizer' is 'sgd'; expected a member of "),
+    "a part of a batch": ("batch_size: int = 8", "batch_size: float = 8.5", "'batch_size' is 8.5; expected an int"),
+    "a part of a unit": ("units: int = 4", "units: int = 4.5", "'units' is 4.5; expected an integer, by its"),
+    "a huge number": ("units: int = 4", "units: int = 10**400", "the default of hyperparameter 'units' is 1000000000"),
     "five classes": ("Dense(4,", "Dense(5,", "answers with the shapes [(None, 5)]; expected one, (None, 4): the prob"),
     "two outputs": (LAST, TWO, "answers with the shapes [(None, 4), (None, 3)]; expected one, (None, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
@@ -204,6 +276,61 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(right, wrong, sentenc
         describe_source("mine.py", "build", SOURCE.replace(right, wrong))
     said = str(refused.value)
     assert said.startswith("system 'mine.py:build': ") and sentence in said and "\n" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (OWN_LAYER, "layer 'twice.*' of its model is a Twice, whose"),
+        (WRAPPED, "layer 'twice.*' of its model is a Twice, whose"),
+        (LAMBDA, "layer 'lambda.*' of its model is a Lambda, whose"),
+        (OWN_FUNCTION, "of its model has its 'activation' from the file itself"),
+    ],
+    ids=["a layer", "a layer in another", "a lambda", "a function"],
+)
+def test_a_layer_of_its_own_is_refused_at_every_point(code, sentence):
+    body = textwrap.indent(textwrap.dedent(f"    {code.strip()}"), "        ")
+    system = system_of(SOURCE.replace(f"    {LAST}", f"    if hyperparameters.shift > 0:\n{body}\n    {LAST}"))
+    with pytest.raises(ExperimentFileError, match=sentence):
+        build_model(system, read_hyperparameters(system, {"shift": 1}, PROTOCOL), InputShapes(speech_columns=3))
+
+
+def test_the_layer_that_a_file_lacks_is_named(tmp_path):
+    class Unknown(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    inputs = keras.Input((4,))
+    save_network(tmp_path, keras.Model(inputs, Unknown()(inputs)))
+    with pytest.raises(ModelError, match="cannot be loaded \\(Could not locate class 'Unknown'"):
+        load_network(tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_a_default_out_of_its_range_is_refused_before_the_first_trial(tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE.replace("batch_size: int = 8", "batch_size: int = 0"))
+    values = {
+        **{"name": "mine", "system": "mine.py:build", "script": str(REPOSITORY / "jobs/trial.py"), "resource": "cpu"},
+        **{"target": "max", "proposer": "random", "n_samples": 1, "n_parallel": 1, "max_epochs": 1, "random_seed": 1},
+        "parameter_config": [{"name": "units", "type": "int", "range": [2, 4]}],
+    }
+    (tmp_path / "experiment.json").write_text(json.dumps(values))
+    with pytest.raises(ExperimentFileError) as refused:
+        read_experiment_file(tmp_path / "experiment.json")
+    assert str(refused.value) == (
+        "experiment file 'experiment.json': system 'mine.py:build': hyperparameter 'batch_size' is 0; expected at "
+        "least 1"
+    )
+
+
+@pytest.mark.timeout(300)
+def test_a_model_of_a_file_in_place_of_words_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(SOURCE.replace("speech_input", "text_input"))
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(systems, ["mine.py:build"], catch_exceptions=False)
+    assert shown.exit_code == 0 and "Reads text." in shown.output
+    with pytest.raises(ExperimentFileError, match="its file 'gone.py' cannot be read|'.*/gone.py' cannot be read"):
+        CliRunner().invoke(systems, ["gone.py:build"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
