@@ -62,8 +62,8 @@ def test_a_file_that_cannot_be_trained_starts_no_trial(line: Path) -> None:
     (line / "wrong.json").write_text(json.dumps(settings))
     done = type_command(line, "aup", "wrong.json")
     assert done.returncode == 2 and done.stderr == (
-        "error: experiment file 'wrong.json': system 'wrong.py:build': its model answers with the shapes [(None, 5)]; "
-        "expected one, (None, 4): the probabilities of ang, exc, neu, sad\n"
+        "error: experiment file 'wrong.json': system 'wrong.py:build': its model answers with the shape (batch, 5); "
+        "expected one output, (batch, 4): the probabilities of ang, exc, neu, sad\n"
     )
     assert rows(line, "SELECT name FROM experiments WHERE name = 'wrong'") == []
 

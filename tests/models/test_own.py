@@ -251,8 +251,8 @@ REFUSED = {
     "a part of a batch": ("batch_size: int = 8", "batch_size: float = 8.5", "'batch_size' is 8.5; expected an int"),
     "a part of a unit": ("units: int = 4", "units: int = 4.5", "'units' is 4.5; expected an integer, by its"),
     "a huge number": ("units: int = 4", "units: int = 10**400", "the default of hyperparameter 'units' is 1000000000"),
-    "five classes": ("Dense(4,", "Dense(5,", "answers with the shapes [(None, 5)]; expected one, (None, 4): the prob"),
-    "two outputs": (LAST, TWO, "answers with the shapes [(None, 4), (None, 3)]; expected one, (None, 4)"),
+    "five classes": ("Dense(4,", "Dense(5,", "with the shape (batch, 5); expected one output, (batch, 4): the prob"),
+    "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
     "another input": (
         LAST,
