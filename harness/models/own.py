@@ -432,10 +432,10 @@ def _check_model(name: str, module: ModuleType, model: Any, shapes: InputShapes)
         raise ExperimentFileError(f"system {name!r}: its model has no inputs; expected names among {allowed}")
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if outputs != [(None, len(CLASSES))]:
-        shapes = " and ".join(f"({', '.join(map(str, ['batch', *shape[1:]]))})" for shape in outputs)
+        found_shapes = " and ".join(f"({', '.join(map(str, ['batch', *shape[1:]]))})" for shape in outputs)
         raise ExperimentFileError(
-            f"system {name!r}: its model answers with the shape {shapes}; expected one output, (batch, {len(CLASSES)}): "
-            f"the probabilities of {', '.join(CLASSES)}"
+            f"system {name!r}: its model answers with the shape {found_shapes}; expected one output, (batch, "
+            f"{len(CLASSES)}): the probabilities of {', '.join(CLASSES)}"
         )
     return modalities
 
