@@ -25,9 +25,11 @@ def describe_replication(replication: Replication) -> Statement:
         f"{seeds} of the same hyperparameters on the same split: {percent(spread.mean)}"
     )
     if spread.num_values > 1:
+        # Of two seeds the interval by Student's t may be wider than accuracies are.
+        low, high = max(0.0, spread.low), min(1.0, spread.high)
         text += (
             f" ± {100 * spread.deviation:.1f} (sample standard deviation; 95 % interval of the mean "
-            f"{100 * spread.low:.1f} to {percent(spread.high)})"
+            f"{100 * low:.1f} to {percent(high)})"
         )
     text = f"{text}. {_judge(replication)}{_describe_chosen_epoch(replication)}"
     text = mark_synthetic(text, replication.experiment.is_synthetic)

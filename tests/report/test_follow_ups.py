@@ -256,6 +256,13 @@ def test_how_sure_that_is(store, scores, sentence, is_warning):
     assert statement.text.startswith("The search's only trial, trial 0, scored 75.0 % ")
 
 
+def test_the_interval_of_few_seeds_is_one_of_accuracies(store):
+    """It was -47.1 to 207.1 %: two numbers say little, but nobody scores less than nothing."""
+    experiment = search_of(store, 0.75)
+    replicate(store, experiment.eid, 0, [0.7, 0.9])
+    assert "95 % interval of the mean 0.0 to 100.0 %)" in describe_replication(read_replication(store, experiment)).text
+
+
 def test_a_synthetic_corpus_is_named(store):
     experiment = search_of(store, 0.75)
     replicate(store, experiment.eid, 0, [0.6], is_synthetic=True)
