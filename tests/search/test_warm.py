@@ -302,7 +302,8 @@ def test_a_warm_start_changes_neither_scores_nor_threads(
         path = write_experiment(prepared_folder, SAYS_ITS_THREADS, **ours, name=name)
         view = SilentView()
         assert search(path, view=view).ending is Ending.DONE
-        assert view.notes == []
+        # On a machine with other work the import may take long enough to be said.
+        assert [note for note in view.notes if not note.startswith("No trial has started yet")] == []
         lines = [(trial.last_output or "").splitlines() for trial in trials_of(path)]
         assert all(line[1].startswith("pools [('") for line in lines)
         return [(trial.score, line) for trial, line in zip(trials_of(path), lines, strict=True)]
