@@ -326,10 +326,13 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
     """
     from harness.search.lock import held
     from harness.store.store import ResultsStore
-    from harness.training.tensorflow import start_tensorflow
 
     database = results / DATABASE
+    # Before TensorFlow is imported, so that a wrong folder is refused at once.
     ResultsStore.open_readonly(database).close()
+
+    from harness.training.tensorflow import start_tensorflow
+
     start_tensorflow(threads)
     # Imported here: it imports TensorFlow, which has to be started before.
     from harness.final.best_point import find_best_point

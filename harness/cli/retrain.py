@@ -148,6 +148,12 @@ def retrain_best(
             "--top, --with and several --experiment exclude --scenes, --without and --replace."
         )
 
+    from harness.store.store import ResultsStore
+
+    database = results / DATABASE
+    # Before TensorFlow is imported, so that a wrong folder is refused at once.
+    ResultsStore.open_readonly(database).close()
+
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
@@ -169,11 +175,8 @@ def retrain_best(
     )
     from harness.report.model_card import write_model_card
     from harness.scoring.assessment import read_scored_opening
-    from harness.store.store import ResultsStore
 
     console = Console(markup=False, emoji=False)
-    database = results / DATABASE
-    ResultsStore.open_readonly(database).close()
     with name_test_scores(results) as stores, ResultsStore.open(database) as store:
         stores.append(store)
         folded = find_folded(store) if eid is None and not (without or replace) else None
