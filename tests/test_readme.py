@@ -28,6 +28,7 @@ NOT_RUN = {
     "harness predict": "needs a trained model; tests/test_end_to_end.py runs it",
     "harness evaluate": "needs a trained model; tests/cli/test_evaluate.py runs it",
     "harness export results/ --optuna": "needs optuna; tests/report/test_optuna_storage.py runs it",
+    "harness export results/ --mlflow": "needs mlflow; tests/report/test_mlflow_folder.py runs it",
     "harness systems mine.py:build": "runs a file of the user's; tests/test_own_model_end_to_end.py runs it",
     "harness note": "needs a search of thirteen trials; tests/cli/test_note.py runs it",
     "harness watch": "shows a search that runs",

@@ -62,6 +62,14 @@ _STANDARD_OUTPUT = Path("-")
     "file is replaced. Needs optuna.",
 )
 @click.option(
+    "--mlflow",
+    "mlflow_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="MLflow folder (SQLite) to write, an experiment of MLflow's for each experiment and a run for each trial, "
+    "which mlflow server opens; it must be new or empty. Needs mlflow.",
+)
+@click.option(
     "--datasette-metadata",
     "writes_metadata",
     is_flag=True,
@@ -78,6 +86,7 @@ def export(
     eids: tuple[int, ...],
     is_whole: bool,
     optuna_path: Path | None,
+    mlflow_path: Path | None,
     writes_metadata: bool,
 ) -> None:
     """Write the contents of the results folder RESULTS as a flat table, for other programs.
@@ -92,12 +101,13 @@ def export(
       harness export results/ --csv trials.csv
       harness export results/ --what epochs --csv -
       harness export results/ --optuna studies.db
+      harness export results/ --mlflow mlflow-runs/
     """
     if csv_path and parquet_path:
         raise click.UsageError("--csv and --parquet exclude each other; give one of them.")
     if eids and is_whole:
         raise click.UsageError("--experiment and --all exclude each other; give one of them.")
-    if not (csv_path or parquet_path or optuna_path or writes_metadata):
+    if not (csv_path or parquet_path or optuna_path or mlflow_path or writes_metadata):
         raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
 
     from harness.store.datasette import write_metadata
@@ -118,6 +128,11 @@ def export(
 
             experiments = choose_experiments(store, eids, is_whole)
             _report(optuna_path, write_optuna(optuna_path, store, experiments), "trials", experiments)
+        if mlflow_path is not None:
+            from harness.report.mlflow_folder import write_mlflow
+
+            experiments = choose_experiments(store, eids, is_whole)
+            _report(mlflow_path, write_mlflow(mlflow_path, store, experiments), "trials", experiments)
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -12,13 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.report.attributes import describe_experiment, describe_trial, require_packages, to_scalar
 from harness.search.space import Parameter, ParameterType, space_from_json
 from harness.store.records import EpochRecord, ExperimentRow, TrialRow, TrialStatus
 from harness.store.store import ResultsStore
-
-#: What to type where Optuna is not installed.
-INSTALL = "pip install 'harness-iemocap[optuna]'"
 
 
 def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[ExperimentRow]) -> int:
@@ -33,8 +29,7 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
     Raises:
         HarnessError: Optuna is not installed
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise HarnessError(f"--optuna needs the package optuna; run: {INSTALL}")
+    require_packages("--optuna", "optuna", "optuna")
     import optuna
     from sqlalchemy.engine import URL
 
@@ -50,7 +45,7 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
             direction = "maximize" if experiment.target == "max" else "minimize"
             name = f"{experiment.eid}: {experiment.name}"
             study = optuna.create_study(storage=storage, study_name=name, direction=direction)
-            for key, value in _describe_experiment(experiment).items():
+            for key, value in describe_experiment(experiment).items():
                 study.set_user_attr(key, value)
             space = space_from_json(json.loads(experiment.search_space))
             distributions = {parameter.name: _distribute(parameter) for parameter in space.parameters}
@@ -63,30 +58,16 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
     return num_trials
 
 
-def _describe_experiment(experiment: ExperimentRow) -> dict[str, Any]:
-    return {
-        "system": experiment.system,
-        "protocol": experiment.protocol_name,
-        "kind": str(experiment.kind),
-        "is_synthetic": experiment.is_synthetic,
-    }
-
-
 def _distribute(parameter: Parameter) -> Any:
     """Return Optuna's distribution of the values that can be drawn."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if parameter.type is ParameterType.CHOICE:
-        return CategoricalDistribution([_plain(choice) for choice in parameter.choices])
+        return CategoricalDistribution([to_scalar(choice) for choice in parameter.choices])
     if parameter.type is ParameterType.INT:
         low, high = int(parameter.low), int(parameter.high)
         return IntDistribution(low, high, log=parameter.is_log, step=int(parameter.step or 1))
     return FloatDistribution(parameter.low, parameter.high, log=parameter.is_log, step=parameter.step)
-
-
-def _plain(value: Any) -> Any:
-    """Return a choice as Optuna stores it: a list or an object as its JSON."""
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict[str, Any]) -> Any:
@@ -97,10 +78,12 @@ def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict
         TrialStatus.PRUNED: TrialState.PRUNED,
         TrialStatus.RUNNING: TrialState.RUNNING,
     }
-    searched = {name: _plain(value) for name, value in trial.hyperparameters.items() if name in distributions}
-    fixed = {name: _plain(value) for name, value in trial.hyperparameters.items() if name not in distributions}
-    known = {"status": str(trial.status), "message": trial.message, "best_epoch": trial.best_epoch}
-    attributes = {"trial_index": trial.trial_index, "attempt": trial.attempt, "seed": trial.seed, **fixed, **known}
+    searched = {name: to_scalar(value) for name, value in trial.hyperparameters.items() if name in distributions}
+    fixed = {
+        name: to_scalar(value)
+        for name, value in trial.hyperparameters.items()
+        if name not in distributions and value is not None
+    }
     return FrozenTrial(
         number=-1,
         trial_id=-1,
@@ -110,7 +93,7 @@ def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict
         datetime_complete=None if trial.ended_at is None else _local(trial.ended_at),
         params=searched,
         distributions={name: distributions[name] for name in searched},
-        user_attrs={name: value for name, value in attributes.items() if value is not None},
+        user_attrs=fixed | describe_trial(trial),
         system_attrs={},
         # NaN where there was none to measure, which no chart can show.
         intermediate_values={
