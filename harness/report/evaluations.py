@@ -204,10 +204,11 @@ def evaluation_to_json(scored: ScoredEvaluation, left_out: Sequence[str]) -> dic
         "baselines": {
             name_baseline(found.kind): {
                 "weighted_accuracy": found.weighted_accuracy.mean,
-                "model_better_by": found.paired.difference,
-                "interval": _pair(found.paired.interval),
+                "model_better_by": paired.difference,
+                "interval": _pair(paired.interval),
             }
             for found in assessment.comparisons
+            for paired in [found.paired["weighted accuracy"]]
         },
         "largest_class": None if largest is None else {"emotion": largest.emotion.value, "share": largest.share},
         "share_of_transcripts_seen": sum(known) / len(known) if known else None,

@@ -164,7 +164,7 @@ def print_folded_scores(console: Console, scores: FoldedScores, *, is_brief: boo
     print_statements(console, describe_folds(scores))
     print_table(console, tabulate_folds(scores))
     tables = tabulate_pooled(scores)
-    for table in [tables[0], tables[1], *tables[4:6]] if tables and is_brief else tables:
+    for table in [tables[0], tables[1], *tables[4:7]] if tables and is_brief else tables:
         print_table(console, table)
 
 
@@ -216,7 +216,7 @@ def _print_screen(
     Args:
         more: where the other parts can be read
     """
-    scores, classes, _, _, comparisons, by_scenes, *_ = parts
+    scores, classes, _, _, comparisons, _, by_scenes, *_ = parts
     tables = [
         keep_columns(scores, "score, %", "mean", "deviation", "95 % interval", "seeds averaged"),
         keep_columns(classes, "class", "utterances", "precision, %", "recall, %", "95 % interval", "F1, %"),

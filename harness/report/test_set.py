@@ -20,7 +20,7 @@ from harness.report.tables import (
     write_share,
     write_spread,
 )
-from harness.scoring.assessment import METRICS, Assessment, ScoredOpening, name_baseline
+from harness.scoring.assessment import ACCURACIES, METRICS, Assessment, ScoredOpening, name_baseline
 from harness.scoring.breakdown import Division
 from harness.scoring.calibration import NUM_BINS, Calibration
 from harness.scoring.scenes import SceneEffect, SceneScore, explain_scenes
@@ -65,6 +65,7 @@ def tabulate_assessment(assessment: Assessment, scored: str, label: str) -> list
         _tabulate_groups(assessment, label),
         _tabulate_confusion(assessment, label),
         _tabulate_comparisons(assessment, label),
+        _tabulate_other_accuracy(assessment, label),
         _tabulate_scenes(assessment, label),
         _tabulate_calibration(assessment, label),
         _tabulate_reliability(assessment, label),
@@ -189,35 +190,54 @@ def _tabulate_confusion(assessment: Assessment, label: str) -> Table:
 
 
 def _tabulate_comparisons(assessment: Assessment, label: str) -> Table:
-    field = next(iter(order_scores(assessment.leading).values()))
+    """Compare in the leading accuracy."""
+    table = _tabulate_accuracy(assessment, label, assessment.leading)
+    tests = [(found.mcnemar.num_first_only, found.mcnemar.num_second_only) for found in assessment.comparisons]
+    rows = tuple(
+        (*row, f"{first_only} : {second_only}", write_p_value(found.mcnemar.p_value))
+        for row, found, (first_only, second_only) in zip(table.rows, assessment.comparisons, tests, strict=True)
+    )
+    columns = (*table.columns, "alone right", "McNemar p")
+    note = (
+        f"{table.note} Alone right: utterances that only the model, and that only the baseline answers correctly, each "
+        "by its seeds' averaged probabilities. McNemar's test on them is exact (binomial) and two-sided. It assumes "
+        "independent utterances, but those of a dialogue are not, so its p is too small. It is not corrected for "
+        "several comparisons."
+    )
+    return Table("against baselines", columns, rows, frozenset(columns[1:]), note)
+
+
+def _tabulate_other_accuracy(assessment: Assessment, label: str) -> Table:
+    """Compare in the accuracy that does not lead."""
+    (other,) = set(ACCURACIES) - {assessment.leading}
+    table = _tabulate_accuracy(assessment, label, other)
+    return replace(table, title=f"against baselines, {other}")
+
+
+def _tabulate_accuracy(assessment: Assessment, label: str, accuracy: str) -> Table:
+    paired = [found.paired[accuracy] for found in assessment.comparisons]
+    spreads = [getattr(found, accuracy.replace(" ", "_")) for found in assessment.comparisons]
     rows = tuple(
         (
             name_baseline(found.kind),
             write_spread(spread, spread.num_values),
-            f"{100 * found.paired.difference:+.1f}",
-            _write_points(found.paired.interval),
-            percent(found.paired.share_above),
-            f"{found.mcnemar.num_first_only} : {found.mcnemar.num_second_only}",
-            write_p_value(found.mcnemar.p_value),
+            f"{100 * better.difference:+.1f}",
+            _write_points(better.interval),
+            percent(better.share_above),
         )
-        for found in assessment.comparisons
-        for spread in [getattr(found, field)]
+        for found, spread, better in zip(assessment.comparisons, spreads, paired, strict=True)
     )
-    first = assessment.leading.removesuffix(" accuracy")
-    columns = ("baseline", f"{first}, %", "model better by", "95 % interval", "above 0", "alone right", "McNemar p")
+    first = accuracy.removesuffix(" accuracy")
+    columns = ("baseline", f"{first}, %", "model better by", "95 % interval", "above 0")
     note = _explain(
         label,
         f"{first.capitalize()} accuracy of baselines that are fitted on the model's training utterances and scored "
         "beside it.",
         "Better by: difference in points, each model a mean over its seeds, with the interval of a paired bootstrap "
         f"over {assessment.drawn} and the share of its draws above 0.",
-        "Alone right: utterances that only the model, and that only the baseline answers correctly, each by its seeds' "
-        "averaged probabilities. McNemar's test on them is exact (binomial) and two-sided. It assumes independent "
-        "utterances, but those of a dialogue are not, so its p is too small. It is not corrected for several "
-        "comparisons.",
-        intervals=[found.paired.interval for found in assessment.comparisons],
+        intervals=[better.interval for better in paired],
     )
-    return Table("against baselines", columns, rows, frozenset(columns[1:]), note)
+    return Table("", columns, rows, frozenset(columns[1:]), note)
 
 
 def _tabulate_scenes(assessment: Assessment, label: str) -> Table:

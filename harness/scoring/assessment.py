@@ -60,6 +60,8 @@ METRICS: Mapping[str, Metric] = {
     "macro F1": macro_f1_of,
 }
 
+#: Those of ``METRICS`` in which the model is compared with baselines.
+ACCURACIES = ("weighted accuracy", "unweighted accuracy")
 
 #: The kinds of scores whose probabilities have the temperature of their trial.
 _WITH_TEMPERATURE = (ScoreKind.VALIDATION_CHOSEN, ScoreKind.SCENES_LEFT_OUT)
@@ -117,14 +119,14 @@ class BaselineComparison:
 
     Attributes:
         weighted_accuracy, unweighted_accuracy: of the baseline, over its seeds
-        paired: difference of the leading scores, each the mean over its seeds
+        paired: difference of each of these accuracies, by its name in ``METRICS``, each the mean over its seeds
         mcnemar: of the answers by averaged probabilities, the model first
     """
 
     kind: ScoreKind
     weighted_accuracy: Spread
     unweighted_accuracy: Spread
-    paired: PairedBootstrap
+    paired: Mapping[str, PairedBootstrap]
     mcnemar: McNemar
 
 
@@ -252,7 +254,7 @@ def assess(
                 found,
                 _spread(weighted_accuracy_of(_confusions(baselines[found]))),
                 _spread(unweighted_accuracy_of(_confusions(baselines[found]))),
-                paired_bootstrap(model, baselines[found], metric=metric),
+                {name: paired_bootstrap(model, baselines[found], metric=METRICS[name]) for name in ACCURACIES},
                 mcnemar_test(averaged, by_average[found]),
             )
             for found in sorted(baselines, key=list(ScoreKind).index)

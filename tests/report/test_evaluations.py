@@ -52,7 +52,8 @@ def printed(scored: ScoredEvaluation, *left_out: str, details: bool = False) -> 
     return " ".join(console.file.getvalue().split())
 
 
-PARTS = ("scores", "by class", "by group", "confusion", "against baselines", "scenes")
+COMPARISONS = ("against baselines", "against baselines, unweighted accuracy")
+PARTS = ("scores", "by class", "by group", "confusion", *COMPARISONS, "scenes")
 
 
 def test_every_table_says_whose_numbers_it_holds(scored: ScoredEvaluation) -> None:

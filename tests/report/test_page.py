@@ -178,6 +178,7 @@ def test_page_shows_what_was_scored_on_the_test_set(store: ResultsStore, results
         "What this experiment's model scored there",
         "Test set: by class",
         "Test set: against baselines",
+        "Test set: against baselines, unweighted accuracy",
         "Test set: scenes",
         "words alone score 75.0",
         "Scenes shared and left out, by modality",

@@ -36,6 +36,7 @@ def test_every_table_says_whose_numbers_it_holds(tables: dict[str, Table]) -> No
         "Test set: by group",
         "Test set: confusion",
         "Test set: against baselines",
+        "Test set: against baselines, unweighted accuracy",
         "Test set: scenes",
         "Test set: calibration",
         "Test set: reliability",
@@ -88,6 +89,9 @@ def test_baselines_stand_with_both_tests(tables: dict[str, Table]) -> None:
     # Averaged, the model has three of four right, the baseline the fourth: 12 of 48 by a fair coin.
     assert majority[5:] == ("36 : 12", "0.0007")
     assert "is exact (binomial) and two-sided" in table.note and "its p is too small" in table.note
+    unweighted = tables["Test set: against baselines, unweighted accuracy"]
+    assert unweighted.columns == ("baseline", "unweighted, %", "model better by", "95 % interval", "above 0")
+    assert unweighted.rows[0] == ("majority class", *majority[1:5])
 
 
 def test_probes_stand_with_scenes_shared_beside_the_scored_scene_left_out(tables: dict[str, Table]) -> None:
