@@ -3,8 +3,9 @@
 Keras has no such layer. Automatic differentiation of the plain loop keeps every step's tanh over
 all encoded steps, and adds up every weight gradient step by step. Here the gradient is written out:
 the backward loop computes the tanh anew, and most weight gradients are one matrix product each, after
-the loop. XLA may compile both loops. Held equal to the plain loop by `tests/models/test_decoding.py`,
-and to plain Keras by `tests/models/test_published_code.py`.
+the loop. XLA may compile both loops, which then take ``BATCH_COMPILED_FOR`` utterances at a time: what a
+step reads of them stays in the processor's cache. Held equal to the plain loop by
+`tests/models/test_decoding.py`, and to plain Keras by `tests/models/test_published_code.py`.
 
 A tensor's leading axes are (directions, batch), with steps in front of them where every step is kept.
 """
@@ -18,7 +19,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from harness.models.recurrence import pad_to_compiled
+from harness.models.recurrence import BATCH_COMPILED_FOR, pad_to_compiled
 
 #: At this value tanh is 1 in float32, and the square of its exponential is still finite.
 SATURATED = 40.0
@@ -181,22 +182,50 @@ def decode(
     num_steps, num_utterances = tf.shape(encoded)[2], tf.shape(encoded)[1]
     forward: Any = _compiled_forward if is_compiled else _forward
     backward: Any = _compiled_backward if is_compiled else _backward
+    emits = "emission" if is_linear else "output"
+
+    def run_parts(tensors: Sequence[tf.Tensor], keeps: bool) -> Any:
+        return tf.map_fn(
+            lambda part: forward((*part, *tensors[4:]), num_steps, keeps, is_linear),
+            tuple(tensors[:4]),
+            fn_output_signature=dict.fromkeys({emits, *(KEPT if keeps else ())}, tf.float32),
+        )
 
     def run(*tensors: tf.Tensor) -> Any:
-        kept = forward(tensors, num_steps, is_training, is_linear)
+        kept = run_parts(tensors, is_training)
 
         def differentiate(gradient: tf.Tensor) -> Any:
-            known = kept if is_training else forward(tensors, num_steps, True, is_linear)
-            return backward(gradient, known, tensors, num_steps, is_linear)
+            gradients = tf.map_fn(
+                lambda part: backward(part[0], part[1], (*part[2], *tensors[4:]), num_steps, is_linear),
+                (gradient, kept if is_training else run_parts(tensors, True), tuple(tensors[:4])),
+                fn_output_signature=(tf.float32,) * len(tensors),
+            )
+            return [*gradients[:4], *(tf.reduce_sum(of_weights, axis=0) for of_weights in gradients[4:])]
 
-        return kept["emission" if is_linear else "output"], differentiate
+        return kept[emits], differentiate
 
     if is_compiled:
         encoded, keys = (pad_to_compiled(tensor, 1, 2) for tensor in (encoded, keys))
         state = pad_to_compiled(state, 1)
         blocked = pad_to_compiled(blocked, 0, 1, BLOCKED)
-    emitted = tf.custom_gradient(run)(encoded, keys, state, blocked, *weights)
+    part_size = BATCH_COMPILED_FOR if is_compiled and encoded.shape[1] != 1 else tf.shape(encoded)[1]
+    parts = [_split(each, axis, part_size) for each, axis in ((encoded, 1), (keys, 1), (state, 1), (blocked, 0))]
+    emitted = _join(tf.custom_gradient(run)(*parts, *weights), 2)
     return emitted[:num_steps, :, :num_utterances]
+
+
+def _split(tensor: tf.Tensor, axis: int, size: int | tf.Tensor) -> tf.Tensor:
+    """Split an axis into parts of ``size``, whose number becomes the first axis."""
+    shape = tf.shape(tensor)
+    parts = tf.reshape(tensor, tf.concat([shape[:axis], [-1, size], shape[axis + 1 :]], axis=0))
+    return tf.transpose(parts, (axis, *range(axis), *range(axis + 1, tensor.shape.rank + 1)))
+
+
+def _join(parts: tf.Tensor, axis: int) -> tf.Tensor:
+    """Join what ``_split`` split."""
+    together = tf.transpose(parts, (*range(1, axis + 1), 0, *range(axis + 1, parts.shape.rank)))
+    shape = tf.shape(together)
+    return tf.reshape(together, tf.concat([shape[:axis], [-1], shape[axis + 2 :]], axis=0))
 
 
 def _forward(

@@ -49,6 +49,7 @@ from harness.training.loop import (
     seed_everything,
     train_for,
 )
+from harness.training.tensorflow import forget_gradients
 from harness.training.turn_network import TurnTraining, plan_turn_training
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.
@@ -347,6 +348,7 @@ def _build(
     recipe: Recipe, train: Features, vocabulary_extra: Features | None
 ) -> tuple[Trained, Learner, HasFeatures]:
     """Fit the features and build the model; the last is what the learner trains on."""
+    forget_gradients()
     # Collecting the garbage of earlier models takes half a second, which a trial of a search need not spend.
     keras.backend.clear_session(free_memory=bool(_MODELS))
     seed_everything(recipe.seed)

@@ -90,6 +90,7 @@ def make(directions, rng, scale=0.5, is_linear=False):
         [("1", 1), ("2", 2)],
         [("softmax", False), ("linear", True)],
         quick=[
+            ("one more than compiled for", "trained", "compiled", "2", "softmax"),
             ("one without a step", "trained", "compiled", "2", "softmax"),
             ("one without a step", "trained", "interpreted", "2", "softmax"),
             ("one without a step", "trained", "interpreted", "2", "linear"),
