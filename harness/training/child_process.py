@@ -1,7 +1,7 @@
 """A training in a process of its own: everything that it held in memory is given back when it ends.
 
-TensorFlow keeps the graphs of every network that a process has traced, and the C library what was freed: each training
-of a small network leaves some 30 MB behind. A hundred of them in one process took 5 GB.
+Many trainings together then need no more than the largest of them, each has its own peak on record, and one that the
+system kills is one failed training.
 """
 
 from __future__ import annotations
