@@ -387,17 +387,19 @@ def find_changed(folder: Path) -> list[str]:
     digests = read_json(folder / DIGESTS_NAME)
     if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
         raise ValueError(f"holds {digests!r:.80}; expected an object of SHA-256 digests")
+    # A name in it counts only if the folder has it: another one, such as '../x', could lead anywhere.
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     changed = []
     for name, digest in sorted(digests.items()):
-        path = folder / name
-        if not path.is_file():
-            changed.append(f"'{path}' is not there")
-        elif hash_file(path) != digest:
-            changed.append(f"'{path}' has changed since it was saved")
-    known = {Path(DIGESTS_NAME), *(found for name in digests for found in (Path(name), *Path(name).parents))}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if name not in known and name.parent in known and not path.name.startswith(".") and not _is_partial(path):
+        if name not in found or not found[name].is_file():
+            changed.append(f"'{folder}/{name}' is not there")
+        elif hash_file(found[name]) != digest:
+            changed.append(f"'{found[name]}' has changed since it was saved")
+    known = {DIGESTS_NAME, *digests}
+    folders = {".", *(parent.as_posix() for name in digests for parent in Path(name).parents)}
+    for name, path in found.items():
+        is_new = name not in known | folders and path.relative_to(folder).parent.as_posix() in folders
+        if is_new and not path.name.startswith(".") and not _is_partial(path):
             changed.append(f"'{path}' was added since it was saved (remove it)")
     return changed
 

@@ -250,3 +250,19 @@ def test_a_file_that_changed_went_away_or_was_added_is_named(tmp_path):
         f"'{tmp_path}/fitted/turn_model' was added since it was saved (remove it)",
         f"'{tmp_path}/notes.txt' was added since it was saved (remove it)",
     ]
+
+
+@pytest.mark.parametrize("name", ["../kept elsewhere", "{elsewhere}", "a" * 5000, "nul\0", "\ud800", ""])
+def test_a_name_that_leads_out_of_the_folder_is_not_one_of_its_files(tmp_path, name):
+    folder, elsewhere = tmp_path / "saved", tmp_path / "kept elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(b"the same")
+    named = name.format(elsewhere=elsewhere)
+    (folder / "sha256.json").write_text(json.dumps({named: hash_file(elsewhere)}))
+    assert find_changed(folder) == [f"'{folder}/{named}' is not there"]
+
+
+def test_of_digests_of_nothing_every_file_is_new(tmp_path):
+    (tmp_path / "sha256.json").write_text("{}")
+    (tmp_path / "model.keras").write_bytes(b"anything")
+    assert find_changed(tmp_path) == [f"'{tmp_path}/model.keras' was added since it was saved (remove it)"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -92,9 +92,8 @@ def build_index(layout: CorpusLayout, jobs: int = 1) -> CorpusIndex:
         (utterance for dialogue in dialogues for utterance in dialogue.utterances),
         key=lambda utterance: utterance.utterance_id,
     )
-    unlabelled = [find_unlabelled_dialogues(layout, session) for session in layout.sessions()]
     irregularities = merge_irregularities(
-        *(dialogue.irregularities for dialogue in dialogues), *unlabelled
+        *(dialogue.irregularities for dialogue in dialogues), find_unindexed(layout)
     )
     return CorpusIndex(tuple(utterances), irregularities)
 
@@ -114,10 +113,17 @@ def list_dialogues(layout: CorpusLayout) -> list[str]:
     return dialogue_ids
 
 
-def find_unlabelled_dialogues(layout: CorpusLayout, session: int) -> list[Irregularity]:
-    """List the dialogues of a session that have files but no labels, and so are in no index."""
-    paths = map(layout.annotation_path, layout.unlabelled_dialogue_ids(session))
-    return [irregularity_of(IrregularityKind.MISSING_LABEL_FILE, path, "no such file") for path in paths]
+def find_unindexed(layout: CorpusLayout) -> list[Irregularity]:
+    """List the dialogues that have files but no labels, and the label files of no dialogue: neither is in an index."""
+    names = [name for session in layout.sessions() for name in layout.unlabelled_dialogue_ids(session)]
+    paths = map(layout.annotation_path, names)
+    unlabelled = [irregularity_of(IrregularityKind.MISSING_LABEL_FILE, path, "no such file") for path in paths]
+    detail, kind = "no dialogue of its session has this name", IrregularityKind.UNREAD_LABEL_FILE
+    return unlabelled + [
+        # From the root: the folder is part of what is wrong.
+        replace(irregularity_of(kind, path, detail), path=layout.relative(path))
+        for path in layout.unread_label_files()
+    ]
 
 
 def read_dialogue(layout: CorpusLayout, dialogue_id: str) -> DialogueIndex:

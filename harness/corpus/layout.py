@@ -74,6 +74,18 @@ class CorpusLayout:
         folder = self._dialog_dir(session) / "EmoEvaluation"
         return sorted(_dialogues_named(_visible_files(folder, ".txt"), session))
 
+    def unread_label_files(self) -> list[Path]:
+        """The text files that lie where label files do, or in a folder such as ``Session6``, and are none, sorted."""
+        folders = {session: self._dialog_dir(session) / "EmoEvaluation" for session in self.sessions()}
+        read = {self.annotation_path(name) for session in folders for name in self.dialogue_ids(session)}
+        beside = [
+            entry / "dialog" / "EmoEvaluation"
+            for entry in self.root.iterdir()
+            if entry.name.lower().startswith("session") and SESSION_PATTERN.fullmatch(entry.name) is None
+        ]
+        found = [path for folder in (*folders.values(), *beside) for path in _visible_files(folder, ".txt", ".TXT")]
+        return sorted(set(found) - read)
+
     def unlabelled_dialogue_ids(self, session: int) -> list[str]:
         """The dialogues that have some other file but no label file, sorted."""
         dialog_dir = self._dialog_dir(session)
@@ -186,13 +198,13 @@ def path_in_corpus(path: Path) -> str:
     return path.name
 
 
-def _visible_files(folder: Path, suffix: str) -> list[Path]:
+def _visible_files(folder: Path, *suffixes: str) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix == suffix and not path.name.startswith(".") and path.is_file()
+        if path.suffix in suffixes and not path.name.startswith(".") and path.is_file()
     )
 
 

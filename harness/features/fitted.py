@@ -310,6 +310,8 @@ class FittedFeatures:
                 text=None if own_text is None else TextScaling(arrays["text_mean"], arrays["text_std"]),
             )
             check_types(fitted)
+            if fitted.tokenizer is not None:
+                check_types(fitted.tokenizer)
             fitted._check_shapes()
             known = record["lexicon_hash"]
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -339,6 +341,8 @@ class FittedFeatures:
                 shape = (0 if self.tokenizer is None else self.tokenizer.num_ids, *array.shape[1:2])
             if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"{name} is {array.dtype.str} {array.shape}; expected finite <f4 {shape}")
+            if name.endswith("_std") and (array < np.finfo(np.float32).tiny).any():
+                raise ValueError(f"{name} has {array.min()}; expected deviations above 0")
 
     def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         arrays = {} if self.embedding is None else {"embedding": self.embedding}

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from harness import __version__
-from harness.corpus.index import find_unlabelled_dialogues, list_dialogues
+from harness.corpus.index import find_unindexed, list_dialogues
 from harness.corpus.irregularities import (
     Irregularity,
     IrregularityKind,
@@ -144,8 +144,8 @@ def prepare_corpus(
     layout = find_root(corpus_root)
     with _locked(prepared_dir), ExitStack() as stack:
         keys = {name: part_key(layout, name, speech_settings) for name in list_dialogues(layout)}
-        unlabelled = [one for session in layout.sessions() for one in find_unlabelled_dialogues(layout, session)]
-        sources = {"keys": keys, "unlabelled": [one.dialogue_id for one in unlabelled], "format": FORMAT_VERSION}
+        unindexed = find_unindexed(layout)
+        sources = {"keys": keys, "unlabelled": [one.dialogue_id for one in unindexed], "format": FORMAT_VERSION}
         if "text" in own:
             sources["text_features"] = own["text"].described.sha256
         source_hash = hash_json(sources, 64)
@@ -158,7 +158,7 @@ def prepare_corpus(
         records = {name: read_record(path) for name, path in paths.items()}
         columns, renamed = _agree_on_columns(layout, records)
         irregularities = merge_irregularities(
-            *(record.irregularities for record in records.values()), unlabelled, renamed
+            *(record.irregularities for record in records.values()), unindexed, renamed
         )
         own = {modality: stack.enter_context(given.held_open()) for modality, given in own.items()}
         own, notes = _fit_files(own, records, progress)

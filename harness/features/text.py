@@ -139,6 +139,11 @@ class Tokenizer:
         if len(set(self.vocabulary)) != len(self.vocabulary):
             twice = next(word for word, count in Counter(self.vocabulary).items() if count > 1)
             raise FeatureError(f"vocabulary: word {twice!r} stands in it twice; expected every word once")
+        if not 0 <= self.num_file_words <= len(self.vocabulary):
+            raise FeatureError(
+                f"vocabulary: {self.num_file_words} of its {len(self.vocabulary)} words are of the file of word "
+                "vectors; expected from 0 to all"
+            )
 
     @classmethod
     def fit(cls, transcripts: Iterable[str | None]) -> Tokenizer:

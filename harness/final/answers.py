@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.corpus.utterances import CLASSES
-from harness.errors import ModelError
+from harness.errors import HarnessError, ModelError
 from harness.features.store import Features
 from harness.final.saved_model import (
+    RESTORE,
     AddedKind,
     AddedModel,
     ModelRecord,
@@ -21,6 +22,7 @@ from harness.final.saved_model import (
     load_trained,
     seed_dir,
 )
+from harness.models.own import describe_failure
 from harness.models.turns import TurnClassifier
 from harness.scoring.calibration import apply_temperature
 from harness.training.recipe import Trained
@@ -154,11 +156,17 @@ def read_members(model_dir: Path, record: ModelRecord) -> list[tuple[Path, Model
     for member in record.members:
         folder = model_dir.parent / member.model
         try:
-            found.append((folder, replace(ModelRecord.read(folder), seeds=member.seeds)))
+            record_of_member = ModelRecord.read(folder)
         except ModelError as error:
             raise ModelError(
                 f"ensemble {str(model_dir)!r}: {error}; expected the folders of all its members beside it"
             ) from None
+        if record_of_member.members:
+            raise ModelError(
+                f"ensemble {str(model_dir)!r}: its member {member.model!r} is an ensemble too; expected models of one "
+                "trial; " + RESTORE
+            )
+        found.append((folder, replace(record_of_member, seeds=member.seeds)))
     return found
 
 
@@ -170,6 +178,16 @@ def answer(
     Raises:
         ModelError: a file is missing or damaged
     """
-    answers = apply_temperature(load_seed(model_dir, seed, group).predict(features), temperature)
-    check_probabilities(answers, f"model '{seed_dir(model_dir, seed, group)}'")
-    return answers
+    trained, whose = load_seed(model_dir, seed, group), f"model '{seed_dir(model_dir, seed, group)}'"
+    try:
+        answers = trained.predict(features)
+    except (HarnessError, MemoryError):
+        raise
+    # The exceptions of Keras and TensorFlow for a network that is not the one of these inputs are no closed list.
+    except Exception as error:
+        raise ModelError(
+            f"{whose}: its network cannot answer ({describe_failure(error)}); expected the one that was trained with "
+            f"the files beside it; {RESTORE}"
+        ) from error
+    check_probabilities(answers, whose)
+    return apply_temperature(answers, temperature)

@@ -13,6 +13,7 @@ Where scenes are disjoint there is one network for each group of scenes, in ``se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,7 +51,9 @@ from harness.training.recipe import Recipe, Trained
 
 #: 2: the fields of ensembles, what is added to them, temperatures, auxiliary corpora and notes on the corpus came.
 FORMAT_VERSION = 2
-_RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+#: Changed files that a message names.
+_MOST_SHOWN = 4
+RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class AddedModel:
 
 
 _CHAIN_NAME = "chain.json"
+#: By how much the probabilities of one answer may miss 1: networks compute in single precision.
+_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,7 @@ class ModelRecord:
                 f"model {str(model_dir)!r}: has no model.json; expected a folder that `harness retrain-best` wrote"
             ) from None
         except (OSError, ValueError) as error:
-            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
+            raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {RESTORE}") from None
         digest, found_digest = value.pop("sha256", None), _digest_of(value)
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
@@ -253,29 +258,49 @@ class ModelRecord:
             _read_source(model_dir, value["own_system"])
         try:
             record = from_plain(cls, value)
-            record._check_names()
+            record._check()
         except ValueError as error:
             raise ModelError(
-                f"model file {str(path)!r}: not a model's record ({one_line(error)}); {_RESTORE}"
+                f"model file {str(path)!r}: not a model's record ({one_line(error)}); {RESTORE}"
             ) from None
         if digest != found_digest:
             raise ModelError(
                 f"model file {str(path)!r}: has changed since it was saved, by the SHA-256 in it; expected the file "
-                f"that `harness retrain-best` wrote; {_RESTORE}"
+                f"that `harness retrain-best` wrote; {RESTORE}"
             )
         return record
 
-    def _check_names(self) -> None:
+    def _check(self) -> None:
+        """Check whatever an answer depends on, and that it goes together.
+
+        Raises:
+            ValueError: something does not
+        """
         if self.classes != CLASSES:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
-        if self.own_system is not None:
-            find_system(self.system, self.own_system)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once and not negative")
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
+        # The members and the added models of an ensemble may read more than the system that it is named after.
+        readable = MODALITIES if self.members else self.recipe().modalities
+        if not self.modalities or not set(self.modalities) <= set(readable):
+            raise ValueError(f"modalities is {self.modalities!r:.80}; expected some of {list(readable)}")
+        if "speech" in self.modalities and self.speech_settings is None:
+            raise ValueError("speech_settings is null; expected the settings of the speech that the model reads")
         describe_own(self.speech_settings, self.text_features)
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is {self.temperature}; expected a finite number above 0")
+        for member in self.members:
+            if Path(member.model).name != member.model or not member.seeds:
+                raise ValueError(
+                    f"members has {member.model!r:.80} with the seeds {member.seeds!r:.80}; expected the name of a "
+                    "folder, and at least one seed"
+                )
+        weights = [added.weight for added in self.added]
+        if not all(0 <= weight <= 1 for weight in weights) or sum(weights) > 1 + _SUM_TOLERANCE:
+            raise ValueError(f"the weights of added are {weights!r:.80}; expected shares of 1")
 
 
 def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
@@ -317,11 +342,12 @@ def check_digests(folder: Path) -> None:
         ) from None
     except (OSError, ValueError) as error:
         path = folder / DIGESTS_NAME
-        raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {_RESTORE}") from None
+        raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {RESTORE}") from None
     if changed:
+        shown = ", ".join(changed[:_MOST_SHOWN]) + (f", {len(changed)} in all" if len(changed) > _MOST_SHOWN else "")
         raise ModelError(
-            f"model {str(folder)!r}: {', '.join(changed)}; expected the files whose SHA-256 is in {DIGESTS_NAME}; "
-            + _RESTORE
+            f"model {str(folder)!r}: {shown}; expected the files whose SHA-256 is in {DIGESTS_NAME}; "
+            + RESTORE
         )
 
 
@@ -413,25 +439,27 @@ def load_trained(folder: Path) -> Trained:
     return in_context or TrainedModel(model, FittedFeatures.load(folder / "fitted"))
 
 
-#: By how much the probabilities of one answer may miss 1: networks compute in single precision.
-_SUM_TOLERANCE = 1e-3
-
-
 def check_probabilities(answers: np.ndarray, whose: str) -> None:
     """Check that each row is a distribution over the classes.
 
     Args:
-        answers: floating (num_utterances, 4)
+        answers: floating (num_utterances, 4); of any shape where the model is damaged
         whose: begins the error, e.g. ``"model 'models/a'"``
 
     Raises:
-        ModelError: a row has something that is not finite or not from 0 to 1, or does not sum to 1
+        ModelError: a row has another number of values, or one that is not finite or not from 0 to 1, or does not
+            sum to 1
 
     Example:
         >>> check_probabilities(np.array([[0.25, 0.25, 0.5, np.nan]]), "model 'a'")
         Traceback (most recent call last):
         harness.errors.ModelError: model 'a': answers 0.25, 0.25, 0.5, nan; expected probabilities from 0 to 1 that sum to 1; the model is damaged, or its training diverged: train it again with `harness retrain-best`
     """  # noqa: E501
+    if answers.ndim != 2 or answers.shape[1] != len(CLASSES):
+        raise ModelError(
+            f"{whose}: answers with numbers of the shape {answers.shape}; expected a probability of each of the "
+            f"{len(CLASSES)} classes; {RESTORE}"
+        )
     # NaN fails every comparison.
     is_right = ((answers >= 0) & (answers <= 1)).all(axis=1) & (abs(answers.sum(axis=1) - 1) <= _SUM_TOLERANCE)
     if not is_right.all():

@@ -40,6 +40,8 @@ FUNCTION_PATTERN = r"[^\u0000]*\.py:[A-Za-z_][A-Za-z_0-9]*"
 FUNCTION_EXPECTED = "FILE.py:FUNCTION, such as 'mine.py:build'"
 #: Runs ``main`` in a process that imports nothing from its current folder, as no trial does.
 _COMMAND = ("-P", "-c", "from harness.models.own import main; main()")
+#: Seconds in which that has ended, TensorFlow's import on a busy machine included: a file may wait for ever.
+_MOST_SECONDS = 180.0
 #: The sizes on which a function is tried out, where no features give them: any will do.
 _TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11, 7
 #: Where the layers of this package are that a user's model may have.
@@ -203,21 +205,28 @@ def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_wo
     }
     # The file is tried out on a processor: a search may need the whole graphics card.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, *_COMMAND],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        env=environment,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, *_COMMAND],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            env=environment,
+            check=False,
+            timeout=_MOST_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExperimentFileError(
+            f"system {name!r}: '{path}' was still running after {_MOST_SECONDS:g} s, and was ended; expected a file "
+            f"that defines {function!r} at once, and a function that builds a model and returns it"
+        ) from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        said = f"said {lines[-1].strip()!r:.200}" if lines else "said nothing"
         raise ExperimentFileError(
-            f"system {name!r}: the process that ran '{path}' ended with exit code {done.returncode} and said "
-            f"{(said or ['nothing'])[-1].strip()!r:.200}; expected a file that can be run, and then defines "
-            f"{function!r}"
+            f"system {name!r}: the process that ran '{path}' ended with exit code {done.returncode} and {said}; "
+            f"expected a file that can be run, and then defines {function!r}"
         ) from None
     if "error" in answer:
         raise ExperimentFileError(answer["error"])
@@ -280,7 +289,8 @@ def _run_source(name: str, file_name: str, source: str) -> ModuleType:
         # A byte order mark, which some editors write, is no Python.
         code = compile(source.removeprefix("\ufeff"), file_name, "exec", dont_inherit=True)
     except SyntaxError as error:
-        found = f"line {error.lineno} of {file_name}: {one_line(error.msg)}"
+        place = file_name if error.lineno is None else f"line {error.lineno} of {file_name}"
+        found = f"{place}: {one_line(error.msg)}"
         raise ExperimentFileError(f"system {name!r}: {found}; expected Python") from None
     except ValueError as error:  # a null byte
         raise ExperimentFileError(f"system {name!r}: {file_name}: {one_line(error)}; expected Python") from None

@@ -333,6 +333,8 @@ class TurnClassifier:
             if "speech" in modalities:
                 mean = _load_array(directory, "speech_mean", (None,))
                 deviation = _load_array(directory, "speech_deviation", mean.shape)
+                if not (deviation >= np.finfo(np.float64).tiny).all():
+                    raise ValueError(f"speech_deviation has {deviation.min()}; expected deviations above 0")
                 speech = SpeechReader(mean, deviation, _load(directory, "speech", len(mean)))
             return cls(words, speech)
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:

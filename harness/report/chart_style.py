@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt
 
+from harness.errors import is_visible
 from harness.report.findings import Findings
 from harness.report.statements import name_class, percent
 from harness.report.tables import Table
@@ -132,6 +133,25 @@ class Figure:
         return {**spec, "datasets": {**spec.get("datasets", {}), **self.datasets}}
 
 
+def show_invisible(value: Any) -> Any:
+    r"""Spell out the characters of every text in plain JSON values that no picture can show.
+
+    A control character is not allowed in SVG, and the program that makes the PNG of it would end this one. No
+    backslash: Vega-Lite puts some texts into a program between quotes.
+
+    Example:
+        >>> show_invisible({"name": ["a\x01b", 1.5]})
+        {'name': ['a(U+0001)b', 1.5]}
+    """
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(one if is_visible(one) else f"(U+{ord(one):04X})" for one in value)
+    if isinstance(value, Mapping):
+        return {show_invisible(key): show_invisible(one) for key, one in value.items()}
+    return [show_invisible(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 #: Leaves a tick between two whole numbers without its label, which would be rounded: "0 1 1 2 2".
 WHOLE_LABELS = "datum.value % 1 ? '' : datum.label"
 
@@ -154,7 +174,12 @@ def score_axis(findings: Findings) -> dict[str, Any]:
 
 def choice_ticks(choices: Sequence[str]) -> dict[str, Any]:
     """Return the ticks of an axis of choices, whose data are their indices."""
-    return {"values": list(range(len(choices))), "labelExpr": f"{json.dumps(choices)}[datum.value]"}
+    return {"values": list(range(len(choices))), "labelExpr": f"{list_choices(choices)}[datum.value]"}
+
+
+def list_choices(choices: Sequence[str]) -> str:
+    """Return choices as a list in Vega's language, in which JSON's escapes would become characters again."""
+    return json.dumps(show_invisible(choices))
 
 
 def tooltips(*rows: tuple[str, ...]) -> list[alt.Tooltip]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from harness.report.chart_style import (
     choice_ticks,
     failures_height,
     failures_place,
+    list_choices,
     mark_crosses,
     place_panels,
     rounded,
@@ -125,7 +125,7 @@ def _describe_trial(findings: Findings, trial: TrialRow) -> dict[str, Any]:
 
 def _draw_panel(findings: Findings, look: Look, field: str, searched: SearchedHyperparameter) -> alt.LayerChart:
     x, y = _x_axis(findings, field, searched), _y_axis(findings)
-    value = f"{json.dumps(searched.choices)}[round(datum.{field})]" if searched.choices else f"datum.{field}"
+    value = f"{list_choices(searched.choices)}[round(datum.{field})]" if searched.choices else f"datum.{field}"
     base = (
         alt.Chart(alt.NamedData(name="points"))
         .transform_filter(f"isValid(datum.{field})")

@@ -29,6 +29,7 @@ from harness.report.chart_style import (
     PAPER,
     Figure,
     Look,
+    show_invisible,
 )
 from harness.report.charts import (
     draw_confusion,
@@ -336,7 +337,7 @@ def _specify(figures: Sequence[Figure], look: Look) -> dict[str, dict[str, Any]]
             # A screen reader reads the description.
             description = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
             spec = figure.to_dict(validate=False)
-            specs[figure.name] = {**spec, "config": look.config(), "description": description}
+            specs[figure.name] = show_invisible({**spec, "config": look.config(), "description": description})
     return specs
 
 

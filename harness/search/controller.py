@@ -108,6 +108,9 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
     results_dir = settings.results_dir
     try:
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
+            if (results_dir / DATABASE).exists():
+                # One that is damaged or may not be written is refused before hours of preparing features.
+                ResultsStore.open(results_dir / DATABASE).close()
             prepared = None
             if settings.training is not None:
                 # One whose package is not installed is refused before hours of preparing features.

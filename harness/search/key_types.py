@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 LARGEST_NUMBER = 2**63 - 1
 #: Characters of an experiment's or a hyperparameter's name, which stands in tables, on axes and in messages.
 MAX_NAME = 200
+#: Our default, far beyond what a search can run: a list of them is held in memory.
+MAX_TRIALS = 1_000_000
 _UNITS: Mapping[str, int] = {
     **{"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},

@@ -16,6 +16,7 @@ from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.dask.settings import CLUSTER
 from harness.search.key_types import (
     MAX_NAME,
+    MAX_TRIALS,
     Anything,
     Either,
     FileName,
@@ -35,11 +36,9 @@ from harness.search.key_types import (
 from harness.search.proposer import PROPOSERS
 from harness.search.space import MAX_HYPERPARAMETERS, PARAMETER
 from harness.splits.folds import FOLD_CHOICES, Folds
-from harness.splits.protocol import PROTOCOLS, Protocol
+from harness.splits.protocol import MOST_WORDS, PROTOCOLS, Protocol
 from harness.store.pruning import EarlyStopping, PruningRule
 
-#: Our default, far beyond what a search can run: a list of them is held in memory.
-MAX_TRIALS = 1_000_000
 #: Our default, beyond which a trial is a search of its own.
 MAX_SEEDS = 100
 #: Features of the user's own.
@@ -68,7 +67,7 @@ def _list_choices() -> dict[str, Key]:
         elif isinstance(default, bool):
             allowed = TrueOrFalse()
         elif isinstance(default, int):
-            allowed = WholeNumber(default, default) if name in FOLD_CHOICES else WholeNumber(1)
+            allowed = WholeNumber(default, default) if name in FOLD_CHOICES else WholeNumber(1, MOST_WORDS)
         else:
             continue
         choices[name] = Key(allowed, f"The protocol's choice {name}; the chapter on protocols says what it changes.")

@@ -19,6 +19,7 @@ from harness.errors import ExperimentFileError, HarnessError, show_value
 from harness.models.systems import LARGEST, System, read_hyperparameters
 from harness.search.key_types import (
     MAX_NAME,
+    MAX_TRIALS,
     Anything,
     Key,
     ListOf,
@@ -305,7 +306,7 @@ PARAMETER = Section(
         "log": Key(TrueOrFalse(), "Whether the logarithm is drawn evenly rather than the value.", False),
         "step": Key(Positive(), "The distance between neighbouring values from the lowest on.", takes_null=True),
         "interval": Key(Positive(), "Proposer sequence: the distance between the values of its grid."),
-        "n": Key(WholeNumber(2), "Proposer sequence: the number of values of its grid."),
+        "n": Key(WholeNumber(2, MAX_TRIALS), "Proposer sequence: the number of values of its grid."),
     },
     required=("name", "range"),
     rules={
@@ -408,24 +409,28 @@ def check_extremes(space: SearchSpace, origin: str, system: System, protocol: Pr
                 raise ExperimentFileError(f"{origin}: parameter {parameter.name!r}: {error}") from error
 
 
-def check_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> None:
-    """Check the grid that proposer ``sequence`` lays over a parameter.
+def count_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> float:
+    """Count the values of the grid that proposer ``sequence`` lays over a parameter; infinite beyond any number.
 
     Raises:
         ExperimentFileError: ``interval`` or ``n`` makes no grid
     """
     if parameter.type is ParameterType.CHOICE:
-        return
+        return len(parameter.choices)
     interval, number = entry.get("interval", 1), entry.get("n", 2)
     if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
         raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
-    if not isinstance(number, int) or isinstance(number, bool) or number < 2:
-        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 on")
+    if not isinstance(number, int) or isinstance(number, bool) or not 2 <= number <= MAX_TRIALS:
+        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 to {MAX_TRIALS}")
     num_values = parameter.num_values
     if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
         raise ExperimentFileError(
             f"{origin}: n is {number}, but there are only {num_values} values between its bounds; expected no more"
         )
+    if "n" in entry and "interval" not in entry:
+        return number
+    steps = (parameter.high - parameter.low) / interval
+    return math.floor(steps) + 1 if math.isfinite(steps) else math.inf
 
 
 def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bool) -> Parameter:

@@ -23,6 +23,8 @@ NUM_TRAIN_UTTERANCES, NUM_HOLDOUT_UTTERANCES = 3000, 838
 
 #: The test session of the paper: no search opens it.
 SEALED_SESSION = 5
+#: The highest ``max_words``. Ours: a hundred times the longest turn of the corpus, and arrays that a machine can hold.
+MOST_WORDS = 10_000
 
 
 class SplitRule(StrEnum):
@@ -197,9 +199,9 @@ class Protocol:
             raise ExperimentFileError(
                 f"protocol {self.name!r}: test_session is {self.test_session}; expected one of {list(SESSIONS)}"
             )
-        if self.max_words < 1:
+        if not 1 <= self.max_words <= MOST_WORDS:
             raise ExperimentFileError(
-                f"protocol {self.name!r}: max_words is {self.max_words}; expected at least 1"
+                f"protocol {self.name!r}: max_words is {self.max_words}; expected from 1 to {MOST_WORDS}"
             )
 
     @property
@@ -366,7 +368,9 @@ def read_protocol(value: object, modalities: Collection[str] = ()) -> Protocol:
     changes = {key: choice for key, choice in choices.items() if choice != known[key]}
     kept = base.name if "speaker_scaling" not in changes else preset_of(value)
     label = kept + "".join(f"+{key}={choice}" for key, choice in sorted(changes.items()))
-    name = str(value.get("name", label))
+    name = value.get("name", label)
+    if not isinstance(name, str) or not name.strip():
+        raise ExperimentFileError(f"protocol: name is {show_value(name)}; expected a text that is more than spaces")
     chosen = choices.get("speaker_scaling", base.speaker_scaling)
     for scaling, mark in _ADAPTED.items():
         if mark in name and chosen is not scaling:

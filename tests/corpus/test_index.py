@@ -167,6 +167,26 @@ def test_a_dialogue_without_labels_is_told_and_in_no_index(tiny_corpus: CorpusLa
 
 
 @pytest.mark.parametrize(
+    "place",
+    [
+        "Session6/dialog/EmoEvaluation/Ses06F_impro01.txt",
+        "session1/dialog/EmoEvaluation/Ses01F_impro02.txt",
+        "Session1/dialog/EmoEvaluation/Ses01F_impro02.TXT",
+        "Session1/dialog/EmoEvaluation/ses01f_impro02.txt",
+        "Session1/dialog/EmoEvaluation/Ses01F_impro02 copy.txt",
+        "Session1/dialog/EmoEvaluation/Ses02F_impro02.txt",
+    ],
+)
+def test_a_label_file_that_is_in_no_index_is_told(tiny_corpus: CorpusLayout, place: str) -> None:
+    write_file(tiny_corpus.root / place, tiny_corpus.annotation_path(COMPLETE).read_bytes())
+    write_file((tiny_corpus.root / place).with_name("._" + Path(place).name), b"")
+    index = build_index(tiny_corpus)
+    assert len(index.utterances) == 6
+    unread = [found for found in index.irregularities if found.kind is IrregularityKind.UNREAD_LABEL_FILE]
+    assert [(found.path, found.detail) for found in unread] == [(place, "no dialogue of its session has this name")]
+
+
+@pytest.mark.parametrize(
     ("data", "kind", "detail"),
     [
         pytest.param(None, IrregularityKind.MISSING_RECORDING, "no such file", id="missing"),

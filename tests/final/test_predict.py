@@ -14,11 +14,11 @@ from harness.corpus.audio import read_recording
 from harness.corpus.irregularities import IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
-from harness.errors import CorpusError, ModelError
+from harness.errors import CorpusError, FeatureError, ModelError
 from harness.features.fitted import fit_features
 from harness.features.scaling import Moments
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, column_names, extract_speech
-from harness.files import write_digests
+from harness.files import hash_json, write_digests
 from harness.final.predict import (
     note_context,
     note_speaker_scaling,
@@ -438,6 +438,90 @@ def test_a_model_s_record_that_changed_is_named(listener, tmp_path):
     path.write_text(path.read_text().replace('"num_epochs": 1', '"num_epochs": 2'))
     with pytest.raises(ModelError, match=f"^model file '{path}': has changed since it was saved, by the SHA-256"):
         ModelRecord.read(model)
+
+
+def rewrite_record(model_dir, **changes):
+    """Change a model's record, and make it agree with itself again."""
+    path = model_dir / "model.json"
+    value = json.loads(path.read_text()) | changes
+    del value["sha256"]
+    path.write_text(json.dumps({**value, "sha256": hash_json(value, num_digits=64)}))
+
+
+def member(name="another", seeds=(1,)):
+    of_trial = {"system": "speech4", "eid": 1, "trial_index": 0, "num_epochs": 1, "hyperparameters": {}}
+    return {"model": name, "seeds": list(seeds), **of_trial}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0; expected a finite number above 0"),
+        ({"temperature": -1.0}, "temperature is -1.0; expected a finite number above 0"),
+        ({"temperature": np.inf}, "temperature is inf; expected a finite number above 0"),
+        ({"temperature": np.nan}, "temperature is nan; expected a finite number above 0"),
+        ({"modalities": []}, r"modalities is \(\); expected some of \['speech'\]"),
+        ({"modalities": ["text"]}, r"modalities is \('text',\); expected some of \['speech'\]"),
+        ({"speech_settings": None}, "speech_settings is null; expected the settings of the speech that "),
+        ({"system": "head2"}, "unknown hyperparameter of system 'head2': '[a-z]+'; expected one of "),
+        ({"system": "speech9"}, "unknown system 'speech9'; expected one of "),
+        ({"hyperparameters": {"dense": "4"}}, "system 'speech4': hyperparameter 'dense' is '4'; expected an integer"),
+        ({"turn_model": {}}, "turn_model is given, and system 'speech4' reads single utterances; expected it with "),
+        ({"members": [member("../another")]}, "members has '../another' with the seeds .*; expected the name of a "),
+        ({"members": [member(seeds=())]}, r"members has 'another' with the seeds \(\); expected .*at least one seed"),
+        ({"added": [{"kind": "tfidf", "weight": 5.0}]}, r"the weights of added are \[5.0\]; expected shares of 1"),
+        ({"added": [{"kind": "svm", "weight": 0.7}] * 2}, r"the weights of added are \[0.7, 0.7\]; expected shares "),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_record_whose_values_do_not_go_together_is_refused(listener, tmp_path, changes, said):
+    model = copy_model(listener, tmp_path)
+    rewrite_record(model, **changes)
+    path = model / "model.json"
+    with pytest.raises(ModelError, match=f"^model file '{path}': not a model's record \\({said}.*; restore a "):
+        ModelRecord.read(model)
+
+
+def test_an_ensemble_that_is_its_own_member_is_refused(listener, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    model = copy_model(listener, tmp_path)
+    rewrite_record(model, members=[member(model.name)])
+    with pytest.raises(ModelError, match=f"^ensemble '{model}': its member 'speech' is an ensemble too; expected "):
+        predict(model, Recorded(tmp_path / "a.wav"))
+
+
+def write_network(model_dir, network):
+    network.save(model_dir / "seed-1" / "model.keras")
+    write_digests(model_dir / "seed-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "num_outputs", "said"),
+    [
+        ("speech", 7, r"answers with numbers of the shape \(1, 7\); expected a probability of each of the 4 classes; "),
+        ("text", 4, r"its network cannot answer \(.*\); expected the one that was trained with the files beside it; "),
+    ],
+)
+def test_a_network_of_other_inputs_or_outputs_is_refused(listener, tmp_path, name, num_outputs, said):
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.3)))
+    model = copy_model(listener, tmp_path)
+    read = keras.Input((None, len(column_names(SETTINGS))), name=name)
+    pooled = keras.layers.GlobalAveragePooling1D()(read)
+    write_network(model, keras.Model([read], keras.layers.Dense(num_outputs, activation="softmax")(pooled)))
+    with pytest.raises(ModelError, match=f"^model '{model}/seed-1': {said}restore a copy, or move the folder away"):
+        predict(model, Recorded(tmp_path / "a.wav"))
+
+
+@pytest.mark.parametrize("deviation", [0.0, -1.0, 1e-40])
+def test_a_scaling_by_no_deviation_is_refused(listener, tmp_path, deviation):
+    model = copy_model(listener, tmp_path)
+    path = model / "seed-1" / "fitted" / "speech_std.npy"
+    deviations = np.load(path)
+    deviations[3] = deviation
+    np.save(path, deviations)
+    write_digests(model / "seed-1")
+    with pytest.raises(FeatureError, match="cannot be read .speech_std has .*; expected deviations above 0.; train "):
+        load_seed(model, 1)
 
 
 def test_more_turns_than_ids_are_refused(listener, tmp_path):

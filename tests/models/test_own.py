@@ -356,10 +356,21 @@ def test_a_file_is_run_in_a_process_of_its_own(tmp_path: Path):
     (tmp_path / "mine.py").write_text(SOURCE + "print('{', flush=True)\n")
     assert describe_function("mine.py:build", tmp_path).sha256 != system_of().own.sha256
     (tmp_path / "mine.py").write_text("import os\nos._exit(7)\n")
-    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said 'nothing'; expected a file"):
+    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said nothing; expected a file"):
+        describe_function("mine.py:build", tmp_path)
+    (tmp_path / "mine.py").write_text("def build(:\0\n")
+    with pytest.raises(ExperimentFileError, match="build': mine.py: source code .* null bytes; expected Python"):
         describe_function("mine.py:build", tmp_path)
     (tmp_path / "mine.py").write_text("import beside\n")
     with pytest.raises(ExperimentFileError, match="line 1 of mine.py raised ModuleNotFoundError: No mod"):
+        describe_function("mine.py:build", tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_a_file_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("harness.models.own._MOST_SECONDS", 3.0)
+    (tmp_path / "mine.py").write_text("import time\ntime.sleep(1000)\n")
+    with pytest.raises(ExperimentFileError, match="mine.py' was still running after 3 s, and was ended; expected a "):
         describe_function("mine.py:build", tmp_path)
 
 

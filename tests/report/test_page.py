@@ -2,8 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -264,6 +268,32 @@ def test_pictures_of_real_recordings_have_no_such_title(
     written = write_figures(tmp_path / "figures", findings_of(results_path))
     drawings = [path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"]
     assert drawings and not any("synthetic" in drawing for drawing in drawings)
+
+
+@pytest.mark.timeout(300)
+def test_names_with_control_characters_are_drawn(store: ResultsStore, results_path: Path, tmp_path: Path) -> None:
+    names = ["a\nb", "c\x01\x1b[31md", "\u202ee", "\ufffe", "x\x85y"]
+    space: list[dict[str, Any]] = [{"name": name, "range": [1, 9], "type": "int"} for name in names]
+    space.append({"name": "choice", "range": ["\x01", "\x02"], "type": "choice"})
+    eid = store.create_experiment(an_experiment(search_space=json.dumps(space)))
+    for trial_index in range(12):
+        values = {name: (trial_index * (place + 3)) % 9 + 1 for place, name in enumerate(names)}
+        point = {**values, "choice": ["\x01", "\x02"][trial_index % 2]}
+        trial_id = store.start_trial(eid, trial_index, trial_index, point)
+        store.finish_trial(trial_id, TrialStatus.FINISHED, score=0.05 * trial_index)
+    # In a process of its own: what writes the PNG ends the process.
+    draw = "import sys; from harness.cli.main import main; sys.argv[0] = 'harness'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", draw, "report", str(results_path.parent), "--figures", str(tmp_path / "figures")],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    drawings = {path.stem: path.read_text("utf-8") for path in (tmp_path / "figures").glob("*.svg")}
+    for drawing in drawings.values():
+        ElementTree.fromstring(drawing)
+        assert not set(drawing) & set("\x01\x02\x1b\x85\u202e\ufffe")
+    assert "c(U+0001)(U+001B)[31md" in drawings["hyperparameters"] and "(U+0002)" in drawings["hyperparameters"]
 
 
 def test_figures_that_cannot_be_written_give_one_sentence(searched: Path, tmp_path: Path) -> None:

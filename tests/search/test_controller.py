@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ExperimentFileError
+from harness.errors import ExperimentFileError, StoreError
 from harness.search.experiment import experiment_folder
 from harness.search.lock import AlreadyRunningError
 from harness.search.view import Ending, SearchPlan
@@ -329,6 +329,23 @@ def test_a_results_folder_that_cannot_be_written_gets_one_sentence(folder: Path)
     assert controller.returncode == 2
     assert errors.startswith("error: results '")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["a text", "a folder"])
+def test_a_damaged_database_is_refused_before_the_corpus_is_prepared(
+    folder: Path, tiny_corpus: Path, damage: str
+) -> None:
+    database = folder / "results" / "results.db"
+    database.parent.mkdir(parents=True)
+    if damage == "a text":
+        database.write_bytes(b"no database" * 1000)
+    else:
+        database.mkdir()
+    space = [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}]
+    path = write_experiment(folder, SCORES_X, corpus=str(tiny_corpus), system="mocap1", parameter_config=space)
+    with pytest.raises(StoreError, match="results.db': damaged "):
+        search(path)
+    assert not (folder / "results" / "prepared").exists()
 
 
 def test_a_trial_that_a_reader_watches_is_finished_all_the_same(folder: Path) -> None:

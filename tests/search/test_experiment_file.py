@@ -321,6 +321,26 @@ def test_a_sequence_has_no_number_of_samples_and_keeps_its_grid(folder: Path) ->
     assert settings.searched == [{"name": "x", "range": [0.0, 1.0], "type": "float", "n": 3}]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ([{"name": name, "range": [1, 1000], "type": "int"} for name in "abcdef"], str(10**18)),
+        ([{"name": name, "range": list(range(1001)), "type": "choice"} for name in "ab"], "1002001"),
+        ([{"name": "a", "range": [0, 1], "type": "float", "interval": 1e-320}], "more than 1000000"),
+        ([{"name": name, "range": [0, 1], "type": "float", "n": 1001} for name in "ab"], "1002001"),
+    ],
+    ids=["numbers", "choices", "interval", "n"],
+)
+def test_a_grid_that_no_search_ends_is_refused(folder: Path, parameters: list[Any], found: str) -> None:
+    path = write(folder, {**STOCK, "proposer": "sequence", "parameter_config": parameters})
+    with pytest.raises(ExperimentFileError) as refused:
+        read_experiment_file(path)
+    assert str(refused.value).endswith(
+        f"proposer is 'sequence', whose grid has {found} points; expected at most 1000000, by a larger interval or a "
+        "smaller n"
+    )
+
+
 def test_a_search_space_may_lie_in_a_file_of_its_own(folder: Path) -> None:
     (folder / "spaces").mkdir()
     (folder / "spaces" / "fusion.json").write_text(
@@ -440,7 +460,7 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ),
         (
             {"proposer": "sequence", "parameter_config": [{**SPACE[0], "n": 1}]},
-            "parameter 'dropout': n is 1; expected a whole number from 2 on",
+            "parameter 'dropout': n is 1; expected a whole number from 2 to 1000000",
         ),
         (
             {"proposer": "sequence", "parameter_config": [{"name": "textlstm", "range": [1, 3], "n": 5}]},

@@ -170,9 +170,12 @@ def test_a_wrong_protocol_gets_one_sentence(value, error, message):
     ("choices", "message"),
     [
         ({"test_session": 0}, "protocol 'paper+test_session=0': test_session is 0; expected one of [1, 2, 3, 4, 5]"),
-        ({"max_words": 0}, "protocol 'paper+max_words=0': max_words is 0; expected at least 1"),
+        ({"max_words": 0}, "protocol 'paper+max_words=0': max_words is 0; expected from 1 to 10000"),
+        ({"max_words": 10**9}, f"protocol 'paper+max_words={10**9}': max_words is {10**9}; expected from 1 to 10000"),
+        ({"name": ["x"]}, 'protocol: name is ["x"]; expected a text that is more than spaces'),
+        ({"name": " "}, "protocol: name is ' '; expected a text that is more than spaces"),
     ],
-    ids=["session", "words"],
+    ids=["session", "no words", "words", "list", "spaces"],
 )
 def test_a_choice_out_of_its_range_is_refused(choices, message):
     with pytest.raises(ExperimentFileError) as caught:
