@@ -140,21 +140,13 @@ def judge(bench: Bench, room: Room, mutant: Mutant, changed: str, tests: RoomTes
     )
 
 
-def draw(root: Path, rooms: Sequence[Room], number: int, seed: int) -> list[tuple[Room, Mutant, str]]:
-    """Draw mutants that compile from all that there are, each with its room and its source."""
+def shuffle(root: Path, rooms: Sequence[Room], seed: int) -> list[tuple[Room, Mutant]]:
+    """Return all the mutants there are in the order in which they are drawn, each with its room."""
     rooms_of = {path: room for room in rooms for path in list_files(root, room.sources)}
-    sources = {path: (root / path).read_text("utf-8") for path in rooms_of}
-    every = [mutant for path, source in sources.items() for mutant in list_mutants(path, source)]
-    print(f"{len(every)} mutants of {len(sources)} files; seed {seed} draws {min(number, len(every))}", flush=True)
+    every = [mutant for path in rooms_of for mutant in list_mutants(path, (root / path).read_text("utf-8"))]
+    print(f"{len(every)} mutants of {len(rooms_of)} files", flush=True)
     random.Random(seed).shuffle(every)
-    drawn: list[tuple[Room, Mutant, str]] = []
-    for mutant in every:
-        if len(drawn) == number:
-            break
-        changed = mutate(sources[mutant.path], mutant)
-        if changed is not None:
-            drawn.append((rooms_of[mutant.path], mutant, changed))
-    return drawn
+    return [(rooms_of[mutant.path], mutant) for mutant in every]
 
 
 def summarise(results: Sequence[Result], rooms: Sequence[Room]) -> str:
@@ -191,22 +183,19 @@ def main(arguments: Sequence[str] | None = None, repository: Path = REPOSITORY, 
     with tempfile.TemporaryDirectory(prefix="mutants-") as text:
         folder = Path(text)
         bench = Bench(copy_repository(repository, folder), folder)
-        drawn = draw(bench.root, rooms, options.mutants, options.seed)
+        every = shuffle(bench.root, rooms, options.seed)
         rooms = [room for room in rooms if room.name in options.rooms]
-        drawn = [each for each in drawn if each[0] in rooms]
         tests = {room.name: measure_tests(bench, room, options.into) for room in rooms}
-        results = _run(bench, drawn, tests, options, began)
+        results = _run(bench, every, tests, options, began)
     print()
     print(summarise(results, rooms))
-    if len(results) < len(drawn):
-        print(f"{len(drawn) - len(results)} of the mutants that were drawn are left for another run")
     died = sum(result.outcome != "survived" for result in results)
     return 0 if died >= EXPECTED_SHARE * len(results) else 1
 
 
 def _run(
     bench: Bench,
-    drawn: Sequence[tuple[Room, Mutant, str]],
+    every: Sequence[tuple[Room, Mutant]],
     tests: Mapping[str, RoomTests],
     options: argparse.Namespace,
     began: float,
@@ -215,24 +204,34 @@ def _run(
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     known = {result.key: result for result in (Result(**json.loads(line)) for line in lines)}
     results: list[Result] = []
-    for number, (room, mutant, changed) in enumerate(drawn, start=1):
-        key = mutant.path, mutant.operator, mutant.occurrence, _digest(bench.root, [mutant.path])
-        result = known.get(key)
+    number = 0
+    for room, mutant in every:
+        if number == options.mutants:
+            break
+        if room.name not in tests:
+            number += 1
+            continue
+        result = known.get((mutant.path, mutant.operator, mutant.occurrence, _digest(bench.root, [mutant.path])))
         is_due = result is None or (options.survivors and result.outcome == "survived")
-        if is_due and options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
-            if result is None:
+        if is_due and (options.minutes is None or time.monotonic() - began < 60 * options.minutes):
+            changed = mutate((bench.root / mutant.path).read_text("utf-8"), mutant)
+            if changed is None:
                 continue
-        elif is_due:
             result = judge(bench, room, mutant, changed, tests[room.name], options.budget)
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
-        assert result is not None
-        results.append(result)
-        where = f"{number:4} {result.outcome:9} {result.seconds:6.1f} s  {mutant.path}:{mutant.line}"
-        print(f"{where}  {result.by}" if result.by else f"{where}  of {result.num_tests} tests", flush=True)
-        if result.outcome == "survived":
-            print(f"     - {result.old}\n     + {result.new}", flush=True)
+        number += 1
+        if result is not None:
+            results.append(result)
+            print(_describe(number, result), flush=True)
     return results
+
+
+def _describe(number: int, result: Result) -> str:
+    where = f"{number:4} {result.outcome:9} {result.seconds:6.1f} s  {result.path}:{result.line}"
+    if result.outcome != "survived":
+        return f"{where}  {result.by}"
+    return f"{where}  of {result.num_tests} tests\n     - {result.old}\n     + {result.new}"
 
 
 if __name__ == "__main__":

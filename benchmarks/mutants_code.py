@@ -93,7 +93,7 @@ def list_mutants(path: str, source: str) -> list[Mutant]:
         for node in nodes:
             for begin, _ in operator.mutation_positions(node):
                 is_ignored = any(first <= tuple(begin) < last for first, last in ignored)
-                if not is_ignored and not _doubles(name, node):
+                if not is_ignored and not _doubles(name, node) and not _is_marker(node):
                     found.append(Mutant(path, name, occurrence, begin[0]))
                 occurrence += 1
     return found
@@ -123,6 +123,12 @@ def _doubles(operator: str, node: Any) -> bool:
     opposites = ("<", "<=", ">", ">=", "==", "!=", "is", "is not")
     is_single = condition.type == "comparison" and len(condition.children) == 3
     return condition.type == "not_test" or (is_single and condition.children[1].get_code().strip() in opposites)
+
+
+def _is_marker(node: Any) -> bool:
+    """Return whether an operator's sign is none, like the ``*`` before arguments that need their names."""
+    kinds = ("arith_expr", "term", "expr", "and_expr", "xor_expr", "shift_expr", "power", "comparison")
+    return node.type == "operator" and node.parent.type not in kinds
 
 
 def _ignored_ranges(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -377,7 +377,7 @@ class Bench:
             unchanged = collected.test("", "", None, names, LIMIT_SECONDS)
             if unchanged is None or unchanged.code != 0:
                 said = collected.last_printed()
-                raise SystemExit(f"error: the tests of {room.name} fail in a fork of where they were collected:\n{said}")
+                raise SystemExit(f"error: tests of {room.name} fail in a fork of where they were collected:\n{said}")
         return self._collected[room.name]
 
     def _test_anew(

@@ -18,7 +18,7 @@ HIGHEST = 10
 UNUSED = [3]
 
 
-def clip(number: int | None, name: str = "") -> int:
+def clip(number: int | None, *, name: str = "") -> int:
     """Return 2 at most 10."""
     if number is None:
         raise ValueError(f"{name}: {1 + 1} numbers are missing")
