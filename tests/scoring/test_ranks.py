@@ -32,6 +32,13 @@ def test_rank_correlation_of_what_does_not_vary_is_nan(values: list[float], scor
     assert math.isnan(rank_correlation(values, scores).rho)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("values", "rho"), [([1, 2, 3, 5], 1), ([4, 3, 2, 1], -1), ([2, 1, 3], 0.5)])
+def test_a_perfect_rank_correlation_and_one_of_three_have_no_interval(values: list[float], rho: float) -> None:
+    found = rank_correlation(values, [1, 4, 9, 16][: len(values)])
+    assert found.rho == rho and math.isnan(found.low) and math.isnan(found.high)
+
+
 def test_rank_correlation_of_unequal_lengths_is_refused() -> None:
     with pytest.raises(ShapeError) as caught:
         rank_correlation([1, 2], [1])
