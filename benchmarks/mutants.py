@@ -28,6 +28,8 @@ from pathlib import Path
 from benchmarks.mutants_code import Mutant, list_mutants, mutate
 from benchmarks.mutants_tests import REPOSITORY, Bench, MeasuredTest, Room, RoomTests, preload
 
+PROPOSERS_TESTS = ("proposer", "space", "space_file", "experiment_file", "known_keys")
+
 ROOMS = (
     Room("scoring", ("harness/scoring",), ("tests/scoring",)),
     Room("splits", ("harness/splits",), ("tests/splits",)),
@@ -35,7 +37,7 @@ ROOMS = (
     Room(
         "proposer",
         ("harness/search/proposer.py", "harness/search/space.py"),
-        ("tests/search/test_proposer.py", "tests/search/test_space.py", "tests/search/test_space_file.py"),
+        tuple(f"tests/search/test_{name}.py" for name in PROPOSERS_TESTS),
     ),
 )
 

@@ -12,6 +12,9 @@ def test_rank_correlation_is_spearmans_with_ties() -> None:
     # By hand: ranks of the ties are 2.5, and Pearson's correlation of the ranks is 36.5 / sqrt(41.5 * 42).
     assert found.rho == pytest.approx(36.5 / math.sqrt(41.5 * 42))
     assert found.low < found.rho < found.high < 1 and found.num_values == 8
+    # Source: Fieller, Hartley and Pearson 1957, by hand: a deviation of sqrt(1.06 / 5) on the scale of the tangent.
+    middle, half = math.atanh(found.rho), 1.959964 * math.sqrt(1.06 / 5)
+    assert (found.low, found.high) == pytest.approx((math.tanh(middle - half), math.tanh(middle + half)))
 
 
 def test_rank_correlation_of_chance_holds_zero() -> None:

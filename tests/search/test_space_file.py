@@ -106,6 +106,11 @@ def test_what_cannot_be_searched_is_refused(entries: object, message: str) -> No
     assert str(caught.value) == f"{ORIGIN}: {message}"
 
 
+def test_the_largest_bound_is_allowed() -> None:
+    (units,) = read_search_space([{"name": "units", "range": [-(2**53), 2**53]}], ORIGIN, None).parameters
+    assert (units.type, units.low, units.high) == (ParameterType.INT, -(2**53), 2**53)
+
+
 def test_a_file_without_hyperparameters_is_said_to_lack_them() -> None:
     """It was said to hold null."""
     with pytest.raises(ExperimentFileError) as caught:
