@@ -6,8 +6,11 @@ each is tested in a copy of the repository, never in the repository itself. FOLD
 interrupted run goes on where it stopped. The package cosmic-ray makes the changes: `pip install '.[benchmarks]'`.
 
 Not changed is what no test should notice: annotations, texts of messages, logging, `__all__`, whether a dataclass is
-frozen, and the `strict` of `zip`. A mutant is tested by those tests of its room that run the changed line, as measured
-on the unchanged copy, the quickest first. Each run is forked from a process that has imported the large packages.
+frozen, and the `strict` of `zip`. A mutant is tested by the tests of its room that run the changed line, as measured on
+the unchanged copy, the quickest files first. A test of another room does not count.
+
+A process that has collected a room's tests forks for each mutant, and its functions get the changed code. What an
+import runs is tested in a process that imports everything anew.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ def test_loaded_functions_get_changed_code_unless_an_import_runs_it() -> None:
     assert clip(-1) == 1
 
 
+@pytest.mark.long
 def test_mutants_are_counted_and_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("cosmic_ray")
     pytest.importorskip("coverage")
