@@ -43,11 +43,13 @@ def test_a_class_that_one_seed_never_predicts_has_its_precision_from_the_other()
     assert (sadness.recall_interval.low, sadness.recall_interval.high) == (0.5, 0.5)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_class_that_does_not_occur_has_no_numbers() -> None:
     predictions = [answer(f"Ses05F_impro{dialogue:02d}_F000", 0, 0) for dialogue in range(12)]
     sadness = assess(CHOSEN, {CHOSEN: [predictions]}, {}).classes[3]
     assert sadness.num_utterances == 0
     assert all(math.isnan(spread.mean) for spread in (sadness.precision, sadness.recall, sadness.f1))
+    assert sadness.recall.num_values == 0
     assert math.isnan(sadness.recall_interval.low)
 
 

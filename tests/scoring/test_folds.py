@@ -22,7 +22,7 @@ def test_every_utterance_is_pooled_as_the_fold_predicted_it_that_never_read_it(s
     scores = read_folded_scores(store, folded)
     assert [fold.spreads[0].mean for fold in scores.folds] == [1.0, 0.75, 0.5, 0.25, 0.0]
     assert [fold.num_utterances for fold in scores.folds] == [48] * 5
-    assert [fold.best.trial_index for fold in scores.folds] == [1] * 5
+    assert [(fold.num_finished, fold.best.trial_index) for fold in scores.folds] == [(2, 1)] * 5
     pooled = scores.pooled
     assert (pooled.num_utterances, pooled.num_dialogues, pooled.num_seeds) == (240, 60, 2)
     assert pooled.scores[0].spread.mean == 0.5 and pooled.drawn == "dialogues"

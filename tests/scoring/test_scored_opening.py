@@ -4,9 +4,15 @@ from pathlib import Path
 import pytest
 
 from harness.report.test_set import describe_scores
-from harness.scoring.assessment import find_scored_opening, read_scored_opening
+from harness.scoring.assessment import (
+    FoundOpening,
+    assess_opening,
+    find_scored_opening,
+    read_predictions,
+    read_scored_opening,
+)
 from harness.scoring.breakdown import Division
-from harness.store.records import ScoreKind
+from harness.store.records import ScoreKind, TestScores
 from harness.store.store import ResultsStore
 from tests.report.scored import PROBED, score_whole_opening
 from tests.report.searches import run_search, score_test
@@ -37,6 +43,26 @@ def test_the_model_itself_goes_before_a_later_variant(store: ResultsStore) -> No
     assert find_scored_opening(store.openings(), eid).opening.opening_id == first
     found = find_scored_opening(store.openings(), eid, "models/without-text")
     assert (found.opening.opening_id, found.kind, found.other_ids) == (variant, RETRAINED, (first,))
+
+
+def test_the_folder_of_the_model_is_that_of_its_own_scores(store: ResultsStore) -> None:
+    eid = run_search(store, 1)
+    opening_id = score_test(store, eid, kinds=(ScoreKind.BASELINE_MAJORITY,))
+    store.record_test_scores(opening_id, TestScores(1, CHOSEN, 0.5, 0.5, 0.5, (), epoch=4, model="models/a"))
+    assert find_scored_opening(store.openings(), eid).model == "models/a"
+
+
+@pytest.mark.parametrize(("kind", "temperature"), [(CHOSEN, 2.0), (RETRAINED, None)], ids=["chosen", "retrained"])
+def test_only_the_model_that_validation_chose_has_its_trials_temperature(
+    store: ResultsStore, kind: ScoreKind, temperature: float | None
+) -> None:
+    score_test(store, run_search(store, 1), kinds=(kind,))
+    (opening,) = store.openings()
+    scored = assess_opening(
+        FoundOpening(opening, kind, ()), read_predictions(store, opening), {}, "weighted accuracy", temperature=2.0
+    )
+    assert scored is not None and scored.assessment.temperature == temperature
+    assert len(scored.assessment.uncalibrated) == (0 if temperature is None else 3)
 
 
 def test_only_scores_of_the_model_that_is_asked_for_count(store: ResultsStore) -> None:

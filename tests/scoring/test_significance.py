@@ -142,6 +142,8 @@ def test_a_model_is_never_better_than_itself(seeds) -> None:
     found = paired_bootstrap(seeds, seeds, num_resamples=100)
     assert (found.difference, found.interval.low, found.interval.high, found.share_above) == (0, 0, 0, 0)
     assert mcnemar_test(seeds[0], seeds[0]).p_value == 1.0
+    over_draws = bootstrap_over_draws(seeds, seeds, num_resamples=100)
+    assert (over_draws.difference, over_draws.share_above) == (0, 0)
 
 
 def draw_of(number: int, right: list[list[bool]]) -> list[Prediction]:

@@ -1,5 +1,6 @@
 """Which points are proposed: by trial index, none twice, whatever happened before."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -13,6 +14,7 @@ from harness.search import proposer as proposer_module
 from harness.search.auptimizer import BasicConfig, ProposerStatus, get_proposer
 from harness.search.proposer import (
     TRIAL_INDEX,
+    HarnessOptunaProposer,
     HarnessRandomProposer,
     RandomPoints,
     ResumableProposer,
@@ -258,6 +260,22 @@ def test_optuna_begins_as_random_does_keeps_to_the_space_and_repeats_no_point() 
 
 def test_optuna_proposes_a_finite_space_once() -> None:
     assert sorted(point["units"] for point in run_optuna(SMALL, {})) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("target", ["max", "min"])
+def test_optuna_keeps_to_the_values_between_which_there_is_a_step(target: str) -> None:
+    entries = [
+        {"name": "x", "range": [0.0, 1.0], "type": "float", "step": 0.25},
+        {"name": "y", "range": [0.0, 1.0], "type": "float"},
+    ]
+    # The best score is that of the highest x, or of the lowest.
+    assert {point["x"] for point in run_optuna(entries, {}, 40, target=target)} == {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+def test_optuna_begins_to_learn_where_its_own_sampler_would() -> None:
+    optuna = pytest.importorskip("optuna")
+    default = inspect.signature(optuna.samplers.TPESampler).parameters["n_startup_trials"].default
+    assert HarnessOptunaProposer.NUM_RANDOM == default
 
 
 @pytest.mark.parametrize(("target", "is_high"), [("max", True), ("min", False)])

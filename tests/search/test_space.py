@@ -81,3 +81,9 @@ def test_every_point_of_a_finite_space_is_listed_once() -> None:
 def test_a_space_survives_json() -> None:
     space = SearchSpace((UNITS, DROPOUT, RATE, GATES, STEPPED, POWERS))
     assert space_from_json(space.to_json()) == space
+
+
+def test_a_choice_that_is_an_object_is_held_in_any_order_of_its_keys():
+    parameter = Parameter("optimizer", ParameterType.CHOICE, choices=({"name": "adam", "beta": 0.9}, "sgd"))
+    assert parameter.holds({"beta": 0.9, "name": "adam"}) and parameter.holds("sgd")
+    assert not parameter.holds({"name": "adam"})

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ExperimentFileError
 from harness.models.systems import SYSTEMS
-from harness.search.space import ParameterType, read_search_space, require_entries
+from harness.search.space import ParameterType, check_grid, read_search_space, require_entries
 
 ORIGIN = "search space 'search_spaces/fusion.json'"
 DROPOUT = {"name": "dropout", "range": [0.0, 0.4], "type": "float"}
@@ -103,6 +103,34 @@ def test_what_cannot_be_searched_is_refused(entries: object, message: str) -> No
         del entries[0]["range"]
     with pytest.raises(ExperimentFileError) as caught:
         read_search_space(entries, ORIGIN, None)
+    assert str(caught.value) == f"{ORIGIN}: {message}"
+
+
+def test_the_largest_bound_is_allowed() -> None:
+    (units,) = read_search_space([{"name": "units", "range": [-(2**53), 2**53]}], ORIGIN, None).parameters
+    assert (units.type, units.low, units.high) == (ParameterType.INT, -(2**53), 2**53)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"n": 2.5}, "n is 2.5; expected a whole number from 2 on"),
+        ({"n": True}, "n is True; expected a whole number from 2 on"),
+        ({"n": 1}, "n is 1; expected a whole number from 2 on"),
+        ({"interval": True}, "interval is True; expected a number above 0"),
+        ({"interval": 0}, "interval is 0; expected a number above 0"),
+        ({}, None),
+        ({"n": 2, "interval": 0.5}, None),
+    ],
+    ids=str,
+)
+def test_the_grid_of_a_sequence_has_two_values_and_a_distance(entry: dict[str, Any], message: str | None) -> None:
+    (dropout,) = read_search_space(parameter(), ORIGIN, None).parameters
+    if message is None:
+        check_grid(dropout, entry, ORIGIN)
+        return
+    with pytest.raises(ExperimentFileError) as caught:
+        check_grid(dropout, entry, ORIGIN)
     assert str(caught.value) == f"{ORIGIN}: {message}"
 
 

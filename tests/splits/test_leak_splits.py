@@ -56,6 +56,12 @@ def test_half_of_the_scenes_and_half_of_their_turns_are_scored():
     assert len(parts.scored) == 3 * 2 * 6 // 2
 
 
+def test_of_a_script_and_a_scenario_either_is_scored():
+    names = [name for name in IDS if "_impro01_" in name or "_script01_1_" in name]
+    scored = {draw_leak_parts(names, SEARCHED, draw).scenes for draw in range(8)}
+    assert scored == {("impro01",), ("script01_1",)}
+
+
 def test_eight_draws_score_every_speaker_once_and_draws_go_on_with_the_other_session():
     speakers = [draw_leak_parts(IDS, SEARCHED, draw).speaker for draw in range(8)]
     assert len(set(speakers)) == 8 and [speaker[4] for speaker in speakers[:4]] == list("4321")

@@ -74,7 +74,9 @@ def test_a_search_never_opens_the_test_session(protocol):
     )
 
 
-@pytest.mark.parametrize(("name", "pinned"), [("paper", "8bb6c6e1"), ("strict", "501ab3f6")])
+@pytest.mark.parametrize(
+    ("name", "pinned"), [("paper", "8bb6c6e1"), ("strict", "501ab3f6"), ("published-code", "ada6ca1f")]
+)
 def test_choices_that_came_later_change_no_hash_of_before(name, pinned):
     assert PROTOCOLS[name].protocol_hash.startswith(pinned)
     assert "happiness" in PROTOCOLS[name].to_json() and "happiness" not in PROTOCOLS[name].choices
@@ -181,6 +183,10 @@ def test_a_choice_out_of_its_range_is_refused(choices, message):
     with pytest.raises(ExperimentFileError) as caught:
         read_protocol({"base": "paper", **choices})
     assert str(caught.value) == message
+
+
+def test_the_least_of_a_choice_is_allowed():
+    assert read_protocol({"base": "paper", "max_words": 1}).max_words == 1
 
 
 def test_a_protocol_s_name_is_no_choice():
