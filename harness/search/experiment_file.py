@@ -24,7 +24,6 @@ from harness.models.systems import (
 from harness.models.turn_model import REPLACED, TurnModel, read_turn_model
 from harness.search.dask.settings import ClusterSettings, read_cluster
 from harness.search.jobs import JobLimits
-from harness.search.key_types import MAX_TRIALS
 from harness.search.keys import (
     ExperimentKeys,
     JobScript,
@@ -49,7 +48,7 @@ from harness.search.space import (
     Point,
     SearchSpace,
     check_extremes,
-    count_grid,
+    check_grid,
     read_points,
     read_search_space,
     require_entries,
@@ -546,8 +545,7 @@ def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[M
         raise keys.error("proposer", f"is {named!r}, which cannot be used: {reason}", f"one of {list(PROPOSERS)}")
     proposer = keys.one_of("proposer")
     keys.read("proposer", lambda text: check_installed(proposer))
-    num_points: float = 1
-    for parameter, entry in zip(space.parameters, entries, strict=True):
+    for parameter in space.parameters:
         if proposer not in OWN_PROPOSERS and (parameter.is_log or parameter.step is not None):
             key = "log" if parameter.is_log else "step"
             instead = "; for a grid use interval or n" if proposer == "sequence" else ""
@@ -555,15 +553,8 @@ def _read_proposer(keys: ExperimentKeys, space: SearchSpace, entries: Sequence[M
                 f"{keys.origin}: parameter {parameter.name!r}: {key} is given, which proposer {proposer!r} does not "
                 f"support; expected it with {' or '.join(map(repr, OWN_PROPOSERS))} only{instead}"
             )
-        if proposer == "sequence":
-            num_points *= count_grid(parameter, entry, f"{keys.origin}: parameter {parameter.name!r}")
-    if num_points > MAX_TRIALS:
-        found = f"more than {MAX_TRIALS}" if num_points > 2**63 else f"{num_points:.0f}"
-        raise keys.error(
-            "proposer",
-            f"is 'sequence', whose grid has {found} points",
-            f"at most {MAX_TRIALS}, by a larger interval or a smaller n",
-        )
+    if proposer == "sequence":
+        check_grid(space, entries, keys.origin)
     return proposer
 
 

@@ -409,12 +409,29 @@ def check_extremes(space: SearchSpace, origin: str, system: System, protocol: Pr
                 raise ExperimentFileError(f"{origin}: parameter {parameter.name!r}: {error}") from error
 
 
-def count_grid(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> float:
-    """Count the values of the grid that proposer ``sequence`` lays over a parameter; infinite beyond any number.
+def check_grid(space: SearchSpace, entries: Sequence[Mapping[str, Any]], origin: str) -> None:
+    """Check the grid that proposer ``sequence`` lays over a space.
+
+    Args:
+        entries: of the file, one for each parameter
 
     Raises:
-        ExperimentFileError: ``interval`` or ``n`` makes no grid
+        ExperimentFileError: ``interval`` or ``n`` makes no grid, or all together make too many points
     """
+    num_points = math.prod(
+        _count_values(parameter, entry, f"{origin}: parameter {parameter.name!r}")
+        for parameter, entry in zip(space.parameters, entries, strict=True)
+    )
+    if num_points > MAX_TRIALS:
+        found = f"more than {MAX_TRIALS}" if num_points > 2**63 else f"{num_points:.0f}"
+        raise ExperimentFileError(
+            f"{origin}: proposer is 'sequence', whose grid has {found} points; expected at most {MAX_TRIALS}, by a "
+            "larger interval or a smaller n"
+        )
+
+
+def _count_values(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> float:
+    """Count the values of a parameter in the grid; infinite beyond any number."""
     if parameter.type is ParameterType.CHOICE:
         return len(parameter.choices)
     interval, number = entry.get("interval", 1), entry.get("n", 2)

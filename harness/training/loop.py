@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from harness.corpus.utterances import CLASSES
 from harness.errors import Diverged
@@ -50,6 +51,17 @@ class History:
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     best_probabilities: np.ndarray
+
+
+def forget_gradients() -> None:
+    """Let go of all networks that have been traced. Call between trainings.
+
+    TensorFlow registers every traced ``tf.custom_gradient`` under a name of its own and never removes it; it holds the
+    graph and the weights of its network. It has no public function that does.
+    """
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
 
 
 def seed_everything(seed: int) -> None:

@@ -45,11 +45,11 @@ from harness.training.loop import (
     TrainedModel,
     Trainer,
     fit,
+    forget_gradients,
     num_batches,
     seed_everything,
     train_for,
 )
-from harness.training.tensorflow import forget_gradients
 from harness.training.turn_network import TurnTraining, plan_turn_training
 
 #: The whole models that this file has built and that are still in memory; fusion layers on frozen branches are not.

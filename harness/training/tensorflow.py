@@ -45,19 +45,6 @@ def import_tensorflow() -> None:
         import tensorflow  # noqa: F401
 
 
-def forget_gradients() -> None:
-    """Let go of the networks that have been traced. Call between trainings.
-
-    TensorFlow registers every traced ``tf.custom_gradient`` under a name of its own and never removes it; it holds the
-    graph and the weights of its network. It has no public function that does.
-    """
-    from tensorflow.python.framework import ops
-
-    registered = ops.gradient_registry._registry
-    for name in [name for name in registered if name.startswith("CustomGradient-")]:
-        del registered[name]
-
-
 def _keep_freed_memory() -> None:
     """Let the C library reuse the memory that TensorFlow frees instead of returning it to the system.
 

@@ -114,9 +114,9 @@ def test_the_largest_bound_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"n": 2.5}, "n is 2.5; expected a whole number from 2 on"),
-        ({"n": True}, "n is True; expected a whole number from 2 on"),
-        ({"n": 1}, "n is 1; expected a whole number from 2 on"),
+        ({"n": 2.5}, "n is 2.5; expected a whole number from 2 to 1000000"),
+        ({"n": True}, "n is True; expected a whole number from 2 to 1000000"),
+        ({"n": 1}, "n is 1; expected a whole number from 2 to 1000000"),
         ({"interval": True}, "interval is True; expected a number above 0"),
         ({"interval": 0}, "interval is 0; expected a number above 0"),
         ({}, None),
@@ -125,13 +125,13 @@ def test_the_largest_bound_is_allowed() -> None:
     ids=str,
 )
 def test_the_grid_of_a_sequence_has_two_values_and_a_distance(entry: dict[str, Any], message: str | None) -> None:
-    (dropout,) = read_search_space(parameter(), ORIGIN, None).parameters
+    space = read_search_space(parameter(), ORIGIN, None)
     if message is None:
-        check_grid(dropout, entry, ORIGIN)
+        check_grid(space, [entry], ORIGIN)
         return
     with pytest.raises(ExperimentFileError) as caught:
-        check_grid(dropout, entry, ORIGIN)
-    assert str(caught.value) == f"{ORIGIN}: {message}"
+        check_grid(space, [entry], ORIGIN)
+    assert str(caught.value) == f"{ORIGIN}: parameter 'dropout': {message}"
 
 
 def test_a_file_without_hyperparameters_is_said_to_lack_them() -> None:
