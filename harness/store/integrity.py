@@ -347,11 +347,15 @@ def _what_is_wrong(path: Path) -> str | None:
     """Say what is wrong with a saved network, a zip archive that holds a checksum for each of its parts."""
     if not path.is_file():
         return "is not there"
-    # A model that was never saved whole has no digests, and is trained again.
-    with suppress(FileNotFoundError, ValueError):
+    try:
         changed = [each for each in find_changed(path.parent) if each.startswith(f"'{path}' ")]
-        if changed:
-            return changed[0].removeprefix(f"'{path}' ")
+    except FileNotFoundError:
+        # A model that was never saved whole has no digests, and is trained again.
+        changed = []
+    except (OSError, ValueError) as error:
+        return f"stands beside a {DIGESTS_NAME} that cannot be read ({one_line(error)})"
+    if changed:
+        return changed[0].removeprefix(f"'{path}' ")
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()

@@ -233,6 +233,15 @@ def test_a_finished_trial_without_its_file_is_named_once(results_dir: Path) -> N
     ]
 
 
+@pytest.mark.parametrize("digests", ["no JSON", "[]", '{"model.keras": 1}'])
+def test_digests_that_cannot_be_read_are_named(results_dir: Path, digests: str) -> None:
+    """The model was called sound, and `harness predict` refused it."""
+    path = results_dir / "models/experiment-1-trial-3-abc/seed-7/model.keras"
+    (path.parent / "sha256.json").write_text(digests)
+    (sentence,) = missing_in(results_dir)
+    assert f"'{path}' stands beside a sha256.json that cannot be read (" in sentence
+
+
 def test_a_missing_model_is_named_once(results_dir: Path) -> None:
     path = results_dir / "models/experiment-1-trial-3-abc/seed-7/model.keras"
     path.unlink()
