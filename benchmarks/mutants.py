@@ -137,7 +137,7 @@ def judge(bench: Bench, room: Room, mutant: Mutant, changed: str, tests: RoomTes
         digest=_digest(bench.root, [mutant.path]),
         room=room.name,
         outcome=outcome,
-        by=ended.report or ("" if outcome == "survived" else f"exit code {ended.code}"),
+        by=ended.report or ("" if ended.code in (0, None) else f"exit code {ended.code}"),
         old=old,
         new=new,
         num_tests=num_tests,
@@ -213,20 +213,19 @@ def _run(
     for room, mutant in every:
         if number == options.mutants:
             break
-        if room.name not in tests:
-            number += 1
-            continue
         result = known.get((mutant.path, mutant.operator, mutant.occurrence, _digest(bench.root, [mutant.path])))
         is_due = result is None or (options.survivors and result.outcome == "survived")
-        if is_due and (options.minutes is None or time.monotonic() - began < 60 * options.minutes):
-            changed = mutate((bench.root / mutant.path).read_text("utf-8"), mutant)
-            if changed is None:
-                continue
+        changed = mutate((bench.root / mutant.path).read_text("utf-8"), mutant) if is_due else None
+        if is_due and changed is None:
+            # It means the same, or does not compile: another one takes its place, whichever rooms are chosen.
+            continue
+        has_time = options.minutes is None or time.monotonic() - began < 60 * options.minutes
+        if changed is not None and has_time and room.name in tests:
             result = judge(bench, room, mutant, changed, tests[room.name], options.budget)
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
         number += 1
-        if result is not None:
+        if result is not None and room.name in tests:
             results.append(result)
             print(_describe(number, result), flush=True)
     return results

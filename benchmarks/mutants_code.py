@@ -55,7 +55,7 @@ class Mutant:
 
     Attributes:
         path: the file, from the repository's root
-        occurrence: the how-manieth place in the file where ``operator`` can change something
+        occurrence: index, from 0, among the places in the file where ``operator`` can change something
         line: where the change begins, from 1
     """
 
@@ -201,15 +201,16 @@ def exchange_code(functions: Iterable[FunctionType], path: str, source: str, cha
     found = _list_changed(compile(source, path, "exec"), compile(changed, path, "exec"))
     if not found:
         return False
-    exchanged = False
-    for function in functions:
-        code = found.get(_key(function.__code__))
-        if function.__code__.co_filename == path and code is not None:
-            if function.__code__.co_freevars != code.co_freevars:
-                return False
-            function.__code__ = code
-            exchanged = True
-    return exchanged
+    pairs = [
+        (function, found[_key(function.__code__)])
+        for function in functions
+        if function.__code__.co_filename == path and _key(function.__code__) in found
+    ]
+    if any(function.__code__.co_freevars != code.co_freevars for function, code in pairs):
+        return False
+    for function, code in pairs:
+        function.__code__ = code
+    return bool(pairs)
 
 
 def _key(code: CodeType) -> tuple[str, int]:

@@ -43,17 +43,17 @@ def leaks(results: Path, eid: int | None, opens_test: bool, num_seeds: int, thre
 
     Exit codes: 0 done, 1 a training failed or no trial has finished, 2 wrong arguments or results, 130 interrupted.
     """
-    from rich.console import Console
-
     from harness.cli.options import name_test_scores, open_follow_up, require_all_finished, typed_command
-    from harness.report.final_scores import describe_intent
-    from harness.report.findings import read_leaks
-    from harness.report.terminal import print_leaks
 
     with name_test_scores(results) as stores, open_follow_up(results, eid, threads, "leaks") as begun:
         stores.append(begun.store)
-        # Imported here: these import TensorFlow, which has to be started before.
+        # Imported here: they import TensorFlow, which has to be started before, or take seconds themselves.
+        from rich.console import Console
+
         from harness.final.leaks import LeaksPlan, plan_experiments, record_leaks_opening
+        from harness.report.final_scores import describe_intent
+        from harness.report.findings import read_leaks
+        from harness.report.terminal import print_leaks
 
         best, store = begun.best, begun.store
         plan = LeaksPlan(best, best.open_features(), num_seeds, opens_test)

@@ -311,6 +311,17 @@ class FollowUp:
         return carry_out(Execution(self.store, self.view, self.threads, opening_id), experiments)
 
 
+def require_results(results: Path) -> None:
+    """Check that a folder has results. A command calls this before it imports TensorFlow, which takes seconds.
+
+    Raises:
+        StoreError: there are none, or they cannot be read
+    """
+    from harness.store.store import ResultsStore
+
+    ResultsStore.open_readonly(results / DATABASE).close()
+
+
 @contextmanager
 def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> Iterator[FollowUp]:
     """Start TensorFlow, find the best trial of a search, and show the progress of its trainings.
@@ -327,10 +338,7 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
     from harness.search.lock import held
     from harness.store.store import ResultsStore
 
-    database = results / DATABASE
-    # Before TensorFlow is imported, so that a wrong folder is refused at once.
-    ResultsStore.open_readonly(database).close()
-
+    require_results(results)
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
@@ -338,7 +346,7 @@ def open_follow_up(results: Path, eid: int | None, threads: int, name: str) -> I
     from harness.final.best_point import find_best_point
 
     lock_path, what = results / f"{name}.lock", f"{name} in {str(results)!r}"
-    with open_view() as view, held(lock_path, what), ResultsStore.open(database) as store:
+    with open_view() as view, held(lock_path, what), ResultsStore.open(results / DATABASE) as store:
         best = find_best_point(store, results, eid)
         view.name_corpus(is_synthetic=best.experiment.is_synthetic)
         yield FollowUp(store, best, view, threads)

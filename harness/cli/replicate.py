@@ -29,15 +29,15 @@ def replicate(results: Path, eid: int | None, num_seeds: int, threads: int) -> N
 
     Exit codes: 0 done, 1 a training failed or no trial has finished, 2 wrong arguments or results, 130 interrupted.
     """
-    from rich.console import Console
-
     from harness.cli.options import open_follow_up, require_all_finished
-    from harness.report.findings import read_replication
-    from harness.report.terminal import print_replication
 
     with open_follow_up(results, eid, threads, "replication") as begun:
-        # Imported here: it imports TensorFlow, which has to be started before.
+        # Imported here: they import TensorFlow, which has to be started before, or take seconds themselves.
+        from rich.console import Console
+
         from harness.final.best_point import plan_replication
+        from harness.report.findings import read_replication
+        from harness.report.terminal import print_replication
 
         best = begun.best
         num_failed = begun.train([plan_replication(best, best.open_features(), num_seeds)])

@@ -13,6 +13,7 @@ from harness.cli.options import (
     DATABASE,
     SEARCH_NUMBER,
     name_test_scores,
+    require_results,
     results_argument,
     seeds_option,
     threads_option,
@@ -148,12 +149,7 @@ def retrain_best(
             "--top, --with and several --experiment exclude --scenes, --without and --replace."
         )
 
-    from harness.store.store import ResultsStore
-
-    database = results / DATABASE
-    # Before TensorFlow is imported, so that a wrong folder is refused at once.
-    ResultsStore.open_readonly(database).close()
-
+    require_results(results)
     from harness.training.tensorflow import start_tensorflow
 
     start_tensorflow(threads)
@@ -175,9 +171,10 @@ def retrain_best(
     )
     from harness.report.model_card import write_model_card
     from harness.scoring.assessment import read_scored_opening
+    from harness.store.store import ResultsStore
 
     console = Console(markup=False, emoji=False)
-    with name_test_scores(results) as stores, ResultsStore.open(database) as store:
+    with name_test_scores(results) as stores, ResultsStore.open(results / DATABASE) as store:
         stores.append(store)
         folded = find_folded(store) if eid is None and not (without or replace) else None
         kinds = sorted(map(AddedKind, set(added)))

@@ -13,6 +13,7 @@ from harness.report.tables import Table, write_interval, write_spread
 from harness.report.test_set import BASELINES_LEFT_OUT, describe_intervals, tabulate_assessment
 from harness.scoring.assessment import METRICS, ScoredEvaluation, name_baseline
 from harness.scoring.metrics import confusion_matrix, predicted_classes
+from harness.scoring.significance import PairedBootstrap
 from harness.scoring.statistics import TOO_NARROW, Interval, Spread, mean_and_spread
 from harness.store.records import EvaluationRow, ScoreKind
 from harness.wording import plural, write_time
@@ -204,16 +205,22 @@ def evaluation_to_json(scored: ScoredEvaluation, left_out: Sequence[str]) -> dic
         "baselines": {
             name_baseline(found.kind): {
                 "weighted_accuracy": found.weighted_accuracy.mean,
-                "model_better_by": paired.difference,
-                "interval": _pair(paired.interval),
+                **_compare(found.paired["weighted accuracy"]),
+                "unweighted": {
+                    "unweighted_accuracy": found.unweighted_accuracy.mean,
+                    **_compare(found.paired["unweighted accuracy"]),
+                },
             }
             for found in assessment.comparisons
-            for paired in [found.paired["weighted accuracy"]]
         },
         "largest_class": None if largest is None else {"emotion": largest.emotion.value, "share": largest.share},
         "share_of_transcripts_seen": sum(known) / len(known) if known else None,
         "left_out": list(left_out),
     }
+
+
+def _compare(better: PairedBootstrap) -> dict[str, Any]:
+    return {"model_better_by": better.difference, "interval": _pair(better.interval)}
 
 
 def _number(value: float) -> float | None:

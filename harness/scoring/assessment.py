@@ -198,7 +198,7 @@ class Assessment:
 
 
 def leading_score(protocol: Mapping[str, Any]) -> str:
-    """Return the score that leads under a protocol, as JSON has it, of ``METRICS``.
+    """Return the score that leads under a protocol, as JSON has it, of ``ACCURACIES``.
 
     Where scenes are disjoint it is unweighted accuracy: with a scene left out a training set holds other shares of the
     classes than the test set.
@@ -220,7 +220,7 @@ def assess(
         kind: of the model's scores, a key of ``predictions``
         predictions: of that evaluation, those of the baselines and of the probes among them
         is_seen: as ``test_utterances`` of the store returns it
-        leading: of ``METRICS``
+        leading: of ``ACCURACIES``
         temperature: that the model's predictions have
 
     Raises:

@@ -423,15 +423,18 @@ def check_grid(space: SearchSpace, entries: Sequence[Mapping[str, Any]], origin:
         for parameter, entry in zip(space.parameters, entries, strict=True)
     )
     if num_points > MAX_TRIALS:
-        found = f"more than {MAX_TRIALS}" if num_points > 2**63 else f"{num_points:.0f}"
         raise ExperimentFileError(
-            f"{origin}: proposer is 'sequence', whose grid has {found} points; expected at most {MAX_TRIALS}, by a "
+            f"{origin}: proposer is 'sequence', whose grid has more than {MAX_TRIALS} points; expected no more, by a "
             "larger interval or a smaller n"
         )
 
 
-def _count_values(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> float:
-    """Count the values of a parameter in the grid; infinite beyond any number."""
+def _count_values(parameter: Parameter, entry: Mapping[str, Any], origin: str) -> int:
+    """Count the values of a parameter as Auptimizer's proposer does, to one more than ``MAX_TRIALS``.
+
+    Raises:
+        ExperimentFileError: as ``check_grid``
+    """
     if parameter.type is ParameterType.CHOICE:
         return len(parameter.choices)
     interval, number = entry.get("interval", 1), entry.get("n", 2)
@@ -440,14 +443,17 @@ def _count_values(parameter: Parameter, entry: Mapping[str, Any], origin: str) -
     if not isinstance(number, int) or isinstance(number, bool) or not 2 <= number <= MAX_TRIALS:
         raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 to {MAX_TRIALS}")
     num_values = parameter.num_values
-    if "n" in entry and "interval" not in entry and num_values is not None and number > num_values:
-        raise ExperimentFileError(
-            f"{origin}: n is {number}, but there are only {num_values} values between its bounds; expected no more"
-        )
     if "n" in entry and "interval" not in entry:
-        return number
-    steps = (parameter.high - parameter.low) / interval
-    return math.floor(steps) + 1 if math.isfinite(steps) else math.inf
+        if num_values is not None and number > num_values:
+            raise ExperimentFileError(
+                f"{origin}: n is {number}, but there are only {num_values} values between its bounds; expected no more"
+            )
+        interval = (parameter.high - parameter.low) / (number - 1)
+        if parameter.type is ParameterType.INT:
+            # So there can be almost twice as many values as asked for.
+            interval = math.floor(interval)
+    steps: float = (parameter.high - parameter.low) / interval
+    return math.floor(min(steps, MAX_TRIALS)) + 1
 
 
 def _read_parameter(entry: object, numbered: str, origin: str, allows_others: bool) -> Parameter:

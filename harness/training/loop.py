@@ -53,17 +53,6 @@ class History:
     best_probabilities: np.ndarray
 
 
-def forget_gradients() -> None:
-    """Let go of all networks that have been traced. Call between trainings.
-
-    TensorFlow registers every traced ``tf.custom_gradient`` under a name of its own and never removes it; it holds the
-    graph and the weights of its network. It has no public function that does.
-    """
-    registered = ops.gradient_registry._registry
-    for name in [name for name in registered if name.startswith("CustomGradient-")]:
-        del registered[name]
-
-
 def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and Keras's generators."""
     keras.utils.set_random_seed(seed % 2**32)
@@ -390,6 +379,7 @@ def fit(
     if keeper.best is None:
         raise ValueError(f"max_epochs is {max_epochs}; expected at least 1")
     trainer.set_weights(keeper.best.weights)
+    _forget_gradients()
     return History(tuple(epochs), keeper.best.number, keeper.best.probabilities)
 
 
@@ -415,6 +405,20 @@ def train_for(
     for number in range(1, num_epochs + 1):
         trainer.train_epoch(train, batch_size, generator)
         on_epoch(number)
+    _forget_gradients()
+
+
+def _forget_gradients() -> None:
+    """Remove the gradients that TensorFlow has registered for the networks traced so far.
+
+    A training that has ended needs them no more. TensorFlow gives every traced ``tf.custom_gradient`` a name of its
+    own and keeps it, and with it the graph and the weights of its network, as long as the process lives. It has no
+    public function that removes them.
+    """
+    # Of a TensorFlow that keeps them elsewhere nothing is removed, and a test fails.
+    registered = getattr(ops.gradient_registry, "_registry", {})
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
 
 
 def _describe(

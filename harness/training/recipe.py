@@ -45,7 +45,6 @@ from harness.training.loop import (
     TrainedModel,
     Trainer,
     fit,
-    forget_gradients,
     num_batches,
     seed_everything,
     train_for,
@@ -348,7 +347,6 @@ def _build(
     recipe: Recipe, train: Features, vocabulary_extra: Features | None
 ) -> tuple[Trained, Learner, HasFeatures]:
     """Fit the features and build the model; the last is what the learner trains on."""
-    forget_gradients()
     # Collecting the garbage of earlier models takes half a second, which a trial of a search need not spend.
     keras.backend.clear_session(free_memory=bool(_MODELS))
     seed_everything(recipe.seed)

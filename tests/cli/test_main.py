@@ -1,5 +1,7 @@
 """What becomes of an error that no command expects."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,16 @@ def test_an_unknown_command_gets_the_nearest_name(
     monkeypatch.setattr("sys.argv", ["harness", typed])
     assert run(harness, "harness") == 2
     assert f"Error: No such command '{typed}'; expected {expected}, synth, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["retrain-best", "replicate", "leaks"])
+def test_a_folder_without_results_is_refused_before_tensorflow_is_imported(command: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from harness.cli.main import main\n"
+        f"sys.argv = ['harness', {command!r}, {str(tmp_path)!r}]\n"
+        "try: main()\n"
+        "finally: print([name for name in ('tensorflow', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "[]\n")
+    assert "results.db': not found" in done.stderr

@@ -4,14 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from harness.corpus.utterances import CLASSES
 from harness.report.tables import Table
-from harness.report.test_set import describe_scores, tabulate_opening, tabulate_openings, tabulate_test_scores
-from harness.scoring.assessment import ScoredOpening
+from harness.report.test_set import (
+    describe_scores,
+    tabulate_assessment,
+    tabulate_opening,
+    tabulate_openings,
+    tabulate_test_scores,
+)
+from harness.scoring.assessment import ScoredOpening, assess
 from harness.store.records import ScoreKind
 from harness.store.store import ResultsStore
 from tests.report.scored import COMMAND, PROBED, score, score_whole_opening
 from tests.report.searches import findings_of, run_search, score_test
-from tests.scored import answer_dialogues
+from tests.scored import answer, answer_dialogues
 from tests.store.experiments import an_opening
 
 LABEL = "Test evaluation 1, validation-chosen epoch, protocol 'paper', 2 seeds, synthetic corpus."
@@ -92,6 +99,18 @@ def test_baselines_stand_with_both_tests(tables: dict[str, Table]) -> None:
     unweighted = tables["Test set: against baselines, unweighted accuracy"]
     assert unweighted.columns == ("baseline", "unweighted, %", "model better by", "95 % interval", "above 0")
     assert unweighted.rows[0] == ("majority class", *majority[1:5])
+
+
+def test_the_two_accuracies_are_compared_apart_where_classes_are_unequal() -> None:
+    # Of twelve dialogues the last turn, sadness, stands in six alone.
+    turns = answer_dialogues([[True, True, True, False]] * 12)
+    some = [found for number, found in enumerate(turns) if number % 8 != 7]
+    neutral = [answer(found.utterance_id, CLASSES.index(found.emotion), 2) for found in some]
+    kind = ScoreKind.VALIDATION_CHOSEN
+    found = assess(kind, {kind: [some], ScoreKind.BASELINE_MAJORITY: [neutral]}, {})
+    weighted, unweighted = tabulate_assessment(found, "Test set", "")[4:6]
+    assert weighted.rows[0][:3] == ("majority class", "28.6", "+57.1")
+    assert unweighted.rows[0][:3] == ("majority class", "25.0", "+50.0")
 
 
 def test_probes_stand_with_scenes_shared_beside_the_scored_scene_left_out(tables: dict[str, Table]) -> None:
