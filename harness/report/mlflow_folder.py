@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -123,7 +124,8 @@ def _write_run(
         run_name=name,
     )
     run_id = run.info.run_id
-    params = [Param(_to_name(key), str(to_scalar(value))) for key, value in trial.hyperparameters.items()]
+    names = _to_names(trial.hyperparameters)
+    params = [Param(names[key], str(to_scalar(value))) for key, value in trial.hyperparameters.items()]
     for start in range(0, len(params), _PARAMS_AT_ONCE):
         client.log_batch(run_id, params=params[start : start + _PARAMS_AT_ONCE])
     metrics = _list_metrics(trial, epochs)
@@ -153,15 +155,42 @@ def _list_metrics(trial: TrialRow, epochs: Sequence[EpochRecord]) -> list[Any]:
     return metrics
 
 
+def _to_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the hyperparameters' names as MLflow allows them, each once in a run; one that is allowed stays.
+
+    Example:
+        >>> _to_names(["lr(", "lr_28_"])
+        {'lr_28_': 'lr_28_', 'lr(': 'lr_28__2'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names, key=lambda name: (_to_name(name) != name, name)):
+        allowed, number = _to_name(name), 1
+        while allowed in taken:
+            number += 1
+            end = f"_{number}"
+            allowed = _to_name(name)[: _NAME_CHARACTERS - len(end)] + end
+        taken.add(allowed)
+        found[name] = allowed
+    return found
+
+
 def _to_name(name: str) -> str:
     """Return a hyperparameter's name as MLflow allows it: another character as its number, in hexadecimal digits.
 
     Example:
-        >>> _to_name("dropout"), _to_name("rate (first)"), _to_name("../x")
-        ('dropout', 'rate _28_first_29_', '_2e__2e__2f_x')
+        >>> _to_name("dropout"), _to_name("rate (first)"), _to_name("a/b:c"), _to_name("../x")
+        ('dropout', 'rate _28_first_29_', 'a/b:c', '_2e__2e__2f_x')
     """
-    allowed = re.sub(r"[^\w. -]|^\.+", lambda found: "".join(f"_{ord(each):x}_" for each in found[0]), name)
-    return allowed[:_NAME_CHARACTERS]
+    allowed = _spell_out(r"[^\w./: -]", name)[:_NAME_CHARACTERS]
+    # MLflow refuses a name that, as a path, has a shorter form or leaves its folder.
+    if posixpath.normpath(allowed) != allowed or allowed == "." or allowed.startswith(("..", "/")):
+        allowed = _spell_out(r"[^\w.: -]|^\.+", name)[:_NAME_CHARACTERS]
+    return allowed
+
+
+def _spell_out(pattern: str, name: str) -> str:
+    return re.sub(pattern, lambda found: "".join(f"_{ord(each):x}_" for each in found[0]), name)
 
 
 def _to_milliseconds(time: datetime) -> int:

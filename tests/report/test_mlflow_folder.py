@@ -23,7 +23,10 @@ from tests.search.dask.processes import free_port
 from tests.search.searches import environment, wait_until
 
 #: Hyperparameters of a user's own script, as many and with such names as MLflow does not take at once.
-ODD = {"rate (first)": 0.5, "../up": None, "sizes": [3, 5], **{f"weight {index}": index for index in range(100)}}
+ODD = {
+    "rate (first)": 0.5, "../up": None, "sizes": [3, 5], "optimizer/lr:0": 0.1, "rate//": 2, ".": 6, ".lr": 7,
+    "lr(": 1, "lr_28_": 2, "n" * 300: 3, "n" * 301: 4, **{f"weight {index}": index for index in range(100)},
+}  # fmt: skip
 
 
 def needs_mlflow() -> None:
@@ -67,6 +70,7 @@ def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sys.exit(main())\n"
     )
     folder = parent / "new" / "mlflow-runs"
+    folder.mkdir(parents=True)  # An empty one is taken.
     # MLflow sends nothing where it is tested, and must not send anything elsewhere.
     elsewhere = {name: value for name, value in environment().items() if name not in ("CI", "PYTEST_CURRENT_TEST")}
     done = subprocess.run(
@@ -134,6 +138,10 @@ def test_every_attempt_is_a_run_with_its_status(mlflow: Any) -> None:
     odd = mlflow.get_run(runs.run_id[3]).data
     assert len(odd.params) == len(ODD) and len(odd.metrics) == 7
     assert (odd.params["rate _28_first_29_"], odd.params["_2e__2e__2f_up"]) == ("0.5", "None")
+    assert (odd.params["optimizer/lr:0"], odd.params["rate_2f__2f_"]) == ("0.1", "2")
+    assert (odd.params["_2e_"], odd.params[".lr"]) == ("6", "7")
+    assert (odd.params["lr_28_"], odd.params["lr_28__2"]) == ("2", "1"), "an allowed name keeps its value"
+    assert (odd.params["n" * 250], odd.params["n" * 248 + "_2"]) == ("3", "4")
     assert odd.params["sizes"] == "[3, 5]"
     assert odd.tags["message"].startswith("it used more than 4 GB")
     assert len(mlflow.MlflowClient().get_metric_history(runs.run_id[3], "seconds")) == 200
