@@ -25,7 +25,7 @@ from tests.search.searches import environment, wait_until
 #: Hyperparameters of a user's own script, as many and with such names as MLflow does not take at once.
 ODD = {
     "rate (first)": 0.5, "../up": None, "sizes": [3, 5], "optimizer/lr:0": 0.1, "rate//": 2, ".": 6, ".lr": 7,
-    "lr(": 1, "lr_28_": 2, "n" * 300: 3, "n" * 301: 4, **{f"weight {index}": index for index in range(100)},
+    "long": "y" * 7000, "lr(": 1, "lr_28_": 2, "n" * 300: 3, "n" * 301: 4, **{f"weight {index}": index for index in range(100)},
 }  # fmt: skip
 
 
@@ -143,6 +143,7 @@ def test_every_attempt_is_a_run_with_its_status(mlflow: Any) -> None:
     assert (odd.params["lr_28_"], odd.params["lr_28__2"]) == ("2", "1"), "an allowed name keeps its value"
     assert (odd.params["n" * 250], odd.params["n" * 248 + "_2"]) == ("3", "4")
     assert odd.params["sizes"] == "[3, 5]"
+    assert odd.params["long"] == "y" * 6000
     assert odd.tags["message"].startswith("it used more than 4 GB")
     assert len(mlflow.MlflowClient().get_metric_history(runs.run_id[3], "seconds")) == 200
 
