@@ -21,7 +21,8 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
     """Write experiments into a new SQLite file of Optuna's, a study each; an existing file is replaced.
 
     A trial's value is its score, its intermediate values are the validation accuracies of its epochs; every attempt is
-    a trial. What Optuna has no place for is in user attributes: trial index, attempt, seed, message.
+    a trial. What Optuna has no place for is in user attributes: trial index, attempt, seed, message. A fixed
+    hyperparameter is one too, and takes the place of any of these that has its name.
 
     Returns:
         the number of trials
@@ -93,7 +94,7 @@ def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict
         datetime_complete=None if trial.ended_at is None else _local(trial.ended_at),
         params=searched,
         distributions={name: distributions[name] for name in searched},
-        user_attrs=fixed | describe_trial(trial),
+        user_attrs=describe_trial(trial) | fixed,
         system_attrs={},
         # NaN where there was none to measure, which no chart can show.
         intermediate_values={

@@ -7,8 +7,9 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.report.optuna_storage import write_optuna
+from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
-from tests.report.searches import run_search
+from tests.report.searches import begin_search, run_search
 
 optuna = pytest.importorskip("optuna")
 
@@ -34,6 +35,17 @@ def test_optuna_reads_studies_with_their_trials_ranges_and_epochs(store: Results
     assert best.intermediate_values[4] == 0.75 and len(best.intermediate_values) == 4
     assert best.user_attrs["trial_index"] == 2 and best.datetime_complete is not None
     assert "exited with code 1" in study.trials[3].user_attrs["message"]
+
+
+def test_a_fixed_hyperparameter_keeps_its_value_whatever_its_name(store: ResultsStore, tmp_path: Path) -> None:
+    eid = begin_search(store)
+    fixed = {"seed": 77, "attempt": 5, "status": "mine", "message": "of the user's", "rate": 0.5}
+    trial_id = store.start_trial(eid, 0, 3, fixed, 3)
+    store.finish_trial(trial_id, TrialStatus.CRASHED, message="the job exited with code 1")
+    path = tmp_path / "studies.db"
+    write_optuna(path, store, store.experiments())
+    (trial,) = optuna.load_study(study_name=None, storage=f"sqlite:///{path}").trials
+    assert trial.user_attrs == fixed | {"trial_index": 0}
 
 
 def test_an_existing_file_is_replaced(store: ResultsStore, tmp_path: Path) -> None:
