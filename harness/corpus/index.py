@@ -118,7 +118,8 @@ def find_unindexed(layout: CorpusLayout) -> list[Irregularity]:
     names = [name for session in layout.sessions() for name in layout.unlabelled_dialogue_ids(session)]
     paths = map(layout.annotation_path, names)
     unlabelled = [irregularity_of(IrregularityKind.MISSING_LABEL_FILE, path, "no such file") for path in paths]
-    detail, kind = "no dialogue of its session has this name", IrregularityKind.UNREAD_LABEL_FILE
+    detail = "expected SessionN/dialog/EmoEvaluation/<dialogue of session N>.txt, N from 1 to 5"
+    kind = IrregularityKind.UNREAD_LABEL_FILE
     return unlabelled + [
         # From the root: the folder is part of what is wrong.
         replace(irregularity_of(kind, path, detail), path=layout.relative(path))

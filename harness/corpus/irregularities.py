@@ -91,7 +91,7 @@ POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
         _KIND.UNREADABLE_LINE: "Left out: it names no utterance that could be kept.",
         _KIND.NOT_AN_UTTERANCE: "Left out, as the corpus intends: the line has no labelled turn.",
         _KIND.MISSING_LABEL_FILE: "The dialogue is left out: none of its turns has a label.",
-        _KIND.UNREAD_LABEL_FILE: "Left out: it is not named after a dialogue of a session in which it lies.",
+        _KIND.UNREAD_LABEL_FILE: "Left out: it is not where the label file of a dialogue is expected.",
         _KIND.DUPLICATE_TURN: "The first line is used, the later ones are left out.",
         _KIND.TURN_OF_ANOTHER_DIALOGUE: "Left out here: the dialogue that the id names has its own file.",
         _KIND.UNKNOWN_EMOTION: "Left out of the index: it has none of the corpus's labels.",

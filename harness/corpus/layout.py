@@ -83,7 +83,8 @@ class CorpusLayout:
             for entry in self.root.iterdir()
             if entry.name.lower().startswith("session") and SESSION_PATTERN.fullmatch(entry.name) is None
         ]
-        found = [path for folder in (*folders.values(), *beside) for path in _visible_files(folder, ".txt", ".TXT")]
+        places = (*folders.values(), *beside)
+        found = [path for folder in places for path in _visible_files(folder, ".txt", in_any_case=True)]
         return sorted(set(found) - read)
 
     def unlabelled_dialogue_ids(self, session: int) -> list[str]:
@@ -198,14 +199,11 @@ def path_in_corpus(path: Path) -> str:
     return path.name
 
 
-def _visible_files(folder: Path, *suffixes: str) -> list[Path]:
+def _visible_files(folder: Path, suffix: str, *, in_any_case: bool = False) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix in suffixes and not path.name.startswith(".") and path.is_file()
-    )
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    return sorted(path for path in visible if (path.suffix.lower() if in_any_case else path.suffix) == suffix)
 
 
 def _macos_files(folder: Path) -> list[Path]:

@@ -172,6 +172,9 @@ def test_a_dialogue_without_labels_is_told_and_in_no_index(tiny_corpus: CorpusLa
         "Session6/dialog/EmoEvaluation/Ses06F_impro01.txt",
         "session1/dialog/EmoEvaluation/Ses01F_impro02.txt",
         "Session1/dialog/EmoEvaluation/Ses01F_impro02.TXT",
+        "Session1/dialog/EmoEvaluation/Ses01F_impro02.Txt",
+        "Session1/dialog/EmoEvaluation/Ses01F_impro01.TXT",
+        "session1/dialog/EmoEvaluation/Ses01F_impro01.txt",
         "Session1/dialog/EmoEvaluation/ses01f_impro02.txt",
         "Session1/dialog/EmoEvaluation/Ses01F_impro02 copy.txt",
         "Session1/dialog/EmoEvaluation/Ses02F_impro02.txt",
@@ -183,7 +186,8 @@ def test_a_label_file_that_is_in_no_index_is_told(tiny_corpus: CorpusLayout, pla
     index = build_index(tiny_corpus)
     assert len(index.utterances) == 6
     unread = [found for found in index.irregularities if found.kind is IrregularityKind.UNREAD_LABEL_FILE]
-    assert [(found.path, found.detail) for found in unread] == [(place, "no dialogue of its session has this name")]
+    expected = "expected SessionN/dialog/EmoEvaluation/<dialogue of session N>.txt, N from 1 to 5"
+    assert [(found.path, found.detail) for found in unread] == [(place, expected)]
 
 
 @pytest.mark.parametrize(
