@@ -145,7 +145,8 @@ def prepare_corpus(
     with _locked(prepared_dir), ExitStack() as stack:
         keys = {name: part_key(layout, name, speech_settings) for name in list_dialogues(layout)}
         unindexed = find_unindexed(layout)
-        sources = {"keys": keys, "unlabelled": [one.dialogue_id for one in unindexed], "format": FORMAT_VERSION}
+        places = [(one.kind, one.path) for one in unindexed]
+        sources = {"keys": keys, "unlabelled": places, "format": FORMAT_VERSION}
         if "text" in own:
             sources["text_features"] = own["text"].described.sha256
         source_hash = hash_json(sources, 64)

@@ -12,10 +12,12 @@ from harness.corpus.irregularities import POLICIES, IrregularityKind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.errors import CorpusError, FeatureError
 from harness.features.frames import FRAME_COLUMNS
-from harness.features.manifest import Manifest
+from harness.features.ingest import part_key
+from harness.features.manifest import FORMAT_VERSION, Manifest
 from harness.features.prepare import prepare_corpus, prepared_dir_for
 from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, extract_speech, prepared_key
 from harness.features.store import FeatureStore
+from harness.files import hash_json
 from harness.splits.protocol import SpeechSource
 from tests.corpus.written import COMPLETE, WITHOUT_MOCAP, label_bytes, mocap_bytes, mocap_values, write_file
 
@@ -125,6 +127,22 @@ def test_a_second_run_reads_nothing_and_changes_nothing(tiny_corpus, prepared_di
         for path in prepared_dir.rglob("*")
         if path.name != ".lock" and path.is_file()
     } == {path: time for path, time in before.items() if path.name != ".lock"}
+
+
+def test_a_label_file_in_no_index_that_was_moved_is_reported_where_it_is(tiny_corpus, prepared_dir):
+    prepare(tiny_corpus, prepared_dir)
+    keys = {name: part_key(tiny_corpus, name, SETTINGS) for name in (COMPLETE, WITHOUT_MOCAP)}
+    # A folder that was prepared before, from a corpus without such files, stays prepared.
+    sources = {"keys": keys, "unlabelled": [], "format": FORMAT_VERSION}
+    assert Manifest.read(prepared_dir).source_hash == hash_json(sources, 64)
+    content = tiny_corpus.annotation_path(COMPLETE).read_bytes()
+    write_file(tiny_corpus.root / "Session6/dialog/EmoEvaluation/Ses06F_impro01.txt", content)
+    prepare(tiny_corpus, prepared_dir)
+    (tiny_corpus.root / "Session6").rename(tiny_corpus.root / "Session7")
+    report = prepare(tiny_corpus, prepared_dir)
+    with report.irregularities_path.open(newline="") as stream:
+        paths = [row["path"] for row in csv.DictReader(stream) if row["kind"] == "unread label file"]
+    assert paths == ["Session7/dialog/EmoEvaluation/Ses06F_impro01.txt"]
 
 
 def test_only_a_changed_dialogue_is_read_again(tiny_corpus, prepared_dir):
