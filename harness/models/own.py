@@ -11,12 +11,15 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,7 +43,7 @@ FUNCTION_PATTERN = r"[^\u0000]*\.py:[A-Za-z_][A-Za-z_0-9]*"
 FUNCTION_EXPECTED = "FILE.py:FUNCTION, such as 'mine.py:build'"
 #: Runs ``main`` in a process that imports nothing from its current folder, as no trial does.
 _COMMAND = ("-P", "-c", "from harness.models.own import main; main()")
-#: Seconds in which that has ended, TensorFlow's import on a busy machine included: a file may wait for ever.
+#: Seconds after which the process is ended; TensorFlow's import on a busy machine is included.
 _MOST_SECONDS = 180.0
 #: The sizes on which a function is tried out, where no features give them: any will do.
 _TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11, 7
@@ -203,29 +206,19 @@ def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_wo
         "has_masks": has_masks,
         "has_words": has_words,
     }
-    # The file is tried out on a processor: a search may need the whole graphics card.
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    try:
-        done = subprocess.run(
-            [sys.executable, *_COMMAND],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            env=environment,
-            check=False,
-            timeout=_MOST_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
+    exit_code, output, errors = _run_apart(request)
+    if exit_code is None:
         raise ExperimentFileError(
             f"system {name!r}: '{path}' was still running after {_MOST_SECONDS:g} s, and was ended; expected a file "
             f"that defines {function!r} at once, and a function that builds a model and returns it"
-        ) from None
+        )
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(output)
     except ValueError:
-        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
         said = f"said {lines[-1].strip()!r:.200}" if lines else "said nothing"
         raise ExperimentFileError(
-            f"system {name!r}: the process that ran '{path}' ended with exit code {done.returncode} and {said}; "
+            f"system {name!r}: the process that ran '{path}' ended with exit code {exit_code} and {said}; "
             f"expected a file that can be run, and then defines {function!r}"
         ) from None
     if "error" in answer:
@@ -233,8 +226,62 @@ def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_wo
     return OwnSystem.from_plain(answer)
 
 
+def _run_apart(request: Mapping[str, Any]) -> tuple[int | None, bytes, bytes]:
+    """Run ``main`` in a process of its own, and end what is left of it and of all that it started.
+
+    They end with this process too, however it ends. A process that has left their process group is not found.
+
+    Returns:
+        its exit code, None where it was still running after ``_MOST_SECONDS``; its standard output and error
+    """
+    # The file is tried out on a processor: a search may need the whole graphics card.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with (
+        tempfile.TemporaryFile() as asked,
+        # Files: a process that it started can hold a pipe open after it has ended.
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+    ):
+        asked.write(json.dumps(request).encode())
+        asked.seek(0)
+        alive, held_open = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, *_COMMAND, str(alive)],
+                stdin=asked,
+                stdout=output,
+                stderr=errors,
+                env=environment,
+                pass_fds=(alive,),
+                start_new_session=True,
+            )
+            exit_code: int | None = None
+            try:
+                exit_code = process.wait(_MOST_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                # Ctrl-C ends this wait, and does not reach the processes of another session.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        finally:
+            os.close(held_open)
+            os.close(alive)
+        output.seek(0)
+        errors.seek(0)
+        return exit_code, output.read(), errors.read()
+
+
+def _end_with_parent(alive: int) -> None:
+    """End this process and its group once the one that started it has ended: it alone holds the pipe open."""
+    os.read(alive, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Describe the function that standard input names, and print the answer as JSON, without what the file prints."""
+    threading.Thread(target=_end_with_parent, args=(int(sys.argv.pop()),), daemon=True).start()
     request = json.load(sys.stdin)
     answers = os.dup(1)
     os.dup2(2, 1)

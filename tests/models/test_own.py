@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,8 @@ from harness.models.own import OwnHyperparameter, OwnSystem, describe_function, 
 from harness.models.systems import find_system, read_hyperparameters, read_system
 from harness.search.experiment_file import read_experiment_file
 from harness.splits.protocol import PROTOCOLS
+from tests.cli.commands import command
+from tests.search.searches import environment, wait_until, wait_until_gone
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = """
@@ -366,12 +369,52 @@ def test_a_file_is_run_in_a_process_of_its_own(tmp_path: Path):
         describe_function("mine.py:build", tmp_path)
 
 
+#: Starts a process that never ends and keeps all streams open, and writes both pids.
+STARTING = """
+import os, subprocess, sys, time
+started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+with open({path!r}, "w") as stream:
+    stream.write(f"{{os.getpid()}} {{started.pid}}\\n")
+"""
+
+
+def write_starting(folder: Path, then: str) -> Path:
+    """Write a file that starts a process, and return the path of the file that will have both pids."""
+    (folder / "mine.py").write_text(STARTING.format(path=str(folder / "pids")) + then)
+    return folder / "pids"
+
+
 @pytest.mark.timeout(300)
-def test_a_file_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("harness.models.own._MOST_SECONDS", 3.0)
-    (tmp_path / "mine.py").write_text("import time\ntime.sleep(1000)\n")
-    with pytest.raises(ExperimentFileError, match="mine.py' was still running after 3 s, and was ended; expected a "):
+def test_a_file_that_never_ends_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("harness.models.own._MOST_SECONDS", 5.0)
+    pids = write_starting(tmp_path, "time.sleep(1000)\n")
+    with pytest.raises(ExperimentFileError, match="mine.py' was still running after 5 s, and was ended; expected a "):
         describe_function("mine.py:build", tmp_path)
+    wait_until_gone(map(int, pids.read_text().split()))
+
+
+@pytest.mark.timeout(300)
+def test_nobody_waits_for_what_a_file_started_and_it_is_ended(tmp_path: Path):
+    pids = write_starting(tmp_path, "os._exit(7)\n")
+    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said nothing; expected a file"):
+        describe_function("mine.py:build", tmp_path)
+    wait_until_gone(map(int, pids.read_text().split()))
+    pids = write_starting(tmp_path, SOURCE.replace("from __future__ import annotations", ""))
+    assert describe_function("mine.py:build", tmp_path).modalities == ("speech",)
+    wait_until_gone(map(int, pids.read_text().split()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_file_that_never_ends_is_ended_with_the_command(number: signal.Signals, tmp_path: Path):
+    pids = write_starting(tmp_path, "time.sleep(1000)\n")
+    caller = subprocess.Popen(
+        command("systems", "mine.py:build"), cwd=tmp_path, env=environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"))
+    caller.send_signal(number)
+    assert caller.wait(30) == (130 if number in (signal.SIGINT, signal.SIGTERM) else -number)
+    wait_until_gone(map(int, pids.read_text().split()))
 
 
 def test_a_model_that_reads_something_else_at_another_point_is_refused():
