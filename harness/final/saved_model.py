@@ -271,7 +271,9 @@ class ModelRecord:
         return record
 
     def _check(self) -> None:
-        """Check whatever an answer depends on, and that it goes together.
+        """Check the values of the record, and that they go together as far as the record alone can say.
+
+        The files of each network are checked where they are loaded, and an ensemble's members by their own records.
 
         Raises:
             ValueError: something does not
@@ -280,13 +282,21 @@ class ModelRecord:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once and not negative")
+        for num_epochs in (self.num_epochs, *(member.num_epochs for member in self.members)):
+            if num_epochs < 1:
+                raise ValueError(f"num_epochs is {num_epochs}; expected a whole number from 1 on")
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
+        # Of an ensemble it is the best trial's.
+        recipe = self.recipe()
+        if recipe.turn_model is not None and self.turn_model is None:
+            raise ValueError(f"turn_model is null; expected the one that system {self.system!r} was trained with")
         # The members and the added models of an ensemble may read more than the system that it is named after.
-        readable = MODALITIES if self.members else self.recipe().modalities
-        if not self.modalities or not set(self.modalities) <= set(readable):
-            raise ValueError(f"modalities is {self.modalities!r:.80}; expected some of {list(readable)}")
+        readable = MODALITIES if self.members else recipe.modalities
+        is_once = len(set(self.modalities)) == len(self.modalities)
+        if not self.modalities or not set(self.modalities) <= set(readable) or not is_once:
+            raise ValueError(f"modalities is {self.modalities!r:.80}; expected some of {list(readable)}, each once")
         if "speech" in self.modalities and self.speech_settings is None:
             raise ValueError("speech_settings is null; expected the settings of the speech that the model reads")
         describe_own(self.speech_settings, self.text_features)
