@@ -108,7 +108,10 @@ def export(
     if eids and is_whole:
         raise click.UsageError("--experiment and --all exclude each other; give one of them.")
     if not (csv_path or parquet_path or optuna_path or mlflow_path or writes_metadata):
-        raise click.UsageError("nothing to write; expected --csv FILE or --parquet FILE, - for standard output.")
+        raise click.UsageError(
+            "nothing to write; expected --csv FILE or --parquet FILE, - for standard output, --optuna FILE or "
+            "--mlflow DIR."
+        )
 
     from harness.store.datasette import write_metadata
     from harness.store.export import ExportedRows, choose_experiments, read_rows
@@ -132,7 +135,7 @@ def export(
             from harness.report.mlflow_folder import write_mlflow
 
             experiments = choose_experiments(store, eids, is_whole)
-            _report(mlflow_path, write_mlflow(mlflow_path, store, experiments), "trials", experiments)
+            _report(mlflow_path, write_mlflow(mlflow_path, store, experiments), "runs", experiments)
 
 
 def _write(path: Path, rows: Rows, is_csv: bool) -> int:

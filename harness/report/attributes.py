@@ -22,7 +22,7 @@ def require_packages(option: str, extra: str, *packages: str) -> None:
 
 
 def describe_experiment(experiment: ExperimentRow) -> dict[str, Any]:
-    """Return what is to be known of an experiment's scores."""
+    """Return the experiment's system, protocol, hashes and kind, by name."""
     return {
         "system": experiment.system,
         "protocol": experiment.protocol_name,

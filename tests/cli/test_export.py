@@ -120,7 +120,7 @@ def test_datasette_s_file_is_written_anew(results: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to write; expected --csv FILE or --parquet FILE, - for standard output."),
+        ([], "expected --csv FILE or --parquet FILE, - for standard output, --optuna FILE or --mlflow DIR."),
         (["--csv", "a", "--parquet", "b"], "--csv and --parquet exclude each other; give one of them."),
         (["--csv", "-", "--all", "--experiment", "1"], "--experiment and --all exclude each other; give one of them."),
         (["--csv", "-", "--experiment", "7"], "experiment 7: not in 'RESULTS/results.db'; expected one of [1, 2]"),

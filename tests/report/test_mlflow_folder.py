@@ -78,7 +78,7 @@ def exported(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True, text=True, check=False, env=elsewhere, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert done.stderr.startswith(f"Written: {folder}, 7 rows (trials of 2 experiments)\n")
+    assert done.stderr.startswith(f"Written: {folder}, 7 rows (runs of 2 experiments)\n")
     assert len(done.stderr.splitlines()) == 2, "MLflow says something too"
     assert sorted(path.name for path in parent.iterdir()) == ["new", "watch.py"], "a network was called"
     assert [path.name for path in folder.parent.iterdir()] == ["mlflow-runs"]
