@@ -25,7 +25,8 @@ from tests.search.searches import environment, wait_until
 #: Hyperparameters of a user's own script, as many and with such names as MLflow does not take at once.
 ODD = {
     "rate (first)": 0.5, "../up": None, "sizes": [3, 5], "optimizer/lr:0": 0.1, "rate//": 2, ".": 6, ".lr": 7,
-    "long": "y" * 7000, "lr(": 1, "lr_28_": 2, "n" * 300: 3, "n" * 301: 4, **{f"weight {index}": index for index in range(100)},
+    "long": "y" * 7000, "lr(": 1, "lr_28_": 2,
+    "n" * 300: 3, "n" * 301: 4, **{f"weight {index}": index for index in range(100)},
 }  # fmt: skip
 
 
