@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.features.speech import SpeechSettings
 from harness.final.saved_model import ModelRecord
 from harness.report.model_card import describe_card, read_card_facts, write_model_card
 from harness.splits.protocol import PROTOCOLS, leave_scenes_out, read_protocol
@@ -30,7 +31,7 @@ def a_record(eid: int, **changes) -> ModelRecord:
         "classes": ("ang", "exc", "neu", "sad"),
         "num_epochs": 4,
         "seeds": (1, 2),
-        "speech_settings": None,
+        "speech_settings": SpeechSettings().to_json(),
         "corpus_hash": "c0ffee",
         "is_synthetic": True,
         "num_train_utterances": 3838,
