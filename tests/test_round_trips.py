@@ -19,7 +19,7 @@ from harness.files import write_json
 from harness.models.systems import SYSTEMS
 from harness.search.keys import read_json_object
 from harness.search.space import read_search_space, space_from_json
-from harness.splits.protocol import PROTOCOLS, Protocol
+from harness.splits.protocol import MOST_WORDS, PROTOCOLS, Protocol
 from harness.store.trial_spec import TrialSpec
 from harness.training.trial import read_job
 from tests.features.test_manifest import MANIFEST
@@ -36,7 +36,7 @@ PROTOCOL = st.sampled_from(list(PROTOCOLS.values())).flatmap(
             for field in fields(base)
             if isinstance(getattr(base, field.name), StrEnum)
         }
-        | {"max_words": st.integers(1, 10**6), "name": TEXT},
+        | {"max_words": st.integers(1, MOST_WORDS), "name": TEXT},
     ).map(lambda choices: replace(base, **choices))
 )
 
