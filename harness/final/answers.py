@@ -189,5 +189,8 @@ def answer(
             f"{whose}: its network cannot answer ({describe_failure(error)}); expected the one that was trained with "
             f"the files beside it; {RESTORE}"
         ) from error
+    # Before, for their shape; after, for a temperature so small that nothing finite is left.
     check_probabilities(answers, whose)
-    return apply_temperature(answers, temperature)
+    answers = apply_temperature(answers, temperature)
+    check_probabilities(answers, whose)
+    return answers
