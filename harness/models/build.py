@@ -155,7 +155,7 @@ AVERAGE_MOMENTUM = 0.99
 def build_optimizer(
     hyperparameters: TrainingHyperparameters, *, is_averaged: bool = False
 ) -> keras.optimizers.Optimizer:
-    """Build the optimiser that the hyperparameters name, at their learning rate and with their weight decay.
+    """Build the optimiser that the hyperparameters name, with their learning rate, weight decay and longest gradient.
 
     Args:
         is_averaged: whether it also keeps a moving average of the weights, which ``finalize_variable_values`` puts in
@@ -164,7 +164,9 @@ def build_optimizer(
     Source: Loshchilov and Hutter 2019 for the decay, which is decoupled from the gradient, under every optimiser.
     """
     decay = hyperparameters.weight_decay or None
-    optimizer = OPTIMIZERS[hyperparameters.optimizer](learning_rate=hyperparameters.rate, weight_decay=decay)
+    optimizer = OPTIMIZERS[hyperparameters.optimizer](
+        learning_rate=hyperparameters.rate, weight_decay=decay, global_clipnorm=hyperparameters.clip_norm or None
+    )
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias"])
     if is_averaged:

@@ -212,6 +212,9 @@ class TrainingHyperparameters(Hyperparameters):
         soft_labels: share of a target that is the raters' votes in place of the label that most of them gave
         scene_robustness: the step by which scenes that training does badly on gain weight in the loss
         weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
+        class_weight_power: of a class's inverse frequency, its weight in the loss: 0 leaves every utterance's weight
+            alike, 1 gives every class the same weight
+        clip_norm: the longest gradient, of all weights together; a longer one is scaled down to it. 0 for no limit
     """
 
     optimizer: Optimizer = Optimizer.ADAM
@@ -220,6 +223,8 @@ class TrainingHyperparameters(Hyperparameters):
     soft_labels: float = _later(0.0)
     scene_robustness: float = _later(0.0)
     weight_decay: float = _later(0.0)
+    class_weight_power: float = _later(0.0)
+    clip_norm: float = _later(0.0)
 
     @property
     def rate(self) -> float:

@@ -48,7 +48,14 @@ from harness.models.hyperparameters import (
     VectorHyperparameters,
 )
 from harness.models.own import OwnSystem, describe_function
-from harness.splits.protocol import DEFAULT_SPEECH_VARIANT, LayerDefaults, Protocol, Scaling, SpeakerScaling
+from harness.splits.protocol import (
+    DEFAULT_SPEECH_VARIANT,
+    ClassWeights,
+    LayerDefaults,
+    Protocol,
+    Scaling,
+    SpeakerScaling,
+)
 
 #: The end of a range that includes 1.
 _ABOVE_1 = math.nextafter(1.0, 2.0)
@@ -63,6 +70,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "soft_labels": (0.0, _ABOVE_1),
     "scene_robustness": (0.0, _ABOVE_1),
     "weight_decay": (0.0, math.inf),
+    "class_weight_power": (0.0, _ABOVE_1),
+    "clip_norm": (0.0, math.inf),
     "noise": (0.0, math.inf),
     "time_masks": (0, math.inf),
     "learning_rate": (1e-12, math.inf),
@@ -90,7 +99,10 @@ REGULARISED: Mapping[str, tuple[str, ...]] = {
     "noise": ("speech", "mocap"),
     "time_masks": ("speech", "mocap"),
 }
-_OF_TRAINING = (*REGULARISED, "label_smoothing", "soft_labels", "scene_robustness", "weight_decay")
+_OF_TRAINING = (
+    *REGULARISED,
+    *("label_smoothing", "soft_labels", "scene_robustness", "weight_decay", "class_weight_power", "clip_norm"),
+)
 #: Those of a user's own system that this package reads too.
 _OF_OWN = (
     *(each.name for each in fields(OwnHyperparameters)),
@@ -577,6 +589,8 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
             reason = f"its layers are trained on {' and '.join(trained)}, and it is of {' and '.join(read)}"
         elif name == "noise" and protocol.scaling is Scaling.NONE:
             reason = f"it is added to scaled numbers, and protocol {protocol.name!r} scales none"
+        elif name == "class_weight_power" and protocol.class_weights is ClassWeights.BALANCED:
+            reason = f"every class has the same weight under protocol {protocol.name!r}"
         elif name in _OF_TARGETS and isinstance(point, CtcHyperparameters | NullStateHyperparameters):
             reason = "the likelihoods of the labels that it is trained by are not shares of one whole"
         if reason is not None:

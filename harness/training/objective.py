@@ -138,11 +138,13 @@ def make_objective(
     """Return the loss that the hyperparameters name.
 
     Args:
-        train: the training utterances, whose classes are balanced, and whose scenes are weighed
+        class_weights: of the protocol; balanced ones are in place of the hyperparameter's
+        train: the training utterances, whose classes are counted, and whose scenes are weighed
 
     Raises:
         FeatureError: the raters' votes are to be learnt, and no training utterance has one for a class
     """
+    power = 1.0 if class_weights is ClassWeights.BALANCED else hyperparameters.class_weight_power
     if hyperparameters.soft_labels and np.isnan(train.vote_shares).all():
         raise FeatureError(
             f"soft_labels is {hyperparameters.soft_labels:g}, and none of the {len(train)} training utterances has a "
@@ -150,7 +152,7 @@ def make_objective(
             "'C-E1: Anger;'), or soft_labels 0"
         )
     return Objective(
-        balance_classes(train.emotions) if class_weights is ClassWeights.BALANCED else None,
+        balance_classes(train.emotions, power) if power else None,
         hyperparameters.label_smoothing,
         hyperparameters.soft_labels,
         sorted({utterance.scene for utterance in train.utterances}),

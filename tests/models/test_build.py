@@ -149,9 +149,10 @@ def test_the_published_code_has_its_own_defaults():
         (
             {"speechlstn": 3},
             UnknownNameError,
-            "unknown hyperparameter of system 'mocap1': 'speechlstn'; expected one of ['batch_size', 'dense', "
-            "'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer', "
-            "'recurrent_dropout', 'scene_robustness', 'soft_labels', 'time_masks', 'weight_decay', 'word_dropout']",
+            "unknown hyperparameter of system 'mocap1': 'speechlstn'; expected one of ['batch_size', "
+            "'class_weight_power', 'clip_norm', 'dense', 'dropout', 'gates', 'input_dropout', 'label_smoothing', "
+            "'learning_rate', 'noise', 'optimizer', 'recurrent_dropout', 'scene_robustness', 'soft_labels', "
+            "'time_masks', 'weight_decay', 'word_dropout']",
         ),
         (
             {"dense": 2.5},

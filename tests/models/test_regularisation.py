@@ -19,7 +19,7 @@ from harness.models.recogniser import build_recogniser
 from harness.models.short_frames import pick_column
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.models.turn_model import read_turn_model
-from harness.splits.protocol import PROTOCOLS
+from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import Trainer
 from harness.training.objective import Objective
 from harness.training.single import LikelihoodTrainer
@@ -33,7 +33,7 @@ SMALL = {
 }
 LATER = (
     *("word_dropout", "input_dropout", "label_smoothing", "soft_labels", "scene_robustness"),
-    *("weight_decay", "noise", "time_masks"),
+    *("weight_decay", "noise", "time_masks", "class_weight_power", "clip_norm"),
 )
 NETWORKS = [name for name, system in SYSTEMS.items() if issubclass(system.hyperparameters, NetworkHyperparameters)]
 
@@ -220,6 +220,28 @@ def test_weight_decay_takes_a_share_of_every_weight_but_biases(optimizer):
         weights.append((kernel.numpy().tolist(), bias.numpy().tolist()))
     assert weights[0] == ([[2.0, -1.0]], [3.0])
     assert weights[1][0][0] == pytest.approx([2.0 * 0.95, -0.95]) and weights[1][1] == [3.0]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta", "sgd", "momentum"])
+def test_a_gradient_is_at_most_as_long_as_said_over_all_weights(optimizer):
+    def step(gradients, **values):
+        found = build_optimizer(read("text2", optimizer=optimizer, learning_rate=0.5, **values))
+        weights = [keras.Variable([2.0, -1.0], name="kernel"), keras.Variable([3.0], name="bias")]
+        found.build(weights)
+        found.apply([tf.constant(each) for each in gradients], weights)
+        return np.concatenate([each.numpy() for each in weights])
+
+    # The length of all three together is 13.
+    long, scaled = ([3.0, 4.0], [12.0]), ([3.0 / 13, 4.0 / 13], [12.0 / 13])
+    np.testing.assert_allclose(step(long, clip_norm=1.0), step(scaled), rtol=1e-5)
+    np.testing.assert_array_equal(step(long, clip_norm=20.0), step(long))
+
+
+def test_balanced_classes_leave_nothing_to_a_power_of_their_weight():
+    balanced = read_protocol({"base": "paper", "class_weights": "balanced"})
+    message = "every class has the same weight under protocol 'paper.*balanced'; expected 0$"
+    with pytest.raises(ExperimentFileError, match=message):
+        read_hyperparameters(SYSTEMS["text2"], {"class_weight_power": 0.3}, balanced)
 
 
 @pytest.mark.parametrize(

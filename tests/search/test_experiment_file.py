@@ -441,10 +441,10 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         (
             {"system": "mocap1", "parameter_config": [{"name": "droput", "range": [0, 1], "type": "float"}]},
             (
-                "unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size', 'dense',"
-                " 'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer',"
-                " 'recurrent_dropout', 'scene_robustness', 'soft_labels', 'time_masks', 'weight_decay',"
-                " 'word_dropout']"
+                "unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size',"
+                " 'class_weight_power', 'clip_norm', 'dense', 'dropout', 'gates', 'input_dropout', 'label_smoothing',"
+                " 'learning_rate', 'noise', 'optimizer', 'recurrent_dropout', 'scene_robustness', 'soft_labels',"
+                " 'time_masks', 'weight_decay', 'word_dropout']"
             ),
         ),
         (

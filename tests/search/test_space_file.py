@@ -160,8 +160,9 @@ def test_an_unknown_hyperparameter_of_a_system_is_refused() -> None:
     assert (
         str(caught.value)
         == f"{ORIGIN}: unknown hyperparameter 'droput' of system 'mocap1'; expected one of ['batch_size',"
-        " 'dense', 'dropout', 'gates', 'input_dropout', 'label_smoothing', 'learning_rate', 'noise', 'optimizer',"
-        " 'recurrent_dropout', 'scene_robustness', 'soft_labels', 'time_masks', 'weight_decay', 'word_dropout']"
+        " 'class_weight_power', 'clip_norm', 'dense', 'dropout', 'gates', 'input_dropout', 'label_smoothing',"
+        " 'learning_rate', 'noise', 'optimizer', 'recurrent_dropout', 'scene_robustness', 'soft_labels', 'time_masks',"
+        " 'weight_decay', 'word_dropout']"
     )
 
 

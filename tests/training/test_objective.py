@@ -116,6 +116,34 @@ def test_a_scene_that_contradicts_the_others_is_learnt_sooner():
     assert losses[1] < 0.7 * losses[0]
 
 
+@pytest.mark.parametrize(
+    ("power", "protocol", "weights"),
+    [
+        (0.0, ClassWeights.NONE, None),
+        (0.5, ClassWeights.NONE, [1.0, 2.0]),
+        (0.0, ClassWeights.BALANCED, [1.0, 4.0]),
+    ],
+)
+def test_a_class_weighs_by_a_power_of_its_inverse_frequency(power, protocol, weights):
+    features = Features.from_arrays(
+        [
+            make_utterance(f"Ses01F_impro01_F{number:03d}", NEUTRAL if number % 5 else SADNESS)
+            for number in range(10)
+        ],
+        SETTINGS,
+        (),
+        {},
+    )
+    point = read_hyperparameters(SYSTEMS["text2"], {"class_weight_power": power}, PAPER)
+    found = make_objective(point, protocol, features).class_weights
+    if weights is None:
+        assert found is None
+    else:
+        # Weighed, the mean over the utterances is 1.
+        assert found[[2, 3]] * [0.8, 0.2] @ [1, 1] == pytest.approx(1.0)
+        assert found[[2, 3]] / found[2] == pytest.approx(np.array(weights))
+
+
 def invent_with_votes(num_utterances):
     """Utterances of two scenes in four sessions, half of whose raters disagree with the label."""
     invented = invent_features(num_utterances)
@@ -141,7 +169,11 @@ SMALL = {
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", list(SMALL))
-@pytest.mark.parametrize("choice", [{"soft_labels": 0.5}, {"scene_robustness": 0.5}], ids=["votes", "scenes"])
+@pytest.mark.parametrize(
+    "choice",
+    [{"soft_labels": 0.5}, {"scene_robustness": 0.5}, {"class_weight_power": 0.5}, {"clip_norm": 1e-4}],
+    ids=["votes", "scenes", "classes", "clipped"],
+)
 def test_every_kind_of_network_is_trained_by_them(name, choice):
     features, answers = invent_with_votes(64), []
     for values in ({}, choice):
