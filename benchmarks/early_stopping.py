@@ -5,6 +5,10 @@ trials have the same hyperparameters and training seeds. Printed are, for each r
 seconds from the search's first trial to its end, the pruned trials, the best trial's validation accuracy, and, with
 ``--replications``, what `harness replicate` measures of its hyperparameters with new seeds. A search that is finished
 in FOLDER is not run again.
+
+``--replay`` runs the searches without early stopping alone. Whether a trial is pruned depends on curves of trials of
+lower index and on nothing else, so that what the rules would have ended follows from the curves. Seconds are then those
+of the trained epochs, without starts. A best trial that is another one than without early stopping is trained again.
 """
 
 from __future__ import annotations
@@ -13,15 +17,19 @@ import argparse
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from benchmarks.choices import REPOSITORY, run_command
 from harness.report.findings import Findings, read_findings
 from harness.scoring.statistics import Spread, mean_and_spread
-from harness.store.records import ExperimentStatus
+from harness.store.pruning import EarlyStopping, PruningRule
+from harness.store.records import EpochRecord, ExperimentStatus, TrialRow
 from harness.store.store import ResultsStore
+from harness.training.early_stopping import find_threshold, is_compared, least_rivals
 
 RULES = ("none", "median", "asha")
 
@@ -31,7 +39,7 @@ class Measured:
     """One search.
 
     Attributes:
-        seconds: from its begin to its end, the corpus prepared
+        seconds: from its begin to its end, the corpus prepared; of the epochs alone in a replay
         best: the best trial's validation accuracy, from 0 to 1
         replicated: of its hyperparameters with new seeds; NaN without a replication
     """
@@ -43,8 +51,10 @@ class Measured:
     replicated: float
 
 
-def write_search(folder: Path, name: str, rule: str, seed: int, asked: argparse.Namespace) -> None:
-    """Write the experiment file of one search, and its script."""
+def write_search(
+    folder: Path, name: str, rule: str, seed: int, asked: argparse.Namespace, point: Mapping[str, Any] | None = None
+) -> None:
+    """Write the experiment file of one search, or of the one trial at a point, and its script."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(REPOSITORY / "jobs", folder / "jobs", dirs_exist_ok=True)
     experiment = {
@@ -57,7 +67,8 @@ def write_search(folder: Path, name: str, rule: str, seed: int, asked: argparse.
         "n_parallel": asked.parallel,
         "proposer": "random",
         "random_seed": seed,
-        "n_samples": asked.trials,
+        "n_samples": 1 if point else asked.trials,
+        "points": [point] if point else [],
         "target": "max",
         "max_epochs": asked.max_epochs,
         "search_space": str(asked.search_space or REPOSITORY / "search_spaces" / f"{asked.system}.json"),
@@ -78,11 +89,12 @@ def find_search(folder: Path, name: str) -> Findings | None:
         return read_findings(results, named[-1].eid)
 
 
-def measure(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Measured:
-    """Run one search, unless it is finished, and measure it."""
-    name = f"{rule}, seed {seed}"
+def search(
+    folder: Path, name: str, rule: str, seed: int, asked: argparse.Namespace, point: Mapping[str, Any] | None = None
+) -> Findings:
+    """Run one search, unless it is finished, and train its best trial's hyperparameters with new seeds."""
     if find_search(folder, name) is None:
-        write_search(folder, name, rule, seed, asked)
+        write_search(folder, name, rule, seed, asked, point)
         run_command(name, folder, "aup", "experiment.json")
     found = find_search(folder, name)
     assert found is not None, f"{name}: it has not finished"
@@ -91,6 +103,13 @@ def measure(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Me
         run_command(name, folder, "harness", "replicate", "--experiment", eid, "--seeds", num_seeds)
         found = find_search(folder, name)
     assert found is not None and found.best is not None and found.best.score is not None, f"{name}: no trial finished"
+    return found
+
+
+def measure(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Measured:
+    """Measure one search."""
+    found = search(folder, f"{rule}, seed {seed}", rule, seed, asked)
+    assert found.best is not None and found.best.score is not None
     return Measured(
         num_epochs=sum(len(found.epochs.get(trial.trial_id, ())) for trial in found.trials),
         num_pruned=found.num_pruned,
@@ -98,6 +117,58 @@ def measure(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Me
         best=found.best.score,
         replicated=math.nan if found.replication is None else found.replication.spread.mean,
     )
+
+
+def replay(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Measured:
+    """Measure what a rule would have left of a search that ran without early stopping."""
+    found = search(folder, f"none, seed {seed}", "none", seed, asked)
+    curves = [found.epochs[trial.trial_id] for trial in found.trials]
+    kept = count_kept_epochs(curves, rule, asked.max_epochs)
+    whole = [trial for trial, curve, count in zip(found.trials, curves, kept, strict=True) if count == len(curve)]
+    best = max(whole, key=_score)
+    if best.trial_index != found.best.trial_index and asked.replications:
+        found = search(folder, f"{rule}'s best, seed {seed}", "none", seed, asked, best.hyperparameters)
+    return Measured(
+        num_epochs=sum(kept),
+        num_pruned=len(curves) - len(whole),
+        seconds=sum(epoch.seconds for curve, count in zip(curves, kept, strict=True) for epoch in curve[:count]),
+        best=_score(best),
+        replicated=math.nan if found.replication is None else found.replication.spread.mean,
+    )
+
+
+def count_kept_epochs(curves: Sequence[Sequence[EpochRecord]], rule: str, max_epochs: int) -> list[int]:
+    """Return after how many epochs a rule ends each trial, by the trials' curves without it, in order of their index.
+
+    No curve may have ended by ``patience``.
+
+    Example:
+        >>> def curve(*accuracies):
+        ...     return [EpochRecord(1 + i, 0.0, 0.0, 0.0, 0.0, each, 0.0, 1.0) for i, each in enumerate(accuracies)]
+        >>> count_kept_epochs([curve(0.1, 0.2, 0.5, 0.6), curve(0.1, 0.2, 0.6, 0.7)] + 2 * [curve(0.1, 0.4, 0.4, 0.9)],
+        ...     "asha", max_epochs=4)
+        [4, 4, 3, 3]
+    """
+    if rule == "none":
+        return [len(curve) for curve in curves]
+    stopping = EarlyStopping(PruningRule(rule))
+    best = [list(accumulate((epoch.validation_accuracy for epoch in curve), max)) for curve in curves]
+    kept: list[int] = []
+    for index, own in enumerate(best):
+        kept.append(len(own))
+        for epoch in range(1, len(own) + 1):
+            if index < least_rivals(stopping) or not is_compared(stopping, epoch, max_epochs):
+                continue
+            rivals = [best[other][epoch - 1] for other in range(index) if kept[other] >= epoch]
+            threshold = find_threshold(stopping, rivals)
+            if threshold is not None and own[epoch - 1] < threshold:
+                kept[index] = epoch
+                break
+    return kept
+
+
+def _score(trial: TrialRow) -> float:
+    return -math.inf if trial.score is None else trial.score
 
 
 def describe_rule(rule: str, measured: Sequence[Measured], without: Sequence[Measured]) -> str:
@@ -131,11 +202,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-epochs", type=int, default=30)
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--replications", type=int, default=0, help="new seeds of each best trial; 0 for none")
+    parser.add_argument("--replay", action="store_true", help="run no search with a rule; read it off the curves")
     asked = parser.parse_args(arguments)
     measured: dict[str, list[Measured]] = {rule: [] for rule in RULES}
     for seed in range(asked.seeds):
         for rule in RULES:
-            measured[rule].append(measure(asked.into, rule, seed, asked))
+            measured[rule].append((replay if asked.replay else measure)(asked.into, rule, seed, asked))
             print(f"{rule}, seed {seed}: {measured[rule][-1]}", flush=True)
     print("\n| early stopping | epochs | seconds | pruned | best accuracy, % | with new seeds, % |")
     print("|---|---|---|---|---|---|")
