@@ -13,10 +13,15 @@ import harness
 REPOSITORY = Path(__file__).parents[1]
 
 
-def requirements(*extras: str) -> list[Requirement]:
-    """What setup.cfg requires, with some extras."""
+def read_settings() -> configparser.ConfigParser:
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / "setup.cfg", "utf-8")
+    return settings
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """What setup.cfg requires, with some extras."""
+    settings = read_settings()
     of_extras = settings["options.extras_require"]
     texts = [settings["options"]["install_requires"], *(of_extras[extra] for extra in extras)]
     lines = [line for text in texts for line in text.splitlines() if line and not line.startswith("#")]
@@ -42,6 +47,14 @@ def test_one_version_and_one_date_are_named_everywhere() -> None:
     first = re.findall(r"^## (.+)$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert f"{harness.__version__} ({date})" in first
     assert f"harness_iemocap-{harness.__version__}-" in (REPOSITORY / "docs" / "slurm.md").read_text("utf-8")
+
+
+def test_the_package_links_to_the_paper_that_is_cited_and_to_the_page_of_the_corpus() -> None:
+    lines = read_settings()["metadata"]["project_urls"].strip().splitlines()
+    urls = dict(line.split(" = ") for line in lines)
+    (number,) = re.findall(r"value: arXiv:(\S+)", (REPOSITORY / "CITATION.cff").read_text("utf-8"))
+    assert urls["Paper"] == f"https://arxiv.org/abs/{number}"
+    assert f"({urls['Corpus']})" in (REPOSITORY / "docs" / "corpus.md").read_text("utf-8")
 
 
 def test_pyproject_says_only_what_builds_the_package() -> None:
