@@ -46,7 +46,6 @@ def test_one_version_and_one_date_are_named_everywhere() -> None:
     assert f"\nversion: {harness.__version__}\n" in citation
     first = re.findall(r"^## (.+)$", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert f"{harness.__version__} ({date})" in first
-    assert f"harness_iemocap-{harness.__version__}-" in (REPOSITORY / "docs" / "slurm.md").read_text("utf-8")
 
 
 def test_the_package_links_to_the_paper_that_is_cited_and_to_the_page_of_the_corpus() -> None:
@@ -55,6 +54,21 @@ def test_the_package_links_to_the_paper_that_is_cited_and_to_the_page_of_the_cor
     (number,) = re.findall(r"value: arXiv:(\S+)", (REPOSITORY / "CITATION.cff").read_text("utf-8"))
     assert urls["Paper"] == f"https://arxiv.org/abs/{number}"
     assert f"({urls['Corpus']})" in (REPOSITORY / "docs" / "corpus.md").read_text("utf-8")
+
+
+def test_the_image_is_built_of_the_wheel_of_this_version_and_of_files_that_are_there() -> None:
+    definition = (REPOSITORY / "docs" / "harness.def").read_text("utf-8")
+    (files,) = re.findall(r"^%files\n(.+?)^$", definition, re.DOTALL | re.MULTILINE)
+    copied = [line.split() for line in files.splitlines()]
+    wheel = f"harness_iemocap-{harness.__version__}-py3-none-any.whl"
+    assert [name for name, _ in copied] == [wheel, "constraints.txt"] and (REPOSITORY / "constraints.txt").is_file()
+    (installed,) = re.findall(r'pip install .*-c (\S+) "(\S+)\[(\w+)\]"', definition)
+    assert installed == (copied[1][1], copied[0][1], "cluster") and requirements("cluster")
+    assert f"    rm {copied[0][1]}\n" in definition
+    (python,) = re.findall(r"^From: python:(\S+)-slim$", definition, re.MULTILINE)
+    assert f"Python {python}" in (REPOSITORY / "constraints.txt").read_text("utf-8")
+    chapter = (REPOSITORY / "docs" / "slurm.md").read_text("utf-8")
+    assert "(harness.def)" in chapter and "\napptainer build harness.sif docs/harness.def\n" in chapter
 
 
 def test_pyproject_says_only_what_builds_the_package() -> None:
