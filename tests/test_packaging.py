@@ -75,14 +75,18 @@ def test_pyproject_says_only_what_builds_the_package() -> None:
     assert set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))) == {"build-system"}
 
 
-def test_the_workflow_names_parts_that_the_script_has() -> None:
+def test_the_workflow_runs_every_part_of_the_script_once_and_installs_slurm_before_the_long_tests() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text("utf-8")
     workflow = (REPOSITORY / ".github" / "workflows" / "checks.yml").read_text("utf-8")
     parts = re.findall(r"^(\w+)\(\) \{", script, re.MULTILINE)
     (named,) = re.findall(r"^all=\((.*)\)$", script, re.MULTILINE)
     assert set(named.split()) == set(parts) - {"say", "find_python"}
-    (asked,) = re.findall(r"part: \[(.*)\]", workflow)
-    assert set(asked.split(", ")) <= set(named.split())
+    (asked,) = re.findall(r"parts: \[(.*)\]", workflow)
+    machines = [machine.split() for machine in asked.split(", ")]
+    assert sorted(part for machine in machines for part in machine) == sorted(named.split())
+    assert ["slurm", "long"] in machines
+    step = "- if: contains(matrix.parts, 'slurm')\n        run: sudo tests/slurm_node install "
+    assert step in workflow and workflow.index(step) < workflow.index("- run: .ci/run ${{ matrix.parts }}\n")
 
 
 def test_the_parts_run_in_the_order_of_the_script_however_they_are_named() -> None:
