@@ -48,6 +48,13 @@ def test_one_version_and_one_date_are_named_everywhere() -> None:
     assert f"{harness.__version__} ({date})" in first
 
 
+def test_the_readme_names_every_extra_of_users() -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    (named,) = re.findall(r"^The extras (.+) add what each needs", readme, re.MULTILINE)
+    extras = set(read_settings()["options.extras_require"]) - {"test", "benchmarks"}
+    assert re.findall(r"`(\w+)`", named) and set(re.findall(r"`(\w+)`", named)) == extras
+
+
 def test_the_package_links_to_the_paper_that_is_cited_and_to_the_page_of_the_corpus() -> None:
     lines = read_settings()["metadata"]["project_urls"].strip().splitlines()
     urls = dict(line.split(" = ") for line in lines)
