@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.corpus.layout import find_root
+from harness.corpus.labels import read_annotations
+from harness.corpus.layout import CorpusLayout, find_root
+from harness.corpus.utterances import Emotion
 from harness.features.own import OwnFile
 from harness.features.prepare import open_files, prepare_corpus
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
+from harness.models.systems import SYSTEMS, TEXT_FEATURE_READERS
+from harness.splits.protocol import DEFAULT_SPEECH_VARIANT
 from tests.corpus.written import write_tiny_corpus
 
 CHAPTER = Path(__file__).parents[1] / "docs/own.md"
-CODE = re.findall(r"^```python\n(.*?)^```$", CHAPTER.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+TEXT = CHAPTER.read_text("utf-8")
+CODE = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 #: In place of the package, which is no dependency: one row a file, indexed as its own tables are.
 STAND_IN = """
@@ -71,3 +76,31 @@ def test_the_extractor_of_the_chapter_writes_a_row_for_each_recording(is_install
     features = store.load(sorted(recordings))
     assert features.speech_shape == (1, 88)
     assert np.isfinite(features.speech(range(len(recordings)))).all()
+
+
+def test_the_chapter_names_the_systems_that_refuse_a_file() -> None:
+    _, _, paragraph = TEXT.partition("\nA file of `speech_features` is refused")
+    of_speech, of_text = re.findall(r"systems that need [^:]+: ([^.]+)\. ?", paragraph.replace("\n", " "))[:2]
+    assert set(re.findall(r"`(\w+)`", of_speech)) == {
+        system.name
+        for system in SYSTEMS.values()
+        if "speech" in system.modalities and system.speech_features != DEFAULT_SPEECH_VARIANT
+    }
+    assert set(re.findall(r"`(\w+)`", of_text)) == {
+        system.name
+        for system in SYSTEMS.values()
+        if "text" in system.modalities and (system.turn_model or system.name) not in TEXT_FEATURE_READERS
+    }
+
+
+def test_the_arrangement_that_the_chapter_shows_is_the_layout(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```\n(Session1/.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    wav, labels, line = block.splitlines()
+    layout = CorpusLayout(tmp_path)
+    assert layout.utterance_wav_path("Ses01M_impro01_M000") == tmp_path / wav.split()[0]
+    path = tmp_path / labels.split()[0]
+    assert layout.annotation_path("Ses01M_impro01") == path
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{line}\n", "utf-8")
+    (turn,), irregularities = read_annotations(path)
+    assert (turn.utterance_id, turn.emotion, irregularities) == ("Ses01M_impro01_M000", Emotion.ANGER, [])
