@@ -68,7 +68,7 @@ def write_search(
         "proposer": "random",
         "random_seed": seed,
         "n_samples": 1 if point else asked.trials,
-        "points": [point] if point else [],
+        **({"points": [point]} if point else {}),
         "target": "max",
         "max_epochs": asked.max_epochs,
         "search_space": str(asked.search_space or REPOSITORY / "search_spaces" / f"{asked.system}.json"),
