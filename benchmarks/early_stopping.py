@@ -126,7 +126,7 @@ def replay(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Mea
     kept = count_kept_epochs(curves, rule, asked.max_epochs)
     whole = [trial for trial, curve, count in zip(found.trials, curves, kept, strict=True) if count == len(curve)]
     best = max(whole, key=_score)
-    if best.trial_index != found.best.trial_index and asked.replications:
+    if best != found.best and asked.replications:
         found = search(folder, f"{rule}'s best, seed {seed}", "none", seed, asked, best.hyperparameters)
     return Measured(
         num_epochs=sum(kept),
