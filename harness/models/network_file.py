@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from harness.errors import ModelError
-from harness.files import make_then_rename
+from harness.files import make_then_rename, why_no_file
 
 # Their layers are registered with Keras as they are imported, and a saved network may have no others but Keras's own.
 from harness.models import build, context_networks  # noqa: F401
@@ -29,8 +29,8 @@ def load_network(folder: Path) -> keras.Model:
         ModelError: its file is missing or damaged
     """
     path = folder / NETWORK_NAME
-    if not path.is_file():
-        raise ModelError(f"model {str(path)!r}: not found; train it again with `harness retrain-best`")
+    if fault := why_no_file(path, "not found"):
+        raise ModelError(f"model {str(path)!r}: {fault}; train it again with `harness retrain-best`")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     # The exceptions of Keras, zipfile and HDF5 for a damaged file are no closed list.
