@@ -259,7 +259,8 @@ def test_what_is_no_file_is_named(tmp_path):
     (tmp_path / "link").symlink_to("gone")
     (tmp_path / "file").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe")
-    assert {name: why_no_file(tmp_path / name, "is missing") for name in ("folder", "loop", "link", "file", "pipe")} == {
+    names = ("folder", "loop", "link", "file", "pipe")
+    assert {name: why_no_file(tmp_path / name, "is missing") for name in names} == {
         "folder": "is a folder, not a file",
         "loop": "is a symbolic link that leads nowhere",
         "link": "is a symbolic link that leads nowhere",

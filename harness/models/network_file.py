@@ -18,7 +18,7 @@ from harness.wording import plural
 
 NETWORK_NAME = "model.keras"
 #: What Keras says of weights that are not in the file, or of another shape: an error, or a warning and new weights.
-_LACKING = re.compile(r"A total of (?P<count>\d+) objects could not be loaded.*?object <\w+ name=(?P<name>[^,>]+)", re.S)
+_LACKING = re.compile(r"A total of (?P<count>\d+) objects could not be loaded.*?<\w+ name=(?P<name>[^,>]+)", re.S)
 _SKIPPED = re.compile(r"nested container at '(?P<place>[^']+)'.*freshly-initialized", re.S)
 
 

@@ -301,7 +301,9 @@ MAX_HYPERPARAMETERS = 1000
 PARAMETER = Section(
     {
         "name": Key(Text(max_characters=MAX_NAME), "The hyperparameter's name, as harness systems NAME lists it."),
-        "range": Key(ListOf(Anything()), "The lowest and the highest value, both drawn too; of a choice all values, each once."),
+        "range": Key(
+            ListOf(Anything()), "The lowest and the highest value, both drawn too; of a choice all values, each once."
+        ),
         "type": Key(Names([kind.value for kind in ParameterType]), "The type of the values.", ParameterType.INT.value),
         "log": Key(TrueOrFalse(), "Whether the logarithm is drawn evenly rather than the value.", False),
         "step": Key(Positive(), "The distance between neighbouring values from the lowest on.", takes_null=True),

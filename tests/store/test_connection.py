@@ -329,8 +329,8 @@ def test_a_link_that_leads_nowhere_is_no_new_database(
         judge(folder / "results.db")
     what = "" if link == "results.db" else f"its folder '{folder}' "
     assert str(raised.value) == (
-        f"results database '{folder / 'results.db'}': {what}is a symbolic link to '{aim}', which is not there; expected "
-        "a SQLite file written by harness; restore what the link leads to, or move the link away to start anew"
+        f"results database '{folder / 'results.db'}': {what}is a symbolic link to '{aim}', which is not there; "
+        "expected a SQLite file written by harness; restore what the link leads to, or move the link away to start anew"
     )
     assert linked.is_symlink() and not aim.exists()
     assert sorted(tmp_path.rglob("*")) == sorted({folder, linked})
