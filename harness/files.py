@@ -122,8 +122,8 @@ def why_no_file(path: Path, missing: str = "no such file") -> str | None:
             return "is a symbolic link that leads nowhere"
         if error.errno in _NOTHING_THERE:
             return missing
-        named = error.strerror.removeprefix("it ")
-        return named if named != error.strerror else f"cannot be reached ({named})"
+        said = error.strerror or str(error)
+        return said.removeprefix("it ") if said.startswith("it is ") else f"cannot be reached ({said})"
     return None
 
 
