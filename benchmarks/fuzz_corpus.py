@@ -43,6 +43,7 @@ def _load_labels() -> Check:
         for turn in turns:
             numbers = (turn.start, turn.end, *turn.vad)
             promise(not any(math.isinf(number) for number in numbers), "infinite times or ratings")
+            promise(not any(number < 0.5 or number > 5.5 for number in turn.vad), "a rating off the scale")
             promise(turn.utterance_id.startswith(path.stem), "a turn of another dialogue")
 
     return check

@@ -37,6 +37,9 @@ _HASHED_BYTES = 2**20
 #: The errors of a file system without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
+#: The errors of a path at which there is nothing, or can be nothing.
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
 
 
@@ -100,6 +103,28 @@ def _refuse_irregular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
         raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
+def why_no_file(path: Path, missing: str = "no such file") -> str | None:
+    """Say why a path is no regular file; None where it is one.
+
+    Args:
+        missing: what to say where there is nothing at all
+
+    Example:
+        >>> why_no_file(Path("/")), why_no_file(Path("/nowhere"))
+        ('is a folder, not a file', 'no such file')
+    """
+    try:
+        _refuse_irregular(path, os.stat(path).st_mode)
+    except OSError as error:
+        if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ELOOP):
+            return "is a symbolic link that leads nowhere"
+        if error.errno in _NOTHING_THERE:
+            return missing
+        said = error.strerror or str(error)
+        return said.removeprefix("it ") if said.startswith("it is ") else f"cannot be reached ({said})"
+    return None
 
 
 def read_regular(path: Path) -> bytes:
@@ -391,8 +416,8 @@ def find_changed(folder: Path) -> list[str]:
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     changed = []
     for name, digest in sorted(digests.items()):
-        if name not in found or not found[name].is_file():
-            changed.append(f"'{folder}/{name}' is not there")
+        if fault := why_no_file(found[name], "is not there") if name in found else "is not there":
+            changed.append(f"'{folder}/{name}' {fault}")
         elif hash_file(found[name]) != digest:
             changed.append(f"'{found[name]}' has changed since it was saved")
     known = {DIGESTS_NAME, *digests}

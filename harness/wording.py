@@ -33,12 +33,18 @@ def write_bytes(num_bytes: float | None) -> str:
     """Write a size in the units of ``memory_limit``, a thousand to the next; empty where it is not known.
 
     Example:
-        >>> write_bytes(13_240_000_000), write_bytes(85_300_000), write_bytes(None)
-        ('13.2 GB', '85 MB', '')
+        >>> write_bytes(13_240_000_000), write_bytes(85_300_000), write_bytes(1), write_bytes(None)
+        ('13.2 GB', '85 MB', '1 B', '')
     """
     if num_bytes is None:
         return ""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.1f} GB"
+    # So that no size but 0 reads as 0.
+    for unit, size in (("MB", 1e6), ("KB", 1e3), ("B", 1.0)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.0f} {unit}"
+    return "0 MB"
 
 
 SYNTHETIC_SENTENCE = "This corpus is synthetic: no score on it is a score on IEMOCAP."

@@ -162,6 +162,10 @@ CASES = {
             ("no mocap rows", ANGRY, "rows: face 0, hand 0, head 0"),
         ],
     ),
+    "rating off the scale": (
+        labels((TURN_2, TURN_2.replace(b"[2.5000", b"[99.0000"))),
+        [("ratings off the scale", ANGRY, "line 8: found '[99.0000, 3.0000, 3.5000]'; expected 0.5 to 5.5")],
+    ),
     "unknown emotion": (
         labels((b"\tang\t", b"\tangry\t")),
         [

@@ -28,6 +28,7 @@ from harness.files import (
     read_npz,
     read_object,
     read_regular,
+    why_no_file,
     write_digests,
     write_json,
 )
@@ -250,6 +251,32 @@ def test_a_file_that_changed_went_away_or_was_added_is_named(tmp_path):
         f"'{tmp_path}/fitted/turn_model' was added since it was saved (remove it)",
         f"'{tmp_path}/notes.txt' was added since it was saved (remove it)",
     ]
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to("gone")
+    (tmp_path / "file").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
+    names = ("folder", "loop", "link", "file", "pipe")
+    assert {name: why_no_file(tmp_path / name, "is missing") for name in names} == {
+        "folder": "is a folder, not a file",
+        "loop": "is a symbolic link that leads nowhere",
+        "link": "is a symbolic link that leads nowhere",
+        "file": None,
+        "pipe": "is a named pipe, not a file",
+    }
+    for name in ("nothing", "x" * 5000, "file/below"):
+        assert why_no_file(tmp_path / name, "is missing") == "is missing"
+
+
+def test_a_folder_in_place_of_a_saved_file_is_named(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"saved")
+    write_digests(tmp_path)
+    (tmp_path / "a.bin").unlink()
+    (tmp_path / "a.bin").mkdir()
+    assert find_changed(tmp_path) == [f"'{tmp_path}/a.bin' is a folder, not a file"]
 
 
 @pytest.mark.parametrize("name", ["../kept elsewhere", "{elsewhere}", "a" * 5000, "nul\0", "\ud800", ""])

@@ -21,7 +21,16 @@ def test_durations_have_two_units_at_most(seconds: float | None, written: str) -
 
 @pytest.mark.parametrize(
     ("num_bytes", "written"),
-    [(0, "0 MB"), (4_000_000, "4 MB"), (999_400_000, "999 MB"), (4_000_000_000, "4.0 GB"), (None, "")],
+    [
+        (0, "0 MB"),
+        (1, "1 B"),
+        (999, "999 B"),
+        (499_999, "500 KB"),
+        (4_000_000, "4 MB"),
+        (999_400_000, "999 MB"),
+        (4_000_000_000, "4.0 GB"),
+        (None, ""),
+    ],
 )
 def test_sizes_are_in_the_units_in_which_a_limit_is_given(num_bytes: int | None, written: str) -> None:
     assert write_bytes(num_bytes) == written

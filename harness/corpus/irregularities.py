@@ -41,6 +41,7 @@ class IrregularityKind(StrEnum):
     UNREADABLE_TIMES = "unreadable times"
     REVERSED_TIMES = "reversed times"
     UNREADABLE_RATINGS = "unreadable ratings"
+    RATINGS_OFF_SCALE = "ratings off the scale"
     UNKNOWN_VOTE = "unknown vote"
     ENDS_BEYOND_RECORDING = "ends beyond recording"
 
@@ -98,6 +99,7 @@ POLICIES: Mapping[IrregularityKind, str] = MappingProxyType(
         _KIND.UNREADABLE_TIMES: "Kept with unknown times: without mocap, and without speech that is cut by time.",
         _KIND.REVERSED_TIMES: "Kept without mocap, and without speech that is cut by time: the turn has no duration.",
         _KIND.UNREADABLE_RATINGS: "Kept, with NaN for valence, activation and dominance.",
+        _KIND.RATINGS_OFF_SCALE: "Kept, with NaN for each rating that is off the scale.",
         _KIND.UNKNOWN_VOTE: "The word is left out of the rater's vote; the turn's label is kept.",
         _KIND.ENDS_BEYOND_RECORDING: "Kept as labelled: the sound and the rows that exist are used.",
         _KIND.MISSING_TRANSCRIPT_FILE: "The dialogue's utterances are kept and marked as without transcript.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
 from harness.corpus.layout import path_in_corpus
-from harness.corpus.utterances import UTTERANCE_PATTERN, Emotion, Seconds
+from harness.corpus.utterances import RATING_SCALE, UTTERANCE_PATTERN, Emotion, Seconds
 from harness.errors import CorpusError
 from harness.files import read_regular
 
@@ -17,9 +17,9 @@ Problems = list[tuple[IrregularityKind, str]]
 
 _TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
 # No more digits than these: a longer number could become infinite.
-_NUMBER = r"\s*(-?[0-9]{1,15}(?:\.[0-9]{0,15})?)\s*"
-_TIMES = re.compile(rf"\[{_NUMBER}-{_NUMBER}\]\s*")
-_RATINGS = re.compile(rf"\s*\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{0,15})?"
+_TIMES = re.compile(rf"\[\s*({_NUMBER})\s*-\s*({_NUMBER})\s*\]\s*")
+_RATINGS = re.compile(rf"\s*\[\s*(-?{_NUMBER})\s*,\s*(-?{_NUMBER})\s*,\s*(-?{_NUMBER})\s*\]\s*")
 _UNLABELLED_TURN = re.compile(r"\[.*\]\s+(?P<id>Ses\w+XX\d)\b")
 
 _EXAMPLE = "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]"
@@ -41,7 +41,7 @@ class Turn:
 
     Attributes:
         start, end: seconds from the beginning of the dialogue; NaN where unreadable
-        vad: valence, activation and dominance from 1 to 5; NaN where unreadable
+        vad: valence, activation and dominance from 1 to 5; NaN where unreadable, or not of ``RATING_SCALE``
         votes: the labels that each rater named, in the order of the file; without the actor's own
     """
 
@@ -135,11 +135,21 @@ def _parse_line(line: str, dialogue_id: str) -> tuple[Turn | None, Problems]:
     if ratings is None:
         problems.append((IrregularityKind.UNREADABLE_RATINGS, f"found {match['rest'].strip()!r}"))
     else:
-        vad = (float(ratings[1]), float(ratings[2]), float(ratings[3]))
+        valence, activation, dominance = map(float, ratings.groups())
+        vad = (_rating_of(valence), _rating_of(activation), _rating_of(dominance))
+        if any(map(math.isnan, vad)):
+            low, high = RATING_SCALE
+            detail = f"found {match['rest'].strip()!r}; expected {low} to {high}"
+            problems.append((IrregularityKind.RATINGS_OFF_SCALE, detail))
     second = UTTERANCE_PATTERN.search(match["rest"])
     if second:
         problems.append((IrregularityKind.UNREADABLE_LINE, f"{second[0]} is on the line of {match['id']}"))
     return Turn(match["id"], start, end, emotion, vad), problems
+
+
+def _rating_of(value: float) -> float:
+    low, high = RATING_SCALE
+    return value if low <= value <= high else math.nan
 
 
 def _describe_other_line(line: str) -> Problems:

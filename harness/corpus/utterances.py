@@ -27,6 +27,10 @@ class Emotion(StrEnum):
     UNDECIDED = "xxx"
 
 
+#: The lowest and the highest mean rating of valence, activation and dominance. Raters have 1 to 5, and a few turns of
+#: the release have a mean that is half a step beyond.
+RATING_SCALE = (0.5, 5.5)
+
 #: The four classes of the paper, in the order of every model's outputs.
 CLASSES = (Emotion.ANGER, Emotion.EXCITEMENT, Emotion.NEUTRAL, Emotion.SADNESS)
 
@@ -138,7 +142,7 @@ class Utterance:
 
     Attributes:
         emotion: the raters' label, one of all eleven
-        valence, activation, dominance: mean ratings from 1 to 5; NaN where unreadable
+        valence, activation, dominance: mean ratings from 1 to 5; NaN where unreadable, or not of ``RATING_SCALE``
         start, end: seconds from the beginning of the dialogue
         transcript: None where the corpus has no line for it
         wav_path: relative to the corpus's root, with ``/``; None where there is no readable recording

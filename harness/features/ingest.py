@@ -46,7 +46,7 @@ from harness.files import hash_file, hash_json, parse_json, read_npz, write_then
 from harness.splits.protocol import SpeechSource
 
 #: Counts up when the same files give other features or another report.
-INGEST_VERSION = 6
+INGEST_VERSION = 7
 
 PARTS_NAME = "parts"
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from harness.errors import FeatureError, one_line
 from harness.features.lexica import Lexicon, read_lexicon
-from harness.files import open_regular
+from harness.files import open_regular, why_no_file
 
 # gensim takes about a second to import: only the functions that use it import it.
 if TYPE_CHECKING:
@@ -218,10 +218,8 @@ def read_word_vectors(path: Path, words: Collection[str], num_others: int = 0) -
         FeatureError: the file is missing, not of these formats, or ends in the middle of a line; or
             one of ``words`` has too few numbers, or something that is no number. Names file and line
     """
-    if not path.is_file():
-        raise FeatureError(
-            f"word vectors {str(path)!r}: no such file; give the path of a GloVe or word2vec file"
-        )
+    if fault := why_no_file(path):
+        raise FeatureError(f"word vectors {str(path)!r}: {fault}; give the path of a GloVe or word2vec file")
     from gensim.models import KeyedVectors
 
     wanted = {word.encode() for word in words}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError, one_line
-from harness.files import read_regular
+from harness.files import read_regular, why_no_file
 
 #: The columns of a dialogue's CSV file; others are not read.
 COLUMNS = ("id", "speaker", "text", "wav", "mocap", "start", "end")
@@ -132,9 +132,9 @@ def _read_any_folder(folder: Path) -> RecordedDialogue:
 
 def _read_csv(path: Path, is_dialogue: bool = True) -> RecordedDialogue:
     named = f"{'dialogue' if is_dialogue else 'recordings'} {str(path)!r}"
-    if not path.is_file():
+    if fault := why_no_file(path):
         raise CorpusError(
-            f"{named}: no such file; expected a CSV file, or a folder of {'turns' if is_dialogue else 'recordings'}"
+            f"{named}: {fault}; expected a CSV file, or a folder of {'turns' if is_dialogue else 'recordings'}"
         )
     lines = list(_split_lines(_read_text(path, named), named))
     if not lines:

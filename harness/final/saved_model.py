@@ -30,6 +30,7 @@ from harness.errors import ModelError, one_line, show_value, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
+from harness.features.speech import SpeechSettings
 from harness.files import (
     DIGESTS_NAME,
     find_changed,
@@ -44,6 +45,7 @@ from harness.files import (
 from harness.models.network_file import load_network, save_network
 from harness.models.systems import SYSTEMS, find_system, name_system, read_hyperparameters
 from harness.models.turn_model import read_turn_model
+from harness.scoring.calibration import MAX_TEMPERATURE
 from harness.splits.protocol import Protocol
 from harness.training.context import load_chain, load_in_context
 from harness.training.loop import TrainedModel
@@ -108,6 +110,8 @@ class AddedModel:
 _CHAIN_NAME = "chain.json"
 #: By how much the probabilities of one answer may miss 1: networks compute in single precision.
 _SUM_TOLERANCE = 1e-3
+#: By how much the logarithm of a temperature may miss the bounds of its fit.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -282,9 +286,17 @@ class ModelRecord:
             raise ValueError(f"classes is {self.classes!r:.80}; expected {tuple(map(str, CLASSES))}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds is {self.seeds!r:.80}; expected at least one, each once and not negative")
-        for num_epochs in (self.num_epochs, *(member.num_epochs for member in self.members)):
-            if num_epochs < 1:
-                raise ValueError(f"num_epochs is {num_epochs}; expected a whole number from 1 on")
+        for trained in (self, *self.members):
+            _check_lowest(trained, {"num_epochs": 1, "eid": 1, "trial_index": 0})
+        _check_lowest(self, {"num_train_utterances": 1})
+        if self.auxiliary is not None:
+            _check_lowest(self.auxiliary, {"num_epochs": 1})
+            num_dirs, num_hashes = len(self.auxiliary.prepared_dirs), len(self.auxiliary.corpus_hashes)
+            if not num_dirs or num_dirs != num_hashes:
+                raise ValueError(f"auxiliary has {num_dirs} prepared_dirs, {num_hashes} corpus_hashes; expected pairs")
+        scenes = [scene for group in self.scene_groups for scene in group]
+        if not all(self.scene_groups) or len(set(scenes)) != len(scenes):
+            raise ValueError(f"scene_groups is {self.scene_groups!r:.80}; expected groups of scenes, each scene once")
         for modality in self.modalities:
             if modality not in MODALITIES:
                 raise unknown_name("modality", modality, MODALITIES)
@@ -300,9 +312,16 @@ class ModelRecord:
         if "speech" in self.modalities and self.speech_settings is None:
             raise ValueError("speech_settings is null; expected the settings of the speech that the model reads")
         describe_own(self.speech_settings, self.text_features)
+        if self.speech_settings is not None:
+            SpeechSettings.from_json(self.speech_settings)
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}; expected a finite number above 0")
+        if self.temperature is not None and abs(math.log(self.temperature)) > math.log(MAX_TEMPERATURE) + _ROUNDING:
+            lowest, highest = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
+            raise ValueError(f"temperature is {self.temperature}; expected a number from {lowest:g} to {highest:g}")
         for member in self.members:
+            if len(set(member.seeds)) != len(member.seeds) or min(member.seeds, default=0) < 0:
+                raise ValueError(f"members has the seeds {member.seeds!r:.80}; expected each once and not negative")
             if Path(member.model).name != member.model or not member.seeds:
                 raise ValueError(
                     f"members has {member.model!r:.80} with the seeds {member.seeds!r:.80}; expected the name of a "
@@ -311,6 +330,12 @@ class ModelRecord:
         weights = [added.weight for added in self.added]
         if not all(0 <= weight <= 1 for weight in weights) or sum(weights) > 1 + _SUM_TOLERANCE:
             raise ValueError(f"the weights of added are {weights!r:.80}; expected shares of 1")
+
+
+def _check_lowest(record: object, lowest: Mapping[str, int]) -> None:
+    for name, low in lowest.items():
+        if getattr(record, name) < low:
+            raise ValueError(f"{name} is {getattr(record, name)}; expected a whole number from {low} on")
 
 
 def _read_source(model_dir: Path, own: dict[str, Any]) -> None:

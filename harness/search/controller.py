@@ -35,6 +35,7 @@ from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
 from harness.search.repair import account_for_earlier, record_broken_off
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
+from harness.store.connection import has_database
 from harness.store.records import (
     ExperimentRow,
     ExperimentStatus,
@@ -106,9 +107,11 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
 
         register_dask()
     results_dir = settings.results_dir
+    # Before anything is made in the folder.
+    has_database(results_dir / DATABASE)
     try:
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
-            if (results_dir / DATABASE).exists():
+            if has_database(results_dir / DATABASE):
                 # One that is damaged or may not be written is refused before hours of preparing features.
                 ResultsStore.open(results_dir / DATABASE).close()
             prepared = None

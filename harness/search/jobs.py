@@ -27,6 +27,7 @@ from harness.search.warm import WarmStarter, can_adopt_orphans
 from harness.store.pruning import find_pruning
 from harness.store.records import TrialRow, TrialStatus
 from harness.store.store import ResultsStore
+from harness.wording import write_bytes
 
 #: The environment variable by which an experiment's jobs are known, whichever controller started them.
 MARK_NAME = "HARNESS_EXPERIMENT"
@@ -186,8 +187,8 @@ class RunningJobs:
                 private_bytes = used[job.process.group]
                 if private_bytes > limits.memory_bytes:
                     detail = (
-                        f"{private_bytes / 1e6:.0f} MB of private memory, more than memory_limit, "
-                        f"{limits.memory_bytes / 1e6:.0f} MB"
+                        f"{write_bytes(private_bytes)} of private memory, more than memory_limit, "
+                        f"{write_bytes(limits.memory_bytes)}"
                     )
                     job.end_for(EndedBy.MEMORY_LIMIT, detail)
 

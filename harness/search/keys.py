@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import ExperimentFileError, HarnessError, one_line, show_value
-from harness.files import open_regular, parse_json, read_regular
+from harness.files import open_regular, parse_json, read_regular, why_no_file
 from harness.search.key_types import (
     CheckedType,
     Names,
@@ -96,8 +96,13 @@ def _split_arguments(text: str, working_dir: Path) -> tuple[Path, list[str]]:
     except ValueError:
         first, arguments = text, []
     path = working_dir / expand_home(first)
-    if not os.path.isfile(path):
-        raise ExperimentFileError(f"script '{text:.300}': not found in '{working_dir}'; expected a file")
+    missing = f"not found in '{working_dir}'"
+    fault = why_no_file(path, missing)
+    if fault == missing:
+        # A folder may have spaces in its name.
+        fault = why_no_file(whole, missing)
+    if fault is not None:
+        raise ExperimentFileError(f"script '{text:.300}': {fault}; expected a file")
     return path, arguments
 
 

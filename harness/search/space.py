@@ -301,7 +301,9 @@ MAX_HYPERPARAMETERS = 1000
 PARAMETER = Section(
     {
         "name": Key(Text(max_characters=MAX_NAME), "The hyperparameter's name, as harness systems NAME lists it."),
-        "range": Key(ListOf(Anything()), "The lowest and the highest value, both drawn too; of a choice all values."),
+        "range": Key(
+            ListOf(Anything()), "The lowest and the highest value, both drawn too; of a choice all values, each once."
+        ),
         "type": Key(Names([kind.value for kind in ParameterType]), "The type of the values.", ParameterType.INT.value),
         "log": Key(TrueOrFalse(), "Whether the logarithm is drawn evenly rather than the value.", False),
         "step": Key(Positive(), "The distance between neighbouring values from the lowest on.", takes_null=True),
@@ -314,7 +316,7 @@ PARAMETER = Section(
             {"not": {"required": ["name"], "properties": {"name": {"enum": list(_RESERVED)}}}},
             {
                 "if": {"required": ["type"], "properties": {"type": {"const": ParameterType.CHOICE.value}}},
-                "then": {"properties": {"log": False, "step": False}},
+                "then": {"properties": {"log": False, "step": False, "range": {"uniqueItems": True}}},
                 "else": {
                     "properties": {
                         "range": {
@@ -493,7 +495,24 @@ def _read_choice(name: str, entry: Mapping[str, Any], origin: str) -> Parameter:
         if isinstance(choice, int) and abs(choice) > _LARGEST:
             expected = f"an integer of at most {_LARGEST} in size"
             raise ExperimentFileError(f"{origin}: choice {show_value(choice)}; expected {expected}")
+    known: dict[str, str] = {}
+    for choice in choices:
+        shown, spelt = show_value(choice), _spell(choice)
+        if spelt in known:
+            twice = "is given twice" if known[spelt] == shown else f"is {known[spelt]}, which is given too"
+            raise ExperimentFileError(f"{origin}: choice {shown} {twice}; expected each choice once")
+        known[spelt] = shown
     return Parameter(name, ParameterType.CHOICE, choices=tuple(choices))
+
+
+def _spell(choice: Any) -> str:
+    """Write a choice as JSON in which each number has one spelling, for 1 and 1.0 are one choice."""
+
+    def number_of(text: str) -> int | float:
+        number = float(text)
+        return int(number) if number.is_integer() else number
+
+    return json.dumps(json.loads(json.dumps(choice), parse_float=number_of), sort_keys=True)
 
 
 def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origin: str) -> Parameter:

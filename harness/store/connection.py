@@ -75,10 +75,12 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
     Raises:
         StoreError: damaged, read-only, locked, another program's, or another version's
     """
+    # Before anything is made in its folder.
+    has_database(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _creation_lock(path, busy_timeout) as lock, translate_error(path):
-            if not _judge(path):
+            if not has_database(path):
                 # What was there has been moved away: the one that is made now has held nothing yet.
                 os.ftruncate(lock, 0)
             database = _open_current(path, busy_timeout)
@@ -114,18 +116,26 @@ def _creation_lock(path: Path, patience: Seconds) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _judge(path: Path) -> bool:
+def has_database(path: Path) -> bool:
     """Return whether there is a file at the database's place; every command judges a results folder by this.
 
     Raises:
         StoreError: something else is there, or a file that has lost all it held: to SQLite, no bytes are a new
-            database
+            database, and a link to nothing is one too
     """
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except OSError as error:
+        for link in (path, *path.parents):
+            if link.is_symlink() and not link.exists():
+                what = "" if link == path else f"its folder '{link}' "
+                raise StoreError(
+                    f"results database '{path}': {what}is a symbolic link to '{os.readlink(link)}', which is not "
+                    "there; expected a SQLite file written by harness; restore what the link leads to, or move the link "
+                    "away to start anew"
+                ) from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return False
         raise StoreError(
             f"results database '{path}': cannot be read ({error.strerror}); make its folder readable, or name another"
         ) from error
@@ -226,7 +236,7 @@ def has_tables(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> bool:
     Raises:
         StoreError: it cannot be read, or is another program's or another version's
     """
-    if not _judge(path):
+    if not has_database(path):
         return False
     with translate_error(path):
         database = open_unwritten(path, busy_timeout)
@@ -245,7 +255,7 @@ def connect_readonly(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Databa
     Raises:
         StoreError: there is none, or it cannot be read
     """
-    if not _judge(path):
+    if not has_database(path):
         raise StoreError(
             f"results database '{path}': not found; expected the folder of a search that has been started; "
             "run aup first"

@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.corpus.utterances import Seconds
 from harness.errors import one_line
-from harness.files import DIGESTS_NAME, find_changed, open_regular, read_json
+from harness.files import DIGESTS_NAME, find_changed, open_regular, read_json, why_no_file
 from harness.store.connection import open_unwritten, translate_error
 from harness.store.records import ExperimentKind, ExperimentStatus
 from harness.store.store import ResultsStore
@@ -307,9 +307,9 @@ def _find_missing_specs(store: ResultsStore) -> Iterator[Finding]:
     )
     for row in rows:
         path = trial_spec_path(store.path.absolute().parent / row["job_path"])
-        if not path.is_file():
+        if fault := why_no_file(path, "is not there"):
             kind, expected = FindingKind.MISSING_TRIAL_FILE, "the file that `aup` wrote beside its job"
-            yield Finding(kind, name_trial(row), f"'{path}' is not there", expected, path=path)
+            yield Finding(kind, name_trial(row), f"'{path}' {fault}", expected, path=path)
 
 
 def _find_missing_models(store: ResultsStore) -> Iterator[Finding]:
@@ -345,8 +345,8 @@ def _find_missing_members(store: ResultsStore) -> Iterator[Finding]:
 
 def _what_is_wrong(path: Path) -> str | None:
     """Say what is wrong with a saved network, a zip archive that holds a checksum for each of its parts."""
-    if not path.is_file():
-        return "is not there"
+    if fault := why_no_file(path, "is not there"):
+        return fault
     try:
         changed = [each for each in find_changed(path.parent) if each.startswith(f"'{path}' ")]
     except FileNotFoundError:

@@ -99,12 +99,13 @@ def test_a_line_that_is_no_turn_of_this_dialogue_is_left_out_and_told(
     assert [(found.kind, found.detail) for found in irregularities] == [(kind, detail)]
 
 
-def test_a_turn_with_unreadable_times_is_kept_without_them(tmp_path: Path) -> None:
-    turns, irregularities = read(tmp_path, FIRST.replace(b"6.2901 - 8.2357", b"6,2901 - ?"))
+@pytest.mark.parametrize("times", ["6,2901 - ?", "-6.2901 - 8.2357", "-8.2357 - -6.2901"])
+def test_a_turn_with_unreadable_times_is_kept_without_them(tmp_path: Path, times: str) -> None:
+    turns, irregularities = read(tmp_path, FIRST.replace(b"6.2901 - 8.2357", times.encode()))
     assert [turn.utterance_id for turn in turns] == [TURN.utterance_id]
     assert math.isnan(turns[0].start) and math.isnan(turns[0].end) and turns[0].vad == TURN.vad
     assert [(found.kind, found.utterance_id, found.detail) for found in irregularities] == [
-        (IrregularityKind.UNREADABLE_TIMES, TURN.utterance_id, "line 3: found '[6,2901 - ?]'")
+        (IrregularityKind.UNREADABLE_TIMES, TURN.utterance_id, f"line 3: found '[{times}]'")
     ]
 
 
@@ -124,6 +125,22 @@ def test_a_turn_with_unreadable_ratings_is_kept_without_them(tmp_path: Path, rat
     assert [(found.kind, found.detail) for found in irregularities] == [
         (IrregularityKind.UNREADABLE_RATINGS, f"line 3: found {ratings.decode()!r}")
     ]
+
+
+@pytest.mark.parametrize("rating", [b"99", b"5.5001", b"0.4999", b"0.0", b"-2.5"])
+def test_a_rating_off_the_scale_is_no_rating_and_is_counted(tmp_path: Path, rating: bytes) -> None:
+    found_ratings = b"[2.5000, " + rating + b", 2.5000]"
+    turns, irregularities = read(tmp_path, FIRST.replace(b"[2.5000, 2.5000, 2.5000]", found_ratings))
+    assert [turns[0].vad[0], turns[0].vad[2]] == [2.5, 2.5] and math.isnan(turns[0].vad[1])
+    detail = f"line 3: found {found_ratings.decode()!r}; expected 0.5 to 5.5"
+    assert [(found.kind, found.utterance_id, found.detail) for found in irregularities] == [
+        (IrregularityKind.RATINGS_OFF_SCALE, TURN.utterance_id, detail)
+    ]
+
+
+def test_the_ends_of_the_scale_are_ratings(tmp_path: Path) -> None:
+    turns, irregularities = read(tmp_path, FIRST.replace(b"[2.5000, 2.5000, 2.5000]", b"[5.5000, 1.0, 0.5000]"))
+    assert (turns[0].vad, irregularities) == ((5.5, 1.0, 0.5), [])
 
 
 @pytest.mark.parametrize("data", [b"", HEADER, b"\0\5\26\7"], ids=["empty", "header alone", "not text"])

@@ -1,11 +1,15 @@
 """Prediction by small saved models: recordings that are not as they should be, and dialogues in a CSV file."""
 
 import csv
+import io
 import json
 import shutil
+import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -31,6 +35,7 @@ from harness.final.recorded import Recorded, RecordedTurn, read_dialogue, read_r
 from harness.final.saved_model import ModelRecord, check_probabilities, load_seed, save_seed
 from harness.models.build import build_model
 from harness.models.inputs import input_shapes
+from harness.models.network_file import load_network
 from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import TrainedModel
@@ -453,6 +458,10 @@ def member(name="another", seeds=(1,)):
     return {"model": name, "seeds": list(seeds), **of_trial}
 
 
+def auxiliary(**changes):
+    return {"prepared_dirs": ["a"], "corpus_hashes": ["0" * 64], "training": "together", "num_epochs": 5, **changes}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -460,6 +469,20 @@ def member(name="another", seeds=(1,)):
         ({"temperature": -1.0}, "temperature is -1.0; expected a finite number above 0"),
         ({"temperature": np.inf}, "temperature is inf; expected a finite number above 0"),
         ({"temperature": np.nan}, "temperature is nan; expected a finite number above 0"),
+        ({"temperature": 1e-320}, "temperature is 1e-320; expected a number from 0.1 to 10"),
+        ({"temperature": 11.0}, "temperature is 11.0; expected a number from 0.1 to 10"),
+        ({"eid": -1}, "eid is -1; expected a whole number from 1 on"),
+        ({"trial_index": -1}, "trial_index is -1; expected a whole number from 0 on"),
+        ({"members": [member() | {"eid": 0}]}, "eid is 0; expected a whole number from 1 on"),
+        ({"members": [member() | {"trial_index": -2}]}, "trial_index is -2; expected a whole number from 0 on"),
+        ({"members": [member(seeds=(1, 1))]}, r"members has the seeds \(1, 1\); expected each once and not negative"),
+        ({"members": [member(seeds=(-1,))]}, r"members has the seeds \(-1,\); expected each once and not negative"),
+        ({"num_train_utterances": 0}, "num_train_utterances is 0; expected a whole number from 1 on"),
+        ({"scene_groups": [["impro01"], []]}, r"scene_groups is .*; expected groups of scenes, each scene once"),
+        ({"scene_groups": [["impro01"]] * 2}, r"scene_groups is .*; expected groups of scenes, each scene once"),
+        ({"auxiliary": auxiliary(num_epochs=0)}, "num_epochs is 0; expected a whole number from 1 on"),
+        ({"auxiliary": auxiliary(corpus_hashes=[])}, "auxiliary has 1 prepared_dirs, 0 corpus_hashes; expected pairs"),
+        ({"speech_settings": {**SETTINGS.to_json(), "window": -0.2}}, "speech settings: found .*window"),
         ({"modalities": []}, r"modalities is \(\); expected some of \['speech'\], each once"),
         ({"modalities": ["text"]}, r"modalities is \('text',\); expected some of \['speech'\]"),
         ({"modalities": ["speech"] * 2}, r"modalities is \('speech', 'speech'\); expected some of .*, each once"),
@@ -515,6 +538,58 @@ def test_a_network_of_other_inputs_or_outputs_is_refused(listener, tmp_path, nam
     write_network(model, keras.Model([read], keras.layers.Dense(num_outputs, activation="softmax")(pooled)))
     with pytest.raises(ModelError, match=f"^model '{model}/seed-1': {said}restore a copy, or move the folder away"):
         predict(model, Recorded(tmp_path / "a.wav"))
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("layers/dense", "the weights of 1 layer are missing or of another shape, such as those of 'speech_dense'"),
+        ("layers/attention_pooling/vars/1", "the weights of 1 layer are missing or of another shape, such as those"),
+        ("layers", "the weights of 7 layers are missing or of another shape, such as those of 'lstm_cell'"),
+    ],
+)
+def test_a_network_that_lacks_weights_is_refused_in_one_sentence_of_ours(listener, tmp_path, lost, said):
+    path = copy_model(listener, tmp_path) / "seed-1" / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        del file[lost]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights.getvalue()}.items():
+            archive.writestr(name, content)
+    write_digests(path.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ModelError) as raised:
+            load_seed(path.parents[1], 1)
+    sentence = str(raised.value)
+    assert sentence.startswith(f"model '{path}': cannot be loaded ({said}")
+    assert sentence.endswith("); restore a copy, or train it again with `harness retrain-best`")
+    assert "\n" not in sentence and "\\n" not in sentence
+
+
+@pytest.mark.parametrize("lost", ["other layers", "no layer"])
+def test_a_network_whose_nested_layers_get_new_weights_is_refused(tmp_path, monkeypatch, lost):
+    """Keras warns of them, and goes on with weights that nothing has trained."""
+
+    def load(*_given, **_choices):
+        if lost == "other layers":
+            place = "Skipping nested container at 'layers/own/container': no matching group found in the saved file. "
+            warnings.warn(f"{place}Affected layers will retain their freshly-initialized weights.", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+        return "the network"
+
+    (tmp_path / "model.keras").touch()
+    monkeypatch.setattr(keras.saving, "load_model", load)
+    if lost == "no layer":
+        with pytest.warns(UserWarning, match="^something else$"):
+            assert load_network(tmp_path) == "the network"
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ModelError, match="cannot be loaded .the weights of 'layers/own/container' are missing.; r"):
+            load_network(tmp_path)
 
 
 @pytest.mark.parametrize("deviation", [0.0, -1.0, 1e-40])

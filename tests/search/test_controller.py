@@ -348,6 +348,17 @@ def test_a_damaged_database_is_refused_before_the_corpus_is_prepared(
     assert not (folder / "results" / "prepared").exists()
 
 
+@pytest.mark.parametrize("name", ["results", "results/results.db"])
+def test_a_link_to_nothing_in_place_of_the_results_is_refused_before_anything_is_made(folder: Path, name: str) -> None:
+    path = write_experiment(folder, SCORES_X)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to("/nowhere/kept")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(StoreError, match="is a symbolic link to '/nowhere/kept', which is not there; expected"):
+        search(path)
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_trial_that_a_reader_watches_is_finished_all_the_same(folder: Path) -> None:
     path = write_experiment(folder, WAITS_FOR_GO, n_samples=1)
     controller = start_aup(path)

@@ -611,6 +611,16 @@ def test_a_file_of_features_that_cannot_be_read_is_refused(folder: Path, values:
     assert str(caught.value) == f"{ORIGIN}: {message.format(folder=folder)}"
 
 
+def test_a_folder_in_place_of_a_file_of_features_is_called_a_folder(folder: Path) -> None:
+    (folder / "own.npz").mkdir()
+    with pytest.raises(ExperimentFileError) as caught:
+        read_experiment_file(write(folder, ours(speech_features="own.npz")))
+    assert str(caught.value) == (
+        f"{ORIGIN}: speech_features is '{folder}/own.npz', which is a folder, not a file; expected a file that ends in "
+        ".npz, .csv or .parquet"
+    )
+
+
 def test_seeds_per_trial_are_the_packages_own_trials_alone(tmp_path: Path) -> None:
     def read(**changes: Any) -> int:
         (tmp_path / "ours.py").write_text(OUR_SCRIPT)

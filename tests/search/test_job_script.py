@@ -55,6 +55,21 @@ def test_a_missing_script_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == f"script 'it's missing': not found in '{tmp_path}'; expected a file"
 
 
+@pytest.mark.parametrize("name", ["jobs", "my jobs"])
+def test_a_folder_in_place_of_the_script_is_called_a_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ExperimentFileError) as caught:
+        find_script(name, tmp_path)
+    assert str(caught.value) == f"script '{name}': is a folder, not a file; expected a file"
+
+
+def test_a_script_that_is_a_link_to_nothing_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "trial.py").symlink_to("gone.py")
+    with pytest.raises(ExperimentFileError) as caught:
+        find_script("trial.py", tmp_path)
+    assert str(caught.value) == "script 'trial.py': is a symbolic link that leads nowhere; expected a file"
+
+
 def test_a_program_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "trial.sh", "#!/bin/sh\n")
     with pytest.raises(ExperimentFileError) as caught:

@@ -102,6 +102,20 @@ def test_a_guardian_that_was_killed_is_replaced_while_nothing_else_happens() -> 
     guardian.close()
 
 
+def test_a_small_memory_limit_is_not_written_as_nothing(folder: Path) -> None:
+    jobs = RunningJobs(JobLimits(timeout_seconds=None, memory_bytes=1, retries=0))
+    try:
+        command = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
+        job = jobs.start(command, folder, os.environ, folder / "1.out")
+        wait_until(lambda: jobs.ended() or job.end is not None)
+        assert job.end is not None
+        ended_by, detail = job.end
+        assert ended_by is EndedBy.MEMORY_LIMIT
+        assert detail.endswith("B of private memory, more than memory_limit, 1 B")
+    finally:
+        jobs.abandon()
+
+
 @pytest.fixture
 def ended_job(folder: Path) -> Iterator[tuple[RunningJobs, RunningJob]]:
     """A job that has ended by itself, is not reaped, and began longer ago than its timeout."""

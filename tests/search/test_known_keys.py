@@ -183,6 +183,28 @@ def test_so_it_is_with_the_keys_of_a_hyperparameter(
             assert schema.is_valid(values) is not bool(said), f"{key} = {value!r}: {said or 'accepted'}"
 
 
+@pytest.mark.parametrize(
+    ("choices", "is_right"),
+    [
+        (["a", "b"], True),
+        (["a", "a"], False),
+        ([1, 1.0], False),
+        ([0, -0.0], False),
+        ([1, True, "1", [1]], True),
+        ([[1, {"a": 2}], [1.0, {"a": 2.0}]], False),
+        ([{"a": 1, "b": 2}, {"b": 2, "a": 1}], False),
+        ([{"a": 1}, {"a": True}], True),
+    ],
+)
+def test_a_choice_that_is_given_twice_is_refused_by_both(
+    choices: list[Any], is_right: bool, folder: Path, schema: jsonschema.Draft7Validator
+) -> None:
+    values = {**OF_A_SCRIPT, "parameter_config": [{"name": "x", "type": "choice", "range": choices}]}
+    said = refusal(folder, values)
+    assert (said == "") is is_right and schema.is_valid(values) is is_right
+    assert is_right or said.endswith("expected each choice once")
+
+
 @pytest.mark.parametrize("key", [key for key in EXPERIMENT.keys if key in EXPERIMENT.required or key == "n_samples"])
 def test_a_missing_key_is_refused_by_both(key: str, folder: Path, schema: jsonschema.Draft7Validator) -> None:
     values = {name: value for name, value in OURS.items() if name != key}

@@ -57,6 +57,14 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         (parameter(log="yes"), "parameter 'dropout': log is 'yes'; expected true or false"),
         (parameter(step=0), "parameter 'dropout': step is 0; expected a number above 0"),
         (
+            parameter(type="choice", range=["adam", "sgd", "adam"]),
+            "parameter 'dropout': choice 'adam' is given twice; expected each choice once",
+        ),
+        (
+            parameter(type="choice", range=[1, 1.0]),
+            "parameter 'dropout': choice 1.0 is 1, which is given too; expected each choice once",
+        ),
+        (
             parameter(range=[0.1, 0.4], log=True, step=0.1),
             "parameter 'dropout': log and step are both given; expected one of them",
         ),

@@ -306,12 +306,38 @@ def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(res
     assert create_experiment_in(results_path) == 1
 
 
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize(
+EVERY_COMMAND = pytest.mark.parametrize(
     "judge",
     [has_tables, ResultsStore.open_readonly, ResultsStore.open, lambda path: watch_search(path.parent, None)],
     ids=["has tables", "read", "write", "watch"],
 )
+
+
+@EVERY_COMMAND
+@pytest.mark.parametrize("link", ["results.db", "its folder"])
+@pytest.mark.parametrize("target", ["gone", "itself"])
+def test_a_link_that_leads_nowhere_is_no_new_database(
+    tmp_path: Path, judge: Callable[[Path], object], link: str, target: str
+) -> None:
+    folder = tmp_path / "results"
+    if link == "results.db":
+        folder.mkdir()
+    linked = folder / "results.db" if link == "results.db" else folder
+    aim = linked if target == "itself" else tmp_path / "not mounted" / "results.db"
+    linked.symlink_to(aim)
+    with pytest.raises(StoreError) as raised:
+        judge(folder / "results.db")
+    what = "" if link == "results.db" else f"its folder '{folder}' "
+    assert str(raised.value) == (
+        f"results database '{folder / 'results.db'}': {what}is a symbolic link to '{aim}', which is not there; "
+        "expected a SQLite file written by harness; restore what the link leads to, or move the link away to start anew"
+    )
+    assert linked.is_symlink() and not aim.exists()
+    assert sorted(tmp_path.rglob("*")) == sorted({folder, linked})
+
+
+@pytest.mark.timeout(30)
+@EVERY_COMMAND
 @pytest.mark.parametrize(
     "damage", ["0 bytes, and it has held results before", "it is a folder", "it is no regular file"]
 )
