@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -351,8 +352,17 @@ record(0.75)
 )
 
 
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[DaskProcesses]:
+    """A scheduler that takes no busy worker for lost."""
+    with DaskProcesses(tmp_path / "dask") as processes:
+        processes.folder.mkdir()
+        processes.start_scheduler()
+        yield processes
+
+
 def our_search(folder: Path, corpus: Path, scheduler: str, **changes: Any) -> Path:
-    cluster = {"scheduler": scheduler, "patience_seconds": 20}
+    cluster = {"scheduler": scheduler, "patience_seconds": 120}
     ours = {"system": "mocap1", "corpus": str(corpus), "parameter_config": DROPOUT, "resource": "dask"}
     text = "# As harness.training.trial does.\n" + SAYS_ITS_NAME
     return write_experiment(folder, text, **{**ours, "cluster": cluster, "n_samples": 4, **changes})
@@ -378,10 +388,10 @@ def descendants(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux lets a process adopt orphans")
 def test_a_killed_warm_process_loses_no_trial_of_its_worker_and_none_outlives_the_worker(
-    prepared_folder: Path, tiny_corpus: Path, dask: DaskProcesses
+    prepared_folder: Path, tiny_corpus: Path, patient: DaskProcesses
 ) -> None:
-    pid = start_warm_worker(dask)
-    path = our_search(prepared_folder, tiny_corpus, dask.address, n_parallel=1)
+    pid = start_warm_worker(patient)
+    path = our_search(prepared_folder, tiny_corpus, patient.address, n_parallel=1)
 
     class Killing(SilentView):
         def look(self) -> float | None:
@@ -402,16 +412,16 @@ def test_a_killed_warm_process_loses_no_trial_of_its_worker_and_none_outlives_th
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux lets a process adopt orphans")
 def test_a_killed_worker_takes_no_fork_with_it_and_leaves_no_warm_process(
-    prepared_folder: Path, tiny_corpus: Path, dask: DaskProcesses
+    prepared_folder: Path, tiny_corpus: Path, patient: DaskProcesses
 ) -> None:
     for _ in range(2):
-        start_warm_worker(dask)
-    path = our_search(prepared_folder, tiny_corpus, dask.address)
+        start_warm_worker(patient)
+    path = our_search(prepared_folder, tiny_corpus, patient.address)
     process = start_aup(path)
     # The second trial may have ended, but not the first.
-    wait_until(lambda: any(trial.pid is not None for trial in trials_of(path)[:1]))
+    wait_until(lambda: num_running(path) > 0 and trials_of(path)[0].pid is not None, seconds=60)
     pid = pids_of(path)[0]
-    killed = worker_of(dask, pid).pid
+    killed = worker_of(patient, pid).pid
     left = descendants(killed)
     assert pid in left and len(left) == 3
     os.kill(killed, signal.SIGKILL)
