@@ -21,7 +21,7 @@ import pytest
 
 from harness.codec import CodecError, from_plain, to_plain
 from harness.features.copies import ExpectedFeatures, FoundFeatures
-from harness.search import warm
+from harness.search import guardian, warm
 from harness.search.dask import worker
 from harness.search.dask.messages import Event, Expectations, JobEpoch, JobReturn, JobStarted, TaskMessage
 from harness.search.dask.worker import KeptJobs, TrialPlace, differing_versions, installed_versions, run_trial
@@ -31,8 +31,8 @@ from harness.search.process import EndedBy
 from harness.splits.protocol import read_protocol
 from harness.store.trial_spec import TrialSpec
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
-from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive, wait_until, wait_until_gone
-from tests.search.test_warm import QUICK_CODE
+from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive, wait_until_gone
+from tests.search.test_warm import QUICK_CODE, warm_processes
 
 only_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process adopt orphans")
 
@@ -191,8 +191,8 @@ def our_task(text: str = SAYS_ITS_NAME, **changes: Any) -> TaskMessage:
     return a_task(text, **{"script": a_script(Path("/no/such/folder/trial.py"), is_ours=True), **changes})
 
 
-def children(name: str = warm.WARM_NAME) -> list[int]:
-    return [child.pid for child in psutil.Process().children() if child.name() == name]
+def guardians() -> list[int]:
+    return [child.pid for child in psutil.Process().children() if guardian.__file__ in child.cmdline()]
 
 
 def name_of(returned: JobReturn) -> str:
@@ -206,17 +206,17 @@ def test_the_trials_of_a_search_are_forks_of_one_process_and_import_from_their_s
     folder: Path, kept: KeptJobs
 ) -> None:
     first, _ = run(our_task(), folder / "0", kept=kept)
-    (pid,) = children()
+    (pid,) = warm_processes(os.getpid())
     path = folder / "trial.py"
     path.write_text(SAYS_ITS_NAME)
     found = [first, *(run(our_task(), folder / name, kept=kept)[0] for name in "12")]
     assert [each.output.tail for each in found] == [f"harness-trial {folder / name / 'script'}\n" for name in "012"]
-    assert children() == [pid]
+    assert warm_processes(os.getpid()) == [pid]
     here = run(our_task(script=a_script(path, is_ours=True)), folder / "3", kept=kept)[0]
     assert here.output.tail == f"harness-trial {folder}\n"
     kept.close()
     wait_until_gone([pid])
-    assert psutil.Process().children() == []
+    assert guardians() == warm_processes(os.getpid()) == []
 
 
 @only_linux
@@ -237,7 +237,7 @@ print(open("/proc/self/comm").read().strip(), b"HARNESS_EXPERIMENT=" + now[0].en
         mark = changes.get("mark", "HARNESS_EXPERIMENT=test").partition("=")[2]
         token = changes.get("environment", {}).get("TOKEN")
         assert returned.output.tail == f"harness-trial|True|{mark}|3||{token}\n"
-        pids += children()
+        pids += warm_processes(os.getpid())
     # Each began with something else, so the one before has ended.
     assert len(set(pids)) == 4
     wait_until_gone(pids[:3])
@@ -250,7 +250,7 @@ def test_the_end_of_a_warm_process_between_two_trials_costs_one_cold_start(
 ) -> None:
     monkeypatch.setattr(warm, "_LONGEST_FORK", 1.0)
     starts = [name_of(run(our_task(), folder / "0", kept=kept)[0])]
-    os.kill(children()[0], number)
+    os.kill(warm_processes(os.getpid())[0], number)
     starts += [name_of(run(our_task(), folder / name, kept=kept)[0]) for name in "12"]
     assert [start == "harness-trial" for start in starts] == [True, False, True]
 
@@ -260,7 +260,7 @@ def test_the_end_of_a_warm_process_ends_no_running_trial(folder: Path, kept: Kep
     waits = f"import os, time\nwhile not os.path.exists({str(folder / 'go')!r}): time.sleep(0.02)\n"
 
     def log(event: Event) -> None:
-        os.kill(children()[0], signal.SIGKILL)
+        os.kill(warm_processes(os.getpid())[0], signal.SIGKILL)
         (folder / "go").touch()
 
     assert name_of(run(our_task(waits + SAYS_ITS_NAME), folder / "0", kept=kept, log=log)[0]) == "harness-trial"
@@ -273,16 +273,16 @@ def test_what_is_kept_ends_when_it_is_idle(folder: Path, kept: KeptJobs, monkeyp
     task = our_task("import time\ntime.sleep(1)\n" + SAYS_ITS_NAME)
     for name in "01":
         assert name_of(run(task, folder / name, kept=kept)[0]) == "harness-trial"
-    pids = [child.pid for child in psutil.Process().children()]
-    assert len(pids) == 2  # the guardian and the warm process
-    wait_until(lambda: psutil.Process().children() == [], seconds=5)
+    pids = guardians() + warm_processes(os.getpid())
+    assert len(pids) == 2
+    wait_until_gone(pids, seconds=20)
     assert name_of(run(task, folder / "2", kept=kept)[0]) == "harness-trial"
 
 
 def test_nothing_is_kept_of_a_script_that_does_not_use_this_package(folder: Path, kept: KeptJobs) -> None:
     returned, _ = run(a_task(SCORES_X), folder / "0", kept=kept)
     assert returned.output.score_text == "0.25"
-    assert psutil.Process().children() == []
+    assert guardians() == warm_processes(os.getpid()) == []
 
 
 @only_linux
@@ -291,7 +291,7 @@ def test_nothing_is_kept_of_a_trial_that_ends_with_an_error_of_its_worker(folder
     path = folder / "0" / "trial.py"
     with pytest.raises(ValueError):
         run(our_task(script, script=a_script(path, is_ours=True)), folder / "0", kept=kept)
-    assert psutil.Process().children() == []
+    assert guardians() == warm_processes(os.getpid()) == []
 
 
 @only_linux
@@ -341,4 +341,4 @@ def test_two_trials_at_once_share_nothing_and_one_warm_process_stays(folder: Pat
     for thread in threads:
         thread.join()
     assert found == ["harness-trial"] * 3
-    assert len(children()) == 1 and len(psutil.Process().children()) == 2
+    assert (len(guardians()), len(warm_processes(os.getpid()))) == (1, 1)
