@@ -1,8 +1,10 @@
 """The costs and gains of a cluster: `python -m benchmarks.cluster`.
 
 First the local runner and a cluster of one worker run the same trivial trials in turn. Then trials that only wait, as
-those of other machines do for this one, run on 1, 2 and 4 workers. Last, simulated workers whose jobs end at once show
-what a trial costs the controller, and whether that grows with the trials or with the workers.
+those of other machines do for this one, run on 1, 2 and 4 workers. Then simulated workers whose jobs end at once show
+what a trial costs the controller, and whether that grows with the trials or with the workers. Last, real trials of
+speech4, on a synthetic corpus that is made first, run as a worker runs them until their first epoch: in turn where the
+trial imports TensorFlow itself, and where it is a fork of the process that its worker keeps.
 """
 
 from __future__ import annotations
@@ -16,13 +18,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.interleaved import print_machine
+from benchmarks.interleaved import Timing, print_machine, ratio
+from benchmarks.start import POINTS, prepare_features
+from harness.features.copies import FoundFeatures
+from harness.search.dask.messages import Event, JobEpoch, TaskMessage
+from harness.search.dask.worker import KeptJobs, TrialPlace, run_trial
+from harness.search.jobs import JobLimits
+from harness.search.keys import JobScript
+from harness.search.process import usable_cores
+from harness.splits.protocol import PROTOCOLS
+from harness.store.trial_spec import TrialSpec
 
 REPOSITORY = Path(__file__).parents[1]
 #: Seconds after which a search is given up.
@@ -195,6 +207,54 @@ def simulate(folder: Path, num_workers: int, num_trials: int, num_rounds: int) -
     )
 
 
+def compare_starts(folder: Path, num_rounds: int) -> None:
+    """Print seconds from a task's start to its first epoch, of a trial that imports TensorFlow itself and of a fork."""
+    features = FoundFeatures(prepare_features(folder, scale=0.03), None)
+    script = REPOSITORY / "jobs" / "trial.py"
+    warm = TaskMessage(
+        trial_id=1,
+        jid=1,
+        job_file=json.dumps({**POINTS["speech4"], "job_id": 1}),
+        spec=TrialSpec(1, 1, 0, 0, "speech4", PROTOCOLS["paper"], folder, folder / "results.db", 2, None, 1),
+        script=JobScript(script, folder, (sys.executable, str(script)), str(script), is_harness_trial=True),
+        script_content=script.read_bytes(),
+        limits=JobLimits(None, None, 0),
+        environment={},
+        mark="HARNESS_EXPERIMENT=benchmark",
+        sees_cards=False,
+        digest="",
+        topic="",
+    )
+    tasks = {"cold": replace(warm, script=replace(warm.script, is_harness_trial=False)), "warm": warm}
+    found: dict[str, list[float]] = {name: [] for name in tasks}
+    with closing(KeptJobs()) as kept:
+        # The first round does not count: its fork waits for the import.
+        for _ in range(num_rounds + 1):
+            for name, task in tasks.items():
+                with tempfile.TemporaryDirectory(dir=folder) as place:
+                    found[name].append(_seconds_to_epoch(task, TrialPlace(Path(place), usable_cores(), features, kept)))
+    cold, forked = (Timing(tuple(found[name][1:])) for name in tasks)
+    print(
+        f"speech4 on a worker, from a task's start to its first epoch: {cold} where the trial imports TensorFlow, "
+        f"{forked} where it is a fork: {ratio(cold, forked)} as long",
+        flush=True,
+    )
+
+
+def _seconds_to_epoch(task: TaskMessage, place: TrialPlace) -> float:
+    """Run a trial until its first epoch is reported."""
+    began, seconds = time.monotonic(), list[float]()
+
+    def log(event: Event) -> None:
+        if isinstance(event, JobEpoch):
+            seconds.append(time.monotonic() - began)
+
+    returned = run_trial(task, place, is_wanted=lambda: not seconds, log=log)
+    if not seconds:
+        raise RuntimeError(f"a trial ended without an epoch: {returned.output.tail[-500:]}")
+    return seconds[0]
+
+
 def _environment() -> dict[str, str]:
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -210,7 +270,7 @@ def _spread(values: Sequence[float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="What trials cost on a Dask cluster beside the local runner, how many an hour end on several "
-        "workers, and the controller's own processor time with up to 1000 simulated ones."
+        "workers, the controller's own processor time with up to 1000 simulated ones, and the start of a real trial."
     )
     parser.add_argument("--rounds", type=int, default=5, help="searches of each kind, in turn  [default: 5]")
     parser.add_argument("--trials", type=int, default=40, help="of a search that is compared  [default: 40]")
@@ -221,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--simulated-trials", type=int, default=1000, help="besides one a worker  [default: 1000]")
     parser.add_argument("--simulated-rounds", type=int, default=3, help="searches of each number  [default: 3]")
+    parser.add_argument("--starts", type=int, default=5, help="of each kind on a worker, in turn  [default: 5]")
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("distributed") is None:
         parser.error("Dask is not installed; run  pip install -e '.[cluster]'  first")
@@ -233,6 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             compare_workers(folder, options.workers, options.seconds, each, max(1, options.rounds - 2))
         for num_workers in options.simulated:
             simulate(folder, num_workers, options.simulated_trials, options.simulated_rounds)
+        if options.starts:
+            compare_starts(folder, options.starts)
 
 
 if __name__ == "__main__":

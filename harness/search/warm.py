@@ -2,8 +2,8 @@
 
 Importing TensorFlow takes seconds, a fork some milliseconds. The process runs no TensorFlow operation, because one that
 has run any hangs after a fork. Every trial is forked twice: its parent ends at once, and the system makes the trial a
-child of the controller, which waits for it, limits it and ends it like any other job. So the end of the warm process
-ends no trial. Linux only: other systems do not choose who adopts a process.
+child of the controller or the Dask worker, which waits for it, limits it and ends it like any other job. So the end of
+the warm process ends no trial. Linux only: other systems do not choose who adopts a process.
 
 The controller adopts in the moment of a fork alone. It waits for its jobs and nothing else: whatever a trial leaves
 behind outside its process group would otherwise become the controller's child, and stay a zombie when it ends.
@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,21 +42,32 @@ _LONGEST_IMPORT: Seconds = 600.0
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 #: The name of a warm process, and that of a trial forked from it, in listings of processes; 15 letters at most.
 WARM_NAME, TRIAL_NAME = "harness-warm", "harness-trial"
+#: The blocks of ``adopting_orphans`` in which this process is: several Dask workers may be threads of it.
+_num_adopting = 0
+_counting = threading.Lock()
 
 
 def can_adopt_orphans() -> bool:
     """Return whether the system can make this process the parent of those below it that lose theirs."""
-    return hasattr(ctypes.CDLL(None), "prctl") and _set_adopting(False)
+    with _counting:
+        return hasattr(ctypes.CDLL(None), "prctl") and _set_adopting(_num_adopting > 0)
 
 
 @contextmanager
 def adopting_orphans() -> Iterator[None]:
     """Let the system make this process the parent of those below it that lose theirs inside the block."""
-    _set_adopting(True)
+    _count_adopting(1)
     try:
         yield
     finally:
-        _set_adopting(False)
+        _count_adopting(-1)
+
+
+def _count_adopting(change: int) -> None:
+    global _num_adopting
+    with _counting:
+        _num_adopting += change
+        _set_adopting(_num_adopting > 0)
 
 
 def _set_adopting(is_adopting: bool) -> bool:
@@ -83,7 +95,7 @@ class WarmStarter:
     """The controller's end: keeps a warm process, and has it forked. Only where ``can_adopt_orphans``.
 
     Args:
-        script_dir: the folder of the trials' script, the first place where it imports from
+        script_dir: the folder of the trials' script, the first place where it imports from; it must stay
         environment: of the trials. Libraries read their number of threads in it while they are imported, and the
             trials are known by the marks with which the warm process began.
     """

@@ -31,13 +31,14 @@ def test_beginning_and_end_are_trials_that_another_one_follows() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_benchmark_runs_and_tells_of_everything() -> None:
     options = ["--rounds", "1", "--trials", "8", "--workers", "1", "2", "--seconds", "0.5"]
-    options += ["--simulated", "20", "--simulated-trials", "60", "--simulated-rounds", "1"]
+    options += ["--simulated", "20", "--simulated-trials", "60", "--simulated-rounds", "1", "--starts", "1"]
     command = [sys.executable, "-m", "benchmarks.cluster", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "one at a time, from end to end of 8 trivial trials: here " in done.stdout
     assert "2 workers, trials that wait 0.5 s: " in done.stdout
     assert "20 simulated workers, 80 trials: the controller's processor time a trial " in done.stdout
+    assert "speech4 on a worker, from a task's start to its first epoch: " in done.stdout

@@ -1,5 +1,6 @@
 """Trials that are forks of a warm process keep the contract of every job, and outlive it."""
 
+import ctypes
 import errno
 import json
 import os
@@ -133,6 +134,22 @@ def test_a_forked_trial_is_the_controllers_child_and_its_groups_leader(folder: P
         first, _, last = trial.last_output.splitlines()
         assert (first, last) == (f"parent {os.getpid()}", f"True {folder}")
     assert warm_processes(os.getpid()) == []
+
+
+def is_adopting() -> bool:
+    found, get_child_subreaper = ctypes.c_int(), 37  # linux/prctl.h
+    assert ctypes.CDLL(None).prctl(get_child_subreaper, ctypes.byref(found), 0, 0, 0) == 0
+    return bool(found.value)
+
+
+def test_a_process_adopts_until_the_last_of_several_forks_has_ended() -> None:
+    # As where several Dask workers are threads of one process.
+    with warm.adopting_orphans():
+        with warm.adopting_orphans():
+            assert warm.can_adopt_orphans()
+        assert is_adopting()
+    assert warm.can_adopt_orphans()
+    assert not is_adopting()
 
 
 @contextmanager

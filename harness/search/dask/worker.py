@@ -11,11 +11,12 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +47,9 @@ from harness.store.trial_spec import trial_spec_path
 _PACKAGES = ("tensorflow", "keras", "numpy")
 #: Seconds between two looks at a job. Our default: short beside a training, long beside a look.
 _INTERVAL: Seconds = 0.1
+#: Seconds for which a worker without a trial keeps its warm process. Our default: long beside the pause between two
+#: trials of a search.
+_LONGEST_IDLE: Seconds = 60.0
 #: States of a task, as its worker knows it, in which its result is still wanted.
 _WANTED_STATES = ("executing", "long-running", "resumed")
 #: States of a worker in which it continues its tasks.
@@ -53,6 +57,9 @@ _WORKING = ("init", "running", "paused")
 
 #: Worker -> digest of expectations -> the features found; of one process, which may hold several workers.
 _FOUND: WeakKeyDictionary[Any, dict[str, FoundFeatures | None]] = WeakKeyDictionary()
+
+#: Dask's own log, which a cluster of this machine keeps off the terminal.
+_log = logging.getLogger("distributed.harness")
 
 
 def dask_setup(worker: Any) -> None:
@@ -155,6 +162,102 @@ def keep_features(expected: Mapping[str, Any], manifest: Mapping[str, Any]) -> N
     copies.finish_copy(_store_of(get_worker()), from_plain(ExpectedFeatures, dict(expected)), manifest)
 
 
+@dataclass(frozen=True)
+class _IdleJobs:
+    """A guardian and a warm process that wait for the next trial.
+
+    Attributes:
+        origin: everything that they began with, and that a trial must share
+        timer: ends them
+    """
+
+    origin: tuple[Any, ...]
+    jobs: RunningJobs
+    timer: threading.Timer
+
+
+class KeptJobs:
+    """What a worker keeps from trial to trial of a search of this package's own: a guardian and a warm process.
+
+    A worker runs one trial at a time, and a trial has taken them out while it runs. They end when they are idle for
+    too long. Where the worker's process ends, the guardian ends the warm process.
+    """
+
+    def __init__(self) -> None:
+        self._idle: _IdleJobs | None = None
+        self._swapping = threading.Lock()
+
+    @contextmanager
+    def jobs_for(
+        self, task: TaskMessage, script_dir: Path, environment_of: Callable[..., Mapping[str, str]]
+    ) -> Iterator[RunningJobs]:
+        """Yield what starts and limits a trial; no job is left in it after the block.
+
+        Args:
+            script_dir: as ``WarmStarter`` takes it
+            environment_of: takes marks to add, and returns the trial's environment
+        """
+        is_kept = task.script.is_harness_trial
+        origin = (task.limits, script_dir, environment_of())
+        jobs = self._take(origin) if is_kept else None
+        is_new = jobs is None
+        jobs = jobs or RunningJobs(task.limits)
+        with ExitStack() as stack:
+            stack.callback(jobs.abandon)
+            if is_kept and is_new:
+                jobs.warm_up(script_dir, environment_of(jobs.mark))
+            yield jobs
+            if is_kept:
+                stack.pop_all()
+                self._keep(origin, jobs)
+
+    def close(self) -> None:
+        """End what is idle."""
+        self._take(origin=None)
+
+    def _take(self, origin: tuple[Any, ...] | None) -> RunningJobs | None:
+        """Return what is idle if it began as ``origin`` says; else end it."""
+        idle = self._swap(None)
+        if idle is not None and idle.origin != origin:
+            idle.jobs.close()
+            return None
+        return None if idle is None else idle.jobs
+
+    def _keep(self, origin: tuple[Any, ...], jobs: RunningJobs) -> None:
+        timer = threading.Timer(_LONGEST_IDLE, self.close)
+        timer.daemon = True
+        timer.start()
+        other = self._swap(_IdleJobs(origin, jobs, timer))
+        if other is not None:
+            other.jobs.close()
+
+    def _swap(self, idle: _IdleJobs | None) -> _IdleJobs | None:
+        with self._swapping:
+            idle, self._idle = self._idle, idle
+        if idle is not None:
+            idle.timer.cancel()
+        return idle
+
+
+#: Worker -> what it keeps, as above.
+_KEPT: WeakKeyDictionary[Any, KeptJobs] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class TrialPlace:
+    """What a worker gives to a trial.
+
+    Attributes:
+        folder: empty, on the worker's own disk
+        features: None for a script that does not use this package
+    """
+
+    folder: Path
+    threads: int
+    features: FoundFeatures | None
+    kept: KeptJobs
+
+
 def run_trial_task(message: Mapping[str, Any]) -> dict[str, Any]:
     """Run the trial of a ``TaskMessage`` in a process of its own, and return a ``JobReturn``; a Dask task."""
     from distributed import get_worker
@@ -171,26 +274,24 @@ def run_trial_task(message: Mapping[str, Any]) -> dict[str, Any]:
         worker.log_event(task.topic, {"event": type(event).__name__, "content": to_plain(event)})
 
     features = None if task.spec is None else _FOUND[worker][task.digest]
+    kept = _KEPT.setdefault(worker, KeptJobs())
     with TemporaryDirectory(
         prefix="harness-trial-", dir=worker.local_directory, ignore_cleanup_errors=True
     ) as folder:
-        returned = run_trial(task, Path(folder), worker.state.nthreads, features, is_wanted, log)
+        returned = run_trial(task, TrialPlace(Path(folder), worker.state.nthreads, features, kept), is_wanted, log)
+    if worker.status.name not in _WORKING:
+        # Its process may stay.
+        kept.close()
     plain: dict[str, Any] = to_plain(returned)
     return plain
 
 
 def run_trial(
-    task: TaskMessage,
-    folder: Path,
-    threads: int,
-    features: FoundFeatures | None,
-    is_wanted: Callable[[], bool],
-    log: Callable[[Event], None],
+    task: TaskMessage, place: TrialPlace, is_wanted: Callable[[], bool], log: Callable[[Event], None]
 ) -> JobReturn:
     """Run a job until it ends, exceeds a limit, or is no longer wanted.
 
     Args:
-        folder: empty, on the worker's own disk
         is_wanted: called repeatedly; the job is ended once it returns False
         log: called with each event while the job runs
 
@@ -199,21 +300,31 @@ def run_trial(
         ValueError: the job has written something else than records to its pipe
     """
     execution = uuid.uuid4().hex
+    folder, features = place.folder, place.features
     job_path, pipe_path = folder / f"{task.jid}.json", folder / "records"
     job_path.write_text(task.job_file, "utf-8")
     if task.spec is not None and features is not None:
-        spec = replace(task.spec, results_db=pipe_path, threads=threads, prepared_dir=features.prepared_dir)
+        spec = replace(task.spec, results_db=pipe_path, threads=place.threads, prepared_dir=features.prepared_dir)
         replace(spec, word_vectors=features.word_vectors).write(trial_spec_path(job_path))
     # Before the guardian starts: what cannot be written ends here.
     command, working_dir = _place_script(task, folder)
+    # The folder of a script that was brought goes with its trial; there is nothing to import in this one.
+    script_dir = task.script.path.parent if str(task.script.path) in command else Path(sys.prefix)
+    cards = {} if task.sees_cards else {"CUDA_VISIBLE_DEVICES": ""}
+
+    def environment_of(*marks: str) -> dict[str, str]:
+        return job_environment((task.mark, *marks), place.threads, {**cards, **task.environment})
+
     with ExitStack() as stack:
         pipe = stack.enter_context(closing(RecordsPipe(pipe_path, execution)))
-        jobs = RunningJobs(task.limits)
-        stack.callback(jobs.abandon)
-        cards = {} if task.sees_cards else {"CUDA_VISIBLE_DEVICES": ""}
-        environment = job_environment((task.mark, jobs.mark), threads, {**cards, **task.environment})
+        jobs = stack.enter_context(place.kept.jobs_for(task, script_dir, environment_of))
+        while jobs.is_warming_up and is_wanted():
+            time.sleep(_INTERVAL)
+        if (failure := jobs.warm_failure()) is not None:
+            _log.warning("Each trial imports TensorFlow for itself: %s.", failure)
+        output_path = folder / f"{task.jid}.out"
         try:
-            job = jobs.start([*command, str(job_path)], working_dir, environment, folder / f"{task.jid}.out")
+            job = jobs.start([*command, str(job_path)], working_dir, environment_of(jobs.mark), output_path)
         except OSError as error:
             end = JobEnd(EndedBy.SYSTEM, None, None, f"{error.strerror} ({task.script.path})")
             return JobReturn(task.trial_id, None, end, JobOutput("", None), pipe.records)

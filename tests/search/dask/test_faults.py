@@ -4,13 +4,17 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.errors import WorkFailedError
+from harness.search import warm
 from harness.search.backend import SearchContext
+from harness.search.dask import worker as dask_worker
 from harness.search.dask.backend import HarnessDaskManager, PendingTrial
 from harness.search.dask.client import Task
 from harness.search.view import Ending
@@ -28,8 +32,10 @@ from tests.search.searches import (
     start_aup,
     trials_of,
     wait_until,
+    wait_until_gone,
     write_experiment,
 )
+from tests.search.test_warm import QUICK_CODE, warm_processes
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -331,3 +337,119 @@ def test_a_worker_that_is_lost_while_features_are_sent_spoils_nothing_for_the_ot
     trials = trials_of(prepared_folder / "experiment.json")
     assert [(trial.status, trial.score) for trial in trials] == [(TrialStatus.FINISHED, 0.75)] * 3
     assert not list(dask.folder.rglob("Session5"))
+
+
+#: A worker whose warm process imports nothing.
+WARM_AT_ONCE = f"from harness.search import warm\nwarm._CODE = {QUICK_CODE!r}\n"
+#: A trial of this package's own, as far as a worker sees: harness.training.trial. The first waits for "go".
+SAYS_ITS_NAME = RECORDS_ITS_SCORE.format(
+    work="""
+print(open("/proc/self/comm").read().strip(), flush=True)
+while spec.trial_index == 0 and not os.path.exists("go"):
+    time.sleep(0.02)
+record(0.75)
+"""
+)
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[DaskProcesses]:
+    """A scheduler that takes no busy worker for lost."""
+    with DaskProcesses(tmp_path / "dask") as processes:
+        processes.folder.mkdir()
+        processes.start_scheduler()
+        yield processes
+
+
+def our_search(folder: Path, corpus: Path, scheduler: str, **changes: Any) -> Path:
+    cluster = {"scheduler": scheduler, "patience_seconds": 120}
+    ours = {"system": "mocap1", "corpus": str(corpus), "parameter_config": DROPOUT, "resource": "dask"}
+    text = "# As harness.training.trial does.\n" + SAYS_ITS_NAME
+    return write_experiment(folder, text, **{**ours, "cluster": cluster, "n_samples": 4, **changes})
+
+
+def start_warm_worker(dask: DaskProcesses) -> int:
+    preload = dask.folder / "warm at once.py"
+    preload.write_text(WARM_AT_ONCE)
+    return dask.start_worker("--preload", str(preload)).pid
+
+
+def starts_of(path: Path) -> list[tuple[int, str, bool]]:
+    """Of each trial, in order: its attempt, its status, and whether it is a fork of a warm process."""
+    return [
+        (trial.attempt, trial.status.value, (trial.last_output or "").strip() == warm.TRIAL_NAME)
+        for trial in trials_of(path)
+    ]
+
+
+def descendants(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux lets a process adopt orphans")
+def test_a_killed_warm_process_loses_no_trial_of_its_worker_and_none_outlives_the_worker(
+    prepared_folder: Path, tiny_corpus: Path, patient: DaskProcesses
+) -> None:
+    pid = start_warm_worker(patient)
+    path = our_search(prepared_folder, tiny_corpus, patient.address, n_parallel=1)
+
+    class Killing(SilentView):
+        def look(self) -> float | None:
+            if num_running(path) == 1 and not (prepared_folder / "go").exists():
+                os.kill(warm_processes(pid)[0], signal.SIGKILL)
+                (prepared_folder / "go").touch()
+            return 0.01
+
+    assert search(path, view=Killing()).ending is Ending.DONE
+    assert starts_of(path) == [(1, "finished", is_fork) for is_fork in (True, False, True, True)]
+    check_database(prepared_folder)
+    left = descendants(pid)
+    assert len(left) == 2  # the guardian and the warm process, for the next trial
+    os.kill(pid, signal.SIGTERM)
+    wait_until_gone(left, seconds=20)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux lets a process adopt orphans")
+def test_a_killed_worker_takes_no_fork_with_it_and_leaves_no_warm_process(
+    prepared_folder: Path, tiny_corpus: Path, patient: DaskProcesses
+) -> None:
+    for _ in range(2):
+        start_warm_worker(patient)
+    path = our_search(prepared_folder, tiny_corpus, patient.address)
+    process = start_aup(path)
+    # The second trial may have ended, but not the first.
+    wait_until(lambda: num_running(path) > 0 and trials_of(path)[0].pid is not None, seconds=60)
+    pid = pids_of(path)[0]
+    killed = worker_of(patient, pid).pid
+    left = descendants(killed)
+    assert pid in left and len(left) == 3
+    os.kill(killed, signal.SIGKILL)
+    wait_until_gone(left)
+    (prepared_folder / "go").touch()
+    assert finish(process)[::2] == (0, "")
+    assert starts_of(path) == [(1, "finished", True)] * 4
+    check_database(prepared_folder)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux lets a process adopt orphans")
+def test_workers_that_are_threads_of_one_process_each_have_a_warm_process(
+    prepared_folder: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(warm, "_CODE", QUICK_CODE)
+    (prepared_folder / "go").touch()
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        path = our_search(prepared_folder, tiny_corpus, cluster.scheduler_address, n_samples=20)
+        try:
+            assert search(path).ending is Ending.DONE
+            assert starts_of(path) == [(1, "finished", True)] * 20
+            assert len(warm_processes(os.getpid())) == 2
+        finally:
+            for kept in list(dask_worker._KEPT.values()):
+                kept.close()
+    assert warm_processes(os.getpid()) == []

@@ -1,29 +1,48 @@
-"""One task on a worker: a real subprocess whose records come through a pipe."""
+"""One task on a worker: a real subprocess whose records come through a pipe, and what is kept for the next task."""
 
+import errno
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.codec import CodecError, from_plain, to_plain
 from harness.features.copies import ExpectedFeatures, FoundFeatures
+from harness.search import guardian, warm
+from harness.search.dask import worker
 from harness.search.dask.messages import Event, Expectations, JobEpoch, JobReturn, JobStarted, TaskMessage
-from harness.search.dask.worker import differing_versions, installed_versions, run_trial
+from harness.search.dask.worker import KeptJobs, TrialPlace, differing_versions, installed_versions, run_trial
 from harness.search.jobs import JobLimits, RunningJobs
 from harness.search.keys import JobScript
 from harness.search.process import EndedBy
 from harness.splits.protocol import read_protocol
 from harness.store.trial_spec import TrialSpec
 from tests.search.resource_manager_contract import RECORDS_EVERYTHING
-from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive
+from tests.search.searches import RECORDS_ITS_SCORE, SCORES_X, is_alive, wait_until_gone
+from tests.search.test_warm import QUICK_CODE, warm_processes
+
+only_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process adopt orphans")
+
+#: Says the name of its process: that of a fork, or another.
+SAYS_ITS_NAME = "import sys\nprint(open('/proc/self/comm').read().strip(), sys.path[0])\n"
 
 
-def a_script(path: Path, *arguments: str) -> JobScript:
+def a_script(path: Path, *arguments: str, is_ours: bool = False) -> JobScript:
     """A Python script that runs in its own folder, on a machine whose Python is elsewhere."""
-    return JobScript(path, path.parent, ("/no/such/python", str(path), *arguments), str(path), False)
+    return JobScript(path, path.parent, ("/no/such/python", str(path), *arguments), str(path), is_ours)
 
 
 def a_task(text: str = "", **changes: Any) -> TaskMessage:
@@ -49,8 +68,10 @@ def run(task: TaskMessage, folder: Path, **changes: Any) -> tuple[JobReturn, lis
     """Run a task in a new folder of a worker; return its result and what it logged."""
     events: list[Event] = []
     folder.mkdir()
-    given: dict[str, Any] = {"threads": 3, "features": None, "is_wanted": lambda: True, "log": events.append}
-    return run_trial(task, folder, **{**given, **changes}), events
+    given: dict[str, Any] = {"is_wanted": lambda: True, "log": events.append, "features": None, **changes}
+    with closing(KeptJobs()) as kept:
+        place = TrialPlace(folder, 3, given["features"], given.get("kept", kept))
+        return run_trial(task, place, given["is_wanted"], given["log"]), events
 
 
 def test_a_script_that_is_not_here_is_brought_along(folder: Path) -> None:
@@ -156,3 +177,168 @@ def test_workers_are_known_by_all_that_was_compared() -> None:
     ]
     assert len({one.digest for one in [known, *others]}) == 4
     assert known.taken == {"GPU": 1.0, "harness-trial": 1, f"harness-{known.digest}": 1}
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptJobs]:
+    """What a worker keeps, whose warm process imports nothing."""
+    monkeypatch.setattr(warm, "_CODE", QUICK_CODE)
+    with closing(KeptJobs()) as kept:
+        yield kept
+
+
+def our_task(text: str = SAYS_ITS_NAME, **changes: Any) -> TaskMessage:
+    return a_task(text, **{"script": a_script(Path("/no/such/folder/trial.py"), is_ours=True), **changes})
+
+
+def guardians() -> list[int]:
+    return [child.pid for child in psutil.Process().children() if guardian.__file__ in child.cmdline()]
+
+
+def name_of(returned: JobReturn) -> str:
+    """The name of the process that a trial of SAYS_ITS_NAME was."""
+    assert returned.end.exit_code == 0, returned.output.tail
+    return returned.output.tail.split()[0]
+
+
+@only_linux
+def test_the_trials_of_a_search_are_forks_of_one_process_and_import_from_their_scripts_folder(
+    folder: Path, kept: KeptJobs
+) -> None:
+    first, _ = run(our_task(), folder / "0", kept=kept)
+    (pid,) = warm_processes(os.getpid())
+    path = folder / "trial.py"
+    path.write_text(SAYS_ITS_NAME)
+    found = [first, *(run(our_task(), folder / name, kept=kept)[0] for name in "12")]
+    assert [each.output.tail for each in found] == [f"harness-trial {folder / name / 'script'}\n" for name in "012"]
+    assert warm_processes(os.getpid()) == [pid]
+    here = run(our_task(script=a_script(path, is_ours=True)), folder / "3", kept=kept)[0]
+    assert here.output.tail == f"harness-trial {folder}\n"
+    kept.close()
+    wait_until_gone([pid])
+    assert guardians() == warm_processes(os.getpid()) == []
+
+
+@only_linux
+def test_a_fork_has_the_marks_and_the_environment_of_its_own_search_and_ends_with_its_worker(
+    folder: Path, kept: KeptJobs
+) -> None:
+    script = """
+import os
+began = open("/proc/self/environ", "rb").read().split(b"\\0")
+now = [os.environ.get(name) for name in ("HARNESS_EXPERIMENT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "TOKEN")]
+print(open("/proc/self/comm").read().strip(), b"HARNESS_EXPERIMENT=" + now[0].encode() in began, *now, sep="|")
+"""
+    pids = []
+    for number, changes in enumerate(
+        [{}, {"mark": "HARNESS_EXPERIMENT=another"}, {"environment": {"TOKEN": "t"}}, {"limits": JobLimits(9, None, 0)}]
+    ):
+        returned, _ = run(our_task(script, **changes), folder / str(number), kept=kept)
+        mark = changes.get("mark", "HARNESS_EXPERIMENT=test").partition("=")[2]
+        token = changes.get("environment", {}).get("TOKEN")
+        assert returned.output.tail == f"harness-trial|True|{mark}|3||{token}\n"
+        pids += warm_processes(os.getpid())
+    # Each began with something else, so the one before has ended.
+    assert len(set(pids)) == 4
+    wait_until_gone(pids[:3])
+
+
+@only_linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_the_end_of_a_warm_process_between_two_trials_costs_one_cold_start(
+    folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(warm, "_LONGEST_FORK", 1.0)
+    starts = [name_of(run(our_task(), folder / "0", kept=kept)[0])]
+    os.kill(warm_processes(os.getpid())[0], number)
+    starts += [name_of(run(our_task(), folder / name, kept=kept)[0]) for name in "12"]
+    assert [start == "harness-trial" for start in starts] == [True, False, True]
+
+
+@only_linux
+def test_the_end_of_a_warm_process_ends_no_running_trial(folder: Path, kept: KeptJobs) -> None:
+    waits = f"import os, time\nwhile not os.path.exists({str(folder / 'go')!r}): time.sleep(0.02)\n"
+
+    def log(event: Event) -> None:
+        os.kill(warm_processes(os.getpid())[0], signal.SIGKILL)
+        (folder / "go").touch()
+
+    assert name_of(run(our_task(waits + SAYS_ITS_NAME), folder / "0", kept=kept, log=log)[0]) == "harness-trial"
+
+
+@only_linux
+def test_what_is_kept_ends_when_it_is_idle(folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_LONGEST_IDLE", 0.5)
+    # Not while a trial runs, however long it takes.
+    task = our_task("import time\ntime.sleep(1)\n" + SAYS_ITS_NAME)
+    for name in "01":
+        assert name_of(run(task, folder / name, kept=kept)[0]) == "harness-trial"
+    pids = guardians() + warm_processes(os.getpid())
+    assert len(pids) == 2
+    wait_until_gone(pids, seconds=20)
+    assert name_of(run(task, folder / "2", kept=kept)[0]) == "harness-trial"
+
+
+def test_nothing_is_kept_of_a_script_that_does_not_use_this_package(folder: Path, kept: KeptJobs) -> None:
+    returned, _ = run(a_task(SCORES_X), folder / "0", kept=kept)
+    assert returned.output.score_text == "0.25"
+    assert guardians() == warm_processes(os.getpid()) == []
+
+
+@only_linux
+def test_nothing_is_kept_of_a_trial_that_ends_with_an_error_of_its_worker(folder: Path, kept: KeptJobs) -> None:
+    script = "import pathlib, time\npathlib.Path('records').write_text('?\\n')\ntime.sleep(60)\n"
+    path = folder / "0" / "trial.py"
+    with pytest.raises(ValueError):
+        run(our_task(script, script=a_script(path, is_ours=True)), folder / "0", kept=kept)
+    assert guardians() == warm_processes(os.getpid()) == []
+
+
+@only_linux
+def test_a_trial_that_is_not_wanted_any_more_waits_for_no_import(
+    folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm, "_CODE", "import time\ntime.sleep(60)\n")
+    began = time.monotonic()
+    returned, _ = run(our_task(), folder / "0", kept=kept, is_wanted=lambda: time.monotonic() < began + 0.5)
+    assert time.monotonic() - began < 20
+    assert returned.end.ended_by in (EndedBy.STOP, EndedBy.ITSELF)
+
+
+@only_linux
+def test_a_warm_process_that_cannot_import_is_logged_once_and_not_tried_again(
+    folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warm, "_CODE", "raise ImportError('no such thing')")
+    with caplog.at_level(logging.WARNING):
+        for name in "012":
+            assert name_of(run(our_task(), folder / name, kept=kept)[0]) != "harness-trial"
+    said = "the process that imports TensorFlow for all trials ended with exit code 1: ImportError: no such thing"
+    assert caplog.messages == [f"Each trial imports TensorFlow for itself: {said}."]
+
+
+@only_linux
+def test_a_warm_process_that_the_system_does_not_start_costs_no_trial(
+    folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(warm, "subprocess", SimpleNamespace(Popen=refuse, DEVNULL=subprocess.DEVNULL))
+    assert name_of(run(our_task(), folder / "0", kept=kept)[0]) != "harness-trial"
+
+
+@only_linux
+def test_two_trials_at_once_share_nothing_and_one_warm_process_stays(folder: Path, kept: KeptJobs) -> None:
+    task = our_task("import time\ntime.sleep(0.5)\n" + SAYS_ITS_NAME)
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda name=name: found.append(name_of(run(task, folder / name, kept=kept)[0])))
+        for name in "012"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["harness-trial"] * 3
+    assert (len(guardians()), len(warm_processes(os.getpid()))) == (1, 1)
