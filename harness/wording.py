@@ -1,4 +1,4 @@
-"""Durations, times and sizes as people write them, and the note beside every score on a synthetic corpus."""
+"""Durations, times and sizes as people write them, and the notes that must stand beside a score."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def write_bytes(num_bytes: float | None) -> str:
 
 
 SYNTHETIC_SENTENCE = "This corpus is synthetic: no score on it is a score on IEMOCAP."
+ADAPTED_SENTENCE = "Adapted to the test speakers without labels."
 
 
 def note_last_epoch(best_epoch: int | None, max_epochs: int, shortened: str | None) -> str:

@@ -89,8 +89,8 @@ def predict(
 
     The probabilities are the mean over the model's seeds and, where scenes were disjoint in training, over its groups
     of scenes. Give every modality that the model was trained with. Of a dialogue, a system in context answers each turn
-    from the others too, and any other system from the turn alone. Irregularities of the files are printed on standard
-    error, with what was done about each.
+    from the others too, and any other system from the turn alone; where the model scales by speaker, the dialogue's
+    turns of each speaker do. Irregularities of the files are printed on standard error, with what was done about each.
 
     \b
     Example:
@@ -154,7 +154,7 @@ def predict(
     notes = (
         note_unread(model, [turn for turn, _ in answered]),
         note_context(model, is_alone=dialogue_path is None),
-        note_speaker_scaling(model, speaker_wavs),
+        note_speaker_scaling(model, speaker_wavs, is_dialogue=dialogue_path is not None),
     )
     for note in filter(None, notes):
         click.echo(note, err=True)

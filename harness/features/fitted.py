@@ -164,7 +164,11 @@ def _make_embedding(
         vectors = read_word_vectors(path, tokenizer.vocabulary)
     source = f"{path.name}, {vectors.vector_size} numbers a word: {_count_vectors(train, vectors, of_pieces)}"
     if tokenizer.num_file_words:
-        source += f"; {tokenizer.num_file_words} words that training lacks have theirs, which are not trained"
+        num_pieced = len(of_pieces.intersection(tokenizer.vocabulary[-tokenizer.num_file_words :]))
+        source += (
+            f"; of the words that training lacks, {tokenizer.num_file_words - num_pieced} have the file's vector and "
+            f"{num_pieced} the mean of their pieces, which are not trained"
+        )
     return tokenizer, embedding_matrix(tokenizer, vectors, seed), source
 
 

@@ -227,21 +227,55 @@ class Features:
             recordings: of what each speaker has said before, each float32 (num_frames, num_columns), unscaled; they are
                 overwritten
         """
-        scaled, names = self, {name for block in self._blocks for name in block}
-        if "speech" in names:
-            frames = (self.unscaled_speech([row], count)[0] for row, count in enumerate(self.speech_lengths))
-            pasts = self._add_up(frames, speakers, self._measure(recordings))
-            scaled = replace(scaled, _past_of=lambda utterance: pasts[utterance.utterance_id])
-        if "mocap" in names:
-            windows = (self.mocap([row])[0] for row in range(len(self)))
-            motions = self._add_up(windows, speakers, Moments(NUM_MOCAP_COLUMNS))
+        scaled, (speech, motion) = self, self._measure_turns(speakers, recordings)
+        if speech:
+            scaled = replace(scaled, _past_of=lambda utterance: speech[utterance.utterance_id])
+        if motion:
             scaled = replace(
                 scaled,
-                _motion_of=lambda utterance, background: motions[utterance.utterance_id].shrink(
+                _motion_of=lambda utterance, background: motion[utterance.utterance_id].shrink(
                     background, BACKGROUND_WINDOWS
                 ),
             )
         return scaled
+
+    def scale_by_turns(self, speakers: Sequence[str]) -> Features:
+        """Return the same features; all turns of each speaker among them scale the speech and motion of each one.
+
+        Args:
+            speakers: of the utterances; beside each the same actor is marked
+        """
+        scaled, (speech, motion) = self, self._measure_turns(speakers)
+        speaker_of = dict(zip(self.utterance_ids, speakers, strict=True))
+        last = dict(zip(speakers, self.utterance_ids, strict=True))
+        if speech:
+            scalings = {
+                speaker: ColumnScaling(*speech[name].finish(self.speech_columns)) for speaker, name in last.items()
+            }
+            scaled = replace(scaled, _scaling_of=lambda utterance: scalings[speaker_of[utterance.utterance_id]])
+        if motion:
+            scaled = replace(
+                scaled,
+                _motion_of=lambda utterance, background: motion[last[speaker_of[utterance.utterance_id]]].shrink(
+                    background, 0
+                ),
+            )
+        return scaled
+
+    def _measure_turns(
+        self, speakers: Sequence[str], recordings: Iterable[Floats] = ()
+    ) -> tuple[dict[str, Moments], dict[str, Moments]]:
+        """Measure speech and motion as ``_add_up`` does; of a modality that these features lack, nothing."""
+        names = {name for block in self._blocks for name in block}
+        speech: dict[str, Moments] = {}
+        motion: dict[str, Moments] = {}
+        if "speech" in names:
+            frames = (self.unscaled_speech([row], count)[0] for row, count in enumerate(self.speech_lengths))
+            speech = self._add_up(frames, speakers, self._measure(recordings))
+        if "mocap" in names:
+            windows = (self.mocap([row])[0] for row in range(len(self)))
+            motion = self._add_up(windows, speakers, Moments(NUM_MOCAP_COLUMNS))
+        return speech, motion
 
     def _measure(self, recordings: Iterable[Floats]) -> Moments:
         moments = Moments(len(self.speech_columns))

@@ -425,8 +425,19 @@ def inverse_frequencies(tokenizer: Tokenizer, transcripts: Iterable[str | None])
 #: Words of a file of vectors that are known beside those of training. Ours: files begin with the most frequent words,
 #: and a conversation has few others.
 NUM_FILE_WORDS = 20_000
-#: Ends of contractions that files made like GloVe's have as words of their own.
-_CLITICS = ("n't", "'s", "'m", "'re", "'ve", "'ll", "'d")
+#: Ends of contractions that files made like GloVe's have as words of their own, with the words that they often follow
+#: in a conversation. The choice of words is ours.
+_CLITICS = {
+    "n't": "do does did is are was were has have had ca could wo would sha should might must need ai",
+    "'s": "he she it that this there here who what where when why how let one",
+    "'m": "i",
+    "'re": "you we they there who what where how why",
+    "'ve": "i you we they there who what could should would might must",
+    "'ll": "i you he she it we they that this there who what",
+    "'d": "i you he she it we they that there who what where how why",
+}
+#: Contractions that are known beside the words of training and the first of a file of vectors.
+CONTRACTIONS = tuple(word + end for end, words in _CLITICS.items() for word in words.split())
 
 
 def split_contraction(word: str) -> list[tuple[str, ...]]:
@@ -448,18 +459,20 @@ def read_known_vectors(path: Path, tokenizer: Tokenizer) -> tuple[Tokenizer, Key
     """Read the vectors of the words of training, and of the first ``NUM_FILE_WORDS`` of a file that training lacks.
 
     A contraction that the file lacks has the mean of the vectors of its pieces, in the first way of
-    ``split_contraction`` of which the file has every piece. Files part contractions in different ways.
+    ``split_contraction`` of which the file has every piece. Files part contractions in different ways. Those of
+    ``CONTRACTIONS`` are known too, if training lacks them and the file has them or their pieces.
 
     Returns:
-        the tokenizer of both; the vectors; and the words whose vector is that of their pieces
+        the tokenizer of all; the vectors; and the words whose vector is that of their pieces
 
     Raises:
         FeatureError: as ``read_word_vectors``
     """
     known = set(tokenizer.vocabulary)
-    ways = {word: split_contraction(word) for word in tokenizer.vocabulary}
+    common = [word for word in CONTRACTIONS if word not in known]
+    ways = {word: split_contraction(word) for word in (*tokenizer.vocabulary, *common)}
     pieces = {piece for word in ways for way in ways[word] for piece in way}
-    vectors = read_word_vectors(path, known | pieces, NUM_FILE_WORDS)
+    vectors = read_word_vectors(path, ways.keys() | pieces, NUM_FILE_WORDS)
     others = [word for word in vectors.index_to_key if word not in known and _is_word(word)][:NUM_FILE_WORDS]
     means = {}
     for word in ways.keys() - vectors.key_to_index.keys():
@@ -468,7 +481,8 @@ def read_known_vectors(path: Path, tokenizer: Tokenizer) -> tuple[Tokenizer, Key
             means[word] = np.mean([vectors[piece] for piece in found], axis=0)
     if means:
         vectors.add_vectors(list(means), np.stack(list(means.values())))
-    return Tokenizer((*tokenizer.vocabulary, *others), len(others)), vectors, set(means)
+    added = dict.fromkeys([*others, *(word for word in common if word in vectors)])
+    return Tokenizer((*tokenizer.vocabulary, *added), len(added)), vectors, set(means)
 
 
 def embedding_matrix(tokenizer: Tokenizer, vectors: KeyedVectors, seed: int = 0) -> npt.NDArray[np.float32]:

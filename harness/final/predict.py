@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,9 @@ def predict_dialogue(
         scene: of the corpus, such as ``impro03``, if the dialogue plays one; then only the networks answer that have
             not read it, as in a test evaluation
         speaker_wavs: a folder of recordings by the speaker of all turns, for a model that scales speech by speaker.
-            None for the training utterances' mean and deviation. Where a speaker's turns so far scale speech and
-            motion, those are read from ``turns``, and the recordings, of which there may be none, precede them
+            None for the training utterances' mean and deviation; but where ``turns`` name their speakers, all turns
+            of each scale his or her speech and motion. Where a speaker's turns so far do, those are read from
+            ``turns``, and the recordings, of which there may be none, precede them
 
     Raises:
         ModelError: the model is damaged, reads a user's own features or a modality that a turn lacks; ``scene`` is
@@ -103,11 +104,13 @@ def predict_dialogue(
         features = features.scale_by_turns_so_far([turn.speaker for turn in turns], recordings)
     elif speaker_wavs is not None:
         features = features.scale_by(recordings)
+    elif record.protocol.scales_by_speaker and all(turn.speaker for turn in turns):
+        features = features.scale_by_turns([turn.speaker for turn in turns])
     elif _scales_by_speaker(record) and record.turn_model is None and record.is_in_context:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(
-            f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected one recording "
-            "with --speaker-wavs: such a model cannot answer a dialogue yet"
+            f"model {str(model_dir)!r}: reads speech that is scaled by its speaker's own turns; expected other "
+            "recordings of the speaker as --speaker-wavs, or the dialogue as --dialogue"
         )
     probabilities = predict_mean(model_dir, record, features, group)
     classes = [Emotion(name) for name in record.classes]
@@ -147,7 +150,7 @@ def predict_each(
     """Answer utterances that have nothing to do with each other, each as if it were given alone.
 
     Args:
-        turns: with a place each, of any number of speakers
+        turns: with a place each, of any number of speakers, whose names do not count
         scene, speaker_wavs: as ``predict_dialogue``; one speaker for all
 
     Yields:
@@ -157,7 +160,7 @@ def predict_each(
     # Where a model reads other turns, or scales by them, each utterance must stay alone.
     size = 1 if record.is_in_context or record.protocol.scales_by_past else _BATCH
     for first in range(0, len(turns), size):
-        batch = turns[first : first + size]
+        batch = [replace(turn, speaker="") for turn in turns[first : first + size]]
         try:
             yield from predict_dialogue(model_dir, batch, scene, speaker_wavs)
         except HarnessError as error:
@@ -171,8 +174,11 @@ def predict_each(
                     yield of_turn
 
 
-def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | None:
+def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None, *, is_dialogue: bool = False) -> str | None:
     """Return sentences on whose statistics scale speech and motion; None where the model scales neither by speaker.
+
+    Args:
+        is_dialogue: whether the turns of a dialogue were given, whose speakers are named
 
     Raises:
         ModelError: the model is damaged
@@ -192,6 +198,11 @@ def note_speaker_scaling(model_dir: Path, speaker_wavs: Path | None) -> str | No
         if speaker_wavs is not None:
             note += f" The recordings in {str(speaker_wavs)!r} count as if the speaker had said them before."
         return note
+    if is_dialogue:
+        return (
+            f"Adapted to the speakers without labels: {are_scaled} by all turns of the speaker in the dialogue. The "
+            "fewer those are, the less this is as in training."
+        )
     if speaker_wavs is None:
         note = f"Not adapted to the speaker as in training: {are_scaled} {by_training}"
         return f"{note} Give a folder of the speaker's recordings with --speaker-wavs." if "speech" in scaled else note

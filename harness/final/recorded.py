@@ -47,7 +47,7 @@ class RecordedTurn:
     """A turn of a dialogue; by default the only one.
 
     Attributes:
-        speaker: as the user names who speaks
+        speaker: as the user names who speaks; empty where nobody is named, as of a single recording
         turn_id: as the user names the turn
         place: where the user gives it, for errors; empty for a single recording
     """

@@ -19,8 +19,9 @@ from harness.scoring.scenes import PROBE_KINDS
 from harness.scoring.search import weigh_order
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
 from harness.scoring.statistics import TOO_NARROW, mean_and_spread
+from harness.splits.protocol import adapts_to_speakers
 from harness.store.records import ScoreKind, TestOpeningRow, TestScores
-from harness.wording import SYNTHETIC_SENTENCE, plural, write_bytes, write_duration
+from harness.wording import ADAPTED_SENTENCE, SYNTHETIC_SENTENCE, plural, write_bytes, write_duration
 
 #: Keys of an experiment file that are no settings, or that are shown apart.
 _NOT_SETTINGS = frozenset({"name", "description", "parameter_config", "protocol", "system", "workingdir", "cwd"})
@@ -314,6 +315,7 @@ def _describe_contender(comparison: Comparison, contender: Contender) -> dict[st
         "name": experiment.name,
         "system": experiment.named_system,
         "protocol": experiment.protocol_name or "of its own script",
+        "speakers": ADAPTED_SENTENCE if adapts_to_speakers(experiment.protocol_name) else "",
         "corpus": describe_corpus(findings),
         "progress": describe_progress(findings),
         "best score": write_statistic(lambda ordered: ordered[0]),
@@ -426,6 +428,7 @@ def _experiment_to_json(comparison: Comparison, contender: Contender) -> dict[st
         "protocol_hash": experiment.protocol_hash,
         "corpus_hash": experiment.corpus_hash,
         "is_synthetic": experiment.is_synthetic,
+        "is_adapted_to_speakers": adapts_to_speakers(experiment.protocol_name),
         "target": experiment.target,
         "status": str(experiment.status),
         "num_planned": experiment.num_samples,

@@ -175,6 +175,7 @@ class Leaks:
 
     Attributes:
         trial_index: of the searched trial whose hyperparameters were trained
+        protocol_name: of the search, whose choices beside the split hold under every split
         opens_test: whether utterances of the test session were scored and trained on
         seeds: those that finished under every split, each with another draw of what is scored
         num_scored: utterances, over all draws
@@ -182,6 +183,7 @@ class Leaks:
     """
 
     trial_index: int
+    protocol_name: str
     opens_test: bool
     is_synthetic: bool
     seeds: tuple[int, ...]
@@ -216,6 +218,7 @@ def read_leaks(store: ResultsStore, experiment: ExperimentRow, *, opens_test: bo
     sizes = [draws[str(seed)]["num_train"] for seed in seeds if str(seed) in draws]
     return Leaks(
         trial_index=best.trial_index,
+        protocol_name=experiment.protocol_name,
         opens_test=opens_test,
         is_synthetic=experiment.is_synthetic,
         seeds=tuple(seeds),

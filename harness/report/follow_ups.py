@@ -6,7 +6,7 @@ import json
 import math
 
 from harness.report.findings import LeakGain, Leaks, Replication, known_score
-from harness.report.statements import Statement, mark_synthetic, percent
+from harness.report.statements import Statement, mark_synthetic, note_adaptation, percent
 from harness.report.tables import Table
 from harness.scoring.statistics import MIN_DIALOGUES, mean_and_spread
 from harness.splits.parts import BOUGHT_BY, SHARED
@@ -32,6 +32,7 @@ def describe_replication(replication: Replication) -> Statement:
             f"{100 * low:.1f} to {percent(high)})"
         )
     text = f"{text}. {_judge(replication)}{_describe_chosen_epoch(replication)}"
+    text += note_adaptation(replication.experiment.protocol_name)
     text = mark_synthetic(text, replication.experiment.is_synthetic)
     return Statement("Best-of-N optimism", text, is_warning=replication.luck > 0)
 
@@ -91,6 +92,7 @@ def tabulate_replication(replication: Replication) -> Table:
         rows.append((f"{name} at the search's epoch", "", mean, str(best.best_epoch), ""))
     columns = ("training", "seed", "validation accuracy, %", "epoch", "time")
     note = "Validation chose the epoch of each training, as in the search; the test set stayed sealed."
+    note += note_adaptation(replication.experiment.protocol_name)
     note = mark_synthetic(note, replication.experiment.is_synthetic)
     numbers = frozenset(columns[1:]) - {"epoch"}
     return Table("Best-of-N optimism", columns, tuple(rows), numbers, note, highlighted_row=0)
@@ -121,7 +123,7 @@ def describe_leaks(leaks: Leaks) -> Statement:
         )
     else:
         text += " The scored utterances also chose the epoch, as validation does in a search."
-    text = mark_synthetic(text, leaks.is_synthetic)
+    text = mark_synthetic(text + note_adaptation(leaks.protocol_name), leaks.is_synthetic)
     return Statement("What leaks add", text, is_warning=gained.difference > 0)
 
 
@@ -166,7 +168,7 @@ def tabulate_leaks(leaks: Leaks) -> Table:
     )
     if leaks.scores[0].above_strictest is not None and leaks.scores[0].above_strictest.interval.is_too_narrow:
         note += f" * Too narrow: one draw, or fewer than {MIN_DIALOGUES} dialogues."
-    note = mark_synthetic(note, leaks.is_synthetic)
+    note = mark_synthetic(note + note_adaptation(leaks.protocol_name), leaks.is_synthetic)
     title = "What leaks add" + (" (test session opened)" if leaks.opens_test else " (validation)")
     return Table(title, columns, tuple(rows), frozenset(columns[2:6]), note, wide=frozenset({"training shares"}))
 

@@ -31,9 +31,7 @@ from harness.splits.protocol import (
     adapts_to_speakers,
 )
 from harness.store.records import FoldedExperimentRow, Prediction, ScoreKind, TestOpeningRow, TrialStatus
-from harness.wording import SYNTHETIC_SENTENCE, note_last_epoch, plural, write_time
-
-_ADAPTED = "Adapted to the test speakers without labels."
+from harness.wording import ADAPTED_SENTENCE, SYNTHETIC_SENTENCE, note_last_epoch, plural, write_time
 
 _CLASS_NAMES = {"ang": "anger", "exc": "excitement", "neu": "neutral", "sad": "sadness"}
 
@@ -92,7 +90,7 @@ def note_adaptation(protocol_name: str) -> str:
         >>> note_adaptation("paper+speaker_scaling=own")
         ' Adapted to the test speakers without labels.'
     """
-    return f" {_ADAPTED}" if adapts_to_speakers(protocol_name) else ""
+    return f" {ADAPTED_SENTENCE}" if adapts_to_speakers(protocol_name) else ""
 
 
 def describe_progress(findings: Findings) -> str:
@@ -246,8 +244,8 @@ def describe_adaptation(protocol: dict[str, object]) -> list[Statement]:
     if scaling == SpeakerScaling.PAST:
         turns = "his or her own turns of the session up to the scaled one, whatever their label; no later turn is read"
     text = (
-        f"{_ADAPTED} Speech, and motion where it is read, of every speaker, the test speakers too, are scaled by the "
-        f"mean and the deviation of {turns}. The baselines read the same speech. "
+        f"{ADAPTED_SENTENCE} Speech, and motion where it is read, of every speaker, the test speakers too, are scaled "
+        f"by the mean and the deviation of {turns}. The baselines read the same speech. "
         "Do not compare such a score with one of a model that meets its speakers for the first time."
     )
     return [Statement("Adapted", text, is_warning=True)]

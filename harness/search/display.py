@@ -28,9 +28,11 @@ from harness.errors import one_line, visible_lines
 from harness.search.lock import Holder
 from harness.search.snapshot import RunningTrial, SearchSnapshot, SearchState, read_search
 from harness.search.view import Ending, FoldOutcome, SearchPlan, SearchReport
+from harness.splits.protocol import adapts_to_speakers
 from harness.store.records import ExperimentRecord, TrialRow, TrialStatus, are_accuracies, best_of, utc_now
 from harness.store.store import ResultsStore
 from harness.wording import (
+    ADAPTED_SENTENCE,
     SYNTHETIC_SENTENCE,
     note_last_epoch,
     plural,
@@ -132,16 +134,16 @@ def _describe_standing(snapshot: SearchSnapshot) -> list[str]:
 
 
 def describe_heading(snapshot: SearchSnapshot) -> list[str]:
-    """Name the experiment, and say where its scores are not scores on IEMOCAP."""
+    """Name the experiment, and say what must stand beside its scores."""
     assert snapshot.experiment is not None
-    return [describe_experiment(snapshot), *describe_corpus(snapshot.experiment)]
+    return [describe_experiment(snapshot), *describe_scores(snapshot.experiment)]
 
 
-def describe_corpus(experiment: ExperimentRecord) -> list[str]:
-    """Say what the corpus is where it is not the complete IEMOCAP; nothing where it is, or where none is known."""
-    if experiment.is_synthetic:
-        return [SYNTHETIC_SENTENCE]
-    return [] if experiment.corpus_note is None else [experiment.corpus_note]
+def describe_scores(experiment: ExperimentRecord) -> list[str]:
+    """Say what the corpus is where it is known not to be the complete IEMOCAP, and whether scores are adapted."""
+    corpus = SYNTHETIC_SENTENCE if experiment.is_synthetic else experiment.corpus_note
+    adapted = ADAPTED_SENTENCE if adapts_to_speakers(experiment.protocol_name) else None
+    return [sentence for sentence in (corpus, adapted) if sentence]
 
 
 def describe_end(snapshot: SearchSnapshot) -> list[str]:
@@ -293,7 +295,7 @@ def draw(snapshot: SearchSnapshot, canvas: Canvas, hint: str = "") -> list[Text]
         head = _fold(snapshot.message or "", canvas)
     else:
         head = _fold(describe_experiment(snapshot), canvas, "bold")
-        for sentence in describe_corpus(snapshot.experiment):
+        for sentence in describe_scores(snapshot.experiment):
             head += _fold(sentence, canvas, "yellow")
         process = describe_controller(snapshot)
         if snapshot.controller is not None and snapshot.controller.memory_bytes is not None:
@@ -491,6 +493,8 @@ class SearchDisplay:
             self._print(experiment.shortened)
         if experiment.corpus_note:
             self._print(experiment.corpus_note)
+        if adapts_to_speakers(experiment.protocol_name):
+            self._print(ADAPTED_SENTENCE)
         if plan.num_done or plan.num_interrupted:
             num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
             self._print(

@@ -391,16 +391,18 @@ def train_for(
     num_epochs: int,
     seed: int,
     on_epoch: Callable[[int], None] = lambda number: None,
+    num_later_steps: int = 0,
 ) -> None:
     """Train for a number of epochs that was chosen beforehand.
 
     Args:
+        num_later_steps: training steps that follow with the same trainer, which is compiled for all of them or for none
         on_epoch: called after each epoch with its number, from 1
 
     Raises:
         Diverged: a loss became NaN or infinite
     """
-    trainer.expect_steps(num_epochs * num_batches(len(train.features), batch_size))
+    trainer.expect_steps(num_epochs * num_batches(len(train.features), batch_size) + num_later_steps)
     generator = np.random.default_rng(seed)
     for number in range(1, num_epochs + 1):
         trainer.train_epoch(train, batch_size, generator)

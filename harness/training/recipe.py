@@ -254,7 +254,8 @@ def train_validated(
     Returns:
         the model with the weights that the protocol keeps
     """
-    trained, learner, train_inputs = _build(recipe, train, validation)
+    max_epochs = 1 if recipe.hyperparameters.is_fitted_at_once else recipe.max_epochs
+    trained, learner, train_inputs = _build(recipe, train, validation, max_epochs)
 
     def finish_epoch(epoch: EpochRecord) -> None:
         watch.record_epoch(epoch)
@@ -265,7 +266,7 @@ def train_validated(
         train_inputs,
         trained.fitted.prepare(validation),
         batch_size=recipe.hyperparameters.batch_size,
-        max_epochs=1 if recipe.hyperparameters.is_fitted_at_once else recipe.max_epochs,
+        max_epochs=max_epochs,
         patience=recipe.patience,
         seed=recipe.seed,
         on_epoch=finish_epoch,
@@ -323,7 +324,7 @@ def train_for_epochs(
     Returns:
         the model, and the test probabilities, float32 (num_test, 4), by epoch
     """
-    trained, learner, train_inputs = _build(recipe, train, test)
+    trained, learner, train_inputs = _build(recipe, train, test, num_epochs)
     test_inputs = None if test is None else trained.fitted.prepare(test)
     probabilities: dict[int, np.ndarray] = {}
 
@@ -344,9 +345,9 @@ def train_for_epochs(
 
 
 def _build(
-    recipe: Recipe, train: Features, vocabulary_extra: Features | None
+    recipe: Recipe, train: Features, vocabulary_extra: Features | None, num_epochs: int
 ) -> tuple[Trained, Learner, HasFeatures]:
-    """Fit the features and build the model; the last is what the learner trains on."""
+    """Fit the features and build the model; the last is what the learner trains on, for at most ``num_epochs``."""
     # Collecting the garbage of earlier models takes half a second, which a trial of a search need not spend.
     keras.backend.clear_session(free_memory=bool(_MODELS))
     seed_everything(recipe.seed)
@@ -383,6 +384,7 @@ def _build(
                 batch_size=point.batch_size,
                 num_epochs=recipe.auxiliary.num_epochs,
                 seed=recipe.seed,
+                num_later_steps=num_epochs * num_batches(len(train), point.batch_size),
             )
     return trained, _average(trainer, recipe), inputs
 

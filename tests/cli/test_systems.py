@@ -91,3 +91,10 @@ def test_an_unknown_system_is_one_sentence(tmp_path: Path) -> None:
 def test_a_default_that_the_paper_does_not_have_is_named(tmp_path: Path, name: str, said: str | None) -> None:
     last = type_command(tmp_path, "systems", name).stdout.splitlines()[-1]
     assert last.startswith(said) if said else "The " not in last
+
+
+@pytest.mark.parametrize("name", ["speech_text", "fusion"])
+def test_a_fusion_names_its_dropout_among_them(name: str) -> None:
+    assert SYSTEMS[name].departures.endswith(
+        " The dropout of 0.2 in the branches of words and speech is ours: section 4 has it in convolutions alone."
+    )

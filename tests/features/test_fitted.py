@@ -47,8 +47,8 @@ def test_a_file_of_vectors_decides_the_dimension(train, tmp_path):
     assert fitted.embedding[2].tolist() == [1, 2]
     assert fitted.embedding_source == (
         "glove.txt, 2 numbers a word: of the 4 spoken words of training (3 different ones), the file has 2 (1), 0 (0) "
-        "begin as the mean of their pieces, and the others as small random vectors; 1 words that training lacks have "
-        "theirs, which are not trained"
+        "begin as the mean of their pieces, and the others as small random vectors; of the words that training lacks, "
+        "1 have the file's vector and 0 the mean of their pieces, which are not trained"
     )
 
 
@@ -86,6 +86,27 @@ def test_a_contraction_that_the_file_lacks_begins_as_the_mean_of_its_pieces(tmp_
     assert max(np.abs(row_of[word]).max() for word in ("isn't", "y'all")) <= 0.05
     assert "of the 7 spoken words of training (6 different ones), the file has 2 (2), 3 (2) begin" in (
         fitted.embedding_source
+    )
+
+
+def test_a_scored_contraction_that_training_and_the_file_lack_has_the_mean_of_its_pieces(tmp_path, monkeypatch):
+    path = tmp_path / "glove.txt"
+    path.write_text("so 1 1\nthey 1 2\nwho's 5 6\ni 1 0\nm 0 1\n's 8 8\nwho 9 9\n'd 3 4\n")
+    monkeypatch.setattr(text, "NUM_FILE_WORDS", 1)
+    fitted = fit_features(make_features(["so"]), ["text"], PAPER, path, 300, seed=0)
+    fitted.save(tmp_path / "model")
+    scored = make_features(["they'd so", "I'm", "who's", "they'll", "they's"])
+    for each in (fitted, FittedFeatures.load(tmp_path / "model")):
+        # The limit is of the file's words alone, of which the first is "they".
+        assert each.tokenizer.vocabulary == ("so", "they", "who's", "i'm", "i'd", "they'd", "who'd")
+        ids = each.prepare(scored).batch(range(5))["text"]
+        assert each.embedding[ids[0]].tolist() == [[2, 3], [1, 1]]
+        assert each.embedding[ids[1:3, 0]].tolist() == [[0.5, 0.5], [5, 6]]
+        # The file has no "'ll" and no "ll"; and "they's" is no common contraction.
+        assert ids[3:, 0].tolist() == [1, 1]
+    assert fitted.embedding_source.endswith(
+        "; of the words that training lacks, 2 have the file's vector and 4 the mean of their pieces, which are not "
+        "trained"
     )
 
 

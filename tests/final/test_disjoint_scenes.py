@@ -85,6 +85,10 @@ def test_the_cost_is_said_beforehand(searched, capsys):
     num_groups = len(training.folds)
     assert f"one model for each of {num_groups} groups of scenes, trained without the group." in printed
     assert f"That is {num_groups} trainings of 1 epoch, about " in printed and "at the speed of the trial." in printed
+    assert "Its best epoch, 1, is the last that max_epochs allows: with more epochs it might score higher." in printed
+    longer = replace(training, experiment=replace(training.experiment, max_epochs=2))
+    print_final_training(Console(width=500), longer)
+    assert "max_epochs" not in capsys.readouterr().out
     trained = sum(len(fold.train) for fold in training.folds)
     assert training.expected_seconds == pytest.approx(trained * training.seconds_per_utterance)
 

@@ -201,6 +201,42 @@ def test_a_model_that_scales_by_speaker_takes_the_speakers_recordings(adapted, w
     np.testing.assert_allclose(list(alone.probabilities.values()), expected, atol=1e-5)
 
 
+def test_all_turns_of_a_dialogue_scale_their_speaker(adapted, wavs, tmp_path):
+    (tmp_path / "300.wav").write_bytes(wav_bytes(tone(0.7, hertz=300.0)))
+    paths = [wavs / "200.wav", tmp_path / "300.wav", wavs / "700.wav"]
+    turns = write_dialogue(tmp_path, "speaker,wav\n" + "".join(map("{},{}\n".format, ("Bo", "Al", "Bo"), paths)))
+    found = answers_of(predict_dialogue(adapted, turns))
+    (tmp_path / "Al's").mkdir()
+    shutil.copy(paths[1], tmp_path / "Al's")
+    folders = (wavs, tmp_path / "Al's", wavs)
+    pairs = zip(paths, folders, strict=True)
+    expected = answers_of([predict(adapted, Recorded(path), speaker_wavs=folder) for path, folder in pairs])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # Where each stands alone, nobody's turns are counted, whoever is named.
+    alone = answers_of([predict(adapted, Recorded(path)) for path in paths])
+    np.testing.assert_allclose(answers_of(predict_each(adapted, turns)), alone, atol=1e-6)
+    assert np.abs(found - alone).max() > 1e-4
+    assert note_speaker_scaling(adapted, None, is_dialogue=True) == (
+        "Adapted to the speakers without labels: speech is scaled by all turns of the speaker in the dialogue. The "
+        "fewer those are, the less this is as in training."
+    )
+
+
+def test_what_has_no_statistics_of_training_answers_dialogues_alone(tmp_path, wavs):
+    protocol = read_protocol({"speaker_scaling": "own"})
+    trained, _ = train_for_epochs(recipe("chain", protocol, vectors="both"), hold(*invent_turns()), 1)
+    save_seed(tmp_path / "chain", 1, trained)
+    chain = write_record(tmp_path / "chain", "chain", ("text", "speech"), {"vectors": "both"}, protocol)
+    turns = write_dialogue(tmp_path, f"speaker,text,wav\nBo,no stop,{wavs / '200.wav'}\nAl,well,{wavs / '700.wav'}\n")
+    assert answers_of(predict_dialogue(chain, turns)).sum(axis=1) == pytest.approx(1)
+    with pytest.raises(ModelError) as refused:
+        predict(chain, turns[0].recorded)
+    assert str(refused.value) == (
+        f"model {str(chain)!r}: reads speech that is scaled by its speaker's own turns; expected other recordings of "
+        "the speaker as --speaker-wavs, or the dialogue as --dialogue"
+    )
+
+
 def test_whose_statistics_scale_the_speech_is_said(adapted, listener, wavs):
     assert note_speaker_scaling(listener, None) is None
     assert note_speaker_scaling(adapted, wavs) == (
@@ -278,8 +314,9 @@ def test_whose_statistics_scale_the_motion_is_said(tmp_path, wavs, scaling, expe
     assert note_speaker_scaling(write_record(tmp_path, "text2", ("text",), {}, protocol), None) is None
 
 
-def test_motion_is_scaled_by_the_turns_so_far_where_those_scale_it(tmp_path, face_path):
-    protocol = read_protocol({"speaker_scaling": "past"})
+@pytest.mark.parametrize(("scaling", "count"), [("past", 400), ("own", 0)])
+def test_motion_is_scaled_by_the_turns_that_are_given(tmp_path, face_path, scaling, count):
+    protocol = read_protocol({"speaker_scaling": scaling})
     live = save_untrained(tmp_path / "live", "head2", protocol)
     turns = [RecordedTurn(Recorded(mocap_path=face_path), "Al")]
     loaded = load_seed(live, 1)
@@ -287,7 +324,7 @@ def test_motion_is_scaled_by_the_turns_so_far_where_those_scale_it(tmp_path, fac
     windows = features.mocap([0])
     moments = Moments(189)
     moments.add(windows[0].copy())
-    scaling = moments.shrink(loaded.fitted.mocap, 400)
+    scaling = moments.shrink(loaded.fitted.mocap, count)
     scaled = np.nan_to_num((windows - scaling.mean) / scaling.std, nan=0.0).astype(np.float32)
     inputs = {"mocap": scaled, "mocap_lengths": np.array([200], np.int32)}
     inputs = {tensor.name: inputs[tensor.name] for tensor in loaded.model.inputs}

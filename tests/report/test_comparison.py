@@ -269,6 +269,15 @@ def test_what_was_set_differently_is_listed(store: ResultsStore, results_path: P
     }
 
 
+def test_scores_that_are_adapted_to_the_speakers_say_so(store: ResultsStore, results_path: Path) -> None:
+    search_with(store, [0.5])
+    search_with(store, [0.5], protocol=OWN)
+    comparison = compare(results_path, 1, 2)
+    assert row_of(comparison, "speakers") == ("", "Adapted to the test speakers without labels.")
+    assert [each["is_adapted_to_speakers"] for each in to_json(comparison)["experiments"]] == [False, True]
+    assert not any(row[0] == "speakers" for row in tabulate_experiments(compare(results_path, 1, 1)).rows)
+
+
 def test_an_experiment_without_a_finished_trial_is_shown_and_not_compared(
     store: ResultsStore, results_path: Path
 ) -> None:

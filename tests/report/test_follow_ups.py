@@ -145,6 +145,20 @@ def test_a_synthetic_corpus_is_named_beside_the_table_too(store):
     assert "no score on it is a score on IEMOCAP" in describe_leaks(leaks).text
 
 
+def test_scores_that_are_adapted_to_the_speakers_say_so_in_words_and_beside_the_table(store):
+    eid = begin_search(store, "careful", is_synthetic=False)
+    run_trial(store, eid, 0, 1, 0.75)
+    experiment = store.experiment(eid)
+    for split in SPLITS:
+        score(store, eid, split, {1: 10})
+    replicate(store, eid, 0, [0.6], protocol_name=experiment.protocol_name)
+    leaks, replication = read_leaks(store, experiment), read_replication(store, experiment)
+    sentence = " Adapted to the test speakers without labels."
+    assert describe_leaks(leaks).text.endswith(sentence) and tabulate_leaks(leaks).note.endswith(sentence)
+    assert describe_replication(replication).text.endswith(sentence)
+    assert tabulate_replication(replication).note.endswith(sentence)
+
+
 def test_scores_of_the_test_session_are_read_apart_and_labelled(store):
     experiment = search(store)
     for split, num_right in zip(SPLITS, (16, 14, 12, 10), strict=True):
@@ -175,9 +189,10 @@ LAST = (
 )
 
 
-def replicate(store, eid, trial_index, scores, is_synthetic=False, epochs=()):
+def replicate(store, eid, trial_index, scores, is_synthetic=False, epochs=(), **changes):
     settings = json.dumps({"searched_eid": eid, "searched_trial": trial_index})
-    record = an_experiment(kind=ExperimentKind.REPLICATION, settings=settings, is_synthetic=is_synthetic)
+    changes |= {"is_synthetic": is_synthetic}
+    record = an_experiment(kind=ExperimentKind.REPLICATION, settings=settings, **changes)
     replicated = store.create_experiment(record)
     for number, score in enumerate(scores):
         trial_id = store.start_trial(replicated, number, 100 + number, {})

@@ -164,13 +164,18 @@ def display_to(stream: io.StringIO, folder: Path) -> SearchDisplay:
     return SearchDisplay(PatientConsole(file=stream, width=80), folder / "experiment.json")
 
 
-def show(folder: Path, target: str, scores: list[float | None]) -> list[str]:
+def show(folder: Path, target: str, scores: list[float | None], protocol_name: str = "paper") -> list[str]:
     """Let `aup` print a search whose trials end one after the other, all between two looks."""
     stream = io.StringIO()
     display = display_to(stream, folder)
     with ResultsStore.open(folder / "results" / "results.db") as store:
         eid = store.create_experiment(
-            an_experiment(target=target, shortened="It was cut [short].", num_samples=len(scores))
+            an_experiment(
+                target=target,
+                shortened="It was cut [short].",
+                num_samples=len(scores),
+                protocol_name=protocol_name,
+            )
         )
         display.begin(SearchPlan(store.experiment(eid), len(scores), 0, 0, num_parallel=2, threads=1), store)
         for index, score in enumerate(scores):
@@ -187,6 +192,15 @@ def test_a_search_of_a_system_names_it_and_how_it_was_cut(folder: Path) -> None:
         "Experiment 1, 'fusion search': 1 trial of system fusion under protocol paper, 2 at once with 1 thread each.",
         "It was cut [short].",
     ]
+
+
+def test_a_search_whose_scores_are_adapted_to_the_speakers_says_so(folder: Path, watched: SearchSnapshot) -> None:
+    sentence, name = "Adapted to the test speakers without labels.", "paper+speaker_scaling=own"
+    assert show(folder, "max", [0.5], name)[2] == sentence
+    assert watched.experiment is not None
+    adapted = replace(watched, experiment=replace(watched.experiment, protocol_name=name))
+    assert draw_lines(adapted, 80, 24)[2] == sentence and sentence not in draw_lines(watched, 80, 24)
+    assert describe_changes(None, adapted)[2] == sentence and sentence not in describe_changes(None, watched)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from harness.models.systems import SYSTEMS, read_hyperparameters
 from harness.splits.protocol import PROTOCOLS, KeptWeights, read_protocol
 from harness.store.records import EpochRecord
 from harness.training import recipe as recipe_module
+from harness.training.loop import Trainer
 from harness.training.recipe import Recipe, final_epochs, train_for_epochs, train_validated
 from harness.training.weights import WeightsKeeper
 from tests.invented_features import invent_features
@@ -140,3 +141,27 @@ def test_the_turns_of_auxiliary_corpora_count_as_steps_where_every_epoch_has_the
         auxiliary = AuxiliaryCorpora((Path("other"),), ("0" * 64,), training, 1)
         recipe = Recipe(SYSTEMS["text2"], point, protocol, 1, 30, None, None, auxiliary=auxiliary)
         assert final_epochs(recipe, 9, searched, [trained_on]) == expected
+
+
+def test_a_short_training_on_auxiliary_corpora_first_is_compiled_for_the_steps_that_follow(monkeypatch):
+    """A step is traced once: what the first one runs, all of them run."""
+    seen = []
+
+    def look(trainer, inputs, batch_size, generator):
+        seen.append([layer.is_compiled for layer in trainer.model.layers if hasattr(layer, "is_compiled")])
+        return 0.0, np.full((len(inputs.features), 4), 0.25, np.float32)
+
+    monkeypatch.setattr(Trainer, "train_epoch", look)
+    monkeypatch.setattr(recipe_module, "load_auxiliary", lambda recipe: invent_features(4, seed=1))
+    monkeypatch.setattr(AuxiliaryCorpora, "describe", lambda corpora, num_turns: "others")
+    values = {"textlstm": 4, "textlstm2": 4, "dense": 4, "embedding_dimension": 4, "batch_size": 8}
+    point = read_hyperparameters(SYSTEMS["text2"], values, PROTOCOLS["paper"])
+    auxiliary = AuxiliaryCorpora((Path("other"),), ("0" * 64,), AuxiliaryTraining.FIRST, 1)
+    recipe = Recipe(SYSTEMS["text2"], point, PROTOCOLS["paper"], 1, 100, None, None, auxiliary=auxiliary)
+    for num_epochs, is_compiled in ((199, True), (198, False)):
+        seen.clear()
+        train_for_epochs(recipe, invent_features(8), num_epochs)
+        assert len(seen) == 1 + num_epochs and seen[0] == [is_compiled] * 2
+    seen.clear()
+    train_validated(recipe, invent_features(16), invent_features(8, seed=2))
+    assert len(seen) == 1 + 100 and seen[0] == [True] * 2
