@@ -131,8 +131,8 @@ def has_database(path: Path) -> bool:
                 what = "" if link == path else f"its folder '{link}' "
                 raise StoreError(
                     f"results database '{path}': {what}is a symbolic link to '{os.readlink(link)}', which is not "
-                    "there; expected a SQLite file written by harness; restore what the link leads to, or move the link "
-                    "away to start anew"
+                    "there; expected a SQLite file written by harness; restore what the link leads to, or move the "
+                    "link away to start anew"
                 ) from error
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return False
