@@ -216,7 +216,6 @@ def _train_and_read(
 ) -> Found:
     from harness.cli.options import typed_command
     from harness.search.lock import held
-    from harness.store.connection import has_database
     from harness.store.store import ResultsStore
     from harness.tables.experiments import lacking_modalities, require_features
     from harness.tables.notes import describe_test_evaluation
@@ -227,7 +226,7 @@ def _train_and_read(
 
     threads, view, stores = work
     # One that is damaged is refused before hours of preparing features.
-    has_database(results_dir / DATABASE)
+    ResultsStore.exists(results_dir / DATABASE)
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
     settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing, speech)

@@ -34,7 +34,6 @@ from harness.splits.protocol import (
     select_recordings,
 )
 from harness.splits.scenes import name_groups
-from harness.store.connection import has_database
 from harness.store.store import DATABASE, ResultsStore
 from harness.store.trial_spec import TrialSpec, trial_spec_path
 
@@ -272,7 +271,7 @@ def choose_corpus(
 
 def _find_searched(results_dir: Path) -> TrialSpec | None:
     """Return the first trial of the latest search; None where there is no search of this package's."""
-    if not has_database(results_dir / DATABASE):
+    if not ResultsStore.exists(results_dir / DATABASE):
         return None
     with ResultsStore.open_readonly(results_dir / DATABASE) as results:
         experiment = results.latest_experiment()

@@ -23,9 +23,8 @@ from harness.features.dialogues import SPEAKERS
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, NUM_WINDOWS, average_windows
 from harness.features.speech import SpeechSettings, column_names, extract_speech
 from harness.features.store import Features
-from harness.files import why_no_file
 from harness.final.answers import predict_mean, refuse_own_features
-from harness.final.recorded import Recorded, RecordedTurn
+from harness.final.recorded import Recorded, RecordedTurn, require_file
 from harness.final.saved_model import ModelRecord
 from harness.splits.scenes import find_group
 
@@ -335,8 +334,7 @@ def _name_turns(record: ModelRecord, turns: Sequence[RecordedTurn]) -> list[Utte
 
 
 def _read_frames(path: Path, settings: SpeechSettings, found: list[Irregularity]) -> np.ndarray[Any, Any]:
-    if fault := why_no_file(path):
-        raise ModelError(f"recording {str(path)!r}: {fault}; expected a wav file")
+    require_file(path, f"recording {str(path)!r}", "a wav file")
     recording, irregularities = read_recording(path)
     if recording is None:
         raise ModelError(f"recording {str(path)!r}: {irregularities[0].detail}; give a wav file with sound")
@@ -358,11 +356,8 @@ def _read_windows(
     num_rows = dict.fromkeys(MocapStream, 0)
     for stream in MocapStream:
         path = face_path if stream is MocapStream.FACE else face_path.parents[1] / stream.folder / face_path.name
-        if fault := why_no_file(path):
-            raise ModelError(
-                f"motion file {str(path)!r}: {fault}; expected the corpus's layout, with the {stream} file "
-                f"in {stream.folder!r} beside {MocapStream.FACE.folder!r}"
-            )
+        layout = f"the {stream} file in {stream.folder!r} beside {MocapStream.FACE.folder!r}"
+        require_file(path, f"motion file {str(path)!r}", f"the corpus's layout, with {layout}")
         track, irregularities = read_track(path, stream)
         found += irregularities
         rows = rows_between(track, recorded.start, recorded.end)

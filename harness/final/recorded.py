@@ -130,12 +130,23 @@ def _read_any_folder(folder: Path) -> RecordedDialogue:
     return RecordedDialogue(tuple(turns), tuple(unread))
 
 
+def require_file(path: Path, named: str, expected: str) -> None:
+    """Refuse what the user gives in place of a file.
+
+    Args:
+        named: begins the error
+        expected: ends it
+
+    Raises:
+        CorpusError: nothing is there, or something else than a file
+    """
+    if fault := why_no_file(path):
+        raise CorpusError(f"{named}: {fault}; expected {expected}")
+
+
 def _read_csv(path: Path, is_dialogue: bool = True) -> RecordedDialogue:
     named = f"{'dialogue' if is_dialogue else 'recordings'} {str(path)!r}"
-    if fault := why_no_file(path):
-        raise CorpusError(
-            f"{named}: {fault}; expected a CSV file, or a folder of {'turns' if is_dialogue else 'recordings'}"
-        )
+    require_file(path, named, f"a CSV file, or a folder of {'turns' if is_dialogue else 'recordings'}")
     lines = list(_split_lines(_read_text(path, named), named))
     if not lines:
         raise CorpusError(f"{named}: is empty; expected {_HEADINGS.format(**_UNITS[is_dialogue])}")

@@ -28,9 +28,7 @@ from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
 from harness.errors import ModelError, one_line, show_value, unknown_name
 from harness.features.auxiliary import AuxiliaryCorpora
-from harness.features.fitted import FittedFeatures
 from harness.features.manifest import MODALITIES, describe_own
-from harness.features.speech import SpeechSettings
 from harness.files import (
     DIGESTS_NAME,
     find_changed,
@@ -47,8 +45,7 @@ from harness.models.systems import SYSTEMS, find_system, name_system, read_hyper
 from harness.models.turn_model import read_turn_model
 from harness.scoring.calibration import MAX_TEMPERATURE
 from harness.splits.protocol import Protocol
-from harness.training.context import load_chain, load_in_context
-from harness.training.loop import TrainedModel
+from harness.training.context import load_chain, load_fitted
 from harness.training.recipe import Recipe, Trained
 
 #: 2: the fields of ensembles, what is added to them, temperatures, auxiliary corpora and notes on the corpus came.
@@ -312,8 +309,6 @@ class ModelRecord:
         if "speech" in self.modalities and self.speech_settings is None:
             raise ValueError("speech_settings is null; expected the settings of the speech that the model reads")
         describe_own(self.speech_settings, self.text_features)
-        if self.speech_settings is not None:
-            SpeechSettings.from_json(self.speech_settings)
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}; expected a finite number above 0")
         if self.temperature is not None and abs(math.log(self.temperature)) > math.log(MAX_TEMPERATURE) + _ROUNDING:
@@ -469,9 +464,7 @@ def load_trained(folder: Path) -> Trained:
     check_digests(folder)
     if (folder / _CHAIN_NAME).is_file():
         return load_chain(folder / _CHAIN_NAME, folder / "fitted")
-    model = load_network(folder)
-    in_context = load_in_context(model, folder / "fitted")
-    return in_context or TrainedModel(model, FittedFeatures.load(folder / "fitted"))
+    return load_fitted(load_network(folder), folder / "fitted")
 
 
 def check_probabilities(answers: np.ndarray, whose: str) -> None:

@@ -35,7 +35,6 @@ from harness.search.lock import held, lock_path
 from harness.search.proposer import ResumableProposer, register_proposers
 from harness.search.repair import account_for_earlier, record_broken_off
 from harness.search.view import Ending, SearchPlan, SearchReport, SearchView
-from harness.store.connection import has_database
 from harness.store.records import (
     ExperimentRow,
     ExperimentStatus,
@@ -108,10 +107,10 @@ def open_search(settings: ExperimentSettings, view: SearchView) -> Iterator[Open
         register_dask()
     results_dir = settings.results_dir
     # Before anything is made in the folder.
-    has_database(results_dir / DATABASE)
+    ResultsStore.exists(results_dir / DATABASE)
     try:
         with held(lock_path(results_dir, settings.name), f"experiment {settings.name!r}"):
-            if has_database(results_dir / DATABASE):
+            if ResultsStore.exists(results_dir / DATABASE):
                 # One that is damaged or may not be written is refused before hours of preparing features.
                 ResultsStore.open(results_dir / DATABASE).close()
             prepared = None

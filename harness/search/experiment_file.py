@@ -12,7 +12,6 @@ from harness.errors import ExperimentFileError, HarnessError
 from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.own import is_own
 from harness.features.speech import SPEECH_VARIANTS
-from harness.files import why_no_file
 from harness.models.systems import (
     OF_WORDS,
     TEXT_FEATURE_READERS,
@@ -355,10 +354,7 @@ def _read_own_files(keys: ExperimentKeys, reader: System) -> dict[str, Path]:
             continue
         if not is_own(given):
             raise keys.error(key, f"is {given!r:.80}", FEATURE_FILE.expected)
-        path = keys.path_of(key)
-        assert path is not None
-        if fault := why_no_file(path, "is not there"):
-            raise keys.error(key, f"is '{path}', which {fault}", FEATURE_FILE.expected)
+        path = keys.file_of(key, FEATURE_FILE.expected)
         if modality not in reader.modalities:
             found = f"is a file, and system {reader.name!r} reads {', '.join(reader.modalities)}"
             raise keys.error(key, found, f"a system that reads {modality}")

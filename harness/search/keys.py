@@ -244,6 +244,21 @@ class ExperimentKeys:
         """Return a path, taken from the file's folder where it is relative; None where there is none."""
         return None if self._find(key, None) is None else self.path.parent / expand_home(self.text(key))
 
+    def file_of(self, key: str, expected: str) -> Path:
+        """Return the path of a file that must be there.
+
+        Args:
+            expected: ends the error
+
+        Raises:
+            ExperimentFileError: nothing is there, or something else than a file
+        """
+        path = self.path_of(key)
+        assert path is not None
+        if fault := why_no_file(path, "is not there"):
+            raise self.error(key, f"is '{path}', which {fault}", expected)
+        return path
+
     def environment(self) -> dict[str, str]:
         """Return ``runtime_args.env``, which is added to a job's environment."""
         # Whatever stands here may be a secret: it is not shown.

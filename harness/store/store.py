@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from harness.corpus.utterances import Seconds, parse_utterance_id
 from harness.errors import StoreError, unknown_name
-from harness.store.connection import BUSY_TIMEOUT, connect, connect_readonly, translate_error
+from harness.store.connection import BUSY_TIMEOUT, connect, connect_readonly, has_database, translate_error
 from harness.store.records import (
     EpochRecord,
     ExperimentKind,
@@ -122,6 +122,15 @@ class ResultsStore:
             StoreError: damaged, read-only, locked, another program's, or another version's
         """
         return cls(path, connect(path, busy_timeout))
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Return whether there is a file to open; it may still be damaged.
+
+        Raises:
+            StoreError: as ``has_database``
+        """
+        return has_database(path)
 
     @classmethod
     def open_readonly(cls, path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Self:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from harness.corpus.utterances import CLASSES
 from harness.features.context import Context
+from harness.features.fitted import FittedFeatures
 from harness.features.store import Features
 from harness.models.build import build_optimizer
 from harness.models.chain import Chain, fit_chain
@@ -23,6 +24,7 @@ from harness.training.dialogues import DialogueInputs, FittedDialogues, fit_dial
 from harness.training.loop import (
     Learner,
     Scorer,
+    TrainedModel,
     Trainer,
     check_loss,
     like_length_batches,
@@ -60,15 +62,15 @@ def load_chain(path: Path, fitted_dir: Path) -> TrainedContext:
     return TrainedContext(Chain.read(path), FittedDialogues.load(fitted_dir))
 
 
-def load_in_context(network: keras.Model, fitted_dir: Path) -> TrainedContext | None:
-    """Load what was fitted for the inputs of a network over dialogues; None for a network of single utterances.
+def load_fitted(network: keras.Model, fitted_dir: Path) -> TrainedModel | TrainedContext:
+    """Load what was fitted for the inputs of a network, over dialogues or of single utterances.
 
     Raises:
         FeatureError, ModelError: a file is missing or damaged
     """
-    if not is_fitted_on_dialogues(fitted_dir):
-        return None
-    return TrainedContext(network, FittedDialogues.load(fitted_dir))
+    if is_fitted_on_dialogues(fitted_dir):
+        return TrainedContext(network, FittedDialogues.load(fitted_dir))
+    return TrainedModel(network, FittedFeatures.load(fitted_dir))
 
 
 def begin_training(

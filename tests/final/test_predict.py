@@ -399,23 +399,25 @@ def test_another_system_answers_each_turn_of_a_dialogue_on_its_own(listener, tmp
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "error", "sentence"),
     [
         (
             "speaker\nF\n",
+            ModelError,
             "model {model!r}: was trained with speech, and speech is missing; expected a recording of every turn, in "
             "the column 'wav' or as 01_F.wav",
         ),
-        ("speaker,wav\nF,no.wav\n", "recording '{folder}/no.wav': no such file; expected a wav file"),
+        ("speaker,wav\nF,no.wav\n", CorpusError, "recording '{folder}/no.wav': no such file; expected a wav file"),
         (
             "speaker,wav\nF,talk.csv\n",
+            ModelError,
             "recording '{folder}/talk.csv': begins with b'speaker,wav\\n', expected a RIFF WAVE header; give a wav "
             "file with sound",
         ),
     ],
 )
-def test_a_turn_that_cannot_be_read_is_named_by_its_line(listener, tmp_path, text, sentence):
-    with pytest.raises(ModelError) as raised:
+def test_a_turn_that_cannot_be_read_is_named_by_its_line(listener, tmp_path, text, error, sentence):
+    with pytest.raises(error) as raised:
         predict_dialogue(listener, write_dialogue(tmp_path, text))
     expected = sentence.format(model=str(listener), folder=tmp_path)
     assert str(raised.value) == f"dialogue '{tmp_path}/talk.csv', line 2: {expected}"
