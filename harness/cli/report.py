@@ -30,8 +30,20 @@ from harness.cli.options import DATABASE, results_argument, search_option
     show_default=True,
     help="Best trials that the terminal lists; the page lists 20.",
 )
+@click.option(
+    "--pruned",
+    "counts_pruned",
+    is_flag=True,
+    help="Pruned trials too among the best trials and in what mattered, marked as pruned; the best validation accuracy "
+    "that one came to stands for its score. Without this option they have none.",
+)
 def report(
-    results: Path, eid: int | None, output: Path | None, figures: Path | None, num_trials: int
+    results: Path,
+    eid: int | None,
+    output: Path | None,
+    figures: Path | None,
+    num_trials: int,
+    counts_pruned: bool,
 ) -> None:
     """Show what a search found, as tables in the terminal and as one self-contained HTML page.
 
@@ -47,7 +59,7 @@ def report(
     from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(results / DATABASE) as store:
-        findings = read_findings(store, eid)
+        findings = read_findings(store, eid, counts_pruned)
 
     from harness.report.page import start_bundling
 

@@ -32,6 +32,8 @@ PANEL_Y_AXIS = {"tickCount": 4, "minExtent": 36, "maxExtent": 36, "labelLimit": 
 #: The scale of a share; the axis ends at 0 and at 1.
 SHARES = alt.Scale(domain=[0, 1], nice=False)
 
+#: What a ring is, in a caption.
+RINGS = "Rings are pruned trials, at the best accuracy that they came to."
 #: The mark of a failed trial, as a path of SVG in a square from -1 to 1.
 _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 #: Pixels above and below the scores, where the failures stand.
@@ -204,6 +206,11 @@ def title_tooltip(name: str) -> str:
 def mark_crosses(chart: alt.Chart, look: Look, size: int) -> alt.Chart:
     """Mark the chart's rows as failed trials."""
     return chart.mark_point(shape=_CROSS, size=size, filled=False, stroke=look.warning, strokeWidth=2, opacity=1)
+
+
+def mark_rings(chart: alt.Chart, look: Look, size: int) -> alt.Chart:
+    """Mark the chart's rows as pruned trials."""
+    return chart.mark_point(size=size, filled=False, stroke=look.quiet)
 
 
 def failures_height(findings: Findings, height: int) -> int:

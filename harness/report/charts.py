@@ -17,6 +17,7 @@ from harness.report.chart_style import (
     FIGURE_HEIGHT,
     MANY_TRIALS,
     PANEL_Y_AXIS,
+    RINGS,
     SHARES,
     WHOLE_LABELS,
     Figure,
@@ -26,6 +27,7 @@ from harness.report.chart_style import (
     failures_height,
     failures_place,
     mark_crosses,
+    mark_rings,
     place_panels,
     rounded,
     score_axis,
@@ -76,7 +78,7 @@ def draw_history(findings: Findings, look: Look) -> Figure:
         "history",
         "Optimisation history",
         f"Each trial's score (dots), the best so far (line), and failed trials (crosses {failures_place(findings)})."
-        + (" Rings are pruned trials, at the best accuracy that they came to." if findings.num_pruned else ""),
+        + (f" {RINGS}" if findings.num_pruned else ""),
         () if best is None else (f"The best is trial {best.trial_index}: {write_score(findings, best.score)}.",),
     )
     if all(trial.ended_at is None for trial in findings.trials):
@@ -116,7 +118,7 @@ def draw_history(findings: Findings, look: Look) -> Figure:
         ),
     ]
     if findings.num_pruned:
-        pruned = base.transform_filter("isValid(datum.pruned)").mark_point(size=dot, filled=False, stroke=look.quiet)
+        pruned = mark_rings(base.transform_filter("isValid(datum.pruned)"), look, dot)
         reached = ("pruned:Q", "best accuracy", ".1%")
         ring_tooltip = tooltips(("trial:Q", "trial"), ("shown:N", "score"), reached)
         layers.append(pruned.encode(y=alt.Y("pruned:Q", **y_axis), tooltip=ring_tooltip))

@@ -15,6 +15,7 @@ from harness.report.chart_style import (
     MANY_TRIALS,
     PANEL_HEIGHT,
     PANEL_Y_AXIS,
+    RINGS,
     SHARES,
     STATIC_WIDTH,
     Figure,
@@ -24,6 +25,7 @@ from harness.report.chart_style import (
     failures_place,
     list_choices,
     mark_crosses,
+    mark_rings,
     place_panels,
     rounded,
     score_axis,
@@ -42,7 +44,7 @@ from harness.report.importance import (
     tabulate_importance,
     trials_with,
 )
-from harness.report.statements import percent, write_score
+from harness.report.statements import name_ranked, percent, write_score
 from harness.store.records import TrialRow, TrialStatus
 
 #: Trials that the scatter draws, evenly over the search where there are more.
@@ -69,8 +71,9 @@ _ROW_HEIGHT = 36
 
 
 def list_drawn(findings: Findings) -> list[TrialRow]:
-    """Return the ended trials that are drawn: all but pruned ones, or ``MAX_TRIALS`` evenly, and the best."""
-    ended = [trial for trial in findings.trials if trial.status not in (TrialStatus.RUNNING, TrialStatus.PRUNED)]
+    """Return the ended trials that are drawn, or ``MAX_TRIALS`` evenly and the best; pruned ones where they count."""
+    left_out = {TrialStatus.RUNNING} if findings.counts_pruned else {TrialStatus.RUNNING, TrialStatus.PRUNED}
+    ended = [trial for trial in findings.counted if trial.status not in left_out]
     if len(ended) <= MAX_TRIALS:
         return ended
     places = set(np.linspace(0, len(ended) - 1, MAX_TRIALS).round().astype(int).tolist())
@@ -81,7 +84,9 @@ def list_drawn(findings: Findings) -> list[TrialRow]:
 def draw_scatter(findings: Findings, look: Look) -> Figure:
     """Draw a panel for each hyperparameter: its values against the scores, failed trials at the worse end."""
     drawn = list_drawn(findings)
-    num_ended = sum(trial.ended_at is not None for trial in findings.trials) - findings.num_pruned
+    num_left_out = 0 if findings.counts_pruned else findings.num_pruned
+    num_ended = sum(trial.ended_at is not None for trial in findings.trials) - num_left_out
+    pruned = f" {RINGS}" if findings.counts_pruned else " Pruned trials are left out."
     left_out = f" Only {MAX_TRIALS} of {num_ended} trials are drawn, spread evenly over the search."
     figure = Figure(
         "hyperparameters",
@@ -89,7 +94,7 @@ def draw_scatter(findings: Findings, look: Look) -> Figure:
         f"Each dot is a finished trial, the large one is the best; crosses {failures_place(findings)} are failed "
         "trials. The short lines are medians of trials with neighbouring values, or with the same choice."
         + ("" if len(drawn) == num_ended else left_out)
-        + (" Pruned trials are left out." if findings.num_pruned else ""),
+        + (pruned if findings.num_pruned else ""),
     )
     if not drawn or not findings.search_space:
         return figure
@@ -104,13 +109,12 @@ def draw_scatter(findings: Findings, look: Look) -> Figure:
 
 def _describe_trial(findings: Findings, trial: TrialRow) -> dict[str, Any]:
     is_best = bool(findings.finished) and trial.trial_id == findings.finished[0].trial_id
-    row: dict[str, Any] = {
-        "trial": trial.trial_index,
-        "shown": write_score(findings, trial.score) or str(trial.status),
-    }
+    is_pruned = trial.status is TrialStatus.PRUNED
+    shown = write_score(findings, trial.score) or str(trial.status)
+    row: dict[str, Any] = {"trial": trial.trial_index, "shown": f"{shown}, pruned" if is_pruned else shown}
     if trial.score is not None:
         row["score"] = shorten(trial.score)
-    row["kind"] = "best" if is_best else "failed" if trial.score is None else "finished"
+    row["kind"] = "best" if is_best else "failed" if trial.score is None else "pruned" if is_pruned else "finished"
     for number, searched in enumerate(findings.search_space):
         if searched.name not in trial.hyperparameters:
             continue
@@ -131,16 +135,18 @@ def _draw_panel(findings: Findings, look: Look, field: str, searched: SearchedHy
         .transform_filter(f"isValid(datum.{field})")
         .transform_calculate(value=value)
     )
-    finished, failed, best = (
-        base.transform_filter(f"datum.kind === '{kind}'") for kind in ("finished", "failed", "best")
+    finished, failed, best, pruned = (
+        base.transform_filter(f"datum.kind === '{kind}'") for kind in ("finished", "failed", "best", "pruned")
     )
     size, opacity, cross = (14, 0.6, 20) if len(findings.trials) > MANY_TRIALS else (36, 0.9, 45)
     points = finished.mark_circle(size=size, color=look.quiet, opacity=opacity)
     large = best.mark_circle(size=110, color=look.accent, stroke=look.surface, strokeWidth=1.5, opacity=1)
     at_the_end = alt.value(failures_height(findings, PANEL_HEIGHT))
     tooltip = tooltips(("trial:Q", "trial"), ("value:N", title_tooltip(searched.name)), ("shown:N", "score"))
+    rings = [mark_rings(pruned, look, size).encode(x=x, y=y, tooltip=tooltip)] if findings.counts_pruned else []
     return alt.layer(
         points.encode(x=x, y=y, tooltip=tooltip),
+        *rings,
         *_draw_medians(findings, look, searched, x, y),
         mark_crosses(failed, look, cross).encode(x=x, y=at_the_end, tooltip=tooltip),
         large.encode(x=x, y=y, tooltip=tooltip),
@@ -210,7 +216,7 @@ def _x_axis(findings: Findings, field: str, searched: SearchedHyperparameter) ->
 def _y_axis(findings: Findings) -> alt.Y:
     shared = score_axis(findings)
     ticks: dict[str, Any] = {**PANEL_Y_AXIS, "format": "%" if findings.scores_are_accuracies else ".3~g"}
-    if not findings.finished:
+    if not findings.ranked:
         # Only failures: the crosses need no axis of their own.
         return alt.Y("score:Q", title=shared["title"], axis=alt.Axis(**ticks, values=[]))
     return alt.Y("score:Q", title=shared["title"], axis=alt.Axis(**ticks), scale=shared["scale"])
@@ -253,9 +259,9 @@ class Axis:
 
 
 def list_lines(findings: Findings) -> list[TrialRow]:
-    """Return the best finished trials that have every searched hyperparameter, at most ``MAX_LINES``."""
+    """Return the best trials with a score that have every searched hyperparameter, at most ``MAX_LINES``."""
     names = {searched.name for searched in findings.search_space}
-    whole = [trial for trial in findings.finished if names <= trial.hyperparameters.keys()]
+    whole = [trial for trial in findings.ranked if names <= trial.hyperparameters.keys()]
     return whole[:MAX_LINES]
 
 
@@ -284,15 +290,17 @@ def _pad(low: float, high: float) -> tuple[float, float]:
 
 
 def draw_parallel_coordinates(findings: Findings, look: Look) -> Figure:
-    """Draw the finished trials' points; dragging along an axis keeps the lines that pass there."""
-    num_drawn = min(len(findings.finished), MAX_LINES)
-    left_out = "" if num_drawn == len(findings.finished) else f" Only the best {num_drawn} are drawn."
+    """Draw the points of the trials with a score; dragging along an axis keeps the lines that pass there."""
+    num_drawn = min(len(findings.ranked), MAX_LINES)
+    left_out = "" if num_drawn == len(findings.ranked) else f" Only the best {num_drawn} are drawn."
+    has_pruned = any(trial.status is TrialStatus.PRUNED for trial in findings.ranked)
+    dashed = ", a dashed line a pruned one, with the best accuracy that it came to" if has_pruned else ""
     figure = Figure(
         "parallel-coordinates",
         "Parallel coordinates",
-        "Each line is a finished trial; the stronger its colour, the better. Drag along an axis to keep the lines that "
-        "pass there; click beside the selection to clear it. This needs a mouse or a finger; without one, the table of "
-        f"all trials has the same numbers.{left_out}",
+        f"Each line is a finished trial{dashed}; the stronger its colour, the better. Drag along an axis to keep the "
+        "lines that pass there; click beside the selection to clear it. This needs a mouse or a finger; without one, "
+        f"the table of all trials has the same numbers.{left_out}",
     )
     lines = list_lines(findings)
     if not lines or not findings.search_space:
@@ -318,6 +326,9 @@ def draw_parallel_coordinates(findings: Findings, look: Look) -> Figure:
         "color": alt.Color("score_height:Q", scale=colors, legend=None),
         "opacity": alt.when(is_kept).then(alt.value(0.85)).otherwise(alt.value(0.06)),
     }
+    if has_pruned:
+        is_pruned = alt.when("datum.status === 'pruned'")
+        line["strokeDash"] = is_pruned.then(alt.value([4, 3])).otherwise(alt.value([1, 0]))
     shown = [(f"shown{n}:N", title_tooltip(axis.title)) for n, axis in enumerate(axes)]
     tooltip = tooltips(("trial:N", "trial"), *shown)
     views: list[alt.Chart | alt.LayerChart] = []
@@ -335,6 +346,8 @@ def draw_parallel_coordinates(findings: Findings, look: Look) -> Figure:
 
 def _describe_line(axes: Sequence[Axis], number: int, trial: TrialRow) -> dict[str, Any]:
     row: dict[str, Any] = {"trial": trial.trial_index}
+    if trial.status is TrialStatus.PRUNED:
+        row["status"] = str(trial.status)
     for n, axis in enumerate(axes):
         value = axis.values[number]
         row[f"value{n}"] = shorten(value)
@@ -385,8 +398,8 @@ def draw_importance(
         "importance",
         "Importance of hyperparameters",
         "How much of the variation of the scores' ranks each hyperparameter explains by itself (dot), minus the share "
-        f"expected by chance; n = {num_trials} finished trials in groups of neighbouring values. The bar is a 95 % "
-        "interval; if it begins at 0, the trials do not show that the hyperparameter matters.",
+        f"expected by chance; n = {num_trials} {name_ranked(findings)} trials in groups of neighbouring values. The "
+        "bar is a 95 % interval; if it begins at 0, the trials do not show that the hyperparameter matters.",
         tuple(describe_importance(findings, importances, joint)),
         tabulate_importance(importances),
     )

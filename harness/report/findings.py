@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -277,6 +278,8 @@ def _accuracy(predictions: Sequence[Prediction]) -> float:
 _NUMBER_TYPES = ("int", "float")
 #: Finished trials below which the best score to expect of them is not estimated.
 MIN_TRIALS_OF_CURVE = 3
+#: Most by which a script's score may differ from the accuracy that it is. A choice: scripts print four digits or more.
+_PRINTED_DIGITS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -335,6 +338,7 @@ class Findings:
         folds: every fold of the experiment that the search is one of; None for a whole experiment
         notes: on the trials, by trial index, in the order in which they were written
         compared: the systems that the paper compares with, where `harness tables` has trained any in the results folder
+        counts_pruned: whether the best validation accuracy that a pruned trial came to stands for its score
     """
 
     experiment: ExperimentRow
@@ -354,11 +358,27 @@ class Findings:
     folds: FoldedScores | None = None
     compared: StoredReproductions | None = None
     notes: tuple[TrialNote, ...] = ()
+    counts_pruned: bool = False
 
     @cached_property
     def finished(self) -> list[TrialRow]:
         """The finished trials, best first; of equals the lowest trial index first."""
         return rank_trials(self.trials, self.experiment.target)
+
+    @cached_property
+    def counted(self) -> tuple[TrialRow, ...]:
+        """The trials in order; a pruned one has the accuracy that it came to as its score where it counts."""
+        if not self.counts_pruned:
+            return self.trials
+        return tuple(
+            replace(trial, score=trial.best_validation_accuracy) if trial.status is TrialStatus.PRUNED else trial
+            for trial in self.trials
+        )
+
+    @cached_property
+    def ranked(self) -> list[TrialRow]:
+        """The finished trials, and the pruned ones where they count, as ``finished`` orders them."""
+        return rank_trials(self.counted, self.experiment.target)
 
     def count(self, status: TrialStatus) -> int:
         """Count the trials whose latest attempt has that status."""
@@ -404,7 +424,10 @@ class Findings:
 
     @cached_property
     def expected_best(self) -> ExpectedBest | None:
-        """The best score to expect of so many trials; None of fewer than ``MIN_TRIALS_OF_CURVE``."""
+        """The best score to expect of so many finished trials; None of fewer than ``MIN_TRIALS_OF_CURVE``.
+
+        Pruned trials never count: the estimate is of independent trials that all train to their ends.
+        """
         if len(self.finished) < MIN_TRIALS_OF_CURVE:
             return None
         scores = np.array([trial.score for trial in self.finished], dtype=np.float64)
@@ -476,15 +499,17 @@ def _read_hyperparameter(entry: Mapping[str, Any], trials: Sequence[TrialRow]) -
     return SearchedHyperparameter(name, np.nan, np.nan, tuple(choices), False)
 
 
-def read_findings(store: ResultsStore, eid: int | None) -> Findings:
+def read_findings(store: ResultsStore, eid: int | None, counts_pruned: bool = False) -> Findings:
     """Read what a report says of one experiment, all of one moment.
 
     Args:
         store: opened for reading
         eid: the experiment; None for the latest
+        counts_pruned: as ``Findings`` has it
 
     Raises:
-        StoreError: no such experiment, one that is no search, or none at all
+        StoreError: no such experiment, one that is no search, or none at all; or pruned trials would count beside
+            scores that are no accuracies
     """
     with store.snapshot():
         experiment = store.latest_experiment() if eid is None else store.experiment(eid)
@@ -492,6 +517,8 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             raise StoreError(f"results database '{store.path}': holds no search yet; run aup first")
         _require_search(experiment)
         attempts = store.trials(experiment.eid)
+        if counts_pruned:
+            _require_accuracies(experiment, attempts)
         best = store.best_trial(experiment.eid)
         openings = tuple(store.openings())
         described = best or max(attempts, key=lambda trial: trial.trial_id, default=None)
@@ -516,6 +543,7 @@ def read_findings(store: ResultsStore, eid: int | None) -> Findings:
             folds=None if folded is None else read_folded_scores(store, folded),
             compared=read_stored(store),
             notes=tuple(read_notes(store, experiment.eid)),
+            counts_pruned=counts_pruned,
         )
 
 
@@ -525,6 +553,20 @@ def _require_search(experiment: ExperimentRow) -> None:
             f"experiment {experiment.eid}, {experiment.name!r}: trainings of `{experiment.kind.command}`, each with "
             f"its own split or seed; expected a search; `{experiment.kind.command}` reports them"
         )
+
+
+def _require_accuracies(experiment: ExperimentRow, trials: Sequence[TrialRow]) -> None:
+    """Refuse to set a pruned trial's accuracy beside a user's own scores that are none."""
+    if are_accuracies(experiment) or all(trial.status is not TrialStatus.PRUNED for trial in trials):
+        return
+    for trial in trials:
+        best = math.nan if trial.best_validation_accuracy is None else trial.best_validation_accuracy
+        if trial.score is not None and not math.isclose(trial.score, best, abs_tol=_PRINTED_DIGITS):
+            raise StoreError(
+                f"experiment {experiment.eid}, {experiment.name!r}: trial {trial.trial_index} has the score "
+                f"{trial.score:.4g}, and the best validation accuracy of its epochs is {best:.4g}; expected the same, "
+                "or a pruned trial's accuracy cannot stand for its score; leave out --pruned"
+            )
 
 
 def _read_test_predictions(

@@ -13,14 +13,14 @@ import numpy as np
 from scipy.special import fdtrc, ndtri
 
 from harness.report.findings import Findings, SearchedHyperparameter
-from harness.report.statements import percent
+from harness.report.statements import name_ranked, percent
 from harness.report.tables import Table
 from harness.scoring.search import mean_ranks
 from harness.scoring.statistics import CONFIDENCE
 from harness.store.records import TrialRow
 from harness.wording import plural
 
-#: Finished trials below which three groups of them say nothing.
+#: Trials with a score below which three groups of them say nothing.
 MIN_TRIALS = 12
 #: Trials that a group has where there are many, and the most groups.
 _TRIALS_A_GROUP, _MAX_GROUPS = 10, 8
@@ -77,8 +77,8 @@ class JointImportance:
 
 
 def trials_with(findings: Findings, searched: SearchedHyperparameter) -> list[TrialRow]:
-    """Return the finished trials that have the hyperparameter, best first."""
-    return [trial for trial in findings.finished if searched.name in trial.hyperparameters]
+    """Return the trials with a score that have the hyperparameter, best first."""
+    return [trial for trial in findings.ranked if searched.name in trial.hyperparameters]
 
 
 def count_groups(num_trials: int) -> int:
@@ -106,7 +106,7 @@ def group_trials(searched: SearchedHyperparameter, trials: Sequence[TrialRow], n
 
 
 def list_importances(findings: Findings) -> list[Importance]:
-    """Estimate the importance of each hyperparameter that enough finished trials have.
+    """Estimate the importance of each hyperparameter that enough trials with a score have.
 
     Returns:
         the greatest first; those without an interval after all others
@@ -193,7 +193,7 @@ def find_joint_importance(findings: Findings) -> JointImportance | None:
         parametric and nonparametric statistics, 1981; Bonferroni's correction over the pairs.
     """
     named = {searched.name for searched in findings.search_space}
-    trials = [trial for trial in findings.finished if named <= trial.hyperparameters.keys()]
+    trials = [trial for trial in findings.ranked if named <= trial.hyperparameters.keys()]
     if len(trials) < MIN_TRIALS:
         return None
     ranks = mean_ranks([trial.score or 0.0 for trial in trials])
@@ -243,9 +243,10 @@ def describe_importance(
 ) -> list[str]:
     """Say which hyperparameters the score follows, what is left, and when the numbers say little."""
     if not importances:
-        return [f"This needs {MIN_TRIALS} finished trials; {len(findings.finished)} finished so far."]
+        counted = name_ranked(findings)
+        return [f"This needs {MIN_TRIALS} {counted} trials; {len(findings.ranked)} {counted} so far."]
     if all(math.isnan(one.share) and one.num_groups < one.num_trials for one in importances):
-        return ["All finished trials have the same score: there is nothing to explain."]
+        return [f"All {name_ranked(findings)} trials have the same score: there is nothing to explain."]
     sentences = _describe_clear(importances)
     shares = [one.share for one in importances if not math.isnan(one.share)]
     if shares:

@@ -74,6 +74,11 @@ def write_score(findings: Findings, score: float | None) -> str:
     return percent(score) if findings.scores_are_accuracies else f"{score:.4g}"
 
 
+def name_ranked(findings: Findings) -> str:
+    """Name the trials that the best trials and the importance of hyperparameters are of."""
+    return "finished or pruned" if findings.counts_pruned and findings.num_pruned else "finished"
+
+
 def mark_synthetic(text: str, is_synthetic: bool) -> str:
     """Add the sentence that must stand beside every score on the synthetic corpus."""
     return f"{text} {SYNTHETIC_SENTENCE}" if is_synthetic else text
@@ -146,12 +151,19 @@ def describe_search(findings: Findings) -> list[Statement]:
         statements.append(describe_scenes(protocol, *recorded))
     statements.append(_describe_epoch_choice(findings))
     if findings.num_pruned:
-        text = (
-            f"{plural(findings.num_pruned, 'trial')} ended early because others were better at that epoch, and have no "
-            "score: importance and the expected best are of the finished trials alone, which are the better ones."
-        )
+        pruned = plural(findings.num_pruned, "trial")
+        text = f"{pruned} ended early because others were better at that epoch, and have no score"
+        if findings.counts_pruned:
+            text += (
+                ". As `--pruned` asks for, the best validation accuracy that each came to stands for it in the list of "
+                "the best trials, the importance and the pictures of hyperparameters; the best trial and the expected "
+                "best are of the finished trials alone."
+            )
+        else:
+            text += ": importance and the expected best are of the finished trials alone, which are the better ones."
         if json.loads(experiment.settings).get("seeds_per_trial", 1) > 1:
             text += " Their first seeds were compared, with no others; a trial that went on trained with every seed."
+            text += " The accuracy that stands for a score is of the first seed." if findings.counts_pruned else ""
         statements.append(Statement("Early stopping", text))
     best = findings.best
     if best is not None and best.score_spread is not None:

@@ -76,20 +76,21 @@ def write_value(value: Hyperparameter, num_digits: int = 4) -> str:
 
 
 def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = False) -> Table:
-    """List the best finished trials with their points.
+    """List the best trials with their points: the finished ones, and the pruned ones where they count.
 
     Args:
         is_brief: leave out what a terminal of 80 columns has no room for, and hyperparameters with one choice
     """
     score = "accuracy" if findings.scores_are_accuracies else "score"
     rows = []
-    for place, trial in enumerate(findings.finished[:num_trials], start=1):
+    shown = findings.ranked[:num_trials]
+    for place, trial in enumerate(shown, start=1):
         row = {
             "place": str(place),
             "trial": str(trial.trial_index),
             score: write_score(findings, trial.score),
             **_write_spread(findings, trial),
-            "epoch": "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}",
+            "epoch": _write_epoch(trial),
             **_write_point(findings, trial, 3 if is_brief else 4),
             "time": write_duration(trial_seconds(trial)),
             "peak memory": write_bytes(trial.peak_memory_bytes),
@@ -104,8 +105,15 @@ def tabulate_best_trials(findings: Findings, num_trials: int, is_brief: bool = F
         columns,
         tuple(tuple(row.values()) for row in rows),
         frozenset(columns) - {"epoch"},
-        highlighted_row=0,
+        # A pruned trial is never the best one.
+        highlighted_row=next((n for n, trial in enumerate(shown) if trial.status is not TrialStatus.PRUNED), None),
     )
+
+
+def _write_epoch(trial: TrialRow) -> str:
+    if trial.status is TrialStatus.PRUNED:
+        return f"pruned at {trial.num_epochs}"
+    return "" if trial.best_epoch is None else f"{trial.best_epoch} of {trial.num_epochs}"
 
 
 def _write_point(findings: Findings, trial: TrialRow, num_digits: int = 4) -> dict[str, str]:
@@ -132,7 +140,7 @@ def tabulate_all_trials(findings: Findings) -> Table:
     scores = (score, *spread, "best epoch", "last epoch", "its accuracy")
     columns = ("trial", "status", *scores, *names, "time", "peak memory")
     rows = []
-    for trial in findings.trials:
+    for trial in findings.counted:
         epochs = findings.epochs.get(trial.trial_id)
         last = epochs[-1] if epochs else None
         rows.append(
@@ -155,7 +163,7 @@ def tabulate_all_trials(findings: Findings) -> Table:
 def tabulate_notes(findings: Findings) -> Table:
     """List the notes on trials, each with the trial's status and score."""
     score = "accuracy" if findings.scores_are_accuracies else "score"
-    trials = {trial.trial_index: trial for trial in findings.trials}
+    trials = {trial.trial_index: trial for trial in findings.counted}
     rows = []
     for note in findings.notes:
         # Somebody may have deleted the trial's row, and not its notes.
@@ -170,11 +178,12 @@ def tabulate_search_space(findings: Findings) -> Table:
     """Say for each hyperparameter what was searched, where the best lie, and whether the score follows it."""
     rows = []
     for searched in findings.search_space:
-        tried = [trial for trial in findings.finished if searched.name in trial.hyperparameters]
+        tried = [trial for trial in findings.ranked if searched.name in trial.hyperparameters]
+        finished = [trial for trial in tried if trial.status is TrialStatus.FINISHED]
         row = (
             searched.name,
             _write_range(searched),
-            write_value(tried[0].hyperparameters[searched.name]) if tried else "",
+            write_value(finished[0].hyperparameters[searched.name]) if finished else "",
             _describe_best_quarter(searched, tried),
             _describe_correlation(searched, tried),
         )

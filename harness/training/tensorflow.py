@@ -37,10 +37,12 @@ def import_tensorflow() -> None:
     """Import TensorFlow, and run none of its operations: a process that has done no more than this may be forked.
 
     TensorFlow's notes on its own build are not shown; ``TF_CPP_MIN_LOG_LEVEL`` in the environment chooses which of its
-    later messages are.
+    later messages are. On a graphics card it takes memory as it needs it, unless ``TF_FORCE_GPU_ALLOW_GROWTH`` is set
+    there: by default the first process takes nearly all, and no second trial fits on the card.
     """
     _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with _quiet_standard_error(), _hidden(_OPTIONAL_TO_KERAS):
         import tensorflow  # noqa: F401
 

@@ -148,6 +148,6 @@ def with_trials(
     return replace(findings, experiment=experiment, trials=trials, failures=(), epochs={})
 
 
-def findings_of(path: Path, eid: int | None = None) -> Findings:
+def findings_of(path: Path, eid: int | None = None, counts_pruned: bool = False) -> Findings:
     with ResultsStore.open_readonly(path) as store:
-        return read_findings(store, eid)
+        return read_findings(store, eid, counts_pruned)

@@ -17,6 +17,7 @@ from harness.search.experiment_file import AuxiliarySettings, read_experiment_fi
 from harness.search.jobs import JobLimits
 from harness.search.keys import read_json_object
 from harness.search.known_keys import Resource
+from harness.search.proposer import REFUSED
 
 OUR_SCRIPT = "#!/usr/bin/env python\nfrom harness.training.trial import main\n"
 FOREIGN_SCRIPT = "print('#Auptimizer:0.5')\n"
@@ -372,11 +373,6 @@ def test_auptimizers_ignore_fail_false_means_that_no_trial_may_fail(folder: Path
         ({"resource": "aws"}, "resource is 'aws'; expected one of ['cpu', 'gpu', 'dask']"),
         ({"target": "MAX"}, "target is 'MAX'; expected one of ['max', 'min']"),
         ({"target": ...}, "target is missing; expected one of ['max', 'min']"),
-        (
-            {"proposer": "spearmint"},
-            "proposer is 'spearmint', which cannot be used: it needs the package protobuf before version 4, and "
-            "TensorFlow a later one; expected one of ['random', 'sobol', 'sequence', 'hyperopt', 'optuna']",
-        ),
         ({"n_samples": ...}, "n_samples is missing; expected a whole number from 1 to 1000000"),
         ({"n_samples": 0}, "n_samples is 0; expected a whole number from 1 to 1000000"),
         ({"n_parallel": 0}, "n_parallel is 0; expected a whole number from 1 to 1024"),
@@ -480,6 +476,34 @@ def test_a_wrong_value_gets_one_sentence(
     with pytest.raises(ExperimentFileError) as caught:
         read_experiment_file(write(folder, ours(**changes)))
     assert str(caught.value) == f"{ORIGIN}: {message.replace('{folder}', str(folder))}"
+
+
+@pytest.mark.parametrize(
+    ("proposer", "reason"),
+    [
+        (
+            "hyperband",
+            "it ends after 143 of the 206 jobs of its default schedule, breaks off at the first failed trial, and "
+            "cannot be resumed",
+        ),
+        ("bohb", "it needs the package hpbandster, which Auptimizer does not declare, and cannot be resumed"),
+        ("spearmint", "it needs the package protobuf before version 4, and TensorFlow a later one"),
+        ("eas", "it needs tensorflow.contrib, which TensorFlow 2 does not have"),
+    ],
+)
+@pytest.mark.parametrize("script", ["jobs/trial.py", "rosenbrock.py"])
+def test_a_proposer_of_auptimizer_that_cannot_be_used_is_refused_with_the_reason(
+    folder: Path, proposer: str, reason: str, script: str
+) -> None:
+    assert sorted(REFUSED) == ["bohb", "eas", "hyperband", "spearmint"]
+    values = {**(ours() if script == "jobs/trial.py" else STOCK), "script": script}
+    for name in (proposer, proposer.upper()):
+        with pytest.raises(ExperimentFileError) as caught:
+            read_experiment_file(write(folder, {**values, "proposer": name}))
+        assert str(caught.value) == (
+            f"{ORIGIN}: proposer is {name!r}, which cannot be used: {reason}; expected one of ['random', 'sobol', "
+            "'sequence', 'hyperopt', 'optuna']"
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Scripts that know nothing of this package print their epochs: they are recorded, and pruned like any trial."""
 
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import psutil
 import pytest
 
 from harness.errors import ExperimentFileError
+from harness.report.chart_style import PAPER
+from harness.report.charts import draw_learning_curves
+from harness.report.page import render_page
+from harness.report.tables import tabulate_best_trials, tabulate_confusion, tabulate_costs
 from harness.search.experiment_file import ReportedEpochs, read_experiment_file
 from harness.search.jobs import RunningJob, RunningJobs
 from harness.search.reports import TrialReports
@@ -20,6 +25,9 @@ from harness.store.pruning import EarlyStopping, PruningRule, find_pruning
 from harness.store.records import EpochRecord, TrialRow, TrialStatus, last_attempts
 from harness.store.store import ResultsStore
 from harness.training.early_stopping import Comparison
+from tests.report.pictures import rows_of
+from tests.report.reading import specs_in
+from tests.report.searches import findings_of
 from tests.search.promises import check_database, finish
 from tests.search.searches import kill, search, start_aup, trials_of, wait_until, write_experiment
 from tests.store.experiments import an_experiment
@@ -75,6 +83,59 @@ def test_reported_epochs_and_predictions_are_recorded(folder: Path) -> None:
         # The accuracy of the predictions is not its score: a foreign script may score anything.
         assert find_contradictions(store, [1]) == []
     check_database(folder)
+
+
+PRINTS_EVERYTHING = """
+import json
+for epoch, accuracy in enumerate([0.25, 0.75, 0.5], start=1):
+    reported = {"epoch": epoch, "validation_accuracy": accuracy, "train_accuracy": 0.875, "seconds": 2.0}
+    print("#Auptimizer-epoch:", json.dumps(reported))
+names = ["Ses04F_impro01_F000", "Ses04F_impro01_M000", "Ses04F_impro02_F000", "Ses04F_impro02_F001"]
+answers = [("ang", "ang"), ("sad", "neu"), ("neu", "neu"), ("neu", "neu")]
+print("#Auptimizer-predictions:", json.dumps([
+    {"utterance_id": name, "emotion": emotion, "predicted": predicted,
+     "probabilities": [0.7 if each == predicted else 0.1 for each in ("ang", "exc", "neu", "sad")]}
+    for name, (emotion, predicted) in zip(names, answers)
+]))
+print("#Auptimizer:0.75")
+"""
+CALLS_FOR_EVERYTHING = """
+import harness
+for epoch, accuracy in enumerate([0.25, 0.75, 0.5], start=1):
+    harness.report_epoch(epoch, validation_accuracy=accuracy, train_accuracy=0.875, seconds=2.0)
+names = ["Ses04F_impro01_F000", "Ses04F_impro01_M000", "Ses04F_impro02_F000", "Ses04F_impro02_F001"]
+angry, neutral = [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]
+harness.report_predictions(names, ["ang", "sad", "neu", "neu"], [angry, neutral, neutral, neutral])
+print("#Auptimizer:0.75")
+"""
+
+
+@pytest.mark.parametrize("script", [PRINTS_EVERYTHING, CALLS_FOR_EVERYTHING], ids=["prints", "calls"])
+def test_the_report_has_the_curves_the_confusion_and_the_costs_of_a_script(folder: Path, script: str) -> None:
+    search(write_experiment(folder, script, n_samples=2, n_parallel=1))
+    findings = findings_of(folder / "results" / "results.db")
+    assert findings.best is not None and findings.best.trial_index == 0
+    curves = draw_learning_curves(findings, PAPER)
+    rows = rows_of(curves)
+    assert [row["accuracy"] for row in rows if row.get("trial") == 1] == [[0.25, 0.75, 0.5]]
+    assert {(row["epoch"], row["accuracy"]) for row in rows if row.get("of") == "best: validation"} == {
+        *((1, 0.25), (2, 0.75), (3, 0.5))
+    }
+    assert {row["accuracy"] for row in rows if row.get("of") == "best: training"} == {0.875}
+    assert curves.reading == ("Validation chose epoch 2 of 3 for the best trial.",)
+    assert [row[1:] for row in tabulate_confusion(findings).rows] == [
+        ("1", "0", "0", "0", "100.0 %"),
+        ("0", "0", "0", "0", ""),
+        ("0", "0", "2", "0", "100.0 %"),
+        ("0", "0", "1", "0", "0.0 %"),
+    ]
+    costs = {row[0]: row for row in tabulate_costs(findings).rows}
+    assert costs["time of an epoch"] == ("time of an epoch", "2 s", "2 s", "2 s", "12 s")
+    assert "time of a trial" in costs
+    # A script may score anything, so its score stands as it printed it.
+    assert [row[2:4] for row in tabulate_best_trials(findings, 2).rows] == 2 * [("0.75", "2 of 3")]
+    drawn = specs_in(render_page(findings))
+    assert {"history", "learning-curves", "confusion", "costs"} <= set(drawn)
 
 
 def test_epochs_are_recorded_while_the_script_runs(folder: Path) -> None:
@@ -302,21 +363,23 @@ def test_the_same_scripts_are_pruned_whatever_runs_at_once(folder: Path) -> None
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_same_scripts_are_pruned_after_kills(folder: Path) -> None:
-    search(path := write(folder, name="undisturbed", n_samples=6))
+    search(path := write(folder, name="undisturbed", n_samples=16))
     expected = ends_of(path)
-    path = write(folder, 0.2, name="killed", n_samples=6)
+    path = write(folder, 0.2, name="killed", n_samples=16)
 
     def num_epochs() -> int:
         with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
             return sum(map(len, store.epochs_of(2).values()))
 
     random = Random(1)
-    for _ in range(3):
+    for _ in range(20):
         num_wanted = num_epochs() + random.randrange(1, 6)
         controller = start_aup(path)
         wait_until(lambda wanted=num_wanted: num_epochs() >= wanted, seconds=60)  # type: ignore[misc]
+        time.sleep(random.uniform(0, 0.2))
+        assert controller.poll() is None
         kill(controller)
     assert finish(start_aup(path), seconds=200)[0] == 0
     assert ends_of(path) == expected
