@@ -36,7 +36,7 @@ PROPOSERS_TESTS = ("proposer", "space", "space_file", "experiment_file", "known_
 ROOMS = (
     Room("scoring", ("harness/scoring",), ("tests/scoring",)),
     Room("splits", ("harness/splits",), ("tests/splits",)),
-    Room("training", ("harness/training",), ("tests/training",)),
+    Room("training", ("harness/training",), ("tests/training",), has_long=True),
     Room(
         "proposer",
         ("harness/search/proposer.py", "harness/search/space.py"),

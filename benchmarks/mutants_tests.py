@@ -47,11 +47,18 @@ class Room:
     Attributes:
         sources: files and folders that are mutated
         tests: files and folders; the examples in the docstrings of ``sources`` are tests too
+        has_long: whether tests that take minutes are chosen too, as far as the budget of a mutant goes
     """
 
     name: str
     sources: tuple[str, ...]
     tests: tuple[str, ...]
+    has_long: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What pytest is given in place of its settings."""
+        return ("-m", "not thorough") if self.has_long else ()
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ class Collected:
         if not self.pid:
             self._channel.close()
             plugin = _Forking(theirs, self._report, bench.root)
-            bench.run_pytest([*room.tests, *room.sources, "-x"], plugin, self._temporary, self._printed)
+            bench.run_pytest([*room.tests, *room.sources, *room.options, "-x"], plugin, self._temporary, self._printed)
         theirs.close()
         self._receive()
 
@@ -343,8 +350,8 @@ class Bench:
 
     def measure(self, room: Room) -> list[dict[str, Any]]:
         """Run all the tests of a room once."""
-        paths = [*room.tests, *room.sources]
-        ended = self._fork(paths, lambda: Measurement(self.root, room.sources, self._report), None)
+        arguments = [*room.tests, *room.sources, *room.options]
+        ended = self._fork(arguments, lambda: Measurement(self.root, room.sources, self._report), None)
         if not ended.report:
             raise SystemExit(f"error: the tests of {room.name} did not run; they printed:\n{self._last_printed()}")
         return list(json.loads(ended.report))
@@ -367,7 +374,7 @@ class Bench:
             # A function that an import calls may have left there what the change would have changed.
             is_final = ended is not None and (ended.code != 0 or not tests.runs_at_import(mutant.path, statement))
             if ended is None or not is_final:
-                ended = self._test_anew(chosen, names, tests, seconds)
+                ended = self._test_anew(room, chosen, names, tests, seconds)
         return ended, len(chosen)
 
     def _collect(self, room: Room, tests: RoomTests) -> Collected:
@@ -381,12 +388,12 @@ class Bench:
         return self._collected[room.name]
 
     def _test_anew(
-        self, chosen: Sequence[MeasuredTest], names: Sequence[str], tests: RoomTests, seconds: float
+        self, room: Room, chosen: Sequence[MeasuredTest], names: Sequence[str], tests: RoomTests, seconds: float
     ) -> Ended:
         """Import and collect everything again, in a process of its own."""
         files = list(dict.fromkeys(test.file for test in chosen))
         plugin = Selection(names, (test.name for test in tests.tests), self._report)
-        ended = self._fork([*files, "-x"], lambda: plugin, seconds)
+        ended = self._fork([*files, *room.options, "-x"], lambda: plugin, seconds)
         if ended.code in (4, FAILED_CODE):
             raise SystemExit(f"error: pytest could not run; it printed:\n{self._last_printed()}")
         return ended

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -120,11 +121,17 @@ def test_the_notebook_of_the_guide_is_kept_without_its_output() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_the_notebook_of_the_guide_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_of_the_guide_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, value in put_commands(tmp_path).items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(REPOSITORY / "docs" / "notebook.ipynb", as_version=4)
+    began = time.monotonic()
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    with capsys.disabled():
+        # What a process of pytest-xdist prints is lost, but for its errors.
+        print(f"\nthe notebook took {time.monotonic() - began:.0f} s", file=sys.stderr)
     trials = harness.open(tmp_path / "my-search" / "results").trials()
     assert list(trials["status"]) == ["finished"] * 3
     *_, history, confusion = (cell for cell in notebook.cells if cell.cell_type == "code")

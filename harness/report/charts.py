@@ -418,15 +418,20 @@ def _place_strip(rows: Sequence[dict[str, Any]], said: Sequence[str], look: Look
 
 
 def draw_expected_best(findings: Findings, look: Look) -> Figure:
-    """Draw the expected best by the number of trials, and its interval as far as it is known."""
+    """Draw the expected best by the number of trials, and its confidence band if the scores are accuracies."""
     found = findings.expected_best
+    band = (
+        "The shaded band holds the true line, all of it at once, in at least 95 of 100 searches whose trials are drawn "
+        "independently; its upper edge nears 100 %, because a trial that was not run may score anything."
+        if findings.scores_are_accuracies
+        else "There is no confidence band, because this score is no accuracy and its bounds are not known."
+    )
     figure = Figure(
         "expected-best",
         "Were there enough trials?",
         "The line is the best score to expect from a search with this number of trials: the mean over all ways to "
-        "choose that many of the finished trials, each once. The shaded band is a 95 % interval (jackknife over "
-        "trials), up to a quarter of them; further right, too few trials decide the best for a reliable interval. The "
-        "line cannot rise above the best score seen, and says nothing about trials that were not run.",
+        f"choose that many of the finished trials, each once. {band} The line cannot rise above the best score seen, "
+        "and says nothing about trials that were not run.",
         (describe_expected_best(findings),),
         tabulate_expected_best(findings),
     )
@@ -440,13 +445,15 @@ def draw_expected_best(findings: Findings, look: Look) -> Figure:
         rows.append(row)
     y = score_axis(findings)
     y["title"] = "expected best " + y["title"]
+    if findings.scores_are_accuracies:
+        y["scale"] = alt.Scale(zero=False, domainMax=1)
     base = alt.Chart(alt.NamedData(name="expected")).encode(x=count_axis("trials", "finished trials"))
-    band = base.transform_filter("isValid(datum.low)").mark_area(color=look.accent, opacity=0.16)
+    area = base.transform_filter("isValid(datum.low)").mark_area(color=look.accent, opacity=0.16)
     line = base.mark_line(color=look.accent, strokeWidth=2.5)
     points = base.mark_circle(color=look.accent, size=40 if len(rows) <= 40 else 10, opacity=1)
     tooltip = tooltips(("trials:Q", "trials"), ("shown:N", "expected best"))
     chart = alt.layer(
-        band.encode(y=alt.Y("low:Q", **y), y2="high:Q"),
+        area.encode(y=alt.Y("low:Q", **y), y2="high:Q"),
         line.encode(y=alt.Y("expected:Q", **y)),
         points.encode(y=alt.Y("expected:Q", **y), tooltip=tooltip),
     )

@@ -431,7 +431,8 @@ class Findings:
         if len(self.finished) < MIN_TRIALS_OF_CURVE:
             return None
         scores = np.array([trial.score for trial in self.finished], dtype=np.float64)
-        return estimate_expected_best(scores, self.experiment.target)
+        bounds = (0.0, 1.0) if self.scores_are_accuracies else None
+        return estimate_expected_best(scores, self.experiment.target, bounds)
 
     @cached_property
     def baseline(self) -> Baseline | None:

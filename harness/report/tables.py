@@ -272,7 +272,7 @@ def tabulate_confusion(findings: Findings) -> Table:
 
 
 def tabulate_expected_best(findings: Findings) -> Table:
-    """List the expected best of all finished trials, of half of them, and so on."""
+    """List the expected best of all finished trials, of half of them, and so on, with its confidence band."""
     found, rows = findings.expected_best, []
     if found is not None:
         for count in list_halvings(int(found.num_trials[-1])):
@@ -281,7 +281,7 @@ def tabulate_expected_best(findings: Findings) -> Table:
                 write_score(findings, float(values[at])) for values in (found.low, found.high, found.expected)
             )
             rows.append((str(count), expected, "not known" if np.isnan(found.low[at]) else f"{low} to {high}"))
-    columns = ("trials", "expected best", "95 % interval")
+    columns = ("trials", "expected best", "95 % band")
     return Table("Expected best score", columns, tuple(rows), frozenset(columns))
 
 

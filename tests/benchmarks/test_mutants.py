@@ -24,8 +24,11 @@ def clip(number: int | None, *, name: str = "") -> int:
         raise ValueError(f"{name}: {1 + 1} numbers are missing")
     return min(max(number, 0), HIGHEST)
 '''
-TESTED = '''from harness.clipped import clip
+TESTED = '''import pytest
 
+from harness.clipped import clip
+
+@pytest.mark.long
 def test_numbers_are_cut_off():
     assert [clip(-1), clip(5), clip(11)] == [0, 5, 10]
 '''
@@ -34,7 +37,7 @@ import sys
 from pathlib import Path
 from benchmarks import mutants, mutants_tests
 mutants_tests.PRELOADED = ("pytest", "hypothesis", "coverage")
-room = mutants_tests.Room("clipped", ("harness/clipped.py",), ("tests",))
+room = mutants_tests.Room("clipped", ("harness/clipped.py",), ("tests",), has_long=True)
 sys.exit(mutants.main(sys.argv[2:], Path(sys.argv[1]), [room]))
 """
 
@@ -85,6 +88,7 @@ def test_mutants_are_counted_and_an_interrupted_run_goes_on(tmp_path: Path) -> N
     pytest.importorskip("coverage")
     repository = tmp_path / "it's a repository"
     files = {"harness/clipped.py": CLIPPED, "harness/__init__.py": "", "tests/test_clipped.py": TESTED}
+    files["setup.cfg"] = "[tool:pytest]\naddopts = -m 'not long'\nmarkers =\n    long: takes minutes\n"
     for name, text in files.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text(text)

@@ -11,7 +11,7 @@ from harness.features.speech import SPEECH_VARIANTS
 from harness.features.store import FeatureStore
 from harness.splits.protocol import PROTOCOLS
 from tests.cli.commands import type_command
-from tests.corpus.written import write_tiny_corpus
+from tests.corpus.written import COMPLETE, WITHOUT_MOCAP, write_tiny_corpus
 
 EMODB = Path(__file__).parents[2] / "../shared/data/emodb"
 
@@ -64,6 +64,29 @@ def test_each_choice_has_its_own_folder_beside_the_results(tmp_path):
     assert len(list((tmp_path / "results/prepared").iterdir())) == 4
     assert kinds == {"short-term", "mel", "frames"}
     assert layout.root.is_dir()
+
+
+def test_features_of_ones_own_are_counted_and_a_missing_file_is_refused(tmp_path):
+    write_tiny_corpus(tmp_path / "corpus")
+    known = [f"{COMPLETE}_F000", f"{COMPLETE}_M000", f"{WITHOUT_MOCAP}_M000"]
+    for name, ids in (("ours.csv", [*known, f"{COMPLETE}_M900"]), ("words.csv", known[:1])):
+        (tmp_path / name).write_text("utterance_id,a,b\n" + "".join(f"{each},0.5,1\n" for each in ids))
+    options = ("--speech-features", "ours.csv", "--text-features", "words.csv", "--jobs", 1)
+    done = run_prepare(tmp_path, "corpus", "--into", "prepared", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("features file")]
+    of_all = "of the corpus's 6 utterances"
+    first = f"such as '{COMPLETE}_F001'; each counts as an utterance without"
+    assert lines == [
+        f"features file 'ours.csv': lacks 3 {of_all}, 1 of them of the four classes, {first} speech.",
+        f"features file 'ours.csv': holds 1 id of no utterance of the corpus, such as '{COMPLETE}_M900'; "
+        "it is left out.",
+        f"features file 'words.csv': lacks 5 {of_all}, 3 of them of the four classes, {first} text.",
+    ]
+    refused = run_prepare(tmp_path, "corpus", "--into", "other", "--speech-features", "nowhere.csv", "--jobs", 1)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "Invalid value for '--speech-features': File 'nowhere.csv' does not exist." in refused.stderr
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from harness.splits.protocol import PROTOCOLS, read_protocol
 from harness.training.loop import TrainedModel
 from harness.training.recipe import train_for_epochs
 from tests.cli.commands import type_command
+from tests.cli.terminals import Terminal
 from tests.corpus.written import COMPLETE, mocap_bytes, mocap_values, tone, wav_bytes, write_tiny_corpus
 from tests.invented_features import SETTINGS, invent_features
 from tests.training.test_context import hold, invent_turns, recipe
@@ -717,6 +718,7 @@ def test_the_command_classifies_a_folder_and_names_what_it_could_not_read(listen
     done = type_command(tmp_path, "predict", listener, recordings, "--csv", "out/emotions.csv")
     assert done.returncode == 1
     assert "Written: out/emotions.csv, 3 recordings\n" in done.stderr
+    assert "Classifying" not in done.stderr, "a pipe has no progress bar"
     assert done.stderr.endswith("error: 1 of 3 recordings could not be classified; the others were\n")
     with (tmp_path / "out" / "emotions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -727,6 +729,16 @@ def test_the_command_classifies_a_folder_and_names_what_it_could_not_read(listen
     (recordings / "b.wav").unlink()
     done = type_command(tmp_path, "predict", listener, recordings, "--json")
     assert done.returncode == 0 and [each["turn"] for each in json.loads(done.stdout)] == ["a", "c"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_folder_has_a_progress_bar_in_a_terminal(listener, recordings, tmp_path):
+    with Terminal(tmp_path, "predict", str(listener), str(recordings)) as terminal:
+        terminal.wait_for("Classifying", seconds=300)
+        assert "0%" in terminal.wait_for("emotion", seconds=300), "the bar comes before the table"
+        code, last = terminal.end(seconds=300)
+    assert code == 1 and "1 of 3 recordings could not be classified" in " ".join(last.split())
 
 
 @pytest.mark.long

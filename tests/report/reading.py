@@ -1,9 +1,18 @@
-"""A page as a test reads it: what it loads, its text, its pictures."""
+"""A page as a test reads it: what it loads, its text, its pictures; and a server that another tool starts."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+
+from tests.search.searches import environment
 
 #: What a search of ten trials that was never scored on the test set has: too few for their importance.
 PICTURES = [
@@ -60,3 +69,31 @@ def specs_in(html: str) -> dict[str, Any]:
     assert found is not None
     specs: dict[str, Any] = json.loads(found[1])
     return specs
+
+
+@contextmanager
+def serving(*command: str, folder: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in ``folder``; the block ends it, with all that it started."""
+    server = subprocess.Popen(
+        command, cwd=folder, env=environment() | variables, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+
+
+def ask(port: int, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Return the answer of a server; None where there is none yet."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", data=data, headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+    except OSError:
+        return None

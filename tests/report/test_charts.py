@@ -240,7 +240,7 @@ def test_table_halves_the_number_of_trials(searched: Path) -> None:
     findings = findings_of(searched)
     rows = tabulate_expected_best(findings).rows
     assert [row[0] for row in rows] == ["1", "2", "5", "10"]
-    assert rows[0][1] == "62.5 %" and rows[-1][1:] == ("75.0 %", "not known")
+    assert rows[0][1] == "62.5 %" and rows[-1][1:] == ("75.0 %", "62.0 % to 99.9 %")
 
 
 def test_table_halves_the_number_of_trials_of_a_long_search(searched: Path) -> None:
@@ -248,18 +248,29 @@ def test_table_halves_the_number_of_trials_of_a_long_search(searched: Path) -> N
     findings = with_trials(findings_of(searched), [], [{}] * 999, scores)
     rows = tabulate_expected_best(findings).rows
     assert [int(row[0]) for row in rows] == [1, 3, 7, 15, 31, 62, 124, 249, 499, 999]
-    assert [row[2] != "not known" for row in rows] == [True] * 8 + [False] * 2
+    assert all(" % to " in row[2] for row in rows)
 
 
-def test_picture_has_the_interval_where_it_holds(store: ResultsStore, results_path: Path) -> None:
+def test_picture_has_a_band_over_the_whole_curve(store: ResultsStore, results_path: Path) -> None:
     run_search(store, num_trials=16)
     findings = findings_of(results_path)
     picture = draw_expected_best(findings, PAPER)
     rows = rows_of(picture)
     assert [row["trials"] for row in rows] == list(range(1, 17))
     assert rows[-1]["expected"] == 0.75 and rows[0]["low"] < 0.625 < rows[0]["high"]
-    assert [row["trials"] for row in rows if "low" in row] == [1, 2, 3, 4]
+    assert all(row["low"] < row["expected"] < row["high"] <= 1 for row in rows)
+    assert "The shaded band holds the true line" in picture.caption
     assert "expected best validation accuracy" in draw_to_svg(picture)
+
+
+@pytest.mark.parametrize("target", ["max", "min"])
+def test_a_score_that_is_no_accuracy_has_no_band_which_is_said(searched: Path, target: str) -> None:
+    findings = with_trials(findings_of(searched), [], [{}] * 4, [8.0, 4.0, 2.0, 1.0], target=target)
+    findings = replace(findings, experiment=replace(findings.experiment, system=""))
+    picture = draw_expected_best(findings, PAPER)
+    assert not any("low" in row for row in rows_of(picture)) and "area" in draw_to_svg(picture)
+    assert {row[2] for row in tabulate_expected_best(findings).rows} == {"not known"}
+    assert "There is no confidence band, because this score is no accuracy" in picture.caption
 
 
 def taking(findings: Findings, seconds: float, num_bytes: int | None = 2**30) -> Findings:

@@ -3,10 +3,8 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from harness.report.mlflow_folder import write_mlflow
 from harness.store.records import EpochRecord, TrialStatus
 from harness.store.store import ResultsStore
 from tests.cli.commands import command
+from tests.report.reading import ask, serving
 from tests.report.searches import begin_search, begin_trial, run_search
 from tests.search.dask.processes import free_port
 from tests.search.searches import environment, wait_until
@@ -186,39 +185,25 @@ def test_without_mlflow_it_says_what_to_install(
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_server_of_mlflow_serves_the_exported_folder(exported: Path, tmp_path: Path) -> None:
-    if importlib.util.find_spec("flask_cors") is None:
-        pytest.skip("mlflow-skinny has no server: pip install mlflow")
+    """`mlflow` of the package of this name: that of mlflow-skinny has no server."""
+    is_here = importlib.util.find_spec("flask_cors") is not None
+    program = os.environ.get("MLFLOW_PROGRAM", str(Path(sys.executable).with_name("mlflow")) if is_here else "")
+    if not program:
+        pytest.skip("mlflow-skinny has no server: pip install mlflow, here or where MLFLOW_PROGRAM is its program")
     folder = exported.rename(tmp_path / "mlflow-runs")
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-         "--port", str(port), "--workers", "1"],
-        cwd=tmp_path, env=environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    words = ("server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--port", str(port), "--workers", "1")
+    # Its environment is another one: it must not find this one's packages.
+    variables = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": "", "PATH": f"{Path(program).parent}:{os.defpath}"}
     try:
-        wait_until(lambda: server.poll() is not None or ask(port, "/health") is not None, seconds=300)
-        found = ask(port, "/api/2.0/mlflow/experiments/search", {"max_results": 10})
-        names = [each["name"] for each in json.loads(found)["experiments"]]
-        assert names == ["2: another", "1: fusion search", "Default"]
-        best = {"experiment_ids": ["1"], "order_by": ["metrics.score DESC"], "max_results": 1}
-        (run,) = json.loads(ask(port, "/api/2.0/mlflow/runs/search", best))["runs"]
-        metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
-        assert (run["info"]["run_name"], run["info"]["status"], metrics["score"]) == ("trial 1", "FINISHED", 0.75)
+        with serving(program, *words, folder=tmp_path, **variables) as server:
+            wait_until(lambda: server.poll() is not None or ask(port, "/health") is not None, seconds=300)
+            found = ask(port, "/api/2.0/mlflow/experiments/search", {"max_results": 10})
+            names = [each["name"] for each in json.loads(found)["experiments"]]
+            assert names == ["2: another", "1: fusion search", "Default"]
+            best = {"experiment_ids": ["1"], "order_by": ["metrics.score DESC"], "max_results": 1}
+            (run,) = json.loads(ask(port, "/api/2.0/mlflow/runs/search", best))["runs"]
+            metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
+            assert (run["info"]["run_name"], run["info"]["status"], metrics["score"]) == ("trial 1", "FINISHED", 0.75)
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
         folder.rename(exported)
-
-
-def ask(port: int, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Return the answer of a server; None where there is none yet."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", data=data, headers={"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.read()
-    except OSError:
-        return None

@@ -1,6 +1,9 @@
 """What was exported is what Optuna itself reads."""
 
+import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,11 @@ from harness.errors import HarnessError
 from harness.report.optuna_storage import write_optuna
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
+from tests.cli.commands import command
+from tests.report.reading import ask, serving
 from tests.report.searches import begin_search, run_search
+from tests.search.dask.processes import free_port
+from tests.search.searches import environment, wait_until
 
 optuna = pytest.importorskip("optuna")
 
@@ -63,3 +70,29 @@ def test_without_optuna_it_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(HarnessError, match=r"needs the package optuna; run: pip install 'harness-iemocap\[optuna\]'"):
         write_optuna(tmp_path / "studies.db", store, [])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_optuna_dashboard_opens_what_the_command_exports(
+    store: ResultsStore, results_path: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna_dashboard")
+    run_search(store, num_trials=3)
+    run_search(store, num_trials=1, name="another")
+    done = subprocess.run(
+        command("export", results_path.parent, "--all", "--optuna", tmp_path / "studies.db"),
+        capture_output=True, text=True, check=False, env=environment(), timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.startswith(f"Written: {tmp_path / 'studies.db'}, 6 rows (")
+    port = free_port()
+    program = str(Path(sys.executable).with_name("optuna-dashboard"))
+    with serving(program, "sqlite:///studies.db", "--port", str(port), folder=tmp_path) as server:
+        wait_until(lambda: server.poll() is not None or ask(port, "/api/studies") is not None, seconds=300)
+        studies = json.loads(ask(port, "/api/studies"))["study_summaries"]
+        assert [study["study_name"] for study in studies] == ["1: fusion search", "2: another"]
+        study = json.loads(ask(port, f"/api/studies/{studies[0]['study_id']}"))
+        ended = [(trial["state"], trial.get("values")) for trial in study["trials"][2:]]
+        assert ended == [("Complete", [0.75]), ("Fail", None)]
+        assert study["trials"][2]["intermediate_values"][3] == {"step": 4, "value": 0.75}

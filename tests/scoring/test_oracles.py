@@ -354,6 +354,20 @@ def test_expected_bests_are_those_of_opda(num_trials: int, target: str) -> None:
         np.testing.assert_allclose(found.expected, theirs, atol=1e-10)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-2.0, 3.0)])
+@pytest.mark.parametrize("target", ["max", "min"])
+@pytest.mark.parametrize("num_trials", [1, 2, 3, 10, 80, 300])
+def test_bands_of_expected_bests_are_those_of_opda(num_trials: int, target: str, low: float, high: float) -> None:
+    for seed in range(5):
+        scores = low + (high - low) * np.random.default_rng(seed).beta(5, 2, num_trials).round(2)
+        found = estimate_expected_best(scores, target, (low, high))
+        bands = EmpiricalDistribution.confidence_bands(scores, 0.95, low, high, method="dkw")
+        # Their lower band of the distribution is the upper one of the curve.
+        highest, _, lowest = (band.average_tuning_curve(found.num_trials, minimize=target == "min") for band in bands)
+        np.testing.assert_allclose(found.low, lowest, atol=1e-12)
+        np.testing.assert_allclose(found.high, highest, atol=1e-12)
+
+
 @pytest.mark.parametrize("target", ["max", "min"])
 @pytest.mark.parametrize("num_trials", range(1, 10))
 def test_expected_bests_with_ties_are_means_over_all_choices(num_trials: int, target: str) -> None:
