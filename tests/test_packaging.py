@@ -71,7 +71,8 @@ def test_the_image_is_built_of_the_wheel_of_this_version_and_of_files_that_are_t
     wheel = f"harness_iemocap-{harness.__version__}-py3-none-any.whl"
     assert [name for name, _ in copied] == [wheel, "constraints.txt"] and (REPOSITORY / "constraints.txt").is_file()
     (installed,) = re.findall(r'pip install .*-c (\S+) "(\S+)\[(\w+)\]"', definition)
-    assert installed == (copied[1][1], copied[0][1], "cluster") and "cluster" in read_settings()["options.extras_require"]
+    assert installed == (copied[1][1], copied[0][1], "cluster")
+    assert "cluster" in read_settings()["options.extras_require"]
     assert f"    rm {copied[0][1]}\n" in definition
     (python,) = re.findall(r"^From: python:(\S+)-slim$", definition, re.MULTILINE)
     assert f"Python {python}" in (REPOSITORY / "constraints.txt").read_text("utf-8")
