@@ -27,8 +27,8 @@ class Emotion(StrEnum):
     UNDECIDED = "xxx"
 
 
-#: The lowest and the highest mean rating of valence, activation and dominance. Raters have 1 to 5, and a few turns of
-#: the release have a mean that is half a step beyond.
+#: The lowest and the highest mean rating of valence, activation and dominance. Raters have 1 to 5. A choice: a mean
+#: half a step beyond is taken as it stands, so that a slip of one rater costs no rating.
 RATING_SCALE = (0.5, 5.5)
 
 #: The four classes of the paper, in the order of every model's outputs.
