@@ -172,7 +172,7 @@ def _score(trial: TrialRow) -> float:
 
 
 def describe_rule(rule: str, measured: Sequence[Measured], without: Sequence[Measured]) -> str:
-    """Return a line of the table, in Markdown: each figure is a mean over the search seeds."""
+    """Return a line of the table, in Markdown: sums over the search seeds, and means of shares and accuracies."""
     epochs = [each.num_epochs / all_of_it.num_epochs for each, all_of_it in zip(measured, without, strict=True)]
     seconds = [each.seconds / all_of_it.seconds for each, all_of_it in zip(measured, without, strict=True)]
     cells = [

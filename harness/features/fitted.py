@@ -166,8 +166,8 @@ def _make_embedding(
     if tokenizer.num_file_words:
         num_pieced = len(of_pieces.intersection(tokenizer.vocabulary[-tokenizer.num_file_words :]))
         source += (
-            f"; of the words that training lacks, {tokenizer.num_file_words - num_pieced} have the file's vector and "
-            f"{num_pieced} the mean of their pieces, which are not trained"
+            f"; words that training lacks, not trained: {tokenizer.num_file_words - num_pieced} with the file's "
+            f"vector, {num_pieced} with the mean of their pieces"
         )
     return tokenizer, embedding_matrix(tokenizer, vectors, seed), source
 

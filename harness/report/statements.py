@@ -152,7 +152,7 @@ def describe_search(findings: Findings) -> list[Statement]:
     statements.append(_describe_epoch_choice(findings))
     if findings.num_pruned:
         pruned = plural(findings.num_pruned, "trial")
-        text = f"{pruned} ended early because others were better at that epoch, and have no score"
+        text = f"{pruned} ended early, without a score, because others were better at that epoch"
         if findings.counts_pruned:
             text += (
                 ". As `--pruned` asks for, the best validation accuracy that each came to stands for it in the list of "

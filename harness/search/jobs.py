@@ -123,8 +123,12 @@ class RunningJobs:
             OSError: the system does not start it
         """
         job = RunningJob(JobProcess(list(command), working_dir, environment, output_path, self._warm))
+        try:
+            self._guardian.watch(job.process.group)
+        except OSError:  # it was killed, and the system starts no other
+            job.process.end(EndedBy.SYSTEM)
+            raise
         self._jobs.append(job)
-        self._guardian.watch(job.process.group)
         if self._warm is not None:
             self._adopted |= self._find_adopted(self._warm)
         return job

@@ -250,8 +250,10 @@ def watch_search(results_dir: Path, eid: int | None) -> SearchSnapshot:
         StoreError: results.db cannot be read, has no such experiment, is of another version, or is written on
             another machine
     """
-    _refuse_other_machines(results_dir)
     path = results_dir / DATABASE
+    # Before its locks are looked for: what cannot be reached is refused by the judgement of every command.
+    ResultsStore.exists(path)
+    _refuse_other_machines(results_dir)
     if not has_tables(path):
         return _waiting(results_dir, _find_preparing(results_dir, ()))
     with ResultsStore.open_readonly(path) as reader:

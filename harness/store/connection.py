@@ -127,7 +127,7 @@ def has_database(path: Path) -> bool:
         found = path.stat()
     except OSError as error:
         for link in (path, *path.parents):
-            if link.is_symlink() and not link.exists():
+            if os.path.islink(link) and not os.path.exists(link):
                 what = "" if link == path else f"its folder '{link}' "
                 raise StoreError(
                     f"results database '{path}': {what}is a symbolic link to '{os.readlink(link)}', which is not "

@@ -248,7 +248,11 @@ class Trainer(Scorer):
         with tf.GradientTape() as tape:
             loss, probabilities = self._loss_of(inputs, targets)
         variables = self.trained.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        gradients = tape.gradient(loss, variables)
+        if self.optimizer.global_clipnorm:
+            # A word that occurs twice has two rows in the gradient of its vector: only their sum has a length.
+            gradients = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        self.optimizer.apply(gradients, variables)
         return loss, probabilities
 
     def fit_decision(self, inputs: ModelInputs) -> None:

@@ -47,8 +47,8 @@ def test_a_file_of_vectors_decides_the_dimension(train, tmp_path):
     assert fitted.embedding[2].tolist() == [1, 2]
     assert fitted.embedding_source == (
         "glove.txt, 2 numbers a word: of the 4 spoken words of training (3 different ones), the file has 2 (1), 0 (0) "
-        "begin as the mean of their pieces, and the others as small random vectors; of the words that training lacks, "
-        "1 have the file's vector and 0 the mean of their pieces, which are not trained"
+        "begin as the mean of their pieces, and the others as small random vectors; words that training lacks, not "
+        "trained: 1 with the file's vector, 0 with the mean of their pieces"
     )
 
 
@@ -105,8 +105,7 @@ def test_a_scored_contraction_that_training_and_the_file_lack_has_the_mean_of_it
         # The file has no "'ll" and no "ll"; and "they's" is no common contraction.
         assert ids[3:, 0].tolist() == [1, 1]
     assert fitted.embedding_source.endswith(
-        "; of the words that training lacks, 2 have the file's vector and 4 the mean of their pieces, which are not "
-        "trained"
+        "; words that training lacks, not trained: 2 with the file's vector, 4 with the mean of their pieces"
     )
 
 

@@ -237,6 +237,16 @@ def test_a_gradient_is_at_most_as_long_as_said_over_all_weights(optimizer):
     np.testing.assert_array_equal(step(long, clip_norm=20.0), step(long))
 
 
+def test_the_gradient_of_a_word_that_is_said_twice_is_as_long_as_its_parts_together():
+    point = read("text2", optimizer="sgd", learning_rate=1.0, dropout=0.0, clip_norm=0.001)
+    model = build("text2", dropout=0.0).model
+    before = [weights.copy() for weights in model.get_weights()]
+    trainer = Trainer(model, build_optimizer(point))
+    trainer._step({"text": np.array([[5, 5, 5, 5]] * 8, np.int32)}, {"emotion": np.arange(8) // 7})
+    steps = [after - start for after, start in zip(model.get_weights(), before, strict=True)]
+    assert np.sqrt(sum((step**2).sum() for step in steps)) == pytest.approx(0.001, rel=1e-3)
+
+
 def test_balanced_classes_leave_nothing_to_a_power_of_their_weight():
     balanced = read_protocol({"base": "paper", "class_weights": "balanced"})
     message = "every class has the same weight under protocol 'paper.*balanced'; expected 0$"

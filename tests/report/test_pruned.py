@@ -64,7 +64,7 @@ def test_the_report_counts_it_apart(findings: Findings) -> None:
     assert [row[:3] for row in tabulate_all_trials(findings).rows][2] == ("2", "pruned", "")
     assert ("early stopping", "asha") in tabulate_settings(findings).rows
     (said,) = [each.text for each in describe_search(findings) if each.heading == "Early stopping"]
-    assert said.startswith("1 trial ended early because others were better at that epoch, and have no score:")
+    assert said.startswith("1 trial ended early, without a score, because others were better at that epoch:")
     assert "first seeds" not in said
 
 
@@ -105,7 +105,7 @@ def test_a_report_that_is_asked_to_ranks_it_by_the_best_accuracy_that_it_came_to
     assert [row[:3] for row in tabulate_all_trials(counted).rows][2] == ("2", "pruned", "37.5 %")
     (said,) = [each.text for each in describe_search(counted) if each.heading == "Early stopping"]
     assert said == (
-        "1 trial ended early because others were better at that epoch, and have no score. As `--pruned` asks for, the "
+        "1 trial ended early, without a score, because others were better at that epoch. As `--pruned` asks for, the "
         "best validation accuracy that each came to stands for it in the list of the best trials, the importance and "
         "the pictures of hyperparameters; the best trial and the expected best are of the finished trials alone."
     )

@@ -1,5 +1,6 @@
 """The jobs of a controller that is gone are ended, by its guardian or by the next controller."""
 
+import errno
 import os
 import platform
 import subprocess
@@ -112,6 +113,24 @@ def test_a_small_memory_limit_is_not_written_as_nothing(folder: Path) -> None:
         ended_by, detail = job.end
         assert ended_by is EndedBy.MEMORY_LIMIT
         assert detail.endswith("B of private memory, more than memory_limit, 1 B")
+    finally:
+        jobs.abandon()
+
+
+def test_a_job_that_nobody_can_guard_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(guardian: Guardian, group: int) -> None:
+        groups.append(group)
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    groups: list[int] = []
+    jobs = RunningJobs(JobLimits(timeout_seconds=None, memory_bytes=None, retries=0))
+    try:
+        monkeypatch.setattr(Guardian, "watch", refuse)
+        with pytest.raises(BlockingIOError):
+            jobs.start([sys.executable, "-c", "import time; time.sleep(60)"], folder, os.environ, folder / "1.out")
+        assert jobs.ended() == []
+        with pytest.raises(ProcessLookupError):
+            os.killpg(groups[0], 0)
     finally:
         jobs.abandon()
 

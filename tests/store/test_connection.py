@@ -314,6 +314,12 @@ EVERY_COMMAND = pytest.mark.parametrize(
 
 
 @EVERY_COMMAND
+def test_a_folder_whose_name_is_too_long_is_one_sentence(tmp_path: Path, judge: Callable[[Path], object]) -> None:
+    with pytest.raises(StoreError, match=r"cannot be read \(File name too long\); make its folder readable"):
+        judge(tmp_path / ("r" * 300) / "results.db")
+
+
+@EVERY_COMMAND
 @pytest.mark.parametrize("link", ["results.db", "its folder"])
 @pytest.mark.parametrize("target", ["gone", "itself"])
 def test_a_link_that_leads_nowhere_is_no_new_database(

@@ -208,8 +208,8 @@ class KeptJobs:
                 jobs.warm_up(script_dir, environment_of(jobs.mark))
             yield jobs
             if is_kept:
-                stack.pop_all()
                 self._keep(origin, jobs)
+                stack.pop_all()
 
     def close(self) -> None:
         """End what is idle."""
@@ -226,7 +226,11 @@ class KeptJobs:
     def _keep(self, origin: tuple[Any, ...], jobs: RunningJobs) -> None:
         timer = threading.Timer(_LONGEST_IDLE, self.close)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:  # no more threads are allowed
+            jobs.close()
+            return
         other = self._swap(_IdleJobs(origin, jobs, timer))
         if other is not None:
             other.jobs.close()
@@ -331,7 +335,7 @@ def run_trial(
         pid = job.process.group
         started = JobStarted(task.trial_id, execution, platform.node(), pid, process_started_at(pid))
         log(started)
-        while not jobs.ended():
+        while job not in jobs.ended():
             if not is_wanted():
                 job.end_for(EndedBy.STOP)
                 break
