@@ -1,6 +1,5 @@
 """Scripts that know nothing of this package print their epochs: they are recorded, and pruned like any trial."""
 
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -363,23 +362,21 @@ def test_the_same_scripts_are_pruned_whatever_runs_at_once(folder: Path) -> None
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 def test_the_same_scripts_are_pruned_after_kills(folder: Path) -> None:
-    search(path := write(folder, name="undisturbed", n_samples=16))
+    search(path := write(folder, name="undisturbed", n_samples=6))
     expected = ends_of(path)
-    path = write(folder, 0.2, name="killed", n_samples=16)
+    path = write(folder, 0.2, name="killed", n_samples=6)
 
     def num_epochs() -> int:
         with ResultsStore.open_readonly(folder / "results" / "results.db") as store:
             return sum(map(len, store.epochs_of(2).values()))
 
     random = Random(1)
-    for _ in range(20):
+    for _ in range(3):
         num_wanted = num_epochs() + random.randrange(1, 6)
         controller = start_aup(path)
         wait_until(lambda wanted=num_wanted: num_epochs() >= wanted, seconds=60)  # type: ignore[misc]
-        time.sleep(random.uniform(0, 0.2))
-        assert controller.poll() is None
         kill(controller)
     assert finish(start_aup(path), seconds=200)[0] == 0
     assert ends_of(path) == expected
