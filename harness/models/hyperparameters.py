@@ -212,8 +212,8 @@ class TrainingHyperparameters(Hyperparameters):
         soft_labels: share of a target that is the raters' votes in place of the label that most of them gave
         scene_robustness: the step by which scenes that training does badly on gain weight in the loss
         weight_decay: decoupled from the gradient: a step takes this times the learning rate of every weight but biases
-        class_weight_power: of a class's inverse frequency, its weight in the loss: 0 leaves every utterance's weight
-            alike, 1 gives every class the same weight
+        class_weight_power: a class's weight in the loss is its inverse frequency to this power: with 0 all utterances
+            weigh the same, with 1 all classes do
         clip_norm: the longest gradient, of all weights together; a longer one is scaled down to it. 0 for no limit
     """
 
