@@ -235,7 +235,11 @@ def run_once(
     streams = generator.choice(INPUTS), generator.choice(OUTPUTS)
     number = generator.choice((None, None, signal.SIGINT, signal.SIGTERM))
     instant = generator.expovariate(2.0)
-    outcome = _run(line, folder, environment, streams, number, instant, hang_seconds)
+    try:
+        outcome = _run(line, folder, environment, streams, number, instant, hang_seconds)
+    except KeyboardInterrupt:
+        _count_left(mark)
+        raise
     when = "" if number is None else f", {number.name} after {instant:.3f} s"
     said = (
         f"{command} {' '.join(words)} [{damaged or 'whole'}], encoding {encoding}, input {streams[0]}, output "
@@ -323,7 +327,8 @@ def _count_left(mark: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Run commands in damaged folders and odd environments, and count tracebacks, hangs over 30 s, "
-        "wrong exit codes and processes that are left. Exits with 1 if anything was counted."
+        "wrong exit codes and processes that are left. Exits with 1 if anything was counted. Ctrl-C ends the run in "
+        "progress and prints what was counted until then."
     )
     parser.add_argument("--runs", type=int, default=100, help="commands that are run  [default: 100]")
     parser.add_argument("--first", type=int, default=0, help="number of the first run, to repeat one  [default: 0]")
@@ -339,24 +344,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not Path("/proc/self/environ").is_file():
         print("error: there is no /proc here: leaks could not be seen; run this on Linux", file=sys.stderr)
         return 2
-    began, tally = time.monotonic(), Tally()
+    began, tally, is_interrupted = time.monotonic(), Tally(), False
     with tempfile.TemporaryDirectory(prefix="hostile; it's a \"folder\" ") as text:
         whole = Path(text) / "whole"
         whole.mkdir()
-        write_whole(whole)
-        for number in range(options.first, options.first + options.runs):
-            if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
-                break
-            folder = Path(text) / str(number)
-            said, outcome = run_once(whole, folder, random.Random(f"{options.seed} {number}"), options.hang_seconds)
-            tally.num_runs += 1
-            for kind in judge(outcome):
-                tally.faults.append((kind, said))
-                if len(tally.faults) <= NUM_NAMED:
-                    print(f"  run {number}, {kind}, exit code {outcome.code}: {said}")
-                    print(outcome.printed[-2000:], flush=True)
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            write_whole(whole)
+            for number in range(options.first, options.first + options.runs):
+                if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
+                    break
+                folder = Path(text) / str(number)
+                said, outcome = run_once(whole, folder, random.Random(f"{options.seed} {number}"), options.hang_seconds)
+                tally.num_runs += 1
+                for kind in judge(outcome):
+                    tally.faults.append((kind, said))
+                    if len(tally.faults) <= NUM_NAMED:
+                        print(f"  run {number}, {kind}, exit code {outcome.code}: {said}")
+                        print(outcome.printed[-2000:], flush=True)
+                shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt:
+            is_interrupted = True
     print(f"{tally.num_runs} runs in {time.monotonic() - began:.0f} s: {tally.counts}")
+    if is_interrupted:
+        return 130
     return 1 if tally.faults else 0
 
 

@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,22 @@ def test_damage_is_a_function_of_its_generator(tmp_path: Path) -> None:
             (tmp_path / name / file).write_bytes(b"x" * 100)
         said.append([damage(tmp_path / name, random.Random(seed)) for seed in range(5)])
     assert said[0] == said[1] and any(said[0])
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_the_monkey_with_its_counts(tmp_path: Path) -> None:
+    """It ended in a traceback, lost its counts, and left the running command and its folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.hostile", "--runs", "1000000"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not list(tmp_path.glob("hostile*/0")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert re.search(r"^\d runs in \d+ s: 0 tracebacks", printed, re.MULTILINE)
+    assert not list(tmp_path.iterdir())
