@@ -8,7 +8,8 @@ in FOLDER is not run again.
 
 ``--replay`` runs the searches without early stopping alone. Whether a trial is pruned depends on curves of trials of
 lower index and on nothing else, so that what the rules would have ended follows from the curves. Seconds are then those
-of the trained epochs, without starts. A best trial that is another one than without early stopping is trained again.
+of the trained epochs, without starts. A best trial that is another one than without early stopping is trained again,
+once where both rules keep the same.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def replay(folder: Path, rule: str, seed: int, asked: argparse.Namespace) -> Mea
     whole = [trial for trial, curve, count in zip(found.trials, curves, kept, strict=True) if count == len(curve)]
     best = max(whole, key=_score)
     if best != found.best and asked.replications:
-        found = search(folder, f"{rule}'s best, seed {seed}", "none", seed, asked, best.hyperparameters)
+        found = search(folder, f"trial {best.trial_index} of seed {seed}", "none", seed, asked, best.hyperparameters)
     return Measured(
         num_epochs=sum(kept),
         num_pruned=len(curves) - len(whole),
