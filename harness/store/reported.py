@@ -44,11 +44,10 @@ def report_epoch(epoch: int, validation_accuracy: float, **others: float) -> Non
         >>> report_epoch(3, validation_accuracy=0.61)
         #Auptimizer-epoch: {"epoch": 3, "validation_accuracy": 0.61}
     """
-    try:
-        values = {"epoch": int(epoch), "validation_accuracy": float(validation_accuracy)}
-        values |= {name: float(value) for name, value in others.items()}
-    except OverflowError:
-        raise ExperimentFileError(f"{EPOCH_MARKER} found a number above 1e308; expected a smaller one") from None
+    given = {"epoch": epoch, "validation_accuracy": validation_accuracy, **others}
+    values = {name: _to_number(value, f"{EPOCH_MARKER} {name}") for name, value in given.items()}
+    if values["epoch"].is_integer():
+        values["epoch"] = int(values["epoch"])
     _read_epoch(values)
     _print_line(f"{EPOCH_MARKER} {json.dumps(values)}")
 
@@ -69,7 +68,10 @@ def report_predictions(
         >>> report_predictions(["Ses04F_impro01_F000"], ["sad"], [[0.1, 0.1, 0.2, 0.6]])  # doctest: +ELLIPSIS
         #Auptimizer-predictions: [{"utterance_id": "Ses04F_impro01_F000", "emotion": "sad", "predicted": "sad", ...}]
     """
-    rows = [[float(value) for value in row] for row in probabilities]
+    where = f"{PREDICTIONS_MARKER} probabilities"
+    rows = [
+        [_to_number(value, where) for value in (row if isinstance(row, Iterable) else [row])] for row in probabilities
+    ]
     if not len(utterance_ids) == len(emotions) == len(rows):
         raise ExperimentFileError(
             f"predictions: {len(utterance_ids)} utterances, {len(emotions)} emotions and {len(rows)} rows of "
@@ -79,7 +81,7 @@ def report_predictions(
         {
             "utterance_id": str(utterance_id),
             "emotion": str(emotion),
-            "predicted": CLASSES[max(range(len(row)), key=row.__getitem__)].value if len(row) == len(CLASSES) else None,
+            "predicted": CLASSES[row.index(max(row)) if len(row) == len(CLASSES) else 0].value,
             "probabilities": row,
         }
         for utterance_id, emotion, row in zip(utterance_ids, emotions, rows, strict=True)
@@ -113,6 +115,15 @@ def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
             except RecursionError:  # the message about it would be written with one call more
                 raise _too_deep(where) from None
     return None
+
+
+def _to_number(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ExperimentFileError(f"{where}: found a number above 1e308; expected a smaller one") from None
+    except (TypeError, ValueError):
+        raise ExperimentFileError(f"{where}: found {show_value(value)}; expected a number") from None
 
 
 def _print_line(line: str) -> None:

@@ -117,5 +117,16 @@ def test_a_wrong_report_is_an_error_where_it_is_made() -> None:
         harness.report_predictions(["\udcff"], ["ang"], [[1, 0, 0, 0]])
     with pytest.raises(ExperimentFileError, match="1 utterances, 2 emotions and 1 rows of probabilities"):
         harness.report_predictions(["a"], ["ang", "sad"], [[1, 0, 0, 0]])
+    with pytest.raises(ExperimentFileError, match="epoch is 3.7; expected a whole number from 1 on"):
+        harness.report_epoch(3.7, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentFileError, match="epoch: found 'last'; expected a number"):
+        harness.report_epoch("last", 0.5)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentFileError, match="train_loss: found null; expected a number"):
+        harness.report_epoch(1, 0.5, train_loss=None)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentFileError, match="probabilities: found 'x'; expected a number"):
+        harness.report_predictions(["a"], ["ang"], [["x", 0, 0, 1]])  # type: ignore[list-item]
+    for rows in ([[1, 0, 0]], [0.5]):
+        with pytest.raises(ExperimentFileError, match="expected 4 numbers from 0 to 1 whose sum is 1"):
+            harness.report_predictions(["a"], ["ang"], rows)  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'report_epochs'"):
         harness.report_epochs  # type: ignore[attr-defined]
