@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -179,9 +180,9 @@ def _read_predictions(value: Any) -> tuple[Prediction, ...]:
         found = show_value(value)
         raise ExperimentFileError(f"{PREDICTIONS_MARKER} found {found}; expected a list of objects, one an utterance")
     predictions = tuple(_read_prediction(entry, number) for number, entry in enumerate(value, start=1))
-    ids = [prediction.utterance_id for prediction in predictions]
-    if len(set(ids)) != len(ids):
-        twice = next(each for number, each in enumerate(ids) if each in ids[:number])
+    counts = Counter(prediction.utterance_id for prediction in predictions)
+    twice = next((utterance_id for utterance_id, count in counts.items() if count > 1), None)
+    if twice is not None:
         raise ExperimentFileError(f"{PREDICTIONS_MARKER} utterance {twice!r} comes twice; expected each once")
     return predictions
 

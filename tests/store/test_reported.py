@@ -108,6 +108,14 @@ def test_predictions_that_cannot_be_read_are_named(entries: object, complaint: s
     assert complaint in str(caught.value)
 
 
+@pytest.mark.timeout(20)
+def test_an_utterance_that_comes_twice_among_very_many_is_named_at_once() -> None:
+    """The controller reads this line: 20,000 of them took half a minute, and 100,000 a quarter of an hour."""
+    entries = [{**GOOD, "utterance_id": f"utterance {number}"} for number in range(50_000)]
+    with pytest.raises(ExperimentFileError, match="utterance 'utterance 49999' comes twice; expected each once"):
+        read_line(f"#Auptimizer-predictions: {json.dumps([*entries, entries[-1]])}")
+
+
 def test_a_wrong_report_is_an_error_where_it_is_made() -> None:
     with pytest.raises(ExperimentFileError, match="validation_accuracy is 61.0; expected a number from 0 to 1"):
         harness.report_epoch(1, 61)
