@@ -11,6 +11,7 @@ import math
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,11 +133,11 @@ def read_json_object(path: Path, origin: str) -> dict[str, Any]:
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ExperimentFileError(f"{origin}: key {key!r} is given twice; expected it once")
-        return dict(pairs)
+        held = dict(pairs)
+        if len(held) < len(pairs):
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise ExperimentFileError(f"{origin}: key {twice!r} is given twice; expected it once")
+        return held
 
     def refuse(constant: str) -> Any:
         raise ExperimentFileError(f"{origin}: found {constant:.80}; expected only finite numbers")
