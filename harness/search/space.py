@@ -245,32 +245,35 @@ def read_points(values: object, space: SearchSpace, origin: str) -> tuple[Point,
         raise ExperimentFileError(
             f'{origin} is {show_value(values)}; expected a list of points, e.g. [{{"dropout": 0.2}}]'
         )
-    points: list[Point] = []
+    names = sorted(parameter.name for parameter in space.parameters)
+    points: dict[str, Point] = {}
     for number, value in enumerate(values, start=1):
         place = f"{origin}: point {number}"
-        names = [parameter.name for parameter in space.parameters]
-        if not isinstance(value, Mapping) or sorted(value) != sorted(names):
+        if not isinstance(value, Mapping) or sorted(value) != names:
             found = sorted(value) if isinstance(value, Mapping) else show_value(value)
-            raise ExperimentFileError(f"{place} has {found}; expected exactly the searched {sorted(names)}")
+            raise ExperimentFileError(f"{place} has {found}; expected exactly the searched {names}")
         for parameter in space.parameters:
             if not parameter.holds(value[parameter.name]):
                 raise ExperimentFileError(
                     f"{place}: {parameter.name} is {show_value(value[parameter.name])}; expected a value of its range "
                     "in the search space"
                 )
-        # Of 2.0 an int is 2: one point must not have two spellings.
+        # Of 2.0 an int is 2, and of -0.0 a float is 0.0: one point must not have two spellings.
         point = {
             parameter.name: int(value[parameter.name])
             if parameter.type is ParameterType.INT
-            else float(value[parameter.name])
+            else float(value[parameter.name]) + 0.0
             if parameter.type is ParameterType.FLOAT
             else value[parameter.name]
             for parameter in space.parameters
         }
-        if point in points:
-            raise ExperimentFileError(f"{place} is point {points.index(point) + 1} again; expected each point once")
-        points.append(point)
-    return tuple(points)
+        # As JSON, in which true is not 1.
+        spelt = json.dumps(point, sort_keys=True)
+        if spelt in points:
+            earlier = list(points).index(spelt) + 1
+            raise ExperimentFileError(f"{place} is point {earlier} again; expected each point once")
+        points[spelt] = point
+    return tuple(points.values())
 
 
 def space_from_json(entries: Sequence[Mapping[str, Any]]) -> SearchSpace:
