@@ -8,13 +8,13 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.corpus.utterances import Seconds
 from harness.errors import HarnessError
-from harness.files import try_lock
+from harness.files import open_regular, try_lock
 from harness.store.records import ExperimentKind, utc_now
 
 #: Seconds for which a lock that another process holds is tried again.
@@ -60,8 +60,12 @@ def held(path: Path, what: str) -> Iterator[None]:
     Raises:
         AlreadyRunningError: another process holds it; the message names it, its host and since when
         NoLocksError: nothing can be locked there
+        OSError: no file can be made there, or something else than a file is there
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        # Only to refuse what is no file, by its name.
+        open_regular(path).close()
     # Never renamed or removed: a second lock on a second file of that name would be none.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -99,13 +103,10 @@ def find_holder(path: Path) -> Holder | None:
         OSError: there is a lock that cannot be read
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open_regular(path) as lock:
+            return None if try_lock(lock.fileno(), path, is_shared=True) else _read_holder(lock.fileno())
     except FileNotFoundError:
         return None
-    try:
-        return None if try_lock(descriptor, path, is_shared=True) else _read_holder(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_holder(path: Path) -> Holder:
@@ -115,13 +116,10 @@ def read_holder(path: Path) -> Holder:
         OSError: there is a lock that cannot be read
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open_regular(path) as lock:
+            return _read_holder(lock.fileno())
     except FileNotFoundError:
         return Holder()
-    try:
-        return _read_holder(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_holder(descriptor: int) -> Holder:

@@ -69,6 +69,17 @@ def test_a_lock_that_cannot_be_read_is_not_taken_for_free(folder: Path, look: Ca
         look(path)
 
 
+@pytest.mark.parametrize("use", [find_holder, read_holder, lambda path: held(path, "it").__enter__()])
+@pytest.mark.parametrize(("make", "kind"), [(os.mkdir, "folder"), (os.mkfifo, "named pipe")])
+def test_what_is_no_file_is_no_lock_and_is_named(
+    folder: Path, use: Callable[[Path], object], make: Callable[[Path], None], kind: str
+) -> None:
+    """`harness watch` ended in a traceback: an error that does not name its path is taken for a bug."""
+    make(folder / "a.lock")
+    with pytest.raises(OSError, match=f"it is a {kind}, not a file: '.*a.lock'"):
+        use(folder / "a.lock")
+
+
 def test_a_lock_that_was_only_just_taken_names_nobody(folder: Path) -> None:
     path = folder / "a.lock"
     with held(path, "a"):
