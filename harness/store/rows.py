@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -244,7 +245,18 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
     )
     # A foreign script's may be of any type.
     check_types(trial, leave_out=("hyperparameters",))
+    for name in ("started_at", "ended_at"):
+        if row[name] is not None and not _is_time(row[name]):
+            raise ValueError(f"{name} is {row[name]!r:.80}; expected a time such as '2026-03-04T05:06:07.891+00:00'")
     return trial
+
+
+def _is_time(text: str) -> bool:
+    """Return True for a time as ``utc_now`` writes it, with which times can be compared."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 @of_table("table 'trial_environments'", "trial_id")

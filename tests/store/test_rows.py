@@ -87,6 +87,18 @@ def read_trials(store: ResultsStore) -> object:
             "score is inf; expected a number or null",
         ),
         (
+            "UPDATE trials SET started_at = 'yesterday'",
+            read_trials,
+            "table 'trials', row with trial_id 1",
+            "started_at is 'yesterday'; expected a time such as '2026-03-04T05:06:07.891+00:00'",
+        ),
+        (
+            "UPDATE trials SET status = 'killed', ended_at = '2026-03-04 05:06'",
+            read_trials,
+            "table 'trials', row with trial_id 1",
+            "ended_at is '2026-03-04 05:06'; expected a time such as '2026-03-04T05:06:07.891+00:00'",
+        ),
+        (
             "UPDATE trial_environments SET versions = '[]'",
             lambda store: store.environment(1),
             "table 'trial_environments', row with trial_id 1",
