@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 
+from harness.codec import check_types
 from harness.store.records import Evaluation, EvaluationRow, TestScores
 from harness.store.rows import (
     Row,
     insert,
     insert_predictions,
     of_table,
+    read_is_seen,
     read_json,
     read_prediction,
     read_scores,
@@ -62,8 +64,7 @@ def read_evaluations(results: ResultsStore, eid: int | None = None) -> list[Eval
 
 @of_table("table 'evaluations'", "evaluation_id")
 def _read_evaluation(row: Row, results: ResultsStore) -> EvaluationRow:
-    evaluation_id = row["evaluation_id"]
-    of_this = [evaluation_id]
+    of_this = [row["evaluation_id"]]
     predictions: dict[tuple[int, str], list[Row]] = {}
     sql = "SELECT * FROM evaluation_predictions WHERE evaluation_id = ? ORDER BY seed, kind, utterance_id"
     for found in results.query(sql, of_this):
@@ -76,15 +77,15 @@ def _read_evaluation(row: Row, results: ResultsStore) -> EvaluationRow:
     flags = {name: bool(row[name]) for name in ("is_synthetic", "is_trained_on_synthetic")}
     lists = {name: tuple(read_json(row, name, list)) for name in ("sessions", "seeds")}
     known = {field.name: row[field.name] for field in fields(Evaluation)}
-    return EvaluationRow(
+    evaluation = EvaluationRow(
         **{**known, **flags, **lists},
-        evaluation_id=evaluation_id,
+        evaluation_id=row["evaluation_id"],
         scores=tuple(
             read_scores(score, tuple(map(read_prediction, predictions.get((score["seed"], score["kind"]), ()))))
             for score in scores
         ),
-        is_seen={
-            found["utterance_id"]: None if (seen := found["is_transcript_seen"]) is None else bool(seen)
-            for found in utterances
-        },
+        is_seen=read_is_seen(utterances),
     )
+    # The scores were checked one by one.
+    check_types(evaluation, leave_out=("scores", "is_seen"))
+    return evaluation

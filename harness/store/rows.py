@@ -301,6 +301,12 @@ def read_prediction(row: Row) -> Prediction:
     )
 
 
+def read_is_seen(rows: Iterable[Row]) -> dict[str, bool | None]:
+    """Read of each utterance of a table of utterances whether training had read its transcript."""
+    found = {row["utterance_id"]: row["is_transcript_seen"] for row in rows}
+    return {name: None if seen is None else bool(seen) for name, seen in found.items()}
+
+
 @of_table("a table of scores", "seed")
 def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScores:
     """Read a row of ``test_scores``, or one of ``trial_test_scores`` with its trial's seed."""

@@ -46,6 +46,7 @@ from harness.store.rows import (
     read_epoch,
     read_experiment,
     read_folded,
+    read_is_seen,
     read_opening,
     read_prediction,
     read_scores,
@@ -641,12 +642,8 @@ class ResultsStore:
 
     def test_utterances(self, opening_id: int) -> dict[str, bool | None]:
         """Return of each scored utterance whether training had read its transcript; empty before it is recorded."""
-        rows = self.query(
-            "SELECT utterance_id, is_transcript_seen FROM test_utterances WHERE opening_id = ? ORDER BY utterance_id",
-            [opening_id],
-        )
-        found = {row["utterance_id"]: row["is_transcript_seen"] for row in rows}
-        return {name: None if seen is None else bool(seen) for name, seen in found.items()}
+        of_this = "SELECT * FROM test_utterances WHERE opening_id = ? ORDER BY utterance_id"
+        return read_is_seen(self.query(of_this, [opening_id]))
 
     def complete_opening(self, opening_id: int) -> None:
         """Record that every trial of `tables` or `leaks` in a test evaluation is scored.

@@ -47,3 +47,10 @@ def test_what_contradicts_itself_leaves_nothing(store: ResultsStore, changes: di
         record_evaluation(store, replace(an_evaluation(None), **changes), map(scores, seeds), {FIRST: True})
     for table in ("evaluations", "evaluation_scores", "evaluation_predictions", "evaluation_utterances"):
         assert store.query(f"SELECT * FROM {table}") == []
+
+
+def test_a_list_that_was_changed_by_hand_is_named(store: ResultsStore) -> None:
+    record_evaluation(store, an_evaluation(None), [scores(1)], {})
+    store.database.execute("UPDATE evaluations SET sessions = '[[1]]'")
+    with pytest.raises(StoreError, match="row with evaluation_id 1: sessions is .*; expected tuple"):
+        read_evaluations(store)
