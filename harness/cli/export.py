@@ -113,13 +113,17 @@ def export(
             "--mlflow DIR."
         )
 
-    from harness.store.datasette import write_metadata
+    from harness.store.datasette import METADATA_NAME, write_metadata
     from harness.store.export import ExportedRows, choose_experiments, read_rows
     from harness.store.store import ResultsStore
 
     with ResultsStore.open_readonly(results / DATABASE) as store, store.snapshot():
         if writes_metadata:
-            click.echo(f"Written: {write_metadata(store.path, store.database)}", err=True)
+            metadata_path = store.path.with_name(METADATA_NAME)
+            said = f"Written: {metadata_path}"
+            if not write_metadata(store.path, store.database):
+                said = f"'{metadata_path}' is a file of your own, and stays; move it away, and export again."
+            click.echo(said, err=True)
         path = csv_path or parquet_path
         if path is not None:
             experiments = choose_experiments(store, eids, is_whole)

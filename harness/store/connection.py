@@ -166,11 +166,11 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         database = Database(connection, recursive_triggers=False, execute_plugins=False)
-        if _applied_migrations(path, database) != migration_names():
+        is_current = _applied_migrations(path, database) == migration_names()
+        if not is_current:
             _migrate(database)
-            write_metadata(path, database)
-        elif not path.with_name(METADATA_NAME).exists():
-            # The process that made the database could not write it.
+        if not is_current or not path.with_name(METADATA_NAME).exists():
+            # Datasette alone reads it: what cannot be written now is written at a later opening.
             with suppress(OSError):
                 write_metadata(path, database)
         database.execute("PRAGMA foreign_keys = ON")

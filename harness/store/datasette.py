@@ -242,8 +242,8 @@ _COLUMNS_THERE: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def write_metadata(database_path: Path, database: Database) -> Path:
-    """Write metadata.json beside a results database, whole or not at all, and return its path.
+def write_metadata(database_path: Path, database: Database) -> bool:
+    """Write metadata.json beside a results database, whole or not at all.
 
     `datasette FOLDER` reads it by itself, `datasette results.db` with ``--metadata``. A file of that name that
     this package did not write stays as it is.
@@ -251,15 +251,19 @@ def write_metadata(database_path: Path, database: Database) -> Path:
     Args:
         database: opened, with its tables and views
 
+    Returns:
+        False where a file of the user's own stays
+
     Raises:
         OSError: it cannot be written
     """
     path = database_path.with_name(METADATA_NAME)
-    if not path.exists() or read_regular(path).startswith(_BEGINNING.encode()):
-        content = {**_MARK, **_describe(database_path.stem, database)}
-        with write_then_rename(path) as stream:
-            stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
-    return path
+    if path.exists() and not read_regular(path).startswith(_BEGINNING.encode()):
+        return False
+    content = {**_MARK, **_describe(database_path.stem, database)}
+    with write_then_rename(path) as stream:
+        stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
+    return True
 
 
 def _describe(name: str, database: Database) -> dict[str, object]:

@@ -115,6 +115,10 @@ def test_datasette_s_file_is_written_anew(results: Path) -> None:
     done = export(results, "--datasette-metadata")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"Written: {path}\n")
     assert path.read_bytes() == written
+    path.write_text('{"title": "mine"}')
+    done = export(results, "--datasette-metadata")
+    said = f"'{path}' is a file of your own, and stays; move it away, and export again.\n"
+    assert (done.returncode, done.stderr, path.read_text()) == (0, said, '{"title": "mine"}')
 
 
 @pytest.mark.parametrize(
