@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +168,13 @@ class HarnessLocalManager(TrialResourceManager):
 
 
 def visible_cards() -> list[str]:
-    """Return the names of the graphics cards that a job may use; empty where nothing lists them."""
+    """Return the names of the graphics cards that a job may use; empty where nothing lists them.
+
+    Source: CUDA's manual on ``CUDA_VISIBLE_DEVICES``: a name of no card, such as -1, hides those after it, too.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [card for card in chosen.split(",") if card]
+        return list(takewhile(lambda card: card and not card.startswith("-"), chosen.split(",")))
     try:
         return [str(number) for number, _ in enumerate(_NVIDIA_CARDS.iterdir())]
     except OSError:

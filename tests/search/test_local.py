@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness.search.known_keys import Resource
+from harness.search.local import note_missing_card, visible_cards
 from harness.store.records import TrialRow, TrialStatus
 from tests.search.resource_manager_contract import ONE, ResourceManagerContract
 from tests.search.searches import SCORES_X, SilentView, search, trials_of, write_experiment
@@ -56,6 +58,16 @@ print("#Auptimizer:" + card)
     path = write_experiment(folder, script, resource="gpu", n_samples=2, n_parallel=2, timeout_seconds=20)
     search(path)
     assert [trial.score for trial in trials_of(path)] == [2.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cards"), [("-1", []), ("", []), ("2,5", ["2", "5"]), ("0,-1,1", ["0"]), ("GPU-1a,", ["GPU-1a"])]
+)
+def test_a_card_that_is_hidden_is_none(chosen: str, cards: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """-1, by which cards are usually hidden, was taken for one, and nothing said that jobs run on the processor."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert visible_cards() == cards
+    assert (note_missing_card(Resource.GPU) is None) == bool(cards)
 
 
 def test_a_script_may_vanish_while_its_trial_runs(folder: Path) -> None:
