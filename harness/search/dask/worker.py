@@ -324,6 +324,9 @@ def run_trial(
         jobs = stack.enter_context(place.kept.jobs_for(task, script_dir, environment_of))
         while jobs.is_warming_up and is_wanted():
             time.sleep(_INTERVAL)
+        if not is_wanted():
+            end = JobEnd(EndedBy.STOP, None, None)
+            return JobReturn(task.trial_id, None, end, JobOutput("", None), pipe.records)
         if (failure := jobs.warm_failure()) is not None:
             _log.warning("Each trial imports TensorFlow for itself: %s.", failure)
         output_path = folder / f"{task.jid}.out"

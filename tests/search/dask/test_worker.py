@@ -295,14 +295,14 @@ def test_nothing_is_kept_of_a_trial_that_ends_with_an_error_of_its_worker(folder
 
 
 @only_linux
-def test_a_trial_that_is_not_wanted_any_more_waits_for_no_import(
+def test_a_trial_that_is_not_wanted_any_more_waits_for_no_import_and_starts_no_job(
     folder: Path, kept: KeptJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "_CODE", "import time\ntime.sleep(60)\n")
     began = time.monotonic()
-    returned, _ = run(our_task(), folder / "0", kept=kept, is_wanted=lambda: time.monotonic() < began + 0.5)
+    returned, events = run(our_task(), folder / "0", kept=kept, is_wanted=lambda: time.monotonic() < began + 0.5)
     assert time.monotonic() - began < 20
-    assert returned.end.ended_by in (EndedBy.STOP, EndedBy.ITSELF)
+    assert (returned.end.ended_by, returned.started, events) == (EndedBy.STOP, None, [])
 
 
 @only_linux
