@@ -365,7 +365,7 @@ def _draw_trials(running: Sequence[RunningTrial], canvas: Canvas, room: int) -> 
         if has_points:
             lines.append(Text(f"  {format_hyperparameters(trial.point)}", style="dim"))
     if num_shown < len(running):
-        lines.append(Text(f"and {len(running) - len(shown)} more running trials", style="dim"))
+        lines.append(Text(f"and {plural(len(running) - len(shown), 'more running trial')}", style="dim"))
     return [*lines, Text()]
 
 
@@ -498,8 +498,8 @@ class SearchDisplay:
         if plan.num_done or plan.num_interrupted:
             num_new = max(0, plan.num_trials - plan.num_done - plan.num_interrupted)
             self._print(
-                f"Resuming: {plan.num_done} trials have ended, {plan.num_interrupted} were interrupted and run again, "
-                f"{num_new} are new."
+                f"Resuming: {plural(plan.num_done, 'trial')} ended before, {plan.num_interrupted} interrupted and run "
+                f"again, {num_new} new."
             )
         self._store, self._eid = store, experiment.eid
         self._holder = Holder(os.getpid(), platform.node(), utc_now())

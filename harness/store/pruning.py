@@ -14,6 +14,7 @@ from harness.corpus.utterances import Seconds
 from harness.store.records import TrialStatus, utc_now
 from harness.store.rows import Row, insert, of_table, read_json, read_member
 from harness.store.store import ResultsStore
+from harness.wording import plural
 
 #: Seconds for which a killed trial counts as one that may start again: its controller starts a retry at once, in the
 #: moment between two transactions. A choice: far longer than that, and short beside a training.
@@ -90,7 +91,7 @@ class Pruning:
             >>> Pruning(PruningRule.MEDIAN, 4, 0.25, 0.6, rivals).sentence
             'its best accuracy by epoch 4 is 0.2500; the median rule over 2 earlier trials asks for at least 0.6000'
         """
-        earlier = "1 earlier trial" if len(self.rivals) == 1 else f"{len(self.rivals)} earlier trials"
+        earlier = plural(len(self.rivals), "earlier trial")
         whose = "its best accuracy" if self.num_seeds == 1 else "the best accuracy of its first seed"
         return (
             f"{whose} by epoch {self.epoch} is {self.accuracy:.4f}; the {self.rule} rule over {earlier} asks for at "

@@ -167,13 +167,16 @@ def test_by_default_half_of_the_trials_may_fail(folder: Path) -> None:
     assert (report.ending, report.max_failures) == (Ending.DONE, 3)
 
 
-def test_a_finite_space_ends_early_and_says_so(folder: Path) -> None:
-    entries = [{"name": "x", "range": [1, 3], "type": "int"}]
+@pytest.mark.parametrize(
+    ("num_points", "combinations", "trials"), [(3, "3 combinations", "3 trials"), (1, "1 combination", "1 trial")]
+)
+def test_a_finite_space_ends_early_and_says_so(folder: Path, num_points: int, combinations: str, trials: str) -> None:
+    entries = [{"name": "x", "range": [1, num_points], "type": "int"}]
     view = SilentView()
     report = search(write_experiment(folder, SCORES_X, parameter_config=entries, n_samples=30), view=view)
-    assert sum(report.num_by_status.values()) == report.experiment.num_samples == 3
+    assert sum(report.num_by_status.values()) == report.experiment.num_samples == num_points
     assert view.notes == [
-        "The search space has 3 combinations, each tried once: the search ends after 3 trials, not after n_samples 30."
+        f"The search space has {combinations}, each tried once: the search ends after {trials}, not after n_samples 30."
     ]
 
 
