@@ -73,20 +73,9 @@ class Parameter:
             >>> parameter.draw(np.random.default_rng(2))
             0.4
         """
-        if self.type is ParameterType.CHOICE:
-            return self.choices[int(generator.integers(len(self.choices)))]
-        if self.step is not None:
-            return self._on_grid(int(generator.integers(self._num_steps())))
-        if self.type is ParameterType.INT:
-            if not self.is_log:
-                return int(generator.integers(int(self.low), int(self.high), endpoint=True))
-            # Each integer gets the share of the logarithmic scale that rounds to it.
-            exponent = generator.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5))
-            return int(min(max(round(math.exp(exponent)), self.low), self.high))
-        if self.is_log:
-            value = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
-            return float(min(max(value, self.low), self.high))
-        return float(self.low + (self.high - self.low) * generator.random())
+        if self._num_even is None:
+            return self._between(generator.random())
+        return self._nth(int(generator.integers(self._num_even)))
 
     def from_unit(self, share: float) -> Any:
         """Return the value at a share, from 0 to below 1, of the range: every value has an equal part of it.
@@ -96,19 +85,7 @@ class Parameter:
             >>> [parameter.from_unit(share) for share in (0.0, 0.3, 0.99)]
             [1, 2, 4]
         """
-        if self.type is ParameterType.CHOICE:
-            return self.choices[int(share * len(self.choices))]
-        if self.step is not None:
-            return self._on_grid(int(share * self._num_steps()))
-        if self.type is ParameterType.INT:
-            if not self.is_log:
-                return int(self.low) + int(share * (int(self.high) - int(self.low) + 1))
-            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
-            return int(min(max(round(math.exp(low + share * (high - low))), self.low), self.high))
-        if self.is_log:
-            low, high = math.log(self.low), math.log(self.high)
-            return float(min(max(math.exp(low + share * (high - low)), self.low), self.high))
-        return float(self.low + share * (self.high - self.low))
+        return self._between(share) if self._num_even is None else self._nth(int(share * self._num_even))
 
     def to_number(self, value: Any) -> int | float:
         """Return the place, from 0 on, of a choice or of a value on a grid; any other number as it is.
@@ -126,9 +103,7 @@ class Parameter:
 
     def from_number(self, number: int | float) -> Any:
         """Return the value that ``to_number`` makes a number of."""
-        if self.type is ParameterType.CHOICE:
-            return self.choices[int(number)]
-        return number if self.step is None else self._on_grid(int(number))
+        return self._nth(int(number)) if self.type is ParameterType.CHOICE or self.step is not None else number
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is one that can be drawn.
@@ -149,24 +124,15 @@ class Parameter:
     @property
     def num_values(self) -> int | None:
         """Count the values that can be drawn; None for a continuum."""
-        if self.type is ParameterType.CHOICE:
-            return len({json.dumps(choice, sort_keys=True) for choice in self.choices})
-        if self.step is not None:
-            return self._num_steps()
-        if self.type is ParameterType.INT:
+        if self.type is ParameterType.INT and self.step is None:
             return int(self.high - self.low) + 1
-        return 1 if self.low == self.high else None
+        return 1 if self.low == self.high and self._num_even is None else self._num_even
 
     def values(self) -> Iterator[Any]:
         """Every value that can be drawn, once; of a continuum only its lower bound."""
-        if self.type is ParameterType.CHOICE:
-            yield from {json.dumps(choice, sort_keys=True): choice for choice in self.choices}.values()
-        elif self.step is not None:
-            yield from (self._on_grid(number) for number in range(self._num_steps()))
-        elif self.type is ParameterType.INT:
-            yield from range(int(self.low), int(self.high) + 1)
-        else:
-            yield float(self.low)
+        if self.type is ParameterType.FLOAT and self.step is None:
+            return iter([float(self.low)])
+        return map(self._nth, range(self.num_values or 0))
 
     def to_json(self) -> dict[str, Any]:
         """Everything that decides which values are drawn, as plain values."""
@@ -183,9 +149,32 @@ class Parameter:
             entry["step"] = self.step
         return entry
 
-    def _num_steps(self) -> int:
-        assert self.step is not None
-        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+    @property
+    def _num_even(self) -> int | None:
+        """The number of values, where all are drawn equally often; None for a continuum and for a logarithmic scale."""
+        if self.type is ParameterType.CHOICE:
+            return len(self.choices)
+        if self.step is not None:
+            return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return int(self.high) - int(self.low) + 1 if self.type is ParameterType.INT and not self.is_log else None
+
+    def _nth(self, number: int) -> Any:
+        """Return a value of finitely many by its place, from 0 on."""
+        if self.type is ParameterType.CHOICE:
+            return self.choices[number]
+        return int(self.low) + number if self.step is None else self._on_grid(number)
+
+    def _between(self, share: float) -> int | float:
+        """Return the value at a share, from 0 to below 1, of a continuum or of a logarithmic scale."""
+        if not self.is_log:
+            return float(self.low + share * (self.high - self.low))
+        # Each integer gets the share of the logarithmic scale that rounds to it.
+        margin = 0.5 if self.type is ParameterType.INT else 0.0
+        low, high = math.log(self.low - margin), math.log(self.high + margin)
+        value = math.exp(low + share * (high - low))
+        if self.type is ParameterType.INT:
+            return int(min(max(round(value), self.low), self.high))
+        return float(min(max(value, self.low), self.high))
 
     def _on_grid(self, number: int) -> int | float:
         assert self.step is not None

@@ -66,12 +66,6 @@ def test_points_are_counted(parameters: tuple[Parameter, ...], num_points: int |
     assert SearchSpace(parameters).num_points == num_points
 
 
-def test_equal_choices_count_once() -> None:
-    parameter = Parameter("gates", ParameterType.CHOICE, choices=("a", "b", "a"))
-    assert parameter.num_values == 2
-    assert list(parameter.values()) == ["a", "b"]
-
-
 def test_every_point_of_a_finite_space_is_listed_once() -> None:
     space = SearchSpace((UNITS, GATES))
     points = list(space.points())
