@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.codec import from_plain, to_plain
+from harness.codec import from_plain, may_be_missing, to_plain
 from harness.errors import ExperimentFileError, one_line
 from harness.features.auxiliary import AuxiliaryCorpora
 from harness.files import read_json, write_json
 from harness.splits.protocol import Protocol
 from harness.store.pruning import EarlyStopping
-
-#: What is left out of a spec's file where it is this.
-_OPTIONAL: Mapping[str, Any] = {"early_stopping": None, "seeds_per_trial": 1, "own_system": None}
 
 
 def trial_spec_path(job_path: Path) -> Path:
@@ -59,9 +56,9 @@ class TrialSpec:
     word_vectors: Path | None = None
     turn_model: Mapping[str, Any] | None = None
     auxiliary: AuxiliaryCorpora | None = None
-    early_stopping: EarlyStopping | None = None
-    seeds_per_trial: int = 1
-    own_system: Mapping[str, Any] | None = None
+    early_stopping: EarlyStopping | None = may_be_missing(None)
+    seeds_per_trial: int = may_be_missing(1)
+    own_system: Mapping[str, Any] | None = may_be_missing(None)
 
     def write(self, path: Path) -> None:
         """Write the spec as JSON, whole or not at all.
@@ -70,22 +67,13 @@ class TrialSpec:
         """
         results_dir = self.results_db.absolute().parent
 
-        def portable(target: Path) -> str:
+        def portable(target: Path) -> Path:
             absolute = target.absolute()
             if not absolute.is_relative_to(results_dir) or not path.absolute().is_relative_to(results_dir):
-                return str(absolute)
-            return os.path.relpath(absolute, path.absolute().parent)
+                return absolute
+            return Path(os.path.relpath(absolute, path.absolute().parent))
 
-        value = {
-            **asdict(self),
-            "auxiliary": to_plain(self._move_auxiliary(portable)),
-            "protocol": self.protocol.to_json(),
-            "prepared_dir": portable(self.prepared_dir),
-            "results_db": portable(self.results_db),
-            "word_vectors": None if self.word_vectors is None else portable(self.word_vectors),
-        }
-        value = {name: each for name, each in value.items() if name not in _OPTIONAL or each != _OPTIONAL[name]}
-        write_json(path, value)
+        write_json(path, to_plain(self._move(portable)))
 
     @classmethod
     def read(cls, path: Path) -> TrialSpec:
@@ -106,7 +94,7 @@ class TrialSpec:
                 f"trial file {str(path)!r}: cannot be read ({one_line(error)}); start trials with `aup experiment.json`"
             ) from None
         try:
-            spec = from_plain(cls, {**_OPTIONAL, **value} if isinstance(value, dict) else value)
+            spec = from_plain(cls, value)
         except ValueError as error:
             raise ExperimentFileError(
                 f"trial file {str(path)!r}: not a trial's spec ({one_line(error)}); start trials with "
@@ -116,15 +104,17 @@ class TrialSpec:
         def resolve(target: Path) -> Path:
             return Path(os.path.normpath(path.absolute().parent / target))
 
-        return replace(
-            spec,
-            prepared_dir=resolve(spec.prepared_dir),
-            results_db=resolve(spec.results_db),
-            word_vectors=None if spec.word_vectors is None else resolve(spec.word_vectors),
-            auxiliary=spec._move_auxiliary(resolve),
-        )
+        return spec._move(resolve)
 
-    def _move_auxiliary(self, move: Callable[[Path], Path | str]) -> AuxiliaryCorpora | None:
-        if self.auxiliary is None:
-            return None
-        return replace(self.auxiliary, prepared_dirs=tuple(Path(move(each)) for each in self.auxiliary.prepared_dirs))
+    def _move(self, move: Callable[[Path], Path]) -> TrialSpec:
+        """Return the spec with another path in the place of each."""
+        vectors, auxiliary = self.word_vectors, self.auxiliary
+        if auxiliary is not None:
+            auxiliary = replace(auxiliary, prepared_dirs=tuple(map(move, auxiliary.prepared_dirs)))
+        return replace(
+            self,
+            prepared_dir=move(self.prepared_dir),
+            results_db=move(self.results_db),
+            word_vectors=None if vectors is None else move(vectors),
+            auxiliary=auxiliary,
+        )
