@@ -80,7 +80,7 @@ class PreparedCorpus(CorpusFeatures):
     own_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+def choose_corpus(named: Path | None) -> Path | None:
     """Return the corpus that the experiment file or an option names, or else the environment; None for neither.
 
     Raises:
@@ -88,8 +88,8 @@ def choose_corpus(named: Path | None, environment: Mapping[str, str] = os.enviro
     """
     if named is not None:
         corpus, source = named, "corpus"
-    elif environment.get(CORPUS_VARIABLE):
-        corpus, source = expand_home(environment[CORPUS_VARIABLE]).absolute(), CORPUS_VARIABLE
+    elif in_environment := os.environ.get(CORPUS_VARIABLE):
+        corpus, source = expand_home(in_environment).absolute(), CORPUS_VARIABLE
     else:
         return None
     if not os.path.isdir(corpus):
@@ -103,7 +103,6 @@ def prepare_chosen(
     training: TrainingSettings,
     results_dir: Path,
     progress: Progress = lambda doing, done, total: None,
-    environment: Mapping[str, str] = os.environ,
     modalities: Iterable[str] | None = None,
 ) -> PreparedCorpus:
     """Prepare the chosen corpus's features; without one, make the synthetic corpus.
@@ -122,7 +121,7 @@ def prepare_chosen(
 
     variant = speech_settings(training.protocol, training.speech_features)
     own, settings = open_files(training.own_files, variant)
-    features = prepare_features(training.corpus, settings, results_dir, progress, environment, own)
+    features = prepare_features(training.corpus, settings, results_dir, progress, own)
     system = training.system
     needed = system.modalities if modalities is None else modalities
     streams = (system if training.turn_model is None else training.turn_model.system).streams
@@ -188,7 +187,6 @@ def prepare_features(
     settings: SpeechSettings,
     results_dir: Path,
     progress: Progress = lambda doing, done, total: None,
-    environment: Mapping[str, str] = os.environ,
     own: OwnFiles = MappingProxyType({}),
 ) -> CorpusFeatures:
     """Prepare the features of the corpus that is named, or else of the synthetic one, whatever will read them.
@@ -204,7 +202,7 @@ def prepare_features(
     from harness.features.manifest import is_outdated
     from harness.features.prepare import prepare_corpus, prepared_dir_for
 
-    corpus = choose_corpus(named, environment)
+    corpus = choose_corpus(named)
     root = _write_synthetic(results_dir, progress) if corpus is None else corpus
     prepared_dir = prepared_dir_for(results_dir, root, settings, own)
     again = " again, because another version of harness wrote them" if is_outdated(prepared_dir) else ""

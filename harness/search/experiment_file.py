@@ -297,6 +297,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
             # Those of this package are right; a user's may be out of their ranges.
             defaults = {each.name: each.default for each in fields(system.hyperparameters)}
             read_hyperparameters(system, defaults, protocol)
+        below = read_turn_model(keys.values.get("turn_model"), system, protocol)
     except HarnessError as error:
         raise ExperimentFileError(f"{keys.origin}: {error}") from error
     sealed = Protocol(protocol.name)
@@ -307,10 +308,6 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
             f"{sealed.test_set}; to test the others, use the key folds: "
             f"{' or '.join(repr(folds.value) for folds in Folds)}",
         )
-    try:
-        below = read_turn_model(keys.values.get("turn_model"), system, protocol)
-    except HarnessError as error:
-        raise ExperimentFileError(f"{keys.origin}: {error}") from error
     max_epochs = keys.whole_number("max_epochs")
     reader = system if below is None else below.system
     own_files = _read_own_files(keys, reader)
@@ -322,7 +319,7 @@ def _read_training(keys: ExperimentKeys, script: JobScript) -> TrainingSettings 
         patience=keys.whole_number("patience") if keys.values.get("patience") is not None else None,
         word_vectors=vectors,
         speech_features=_read_speech_features(keys, reader, is_file="speech" in own_files),
-        folds=_read_folds(keys),
+        folds=Folds(keys.one_of("folds")) if keys.values.get("folds") is not None else None,
         turn_model=below,
         auxiliary=_read_auxiliary(keys, system),
         early_stopping=_read_own_early_stopping(keys, script, max_epochs),
@@ -476,12 +473,6 @@ def _read_seeds(keys: ExperimentKeys, script: JobScript) -> int:
         found = f"is {num_seeds}, and script '{script.path.name}' is not harness's own"
         raise keys.error("seeds_per_trial", found, "a script that runs harness.training.trial")
     return num_seeds
-
-
-def _read_folds(keys: ExperimentKeys) -> Folds | None:
-    if keys.values.get("folds") is None:
-        return None
-    return Folds(keys.one_of("folds"))
 
 
 def _read_space(

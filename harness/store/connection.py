@@ -84,7 +84,8 @@ def connect(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database:
                 # What was there has been moved away: the one that is made now has held nothing yet.
                 os.ftruncate(lock, 0)
             database = _open_current(path, busy_timeout)
-            _remember_creation(lock)
+            if not os.fstat(lock).st_size:
+                os.write(lock, _CREATED)
             return database
     except OSError as error:
         raise StoreError(
@@ -155,11 +156,6 @@ def has_database(path: Path) -> bool:
 
 def _lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
-
-
-def _remember_creation(lock: int) -> None:
-    if not os.fstat(lock).st_size:
-        os.write(lock, _CREATED)
 
 
 def _open_current(path: Path, busy_timeout: Seconds) -> Database:

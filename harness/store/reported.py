@@ -113,8 +113,10 @@ def read_line(line: str) -> EpochRecord | tuple[Prediction, ...] | None:
                 raise ExperimentFileError(f"{where}: {error}") from None
             try:
                 return read(value)
-            except RecursionError:  # the message about it would be written with one call more
-                raise _too_deep(where) from None
+            except RecursionError:
+                raise ExperimentFileError(
+                    f"{where}: lists inside lists, too deep to be read; expected one object, or a list"
+                ) from None
     return None
 
 
@@ -134,10 +136,6 @@ def _print_line(line: str) -> None:
     sys.stdout.flush()
 
 
-def _too_deep(where: str) -> ExperimentFileError:
-    return ExperimentFileError(f"{where}: lists inside lists, too deep to be read; expected one object, or a list")
-
-
 def _read_epoch(value: Any) -> EpochRecord:
     where = f"{EPOCH_MARKER} {one_line(json.dumps(value)):.120}"
     if not isinstance(value, Mapping):
@@ -150,10 +148,7 @@ def _read_epoch(value: Any) -> EpochRecord:
         raise ExperimentFileError(f"{where}: epoch is {show_value(epoch)}; expected a whole number from 1 on")
     if "validation_accuracy" not in value:
         raise ExperimentFileError(f"{where}: validation_accuracy is missing; expected a number from 0 to 1")
-    numbers = dict.fromkeys(_NUMBERS, math.nan)
-    for name in _NUMBERS:
-        if name in value:
-            numbers[name] = _read_number(value[name], name, where)
+    numbers = {name: _read_number(value[name], name, where) if name in value else math.nan for name in _NUMBERS}
     return EpochRecord(epoch, **numbers)
 
 

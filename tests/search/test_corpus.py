@@ -41,16 +41,20 @@ def prepared_of(corpus_path: str, max_epochs: int = 30) -> PreparedCorpus:
     return PreparedCorpus(Path("prepared"), "c0ffee", corpus_path, True, (), max_epochs, 10, None)
 
 
-def test_the_experiment_file_goes_before_the_environment(folder: Path, tmp_path: Path) -> None:
-    assert choose_corpus(folder, {"HARNESS_CORPUS": str(tmp_path)}) == folder
-    assert choose_corpus(None, {"HARNESS_CORPUS": str(tmp_path)}) == tmp_path
-    assert choose_corpus(None, {"HARNESS_CORPUS": ""}) is None
-    assert choose_corpus(None, {}) is None
+def test_the_experiment_file_goes_before_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose_corpus(None) is None
+    monkeypatch.setenv("HARNESS_CORPUS", "")
+    assert choose_corpus(None) is None
+    monkeypatch.setenv("HARNESS_CORPUS", str(tmp_path))
+    assert (choose_corpus(folder), choose_corpus(None)) == (folder, tmp_path)
 
 
-def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
+def test_a_corpus_that_is_not_there_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CORPUS", str(folder / "nowhere"))
     with pytest.raises(ExperimentFileError) as caught:
-        choose_corpus(None, {"HARNESS_CORPUS": str(folder / "nowhere")})
+        choose_corpus(None)
     assert (
         str(caught.value)
         == f"HARNESS_CORPUS is '{folder}/nowhere', which is not a folder; expected IEMOCAP_full_release, or its parent"
@@ -102,13 +106,11 @@ def test_a_search_with_a_corpus_is_not_cut() -> None:
 def test_without_a_corpus_one_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_choice, "QUICK_START_SCALE", 0.01)
     told: list[str] = []
-    prepared = prepare_chosen(
-        TRAINING, folder / "results", lambda doing, done, total: told.append(doing), environment={}
-    )
+    prepared = prepare_chosen(TRAINING, folder / "results", lambda doing, done, total: told.append(doing))
     assert (prepared.is_synthetic, prepared.corpus_path) == (True, "")
     assert {"writing the synthetic corpus", "preparing features"} == set(told)
     assert (folder / "results" / "synthetic" / f"scale-0.01-seed-0-version-{GENERATOR_VERSION}").is_dir()
-    assert prepare_chosen(TRAINING, folder / "results", environment={}) == prepared
+    assert prepare_chosen(TRAINING, folder / "results") == prepared
 
 
 def test_features_of_another_version_are_prepared_again_in_so_many_words(
@@ -200,7 +202,7 @@ def test_the_lowest_learning_rate_of_the_first_search_leaves_the_largest_class(f
 
     training = FIRST_SEARCH.training
     assert training is not None and FIRST_SEARCH.num_samples is not None
-    chosen = prepare_chosen(training, folder / "results", environment={})
+    chosen = prepare_chosen(training, folder / "results")
     settings, prepared = shorten_search(FIRST_SEARCH, chosen)
     points = RandomPoints(settings.space, settings.seed)
     index = min(range(FIRST_SEARCH.num_samples), key=lambda index: points.point(index)["adamlr"])
