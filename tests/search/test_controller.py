@@ -12,7 +12,6 @@ import pytest
 
 from harness.errors import ExperimentFileError, StoreError
 from harness.search.experiment import experiment_folder
-from harness.search.lock import AlreadyRunningError
 from harness.search.view import Ending, SearchPlan
 from harness.store.records import ExperimentStatus, TrialStatus
 from harness.store.store import ResultsStore
@@ -130,7 +129,7 @@ def test_a_changed_experiment_is_refused_with_what_differs(
     assert len(trials_of(path, eid=1)) == len(trials_of(path, eid=2)) == 3
 
 
-def test_a_changed_corpus_is_refused(prepared_folder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+def test_a_changed_protocol_is_refused(prepared_folder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     keys: dict[str, Any] = {
         "system": "mocap1",
         "parameter_config": [{"name": "dropout", "range": [0.0, 0.4], "type": "float"}],
@@ -290,24 +289,6 @@ def _guardians_of(pid: int) -> list[int]:
         if parent == pid and is_guardian:
             found.append(int(status.parent.name))
     return found
-
-
-def test_a_second_controller_is_refused_with_the_name_of_the_first(folder: Path) -> None:
-    path = write_experiment(folder, WAITS_FOR_GO, n_samples=1)
-    controller = start_aup(path)
-    try:
-        wait_until(lambda: num_running(path) == 1)
-        with pytest.raises(AlreadyRunningError) as caught:
-            search(path)
-        message = str(caught.value)
-        assert message.startswith(
-            f"experiment 'a search': process {controller.pid} on {os.uname().nodename} has been running it since 2"
-        )
-        assert message.endswith("; wait for it, or end it first")
-    finally:
-        (folder / "go").touch()
-        controller.communicate(timeout=20)
-    assert controller.returncode == 0
 
 
 def test_two_experiments_share_a_folder_and_hurt_nobody(folder: Path) -> None:

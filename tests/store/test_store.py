@@ -251,16 +251,6 @@ def test_epoch_recorded_twice_is_refused(store: ResultsStore) -> None:
     assert [epoch.validation_accuracy for epoch in store.epochs(trial_id)] == [0.5]
 
 
-def test_result_whose_predictions_cannot_be_stored_is_not_stored_at_all(store: ResultsStore) -> None:
-    trial_id = start(store)
-    result = a_result()
-    with pytest.raises(StoreError):
-        store.record_result(trial_id, replace(result, predictions=result.predictions * 2))
-    assert store.trial(trial_id).result_score is None
-    store.record_result(trial_id, result)
-    assert store.trial(trial_id).result_score == 0.5
-
-
 def test_only_the_end_of_a_long_output_is_kept(store: ResultsStore) -> None:
     trial_id = start(store)
     store.finish_trial(
