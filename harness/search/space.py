@@ -432,10 +432,9 @@ def _count_values(parameter: Parameter, entry: Mapping[str, Any], origin: str) -
     if parameter.type is ParameterType.CHOICE:
         return len(parameter.choices)
     interval, number = entry.get("interval", 1), entry.get("n", 2)
-    if not isinstance(interval, int | float) or isinstance(interval, bool) or interval <= 0:
-        raise ExperimentFileError(f"{origin}: interval is {interval!r}; expected a number above 0")
-    if not isinstance(number, int) or isinstance(number, bool) or not 2 <= number <= MAX_TRIALS:
-        raise ExperimentFileError(f"{origin}: n is {number!r}; expected a whole number from 2 to {MAX_TRIALS}")
+    for key, value, allowed in (("interval", interval, Positive()), ("n", number, WholeNumber(2, MAX_TRIALS))):
+        if not allowed.accepts(value):
+            raise ExperimentFileError(f"{origin}: {key} is {show_value(value)}; expected {allowed.expected}")
     num_values = parameter.num_values
     if "n" in entry and "interval" not in entry:
         if num_values is not None and number > num_values:
