@@ -535,6 +535,11 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
                 f"{origin}: step is {show_value(step)}; expected {'an integer' if is_int else 'a number'} above 0"
             )
         step = int(step) if is_int else float(step)
+        if (high - low) / step > _LARGEST:
+            raise ExperimentFileError(
+                f"{origin}: step is {step}, with more than {_LARGEST} values between low {low} and high {high}; "
+                "expected a larger step"
+            )
     return Parameter(name, kind, low, high, is_log=is_log, step=step)
 
 

@@ -56,6 +56,14 @@ def parameter(**changes: Any) -> list[dict[str, Any]]:
         ),
         (parameter(log="yes"), "parameter 'dropout': log is 'yes'; expected true or false"),
         (parameter(step=0), "parameter 'dropout': step is 0; expected a number above 0"),
+        *(
+            (
+                parameter(range=[0.0, 0.5], step=step),
+                f"parameter 'dropout': step is {step}, with more than 9007199254740992 values between low 0.0 and high "
+                "0.5; expected a larger step",
+            )
+            for step in (1e-20, 5e-324)
+        ),
         (
             parameter(type="choice", range=["adam", "sgd", "adam"]),
             "parameter 'dropout': choice 'adam' is given twice; expected each choice once",
