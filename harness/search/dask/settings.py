@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.corpus.utterances import Seconds
-from harness.errors import ExperimentFileError, one_line
+from harness.errors import ExperimentFileError, one_line, show_value
 from harness.search.auptimizer import MAX_PARALLEL
 from harness.search.key_types import Anything, Key, ListOf, Positive, Section, Text, WholeNumber
 from harness.search.keys import HIDDEN, ExperimentKeys, check_keys
@@ -240,12 +240,14 @@ def _check_mode(keys: ExperimentKeys, path: Path) -> None:
 
 
 def _read_resources(keys: ExperimentKeys) -> dict[str, float]:
-    resources = {}
-    for name in keys.section("cluster.resources"):
-        amount = keys.positive(f"cluster.resources.{name}")
-        if amount is None or not name.strip():
-            raise keys.error(f"cluster.resources.{name}", "is null", "a number above 0")
-        resources[name] = amount
+    resources, allowed = {}, Positive()
+    # Not by their dotted names: a resource's own name may have dots.
+    for name, amount in keys.section("cluster.resources").items():
+        if not name.strip():
+            raise keys.error("cluster.resources", f"has the name {name!r}", "the name of a Dask worker resource")
+        if not allowed.accepts(amount):
+            raise keys.error(f"cluster.resources.{name}", f"is {show_value(amount)}", allowed.expected)
+        resources[name] = float(amount)
     return resources
 
 

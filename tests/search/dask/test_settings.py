@@ -43,8 +43,9 @@ def read(folder: Path, cluster: Any, **changes: Any) -> ClusterSettings:
 
 
 def test_a_running_scheduler_is_named_by_its_address(folder: Path) -> None:
-    found = read(folder, {"scheduler": "tcp://host:8786", "resources": {"GPU": 1}, "patience_seconds": 7})
-    assert found == ClusterSettings(scheduler="tcp://host:8786", resources={"GPU": 1.0}, patience_seconds=7.0)
+    resources = {"GPU": 1, "memory.fast": 2}
+    found = read(folder, {"scheduler": "tcp://host:8786", "resources": resources, "patience_seconds": 7})
+    assert found == ClusterSettings(scheduler="tcp://host:8786", resources=resources, patience_seconds=7.0)
     assert read(folder, {"scheduler": "tls://[::1]:8786", "tls": TLS}).tls == TLSFiles(
         folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
     )
@@ -75,6 +76,8 @@ def test_a_batch_system_gets_its_options_and_more_patience(folder: Path) -> None
         ({"local": 2, "patience": 3}, "cluster: unknown key 'patience'; expected 'patience_seconds'"),
         ({"local": 2, "patience_seconds": 0}, "cluster.patience_seconds is 0; expected a number above 0"),
         ({"local": 2, "resources": {"GPU": "one"}}, "cluster.resources.GPU is 'one'; expected a number above 0"),
+        ({"local": 2, "resources": {"GPU": None}}, "cluster.resources.GPU is null; expected a number above 0"),
+        ({"local": 2, "resources": {" ": 1}}, "cluster.resources has the name ' '; expected the name of a Dask worker"),
         ({"local": 2, "resources": 1}, "cluster.resources is 1; expected an object {...}"),
         ({"scheduler": "host:8786"}, "cluster.scheduler is 'host:8786'; expected an address such as tcp://host:8786"),
         ({"scheduler": "tls://h:1"}, "cluster.scheduler is 'tls://h:1' without tls; expected tls:// and the key tls"),
