@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
-from harness.codec import check_types
 from harness.store.records import Evaluation, EvaluationRow, TestScores
 from harness.store.rows import (
     Row,
@@ -16,6 +15,7 @@ from harness.store.rows import (
     read_is_seen,
     read_json,
     read_prediction,
+    read_record,
     read_scores,
 )
 from harness.store.store import ResultsStore
@@ -76,16 +76,16 @@ def _read_evaluation(row: Row, results: ResultsStore) -> EvaluationRow:
     utterances = results.query("SELECT * FROM evaluation_utterances WHERE evaluation_id = ?", of_this)
     flags = {name: bool(row[name]) for name in ("is_synthetic", "is_trained_on_synthetic")}
     lists = {name: tuple(read_json(row, name, list)) for name in ("sessions", "seeds")}
-    known = {field.name: row[field.name] for field in fields(Evaluation)}
-    evaluation = EvaluationRow(
-        **{**known, **flags, **lists},
-        evaluation_id=row["evaluation_id"],
+    return read_record(
+        EvaluationRow,
+        row,
+        # The scores were checked one by one.
+        leave_out=("scores", "is_seen"),
         scores=tuple(
             read_scores(score, tuple(map(read_prediction, predictions.get((score["seed"], score["kind"]), ()))))
             for score in scores
         ),
         is_seen=read_is_seen(utterances),
+        **flags,
+        **lists,
     )
-    # The scores were checked one by one.
-    check_types(evaluation, leave_out=("scores", "is_seen"))
-    return evaluation

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.codec import check_types
 from harness.errors import StoreError, is_visible
 from harness.store.records import utc_now
-from harness.store.rows import Row, insert, of_table
+from harness.store.rows import Row, insert, of_table, read_record
 from harness.store.schema import has_notes
 from harness.store.store import ResultsStore
 
@@ -90,9 +89,7 @@ def read_notes(results: ResultsStore, eid: int) -> list[TrialNote]:
 
 @of_table("table 'trial_notes'", "note_id")
 def _read_note(row: Row) -> TrialNote:
-    note = TrialNote(**row)
-    check_types(note)
-    return note
+    return read_record(TrialNote, row)
 
 
 def _require_trial(results: ResultsStore, eid: int, trial_index: int) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from harness.codec import check_types
 from harness.corpus.utterances import Emotion
@@ -186,10 +186,20 @@ def read_member(row: Row, name: str, members: type[Member]) -> Member:
         raise ValueError(f"{name} is {row[name]!r:.80}; expected one of {[each.value for each in members]}") from None
 
 
-def _only_fields(record_type: Any, row: Row) -> dict[str, Any]:
-    """Return the values of a record's fields; a column that somebody has added is nobody's business."""
-    names = [each.name for each in fields(record_type)]
-    return {name: row[name] for name in names if name in row}
+def read_record(record_type: type[Read], row: Row, leave_out: Collection[str] = (), **converted: Any) -> Read:
+    """Read a row as a record, and check its types; a column that somebody has added is nobody's business.
+
+    Args:
+        leave_out: fields whose types are not checked
+        converted: fields that the row has not, or has as something else
+
+    Raises:
+        TypeError: a field has another type than its record says
+    """
+    names = [each.name for each in fields(cast(Any, record_type))]
+    record = record_type(**{**{name: row[name] for name in names if name in row}, **converted})
+    check_types(record, leave_out)
+    return record
 
 
 @of_table("table 'experiments'", "eid")
@@ -198,26 +208,20 @@ def read_experiment(row: Row) -> ExperimentRow:
     for name in ("protocol", "settings"):
         read_json(row, name, dict)
     read_json(row, "search_space", list)
-    experiment = ExperimentRow(
-        **{
-            **_only_fields(ExperimentRow, row),
-            "is_synthetic": bool(row["is_synthetic"]),
-            "status": read_member(row, "status", ExperimentStatus),
-            "kind": read_member(row, "kind", ExperimentKind),
-        }
+    return read_record(
+        ExperimentRow,
+        row,
+        is_synthetic=bool(row["is_synthetic"]),
+        status=read_member(row, "status", ExperimentStatus),
+        kind=read_member(row, "kind", ExperimentKind),
     )
-    check_types(experiment)
-    return experiment
 
 
 @of_table("table 'folded_experiments'", "folded_id")
 def read_folded(row: Row) -> FoldedExperimentRow:
     """Read a row of ``folded_experiments``."""
     read_json(row, "identity", dict)
-    folds = tuple(read_json(row, "folds", list))
-    folded = FoldedExperimentRow(**{**_only_fields(FoldedExperimentRow, row), "folds": folds})
-    check_types(folded)
-    return folded
+    return read_record(FoldedExperimentRow, row, folds=tuple(read_json(row, "folds", list)))
 
 
 @of_table("table 'trials'", "trial_id")
@@ -234,17 +238,16 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
         results_dir: the paths of jobs are relative to it, unless they are absolute
     """
     job_path = row["job_path"]
-    trial = TrialRow(
-        **{
-            **_only_fields(TrialRow, row),
-            "status": read_member(row, "status", TrialStatus),
-            "hyperparameters": read_json(row, "hyperparameters", dict),
-            "seed_scores": tuple(read_json({**row, "seed_scores": row["seed_scores"] or "[]"}, "seed_scores", list)),
-            "job_path": None if job_path is None else str(results_dir / job_path),
-        }
+    trial = read_record(
+        TrialRow,
+        row,
+        # A foreign script's may be of any type.
+        leave_out=("hyperparameters",),
+        status=read_member(row, "status", TrialStatus),
+        hyperparameters=read_json(row, "hyperparameters", dict),
+        seed_scores=tuple(read_json({**row, "seed_scores": row["seed_scores"] or "[]"}, "seed_scores", list)),
+        job_path=None if job_path is None else str(results_dir / job_path),
     )
-    # A foreign script's may be of any type.
-    check_types(trial, leave_out=("hyperparameters",))
     for name in ("started_at", "ended_at"):
         if row[name] is not None and not _is_time(row[name]):
             raise ValueError(f"{name} is {row[name]!r:.80}; expected a time such as '2026-03-04T05:06:07.891+00:00'")
@@ -262,13 +265,13 @@ def _is_time(text: str) -> bool:
 @of_table("table 'trial_environments'", "trial_id")
 def read_environment(row: Row) -> TrialEnvironment:
     """Read a row of ``trial_environments``."""
-    known = _only_fields(TrialEnvironment, row)
-    known["versions"] = read_json(row, "versions", dict)
-    known["scene_groups"] = tuple(map(tuple, read_json(row, "scene_groups", list)))
-    known["validated_scenes"] = tuple(read_json(row, "validated_scenes", list))
-    environment = TrialEnvironment(**known)
-    check_types(environment)
-    return environment
+    return read_record(
+        TrialEnvironment,
+        row,
+        versions=read_json(row, "versions", dict),
+        scene_groups=tuple(map(tuple, read_json(row, "scene_groups", list))),
+        validated_scenes=tuple(read_json(row, "validated_scenes", list)),
+    )
 
 
 @of_table("table 'epochs'", "trial_id")
@@ -310,32 +313,19 @@ def read_is_seen(rows: Iterable[Row]) -> dict[str, bool | None]:
 @of_table("a table of scores", "seed")
 def read_scores(row: Row, predictions: tuple[Prediction, ...] = ()) -> TestScores:
     """Read a row of ``test_scores``, or one of ``trial_test_scores`` with its trial's seed."""
-    scores = TestScores(
-        seed=row["seed"],
-        kind=read_member(row, "kind", ScoreKind),
-        weighted_accuracy=row["weighted_accuracy"],
-        unweighted_accuracy=row["unweighted_accuracy"],
-        macro_f1=row["macro_f1"],
-        predictions=predictions,
-        epoch=row["epoch"],
-        model=row.get("model"),
-    )
+    kind = read_member(row, "kind", ScoreKind)
     # The predictions were checked one by one.
-    check_types(scores, leave_out=("predictions",))
-    return scores
+    return read_record(TestScores, row, leave_out=("predictions",), kind=kind, predictions=predictions)
 
 
 @of_table("table 'test_openings'", "opening_id")
 def read_opening(row: Row, scores: tuple[TestScores, ...]) -> TestOpeningRow:
     """Read a row of ``test_openings`` that also says ``is_synthetic``."""
     is_synthetic = row["is_synthetic"]
-    opening = TestOpeningRow(
-        **{
-            **_only_fields(TestOpeningRow, row),
-            "seeds": tuple(read_json(row, "seeds", list)),
-            "is_synthetic": None if is_synthetic is None else bool(is_synthetic),
-            "scores": scores,
-        }
+    return read_record(
+        TestOpeningRow,
+        row,
+        seeds=tuple(read_json(row, "seeds", list)),
+        is_synthetic=None if is_synthetic is None else bool(is_synthetic),
+        scores=scores,
     )
-    check_types(opening)
-    return opening
