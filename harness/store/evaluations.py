@@ -11,6 +11,7 @@ from harness.store.rows import (
     Row,
     insert,
     insert_predictions,
+    measured,
     of_table,
     read_is_seen,
     read_json,
@@ -37,8 +38,7 @@ def record_evaluation(
         evaluation_id = insert(database, "evaluations", {**asdict(evaluation), **lists})
         for score in scores:
             key = {"evaluation_id": evaluation_id, "seed": score.seed, "kind": score.kind.value}
-            measured = {name: getattr(score, name) for name in ("weighted_accuracy", "unweighted_accuracy", "macro_f1")}
-            insert(database, "evaluation_scores", {**key, "epoch": score.epoch, **measured})
+            insert(database, "evaluation_scores", {**key, **measured(score)})
             insert_predictions(database, "evaluation_predictions", key, score.predictions)
         database.conn.executemany(
             "INSERT INTO evaluation_utterances (evaluation_id, utterance_id, is_transcript_seen) VALUES (?, ?, ?)",

@@ -70,6 +70,11 @@ def insert_predictions(database: Database, table: str, key: Row, predictions: It
     )
 
 
+def measured(scores: TestScores) -> dict[str, Any]:
+    """Return the columns that every table of scores has: the scored epoch, and what was scored."""
+    return {name: getattr(scores, name) for name in ("epoch", "weighted_accuracy", "unweighted_accuracy", "macro_f1")}
+
+
 #: Columns of the table of hyperparameters, with room for those that a view adds. Source: SQLITE_MAX_COLUMN, 2000.
 _MOST_COLUMNS = 1900
 

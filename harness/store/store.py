@@ -42,6 +42,7 @@ from harness.store.rows import (
     insert,
     insert_hyperparameters,
     insert_predictions,
+    measured,
     read_environment,
     read_epoch,
     read_experiment,
@@ -615,7 +616,8 @@ class ResultsStore:
                     )
                 recorded.add((score.seed, score.kind))
                 key = {"opening_id": opening_id, "seed": score.seed, "kind": score.kind.value}
-                insert(database, "test_scores", {**key, **_measured(score), "model": score.model})
+                row = {**key, **measured(score), "model": score.model, "recorded_at": utc_now()}
+                insert(database, "test_scores", row)
                 insert_predictions(database, "test_predictions", key, score.predictions)
             if {seed for seed, kind in recorded if kind.is_of_model} >= set(opening.seeds):
                 self._mark_complete(opening_id)
@@ -664,7 +666,8 @@ class ResultsStore:
         with self.writing_for(trial_id) as database:
             self._opening(opening_id)
             key = {"trial_id": trial_id, "kind": scores.kind.value}
-            insert(database, "trial_test_scores", {**key, "opening_id": opening_id, **_measured(scores)})
+            row = {**key, "opening_id": opening_id, **measured(scores), "recorded_at": utc_now()}
+            insert(database, "trial_test_scores", row)
             insert_predictions(database, "trial_test_predictions", key, scores.predictions)
 
     def trial_test_scores(self, trial_id: int) -> dict[ScoreKind, TestScores]:
@@ -719,16 +722,6 @@ class ResultsStore:
         self.database.execute(
             "UPDATE test_openings SET completed_at = ? WHERE opening_id = ?", [utc_now(), opening_id]
         )
-
-
-def _measured(scores: TestScores) -> dict[str, Any]:
-    return {
-        "epoch": scores.epoch,
-        "weighted_accuracy": scores.weighted_accuracy,
-        "unweighted_accuracy": scores.unweighted_accuracy,
-        "macro_f1": scores.macro_f1,
-        "recorded_at": utc_now(),
-    }
 
 
 def check_finite(trial_id: int, score: float) -> None:

@@ -74,6 +74,7 @@ def test_a_full_disk_loses_no_finished_trial(results_path: Path, num_bytes: int)
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         num_finished, said = pool.submit(finish_trials_until_the_disk_is_full, results_path, num_bytes).result()
     assert said.startswith(f"results database '{results_path}': the disk did not take the write (")
+    assert said.endswith("); recorded trials are safe; free some space and run the same command again")
     with ResultsStore.open(results_path) as store:
         trials = store.trials(1)
         finished = [trial for trial in trials if trial.status is TrialStatus.FINISHED]
