@@ -157,7 +157,7 @@ def retrain_best(
     from rich.console import Console
 
     from harness.final.ensemble import plan_ensemble
-    from harness.final.folds import find_folded, plan_folds
+    from harness.final.folds import find_folded, plan_fold_ensembles, plan_folds
     from harness.final.retrain import plan_final_training
     from harness.final.saved_model import AddedKind, name_in_results
     from harness.final.test_session import find_opening
@@ -179,16 +179,10 @@ def retrain_best(
         folded = find_folded(store) if eid is None and not (without or replace) else None
         kinds = sorted(map(AddedKind, set(added)))
         if folded is not None:
-            folds = plan_folds(
-                store,
-                results,
-                folded,
-                num_seeds,
-                opens_test=test,
-                with_scenes=with_scenes,
-                num_trials=num_trials,
-                added=kinds,
-            )
+            if is_ensemble:
+                folds = plan_fold_ensembles(store, results, folded, num_trials, num_seeds, added=kinds)
+            else:
+                folds = plan_folds(store, results, folded, num_seeds, opens_test=test, with_scenes=with_scenes)
             _retrain_folds(console, folds, store, test, with_scenes, details)
             return
         if is_ensemble:

@@ -46,44 +46,70 @@ def plan_folds(
     *,
     opens_test: bool,
     with_scenes: bool = False,
-    num_trials: int = 1,
-    added: Sequence[AddedKind] = (),
 ) -> list[FoldTraining]:
     """Plan the final training of every fold, each of its own search's best trial; nothing is trained or written.
 
     Args:
         num_seeds, opens_test: as ``plan_final_training``
         with_scenes: whether a test evaluation counts only if it has scored them without the scored scenes too
-        num_trials, added: as ``plan_ensemble``; one trial and nothing added are no ensemble
 
     Raises:
         WorkFailedError: the search of a fold has not finished
         ModelError, FeatureError, StoreError: as ``plan_final_training``
     """
-    searches = results.searches_of(folded.folded_id)
-    finished = [fold for fold, search in searches.items() if search.status is ExperimentStatus.FINISHED]
-    if len(finished) < len(folded.folds):
-        missing = [fold for fold in folded.folds if fold not in finished]
-        raise WorkFailedError(
-            f"experiment {folded.name!r}: the search of {', '.join(missing)} has not finished; run "
-            "`aup experiment.json` to the end, or name a fold that has finished with --experiment"
-        )
-    openings = results.openings()
-    if num_trials > 1 or added:
-        ensembles = {
-            fold: plan_ensemble(results, results_dir, (searches[fold].eid,), num_trials, num_seeds, added=added)
-            for fold in folded.folds
-        }
-        return [
-            FoldTraining(fold, best, find_opening(openings, best, ensemble=ensemble), ensemble)
-            for fold, ensemble in ensembles.items()
-            for best in ensemble.members[:1]
-        ]
     trainings = {
-        fold: plan_final_training(results, results_dir, searches[fold].eid, num_seeds, opens_test=opens_test)
-        for fold in folded.folds
+        fold: plan_final_training(results, results_dir, eid, num_seeds, opens_test=opens_test)
+        for fold, eid in _require_finished(results, folded).items()
     }
+    openings = results.openings()
     return [
         FoldTraining(fold, training, find_opening(openings, training, with_scenes=with_scenes))
         for fold, training in trainings.items()
     ]
+
+
+def plan_fold_ensembles(
+    results: ResultsStore,
+    results_dir: Path,
+    folded: FoldedExperimentRow,
+    num_trials: int,
+    num_seeds: int,
+    *,
+    added: Sequence[AddedKind] = (),
+) -> list[FoldTraining]:
+    """Plan the ensemble of every fold, each of its own search's best trials; nothing is trained or written.
+
+    Args:
+        num_trials, num_seeds, added: as ``plan_ensemble``
+
+    Raises:
+        WorkFailedError: the search of a fold has not finished, or has too few trials that have
+        ModelError, FeatureError, StoreError: as ``plan_ensemble``
+    """
+    ensembles = {
+        fold: plan_ensemble(results, results_dir, (eid,), num_trials, num_seeds, added=added)
+        for fold, eid in _require_finished(results, folded).items()
+    }
+    openings = results.openings()
+    return [
+        FoldTraining(fold, best, find_opening(openings, best, ensemble=ensemble), ensemble)
+        for fold, ensemble in ensembles.items()
+        for best in ensemble.members[:1]
+    ]
+
+
+def _require_finished(results: ResultsStore, folded: FoldedExperimentRow) -> dict[str, int]:
+    """Return the eid of each fold's search, in the order of the folds.
+
+    Raises:
+        WorkFailedError: one has not finished
+    """
+    searches = results.searches_of(folded.folded_id)
+    finished = {fold: search.eid for fold, search in searches.items() if search.status is ExperimentStatus.FINISHED}
+    missing = [fold for fold in folded.folds if fold not in finished]
+    if missing:
+        raise WorkFailedError(
+            f"experiment {folded.name!r}: the search of {', '.join(missing)} has not finished; run "
+            "`aup experiment.json` to the end, or name a fold that has finished with --experiment"
+        )
+    return {fold: finished[fold] for fold in folded.folds}
