@@ -44,7 +44,6 @@ from harness.store.records import (
     utc_now,
 )
 from harness.store.store import DATABASE, ResultsStore
-from harness.wording import plural
 
 #: Seconds between two looks at what makes starts shorter. A choice: short beside its seconds of imports.
 _WARMING_INTERVAL = 0.02
@@ -159,8 +158,8 @@ def _begin_or_resume(opened: OpenedSearch, fresh: bool) -> ExperimentRow:
     num_trials = int(get_proposer(settings.proposer)(_auptimizer_config(settings)).nSamples)
     if settings.num_samples is not None and num_trials < settings.num_samples:
         view.note(
-            f"The search space has {plural(num_trials, 'combination')}, each tried once: the search ends after "
-            f"{plural(num_trials, 'trial')}, not after n_samples {settings.num_samples}."
+            f"Combinations in the search space: {num_trials}. Each is tried once, so the search ends before n_samples, "
+            f"{settings.num_samples}."
         )
     parts = identity_of(settings, prepared)
     earlier = None if fresh else find_experiment(store, settings, parts)
@@ -242,8 +241,7 @@ class SearchExperiment(Experiment):  # type: ignore[misc]
             # Before any job is ended: Auptimizer would submit it again.
             if interrupts.request >= Request.STOP_PROPOSING and not self.is_stopping:
                 self.is_stopping = True
-                running = plural(len(self.pending_jobs), "running trial")
-                view.note(f"Stopping: {running} may finish; Ctrl-C again ends what runs.")
+                view.note(f"Stopping: what runs may finish (trials: {len(self.pending_jobs)}); Ctrl-C again ends it.")
             if interrupts.request >= Request.END_TRIALS:
                 self.resource_manager.end_all()
             self.resource_manager.collect()

@@ -107,7 +107,7 @@ def test_ctrl_c_once_lets_the_running_trials_finish(folder: Path) -> None:
     wait_until(lambda: num_running(path) == 2)
     os.killpg(process.pid, signal.SIGINT)
     assert process.stdout is not None
-    wait_for_line(process.stdout, "Stopping: 2 running trials may finish; Ctrl-C again ends what runs.")
+    wait_for_line(process.stdout, "Stopping: what runs may finish (trials: 2); Ctrl-C again ends it.")
     (folder / "go").touch()
     code, lines, errors = finish(process)
     assert (code, errors) == (130, "")
@@ -123,7 +123,7 @@ def test_ctrl_c_twice_ends_the_running_trials(folder: Path) -> None:
     wait_until(lambda: num_running(path) == 2)
     os.killpg(process.pid, signal.SIGINT)
     assert process.stdout is not None
-    wait_for_line(process.stdout, "Stopping: 2 running trials may finish; Ctrl-C again ends what runs.")
+    wait_for_line(process.stdout, "Stopping: what runs may finish (trials: 2); Ctrl-C again ends it.")
     os.killpg(process.pid, signal.SIGINT)
     assert finish(process)[0] == 130
     stopped = trials_of(path)
@@ -145,7 +145,7 @@ def test_ctrl_c_when_nothing_was_left_to_start_is_no_interruption(folder: Path) 
     wait_until(lambda: num_running(path) == 2)
     os.killpg(process.pid, signal.SIGINT)
     assert process.stdout is not None
-    wait_for_line(process.stdout, "Stopping: 2 running trials may finish; Ctrl-C again ends what runs.")
+    wait_for_line(process.stdout, "Stopping: what runs may finish (trials: 2); Ctrl-C again ends it.")
     (folder / "go").touch()
     code, lines, _ = finish(process)
     assert code == 0

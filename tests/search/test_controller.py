@@ -166,16 +166,14 @@ def test_by_default_half_of_the_trials_may_fail(folder: Path) -> None:
     assert (report.ending, report.max_failures) == (Ending.DONE, 3)
 
 
-@pytest.mark.parametrize(
-    ("num_points", "combinations", "trials"), [(3, "3 combinations", "3 trials"), (1, "1 combination", "1 trial")]
-)
-def test_a_finite_space_ends_early_and_says_so(folder: Path, num_points: int, combinations: str, trials: str) -> None:
+@pytest.mark.parametrize("num_points", [3, 1])
+def test_a_finite_space_ends_early_and_says_so(folder: Path, num_points: int) -> None:
     entries = [{"name": "x", "range": [1, num_points], "type": "int"}]
     view = SilentView()
     report = search(write_experiment(folder, SCORES_X, parameter_config=entries, n_samples=30), view=view)
     assert sum(report.num_by_status.values()) == report.experiment.num_samples == num_points
     assert view.notes == [
-        f"The search space has {combinations}, each tried once: the search ends after {trials}, not after n_samples 30."
+        f"Combinations in the search space: {num_points}. Each is tried once, so the search ends before n_samples, 30."
     ]
 
 
