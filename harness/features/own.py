@@ -305,8 +305,9 @@ def _read_parquet(content: bytes) -> pd.DataFrame:
 
     try:
         return pd.read_parquet(io.BytesIO(content))
-    except (OSError, ValueError) as error:
-        raise ValueError("it is no whole Parquet file") from error
+    # The last four where what pandas has written beside the columns is damaged.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        raise ValueError("it is no whole Parquet file, or has two columns of one name") from error
 
 
 def _read_table(path: Path, content: bytes) -> dict[str, Floats]:

@@ -1,5 +1,6 @@
 """Features of a user's own: what a file may hold, how it is cut into sessions, and what a trial reads of it."""
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -201,8 +202,17 @@ def test_a_wrong_table_gets_one_sentence(content, message, tmp_path):
 def test_a_parquet_file_that_cannot_be_read_gets_one_sentence(tmp_path, monkeypatch):
     path = tmp_path / "egemaps.parquet"
     path.write_bytes(b"PAR1")
-    pytest.importorskip("pyarrow")
-    with pytest.raises(FeatureError, match=r"'egemaps.parquet': cannot be read \(it is no whole Parquet file\); "):
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    message = r"'egemaps.parquet': cannot be read \(it is no whole Parquet file, or has two columns of one name\); "
+    with pytest.raises(FeatureError, match=message):
+        OwnFile.open(path)
+    table = pyarrow.table({"utterance_id": ["Ses01F_impro01_F000"], "x": [1.0]})
+    for metadata in ({}, {"index_columns": [], "columns": [{}], "column_indexes": []}):
+        parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(metadata)}), path)
+        with pytest.raises(FeatureError, match=message):
+            OwnFile.open(path)
+    parquet.write_table(table.rename_columns(["utterance_id", "utterance_id"]), path)
+    with pytest.raises(FeatureError, match=message):
         OwnFile.open(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "fastparquet", None)
