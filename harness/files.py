@@ -325,13 +325,18 @@ class NpzFile:
         """Read the shape of every array by name; of the numbers nothing is read.
 
         Raises:
-            ValueError: the file is damaged, or one of its members is no array of numbers
+            ValueError: the file is damaged or has a name twice, or one of its members is no array of numbers
         """
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         with _naming_damage():
             for member in self._archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in shapes:
+                    raise ValueError(f"holds {name!r} twice")
+                if name == member.filename:
+                    raise ValueError(f"holds {name!r}; expected names that end in .npy")
                 with self._open_member(member) as (_, header):
-                    shapes[member.filename.removesuffix(".npy")] = header.shape
+                    shapes[name] = header.shape
         return shapes
 
     def hash_content(self) -> str:

@@ -1,8 +1,10 @@
 """Features of a user's own: what a file may hold, how it is cut into sessions, and what a trial reads of it."""
 
+import io
 import json
 import os
 import sys
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -218,6 +220,26 @@ def test_a_parquet_file_that_cannot_be_read_gets_one_sentence(tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "fastparquet", None)
     with pytest.raises(FeatureError, match=r"pyarrow is not installed; install it with  pip install .*\[parquet\]"):
         OwnFile.open(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([f"{IDS[0]}.npy", f"{IDS[0]}.npy"], f"holds '{IDS[0]}' twice"),
+        ([IDS[0]], f"holds '{IDS[0]}'; expected names that end in .npy"),
+    ],
+    ids=["twice", "no ending"],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_whose_names_lead_to_no_one_array_gets_one_sentence(names, message, tmp_path):
+    array = io.BytesIO()
+    np.save(array, np.ones(3))
+    with zipfile.ZipFile(tmp_path / "wavlm.npz", "w") as archive:
+        for name in names:
+            archive.writestr(name, array.getvalue())
+    with pytest.raises(FeatureError) as caught:
+        OwnFile.open(tmp_path / "wavlm.npz")
+    assert str(caught.value) == f"features file 'wavlm.npz': cannot be read ({message}); {WHOLE}"
 
 
 def test_a_damaged_file_gets_one_sentence(tmp_path):
