@@ -156,7 +156,8 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON with sorted keys, whole or not at all."""
     with write_then_rename(path) as stream:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-        stream.write((text + "\n").encode("utf-8"))
+        # A path may hold bytes that are no UTF-8. They are lone surrogates here, which JSON has spelt with a backslash.
+        stream.write((text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> Any:

@@ -112,7 +112,7 @@ def prepared_dir_for(
     The same corpus at the same place with the same settings and files of features always has the same folder.
     """
     place = find_root(corpus_root).root.resolve()
-    digest = hashlib.sha256(str(place).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     text = f"-{own['text'].described.sha256[:8]}" if "text" in own else ""
     return results_dir / "prepared" / f"{place.name}-{digest}-{prepared_key(settings)}{text}"
 
@@ -324,7 +324,8 @@ def _make_report(
 def _hash_corpus(records: Iterable[DialogueRecord]) -> str:
     """Hash the path and content of every file, in the order of the paths."""
     hashes = {path: digest for record in records for path, digest in record.file_hashes.items()}
-    return hashlib.sha256("".join(f"{path} {hashes[path]}\n" for path in sorted(hashes)).encode()).hexdigest()
+    lines = "".join(f"{path} {hashes[path]}\n" for path in sorted(hashes))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _remove_session_files(folder: Path) -> None:

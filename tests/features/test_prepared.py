@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,15 @@ from harness.features.speech import SPEECH_VARIANTS, SpeechSettings, extract_spe
 from harness.features.store import FeatureStore
 from harness.files import hash_json
 from harness.splits.protocol import SpeechSource
-from tests.corpus.written import COMPLETE, WITHOUT_MOCAP, label_bytes, mocap_bytes, mocap_values, write_file
+from tests.corpus.written import (
+    COMPLETE,
+    WITHOUT_MOCAP,
+    label_bytes,
+    mocap_bytes,
+    mocap_values,
+    write_file,
+    write_tiny_corpus,
+)
 
 SETTINGS = SpeechSettings()
 
@@ -360,6 +369,16 @@ def test_a_folder_without_labels_is_no_corpus(tmp_path, prepared_dir):
         f"corpus {str(tmp_path / 'corpus')!r}: found no label file; expected some like "
         "'Session1/dialog/EmoEvaluation/Ses01F_impro01.txt'"
     )
+
+
+def test_names_that_are_no_utf8_stop_nothing(tmp_path):
+    layout = write_tiny_corpus(tmp_path / os.fsdecode(b"corpus \xff"))
+    (layout.utterance_wav_dir(COMPLETE) / os.fsdecode(b"\xfe.wav")).write_bytes(b"")
+    prepared_dir = prepared_dir_for(tmp_path / os.fsdecode(b"results \xfd"), layout.root, SpeechSettings())
+    report = prepare_corpus(layout.root, prepared_dir, SpeechSettings(), jobs=1)
+    assert report.irregularities[IrregularityKind.RECORDING_WITHOUT_TURN] == 1
+    assert Manifest.read(prepared_dir).corpus_path == str(layout.root)
+    assert prepare_corpus(layout.root, prepared_dir, SpeechSettings(), jobs=1) == replace(report, num_read=0)
 
 
 def test_a_folder_that_cannot_be_made_is_rejected(tiny_corpus, tmp_path):
