@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,14 @@ class Manifest:
             num_names = len(manifest.speech_columns)
             raise ValueError(f"speech_columns has {num_names} names that are not those of the settings")
         for session in manifest.sessions.values():
-            expected = array_shapes(session.num_utterances, manifest.speech_settings, manifest.text_features)
-            for name, array in session.arrays.items():
-                shape, dtype = expected.get(name, (None, None))
-                found: tuple[int | None, ...] = array.shape
-                if shape is not None and shape[:1] == (None,):
-                    found = (None, *found[1:])
+            expected = array_shapes(
+                session.num_utterances, manifest.modalities, manifest.speech_settings, manifest.text_features
+            )
+            if set(session.arrays) != set(expected):
+                raise ValueError(f"a session has the arrays {sorted(session.arrays)}; expected {sorted(expected)}")
+            for name, (shape, dtype) in expected.items():
+                array = session.arrays[name]
+                found = (None, *array.shape[1:]) if shape[0] is None else array.shape
                 if (found, array.dtype) != (shape, dtype):
                     raise ValueError(f"array {name!r} is {array.dtype} {array.shape}; expected {dtype} {shape}")
         return manifest
@@ -168,26 +170,30 @@ def is_outdated(prepared_dir: Path) -> bool:
 
 
 def array_shapes(
-    num_rows: int, settings: SpeechSettings, text_features: OwnFeatures | None = None
+    num_rows: int, modalities: Collection[str], settings: SpeechSettings, text_features: OwnFeatures | None
 ) -> dict[str, tuple[tuple[int | None, ...], str]]:
-    """Shape and type of every array that a session may have.
+    """Shape and type of every array of a session, whose name begins with its modality; without rows there is none.
 
     The frames of a user's file stand one after the other, those of the first row first: their number is None here.
+
+    Args:
+        modalities: those of the whole corpus; the others have no array
     """
-    arrays: dict[str, tuple[tuple[int | None, ...], str]] = {"speech_lengths": ((num_rows,), "<i8")}
-    if settings.own is None:
-        arrays["speech"] = ((num_rows, settings.max_frames, len(column_names(settings))), "<f4")
-    else:
+    arrays: dict[str, tuple[tuple[int | None, ...], str]] = {
+        "speech": ((num_rows, settings.max_frames, len(column_names(settings))), "<f4"),
+        "speech_lengths": ((num_rows,), "<i8"),
+    }
+    if settings.own is not None:
         arrays["speech"] = ((None, settings.own.num_columns), "<f4")
     if text_features is not None:
         arrays |= {"text": ((None, text_features.num_columns), "<f4"), "text_lengths": ((num_rows,), "<i8")}
-    if not settings.holds_motion:
-        return arrays
-    return arrays | {
-        "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
-        "mocap_rows": ((num_rows,), "<i8"),
-        "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),
-    }
+    if settings.holds_motion:
+        arrays |= {
+            "mocap": ((num_rows, NUM_WINDOWS, NUM_MOCAP_COLUMNS), "<f4"),
+            "mocap_rows": ((num_rows,), "<i8"),
+            "mocap_empty": ((num_rows, NUM_WINDOWS), "|b1"),
+        }
+    return {name: array for name, array in arrays.items() if num_rows and name.partition("_")[0] in modalities}
 
 
 _NUMBERS = ("valence", "activation", "dominance", "start", "end")

@@ -66,16 +66,8 @@ from harness.files import hash_json, try_lock, wait_for_lock, write_then_rename
 #: Files of at most this size in all are read in one process: others would need 2 s each to import the libraries.
 SMALL_BYTES = 256 * 2**20
 
-#: Every array that a session may have, and its modality: a corpus without the modality has no such array.
-MODALITY_OF_ARRAY: Mapping[str, str] = {
-    "speech": "speech",
-    "speech_lengths": "speech",
-    "mocap": "mocap",
-    "mocap_rows": "mocap",
-    "mocap_empty": "mocap",
-    "text": "text",
-    "text_lengths": "text",
-}
+#: Every array that a session may have.
+ARRAY_NAMES = ("speech", "speech_lengths", "mocap", "mocap_rows", "mocap_empty", "text", "text_lengths")
 #: A user's files of features by the modality that they stand for: ``speech`` or ``text``.
 OwnFiles = Mapping[str, OwnFile]
 NO_FILES: OwnFiles = MappingProxyType({})
@@ -329,7 +321,7 @@ def _hash_corpus(records: Iterable[DialogueRecord]) -> str:
 
 
 def _remove_session_files(folder: Path) -> None:
-    for name in (UTTERANCES_NAME, *(f"{array}.npy" for array in MODALITY_OF_ARRAY)):
+    for name in (UTTERANCES_NAME, *(f"{array}.npy" for array in ARRAY_NAMES)):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -355,12 +347,11 @@ def _assemble_session(
     with ExitStack() as stack:
         writers = {}
         text_features = own["text"].described if "text" in own else None
-        for name, (shape, dtype) in array_shapes(len(utterances), settings, text_features).items():
-            if utterances and MODALITY_OF_ARRAY[name] in modalities:
-                stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
-                # Only the frames of a file of features have a number of rows of their own.
-                whole = tuple(_count_frames(own[name], utterances) if size is None else size for size in shape)
-                writers[name] = _ArrayWriter(stream, whole, np.dtype(dtype))
+        for name, (shape, dtype) in array_shapes(len(utterances), modalities, settings, text_features).items():
+            stream = stack.enter_context(write_then_rename(folder / f"{name}.npy"))
+            # Only the frames of a file of features have a number of rows of their own.
+            whole = tuple(_count_frames(own[name], utterances) if size is None else size for size in shape)
+            writers[name] = _ArrayWriter(stream, whole, np.dtype(dtype))
         for _, path, record in ordered:
             arrays = read_arrays(path, settings.holds_motion)
             rows = _rows_of(arrays, record.utterances, settings) | _own_rows(own, record.utterances)

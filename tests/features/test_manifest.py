@@ -8,18 +8,20 @@ from harness.errors import FeatureError
 from harness.features.manifest import FORMAT_VERSION, ArrayRecord, Manifest, SessionRecord, is_outdated
 from harness.features.speech import SPEECH_VARIANTS, column_names
 
+ARRAYS = {
+    "speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128),
+    "speech_lengths": ArrayRecord("<i8", (2,), "4" * 64, 144),
+}
 MANIFEST = Manifest(
     corpus_path="the corpus",
     corpus_hash="0" * 64,
     speech_settings=SPEECH_VARIANTS["mel"],
     speech_columns=column_names(SPEECH_VARIANTS["mel"]),
     mocap_columns=("face_nose_x",),
-    modalities=("speech", "text", "mocap"),
+    modalities=("speech", "text"),
     mocap_streams=(MocapStream.FACE, MocapStream.HEAD),
     versions={"numpy": "2"},
-    sessions={
-        3: SessionRecord(2, {"speech": ArrayRecord("<f4", (2, 100, 40), "1" * 64, 32128)}, "2" * 64, 9)
-    },
+    sessions={3: SessionRecord(2, ARRAYS, "2" * 64, 9)},
     source_hash="3" * 64,
 )
 
@@ -55,13 +57,25 @@ def test_another_format_version_is_rejected(tmp_path):
 
 def test_a_manifest_with_motion_beside_short_frames_is_rejected(tmp_path):
     settings = SPEECH_VARIANTS["frames"]
-    arrays = {"speech": ArrayRecord("<f4", (2, 1500, 46), "1" * 64, 552128)}
-    framed = replace(MANIFEST, speech_settings=settings, speech_columns=column_names(settings))
+    arrays = ARRAYS | {"speech": ArrayRecord("<f4", (2, 1500, 46), "1" * 64, 552128)}
+    modalities = ("speech", "text", "mocap")
+    framed = replace(
+        MANIFEST, speech_settings=settings, speech_columns=column_names(settings), modalities=modalities
+    )
     replace(framed, sessions={3: SessionRecord(2, arrays, "2" * 64, 9)}).write(tmp_path)
     assert Manifest.read(tmp_path).speech_settings == settings
     arrays["mocap_rows"] = ArrayRecord("<i8", (2,), "1" * 64, 144)
     replace(framed, sessions={3: SessionRecord(2, arrays, "2" * 64, 9)}).write(tmp_path)
-    with pytest.raises(FeatureError, match=r"array 'mocap_rows' is <i8 \(2,\); expected None None"):
+    with pytest.raises(FeatureError, match=r"arrays \['mocap_rows', .*; expected \['speech', 'speech_lengths'\]"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_manifest_that_lacks_an_array_is_rejected(tmp_path, name):
+    """Without the lengths every recording would be read as silence."""
+    arrays = {key: array for key, array in ARRAYS.items() if key != name}
+    replace(MANIFEST, sessions={3: SessionRecord(2, arrays, "2" * 64, 9)}).write(tmp_path)
+    with pytest.raises(FeatureError, match=r"a session has the arrays \[.*\]; expected \['speech', 'speech_lengths'\]"):
         Manifest.read(tmp_path)
 
 
