@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.corpus.utterances import Utterance
 from harness.features.frames import UNSCALED
 
 Floats = npt.NDArray[np.float32]
@@ -112,3 +113,47 @@ class Moments:
         if len(is_unscaled):
             mean[is_unscaled], std[is_unscaled] = 0.0, 1.0
         return mean, std
+
+
+#: The ids of some turns, and their rows one after the other: float32 (num_rows, num_columns), which are overwritten.
+Turns = tuple[Sequence[str], Floats]
+
+
+class TurnMoments:
+    """The moments of the turns that scale an utterance; they are read when the first of them is to be scaled.
+
+    Args:
+        turns_of: yields the turns that an utterance is measured with, itself among them, in the order of time
+        before: of the rows that precede them
+        is_past: whether only the turns up to an utterance, itself included, count for it; all of them do otherwise
+    """
+
+    def __init__(self, turns_of: Callable[[Utterance], Iterable[Turns]], before: Moments, is_past: bool) -> None:
+        self._turns_of = turns_of
+        self._before = before
+        self._is_past = is_past
+        self._known: dict[str, Moments] = {}
+
+    def __call__(self, utterance: Utterance) -> Moments:
+        """Return the moments that scale an utterance."""
+        if utterance.utterance_id not in self._known:
+            moments, found = self._before.copy(), dict[str, Moments]()
+            for names, values in self._turns_of(utterance):
+                moments.add(values)
+                found |= dict.fromkeys(names, moments.copy() if self._is_past else moments)
+            self._known |= found
+        return self._known[utterance.utterance_id]
+
+
+@dataclass(frozen=True)
+class SpeakerMoments:
+    """The moments that scale each utterance by its speaker.
+
+    Attributes:
+        speech, motion: of an utterance; None for motion that the training utterances scale
+        is_past: whether they are of the turns so far, which some of training's mean and deviation precedes
+    """
+
+    speech: Callable[[Utterance], Moments]
+    motion: Callable[[Utterance], Moments | None]
+    is_past: bool

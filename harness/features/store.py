@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ from harness.errors import FeatureError, one_line
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.own import OwnFeatures
-from harness.features.scaling import BACKGROUND_SECONDS, BACKGROUND_WINDOWS, ColumnScaling, Moments, chunks
+from harness.features.scaling import (
+    BACKGROUND_SECONDS,
+    BACKGROUND_WINDOWS,
+    ColumnScaling,
+    Moments,
+    SpeakerMoments,
+    TurnMoments,
+    Turns,
+    chunks,
+)
 from harness.features.speech import SpeechSettings
 from harness.files import read_npy
 from harness.splits.protocol import Protocol, SpeakerScaling, SpeechSource, is_tested, search_sessions
@@ -85,9 +95,8 @@ class Features:
     text_features: OwnFeatures | None = None
     text_lengths: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _load_dialogues: Callable[[Sequence[str]], Features] | None = field(default=None, repr=False)
-    _scaling_of: Callable[[Utterance], ColumnScaling] | None = field(default=None, repr=False)
-    _past_of: Callable[[Utterance], Moments] | None = field(default=None, repr=False)
-    _motion_of: Callable[[Utterance, ColumnScaling], ColumnScaling] | None = field(default=None, repr=False)
+    _speakers: SpeakerMoments | None = field(default=None, repr=False)
+    _background: ColumnScaling | None = field(default=None, repr=False)
 
     @classmethod
     def from_arrays(
@@ -205,7 +214,7 @@ class Features:
         """
         if self._load_dialogues is None:
             return self
-        return replace(self._load_dialogues(self.utterance_ids), _scaling_of=self._scaling_of)
+        return replace(self._load_dialogues(self.utterance_ids), _background=self._background)
 
     def scale_by(self, recordings: Iterable[Floats]) -> Features:
         """Return the same features, with all speech scaled as that of one speaker.
@@ -213,69 +222,50 @@ class Features:
         Args:
             recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
         """
-        scaling = ColumnScaling(*self._measure(recordings).finish(self.speech_columns))
-        return replace(self, _scaling_of=lambda utterance: scaling)
+        moments = self._measure(recordings)
+        return replace(self, _speakers=SpeakerMoments(lambda utterance: moments, lambda utterance: None, is_past=False))
 
-    def scale_by_turns_so_far(self, speakers: Sequence[str], recordings: Iterable[Floats] = ()) -> Features:
-        """Return the same features; their speakers' turns up to and including each one scale its speech and motion.
+    def scale_by_turns(
+        self, speakers: Sequence[str], *, is_past: bool, recordings: Iterable[Floats] = ()
+    ) -> Features:
+        """Return the same features; their speakers' turns among them scale the speech and the motion of each one.
 
-        ``against`` and ``scale_mocap`` say what precedes the first ones.
+        Half of a speaker's turns in the corpus show how the partner moves while listening: motion is scaled by the
+        turns during which the same actor is marked.
 
         Args:
-            speakers: of the utterances, which are in the order of the conversation; beside each the same actor is
-                marked
+            speakers: of the utterances, which are in the order of time
+            is_past: whether only the turns up to and including each one count for it; ``against`` and ``scale_mocap``
+                say what precedes the first ones
             recordings: of what each speaker has said before, each float32 (num_frames, num_columns), unscaled; they are
                 overwritten
         """
-        scaled, (speech, motion) = self, self._measure_turns(speakers, recordings)
-        if speech:
-            scaled = replace(scaled, _past_of=lambda utterance: speech[utterance.utterance_id])
-        if motion:
-            scaled = replace(
-                scaled,
-                _motion_of=lambda utterance, background: motion[utterance.utterance_id].shrink(
-                    background, BACKGROUND_WINDOWS
-                ),
-            )
-        return scaled
+        return replace(self, _speakers=self._measure_turns(speakers, is_past, self._measure(recordings)))
 
-    def scale_by_turns(self, speakers: Sequence[str]) -> Features:
-        """Return the same features; all turns of each speaker among them scale the speech and motion of each one.
+    def _measure_turns(self, speakers: Sequence[str], is_past: bool, before: Moments) -> SpeakerMoments:
+        ids = self.utterance_ids
+        speaker_of = dict(zip(ids, speakers, strict=True))
 
-        Args:
-            speakers: of the utterances; beside each the same actor is marked
-        """
-        scaled, (speech, motion) = self, self._measure_turns(speakers)
-        speaker_of = dict(zip(self.utterance_ids, speakers, strict=True))
-        last = dict(zip(speakers, self.utterance_ids, strict=True))
-        if speech:
-            scalings = {
-                speaker: ColumnScaling(*speech[name].finish(self.speech_columns)) for speaker, name in last.items()
-            }
-            scaled = replace(scaled, _scaling_of=lambda utterance: scalings[speaker_of[utterance.utterance_id]])
-        if motion:
-            scaled = replace(
-                scaled,
-                _motion_of=lambda utterance, background: motion[last[speaker_of[utterance.utterance_id]]].shrink(
-                    background, 0
-                ),
-            )
-        return scaled
+        def rows_of(utterance: Utterance) -> list[int]:
+            return [row for row, name in enumerate(ids) if speaker_of[name] == speaker_of[utterance.utterance_id]]
 
-    def _measure_turns(
-        self, speakers: Sequence[str], recordings: Iterable[Floats] = ()
-    ) -> tuple[dict[str, Moments], dict[str, Moments]]:
-        """Measure speech and motion as ``_add_up`` does; of a modality that these features lack, nothing."""
-        names = {name for block in self._blocks for name in block}
-        speech: dict[str, Moments] = {}
-        motion: dict[str, Moments] = {}
-        if "speech" in names:
-            frames = (self.unscaled_speech([row], count)[0] for row, count in enumerate(self.speech_lengths))
-            speech = self._add_up(frames, speakers, self._measure(recordings))
-        if "mocap" in names:
-            windows = (self.mocap([row])[0] for row in range(len(self)))
-            motion = self._add_up(windows, speakers, Moments(NUM_MOCAP_COLUMNS))
-        return speech, motion
+        def read_speech(utterance: Utterance) -> Iterator[Turns]:
+            rows = rows_of(utterance)
+            pieces = [[row] for row in rows]
+            if not is_past:
+                rows.sort(key=lambda row: ids[row])
+                pieces = [[rows[place] for place in some] for some in chunks(len(rows), math.prod(self.speech_shape))]
+            for some in pieces:
+                frames = [self.unscaled_speech([row], self.speech_lengths[row])[0] for row in some]
+                yield [ids[row] for row in some], np.concatenate(frames)
+
+        def read_motion(utterance: Utterance) -> Iterator[Turns]:
+            for row in rows_of(utterance):
+                if self.utterances[row].name.marked_actor == utterance.name.marked_actor:
+                    yield [ids[row]], self.mocap([row])[0]
+
+        motion = TurnMoments(read_motion, Moments(NUM_MOCAP_COLUMNS), is_past)
+        return SpeakerMoments(TurnMoments(read_speech, before, is_past), motion, is_past)
 
     def _measure(self, recordings: Iterable[Floats]) -> Moments:
         moments = Moments(len(self.speech_columns))
@@ -283,18 +273,10 @@ class Features:
             moments.add(frames)
         return moments
 
-    def _add_up(self, turns: Iterable[Floats], speakers: Sequence[str], before: Moments) -> dict[str, Moments]:
-        """Measure each speaker's turns up to and including each utterance, by its id; all begin from ``before``."""
-        latest, found = {speaker: before.copy() for speaker in speakers}, {}
-        for utterance, speaker, values in zip(self.utterances, speakers, turns, strict=True):
-            latest[speaker].add(values)
-            found[utterance.utterance_id] = latest[speaker].copy()
-        return found
-
     @property
     def needs_background(self) -> bool:
         """True where ``against`` must be called before speech is read."""
-        return self._past_of is not None and self._scaling_of is None
+        return self._speakers is not None and self._speakers.is_past and self._background is None
 
     def against(self, background: ColumnScaling | None) -> Features:
         """Return the same features; each speaker's turns so far are preceded by ``BACKGROUND_SECONDS`` of training.
@@ -304,17 +286,9 @@ class Features:
         Args:
             background: mean and deviation of the training utterances' unscaled frames; None where no speech is read
         """
-        if self._past_of is None or background is None:
+        if self._speakers is None or not self._speakers.is_past or background is None:
             return self
-        past_of, columns, known = self._past_of, self.speech_columns, dict[str, ColumnScaling]()
-        count = BACKGROUND_SECONDS / self.speech_settings.hop
-
-        def scaling_of(utterance: Utterance) -> ColumnScaling:
-            if utterance.utterance_id not in known:
-                known[utterance.utterance_id] = past_of(utterance).shrink(background, count, columns)
-            return known[utterance.utterance_id]
-
-        return replace(self, _scaling_of=scaling_of)
+        return replace(self, _background=background)
 
     @cached_property
     def is_marked(self) -> npt.NDArray[np.bool_]:
@@ -334,7 +308,7 @@ class Features:
     @property
     def is_scaled_by_speaker(self) -> bool:
         """True where ``speech`` gives frames that are scaled by their speaker's own mean and deviation."""
-        return self._scaling_of is not None or self._past_of is not None
+        return self._speakers is not None
 
     def speech(self, rows: Rows, num_frames: int | None = None) -> Floats:
         """Copy the frames of some utterances, the first ``num_frames`` or all, scaled where speakers are.
@@ -351,11 +325,23 @@ class Features:
                 "first ones begin from; expected the statistics of the training utterances"
             )
         frames = self.unscaled_speech(rows, num_frames)
-        if self._scaling_of is not None:
+        if self._speakers is not None:
             for place, row in enumerate(rows):
-                there = frames[place, : self.speech_lengths[row]]
-                self._scaling_of(self.utterances[row]).scale(there)
+                utterance = self.utterances[row]
+                if utterance.utterance_id not in self._scalings:
+                    self._scalings[utterance.utterance_id] = self._finish(self._speakers.speech(utterance))
+                self._scalings[utterance.utterance_id].scale(frames[place, : self.speech_lengths[row]])
         return frames
+
+    @cached_property
+    def _scalings(self) -> dict[str, ColumnScaling]:
+        """Those of the speech that was read, by utterance id."""
+        return {}
+
+    def _finish(self, moments: Moments) -> ColumnScaling:
+        if self._background is None:
+            return ColumnScaling(*moments.finish(self.speech_columns))
+        return moments.shrink(self._background, BACKGROUND_SECONDS / self.speech_settings.hop, self.speech_columns)
 
     def unscaled_speech(self, rows: Rows, num_frames: int | None = None) -> Floats:
         """As ``speech``, in the units of the prepared features."""
@@ -392,11 +378,14 @@ class Features:
             windows: float32 (num_rows, 200, 189), as ``mocap`` gives them, of the same rows; NaN stays NaN
             background: mean and deviation of the training utterances
         """
-        if self._motion_of is None:
+        if self._speakers is None:
             background.scale(windows)
             return
+        count = BACKGROUND_WINDOWS if self._speakers.is_past else 0
         for place, row in enumerate(rows):
-            self._motion_of(self.utterances[row], background).scale(windows[place])
+            moments = self._speakers.motion(self.utterances[row])
+            scaling = background if moments is None else moments.shrink(background, count)
+            scaling.scale(windows[place])
 
     def _gather(self, name: str, rows: Rows, shape: tuple[int, int]) -> Floats:
         asked = np.asarray(rows, dtype=np.int64)
@@ -428,9 +417,6 @@ class FeatureStore:
     speaker_scaling: SpeakerScaling = SpeakerScaling.NONE
     _utterances: dict[int, tuple[Utterance, ...]] = field(default_factory=dict, repr=False, compare=False)
     _arrays: dict[int, Block] = field(default_factory=dict, repr=False, compare=False)
-    _scalings: dict[str, ColumnScaling] = field(default_factory=dict, repr=False, compare=False)
-    _pasts: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
-    _motions: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, prepared_dir: Path, happiness: Happiness = Happiness.EXCITED) -> FeatureStore:
@@ -545,65 +531,28 @@ class FeatureStore:
             text_features=self.manifest.text_features,
             text_lengths=_gather_counts(blocks, "text_lengths", block_of, row_of),
             _load_dialogues=self._load_dialogues,
-            _scaling_of=self._scaling_by_speaker if self.speaker_scaling is SpeakerScaling.OWN else None,
-            _past_of=self._measure_past if self.speaker_scaling is SpeakerScaling.PAST else None,
-            _motion_of=None if self.speaker_scaling is SpeakerScaling.NONE else self._scale_motion,
+            _speakers=self._speakers,
         )
 
-    def _scaling_by_speaker(self, utterance: Utterance) -> ColumnScaling:
-        """Measure the frames of all turns of an utterance's speaker in the session, once; nobody else's are read."""
-        name = utterance.name
-        if name.speaker not in self._scalings:
-            arrays, columns = self._map(name.session), self.manifest.speech_columns
-            own = sorted(self._rows_of(name.speaker, name.session))
-            lengths = arrays["speech_lengths"][own]
-            moments = Moments(len(columns))
-            for some in chunks(len(own), self.manifest.speech_settings.max_frames * len(columns)):
-                frames = [arrays["speech"][own[place], : lengths[place]] for place in some]
-                moments.add(np.concatenate(frames))
-            self._scalings[name.speaker] = ColumnScaling(*moments.finish(columns))
-        return self._scalings[name.speaker]
+    @cached_property
+    def _speakers(self) -> SpeakerMoments | None:
+        """Measured by all turns of a speaker in the session, labelled or not; nobody else's are read."""
+        if self.speaker_scaling is SpeakerScaling.NONE:
+            return None
+        sessions = lru_cache(self._measure_session)
+        return SpeakerMoments(
+            lambda utterance: sessions(utterance.name.session).speech(utterance),
+            lambda utterance: sessions(utterance.name.session).motion(utterance),
+            self.speaker_scaling is SpeakerScaling.PAST,
+        )
 
-    def _rows_of(self, speaker: str, session: int) -> list[int]:
-        """The rows of a speaker's turns, in time: dialogues by id, the turns of one by their beginning."""
-        turns = self._list(session)
-        own = [row for row, turn in enumerate(turns) if turn.name.speaker == speaker]
-        return sorted(own, key=lambda row: (turns[row].name.dialogue_id, turns[row].start, row))
-
-    def _measure_past(self, utterance: Utterance) -> Moments:
-        """Measure the frames of the turns of an utterance's speaker in the session, up to and including this one.
-
-        The dialogues of a session follow each other by id, since a corpus does not say at which hour one was recorded;
-        the turns of a dialogue, by their beginning. No frame of a later turn is read for an earlier one.
-        """
-        if utterance.utterance_id not in self._pasts:
-            name = utterance.name
-            arrays, turns = self._map(name.session), self._list(name.session)
-            moments = Moments(len(self.manifest.speech_columns))
-            for row in self._rows_of(name.speaker, name.session):
-                moments.add(arrays["speech"][row, : arrays["speech_lengths"][row]].copy())
-                self._pasts[turns[row].utterance_id] = moments.copy()
-        return self._pasts[utterance.utterance_id]
-
-    def _scale_motion(self, utterance: Utterance, background: ColumnScaling) -> ColumnScaling:
-        """Measure the motion of an utterance's speaker's turns in the session during which the same actor is marked.
-
-        Half of a speaker's turns show how the partner moves while listening: those have statistics of their own. No
-        turn of another speaker is read; under ``PAST`` no later one either.
-        """
-        name, is_past = utterance.name, self.speaker_scaling is SpeakerScaling.PAST
-        key = utterance.utterance_id if is_past else f"{name.speaker} beside {name.marked_actor}"
-        if key not in self._motions:
-            windows, turns = self._map(name.session)["mocap"], self._list(name.session)
-            moments = Moments(NUM_MOCAP_COLUMNS)
-            for row in self._rows_of(name.speaker, name.session):
-                if turns[row].name.marked_actor == name.marked_actor:
-                    moments.add(windows[row].astype(np.float32))
-                    if is_past:
-                        self._motions[turns[row].utterance_id] = moments.copy()
-            if not is_past:
-                self._motions[key] = moments
-        return self._motions[key].shrink(background, BACKGROUND_WINDOWS if is_past else 0)
+    def _measure_session(self, session: int) -> SpeakerMoments:
+        """Measure the turns of a session in time; dialogues by id, for a corpus does not say when one was recorded."""
+        turns = sorted(self._list(session), key=lambda turn: (turn.name.dialogue_id, turn.start, turn.utterance_id))
+        features = replace(self, speaker_scaling=SpeakerScaling.NONE).load([turn.utterance_id for turn in turns])
+        is_past = self.speaker_scaling is SpeakerScaling.PAST
+        speakers = [turn.name.speaker for turn in turns]
+        return features._measure_turns(speakers, is_past, Moments(len(self.manifest.speech_columns)))
 
     def _load_dialogues(self, utterance_ids: Sequence[str]) -> Features:
         names = [parse_utterance_id(utterance_id) for utterance_id in utterance_ids]

@@ -100,11 +100,12 @@ def predict_dialogue(
             )
         recordings = _read_speaker(speaker_wavs, features.speech_settings, turns, record)
     if record.protocol.scales_by_past:
-        features = features.scale_by_turns_so_far([turn.speaker for turn in turns], recordings)
+        speakers = [turn.speaker for turn in turns]
+        features = features.scale_by_turns(speakers, is_past=True, recordings=recordings)
     elif speaker_wavs is not None:
         features = features.scale_by(recordings)
     elif record.protocol.scales_by_speaker and all(turn.speaker for turn in turns):
-        features = features.scale_by_turns([turn.speaker for turn in turns])
+        features = features.scale_by_turns([turn.speaker for turn in turns], is_past=False)
     elif _scales_by_speaker(record) and record.turn_model is None and record.is_in_context:
         # A regression over functionals has no statistics of the training utterances to fall back on.
         raise ModelError(

@@ -138,8 +138,7 @@ BEFORE = MocapScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float3
 def test_turns_of_a_conversation_are_scaled_as_they_are_when_they_are_loaded(prepared, speakers, scaling):
     loaded = FeatureStore.open_for(replace(PAST, speaker_scaling=scaling), prepared).load(TURNS)
     unscaled = FeatureStore.open(prepared).load(TURNS)
-    scale = unscaled.scale_by_turns_so_far if scaling is SpeakerScaling.PAST else unscaled.scale_by_turns
-    given = scale(speakers)
+    given = unscaled.scale_by_turns(speakers, is_past=scaling is SpeakerScaling.PAST)
     rows = np.arange(4)
     expected, found = (each.against(BACKGROUND).speech(rows) for each in (loaded, given))
     # All turns of a session are added up in other chunks.
@@ -154,7 +153,7 @@ def test_turns_of_a_conversation_are_scaled_as_they_are_when_they_are_loaded(pre
 def test_recordings_of_a_speaker_precede_the_turns_so_far(prepared):
     features = FeatureStore.open(prepared).load([TURNS[0]])
     frames = [np.full((100, 34), 6.0, np.float32)]
-    found = features.scale_by_turns_so_far(["Al"], frames).against(BACKGROUND).speech([0])[0]
+    found = features.scale_by_turns(["Al"], is_past=True, recordings=frames).against(BACKGROUND).speech([0])[0]
     length = features.speech_lengths[0]
     own = features.unscaled_speech([0])[0, :length].astype(np.float64)
     # Training counts as a hundred rows of mean 2 and deviation 4.
