@@ -127,7 +127,7 @@ def check(
 def _check_corpus(corpus: Path) -> bool:
     """Print what a corpus lacks, and return whether it is complete."""
     from harness.corpus.index import build_index, compare_counts, count_by_session, note_corpus
-    from harness.corpus.irregularities import POLICIES, count_by_kind
+    from harness.corpus.irregularities import count_by_kind
     from harness.corpus.layout import find_root
     from harness.corpus.synthetic.settings import is_synthetic
     from harness.wording import SYNTHETIC_SENTENCE
@@ -152,7 +152,7 @@ def _check_corpus(corpus: Path) -> bool:
         found = [each for each in index.irregularities if each.kind is kind]
         named = [each.utterance_id or each.dialogue_id for each in found[:_NUM_NAMED]]
         more = ", ..." if count > len(named) else ""
-        click.echo(f"{kind}: {count} ({', '.join(named)}{more}). {POLICIES[kind]}")
+        click.echo(f"{kind}: {count} ({', '.join(named)}{more}). {kind.policy}")
     if not lacks:
         click.echo("The corpus is complete: every count by session and class is the published one.")
     return not lacks

@@ -149,7 +149,7 @@ def predict(
         raise failures[0]
     irregularities = [irregularity for _, answer in answered for irregularity in answer.irregularities]
     for irregularity in dict.fromkeys(irregularities):
-        what = f"{irregularity.path}: {irregularity.kind} ({irregularity.detail}). {irregularity.policy}"
+        what = f"{irregularity.path}: {irregularity.kind} ({irregularity.detail}). {irregularity.kind.policy}"
         click.echo(one_line(what), err=True)
     notes = (
         note_unread(model, [turn for turn, _ in answered]),

@@ -223,8 +223,6 @@ def _print_split(console: Console, report: IngestReport, protocol: Protocol) -> 
 def _print_irregularities(console: Console, report: IngestReport) -> None:
     from rich.table import Table
 
-    from harness.corpus.irregularities import POLICIES
-
     if not report.irregularities:
         console.print("No irregularities were found.")
         return
@@ -232,7 +230,7 @@ def _print_irregularities(console: Console, report: IngestReport) -> None:
     table.add_column("count", justify="right")
     table.add_column("what was done")
     for kind, count in report.irregularities.items():
-        table.add_row(kind.value, str(count), POLICIES[kind])
+        table.add_row(kind.value, str(count), kind.policy)
     console.print(table)
     console.print("All of them, with their ids:", soft_wrap=True)
     console.print(str(report.irregularities_path), soft_wrap=True, highlight=False, markup=False)

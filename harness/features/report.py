@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.codec import from_plain, may_be_missing, to_plain
 from harness.corpus.index import compare_counts, count_by_session, note_corpus
-from harness.corpus.irregularities import POLICIES, Irregularity, IrregularityKind
+from harness.corpus.irregularities import Irregularity, IrregularityKind
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
 from harness.errors import FeatureError, one_line
@@ -144,6 +144,6 @@ def write_irregularities(path: Path, irregularities: Iterable[Irregularity]) -> 
     rows.writerow(["kind", "dialogue_id", "utterance_id", "path", "detail", "policy"])
     for found in irregularities:
         ids = (found.dialogue_id, found.utterance_id or "")
-        rows.writerow([found.kind.value, *ids, found.path, found.detail, POLICIES[found.kind]])
+        rows.writerow([found.kind.value, *ids, found.path, found.detail, found.kind.policy])
     with write_then_rename(path) as stream:
         stream.write(text.getvalue().encode("utf-8", errors="replace"))

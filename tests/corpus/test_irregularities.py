@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.corpus.irregularities import (
-    POLICIES,
     Irregularity,
     IrregularityKind,
     count_by_kind,
@@ -16,9 +15,8 @@ LABELS = Path("/a corpus/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt")
 
 
 def test_every_kind_has_a_policy_of_one_sentence() -> None:
-    assert set(POLICIES) == set(IrregularityKind)
-    for policy in POLICIES.values():
-        assert policy.endswith(".") and policy.count(". ") == 0 and policy[0].isupper()
+    for kind in IrregularityKind:
+        assert kind.policy.endswith(".") and kind.policy.count(". ") == 0 and kind.policy[0].isupper()
 
 
 def test_the_ids_are_taken_from_the_name_of_the_file() -> None:
@@ -49,7 +47,7 @@ def test_a_file_outside_of_a_corpus_goes_by_its_own_name() -> None:
 
 def test_an_irregularity_tells_its_policy() -> None:
     found = irregularity_of(IrregularityKind.STEREO_RECORDING, WAV, "2 channels")
-    assert found.policy == "Its channels are averaged into one."
+    assert found.kind.policy == "Its channels are averaged into one."
 
 
 def test_what_two_readers_met_is_named_once_and_what_one_met_twice_is_named_twice() -> None:

@@ -123,7 +123,7 @@ def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
     path.write_bytes(labels.replace(b"[1.7500 - 2.2500]", b"[2.2500 - 1.7500]"))
     record, arrays = read_features(tiny_corpus, COMPLETE, LEFT)
     assert arrays.speech_lengths.tolist() == [0, 4, 0, 6]
-    policies = {found.kind: found.policy for found in record.irregularities}
+    policies = {found.kind: found.kind.policy for found in record.irregularities}
     assert policies[KIND.UNREADABLE_TIMES] == (
         "Kept with unknown times: without mocap, and without speech that is cut by time."
     )
@@ -132,7 +132,7 @@ def test_what_the_report_says_of_cut_speech_is_true(tiny_corpus):
     )
     tiny_corpus.dialogue_wav_path(COMPLETE).unlink()
     policies = {
-        found.kind: found.policy for found in read_features(tiny_corpus, COMPLETE, LEFT)[0].irregularities
+        found.kind: found.kind.policy for found in read_features(tiny_corpus, COMPLETE, LEFT)[0].irregularities
     }
     assert policies[KIND.MISSING_DIALOGUE_RECORDING] == (
         "Turn ends are not checked; speech that is cut from it is missing."

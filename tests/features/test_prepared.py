@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.corpus.audio import read_recording
-from harness.corpus.irregularities import POLICIES, IrregularityKind
+from harness.corpus.irregularities import IrregularityKind
 from harness.corpus.layout import CorpusLayout, MocapStream
 from harness.errors import CorpusError, FeatureError
 from harness.features.frames import FRAME_COLUMNS
@@ -120,7 +120,7 @@ def test_the_report_counts_and_names_what_is_irregular(tiny_corpus, prepared_dir
     assert len(rows) == sum(report.irregularities.values())
     missing = [row for row in rows if row["kind"] == "missing mocap"]
     assert {row["dialogue_id"] for row in missing} == {WITHOUT_MOCAP}
-    assert {row["policy"] for row in missing} == {POLICIES[IrregularityKind.MISSING_MOCAP]}
+    assert {row["policy"] for row in missing} == {IrregularityKind.MISSING_MOCAP.policy}
 
 
 def test_a_second_run_reads_nothing_and_changes_nothing(tiny_corpus, prepared_dir):
