@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
+from harness.corpus.irregularities import Irregularity, IrregularityKind, Problems, irregularity_of
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError
 from harness.files import open_regular
@@ -49,25 +49,22 @@ _DTYPES: dict[tuple[int, int], np.dtype[Any]] = {
 }
 
 Samples = NDArray[np.float64]
-Problems = list[tuple[IrregularityKind, str]]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One channel of sound.
+    """One channel of sound at ``SAMPLING_RATE``.
 
     Attributes:
         samples: float64 (num_samples,), full scale is -1 to 1; resampling may overshoot it a little
-        sampling_rate: hertz
     """
 
     samples: Samples
-    sampling_rate: int = SAMPLING_RATE
 
     @property
     def duration(self) -> Seconds:
         """Length in seconds."""
-        return len(self.samples) / self.sampling_rate
+        return len(self.samples) / SAMPLING_RATE
 
 
 @dataclass(frozen=True)

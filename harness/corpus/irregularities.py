@@ -107,6 +107,10 @@ class IrregularityKind(StrEnum):
     NO_MOCAP_ROWS = "no mocap rows", "Kept, and marked as without mocap."
 
 
+#: What is wrong with one file, in the order of the findings: kind and detail.
+Problems = list[tuple[IrregularityKind, str]]
+
+
 @dataclass(frozen=True)
 class Irregularity:
     """One thing that is not as it should be.

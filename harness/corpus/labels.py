@@ -7,13 +7,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
+from harness.corpus.irregularities import Irregularity, IrregularityKind, Problems, irregularity_of
 from harness.corpus.layout import path_in_corpus
 from harness.corpus.utterances import RATING_SCALE, UTTERANCE_PATTERN, Emotion, Seconds
 from harness.errors import CorpusError
 from harness.files import read_regular
-
-Problems = list[tuple[IrregularityKind, str]]
 
 _TURN = re.compile(rf"(?P<id>{UTTERANCE_PATTERN.pattern})\s+(?P<emotion>\w+)(?P<rest>.*)")
 # No more digits than these: a longer number could become infinite.

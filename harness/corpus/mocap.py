@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.corpus.irregularities import Irregularity, IrregularityKind, irregularity_of
+from harness.corpus.irregularities import Irregularity, IrregularityKind, Problems, irregularity_of
 from harness.corpus.layout import MocapStream, path_in_corpus
 from harness.corpus.utterances import Seconds
 from harness.errors import CorpusError
@@ -44,15 +44,13 @@ _BLOCK_BYTES = 2**18
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?i:inf|infinity)")
 
-Problems = list[tuple[IrregularityKind, str]]
-
 
 @dataclass(frozen=True)
 class MocapTrack:
     """The motion of one dialogue in one stream.
 
     Attributes:
-        times: float64 (num_rows,), seconds from the beginning of the dialogue, never falling
+        times: float64 (num_rows,) of the rows that have one, seconds from the beginning of the dialogue, never falling
         values: float32 (num_rows, num_columns), in the unit of the file; NaN marks a lost marker
         columns: one name a column, from the file's header
     """
@@ -60,11 +58,6 @@ class MocapTrack:
     times: NDArray[np.float64]
     values: NDArray[np.float32]
     columns: tuple[str, ...]
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the file that have a time."""
-        return len(self.times)
 
 
 def rows_between(track: MocapTrack, start: Seconds, end: Seconds) -> slice:

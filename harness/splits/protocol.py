@@ -421,15 +421,13 @@ def _read_choice(key: str, choice: object, default: object) -> Any:
 
 @dataclass(frozen=True)
 class Split:
-    """The utterance ids of train and validation, and the session that stays sealed.
+    """The utterance ids of train and validation.
 
     The test set's ids are not here: to list them is to open the test set.
     """
 
-    protocol: Protocol
     train: tuple[str, ...]
     validation: tuple[str, ...]
-    test_session: int
 
 
 def search_sessions(protocol: Protocol) -> tuple[int, ...]:
@@ -502,4 +500,4 @@ def make_split(protocol: Protocol, utterance_ids: Sequence[str]) -> Split:
             f"protocol {protocol.name!r}: {len(selected)} utterances are split into {len(train)} for training and "
             f"{len(validation)} for validation; expected at least one of each"
         )
-    return Split(protocol, tuple(train), tuple(validation), protocol.test_session)
+    return Split(tuple(train), tuple(validation))

@@ -30,7 +30,7 @@ def test_a_recording_like_the_corpus_s_is_read_exactly_and_without_a_word(tmp_pa
     samples = np.array([0, 1, -1, 16384, 32766, -32767], dtype="<i2")
     recording, found = read(tmp_path, wav_bytes(samples))
     assert recording is not None and found == []
-    assert recording.samples.dtype == np.float64 and recording.sampling_rate == 16000
+    assert recording.samples.dtype == np.float64
     np.testing.assert_array_equal(recording.samples * 32768, samples)
 
 

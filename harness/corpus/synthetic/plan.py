@@ -6,8 +6,9 @@ corpus's irregularities, and broken files.
 
 from __future__ import annotations
 
+import io
 import math
-import struct
+import wave
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -201,13 +202,13 @@ def encode_wav(samples: NDArray[np.int16], sampling_rate: int = SAMPLING_RATE) -
         samples: int16 (num_samples,) or (num_samples, num_channels)
         sampling_rate: hertz
     """
-    num_channels = 1 if samples.ndim == 1 else samples.shape[1]
-    data = samples.astype("<i2").tobytes()
-    frame_bytes = 2 * num_channels
-    byte_rate = sampling_rate * frame_bytes
-    layout = struct.pack("<HHIIHH", 1, num_channels, sampling_rate, byte_rate, frame_bytes, 16)
-    head = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<I", 16) + layout
-    return head + b"data" + struct.pack("<I", len(data)) + data
+    content = io.BytesIO()
+    with wave.open(content, "wb") as stream:
+        stream.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        stream.setsampwidth(2)
+        stream.setframerate(sampling_rate)
+        stream.writeframes(samples.astype("<i2").tobytes())
+    return content.getvalue()
 
 
 def encode_utterance_wav(samples: NDArray[np.int16], damage: Damage | None) -> bytes:
