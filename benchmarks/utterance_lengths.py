@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.corpus.utterances import CLASSES, Emotion, Utterance
-from harness.features.fitted import FittedFeatures, MocapScaling, SpeechScaling
+from harness.features.fitted import FittedFeatures
 from harness.features.frames import UNSCALED, frame_columns
+from harness.features.scaling import ColumnScaling
 from harness.features.speech import SPEECH_VARIANTS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
 from harness.features.text import Tokenizer
@@ -162,8 +163,8 @@ class InventedCorpus:
             tokenizer=tokenizer if "text" in wanted else None,
             embedding=vectors.astype(np.float32) if "text" in wanted else None,
             embedding_source="random",
-            speech=SpeechScaling(*_unit_scale(len(columns))) if "speech" in wanted else None,
-            mocap=MocapScaling(*_unit_scale(189)) if "mocap" in wanted else None,
+            speech=ColumnScaling(*_unit_scale(len(columns))) if "speech" in wanted else None,
+            mocap=ColumnScaling(*_unit_scale(189)) if "mocap" in wanted else None,
         )
 
     def _generator(self, *purpose: str) -> np.random.Generator:

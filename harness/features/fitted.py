@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -126,10 +126,10 @@ def fit_features(
         tokenizer=tokenizer,
         embedding=embedding,
         embedding_source=source,
-        speech=SpeechScaling.fit(train) if "speech" in wanted else None,
-        mocap=MocapScaling.fit(train) if "mocap" in wanted else None,
+        speech=fit_speech(train) if "speech" in wanted else None,
+        mocap=fit_mocap(train) if "mocap" in wanted else None,
         text_features=own_text,
-        text=None if own_text is None else TextScaling.fit(train),
+        text=None if own_text is None else fit_text(train),
     )
 
 
@@ -209,10 +209,10 @@ class FittedFeatures:
     tokenizer: Tokenizer | None
     embedding: npt.NDArray[np.float32] | None
     embedding_source: str
-    speech: SpeechScaling | None
-    mocap: MocapScaling | None
+    speech: ColumnScaling | None
+    mocap: ColumnScaling | None
     text_features: OwnFeatures | None = None
-    text: TextScaling | None = None
+    text: ColumnScaling | None = None
     _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -308,10 +308,10 @@ class FittedFeatures:
                 ),
                 embedding=arrays.get("embedding"),
                 embedding_source=record["embedding_source"],
-                speech=SpeechScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,
-                mocap=MocapScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
+                speech=ColumnScaling(arrays["speech_mean"], arrays["speech_std"]) if has_speech else None,
+                mocap=ColumnScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
                 text_features=None if own_text is None else from_plain(OwnFeatures, own_text),
-                text=None if own_text is None else TextScaling(arrays["text_mean"], arrays["text_std"]),
+                text=None if own_text is None else ColumnScaling(arrays["text_mean"], arrays["text_std"]),
             )
             check_types(fitted)
             if fitted.tokenizer is not None:
@@ -435,7 +435,7 @@ class Inputs:
         width = words.full_length if self._is_padded else _longest(words.lengths[rows])
         return words.pad(rows, width, on_the_left=self._is_padded)
 
-    def _text_frames(self, rows: npt.NDArray[np.int64], scaling: TextScaling) -> tuple[Floats, Counts]:
+    def _text_frames(self, rows: npt.NDArray[np.int64], scaling: ColumnScaling) -> tuple[Floats, Counts]:
         """The frames in place of words, padded on the same side as words are."""
         assert self.fitted.text_features is not None
         lengths = self.features.text_lengths[rows].astype(np.int32)
@@ -528,50 +528,44 @@ class EncodedWords:
         return self.ids[place]
 
 
-class SpeechScaling(ColumnScaling):
-    """Fitted on real frames: never on padding. ``frames.UNSCALED`` stay as they are: mean 0, deviation 1."""
+def fit_speech(train: Features) -> ColumnScaling:
+    """Measure each column of the frames that are there, whatever scales their speakers.
 
-    @classmethod
-    def fit(cls, train: Features) -> Self:
-        """Read the frames of ``train`` in chunks and measure each column, whatever scales its speakers."""
-        moments = Moments(len(train.speech_columns))
-        max_frames = train.speech_settings.max_frames
-        for rows in chunks(len(train), max_frames * len(train.speech_columns)):
-            lengths = train.speech_lengths[rows]
-            longest = int(lengths.max(initial=0))
-            moments.add(train.unscaled_speech(rows, longest)[np.arange(longest) < lengths[:, None]])
-        return cls(*moments.finish(train.speech_columns))
+    ``frames.UNSCALED`` stay as they are: mean 0, deviation 1.
+    """
+    columns = train.speech_columns
+    row_size = train.speech_settings.max_frames * len(columns)
+    return _measure_frames(train.unscaled_speech, train.speech_lengths, row_size, len(columns)).finish(columns)
 
 
-def measure_background(train: Features) -> SpeechScaling | None:
+def fit_text(train: Features) -> ColumnScaling:
+    """Measure each column of the frames of a user's file that stand for the words."""
+    assert train.text_features is not None
+    num_columns = train.text_features.num_columns
+    row_size = max(1, int(train.text_lengths.max(initial=0))) * num_columns
+    return _measure_frames(train.text_frames, train.text_lengths, row_size, num_columns).finish()
+
+
+def _measure_frames(
+    read: Callable[[Rows, int], Floats], lengths: npt.NDArray[np.int64], row_size: int, num_columns: int
+) -> Moments:
+    """Read frames in chunks of utterances and measure them, without the padding."""
+    moments = Moments(num_columns)
+    for rows in chunks(len(lengths), row_size):
+        longest = int(lengths[rows].max(initial=0))
+        moments.add(read(rows, longest)[np.arange(longest) < lengths[rows][:, None]])
+    return moments
+
+
+def fit_mocap(train: Features) -> ColumnScaling:
+    """Measure each column of the windows in which its marker was seen: NaN is left out."""
+    num_windows, num_columns = train.mocap_shape
+    moments = Moments(num_columns)
+    for rows in chunks(len(train), num_windows * num_columns):
+        moments.add(train.mocap(rows).reshape(-1, num_columns))
+    return moments.finish()
+
+
+def measure_background(train: Features) -> ColumnScaling | None:
     """Fit what ``Features.against`` takes, on training utterances; None where no feature needs it."""
-    return SpeechScaling.fit(train) if train.needs_background else None
-
-
-class TextScaling(ColumnScaling):
-    """Fitted on the frames of a user's file that stand for the words."""
-
-    @classmethod
-    def fit(cls, train: Features) -> Self:
-        """Read the frames of ``train`` in chunks and measure each column."""
-        assert train.text_features is not None
-        num_columns = train.text_features.num_columns
-        longest = int(train.text_lengths.max(initial=0))
-        moments = Moments(num_columns)
-        for rows in chunks(len(train), max(1, longest) * num_columns):
-            width = int(train.text_lengths[rows].max(initial=0))
-            moments.add(train.text_frames(rows, width)[np.arange(width) < train.text_lengths[rows][:, None]])
-        return cls(*moments.finish())
-
-
-class MocapScaling(ColumnScaling):
-    """Fitted on the windows in which a marker was seen: NaN is left out."""
-
-    @classmethod
-    def fit(cls, train: Features) -> Self:
-        """Read the windows of ``train`` in chunks and measure each column."""
-        num_windows, num_columns = train.mocap_shape
-        moments = Moments(num_columns)
-        for rows in chunks(len(train), num_windows * num_columns):
-            moments.add(train.mocap(rows).reshape(-1, num_columns))
-        return cls(*moments.finish())
+    return fit_speech(train) if train.needs_background else None

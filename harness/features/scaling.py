@@ -79,7 +79,7 @@ class Moments:
         joined = self.copy()
         size = np.full(len(self._count), count)
         joined._join(size, background.mean.astype(np.float64), size * background.std.astype(np.float64) ** 2)
-        return ColumnScaling(*joined.finish(columns))
+        return joined.finish(columns)
 
     def add(self, values: Floats) -> None:
         """Join the rows of ``values``, of which this takes ownership; NaN is left out."""
@@ -102,7 +102,7 @@ class Moments:
         self._mean += difference * count / joined
         self._count += count
 
-    def finish(self, columns: Sequence[str] = ()) -> tuple[Floats, Floats]:
+    def finish(self, columns: Sequence[str] = ()) -> ColumnScaling:
         """The mean and the deviation (divided by the count) of every column; 0 and 1 of those named ``UNSCALED``."""
         deviation = np.sqrt(np.maximum(self._squares, 0.0) / np.maximum(self._count, 1.0))
         std = deviation.astype(np.float32)
@@ -112,7 +112,7 @@ class Moments:
         is_unscaled = np.isin(columns, UNSCALED)
         if len(is_unscaled):
             mean[is_unscaled], std[is_unscaled] = 0.0, 1.0
-        return mean, std
+        return ColumnScaling(mean, std)
 
 
 #: The ids of some turns, and their rows one after the other: float32 (num_rows, num_columns), which are overwritten.

@@ -340,7 +340,7 @@ class Features:
 
     def _finish(self, moments: Moments) -> ColumnScaling:
         if self._background is None:
-            return ColumnScaling(*moments.finish(self.speech_columns))
+            return moments.finish(self.speech_columns)
         return moments.shrink(self._background, BACKGROUND_SECONDS / self.speech_settings.hop, self.speech_columns)
 
     def unscaled_speech(self, rows: Rows, num_frames: int | None = None) -> Floats:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.features import fitted as fitting
-from harness.features.fitted import SpeechScaling, fit_features
+from harness.features.fitted import fit_features
+from harness.features.scaling import ColumnScaling
 from harness.features.store import FeatureStore
 from harness.features.text import train_word_vectors
 from harness.splits.protocol import PROTOCOLS, make_split, search_sessions
@@ -151,7 +152,7 @@ def test_a_column_far_from_zero_and_one_that_never_changes_are_no_leaks():
 def test_not_a_number_counts_as_leaking():
     train, validation = invent_parts()
     fitted = fit_on(train, validation)
-    broken = replace(fitted, speech=SpeechScaling(fitted.speech.mean * np.nan, fitted.speech.std))
+    broken = replace(fitted, speech=ColumnScaling(fitted.speech.mean * np.nan, fitted.speech.std))
     assert leaking(broken, train, validation) == ["speech"]
 
 

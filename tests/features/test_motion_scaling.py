@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.features.fitted import MocapScaling, fit_features
+from harness.features.fitted import fit_features
 from harness.features.prepare import prepare_corpus
-from harness.features.scaling import BACKGROUND_WINDOWS
+from harness.features.scaling import BACKGROUND_WINDOWS, ColumnScaling
 from harness.features.speech import SpeechSettings
 from harness.features.store import FeatureStore
 from harness.splits.protocol import read_protocol
@@ -15,7 +15,7 @@ from tests.corpus.written import write_tiny_corpus
 
 #: By id, as the arrays' rows are: the woman is marked in all of them.
 TURNS = [f"Ses01F_impro01_{turn}" for turn in ("F000", "F001", "M000", "M001")]
-BACKGROUND = MocapScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float32))
+BACKGROUND = ColumnScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float32))
 
 
 @pytest.fixture(scope="module")

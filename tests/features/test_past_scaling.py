@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from harness.errors import ExperimentFileError, FeatureError
-from harness.features.fitted import MocapScaling, SpeechScaling, fit_features
-from harness.features.scaling import BACKGROUND_SECONDS
+from harness.features.fitted import fit_features, fit_speech
+from harness.features.scaling import BACKGROUND_SECONDS, ColumnScaling
 from harness.features.store import FeatureStore
 from harness.models.baselines import BASELINES
 from harness.models.functionals import summarise_speech
@@ -50,7 +50,7 @@ def overwrite(prepared, rows):
 
 
 #: What was fitted before, on other speakers.
-BACKGROUND = SpeechScaling(np.full(34, 2.0, np.float32), np.full(34, 4.0, np.float32))
+BACKGROUND = ColumnScaling(np.full(34, 2.0, np.float32), np.full(34, 4.0, np.float32))
 
 
 def read(prepared, turn):
@@ -101,14 +101,14 @@ def test_no_label_changes_a_bit(prepared):
 
 def test_the_model_the_baselines_and_the_probes_begin_from_training(prepared):
     features = FeatureStore.open_for(PAST, prepared).load(TURNS)
-    background = SpeechScaling.fit(features)
+    background = fit_speech(features)
     inputs = fit_features(features, ("speech",), PAST, None, None, 1).prepare(features)
     batch = inputs.batch(np.arange(4))["speech"]
     np.testing.assert_array_equal(batch, features.against(background).speech(np.arange(4), batch.shape[1]))
     given = features.against(background)
     labelled = np.flatnonzero(features.emotions >= 0)
     some, same = (each.select([TURNS[row] for row in labelled]) for each in (features, given))
-    background = SpeechScaling.fit(some)
+    background = fit_speech(some)
     for name in ("speech_forest", "speech_framewise"):
         answers = BASELINES[name].fit(some, 1).probabilities(some)
         expected = BASELINES[name].fit(same.against(background), 1).probabilities(same.against(background))
@@ -130,7 +130,7 @@ def test_speech_without_a_beginning_is_one_sentence(prepared):
 
 
 #: The motion that was fitted before.
-BEFORE = MocapScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float32))
+BEFORE = ColumnScaling(np.full(189, 2.0, np.float32), np.full(189, 4.0, np.float32))
 
 
 @pytest.mark.parametrize("scaling", [SpeakerScaling.PAST, SpeakerScaling.OWN])

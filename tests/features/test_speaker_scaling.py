@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import FeatureError
-from harness.features.fitted import SpeechScaling, fit_features
+from harness.features.fitted import fit_features, fit_speech
 from harness.features.scaling import Moments
 from harness.features.store import FeatureStore
 from harness.models.functionals import summarise_speech
@@ -111,17 +111,17 @@ def test_nobody_elses_frames_are_opened_for_a_speaker(prepared, monkeypatch):
 def test_a_flag_stays_as_it_is():
     moments = Moments(2)
     moments.add(np.array([[0.0, 5.0], [1.0, 7.0]], np.float32))
-    mean, deviation = moments.finish(("voiced", "pitch"))
-    assert (mean.tolist(), deviation.tolist()) == ([0.0, 6.0], [1.0, 1.0])
-    mean, deviation = moments.finish()
-    assert (mean.tolist(), deviation.tolist()) == ([0.5, 6.0], [0.5, 1.0])
+    scaling = moments.finish(("voiced", "pitch"))
+    assert (scaling.mean.tolist(), scaling.std.tolist()) == ([0.0, 6.0], [1.0, 1.0])
+    scaling = moments.finish()
+    assert (scaling.mean.tolist(), scaling.std.tolist()) == ([0.5, 6.0], [0.5, 1.0])
 
 
 def test_the_statistics_of_training_are_of_unscaled_frames_and_scale_who_has_no_other_turns(prepared):
     by_speaker = FeatureStore.open_for(OWN, prepared).load(TURNS)
     plain = FeatureStore.open(prepared).load(TURNS)
     fitted = fit_features(by_speaker, ("speech",), OWN, None, None, 1)
-    np.testing.assert_array_equal(fitted.speech.mean, SpeechScaling.fit(plain).mean)
+    np.testing.assert_array_equal(fitted.speech.mean, fit_speech(plain).mean)
     alone = replace(plain, prepared_dir=None)
     expected = fit_features(plain, ("speech",), PROTOCOLS["paper"], None, None, 1).prepare(plain).batch([0])
     np.testing.assert_array_equal(fitted.prepare(alone).batch([0])["speech"], expected["speech"])
