@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -49,8 +49,11 @@ def to_plain(value: Any) -> Any:
         {'path': 'a/b', 'sizes': [1, 2]}
     """
     if is_dataclass(value) and not isinstance(value, type):
-        written = [each for each in fields(value) if not _is_left_out(each, getattr(value, each.name))]
-        return {each.name: to_plain(getattr(value, each.name)) for each in written}
+        return {
+            each.name: to_plain(getattr(value, each.name))
+            for each in fields(value)
+            if _MAY_BE_MISSING not in each.metadata or getattr(value, each.name) != each.default
+        }
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):
@@ -191,10 +194,6 @@ def _read_union(hints: tuple[Any, ...], value: Any, where: str, converts: bool) 
         except CodecError:
             continue
     return _read(known[-1], value, where, converts)
-
-
-def _is_left_out(each: Field[Any], value: Any) -> bool:
-    return _MAY_BE_MISSING in each.metadata and value == each.default
 
 
 @lru_cache(maxsize=64)
