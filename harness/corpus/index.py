@@ -213,11 +213,6 @@ def _check_times(
 _LEAST_PART = 0.25
 
 
-def four_class(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
-    """Keep the utterances that have one of the paper's four classes, in their order."""
-    return tuple(utterance for utterance in utterances if utterance.emotion in CLASSES)
-
-
 def count_by_session(utterances: Iterable[Utterance]) -> dict[int, Counter[Emotion]]:
     """Count the utterances of every label in each session that has any, in the order of the sessions."""
     counts: dict[int, Counter[Emotion]] = {}

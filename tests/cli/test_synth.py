@@ -4,7 +4,8 @@ import sys
 from click.testing import CliRunner
 
 from harness.cli.synth import synth
-from harness.corpus.synthetic import Cue, SyntheticSettings, read_settings
+from harness.corpus.synthetic import MARKER_NAME, Cue, SyntheticSettings
+from harness.corpus.synthetic.settings import says_the_same
 
 PROGRAM = [sys.executable, "-c", "from harness.cli.main import main; main()", "synth"]
 
@@ -23,15 +24,16 @@ def test_the_command_states_the_size_and_writes_the_corpus(tmp_path):
         "This corpus is synthetic: no score on it is a score on IEMOCAP.",
     ]
     cues = frozenset({Cue.HAND, Cue.HEAD})
-    assert read_settings(folder) == SyntheticSettings(scale=0.01, seed=3, cues=cues, mocap_rate=10)
+    settings = SyntheticSettings(scale=0.01, seed=3, cues=cues, mocap_rate=10)
+    assert says_the_same(folder / MARKER_NAME, settings)
 
 
 def test_no_cue_at_all_can_be_asked_for(tmp_path):
     options = ["--scale", "0.01", "--cues", "none", "--no-irregularities", "--jobs", "1"]
     result = CliRunner().invoke(synth, [str(tmp_path / "corpus"), *options])
     assert result.exit_code == 0, result.output
-    settings = read_settings(tmp_path / "corpus")
-    assert settings.cues == frozenset() and not settings.irregularities
+    settings = SyntheticSettings(scale=0.01, cues=frozenset(), irregularities=False)
+    assert says_the_same(tmp_path / "corpus" / MARKER_NAME, settings)
 
 
 def test_strengths_can_be_chosen_and_are_those_of_the_settings_otherwise(tmp_path):
@@ -40,8 +42,8 @@ def test_strengths_can_be_chosen_and_are_those_of_the_settings_otherwise(tmp_pat
         result = CliRunner().invoke(synth, [str(tmp_path / folder), "--scale", "0.01", "--jobs", "1", *options])
         assert result.exit_code == 0, result.output
     chosen = SyntheticSettings(scale=0.01, emotion_words=1.0, scene_words=0.0, scene_moods=0.5, moods=0.0)
-    assert read_settings(tmp_path / "chosen") == chosen
-    assert read_settings(tmp_path / "default") == SyntheticSettings(scale=0.01)
+    for folder, settings in (("chosen", chosen), ("default", SyntheticSettings(scale=0.01))):
+        assert says_the_same(tmp_path / folder / MARKER_NAME, settings)
 
 
 def test_an_unknown_cue_is_refused(tmp_path):

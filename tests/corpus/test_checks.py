@@ -10,7 +10,6 @@ from harness.corpus.index import (
     build_index,
     compare_counts,
     count_by_session,
-    four_class,
 )
 from harness.corpus.layout import CorpusLayout
 from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, class_of
@@ -39,7 +38,6 @@ def test_the_published_counts_add_up_to_the_published_sums() -> None:
 
 def test_a_complete_corpus_differs_in_nothing() -> None:
     assert compare_counts(complete_corpus()) == []
-    assert len(four_class(complete_corpus())) == 4936
     merged = [class_of(utterance.emotion, Happiness.MERGED) for utterance in complete_corpus()]
     assert len(merged) - merged.count(None) == 5531 and merged.count(Emotion.EXCITEMENT) == 1041 + 595
 
@@ -63,11 +61,6 @@ def test_a_session_that_is_not_there_differs_in_every_count() -> None:
     differences = compare_counts(utterance for utterance in complete_corpus() if utterance.name.session != 2)
     assert len(differences) == 6
     assert differences[-1] == "Session 2 has 0 utterances of any label, but the complete corpus has 1811."
-
-
-def test_the_four_classes_are_kept_in_order(tiny_corpus: CorpusLayout) -> None:
-    utterances = four_class(build_index(tiny_corpus).utterances)
-    assert [utterance.emotion.value for utterance in utterances] == ["neu", "ang", "sad", "exc"]
 
 
 def test_real_recordings_have_the_counts_of_their_readme(emodb: CorpusLayout) -> None:

@@ -12,7 +12,6 @@ from harness.corpus.synthetic.settings import (
     Cue,
     SyntheticSettings,
     is_synthetic,
-    read_settings,
 )
 from harness.corpus.synthetic.writer import CorpusSize, measure_plan, write_synthetic
 
@@ -26,6 +25,5 @@ __all__ = [
     "is_synthetic",
     "measure_plan",
     "plan_corpus",
-    "read_settings",
     "write_synthetic",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.codec import check_types
 from harness.corpus.utterances import Seconds
-from harness.errors import CorpusError, one_line, unknown_name
-from harness.files import read_json, read_object
+from harness.errors import CorpusError, unknown_name
+from harness.files import read_json
 from harness.wording import SYNTHETIC_SENTENCE
 
 
@@ -102,23 +100,6 @@ class SyntheticSettings:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "cues": sorted(cue.value for cue in self.cues)}
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SyntheticSettings:
-        """Read the settings that ``to_json`` returned.
-
-        Raises:
-            CorpusError: a setting is missing or unknown, or outside its range
-            UnknownNameError: no such cue
-        """
-        expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            raise CorpusError(
-                f"settings of a synthetic corpus: found {sorted(values)}; expected {sorted(expected)}"
-            )
-        settings = cls(**{**values, "cues": frozenset(read_cue(name) for name in values["cues"])})
-        check_types(settings)
-        return settings
-
 
 def read_cue(name: str) -> Cue:
     """Return the cue called ``name``.
@@ -143,25 +124,6 @@ def _require_between(name: str, value: float, low: float, high: float) -> None:
 def is_synthetic(corpus_root: Path) -> bool:
     """Return whether the corpus in ``corpus_root`` was made by this package, finished or not."""
     return any((corpus_root / name).is_file() for name in (MARKER_NAME, UNFINISHED_NAME))
-
-
-def read_settings(corpus_root: Path) -> SyntheticSettings:
-    """Return the settings that a finished synthetic corpus was written with.
-
-    Raises:
-        CorpusError: it is not finished, not synthetic, or its marker file is damaged
-    """
-    path = corpus_root / MARKER_NAME
-    if not path.is_file():
-        found = "a write that broke off" if is_synthetic(corpus_root) else f"no {MARKER_NAME}"
-        raise CorpusError(f"corpus {str(corpus_root)!r}: found {found}; expected a finished synthetic corpus")
-    try:
-        return SyntheticSettings.from_json(read_object(path)["settings"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CorpusError(
-            f"corpus {str(corpus_root)!r}: its {MARKER_NAME} cannot be read ({one_line(error)}); expected the "
-            "settings that 'harness synth' wrote; write the corpus again into an empty folder"
-        ) from error
 
 
 def describe(settings: SyntheticSettings) -> dict[str, Any]:

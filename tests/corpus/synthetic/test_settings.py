@@ -1,6 +1,6 @@
 import pytest
 
-from harness.corpus.synthetic.settings import Cue, SyntheticSettings, read_cue
+from harness.corpus.synthetic.settings import SyntheticSettings, read_cue
 from harness.errors import CorpusError, UnknownNameError
 
 
@@ -31,20 +31,6 @@ def test_an_unknown_cue_is_rejected():
         read_cue("smell")
     assert str(raised.value) == (
         "unknown cue 'smell'; expected one of ['face', 'hand', 'head', 'speech', 'text']"
-    )
-
-
-def test_settings_survive_json():
-    settings = SyntheticSettings(scale=0.25, seed=7, cues=frozenset({Cue.HEAD}), irregularities=False, moods=0.5)
-    assert SyntheticSettings.from_json(settings.to_json()) == settings
-
-
-def test_settings_with_another_name_are_rejected():
-    with pytest.raises(CorpusError) as raised:
-        SyntheticSettings.from_json({"scale": 0.1})
-    assert str(raised.value) == (
-        "settings of a synthetic corpus: found ['scale']; expected ['cues', 'emotion_words', 'irregularities', "
-        "'mocap_rate', 'moods', 'scale', 'scene_moods', 'scene_words', 'seconds_per_utterance', 'seed']"
     )
 
 
