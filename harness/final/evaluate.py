@@ -76,16 +76,20 @@ def evaluate(
     store = FeatureStore.open_for(record.protocol, prepared.prepared_dir)
     chosen = _choose_sessions(results, record, store, sessions)
     evaluation = _describe(results, model_dir, record, prepared, chosen, command)
-    known = _find_known(results, evaluation, wants_baselines=training is not None)
+    unusable = _find_unusable_auxiliary(record)
+    missing = _describe_missing(record, training, unusable)
+    known = _find_known(results, evaluation, wants_baselines=missing is None)
     if known is not None:
         return Evaluated(known, (), is_new=False)
-    scored = _load(store, chosen)
+    scored = store.load([utterance.utterance_id for utterance in store.utterances(chosen)])
     trained_on = None if training is None else training.load(open_parts(record.protocol, training).trained_on)
     if trained_on is not None:
         _refuse_copies(store, scored, trained_on)
     scores = _score_seeds(model_dir, record, scored, progress)
-    unusable = _find_unusable_auxiliary(record)
-    baselines = _fit_baselines(store, trained_on, record, unusable, progress)
+    baselines = FinalBaselines({}, () if missing is None else (missing,))
+    if trained_on is not None and missing is None:
+        progress("fitting the baselines", 0, 1)
+        baselines = fit_baselines(store, trained_on, record.seeds, record.recipe())
     others = None if trained_on is None or unusable is not None else load_auxiliary(record.recipe())
     is_seen = {} if trained_on is None else compare_transcripts(trained_on, scored, others)
     evaluation_id = record_evaluation(results, evaluation, [*scores, *baselines.score(scored)], is_seen)
@@ -242,10 +246,6 @@ def _find_known(results: ResultsStore, evaluation: Evaluation, *, wants_baseline
     return None
 
 
-def _load(store: FeatureStore, sessions: Sequence[int]) -> Features:
-    return store.load([utterance.utterance_id for utterance in store.utterances(sessions)])
-
-
 def _score_seeds(
     model_dir: Path, record: ModelRecord, scored: Features, progress: Progress
 ) -> list[TestScores]:
@@ -262,34 +262,28 @@ def _score_seeds(
     return scores
 
 
-def _fit_baselines(
-    store: FeatureStore, trained_on: Features | None, record: ModelRecord, unusable: str | None, progress: Progress
-) -> FinalBaselines:
-    """Fit the baselines, or say why they are left out.
+def _describe_missing(record: ModelRecord, training: FeatureStore | None, unusable: str | None) -> str | None:
+    """Say in a sentence why no baseline can be fitted; None where they can.
 
     Args:
         unusable: as ``_find_unusable_auxiliary`` returns it
     """
-    if trained_on is None:
-        sentence = (
+    if training is None:
+        return (
             "The baselines and the share of known transcripts are left out: the prepared features of the training "
             f"corpus, {record.corpus_hash[:8]}, are not in the results folder."
         )
-        return FinalBaselines({}, (sentence,))
     if record.word_vectors is not None and not record.word_vectors.is_file():
-        sentence = (
+        return (
             f"The baselines are left out: the word vectors of the model's turn model, '{record.word_vectors}', are no "
             "longer there, and one baseline is that turn model."
         )
-        return FinalBaselines({}, (sentence,))
     if unusable is not None:
-        sentence = (
+        return (
             "The baselines are left out, and transcripts of the auxiliary corpora count as not seen, because the "
             f"model's auxiliary corpora cannot be used: {unusable}."
         )
-        return FinalBaselines({}, (sentence,))
-    progress("fitting the baselines", 0, 1)
-    return fit_baselines(store, trained_on, record.seeds, record.recipe())
+    return None
 
 
 def _find_unusable_auxiliary(record: ModelRecord) -> str | None:

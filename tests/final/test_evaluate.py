@@ -328,6 +328,8 @@ def test_why_auxiliary_corpora_cannot_be_used_is_said_and_found_once(
         f"auxiliary corpora cannot be used: {cause.value}.",
     )
     assert len(opened) == 1
+    # It was scored and recorded anew by each call, as if baselines had become possible.
+    assert not evaluate(results, model, other).is_new and len(read_evaluations(results)) == 1
 
 
 def test_a_damaged_seed_leaves_no_record(results, models, other):
