@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,24 +110,36 @@ def read_recordings(path: Path) -> RecordedDialogue:
 
 def _read_any_folder(folder: Path) -> RecordedDialogue:
     named = f"folder {str(folder)!r}"
+    files, unread = _pair_files(folder, named, lambda path: not path.is_dir())
+    if not files:
+        raise CorpusError(f"{named}: has no recording; expected files such as hello.wav, with the words in hello.txt")
+    turns = [
+        RecordedTurn(_read_pair(found), turn_id=stem, place=f"{named}, {stem!r}") for stem, found in files.items()
+    ]
+    return RecordedDialogue(tuple(turns), unread)
+
+
+def _pair_files(
+    folder: Path, named: str, is_read: Callable[[Path], bool]
+) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+    """Return the recording and the words of each name by their suffix, and the names of the other files."""
     files: dict[str, dict[str, Path]] = {}
     unread = []
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         suffix = path.suffix.lower()
-        if suffix not in _TURN_SUFFIXES or path.is_dir():
+        if suffix not in _TURN_SUFFIXES or not is_read(path):
             unread.append(path.name)
         elif suffix in files.setdefault(path.stem, {}):
             raise CorpusError(f"{named}: has two files {path.stem!r} that end in {suffix}; expected one")
         else:
             files[path.stem][suffix] = path
-    if not files:
-        raise CorpusError(f"{named}: has no recording; expected files such as hello.wav, with the words in hello.txt")
-    turns = []
-    for stem, found in files.items():
-        words = found.get(".txt")
-        transcript = None if words is None else _read_text(words, f"words {str(words)!r}").strip()
-        turns.append(RecordedTurn(Recorded(found.get(".wav"), transcript), "", stem, f"{named}, {stem!r}"))
-    return RecordedDialogue(tuple(turns), tuple(unread))
+    return files, tuple(unread)
+
+
+def _read_pair(found: Mapping[str, Path]) -> Recorded:
+    words = found.get(".txt")
+    transcript = None if words is None else _read_text(words, f"words {str(words)!r}").strip()
+    return Recorded(found.get(".wav"), transcript)
 
 
 def require_file(path: Path, named: str, expected: str) -> None:
@@ -259,19 +271,18 @@ def _check_order(turns: Sequence[RecordedTurn]) -> None:
 
 def _read_folder(folder: Path) -> RecordedDialogue:
     named = f"dialogue {str(folder)!r}"
-    files: dict[str, dict[str, Path]] = {}
-    unread = []
-    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
-        suffix, is_named = path.suffix.lower(), _TURN_NAME.fullmatch(path.stem) is not None
-        if suffix == ".wav" and not is_named:
+
+    def is_named(path: Path) -> bool:
+        if _TURN_NAME.fullmatch(path.stem) is not None:
+            return True
+        if path.suffix.lower() == ".wav":
             raise CorpusError(
                 f"{named}: recording {path.name!r} has no number and speaker in its name; expected a name such as "
                 "01_F.wav"
             )
-        if suffix in _TURN_SUFFIXES and is_named:
-            files.setdefault(path.stem, {})[suffix] = path
-        else:
-            unread.append(path.name)
+        return False
+
+    files, unread = _pair_files(folder, named, is_named)
     if not files:
         found = f"none of its {len(unread)} files is one" if unread else "it is empty"
         raise CorpusError(
@@ -287,10 +298,8 @@ def _read_folder(folder: Path) -> RecordedDialogue:
                 f"{place}: turn {by_number[number].turn_id!r} has the same number; expected each number once, in the "
                 "order of the conversation"
             )
-        words = of_turn.get(".txt")
-        transcript = None if words is None else _read_text(words, f"words {str(words)!r}").strip()
-        by_number[number] = RecordedTurn(Recorded(of_turn.get(".wav"), transcript), name["speaker"], stem, place)
-    return RecordedDialogue(tuple(by_number[number] for number in sorted(by_number)), tuple(unread))
+        by_number[number] = RecordedTurn(_read_pair(of_turn), name["speaker"], stem, place)
+    return RecordedDialogue(tuple(by_number[number] for number in sorted(by_number)), unread)
 
 
 def _read_text(path: Path, named: str) -> str:

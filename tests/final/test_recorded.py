@@ -85,6 +85,8 @@ def test_the_numbers_of_a_folders_files_put_its_turns_in_order(tmp_path):
         (["words.txt"], "{}: has no turn, for none of its 1 files is one; expected files such as 01_F.wav"),
         (["01_F.wav", "end.wav"], "{}: recording 'end.wav' has no number and speaker in its name; expected a name"),
         (["01_F.wav", "1_M.txt"], "{}, turn '1_M': turn '01_F' has the same number; expected each number once"),
+        # The words of one of them would have been dropped without a word.
+        (["01_F.txt", "01_F.TXT"], "{}: has two files '01_F' that end in .txt; expected one"),
         (["1_A.txt", "2_B.txt", "3_C.txt"], "{}, turn '3_C': speaker 'C' is the third, after 'A' and 'B'; expected"),
     ],
 )
