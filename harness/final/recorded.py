@@ -234,7 +234,8 @@ def _read_seconds(values: Mapping[str, str], name: str, default: Seconds, place:
     if not cell:
         return default
     try:
-        seconds = float(cell)
+        # Python's float() would take `1_000` for a thousand.
+        seconds = math.nan if "_" in cell else float(cell)
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):

@@ -43,6 +43,7 @@ def test_an_absent_column_is_not_an_empty_cell(tmp_path):
         ("speaker,text\n ,oh\n", "{}, line 2: the cell 'speaker' is empty; expected a name for who speaks"),
         ("speaker\nA\nB\nA\nC\n", "{}, line 5: speaker 'C' is the third, after 'A' and 'B'; expected two speakers"),
         ("speaker,start\nF,soon\n", "{}, line 2: the cell 'start' is 'soon'; expected seconds, such as 12.5"),
+        ("speaker,end\nF,1_000\n", "{}, line 2: the cell 'end' is '1_000'; expected seconds, such as 12.5"),
         ("speaker,end\nF,nan\n", "{}, line 2: the cell 'end' is 'nan'; expected seconds, such as 12.5"),
         ("speaker,start,end\nF,2,1\n", "{}, line 2: is from 2 s to 1 s; expected its end after its start"),
         ("speaker,start\nF,2\nM,\nF,1.5\n", "{}, line 4: starts at 1.5 s, and a turn above it at 2 s; expected the"),
