@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -44,10 +45,10 @@ def init(folder: Path) -> None:
             target.chmod((source / name).stat().st_mode & 0o777 | 0o200)
     except OSError as error:
         raise HarnessError(
-            f"'{folder}': cannot be written ({error.strerror}); expected a folder that can be made or"
-            " written to"
+            f"'{folder}': cannot be written ({error.strerror}); expected a folder that can be made or "
+            "written to"
         ) from error
-    click.echo(f"Wrote {len(names)} files to {folder}. Next:  cd {folder}  and  aup experiment.json")
+    click.echo(f"Wrote {len(names)} files to {folder}. Next:  cd {shlex.quote(str(folder))}  and  aup experiment.json")
 
 
 def find_project_files() -> Path:

@@ -1,6 +1,7 @@
 """`harness init` writes what the repository has, and nothing over anything."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_new_folder_holds_what_the_repository_holds(tmp_path: Path) -> None:
     folder = tmp_path / "a new; 'folder'" / "inside"
     assert (
         run(folder)
-        == f"Wrote {len(list(folder.rglob('*.*')))} files to {folder}. Next:  cd {folder}  and  aup"
+        == f"Wrote {len(list(folder.rglob('*.*')))} files to {folder}. Next:  cd {shlex.quote(str(folder))}  and  aup"
         " experiment.json\n"
     )
     for pattern in PATTERNS:
