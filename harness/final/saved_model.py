@@ -14,6 +14,7 @@ Where scenes are disjoint there is one network for each group of scenes, in ``se
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -105,6 +106,8 @@ class AddedModel:
 
 
 _CHAIN_NAME = "chain.json"
+#: Whatever else a user keeps beside them is no seed's.
+_SEED_NAME = re.compile(r"seed-(?P<seed>[0-9]+)(-scenes-[0-9]+)?")
 #: By how much the probabilities of one answer may miss 1: networks compute in single precision.
 _SUM_TOLERANCE = 1e-3
 #: By how much the logarithm of a temperature may miss the bounds of its fit.
@@ -439,8 +442,8 @@ def saved_seeds(model_dir: Path, first: Sequence[int], num_groups: int = 0) -> t
     Args:
         num_groups: groups of scenes, each with a network of every seed; 0 for one network a seed
     """
-    folders = [path.parent.name for path in model_dir.glob(f"seed-*/{DIGESTS_NAME}")]
-    candidates = {int(folder.split("-")[1]) for folder in folders}
+    names = [_SEED_NAME.fullmatch(path.parent.name) for path in model_dir.glob(f"seed-*/{DIGESTS_NAME}")]
+    candidates = {int(name["seed"]) for name in names if name is not None}
     numbers = number_groups(num_groups)
     found = {seed for seed in candidates if all(has_seed(model_dir, seed, number) for number in numbers)}
     return tuple([seed for seed in first if seed in found] + sorted(found - set(first)))

@@ -1,6 +1,7 @@
 """The final training: what its record says, and that nothing wrong is found only after the test set was opened."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,8 @@ def save(model_dir, *seeds):
 def test_seeds_of_the_same_making_are_kept_with_their_date(store, tmp_path):
     record, model_dir = a_record(run_search(store)), tmp_path / "models" / "a"
     save(model_dir, 1, 2)
+    # A copy that a user keeps is no seed, and ended in a traceback.
+    shutil.copytree(seed_dir(model_dir, 1), model_dir / "seed-before-1")
     keep_record(model_dir, record)
     save(model_dir, 3)
     keep_record(model_dir, replace(record, seeds=(3,), created_at="later"))
