@@ -59,7 +59,7 @@ class StoredTrials:
             f"{experiment.title}, seed {trial.seed}: {trial.status}: {trial.message}"
             for experiment in folds
             for trial in self._trials(experiment)
-            if trial.status not in (TrialStatus.RUNNING, TrialStatus.FINISHED)
+            if trial.status.is_failure
         )
 
     def _trials(self, experiment: TableExperiment) -> list[TrialRow]:

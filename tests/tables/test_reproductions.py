@@ -179,6 +179,10 @@ def test_a_cell_says_what_is_missing(results):
     assert found.cells[Column.STRICT].measures["weighted accuracy"].spread.num_values == 1
     assert found.cells[Column.LEFT_OUT].missing == "not trained"
     assert found.failures == ("ctc, Session 5 (strict), seed 2: diverged: the loss is nan",)
+    # Broken off by Ctrl-C, it counted as failed in every later report.
+    results.finish_trial(results.start_trial(eid, 2, 2, {}), TrialStatus.STOPPED, message="broken off")
+    stopped = read(results, ctc)
+    assert stopped.failures == () and stopped.cells[Column.STRICT].missing == ""
     trials = find_trials(results, SETTINGS, CORPUS.corpus_hash)
     lacking = read_reproduction(trials, ctc, ("speech",))
     assert {cell.missing for cell in lacking.cells.values()} == {"no speech in the corpus"}
