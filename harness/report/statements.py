@@ -461,10 +461,10 @@ def _describe_opening(opening: TestOpeningRow) -> str:
     )
     text += f" (experiment {opening.eid})." if opening.eid is not None else "."
     if opening.completed_at is None:
-        text += (
-            f" It ended before every seed was scored ({len({score.seed for score in opening.scores})} of "
-            f"{len(opening.seeds)}); it still counts."
-        )
+        num_scored = len({score.seed for score in opening.scores})
+        # Of several experiments the scores are on record with their trials.
+        counted = "" if opening.eid is None else f" ({num_scored} of {len(opening.seeds)})"
+        text += f" It ended before every seed was scored{counted}; it still counts."
     return text
 
 

@@ -27,7 +27,7 @@ from tests.report.searches import (
     run_trial,
     score_test,
 )
-from tests.store.experiments import an_experiment
+from tests.store.experiments import an_experiment, an_opening
 
 
 def by_heading(statements: list[Statement]) -> dict[str, Statement]:
@@ -233,6 +233,14 @@ def test_every_opening_is_said_with_when_and_by_what(store: ResultsStore, result
     )
     assert said[2].text.endswith("It ended before every seed was scored (1 of 3); it still counts.")
     assert [statement.is_warning for statement in said] == [True, False, True, True, True]
+
+
+def test_no_number_of_scored_seeds_is_given_where_they_are_not_counted(store: ResultsStore, results_path: Path) -> None:
+    """It said (0 of 3), whatever `harness tables` and `harness leaks --test` had scored."""
+    run_search(store)
+    store.record_opening(an_opening(None, seeds=(1, 2, 3)))
+    said = describe_openings(findings_of(results_path))
+    assert said[1].text.endswith("3 seeds. It ended before every seed was scored; it still counts.")
 
 
 def test_published_number_is_taken_apart() -> None:
