@@ -13,6 +13,7 @@ from harness.features.store import FeatureStore
 from harness.search.corpus import CORPUS_VARIABLE, CorpusFeatures, Progress, prepare_features
 from harness.splits.protocol import Protocol, Recordings, SpeakerScaling, read_protocol
 from harness.tables.parts import TableSplit
+from harness.wording import plural
 
 #: The limits of tables without a corpus, so that a first look at them takes minutes.
 QUICK_START_MAX_EPOCHS = 8
@@ -118,10 +119,10 @@ def prepare_tables(
         return settings, facts
     max_epochs = min(settings.max_epochs, QUICK_START_MAX_EPOCHS)
     patience = min(settings.patience or QUICK_START_PATIENCE, QUICK_START_PATIENCE)
+    instead = "" if max_epochs == settings.max_epochs else f" instead of {settings.max_epochs}"
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one, with at most "
-        f"{max_epochs} epochs instead of {settings.max_epochs} and patience {patience}; name a "
-        f"corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
+        f"{plural(max_epochs, 'epoch')}{instead} and patience {patience}; name a corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
         "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
     )
     return replace(settings, max_epochs=max_epochs, patience=patience), replace(facts, shortened=shortened)
