@@ -193,6 +193,7 @@ def _write_csv(
     from harness.files import write_then_rename
     from harness.report.flat_files import write_csv
     from harness.store.export import Column, ColumnType, Rows
+    from harness.wording import plural
 
     classes = next((list(answer.probabilities) for answer in answers if not isinstance(answer, HarnessError)), CLASSES)
     texts = [Column(name, ColumnType.TEXT) for name in ("id", "speaker", "emotion", "error")]
@@ -214,7 +215,7 @@ def _write_csv(
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_then_rename(path) as stream:
         num_rows = write_csv(stream, table)
-    click.echo(f"Written: {path}, {num_rows} recordings", err=True)
+    click.echo(f"Written: {path}, {plural(num_rows, 'recording')}", err=True)
 
 
 def _table_of_one(answer: Classification) -> Table:

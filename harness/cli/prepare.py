@@ -138,7 +138,8 @@ def _print_counts(console: Console, report: IngestReport, *, is_made: bool) -> N
     else:
         if report.corpus_note is not None and not is_made:
             console.print(report.corpus_note, soft_wrap=True, highlight=False)
-        console.print(f"The corpus is not the complete release: {len(report.differences)} counts differ.")
+        differ = "1 count differs" if len(report.differences) == 1 else f"{len(report.differences)} counts differ"
+        console.print(f"The corpus is not the complete release: {differ}.")
         if len(report.differences) <= MAX_SENTENCES:
             for sentence in report.differences:
                 console.print(f"  {sentence}", soft_wrap=True, highlight=False)

@@ -154,8 +154,9 @@ def find_best_points(
             f"{name}: no trial has finished, so there is no best trial; run `aup experiment.json` until one finishes"
         )
     if len(best) < num_trials:
+        found = "1 finished trial" if len(best) == 1 else f"{len(best)} finished trials"
         raise WorkFailedError(
-            f"{name}: has {len(best)} finished trials; expected at least {num_trials} for an ensemble of so many; run "
+            f"{name}: has {found}; expected at least {num_trials} for an ensemble of so many; run "
             "`aup experiment.json` until they finish, or name fewer with --top"
         )
     return tuple(_read_point(experiment, trial, results_dir) for trial in best)

@@ -65,7 +65,7 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
     if not corpus.is_published_one:
         sentences.append(
             "The published column speaks of other data: the complete IEMOCAP, where this corpus "
-            + ("is synthetic." if corpus.is_synthetic else f"differs from it in {len(corpus.differences)} counts.")
+            + ("is synthetic." if corpus.is_synthetic else f"differs from it in {plural(len(corpus.differences), 'count')}.")
         )
     return sentences
 

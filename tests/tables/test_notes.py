@@ -40,6 +40,14 @@ def result_of(settings, table, name, **changes):
             ],
         ),
         (
+            False,
+            ("one",),
+            [
+                "The published column speaks of other data: the complete IEMOCAP, where this corpus differs from it "
+                "in 1 count."
+            ],
+        ),
+        (
             True,
             ("one",),
             [
@@ -48,7 +56,7 @@ def result_of(settings, table, name, **changes):
             ],
         ),
     ],
-    ids=["complete", "incomplete", "synthetic"],
+    ids=["complete", "incomplete", "by one count", "synthetic"],
 )
 def test_the_published_column_is_told_apart_from_other_data(settings, facts, is_synthetic, differences, sentences):
     corpus = replace(facts, is_synthetic=is_synthetic, differences=differences)
