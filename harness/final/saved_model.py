@@ -13,7 +13,6 @@ Where scenes are disjoint there is one network for each group of scenes, in ``se
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +109,7 @@ _CHAIN_NAME = "chain.json"
 _SEED_NAME = re.compile(r"seed-(?P<seed>[0-9]+)(-scenes-[0-9]+)?")
 #: By how much the probabilities of one answer may miss 1: networks compute in single precision.
 _SUM_TOLERANCE = 1e-3
-#: By how much the logarithm of a temperature may miss the bounds of its fit.
+#: By how much a temperature may miss the bounds of its fit, which are bounds of its logarithm.
 _ROUNDING = 1e-9
 
 
@@ -312,10 +311,9 @@ class ModelRecord:
         if "speech" in self.modalities and self.speech_settings is None:
             raise ValueError("speech_settings is null; expected the settings of the speech that the model reads")
         describe_own(self.speech_settings, self.text_features)
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}; expected a finite number above 0")
-        if self.temperature is not None and abs(math.log(self.temperature)) > math.log(MAX_TEMPERATURE) + _ROUNDING:
-            lowest, highest = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
+        lowest, highest = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
+        # NaN fails every comparison.
+        if self.temperature is not None and not lowest - _ROUNDING <= self.temperature <= highest + _ROUNDING:
             raise ValueError(f"temperature is {self.temperature}; expected a number from {lowest:g} to {highest:g}")
         for member in self.members:
             if len(set(member.seeds)) != len(member.seeds) or min(member.seeds, default=0) < 0:
@@ -352,7 +350,7 @@ def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
     if not is_same:
         raise ModelError(
             f"model {str(model_dir)!r}: {str(name)!r} is missing or has changed since the models were built by it; "
-            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
+            + RESTORE
         )
 
 
