@@ -365,10 +365,11 @@ def _read_windows(
         windows[:, MOCAP_COLUMNS[stream]] = average_windows(track.values[rows], NUM_WINDOWS)
         num_rows[stream] = rows.stop - rows.start
     if num_rows[MocapStream.FACE] == 0:
-        raise ModelError(
-            f"motion file {str(face_path)!r}: has no row between {recorded.start} s and {recorded.end} s; "
-            "expected a start and an end inside the recording"
-        )
+        bounds = [f"after {recorded.start:g} s"] if recorded.start != -math.inf else []
+        bounds += [f"before {recorded.end:g} s"] if recorded.end != math.inf else []
+        expected = "a start and an end inside the recording" if bounds else "a file with rows of motion"
+        where = f" {' and '.join(bounds)}" if bounds else ""
+        raise ModelError(f"motion file {str(face_path)!r}: has no row{where}; expected {expected}")
     if min(num_rows.values()) < NUM_WINDOWS:
         detail = ", ".join(f"{stream} {count}" for stream, count in num_rows.items())
         found.append(irregularity_of(IrregularityKind.FEW_MOCAP_ROWS, face_path, f"rows: {detail}"))

@@ -149,6 +149,24 @@ def test_what_is_irregular_in_the_motion_comes_with_the_probabilities(watcher, f
     assert found.irregularities[1].detail == "rows: face 80, hand 29, head 80"
 
 
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"start": 900.0}, "has no row after 900 s; expected a start and an end inside the recording"),
+        ({"start": 5.0, "end": 2.5}, "has no row after 5 s and before 2.5 s; expected a start and an end inside the "),
+        ({}, "has no row; expected a file with rows of motion"),
+    ],
+    ids=["after its end", "backwards", "an empty file"],
+)
+def test_motion_without_a_row_is_refused_without_infinite_seconds(watcher, face_path, bounds, said):
+    """It had no row between -inf s and inf s."""
+    if not bounds:
+        face_path.write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        predict(watcher, Recorded(mocap_path=face_path, **bounds))
+    assert str(caught.value).startswith(f"motion file {str(face_path)!r}: {said}")
+
+
 @pytest.mark.long
 def test_the_command_tells_it_on_standard_error_and_keeps_json_alone(listener, tmp_path):
     wav = write_wav(tmp_path, wav_bytes(tone(1.0))[:12844])
