@@ -137,14 +137,16 @@ def retrain_best(
     Example:
       harness retrain-best --test --seeds 5
     """
-    if without and replace:
+    replaced = None if replace is None else _read_replacement(replace)
+    is_changed = bool(without or replaced)
+    if without and replaced:
         raise click.UsageError("--without and --replace exclude each other; give one of them.")
-    if with_scenes and (not test or without or replace):
+    if with_scenes and (not test or is_changed):
         raise click.UsageError("--scenes needs --test, and excludes --without and --replace.")
     eids = tuple(dict.fromkeys(eids))
     eid = eids[0] if eids else None
     is_ensemble = num_trials > 1 or len(eids) > 1 or bool(added)
-    if is_ensemble and (with_scenes or without or replace):
+    if is_ensemble and (with_scenes or is_changed):
         raise click.UsageError(
             "--top, --with and several --experiment exclude --scenes, --without and --replace."
         )
@@ -176,7 +178,7 @@ def retrain_best(
     console = Console(markup=False, emoji=False)
     with name_test_scores(results) as stores, ResultsStore.open(results / DATABASE) as store:
         stores.append(store)
-        folded = find_folded(store) if eid is None and not (without or replace) else None
+        folded = find_folded(store) if eid is None and not is_changed else None
         kinds = sorted(map(AddedKind, set(added)))
         if folded is not None:
             if is_ensemble:
@@ -192,7 +194,7 @@ def retrain_best(
             _retrain_ensemble(console, store, ensemble, test, details)
             return
         # Other models are made of models that were trained with the test session sealed, whatever the protocol.
-        opens_test = test and not (without or replace)
+        opens_test = test and not is_changed
         training = plan_final_training(store, results, eid, num_seeds, opens_test=opens_test)
         print_final_training(console, training)
         known = find_opening(store.openings(), training, with_scenes=True) if with_scenes else None
@@ -205,8 +207,8 @@ def retrain_best(
         comparisons: list[SideBySide] = []
         left_out: tuple[str, ...] = ()
         try:
-            if without or replace:
-                folder, comparisons = _retrain_fusion_layers(console, training, store, without, replace, command)
+            if is_changed:
+                folder, comparisons = _retrain_fusion_layers(console, training, store, without, replaced, command)
             else:
                 left_out = _retrain(console, training, store, command, with_scenes)
         except BaseException:
@@ -228,6 +230,14 @@ def retrain_best(
             else:
                 print_summary(console, scored, left_out)
         console.print(f"Saved to {folder}", soft_wrap=True, highlight=False)
+
+
+def _read_replacement(text: str) -> tuple[str, Path]:
+    """Read the modality and the model of ``--replace``."""
+    modality, separator, model = text.partition("=")
+    if not separator:
+        raise click.UsageError(f"--replace is {text!r}; expected MODALITY=MODEL, e.g. speech=results/models/...")
+    return modality, Path(model)
 
 
 def _print_intent(
@@ -368,7 +378,7 @@ def _retrain(
         print_cost_of_scenes(console, disjoint)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
-        total = len(training.seeds) * len(training.group_numbers) * num_epochs
+        total = len(training.trainings) * num_epochs
         total += 0 if disjoint is None else len(disjoint.trainings) * disjoint.num_epochs
         bar = progress.add_task("training", total=total)
 
@@ -395,7 +405,7 @@ def _retrain_fusion_layers(
     training: FinalTraining,
     store: ResultsStore,
     without: tuple[str, ...],
-    replace: str | None,
+    replaced: tuple[str, Path] | None,
     command: str | None,
 ) -> tuple[Path, list[SideBySide]]:
     from harness.final.modalities import replace_branch, retrain_without
@@ -403,9 +413,6 @@ def _retrain_fusion_layers(
     def show(doing: str) -> None:
         console.print(f"{doing} ...", style="dim", highlight=False)
 
-    if replace is None:
+    if replaced is None:
         return retrain_without(training, store, sorted(set(without)), command, show)
-    modality, separator, model = replace.partition("=")
-    if not separator:
-        raise click.UsageError(f"--replace is {replace!r}; expected MODALITY=MODEL, e.g. speech=results/models/...")
-    return replace_branch(training, store, modality, Path(model), command, show)
+    return replace_branch(training, store, *replaced, command, show)

@@ -172,3 +172,11 @@ def test_an_ensemble_is_not_changed_or_trained_again_without_scenes(folder, othe
     done = type_command(folder, "retrain-best", *others, "--scenes", "--test")
     assert done.returncode == 2
     assert "--top, --with and several --experiment exclude --scenes, --without and --replace." in done.stderr
+
+
+@pytest.mark.parametrize("value", ["", "speech"])
+def test_a_replacement_without_its_model_is_refused_before_anything_is_done(tmp_path, value):
+    """An empty one was ignored, so that --test evaluated the test session with models that were not asked for."""
+    done = type_command(tmp_path, "retrain-best", "--test", f"--replace={value}")
+    assert done.returncode == 2
+    assert f"--replace is {value!r}; expected MODALITY=MODEL, e.g. speech=results/models/..." in done.stderr
