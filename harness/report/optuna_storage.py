@@ -49,9 +49,10 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
             for key, value in describe_experiment(experiment).items():
                 study.set_user_attr(key, value)
             space = space_from_json(json.loads(experiment.search_space))
-            distributions = {parameter.name: _distribute(parameter) for parameter in space.parameters}
+            trials = store.trials(experiment.eid)
+            distributions = {parameter.name: _distribute(parameter, trials) for parameter in space.parameters}
             epochs = store.epochs_of(experiment.eid)
-            for trial in store.trials(experiment.eid):
+            for trial in trials:
                 study.add_trial(_convert(trial, epochs.get(trial.trial_id, []), distributions))
                 num_trials += 1
         storage.engine.dispose()
@@ -59,16 +60,26 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
     return num_trials
 
 
-def _distribute(parameter: Parameter) -> Any:
-    """Return Optuna's distribution of the values that can be drawn."""
+def _distribute(parameter: Parameter, trials: Sequence[TrialRow]) -> Any:
+    """Return Optuna's distribution of the values that can be drawn, and of those that were tried outside of them.
+
+    A foreign proposer may leave the bounds, if only by rounding; Optuna refuses a trial outside of its distribution.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    tried = [trial.hyperparameters[parameter.name] for trial in trials if parameter.name in trial.hyperparameters]
     if parameter.type is ParameterType.CHOICE:
-        return CategoricalDistribution([to_scalar(choice) for choice in parameter.choices])
+        choices = [to_scalar(choice) for choice in parameter.choices]
+        others = dict.fromkeys(map(to_scalar, tried))
+        return CategoricalDistribution([*choices, *(other for other in others if other not in choices)])
+    values = [float(value) for value in tried if isinstance(value, int | float)]
+    low, high = min([parameter.low, *values]), max([parameter.high, *values])
+    is_log = parameter.is_log and low > 0
+    # Values outside of the bounds are on no grid that begins there.
+    step = parameter.step if (low, high) == (parameter.low, parameter.high) else None
     if parameter.type is ParameterType.INT:
-        low, high = int(parameter.low), int(parameter.high)
-        return IntDistribution(low, high, log=parameter.is_log, step=int(parameter.step or 1))
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.is_log, step=parameter.step)
+        return IntDistribution(int(low), int(high), log=is_log, step=int(step or 1))
+    return FloatDistribution(low, high, log=is_log, step=step)
 
 
 def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict[str, Any]) -> Any:

@@ -55,6 +55,17 @@ def test_a_fixed_hyperparameter_keeps_its_value_whatever_its_name(store: Results
     assert trial.user_attrs == fixed | {"trial_index": 0}
 
 
+def test_a_trial_outside_of_the_search_space_is_kept(store: ResultsStore, tmp_path: Path) -> None:
+    """It ended the command in a traceback: a foreign proposer leaves the bounds, if only by rounding."""
+    eid = run_search(store, num_trials=1)
+    outside = {"adamlr": 0.0010000000000000002, "textlstm": 301, "attention": "none"}
+    store.finish_trial(store.start_trial(eid, 5, 3, outside), TrialStatus.FINISHED, score=0.5)
+    path = tmp_path / "studies.db"
+    write_optuna(path, store, store.experiments())
+    trial = optuna.load_study(study_name=None, storage=f"sqlite:///{path}").trials[-1]
+    assert trial.params == outside and trial.distributions["attention"].choices == ("decoder", "pooling", "none")
+
+
 def test_an_existing_file_is_replaced(store: ResultsStore, tmp_path: Path) -> None:
     run_search(store, num_trials=1)
     path = tmp_path / "studies.db"
