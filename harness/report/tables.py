@@ -338,12 +338,17 @@ def _write_early_stopping(experiment: ExperimentRecord) -> str:
 def tabulate_settings(findings: Findings) -> Table:
     """Say what the search was, so that it can be made again."""
     experiment, environment = findings.experiment, findings.environment
+    protocol, corpus = "of its own script", "not known"
+    if experiment.protocol_name:
+        protocol = f"{experiment.protocol_name}, hash {experiment.protocol_hash}"
+    if experiment.corpus_hash:
+        corpus = f"{experiment.corpus_path}, content hash {experiment.corpus_hash[:16]}"
     rows = [
         ("experiment", f"{experiment.eid}, {experiment.name}"),
-        ("system", experiment.named_system),
-        ("protocol", f"{experiment.protocol_name}, hash {experiment.protocol_hash}"),
+        *([("system", experiment.named_system)] if experiment.system else []),
+        ("protocol", protocol),
         *((f"protocol: {key}", str(value)) for key, value in findings.protocol.items() if key != "name"),
-        ("corpus", f"{experiment.corpus_path}, content hash {experiment.corpus_hash[:16]}"),
+        ("corpus", corpus),
         ("target", experiment.target),
         ("seed", str(experiment.seed)),
         ("trials planned", str(experiment.num_samples)),

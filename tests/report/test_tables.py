@@ -25,6 +25,7 @@ from tests.report.searches import (
     run_trial,
     with_trials,
 )
+from tests.store.experiments import an_experiment
 
 
 def test_best_trials_are_listed_with_their_points(searched: Path) -> None:
@@ -141,6 +142,15 @@ def test_tables_of_a_search_that_has_just_begun_are_empty(store: ResultsStore, r
 def test_settings_say_how_to_make_the_search_again(searched: Path, what: str) -> None:
     settings = dict(tabulate_settings(findings_of(searched)).rows)
     assert settings[what]
+
+
+def test_settings_of_a_script_of_its_own_name_no_hash_that_is_not_there(store: ResultsStore, results_path: Path) -> None:
+    """The page had ", hash " for its protocol, and ", content hash " for its corpus."""
+    nothing = dict.fromkeys(("system", "protocol_name", "protocol_hash", "corpus_hash", "corpus_path"), "")
+    store.create_experiment(an_experiment(**nothing, protocol="{}"))
+    settings = dict(tabulate_settings(findings_of(results_path)).rows)
+    assert (settings["protocol"], settings["corpus"]) == ("of its own script", "not known")
+    assert "system" not in settings and all(settings.values())
 
 
 def test_every_trial_has_its_best_and_its_last_epoch(store: ResultsStore, results_path: Path) -> None:
