@@ -120,6 +120,11 @@ class Figure:
     is_synthetic: bool | None = None
     datasets: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """What it shows, and what follows from it, in sentences."""
+        return " ".join([f"{self.title}.", self.caption, *self.reading])
+
     def show(self, chart: alt.TopLevelMixin, **datasets: Sequence[Mapping[str, Any]]) -> Figure:
         """Return the figure with its chart, which reads its data by name."""
         return replace(self, chart=chart, datasets=datasets)

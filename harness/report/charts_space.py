@@ -42,7 +42,6 @@ from harness.report.importance import (
     describe_importance,
     group_trials,
     tabulate_importance,
-    trials_with,
 )
 from harness.report.statements import name_ranked, percent, write_score
 from harness.store.records import TrialRow, TrialStatus
@@ -157,7 +156,7 @@ def _draw_medians(
     findings: Findings, look: Look, searched: SearchedHyperparameter, x: alt.X, y: alt.Y
 ) -> list[alt.Chart]:
     """Draw the median score of each group of trials that the importance compares."""
-    trials = trials_with(findings, searched)
+    trials = findings.ranked_with(searched)
     if len(trials) < MIN_TRIALS:
         return []
     groups = group_trials(searched, trials, count_groups(len(trials)))

@@ -15,8 +15,8 @@ from harness.report.evaluations import describe_evaluation, tabulate_evaluation
 from harness.report.findings import read_replication
 from harness.report.folds import describe_folds, tabulate_folds, tabulate_pooled
 from harness.report.statements import Statement, describe_published, name_final_length
-from harness.report.tables import Table
-from harness.report.terminal import print_line, print_statements, print_table
+from harness.report.tables import Table, write_precisely
+from harness.report.terminal import print_line, print_scored_opening, print_statements, print_table
 from harness.report.test_set import (
     BASELINES_LEFT_OUT,
     describe_before,
@@ -271,9 +271,7 @@ def print_details(
     else:
         print_seeds(console, training, scored)
         console.print()
-        print_statements(console, describe_scores(scored))
-        for table in tabulate_opening(scored):
-            print_table(console, table)
+        print_scored_opening(console, scored)
         console.print()
         for sentence in left_out:
             console.print(sentence, highlight=False)
@@ -309,10 +307,8 @@ def print_comparison(console: Console, training: FinalTraining, comparison: Side
             weighted_accuracy(comparison.emotions, probabilities.argmax(axis=1))
             for probabilities in variant.probabilities.values()
         ]
-        spread = mean_and_spread(accuracies)
-        deviation = f" ± {100 * spread.deviation:.2f}" if len(accuracies) > 1 else ""
         seconds = f"{mean_and_spread(variant.seconds).mean:.1f}" if variant.seconds else ""
-        rows.append((variant.kind.split(", ", 1)[-1], f"{100 * spread.mean:.2f}{deviation}", seconds))
+        rows.append((variant.kind.split(", ", 1)[-1], write_precisely(mean_and_spread(accuracies)), seconds))
     columns = ("", "weighted accuracy, %", "seconds a seed")
     mean = "Mean ± standard deviation" if len(training.seeds) > 1 else "Mean"
     note = f"{mean} over {plural(len(training.seeds), 'seed')}."

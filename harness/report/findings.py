@@ -380,6 +380,10 @@ class Findings:
         """The finished trials, and the pruned ones where they count, as ``finished`` orders them."""
         return rank_trials(self.counted, self.experiment.target)
 
+    def ranked_with(self, searched: SearchedHyperparameter) -> list[TrialRow]:
+        """Return those of ``ranked`` that have the hyperparameter."""
+        return [trial for trial in self.ranked if searched.name in trial.hyperparameters]
+
     def count(self, status: TrialStatus) -> int:
         """Count the trials whose latest attempt has that status."""
         return sum(trial.status is status for trial in self.trials)

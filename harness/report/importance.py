@@ -76,11 +76,6 @@ class JointImportance:
         return self.p_value < 1 - CONFIDENCE and self.share >= _LEAST_JOINT_SHARE
 
 
-def trials_with(findings: Findings, searched: SearchedHyperparameter) -> list[TrialRow]:
-    """Return the trials with a score that have the hyperparameter, best first."""
-    return [trial for trial in findings.ranked if searched.name in trial.hyperparameters]
-
-
 def count_groups(num_trials: int) -> int:
     """Return into how many groups the values of a number are cut.
 
@@ -113,10 +108,11 @@ def list_importances(findings: Findings) -> list[Importance]:
     """
     found = []
     for searched in findings.search_space:
-        trials = trials_with(findings, searched)
+        trials = findings.ranked_with(searched)
         if len(trials) >= MIN_TRIALS:
             groups = group_trials(searched, trials, count_groups(len(trials)))
-            found.append(estimate_importance(searched.name, groups, _scores(trials)))
+            scores = np.array([trial.score for trial in trials], dtype=np.float64)
+            found.append(estimate_importance(searched.name, groups, scores))
     return sorted(found, key=lambda one: (not one.has_interval, -np.nan_to_num(one.share, nan=-1.0)))
 
 
@@ -232,10 +228,6 @@ def _test_interaction(one: np.ndarray, other: np.ndarray, ranks: np.ndarray) -> 
     error = max(whole - together, 1e-12 * whole) / rest
     beyond = max(together - alone, 0.0)
     return max(0.0, (beyond - freedom * error) / whole), float(fdtrc(freedom, rest, beyond / freedom / error))
-
-
-def _scores(trials: Sequence[TrialRow]) -> np.ndarray:
-    return np.array([trial.score or 0.0 for trial in trials], dtype=np.float64)
 
 
 def describe_importance(

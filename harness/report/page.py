@@ -259,16 +259,15 @@ def render_pictures(findings: Findings) -> Iterator[Picture]:
     figures = draw_figures(findings, PAPER)
     specs = _specify(figures, PAPER)
     for figure in figures:
-        text = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
         if (spec := specs.get(figure.name)) is None:
-            yield Picture(figure.name, text)
+            yield Picture(figure.name, figure.text)
             continue
         if findings.experiment.is_synthetic if figure.is_synthetic is None else figure.is_synthetic:
             # Away from the page nothing else says so.
             spec["title"] = _SYNTHETIC_TITLE
         svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
         png = vl_convert.vegalite_to_png(spec, vl_version=vegalite_version(), scale=2)
-        yield Picture(figure.name, text, svg, png)
+        yield Picture(figure.name, figure.text, svg, png)
 
 
 def write_figures(folder: Path, findings: Findings) -> list[Path]:
@@ -335,9 +334,8 @@ def _specify(figures: Sequence[Figure], look: Look) -> dict[str, dict[str, Any]]
     for figure in figures:
         if figure.chart is not None:
             # A screen reader reads the description.
-            description = " ".join([f"{figure.title}.", figure.caption, *figure.reading])
-            spec = figure.to_dict(validate=False)
-            specs[figure.name] = show_invisible({**spec, "config": look.config(), "description": description})
+            spec = {**figure.to_dict(validate=False), "config": look.config(), "description": figure.text}
+            specs[figure.name] = show_invisible(spec)
     return specs
 
 

@@ -12,11 +12,10 @@ from rich.text import Text
 from harness.models.baselines import BASELINES
 from harness.models.systems import SYSTEMS
 from harness.report.reproductions import print_reproductions
-from harness.report.tables import write_interval
+from harness.report.tables import write_interval, write_precisely
 from harness.scoring.breakdown import TEXT_GROUPS, Group, GroupScore
-from harness.scoring.scenes import ScenePair
-from harness.scoring.statistics import Spread
-from harness.tables.notes import describe_probes, describe_run, describe_table
+from harness.scoring.scenes import ScenePair, explain_scenes
+from harness.tables.notes import describe_run, describe_table
 from harness.tables.published import TITLES
 from harness.tables.reproductions import ReproductionResult
 from harness.tables.results import RowResult
@@ -65,7 +64,7 @@ def print_tables(
         print_reproductions(console, compared)
     if scenes:
         console.print()
-        console.print(Text.assemble(("Scenes: ", "bold"), describe_probes(corpus, scenes)))
+        console.print(Text.assemble(("Scenes: ", "bold"), explain_scenes(scenes, corpus.is_synthetic)))
 
 
 def _new_table(title: str) -> Table:
@@ -103,7 +102,7 @@ def _score_table(
             Text("" if published is None else f"{published.percent:.2f}", style=style),
             Text(_write_ours(result) + under),
             *([] if is_narrow else [Text(interval)]),
-            Text(NOTHING if chosen is None else _write_spread(chosen.unweighted_accuracy)),
+            Text(NOTHING if chosen is None else write_precisely(chosen.unweighted_accuracy)),
         ]
         if settings.leaves_each_session_out:
             fold_mean = None if chosen is None else chosen.fold_mean
@@ -123,7 +122,7 @@ def _write_name(result: RowResult) -> Text:
 
 def _write_ours(result: RowResult) -> str:
     if result.chosen is not None:
-        return _write_spread(result.chosen.weighted_accuracy) + (" (not all)" if result.failures else "")
+        return write_precisely(result.chosen.weighted_accuracy) + (" (not all)" if result.failures else "")
     if result.lacking:
         return f"no {', '.join(result.lacking)} in the corpus"
     return "failed, see below" if result.failures else NOTHING
@@ -132,7 +131,7 @@ def _write_ours(result: RowResult) -> str:
 def _write_maximum(result: RowResult) -> str:
     if result.maximum is None:
         return NOTHING
-    written = _write_spread(result.maximum.weighted_accuracy)
+    written = write_precisely(result.maximum.weighted_accuracy)
     # Where no other score stands in the row, its interval stands here.
     return written if result.chosen is not None else f"{written} [{write_interval(result.maximum.interval)}]"
 
@@ -149,21 +148,10 @@ def _text_table(number: int, results: Sequence[RowResult]) -> Table:
         scores = [_find(result.text, group) for group in groups]
         table.add_row(
             (result.row.name or "") + ("" if result.chosen else " (best test epoch)"),
-            *(NOTHING if score is None else _write_spread(score.weighted_accuracy) for score in scores),
+            *(NOTHING if score is None else write_precisely(score.weighted_accuracy) for score in scores),
         )
     return table
 
 
 def _find(scores: Sequence[GroupScore], group: Group) -> GroupScore | None:
     return next((score for score in scores if score.group is group), None)
-
-
-def _write_spread(spread: Spread) -> str:
-    """Write a score over seeds, in percent.
-
-    Example:
-        >>> _write_spread(Spread(0.5, 0.0123, 0.4, 0.6, 3)), _write_spread(Spread(0.5, float("nan"), 0, 0, 1))
-        ('50.00 ± 1.23', '50.00')
-    """
-    mean = f"{100 * spread.mean:.2f}"
-    return mean if spread.num_values == 1 else f"{mean} ± {100 * spread.deviation:.2f}"

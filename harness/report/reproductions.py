@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.tables import Table, write_interval
+from harness.report.tables import Table, write_interval, write_precisely
 from harness.scoring.statistics import TOO_NARROW
 from harness.tables.compared import ComparedSystem
 from harness.tables.reproductions import Cell, Column, Measured, ReproductionResult, describe_own
@@ -133,9 +133,7 @@ def write_scores(cell: Cell, compared: ComparedSystem) -> Iterator[str]:
 
 
 def _write_measured(name: str, measured: Measured) -> str:
-    spread = measured.spread
-    deviation = "" if spread.num_values == 1 else f" ± {100 * spread.deviation:.2f}"
-    return f"{_SHORT[name]} {100 * spread.mean:.2f}{deviation}"
+    return f"{_SHORT[name]} {write_precisely(measured.spread)}"
 
 
 def tabulate_reproductions(results: Sequence[ReproductionResult]) -> Table:

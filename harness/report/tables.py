@@ -15,12 +15,7 @@ from harness.errors import visible_lines
 from harness.models.systems import has_recogniser
 from harness.report.findings import Findings, SearchedHyperparameter, trial_seconds
 from harness.report.statements import name_class, percent, write_score
-from harness.scoring.metrics import (
-    confusion_matrix,
-    predicted_classes,
-    recalls,
-    unweighted_accuracy,
-)
+from harness.scoring.metrics import confusion_matrix, predicted_classes, recalls_of, unweighted_accuracy_of
 from harness.scoring.search import list_halvings, rank_correlation
 from harness.scoring.statistics import Interval, Spread
 from harness.store.records import ExperimentRecord, Hyperparameter, TrialRow, TrialStatus
@@ -178,7 +173,7 @@ def tabulate_search_space(findings: Findings) -> Table:
     """Say for each hyperparameter what was searched, where the best lie, and whether the score follows it."""
     rows = []
     for searched in findings.search_space:
-        tried = [trial for trial in findings.ranked if searched.name in trial.hyperparameters]
+        tried = findings.ranked_with(searched)
         finished = [trial for trial in tried if trial.status is TrialStatus.FINISHED]
         row = (
             searched.name,
@@ -257,8 +252,8 @@ def tabulate_confusion(findings: Findings) -> Table:
     columns = ("raters said", *map(name_class, CLASSES), "recall")
     if not findings.predictions:
         return Table(title, columns, ())
-    emotions, predicted = predicted_classes(findings.predictions)
-    counts, shares = confusion_matrix(emotions, predicted), recalls(emotions, predicted)
+    counts = confusion_matrix(*predicted_classes(findings.predictions))
+    shares = recalls_of(counts)
     rows = [
         (
             name_class(emotion),
@@ -267,7 +262,7 @@ def tabulate_confusion(findings: Findings) -> Table:
         )
         for number, emotion in enumerate(CLASSES)
     ]
-    note = f"Mean recall (unweighted accuracy): {percent(unweighted_accuracy(emotions, predicted))}."
+    note = f"Mean recall (unweighted accuracy): {percent(float(unweighted_accuracy_of(counts)))}."
     return Table(title, columns, tuple(rows), frozenset(columns[1:]), note)
 
 
@@ -398,6 +393,16 @@ def write_spread(spread: Spread, num_seeds: int) -> str:
     if spread.num_values > 1:
         text += f" ± {100 * spread.deviation:.1f}"
     return text if spread.num_values in (0, num_seeds) else f"{text} ({spread.num_values}/{num_seeds} seeds)"
+
+
+def write_precisely(spread: Spread) -> str:
+    """Write a score over seeds in per cent, with two decimals as the paper has them.
+
+    Example:
+        >>> write_precisely(Spread(0.5, 0.0123, 0.4, 0.6, 3)), write_precisely(Spread(0.5, math.nan, 0, 0, 1))
+        ('50.00 ± 1.23', '50.00')
+    """
+    return f"{100 * spread.mean:.2f}" + (f" ± {100 * spread.deviation:.2f}" if spread.num_values > 1 else "")
 
 
 def write_interval(interval: Interval) -> str:

@@ -84,11 +84,6 @@ def macro_f1(emotions: np.ndarray, predicted: np.ndarray) -> float:
     return float(macro_f1_of(confusion_matrix(emotions, predicted)))
 
 
-def recalls(emotions: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the share of each class that is right: float64 (4,), NaN for a class that does not occur."""
-    return recalls_of(confusion_matrix(emotions, predicted))
-
-
 def weighted_accuracy_of(confusion: np.ndarray) -> np.ndarray:
     """Return the weighted accuracy of each matrix of counts (..., 4, 4): float64 (...)."""
     right: np.ndarray = np.trace(confusion, axis1=-2, axis2=-1)

@@ -9,7 +9,7 @@ from harness.scoring.metrics import (
     macro_f1,
     macro_f1_of,
     predicted_classes,
-    recalls,
+    recalls_of,
     unweighted_accuracy,
     unweighted_accuracy_of,
     weighted_accuracy,
@@ -32,14 +32,14 @@ def test_rows_are_what_the_raters_said_and_columns_what_the_model_said() -> None
 
 def test_scores_agree_with_a_computation_by_hand() -> None:
     assert weighted_accuracy(EMOTIONS, PREDICTED) == 6 / 10
-    assert recalls(EMOTIONS, PREDICTED).tolist() == [0.5, 0.5, 1.0, 0.0]
+    assert recalls_of(confusion_matrix(EMOTIONS, PREDICTED)).tolist() == [0.5, 0.5, 1.0, 0.0]
     assert unweighted_accuracy(EMOTIONS, PREDICTED) == 0.5
     assert macro_f1(EMOTIONS, PREDICTED) == pytest.approx((4 / 8 + 2 / 4 + 6 / 7 + 0) / 4)
 
 
 def test_class_that_does_not_occur_has_no_recall_and_does_not_count() -> None:
     emotions, predicted = np.array([0, 0, 1]), np.array([0, 2, 1])
-    assert np.isnan(recalls(emotions, predicted)).tolist() == [False, False, True, True]
+    assert np.isnan(recalls_of(confusion_matrix(emotions, predicted))).tolist() == [False, False, True, True]
     assert unweighted_accuracy(emotions, predicted) == 0.75
 
 

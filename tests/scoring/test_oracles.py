@@ -29,7 +29,7 @@ from harness.scoring.metrics import (
     macro_f1,
     macro_f1_of,
     precisions_of,
-    recalls,
+    recalls_of,
     unweighted_accuracy,
     unweighted_accuracy_of,
     weighted_accuracy,
@@ -101,7 +101,7 @@ def test_scores_of_each_class_are_those_of_scikit_learn() -> None:
             emotions, predicted, labels=LABELS, zero_division=np.nan
         )
         confusion = confusion_matrix(emotions, predicted)
-        np.testing.assert_allclose(recalls(emotions, predicted), recall, atol=1e-12)
+        np.testing.assert_allclose(recalls_of(confusion_matrix(emotions, predicted)), recall, atol=1e-12)
         np.testing.assert_allclose(precisions_of(confusion), precision, atol=1e-12)
         np.testing.assert_allclose(f1s_of(confusion), f1, atol=1e-12)
 
