@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from harness.cli.options import DATABASE, SYSTEM_NAMES, seeds_option, threads_option
-
-if TYPE_CHECKING:
-    from harness.cli.options import TrainingsProgress
-    from harness.scoring.scenes import ScenePair
-    from harness.store.store import ResultsStore
-    from harness.tables.reproductions import ReproductionResult
-    from harness.tables.results import RowResult
-    from harness.tables.settings import CorpusFacts, TablesSettings
 
 
 @click.command("tables")
@@ -148,19 +139,30 @@ def tables(
     """
     from rich.console import Console
 
-    from harness.cli.options import name_test_scores, open_view, require_all_finished
+    from harness.cli.options import name_test_scores, open_view, require_all_finished, typed_command
     from harness.corpus.utterances import Happiness
     from harness.report.paper_tables import print_tables
+    from harness.search.lock import held
     from harness.splits.protocol import Recordings
-    from harness.tables.experiments import check_settings, compared_names, known_names
-    from harness.tables.notes import to_json
+    from harness.store.store import ResultsStore
+    from harness.tables.experiments import (
+        check_settings,
+        compared_names,
+        known_names,
+        lacking_modalities,
+        require_features,
+    )
+    from harness.tables.notes import describe_test_evaluation, to_json
     from harness.tables.parts import TableSplit
-    from harness.tables.settings import TablesSettings
+    from harness.tables.plan import plan_tables
+    from harness.tables.results import TablesReader
+    from harness.tables.settings import TablesSettings, prepare_tables
+    from harness.training.tensorflow import start_tensorflow
 
     named = () if names is None else tuple(name.strip() for name in names.split(","))
-    compared = compared_names() if trains_compared else tuple(name for name in compared_names() if name in named)
+    of_compared = compared_names() if trains_compared else tuple(name for name in compared_names() if name in named)
     settings = TablesSettings(
-        names=tuple(dict.fromkeys([*(known_names() if names is None else named), *compared])),
+        names=tuple(dict.fromkeys([*(known_names() if names is None else named), *of_compared])),
         seeds=tuple(range(1, num_seeds + 1)),
         protocol=protocol,
         recordings=Recordings(recordings),
@@ -170,86 +172,42 @@ def tables(
         patience=patience,
         word_vectors=word_vectors,
         happiness=Happiness(happiness),
-        compared=compared,
+        compared=of_compared,
     )
     check_settings(settings)
-    with name_test_scores(results) as stores, open_view() as view:
-        found = _train_and_read(settings, corpus, results, TableWork(threads, view, stores), named)
-    if as_json:
-        plain = to_json(found.settings, found.corpus, found.rows, found.scenes, found.compared)
-        click.echo(json.dumps(plain, indent=2))
-    else:
-        console = Console(highlight=False, markup=False, emoji=False)
-        print_tables(console, found.settings, found.corpus, found.rows, found.scenes, found.compared)
-    require_all_finished(found.num_failed, "below the table")
-
-
-class TableWork(NamedTuple):
-    """What trains and says it.
-
-    Attributes:
-        stores: to which the store is added that the test evaluation is recorded in
-    """
-
-    threads: int
-    view: TrainingsProgress
-    stores: list[ResultsStore]
-
-
-class Found(NamedTuple):
-    """The results of the trainings; the settings have fewer epochs where no corpus is named."""
-
-    settings: TablesSettings
-    corpus: CorpusFacts
-    rows: list[RowResult]
-    scenes: tuple[ScenePair, ...]
-    compared: list[ReproductionResult]
-    num_failed: int
-
-
-def _train_and_read(
-    settings: TablesSettings,
-    corpus: Path | None,
-    results_dir: Path,
-    work: TableWork,
-    named: tuple[str, ...],
-) -> Found:
-    from harness.cli.options import typed_command
-    from harness.search.lock import held
-    from harness.store.store import ResultsStore
-    from harness.tables.experiments import lacking_modalities, require_features
-    from harness.tables.notes import describe_test_evaluation
-    from harness.tables.plan import plan_tables
-    from harness.tables.results import TablesReader
-    from harness.tables.settings import prepare_tables
-    from harness.training.tensorflow import start_tensorflow
-
-    threads, view, stores = work
+    lock_path, database = results / "tables.lock", results / DATABASE
     # One that is damaged is refused before hours of preparing features.
-    ResultsStore.exists(results_dir / DATABASE)
+    ResultsStore.exists(database)
     plan = plan_tables(settings)
     speech = [experiment.speech_settings for experiment in plan.experiments]
-    settings, facts = prepare_tables(settings, corpus, results_dir, view.preparing, speech)
-    require_features(plan.experiments, named, facts)
-    if plan.compared:
-        view.name_corpus(is_synthetic=facts.is_synthetic)
-        view.announce(plan.describe_compared(len(settings.seeds)))
-    start_tensorflow(threads)
-    # Imported here: these import TensorFlow.
-    from harness.tables.trainings import plan_experiments, record_tables_opening
-    from harness.training.runner import Execution, carry_out
+    with name_test_scores(results) as stores, open_view() as view:
+        # With fewer epochs where no corpus is named.
+        settings, facts = prepare_tables(settings, corpus, results, view.preparing, speech)
+        require_features(plan.experiments, named, facts)
+        if plan.compared:
+            view.name_corpus(is_synthetic=facts.is_synthetic)
+            view.announce(plan.describe_compared(num_seeds))
+        start_tensorflow(threads)
+        # Imported here: these import TensorFlow.
+        from harness.tables.trainings import plan_experiments, record_tables_opening
+        from harness.training.runner import Execution, carry_out
 
-    lock_path, database = results_dir / "tables.lock", results_dir / DATABASE
-    with held(lock_path, f"tables in {str(results_dir)!r}"), ResultsStore.open(database) as results:
-        stores.append(results)
-        view.announce(describe_test_evaluation(len(results.openings())))
-        opening_id = record_tables_opening(results, settings, facts, typed_command())
-        possible = [found for found in plan.experiments if not lacking_modalities(found.open_features(facts), found)]
-        trainings = plan_experiments(settings, facts, possible)
-        num_failed = carry_out(Execution(results, view, threads, opening_id), trainings)
-        if not num_failed:
-            results.complete_opening(opening_id)
-        reader = TablesReader(settings, facts, results)
-        rows = [reader.read(row) for row in plan.rows]
-        compared = [reader.read_compared(planned) for planned in plan.compared]
-        return Found(settings, facts, rows, reader.read_scenes(), compared, num_failed)
+        with held(lock_path, f"tables in {str(results)!r}"), ResultsStore.open(database) as store:
+            stores.append(store)
+            view.announce(describe_test_evaluation(len(store.openings())))
+            opening_id = record_tables_opening(store, settings, facts, typed_command())
+            possible = [one for one in plan.experiments if not lacking_modalities(one.open_features(facts), one)]
+            trainings = plan_experiments(settings, facts, possible)
+            num_failed = carry_out(Execution(store, view, threads, opening_id), trainings)
+            if not num_failed:
+                store.complete_opening(opening_id)
+            reader = TablesReader(settings, facts, store)
+            rows = [reader.read(row) for row in plan.rows]
+            compared = [reader.read_compared(planned) for planned in plan.compared]
+            scenes = reader.read_scenes()
+    if as_json:
+        click.echo(json.dumps(to_json(settings, facts, rows, scenes, compared), indent=2))
+    else:
+        console = Console(highlight=False, markup=False, emoji=False)
+        print_tables(console, settings, facts, rows, scenes, compared)
+    require_all_finished(num_failed, "below the table")

@@ -63,16 +63,12 @@ def describe_run(settings: TablesSettings, corpus: CorpusFacts) -> list[str]:
             "Happiness counts as excitement here, and does not in the published column: the two score other utterances."
         )
     if not corpus.is_published_one:
+        differs = f"differs from it in {plural(len(corpus.differences), 'count')}"
         sentences.append(
             "The published column speaks of other data: the complete IEMOCAP, where this corpus "
-            + ("is synthetic." if corpus.is_synthetic else f"differs from it in {plural(len(corpus.differences), 'count')}.")
+            f"{'is synthetic' if corpus.is_synthetic else differs}."
         )
     return sentences
-
-
-def describe_probes(corpus: CorpusFacts, scenes: Sequence[ScenePair]) -> str:
-    """Say how much of the scores by session is recognition of the scene; empty where no probe was scored."""
-    return explain_scenes(scenes, corpus.is_synthetic) if scenes else ""
 
 
 def describe_table(settings: TablesSettings, table: int, results: Sequence[RowResult]) -> list[str]:
@@ -83,7 +79,11 @@ def describe_table(settings: TablesSettings, table: int, results: Sequence[RowRe
         sentences.append(SINGLE_MODALITY_SENTENCE)
     elif any(result.row.name == COMBINED_SYSTEM for result in results):
         sentences.append(COMBINED_SENTENCE)
-    sentences += [f"{_name(result.row)}: {remark}." for result in results if (remark := _remark(result.row))]
+    sentences += [
+        f"{_name(result.row)}: {result.row.published.remark}."
+        for result in results
+        if result.row.published is not None and result.row.published.remark
+    ]
     if any(result.row.published is not None and result.row.name in compared_names() for result in results):
         sentences.append(OTHERS_SENTENCE)
     if split is not TableSplit.SESSIONS:
@@ -104,13 +104,8 @@ def _name(row: Row) -> str:
     return row.title if row.name is None else f"{row.title} ({row.name})"
 
 
-def _remark(row: Row) -> str:
-    return "" if row.published is None else row.published.remark
-
-
 def _describe_missing_inputs(result: RowResult) -> list[str]:
-    """Only a baseline answers with the prior; a network reads a missing input as one of no length."""
-    if result.row.published is not None or result.num_without_input is None:
+    if result.num_without_input is None:
         return []
     estimate = result.chosen or result.maximum
     num_utterances = 0 if estimate is None else estimate.num_utterances
@@ -154,7 +149,10 @@ def to_json(
             for table, of_table in tables.items()
         ],
         "compared_systems": [write_reproduction(result) for result in compared],
-        "scenes": {"note": describe_probes(corpus, scenes), "probes": [_write_pair(pair) for pair in scenes]},
+        "scenes": {
+            "note": explain_scenes(scenes, corpus.is_synthetic) if scenes else "",
+            "probes": [_write_pair(pair) for pair in scenes],
+        },
     }
 
 

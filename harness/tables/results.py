@@ -10,15 +10,14 @@ import numpy as np
 from harness.corpus.layout import SESSIONS
 from harness.features.text import split_words
 from harness.scoring.breakdown import TEXT_DIVISIONS, GroupScore, find_seen, score_groups
-from harness.scoring.metrics import predicted_classes, unweighted_accuracy, weighted_accuracy
 from harness.scoring.scenes import ScenePair, pair_scenes
-from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.scoring.statistics import Interval, Spread
 from harness.store.records import Prediction, ScoreKind
 from harness.store.store import ResultsStore
 from harness.tables.experiments import lacking_modalities
 from harness.tables.parts import make_parts
 from harness.tables.plan import Row, probe_experiments
-from harness.tables.reproductions import Reproduction, ReproductionResult, read_reproduction
+from harness.tables.reproductions import Cell, Reproduction, ReproductionResult, read_reproduction
 from harness.tables.settings import CorpusFacts, TablesSettings
 from harness.tables.stored import Pooled, StoredTrials, find_trials, pool, pool_folds
 
@@ -49,7 +48,8 @@ class RowResult:
         maximum: the best test epoch, optimistic; None where nothing finished, or there are no epochs
         text: scores of the groups of utterances, of ``chosen`` or else of ``maximum``; none without text
         failures: one sentence for each training that failed
-        num_without_input: scored utterances that lack a modality that the row reads, by modality
+        num_without_input: scored utterances that lack a modality that a baseline reads, by modality: it answers with
+            the prior there. None for a network, which reads a missing input as one of no length, and without scores
         lacking: modalities that the corpus has nothing of, so that nothing was trained
     """
 
@@ -93,7 +93,7 @@ class TablesReader:
             maximum=_estimate(maximum),
             text=score_groups(pool_folds(of_text), self._is_seen(row), TEXT_DIVISIONS) if reads_text else (),
             failures=trials.failures(row.experiments),
-            num_without_input=self._count_without_input(row) if of_text else None,
+            num_without_input=self._count_without_input(row) if of_text and row.published is None else None,
         )
 
     def read_compared(self, planned: Reproduction) -> ReproductionResult:
@@ -140,14 +140,6 @@ class TablesReader:
 def _estimate(pooled: Pooled) -> Estimate | None:
     if not pooled:
         return None
-    predictions = pool_folds(pooled)
-    outcomes = [predicted_classes(of_seed) for of_seed in predictions]
-    num_folds = len(pooled[0])
-    of_folds = [weighted_accuracy(*predicted_classes(fold)) for folds in pooled for fold in folds]
-    return Estimate(
-        weighted_accuracy=mean_and_spread([weighted_accuracy(*outcome) for outcome in outcomes]),
-        interval=bootstrap_interval(predictions),
-        unweighted_accuracy=mean_and_spread([unweighted_accuracy(*outcome) for outcome in outcomes]),
-        fold_mean=float(np.mean(of_folds)) if num_folds > 1 else None,
-        num_utterances=len(predictions[0]),
-    )
+    cell = Cell(pooled)
+    weighted, unweighted = cell.measures["weighted accuracy"], cell.measures["unweighted accuracy"]
+    return Estimate(weighted.spread, weighted.interval, unweighted.spread, weighted.fold_mean, cell.num_utterances)

@@ -122,7 +122,8 @@ def prepare_tables(
     instead = "" if max_epochs == settings.max_epochs else f" instead of {settings.max_epochs}"
     shortened = (
         "No corpus is named, so this is a quick start on a synthetic one, with at most "
-        f"{plural(max_epochs, 'epoch')}{instead} and patience {patience}; name a corpus with --corpus or in {CORPUS_VARIABLE} for the tables themselves. "
+        f"{plural(max_epochs, 'epoch')}{instead} and patience {patience}; name a corpus with --corpus or in "
+        f"{CORPUS_VARIABLE} for the tables themselves. "
         "The systems that the paper trains with Adadelta hardly leave the largest class in so few epochs."
     )
     return replace(settings, max_epochs=max_epochs, patience=patience), replace(facts, shortened=shortened)

@@ -125,18 +125,17 @@ def plan_experiments(
     settings: TablesSettings, corpus: CorpusFacts, experiments: Sequence[TableExperiment]
 ) -> list[PlannedExperiment]:
     """Plan how each experiment is trained; a trial's index is its seed."""
-    return [_plan_one(settings, corpus, experiment) for experiment in experiments]
-
-
-def _plan_one(settings: TablesSettings, corpus: CorpusFacts, experiment: TableExperiment) -> PlannedExperiment:
-    return PlannedExperiment(
-        title=experiment.title,
-        record=describe_experiment(experiment, settings, corpus),
-        hyperparameters=hyperparameters_of(experiment),
-        seeds={seed: seed for seed in (settings.seeds[:1] if experiment.is_probe else settings.seeds)},
-        train=partial(_open_and_train, experiment, settings, corpus),
-        is_apart=not (experiment.is_probe or experiment.is_baseline),
-    )
+    return [
+        PlannedExperiment(
+            title=experiment.title,
+            record=describe_experiment(experiment, settings, corpus),
+            hyperparameters=hyperparameters_of(experiment),
+            seeds={seed: seed for seed in (settings.seeds[:1] if experiment.is_probe else settings.seeds)},
+            train=partial(_open_and_train, experiment, settings, corpus),
+            is_apart=not experiment.is_baseline,
+        )
+        for experiment in experiments
+    ]
 
 
 def _open_and_train(
