@@ -32,6 +32,7 @@ from harness.scoring.significance import McNemar, PairedBootstrap, mcnemar_test,
 from harness.scoring.statistics import (
     Interval,
     Metric,
+    Seeds,
     Spread,
     bootstrap_interval,
     bootstrap_intervals,
@@ -49,9 +50,6 @@ from harness.store.records import (
     find_trial,
 )
 from harness.store.store import ResultsStore
-
-#: One sequence for each seed, all of the same utterances.
-Seeds = Sequence[Sequence[Prediction]]
 
 #: Each score by its name, and how to get it from matrices of counts.
 METRICS: Mapping[str, Metric] = {
@@ -229,8 +227,8 @@ def assess(
     model, metric = predictions[kind], METRICS[leading]
     averaged = average_probabilities(model)
     confusions = _confusions(model)
-    baselines = {found: seeds for found, seeds in predictions.items() if found.is_baseline}
-    by_average = {found: average_probabilities(seeds) for found, seeds in baselines.items()}
+    baselines = [found for found in ScoreKind if found.is_baseline and found in predictions]
+    by_average = {found: average_probabilities(predictions[found]) for found in baselines}
     recalls = [_recall_of(number) for number in range(len(CLASSES))]
     intervals = bootstrap_intervals(model, [*METRICS.values(), *recalls])
     return Assessment(
@@ -252,19 +250,15 @@ def assess(
         comparisons=tuple(
             BaselineComparison(
                 found,
-                _spread(weighted_accuracy_of(_confusions(baselines[found]))),
-                _spread(unweighted_accuracy_of(_confusions(baselines[found]))),
-                {name: paired_bootstrap(model, baselines[found], metric=METRICS[name]) for name in ACCURACIES},
+                _spread(weighted_accuracy_of(_confusions(predictions[found]))),
+                _spread(unweighted_accuracy_of(_confusions(predictions[found]))),
+                {name: paired_bootstrap(model, predictions[found], metric=METRICS[name]) for name in ACCURACIES},
                 mcnemar_test(averaged, by_average[found]),
             )
-            for found in sorted(baselines, key=list(ScoreKind).index)
+            for found in baselines
         ),
-        calibrations=(
-            Calibrated(kind, measure_calibration(averaged)),
-            *(
-                Calibrated(found, measure_calibration(by_average[found]))
-                for found in sorted(baselines, key=list(ScoreKind).index)
-            ),
+        calibrations=tuple(
+            Calibrated(found, measure_calibration(answers)) for found, answers in {kind: averaged, **by_average}.items()
         ),
         seed_calibrations=tuple(measure_calibration(of_seed) for of_seed in model),
         scenes=pair_scenes(kind, predictions),

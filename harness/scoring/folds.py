@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.scoring.assessment import METRICS, Assessment, Seeds, assess, leading_score, read_predictions
-from harness.scoring.statistics import Interval, Spread, bootstrap_intervals, mean_and_spread
+from harness.scoring.assessment import METRICS, Assessment, assess, leading_score, read_predictions
+from harness.scoring.statistics import Interval, Seeds, Spread, bootstrap_intervals, mean_and_spread
 from harness.store.records import (
     ExperimentRow,
     FoldedExperimentRow,

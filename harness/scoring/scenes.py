@@ -13,11 +13,8 @@ from enum import Enum, auto
 from harness.corpus.utterances import CLASSES
 from harness.scoring.metrics import confusion_matrix, predicted_classes, unweighted_accuracy_of
 from harness.scoring.significance import PairedBootstrap, paired_bootstrap
-from harness.scoring.statistics import Interval, Spread, bootstrap_interval, mean_and_spread
+from harness.scoring.statistics import Interval, Seeds, Spread, bootstrap_interval, mean_and_spread
 from harness.store.records import Prediction, ScoreKind
-
-#: One sequence for each seed, all of the same utterances.
-_Seeds = Sequence[Sequence[Prediction]]
 
 #: The kinds of each probe's scores, by what it reads: scenes shared, and the scored scene left out.
 PROBE_KINDS: Mapping[str, tuple[ScoreKind, ScoreKind]] = {
@@ -79,7 +76,7 @@ class ScenePair:
         return self.shared, self.left_out
 
 
-def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]) -> tuple[ScenePair, ...]:
+def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, Seeds]) -> tuple[ScenePair, ...]:
     """Pair the scores of the probes, and the model's own where it was trained without the scored scenes too.
 
     Args:
@@ -107,7 +104,7 @@ def pair_scenes(model: ScoreKind | None, predictions: Mapping[ScoreKind, _Seeds]
     return tuple(pairs)
 
 
-def _pair(reader: str, shared: _Seeds, left_out: _Seeds) -> ScenePair:
+def _pair(reader: str, shared: Seeds, left_out: Seeds) -> ScenePair:
     if not left_out:
         return ScenePair(reader, _score(shared), None, None, SceneEffect.NOTHING_LEFT, 0, len(shared[0]))
     recognised = paired_bootstrap(shared, left_out, metric=unweighted_accuracy_of)
@@ -124,12 +121,12 @@ def _pair(reader: str, shared: _Seeds, left_out: _Seeds) -> ScenePair:
     )
 
 
-def _score(seeds: _Seeds) -> SceneScore:
+def _score(seeds: Seeds) -> SceneScore:
     values = [float(unweighted_accuracy_of(confusion_matrix(*predicted_classes(of_seed)))) for of_seed in seeds]
     return SceneScore(mean_and_spread(sorted(values)), bootstrap_interval(seeds, unweighted_accuracy_of))
 
 
-def _find_effect(shared: _Seeds, left_out: _Seeds, interval: Interval) -> SceneEffect:
+def _find_effect(shared: Seeds, left_out: Seeds, interval: Interval) -> SceneEffect:
     # Where training plays no scene of the test set, both fits are one, to the last bit of every probability.
     if [_by_name(of_seed) for of_seed in shared] == [_by_name(of_seed) for of_seed in left_out]:
         return SceneEffect.NOTHING_TO_LEAVE_OUT

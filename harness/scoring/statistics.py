@@ -27,6 +27,9 @@ _CHUNK_OF_RESAMPLES = 1000
 #: Above this OpenBLAS multiplies with threads, which cost many times what they bring while a search has the cores.
 _MOST_PRODUCTS = 200_000
 
+#: Predictions of a model: one sequence for each seed, all of the same utterances in any order.
+Seeds = Sequence[Sequence[Prediction]]
+
 #: From matrices of counts (..., 4, 4) to scores (...).
 Metric = Callable[[np.ndarray], np.ndarray]
 
@@ -178,16 +181,16 @@ def bootstrap_intervals(
     return [make_interval(np.concatenate(found), units) for found in scores]
 
 
-def bootstrap_error(predictions: Sequence[Prediction], num_resamples: int = 2000, seed: int = 0) -> tuple[float, str]:
+def bootstrap_error(predictions: Sequence[Prediction]) -> tuple[float, str]:
     """Return the standard error of one model's weighted accuracy, from 0 to 1, and over what it was drawn.
 
-    It is the deviation of bootstrap resamples of dialogues, or of utterances below ``MIN_DIALOGUES`` of them.
+    It is the deviation of 2000 bootstrap resamples of dialogues, or of utterances below ``MIN_DIALOGUES`` of them.
 
     Raises:
         ShapeError: no predictions
     """
     units = count_units([predictions])
-    scores = [weighted_accuracy_of(counts)[:, 0] for counts in draw_resamples(units, num_resamples, seed)]
+    scores = [weighted_accuracy_of(counts)[:, 0] for counts in draw_resamples(units, 2000, seed=0)]
     return float(np.concatenate(scores).std(ddof=1)), units.drawn
 
 
