@@ -11,11 +11,7 @@ import click
 from harness.cli.options import DATABASE, EXPERIMENT_NUMBER, results_argument
 
 if TYPE_CHECKING:
-    from harness.store.export import Rows
     from harness.store.records import ExperimentRow
-
-#: In place of a file: standard output.
-_STANDARD_OUTPUT = Path("-")
 
 
 @click.command("export")
@@ -113,10 +109,13 @@ def export(
             "--mlflow DIR."
         )
 
+    from harness.report.flat_files import STANDARD_OUTPUT, write_csv, write_parquet, write_rows
     from harness.store.datasette import METADATA_NAME, write_metadata
     from harness.store.export import ExportedRows, choose_experiments, read_rows
     from harness.store.store import ResultsStore
 
+    if parquet_path == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise click.UsageError("--parquet - would print bytes in the terminal; expected a pipe or a file.")
     with ResultsStore.open_readonly(results / DATABASE) as store, store.snapshot():
         if writes_metadata:
             metadata_path = store.path.with_name(METADATA_NAME)
@@ -128,7 +127,7 @@ def export(
         if path is not None:
             experiments = choose_experiments(store, eids, is_whole)
             rows = read_rows(store, ExportedRows(what), [experiment.eid for experiment in experiments])
-            num_rows = _write(path, rows, is_csv=csv_path is not None)
+            num_rows = write_rows(path, rows, write_parquet if csv_path is None else write_csv)
             _report(path, num_rows, what, experiments)
         if optuna_path is not None:
             from harness.report.optuna_storage import write_optuna
@@ -142,28 +141,13 @@ def export(
             _report(mlflow_path, write_mlflow(mlflow_path, store, experiments), "runs", experiments)
 
 
-def _write(path: Path, rows: Rows, is_csv: bool) -> int:
-    from harness.files import write_then_rename
-    from harness.report.flat_files import write_csv, write_parquet
-
-    write = write_csv if is_csv else write_parquet
-    if path == _STANDARD_OUTPUT:
-        if not is_csv and sys.stdout.isatty():
-            raise click.UsageError("--parquet - would print bytes in the terminal; expected a pipe or a file.")
-        num_rows = write(sys.stdout.buffer, rows)
-        sys.stdout.buffer.flush()
-        return num_rows
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_then_rename(path) as stream:
-        return write(stream, rows)
-
-
 def _report(path: Path, num_rows: int, what: str, experiments: list[ExperimentRow]) -> None:
     """Say on standard error what was written, so that standard output holds the table alone."""
+    from harness.report.flat_files import STANDARD_OUTPUT
     from harness.wording import SYNTHETIC_SENTENCE, plural
 
     of = plural(len(experiments), "experiment")
-    if path != _STANDARD_OUTPUT:
+    if path != STANDARD_OUTPUT:
         click.echo(f"Written: {path}, {plural(num_rows, 'row')} ({what} of {of})", err=True)
     if any(experiment.is_synthetic for experiment in experiments):
         click.echo(SYNTHETIC_SENTENCE, err=True)

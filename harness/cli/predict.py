@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,8 +189,7 @@ def _write_csv(
     path: Path, turns: Sequence[RecordedTurn], answers: Sequence[Classification | HarnessError]
 ) -> None:
     from harness.corpus.utterances import CLASSES
-    from harness.files import write_then_rename
-    from harness.report.flat_files import write_csv
+    from harness.report.flat_files import STANDARD_OUTPUT, write_csv, write_rows
     from harness.store.export import Column, ColumnType, Rows
     from harness.wording import plural
 
@@ -204,18 +202,13 @@ def _write_csv(
             if isinstance(answer, HarnessError):
                 yield (turn.turn_id, turn.speaker or None, None, *[None] * len(classes), str(answer))
             else:
-                best = max(answer.probabilities, key=answer.probabilities.__getitem__)
-                yield (turn.turn_id, turn.speaker or None, best.name.lower(), *answer.probabilities.values(), None)
+                emotion = answer.emotion.name.lower()
+                yield (turn.turn_id, turn.speaker or None, emotion, *answer.probabilities.values(), None)
 
     table = Rows((*texts[:3], *numbers, texts[3]), rows())
-    if path == Path("-"):
-        write_csv(sys.stdout.buffer, table)
-        sys.stdout.buffer.flush()
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_then_rename(path) as stream:
-        num_rows = write_csv(stream, table)
-    click.echo(f"Written: {path}, {plural(num_rows, 'recording')}", err=True)
+    num_rows = write_rows(path, table, write_csv)
+    if path != STANDARD_OUTPUT:
+        click.echo(f"Written: {path}, {plural(num_rows, 'recording')}", err=True)
 
 
 def _table_of_one(answer: Classification) -> Table:
@@ -231,7 +224,7 @@ def _describe_turn(turn: RecordedTurn, answer: Classification) -> dict[str, obje
     return {
         "turn": turn.turn_id,
         "speaker": turn.speaker,
-        "emotion": max(answer.probabilities, key=answer.probabilities.__getitem__),
+        "emotion": answer.emotion,
         "probabilities": dict(answer.probabilities),
     }
 
@@ -247,7 +240,7 @@ def _table_of_turns(answered: Sequence[tuple[RecordedTurn, Classification]], wid
         (
             one_line(turn.turn_id),
             one_line(turn.speaker),
-            max(answer.probabilities, key=answer.probabilities.__getitem__).name.lower(),
+            answer.emotion.name.lower(),
             *(f"{probability:.3f}" for probability in answer.probabilities.values()),
         )
         for turn, answer in answered

@@ -54,6 +54,11 @@ class Classification:
     probabilities: Mapping[Emotion, float]
     irregularities: tuple[Irregularity, ...]
 
+    @property
+    def emotion(self) -> Emotion:
+        """The class with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
 
 def predict_dialogue(
     model_dir: Path, turns: Sequence[RecordedTurn], scene: str | None = None, speaker_wavs: Path | None = None

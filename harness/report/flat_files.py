@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from harness.errors import HarnessError
+from harness.files import write_then_rename
 from harness.store.export import ColumnType, Rows, Value
 from harness.wording import SYNTHETIC_SENTENCE
+
+#: In place of a file.
+STANDARD_OUTPUT = Path("-")
 
 #: Rows that Parquet keeps and compresses together: thousands of trials' predictions need not fit the memory.
 _ROWS_OF_A_GROUP = 50_000
@@ -20,6 +26,22 @@ _ROWS_OF_A_GROUP = 50_000
 #: Source: OWASP, CSV Injection.
 _BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def write_rows(path: Path, rows: Rows, write: Callable[[BinaryIO, Rows], int]) -> int:
+    """Write rows into a file, whole or not at all, or to standard output, and return how many there were.
+
+    Args:
+        path: ``STANDARD_OUTPUT``, or a file, whose folder is made
+        write: ``write_csv`` or ``write_parquet``
+    """
+    if path == STANDARD_OUTPUT:
+        num_rows = write(sys.stdout.buffer, rows)
+        sys.stdout.buffer.flush()
+        return num_rows
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_then_rename(path) as stream:
+        return write(stream, rows)
 
 
 def write_csv(stream: BinaryIO, rows: Rows) -> int:
