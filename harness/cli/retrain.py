@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -252,6 +252,29 @@ def _print_intent(
     console.print(said, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def _show_training(
+    console: Console, num_epochs: int
+) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
+    """Show a bar of so many epochs on a terminal; it goes away at the end.
+
+    Yields:
+        a function of the seed and the number of an epoch that has ended, and one of what is done besides
+    """
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("training", total=num_epochs)
+
+        def show_epoch(seed: int, epoch: int) -> None:
+            progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
+
+        def show(doing: str) -> None:
+            progress.update(bar, description=doing)
+
+        yield show_epoch, show
+
+
 def _retrain_ensemble(
     console: Console, store: ResultsStore, ensemble: Ensemble, test: bool, details: bool, is_alone: bool = True
 ) -> None:
@@ -260,8 +283,6 @@ def _retrain_ensemble(
     Args:
         is_alone: whether its scores are printed; those of several folds are printed together
     """
-    from rich.progress import Progress
-
     from harness.final.ensemble import train_ensemble
     from harness.final.test_session import score_test_session
     from harness.report.final_scores import print_details, print_ensemble, print_final_training, print_summary
@@ -272,16 +293,8 @@ def _retrain_ensemble(
     print_ensemble(console, ensemble)
     best = ensemble.members[0]
     left_out: tuple[str, ...] = ()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        total = sum(len(member.trainings) * member.num_epochs for member in ensemble.members)
-        bar = progress.add_task("training", total=total)
-
-        def show_epoch(seed: int, epoch: int) -> None:
-            progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
-
-        def show(doing: str) -> None:
-            progress.update(bar, description=doing)
-
+    total = sum(len(member.trainings) * member.num_epochs for member in ensemble.members)
+    with _show_training(console, total) as (show_epoch, show):
         train_ensemble(ensemble, store, show_epoch)
         if test:
             left_out = score_test_session(best, store, typed_command(), show_epoch, show, ensemble=ensemble)
@@ -364,8 +377,6 @@ def _retrain(
     Args:
         with_scenes: whether to train and score the same hyperparameters without the scored scenes too
     """
-    from rich.progress import Progress
-
     from harness.final.retrain import plan_disjoint_training, train_final_models
     from harness.final.test_session import score_test_session
     from harness.report.final_scores import print_cost_of_scenes
@@ -376,18 +387,10 @@ def _retrain(
     disjoint = plan_disjoint_training(training) if adds_scenes else None
     if disjoint is not None:
         print_cost_of_scenes(console, disjoint)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
-        total = len(training.trainings) * num_epochs
-        total += 0 if disjoint is None else len(disjoint.trainings) * disjoint.num_epochs
-        bar = progress.add_task("training", total=total)
-
-        def show_epoch(seed: int, epoch: int) -> None:
-            progress.update(bar, advance=1, description=f"seed {seed}, epoch {epoch}")
-
-        def show(doing: str) -> None:
-            progress.update(bar, description=doing)
-
+    num_epochs = training.spec.max_epochs if training.test_chooses_epoch else training.num_epochs
+    total = len(training.trainings) * num_epochs
+    total += 0 if disjoint is None else len(disjoint.trainings) * disjoint.num_epochs
+    with _show_training(console, total) as (show_epoch, show):
         if not training.test_chooses_epoch:
             train_final_models(training, store, on_epoch=show_epoch)
         if disjoint is not None:
