@@ -20,13 +20,11 @@ import pandas as pd
 
 from harness.errors import HarnessError, WorkFailedError, unknown_name
 from harness.store.export import ColumnType, ExportedRows, choose_experiments, read_rows
-from harness.store.store import ResultsStore
+from harness.store.store import DATABASE, ResultsStore
 
 if TYPE_CHECKING:
     from harness.report.page import Picture
 
-#: The file of a results folder that holds the records.
-_DATABASE = "results.db"
 #: Types of columns in which a value may be missing.
 _DTYPES = {
     ColumnType.WHOLE_NUMBER: "Int64",
@@ -108,7 +106,7 @@ class Results:
         from harness.report.findings import read_findings
         from harness.report.page import render_pictures
 
-        with ResultsStore.open_readonly(self.path / _DATABASE) as store:
+        with ResultsStore.open_readonly(self.path / DATABASE) as store:
             findings = read_findings(store, experiment)
         seen = []
         for picture in render_pictures(findings):
@@ -118,7 +116,7 @@ class Results:
         raise unknown_name("figure", name, seen)
 
     def _read(self, what: ExportedRows, experiment: int | None, is_whole: bool = False) -> pd.DataFrame:
-        with ResultsStore.open_readonly(self.path / _DATABASE) as store, store.snapshot():
+        with ResultsStore.open_readonly(self.path / DATABASE) as store, store.snapshot():
             chosen = choose_experiments(store, () if experiment is None else (experiment,), is_whole)
             rows = read_rows(store, what, [each.eid for each in chosen])
             values = list(zip(*rows.rows, strict=True)) or [()] * len(rows.columns)
@@ -171,7 +169,7 @@ def open(path: str | Path = "results/") -> Results:
         StoreError: it holds no results.db, or one that this version cannot read
     """
     results = Results(Path(path))
-    with ResultsStore.open_readonly(results.path / _DATABASE):
+    with ResultsStore.open_readonly(results.path / DATABASE):
         return results
 
 

@@ -174,8 +174,8 @@ def _choose_sessions(
     _refuse_sealed(results, store, chosen)
     if not store.utterances(chosen):
         raise FeatureError(
-            f"{name}: has no utterance of the classes {', '.join(CLASSES)} in Session {_list(chosen)}; expected at "
-            "least one"
+            f"{name}: has no utterance of the classes {', '.join(CLASSES)} in Session {', '.join(map(str, chosen))}; "
+            "expected at least one"
         )
     return chosen
 
@@ -298,7 +298,3 @@ def _find_unusable_auxiliary(record: ModelRecord) -> str | None:
     except FeatureError as error:
         return str(error)
     return None
-
-
-def _list(sessions: Sequence[int]) -> str:
-    return ", ".join(map(str, sessions))

@@ -179,10 +179,6 @@ def _time_utterance(best: BestPoint) -> Seconds | None:
 
 
 def _name_folder(best: BestPoint, fits_on_test: bool) -> str:
-    return f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{_identity(best, fits_on_test)}"
-
-
-def _identity(best: BestPoint, fits_on_test: bool) -> str:
     spec, manifest = best.spec, FeatureStore.open(best.spec.prepared_dir).manifest
     decides = {
         "system": spec.system,
@@ -209,7 +205,7 @@ def _identity(best: BestPoint, fits_on_test: bool) -> str:
         decides["turn_model"] = best.turn_model.to_json()
     if spec.auxiliary is not None:
         decides["auxiliary_corpora"] = spec.auxiliary.identity()
-    return hash_json(decides, 8)
+    return f"experiment-{best.experiment.eid}-trial-{best.trial.trial_index}-{hash_json(decides, 8)}"
 
 
 def train_final_models(

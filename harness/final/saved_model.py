@@ -232,7 +232,7 @@ class ModelRecord:
             source = value["own_system"].pop("source")
             with write_then_rename(model_dir / self.own_system["file_name"]) as stream:
                 stream.write(source.encode("utf-8"))
-        write_json(model_dir / "model.json", {**value, "sha256": _digest_of(value)})
+        write_json(model_dir / "model.json", {**value, "sha256": hash_json(value, num_digits=64)})
 
     @classmethod
     def read(cls, model_dir: Path) -> ModelRecord:
@@ -250,7 +250,7 @@ class ModelRecord:
             ) from None
         except (OSError, ValueError) as error:
             raise ModelError(f"model file {str(path)!r}: cannot be read ({one_line(error)}); {RESTORE}") from None
-        digest, found_digest = value.pop("sha256", None), _digest_of(value)
+        digest, found_digest = value.pop("sha256", None), hash_json(value, num_digits=64)
         version = value.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ModelError(
@@ -352,10 +352,6 @@ def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
             f"model {str(model_dir)!r}: {str(name)!r} is missing or has changed since the models were built by it; "
             + RESTORE
         )
-
-
-def _digest_of(value: Mapping[str, Any]) -> str:
-    return hash_json(value, num_digits=64)
 
 
 def check_digests(folder: Path) -> None:
