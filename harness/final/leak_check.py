@@ -17,7 +17,7 @@ import numpy as np
 from harness.corpus.index import read_dialogue
 from harness.corpus.layout import find_root
 from harness.corpus.synthetic.settings import is_synthetic
-from harness.corpus.utterances import TurnName, Utterance, class_of
+from harness.corpus.utterances import Utterance, class_of
 from harness.features.fitted import fit_features
 from harness.features.speech import SpeechSettings, column_names, speech_settings
 from harness.features.store import Features, FeatureStore
@@ -103,15 +103,11 @@ def _compare(
     return Overlap(shared, first, second, tuple(sorted(set(found))), len(found), len(of_second))
 
 
-def _of_name(take: Callable[[TurnName], str]) -> Callable[[Utterance], str]:
-    return lambda utterance: take(utterance.name)
-
-
 _KEYS: Mapping[Shared, Callable[[Utterance], str]] = {
     Shared.UTTERANCES: lambda utterance: utterance.utterance_id,
-    Shared.SPEAKERS: _of_name(lambda name: name.speaker),
-    Shared.DIALOGUES: _of_name(lambda name: name.dialogue_id),
-    Shared.SCENES: _of_name(lambda name: name.scene),
+    Shared.SPEAKERS: lambda utterance: utterance.name.speaker,
+    Shared.DIALOGUES: lambda utterance: utterance.name.dialogue_id,
+    Shared.SCENES: lambda utterance: utterance.name.scene,
     # As the models read it, without case and punctuation; an utterance without a word shares nothing.
     Shared.TRANSCRIPTS: lambda utterance: " ".join(split_words(utterance.transcript or "")),
 }

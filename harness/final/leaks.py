@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from harness.corpus.layout import SESSIONS
@@ -73,9 +73,6 @@ def plan_experiments(plan: LeaksPlan) -> list[PlannedExperiment]:
 
 
 def _plan_one(plan: LeaksPlan, split: LeakSplit) -> PlannedExperiment:
-    def train_seed(seed: int, watch: Watch) -> Outcome:
-        return _train(plan, split, seed, watch)
-
     title = f"{split.value} split" + (" (test session opened)" if plan.opens_test else "")
     decides = {"split": split.value, "opens_test": plan.opens_test}
     record = describe_follow_up(plan.best, ExperimentKind.LEAKS, f"leaks: {title}", plan.num_seeds, decides)
@@ -85,7 +82,7 @@ def _plan_one(plan: LeaksPlan, split: LeakSplit) -> PlannedExperiment:
         record=replace(record, settings=json.dumps(settings, sort_keys=True)),
         hyperparameters=plan.best.trial.hyperparameters,
         seeds={seed: seed for seed in plan.draws},
-        train=train_seed,
+        train=partial(_train, plan, split),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.report.findings import find_baseline
+from harness.report.findings import Baseline, find_baseline
 from harness.report.statements import Statement, mark_synthetic, name_class, note_adaptation, percent
 from harness.report.tables import Table, write_interval, write_spread
 from harness.report.test_set import BASELINES_LEFT_OUT, describe_intervals, tabulate_assessment
@@ -87,9 +87,14 @@ def _known_transcripts(evaluation: EvaluationRow) -> list[bool]:
     return [seen for seen in evaluation.is_seen.values() if seen is not None]
 
 
-def _describe_largest_class(evaluation: EvaluationRow) -> Statement:
+def _find_largest_class(evaluation: EvaluationRow) -> Baseline:
     largest = find_baseline(evaluation.of_model[0].predictions)
     assert largest is not None, "an evaluation scores at least one utterance"
+    return largest
+
+
+def _describe_largest_class(evaluation: EvaluationRow) -> Statement:
+    largest = _find_largest_class(evaluation)
     text = (
         f"Always answering '{name_class(largest.emotion)}', the largest class of the scored utterances, would score "
         f"{percent(largest.share)}; the baseline 'majority class' answers the largest class of training."
@@ -135,8 +140,6 @@ def tabulate_evaluations(
 
 
 def _write_row(evaluation: EvaluationRow, intervals: Sequence[Interval]) -> tuple[str, ...]:
-    predictions = evaluation.of_model[0].predictions
-    largest = find_baseline(predictions)
     known = _known_transcripts(evaluation)
     accuracies = [
         f"{write_spread(spread, len(evaluation.seeds))} [{write_interval(interval)}]"
@@ -147,9 +150,9 @@ def _write_row(evaluation: EvaluationRow, intervals: Sequence[Interval]) -> tupl
         name_corpus(evaluation),
         Path(evaluation.model).name,
         str(len(evaluation.seeds)),
-        str(len(predictions)),
+        str(len(evaluation.of_model[0].predictions)),
         *accuracies,
-        "" if largest is None else f"{100 * largest.share:.1f}",
+        f"{100 * _find_largest_class(evaluation).share:.1f}",
         f"{100 * sum(known) / len(known):.1f}" if known else "",
     )
 
@@ -167,7 +170,7 @@ def evaluation_to_json(scored: ScoredEvaluation, left_out: Sequence[str]) -> dic
         left_out: a sentence for each thing that could not stand beside the model's scores
     """
     evaluation, assessment = scored.evaluation, scored.assessment
-    largest = find_baseline(evaluation.of_model[0].predictions)
+    largest = _find_largest_class(evaluation)
     known = _known_transcripts(evaluation)
     named = (
         *("evaluation_id", "evaluated_at", "model", "system", "protocol_name", "trained_on_hash"),
@@ -213,7 +216,7 @@ def evaluation_to_json(scored: ScoredEvaluation, left_out: Sequence[str]) -> dic
             }
             for found in assessment.comparisons
         },
-        "largest_class": None if largest is None else {"emotion": largest.emotion.value, "share": largest.share},
+        "largest_class": {"emotion": largest.emotion.value, "share": largest.share},
         "share_of_transcripts_seen": sum(known) / len(known) if known else None,
         "left_out": list(left_out),
     }
