@@ -144,7 +144,7 @@ def test_settings_say_how_to_make_the_search_again(searched: Path, what: str) ->
     assert settings[what]
 
 
-def test_settings_of_a_script_of_its_own_name_no_hash_that_is_not_there(store: ResultsStore, results_path: Path) -> None:
+def test_settings_of_a_script_of_its_own_name_no_unknown_hash(store: ResultsStore, results_path: Path) -> None:
     """The page had ", hash " for its protocol, and ", content hash " for its corpus."""
     nothing = dict.fromkeys(("system", "protocol_name", "protocol_hash", "corpus_hash", "corpus_path"), "")
     store.create_experiment(an_experiment(**nothing, protocol="{}"))

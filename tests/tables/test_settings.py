@@ -23,6 +23,6 @@ def test_a_quick_start_says_what_it_cut_and_nothing_that_it_did_not(settings, mo
     asked = settings(max_epochs=max_epochs, patience=patience)
     shortened, facts = prepare_tables(asked, None, Path("results"), lambda doing, done, total: None)
     assert facts.shortened.startswith(
-        f"No corpus is named, so this is a quick start on a synthetic one, with {cut} name a corpus with --corpus or in "
+        f"No corpus is named, so this is a quick start on a synthetic one, with {cut} name a corpus with --corpus or "
     )
     assert (shortened.max_epochs, shortened.patience) == (min(8, max_epochs), min(3, patience or 3))
