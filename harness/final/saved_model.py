@@ -350,7 +350,7 @@ def _read_source(model_dir: Path, own: dict[str, Any]) -> None:
     if not is_same:
         raise ModelError(
             f"model {str(model_dir)!r}: {str(name)!r} is missing or has changed since the models were built by it; "
-            + RESTORE
+            "restore a copy, or move the folder away and train it again with `harness retrain-best`"
         )
 
 
