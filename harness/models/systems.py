@@ -60,7 +60,8 @@ from harness.splits.protocol import (
 #: The end of a range that includes 1.
 _ABOVE_1 = math.nextafter(1.0, 2.0)
 
-#: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1.
+#: From (included) and to (excluded) of each hyperparameter that is not a count; a count is at least 1. A range of one
+#: system's alone has the system's name in front.
 RANGES: Mapping[str, tuple[float, float]] = {
     "dropout": (0.0, 1.0),
     "recurrent_dropout": (0.0, 1.0),
@@ -80,13 +81,14 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "valence_weight": (0.0, math.inf),
     "directions": (1, 3),
     "asr_layer": (1, 3),
-    "filters": (8, math.inf),  # halved three times
+    "text1.filters": (8, math.inf),  # halved three times
     "svm_cost": (1e-12, math.inf),
     "svm_width": (1e-12, math.inf),
     "logistic_cost": (1e-12, math.inf),
     "segment_share": (0.001, _ABOVE_1),
     "regularisation": (1e-12, math.inf),
     "width": (1e-12, math.inf),
+    "acnn.width": (1, math.inf),  # frames
 }
 
 #: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
@@ -644,5 +646,5 @@ def _read_value(system: System, name: str, value: Any, default: Any) -> Any:
 def _range_of(system: System, name: str) -> tuple[float, float]:
     """Return the range of a number; what only a user's own function reads may have any value that is finite."""
     if system.own is None or name in _OF_OWN:
-        return RANGES.get(name, (1, math.inf))
+        return RANGES.get(f"{system.name}.{name}") or RANGES.get(name, (1, math.inf))
     return -math.inf, math.inf

@@ -327,6 +327,22 @@ def test_noise_is_refused_where_nothing_is_scaled():
 
 
 @pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("text1", {"filters": 7}, "system 'text1': hyperparameter 'filters' is 7; expected at least 8"),
+        ("uni_svm", {"filters": 0}, "system 'uni_svm': hyperparameter 'filters' is 0; expected at least 1"),
+        ("acnn", {"width": 0}, "system 'acnn': hyperparameter 'width' is 0; expected at least 1"),
+        ("dnn_elm", {"width": 0}, "system 'dnn_elm': hyperparameter 'width' is 0; expected at least 1e-12"),
+    ],
+)
+def test_a_name_that_two_systems_share_has_the_range_of_each(name, values, message):
+    with pytest.raises(ExperimentFileError) as caught:
+        read(name, **values)
+    assert str(caught.value) == message
+    assert read("uni_svm", filters=1).filters == 1 and read("dnn_elm", width=0.5).width == 0.5
+
+
+@pytest.mark.parametrize(
     "values",
     [{"directions": 2}, {"text_output": "pooling"}, {"directions": 2, "text_output": "pooling"}],
     ids=["two directions", "pooled", "both"],
