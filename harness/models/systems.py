@@ -590,7 +590,7 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
             reason = "it reads the vectors of turns, not words, frames or motion"
         elif not set(read) & set(trained):
             reason = f"its layers are trained on {' and '.join(trained)}, and it is of {' and '.join(read)}"
-        elif name == "noise" and protocol.scaling is Scaling.NONE:
+        elif name == "noise" and protocol.scaling is Scaling.NONE and not protocol.scales_by_speaker:
             reason = f"it is added to scaled numbers, and protocol {protocol.name!r} scales none"
         elif name == "class_weight_power" and protocol.class_weights is ClassWeights.BALANCED:
             reason = f"every class has the same weight under protocol {protocol.name!r}"

@@ -324,6 +324,8 @@ def test_what_has_no_meaning_for_a_system_is_refused(name, values, message):
 def test_noise_is_refused_where_nothing_is_scaled():
     with pytest.raises(ExperimentFileError, match="protocol 'published-code' scales none; expected 0$"):
         read_hyperparameters(SYSTEMS["speech4"], {"noise": 0.1}, PROTOCOLS["published-code"])
+    by_speaker = read_protocol({"base": "published-code", "speaker_scaling": "own"})
+    assert read_hyperparameters(SYSTEMS["speech4"], {"noise": 0.1}, by_speaker).noise == 0.1
 
 
 @pytest.mark.parametrize(
