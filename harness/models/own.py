@@ -156,10 +156,8 @@ class OwnSystem:
                 reads these modalities
         """
         module, function, own_type = _find_function(self.name, self.file_name, self.function, self.source)
-        values = {each.name: getattr(hyperparameters, each.name) for each in fields(own_type)}
-        defaults = {each.name: each.default for each in fields(own_type)}
-        point = own_type(**{name: _as_default(value, defaults[name]) for name, value in values.items()})
-        model = _call(self.name, self.file_name, lambda: function(point, shapes))
+        values = {each.name: _as_default(getattr(hyperparameters, each.name), each.default) for each in fields(own_type)}
+        model = _call(self.name, self.file_name, lambda: function(own_type(**values), shapes))
         found = _check_model(self.name, module, model, shapes)
         if found != self.modalities:
             raise ExperimentFileError(
@@ -306,8 +304,9 @@ def describe_source(
     hyperparameters = tuple(
         _describe_field(name, each.name, hints[each.name], each.default) for each in fields(own_type)
     )
-    shapes = _try_shapes(own_type, has_masks, has_words)
-    model = _call(name, file_name, lambda: build(own_type(), shapes))
+    values = {each.name: each.default for each in fields(own_type)}
+    shapes = _try_shapes(values.get("embedding_dimension"), has_masks, has_words)
+    model = _call(name, file_name, lambda: build(own_type(**values), shapes))
     modalities = _check_model(name, module, model, shapes)
     _check_answers(name, file_name, model, shapes)
     _check_loading(name, module, model)
@@ -445,13 +444,12 @@ def _list_members(member: Any) -> str:
     return f"a member of {type(member).__name__}, {' or '.join(repr(each.value) for each in type(member))}"
 
 
-def _try_shapes(own_type: type[OwnHyperparameters], has_masks: bool, has_words: bool) -> InputShapes:
+def _try_shapes(dimension: Any, has_masks: bool, has_words: bool) -> InputShapes:
     """Return shapes on which a function is tried out; word vectors as those that ``fit_features`` would make."""
     import numpy as np
 
     from harness.models.inputs import InputShapes
 
-    dimension = getattr(own_type(), "embedding_dimension", None)
     embedding = None
     if has_words and dimension is not None:
         embedding = np.random.default_rng(0).normal(size=(_TRIED_WORD_IDS, int(dimension))).astype(np.float32)

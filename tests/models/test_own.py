@@ -109,6 +109,13 @@ def test_its_hyperparameters_are_checked_like_any_others():
             read_hyperparameters(system, values, PROTOCOL)
 
 
+def test_a_point_that_its_dataclass_refuses_is_one_sentence():
+    check = "noise: float = 0.0\n\n    def __post_init__(self):\n        assert self.units < 5, 'too many units'"
+    system = system_of(SOURCE.replace("noise: float = 0.0", check))
+    with pytest.raises(ExperimentFileError, match="line 29 of mine.py raised AssertionError: too many units; expected"):
+        build_model(system, read_hyperparameters(system, {"units": 5}, PROTOCOL), InputShapes(speech_columns=3))
+
+
 @pytest.mark.parametrize("has_masks", [True, False])
 def test_it_is_built_with_the_hyperparameters_of_a_trial(has_masks):
     system = system_of(has_masks=has_masks)
@@ -254,6 +261,16 @@ REFUSED = {
     "a part of a batch": ("batch_size: int = 8", "batch_size: float = 8.5", "'batch_size' is 8.5; expected an int"),
     "a part of a unit": ("units: int = 4", "units: int = 4.5", "'units' is 4.5; expected an integer, by its"),
     "a huge number": ("units: int = 4", "units: int = 10**400", "the default of hyperparameter 'units' is 1000000000"),
+    "a field that is not given": (
+        "units: int = 4",
+        "from dataclasses import field\n    units: int = field(default=4, init=False)",
+        "raised TypeError: Mine.__init__() got an unexpected keyword argument 'units'; expected code that runs",
+    ),
+    "a check of its own": (
+        "noise: float = 0.0",
+        "noise: float = 0.0\n\n    def __post_init__(self):\n        raise ValueError(self.units)",
+        "line 29 of mine.py raised ValueError: 4; expected code that runs",
+    ),
     "five classes": ("Dense(4,", "Dense(5,", "with the shape (batch, 5); expected one output, (batch, 4): the prob"),
     "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
