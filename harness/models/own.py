@@ -156,7 +156,9 @@ class OwnSystem:
                 reads these modalities
         """
         module, function, own_type = _find_function(self.name, self.file_name, self.function, self.source)
-        values = {each.name: _as_default(getattr(hyperparameters, each.name), each.default) for each in fields(own_type)}
+        values = {
+            each.name: _as_default(getattr(hyperparameters, each.name), each.default) for each in fields(own_type)
+        }
         model = _call(self.name, self.file_name, lambda: function(own_type(**values), shapes))
         found = _check_model(self.name, module, model, shapes)
         if found != self.modalities:
@@ -466,33 +468,59 @@ def _check_model(name: str, module: ModuleType, model: Any, shapes: InputShapes)
     """Return the modalities that a model reads, after its layers, its inputs and its answers' shape were checked."""
     import keras
 
-    from harness.features.manifest import MODALITIES
-
     if not isinstance(model, keras.Model) or type(model).__module__.split(".")[0] != "keras":
         raise ExperimentFileError(
             f"system {name!r}: returned {_name_type(type(model))}; expected keras.Model(inputs, outputs), and no class "
             "of its own, whose code a saved model does not hold"
         )
     _check_layers(name, module, model)
-    has_lengths = [modality for modality in MODALITIES if modality != "text" or shapes.text_columns is not None]
-    allowed = [*MODALITIES, *(f"{modality}_lengths" for modality in has_lengths)]
-    found = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
-    modalities = tuple(modality for modality in MODALITIES if modality in found)
-    if not {each.removesuffix("_lengths") for each in found} <= set(modalities) or not set(found) <= set(allowed):
+    given = _given_shapes(shapes)
+    found = {tensor.name: tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()}
+    modalities = tuple(name for name in given if name in found and not name.endswith("_lengths"))
+    if not {each.removesuffix("_lengths") for each in found} <= set(modalities) or not set(found) <= set(given):
         raise ExperimentFileError(
-            f"system {name!r}: its model has the inputs {found}; expected names among {allowed}, and a modality beside "
-            "its lengths"
+            f"system {name!r}: its model has the inputs {list(found)}; expected names among {list(given)}, and a "
+            "modality beside its lengths"
         )
     if not modalities:
-        raise ExperimentFileError(f"system {name!r}: its model has no inputs; expected names among {allowed}")
+        raise ExperimentFileError(f"system {name!r}: its model has no inputs; expected names among {list(given)}")
+    for each, shape in found.items():
+        if len(shape) != len(given[each]) or any(
+            own not in (None, size) for own, size in zip(shape, given[each], strict=True)
+        ):
+            raise ExperimentFileError(
+                f"system {name!r}: input {each!r} of its model has the shape {_show_shape(shape)}; expected "
+                f"{_show_shape(given[each])}, which is what it is given"
+            )
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if outputs != [(None, len(CLASSES))]:
-        found_shapes = " and ".join(f"({', '.join(map(str, ['batch', *shape[1:]]))})" for shape in outputs)
         raise ExperimentFileError(
-            f"system {name!r}: its model answers with the shape {found_shapes}; expected one output, (batch, "
-            f"{len(CLASSES)}): the probabilities of {', '.join(CLASSES)}"
+            f"system {name!r}: its model answers with the shape {' and '.join(map(_show_shape, outputs))}; expected "
+            f"one output, (batch, {len(CLASSES)}): the probabilities of {', '.join(CLASSES)}"
         )
     return modalities
+
+
+def _given_shapes(shapes: InputShapes) -> dict[str, tuple[int | None, ...]]:
+    """Return the shape of each input that a model is given; None for what differs from batch to batch."""
+    frames, words = (None, None) if shapes.has_masks else (shapes.speech_frames, shapes.max_words)
+    if shapes.text_columns is None:
+        text, text_lengths = (None, words), {}
+    else:
+        text, text_lengths = (None, words, shapes.text_columns), {"text_lengths": (None,)}
+    return {
+        "speech": (None, frames, shapes.speech_columns),
+        "text": text,
+        "mocap": (None, shapes.mocap_windows, shapes.mocap_columns),
+        "speech_lengths": (None,),
+        **text_lengths,
+        "mocap_lengths": (None,),
+    }
+
+
+def _show_shape(shape: tuple[int | None, ...]) -> str:
+    num_utterances, *others = shape
+    return f"({', '.join(map(str, ['batch' if num_utterances is None else num_utterances, *others]))})"
 
 
 def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
@@ -531,18 +559,17 @@ def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputS
     import numpy as np
 
     generator = np.random.default_rng(0)
-    steps = {"speech": shapes.speech_frames, "text": _TRIED_WORDS, "mocap": shapes.mocap_windows}
-    columns = {"speech": shapes.speech_columns, "text": shapes.text_columns, "mocap": shapes.mocap_columns}
-    inputs: dict[str, Any] = {}
+    given, inputs = _given_shapes(shapes), {}
     for each in (tensor.name for tensor in model.inputs):
         modality = each.removesuffix("_lengths")
-        size = (_TRIED_UTTERANCES, steps[modality])
+        num_steps = given[modality][1] or (_TRIED_WORDS if modality == "text" else shapes.speech_frames)
+        size = (_TRIED_UTTERANCES, num_steps, *given[modality][2:])
         if each != modality:
-            inputs[each] = np.array([steps[modality], 1], np.int32)
-        elif (num_columns := columns[modality]) is None:
+            inputs[each] = np.array([num_steps, 1], np.int32)
+        elif len(size) == 2:
             inputs[each] = generator.integers(shapes.num_word_ids, size=size).astype(np.int32)
         else:
-            inputs[each] = generator.normal(size=(*size, num_columns)).astype(np.float32)
+            inputs[each] = generator.normal(size=size).astype(np.float32)
     answers = _call(name, file_name, lambda: keras.ops.convert_to_numpy(model(inputs, training=False)))
     sums = answers.sum(axis=-1)
     if not (np.isfinite(answers).all() and (answers >= 0).all() and np.allclose(sums, 1.0, atol=_TOLERANCE)):

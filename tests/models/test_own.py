@@ -136,6 +136,17 @@ def test_a_layer_made_outside_the_function_is_of_one_model_alone():
     assert not {id(each) for each in one.variables} & {id(each) for each in other.variables}
 
 
+def test_under_a_protocol_that_pads_a_length_may_be_fixed():
+    fixed = "text = keras.Input((shapes.max_words,), name='text', dtype='int32')\n    hidden = layers.Flatten()(text)"
+    source = SOURCE.replace("speech = speech_input(shapes, hyperparameters)", fixed).replace(
+        "vector = MeanOfSteps()(speech.output, speech.mask)", "vector = hidden"
+    )
+    source = source.replace("keras.Model(speech.inputs,", "keras.Model(text,")
+    assert system_of(source, has_masks=False).modalities == ("text",)
+    with pytest.raises(ExperimentFileError, match="has the shape .batch, 500.; expected .batch, None., which is what"):
+        system_of(source)
+
+
 def test_a_number_has_the_type_of_its_annotation():
     system = system_of(SOURCE.replace("shift: float = -0.5", "shift: float = 0"))
     assert read_hyperparameters(system, {"shift": 0.5}, PROTOCOL).shift == 0.5
@@ -274,6 +285,24 @@ REFUSED = {
     "five classes": ("Dense(4,", "Dense(5,", "with the shape (batch, 5); expected one output, (batch, 4): the prob"),
     "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
+    "a fixed length": (
+        LAST,
+        "frames = keras.Input((shapes.speech_frames, shapes.speech_columns), name='speech'); "
+        "return keras.Model(frames, layers.Dense(4, activation='softmax')(layers.Flatten()(frames)))",
+        "input 'speech' of its model has the shape (batch, 100, 34); expected (batch, None, 34), which is what it is",
+    ),
+    "a fixed batch": (
+        LAST,
+        "frames = keras.Input(batch_shape=(8, None, 34), name='speech'); "
+        "return keras.Model(frames, layers.Dense(4, activation='softmax')(MeanOfSteps()(frames)))",
+        "input 'speech' of its model has the shape (8, None, 34); expected (batch, None, 34), which is what it is",
+    ),
+    "lengths in columns": (
+        LAST,
+        "lengths = keras.Input((1,), name='speech_lengths'); "
+        "return keras.Model([speech.inputs['speech'], lengths], layers.Dense(4, activation='softmax')(lengths))",
+        "input 'speech_lengths' of its model has the shape (batch, 1); expected (batch), which is what it is given",
+    ),
     "another input": (
         LAST,
         "audio = keras.Input((4,), name='audio'); "
