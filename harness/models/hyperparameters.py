@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -10,6 +11,19 @@ from harness.features.context import Context, ContextTurns
 from harness.features.lexica import Lexicon
 
 _Value = TypeVar("_Value")
+
+#: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
+_LARGEST = sys.float_info.max
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number that a hyperparameter can be, and no truth value.
+
+    Example:
+        >>> is_number(3), is_number(True), is_number(float("nan")), is_number(10**400)
+        (True, False, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _later(default: _Value) -> _Value:

@@ -20,7 +20,7 @@ import traceback
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -30,7 +30,7 @@ from harness.codec import from_plain, to_plain
 from harness.corpus.utterances import CLASSES
 from harness.errors import ExperimentFileError, one_line
 from harness.files import read_regular
-from harness.models.hyperparameters import OwnHyperparameters
+from harness.models.hyperparameters import OwnHyperparameters, is_number
 
 if TYPE_CHECKING:
     import keras
@@ -51,10 +51,6 @@ _TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11
 _LAYERS_MODULE = "harness.models.layers"
 #: Names of hyperparameters that are read of any system that has them, and mean nothing to a user's.
 _READ_ELSEWHERE = ("lexicon",)
-#: The largest floating-point number.
-_LARGEST = sys.float_info.max
-#: How a message names the types of the inherited numbers.
-_INHERITED_TYPES: Mapping[type, str] = {int: "an integer", float: "a float"}
 #: How far the sum of an utterance's probabilities may be from 1: float32 sums of four numbers are far nearer.
 _TOLERANCE = 1e-3
 
@@ -306,7 +302,7 @@ def describe_source(
     hyperparameters = tuple(
         _describe_field(name, each.name, hints[each.name], each.default) for each in fields(own_type)
     )
-    values = {each.name: each.default for each in fields(own_type)}
+    values: dict[str, Any] = {each.name: each.default for each in fields(own_type)}
     shapes = _try_shapes(values.get("embedding_dimension"), has_masks, has_words)
     model = _call(name, file_name, lambda: build(own_type(**values), shapes))
     modalities = _check_model(name, module, model, shapes)
@@ -396,8 +392,7 @@ def _find_function(
 
 def _is_frozen(own_type: type) -> bool:
     # A class without a decorator of its own inherits these, and none of its fields counts.
-    parameters = vars(own_type).get("__dataclass_params__")
-    return is_dataclass(own_type) and parameters is not None and bool(parameters.frozen)
+    return getattr(vars(own_type).get("__dataclass_params__"), "frozen", False) is True
 
 
 def _name_type(found: object) -> str:
@@ -412,27 +407,25 @@ def _describe_field(name: str, field_name: str, hint: Any, default: Any) -> OwnH
             f"system {name!r}: hyperparameter {field_name!r} has the name of something that this package reads; "
             "expected another name"
         )
-    if hint is float and isinstance(default, int) and not isinstance(default, bool) and abs(default) <= _LARGEST:
+    if hint is float and is_number(default):
         default = float(default)
-    if field_name in inherited and type(default) is not type(inherited[field_name]):
+    known, expected = inherited.get(field_name, default), None
+    if type(default) is not type(known):
+        kind = "an integer" if isinstance(known, int) else "a float"
+        if isinstance(known, StrEnum):
+            kind = f"a member of {type(known).__name__}, {' or '.join(repr(each.value) for each in type(known))}"
+        expected = f"{kind}, as OwnHyperparameters has it"
+    elif not is_number(default) and not isinstance(default, StrEnum):
+        expected = "an integer, a finite float or a member of a StrEnum"
+    elif hint is int and isinstance(default, float):
+        expected = "an integer, by its annotation"
+    if expected is not None:
         raise ExperimentFileError(
             f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected "
-            f"{_INHERITED_TYPES.get(type(inherited[field_name])) or _list_members(inherited[field_name])}, as "
-            "OwnHyperparameters has it"
+            f"{expected}"
         )
     if isinstance(default, StrEnum):
         return OwnHyperparameter(field_name, default.value, tuple(each.value for each in type(default)))
-    is_number = isinstance(default, int | float) and not isinstance(default, bool) and abs(default) <= _LARGEST
-    if not is_number:
-        raise ExperimentFileError(
-            f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected an "
-            "integer, a finite float or a member of a StrEnum"
-        )
-    if hint is int and isinstance(default, float):
-        raise ExperimentFileError(
-            f"system {name!r}: the default of hyperparameter {field_name!r} is {_show_default(default)}; expected an "
-            "integer, by its annotation"
-        )
     return OwnHyperparameter(field_name, default)
 
 
@@ -440,10 +433,6 @@ def _show_default(default: Any) -> str:
     if isinstance(default, StrEnum):
         return f"{type(default).__name__}.{default.name}"
     return f"{default if isinstance(default, bool | int | float | str) else 'missing'!r:.80}"
-
-
-def _list_members(member: Any) -> str:
-    return f"a member of {type(member).__name__}, {' or '.join(repr(each.value) for each in type(member))}"
 
 
 def _try_shapes(dimension: Any, has_masks: bool, has_words: bool) -> InputShapes:
@@ -504,18 +493,13 @@ def _check_model(name: str, module: ModuleType, model: Any, shapes: InputShapes)
 def _given_shapes(shapes: InputShapes) -> dict[str, tuple[int | None, ...]]:
     """Return the shape of each input that a model is given; None for what differs from batch to batch."""
     frames, words = (None, None) if shapes.has_masks else (shapes.speech_frames, shapes.max_words)
-    if shapes.text_columns is None:
-        text, text_lengths = (None, words), {}
-    else:
-        text, text_lengths = (None, words, shapes.text_columns), {"text_lengths": (None,)}
-    return {
+    given: dict[str, tuple[int | None, ...]] = {
         "speech": (None, frames, shapes.speech_columns),
-        "text": text,
+        "text": (None, words) if shapes.text_columns is None else (None, words, shapes.text_columns),
         "mocap": (None, shapes.mocap_windows, shapes.mocap_columns),
-        "speech_lengths": (None,),
-        **text_lengths,
-        "mocap_lengths": (None,),
     }
+    # Word ids are 0 beyond an utterance's words, and have no lengths.
+    return given | {f"{name}_lengths": (None,) for name, shape in given.items() if len(shape) == 3}
 
 
 def _show_shape(shape: tuple[int | None, ...]) -> str:
@@ -534,7 +518,7 @@ def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
         kind = type(layer)
         # A layer inside another comes by itself.
         held = {each: value for each, value in vars(layer).items() if not isinstance(value, keras.layers.Layer)}
-        of_file = [each for each, value in held.items() if _defined_in(value) == module.__name__]
+        of_file = [each for each, value in held.items() if getattr(value, "__module__", None) == module.__name__]
         is_known = kind.__module__.split(".")[0] == "keras" or kind.__module__ == _LAYERS_MODULE
         if not is_known or isinstance(layer, keras.layers.Lambda):
             found = f"is a {kind.__name__}"
@@ -548,11 +532,6 @@ def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
         )
 
 
-def _defined_in(value: Any) -> Any:
-    """Return the name of the module of a function, or of an object's class; None where there is none."""
-    return getattr(value, "__module__", None)
-
-
 def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputShapes) -> None:
     """Let a model answer random utterances: the answers must be probabilities."""
     import keras
@@ -563,7 +542,7 @@ def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputS
     for each in (tensor.name for tensor in model.inputs):
         modality = each.removesuffix("_lengths")
         num_steps = given[modality][1] or (_TRIED_WORDS if modality == "text" else shapes.speech_frames)
-        size = (_TRIED_UTTERANCES, num_steps, *given[modality][2:])
+        size: tuple[Any, ...] = (_TRIED_UTTERANCES, num_steps, *given[modality][2:])
         if each != modality:
             inputs[each] = np.array([num_steps, 1], np.int32)
         elif len(size) == 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -46,6 +45,7 @@ from harness.models.hyperparameters import (
     TurnVectors,
     UniSvmHyperparameters,
     VectorHyperparameters,
+    is_number,
 )
 from harness.models.own import OwnSystem, describe_function
 from harness.splits.protocol import (
@@ -90,9 +90,6 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "width": (1e-12, math.inf),
     "acnn.width": (1, math.inf),  # frames
 }
-
-#: The largest floating-point number: no model can have NaN, an infinity or a longer integer.
-LARGEST = sys.float_info.max
 
 #: The modalities that some regularisation of training reads; the others are of the loss or of the weights.
 REGULARISED: Mapping[str, tuple[str, ...]] = {
@@ -626,8 +623,7 @@ def _read_value(system: System, name: str, value: Any, default: Any) -> Any:
         if value not in allowed:
             raise unknown_name(f"value of hyperparameter {name!r}:", value, allowed)
         return type(default)(value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
-    if not is_number or (isinstance(default, int) and value != int(value)):
+    if not is_number(value) or (isinstance(default, int) and value != int(value)):
         kind = "an integer" if isinstance(default, int) else "a number"
         raise ExperimentFileError(
             f"system {system.name!r}: hyperparameter {name!r} is {show_value(value)}; expected {kind}"

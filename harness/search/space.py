@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ExperimentFileError, HarnessError, show_value
-from harness.models.systems import LARGEST, System, read_hyperparameters
+from harness.models.hyperparameters import is_number
+from harness.models.systems import System, read_hyperparameters
 from harness.search.key_types import (
     MAX_NAME,
     MAX_TRIALS,
@@ -115,7 +116,7 @@ class Parameter:
         """
         if self.type is ParameterType.CHOICE:
             return json.dumps(value, sort_keys=True) in {json.dumps(choice, sort_keys=True) for choice in self.choices}
-        if not _is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value) or not self.low <= value <= self.high:
             return False
         if self.type is ParameterType.INT and value != int(value):
             return False
@@ -512,7 +513,7 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
         raise ExperimentFileError(f"{origin}: range is {_found(entry, 'range')}; expected [low, high]")
     is_int = kind is ParameterType.INT
     for bound in bounds:
-        if not _is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
+        if not is_number(bound) or abs(bound) > _LARGEST or (is_int and bound != int(bound)):
             expected = f"{'an integer' if is_int else 'a number'} of at most {_LARGEST} in size"
             if "type" not in entry:
                 # Auptimizer's default is easily met by accident.
@@ -530,7 +531,7 @@ def _read_number(name: str, kind: ParameterType, entry: Mapping[str, Any], origi
     if step is not None:
         if is_log:
             raise ExperimentFileError(f"{origin}: log and step are both given; expected one of them")
-        if not _is_number(step) or step <= 0 or (is_int and step != int(step)):
+        if not is_number(step) or step <= 0 or (is_int and step != int(step)):
             raise ExperimentFileError(
                 f"{origin}: step is {show_value(step)}; expected {'an integer' if is_int else 'a number'} above 0"
             )
@@ -564,7 +565,7 @@ def _check_against_system(parameter: Parameter, origin: str, system: System) -> 
             raise ExperimentFileError(f"{origin}: type is 'float'; expected 'int' or a choice of integers")
         _check_choices(parameter, origin, lambda choice: isinstance(choice, int), "an integer")
     else:
-        _check_choices(parameter, origin, _is_number, "a number")
+        _check_choices(parameter, origin, is_number, "a number")
 
 
 def _check_choices(
@@ -573,10 +574,6 @@ def _check_choices(
     for choice in parameter.choices:
         if isinstance(choice, bool) or not is_allowed(choice):
             raise ExperimentFileError(f"{origin}: choice {show_value(choice)}; expected {expected}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _found(entry: Mapping[str, Any], key: str) -> str:
