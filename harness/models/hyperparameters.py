@@ -281,20 +281,29 @@ class NetworkHyperparameters(TrainingHyperparameters):
 
 
 @dataclass(frozen=True)
-class SingleHyperparameters(NetworkHyperparameters):
-    """Those of the systems of one modality; the convolutions over motion and the motion Dense layer have no more.
+class RateHyperparameters(NetworkHyperparameters):
+    """Those of the networks that search their learning rate under this name.
 
     Attributes:
         learning_rate: 0.001 is Adam's own
-        dense: units of the last layer before the softmax
     """
 
     learning_rate: float = 0.001
-    dense: int = 256
 
     @property
     def rate(self) -> float:
         return self.learning_rate
+
+
+@dataclass(frozen=True)
+class SingleHyperparameters(RateHyperparameters):
+    """Those of the systems of one modality; the convolutions over motion and the motion Dense layer have no more.
+
+    Attributes:
+        dense: units of the last layer before the softmax
+    """
+
+    dense: int = 256
 
 
 @dataclass(frozen=True)
@@ -380,7 +389,7 @@ class Text3Hyperparameters(AdadeltaHyperparameters):
 
 
 @dataclass(frozen=True)
-class TextTermsHyperparameters(NetworkHyperparameters):
+class TextTermsHyperparameters(RateHyperparameters):
     """Those of the softmax over TF-IDF.
 
     Attributes:
@@ -394,10 +403,6 @@ class TextTermsHyperparameters(NetworkHyperparameters):
     optimizer: Optimizer = Optimizer.MOMENTUM
     learning_rate: float = 0.5
     lexicon: Lexicon = _later(Lexicon.NONE)
-
-    @property
-    def rate(self) -> float:
-        return self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -476,7 +481,7 @@ class CtcHyperparameters(OneLabelHyperparameters):
 
 
 @dataclass(frozen=True)
-class AcnnHyperparameters(NetworkHyperparameters):
+class AcnnHyperparameters(RateHyperparameters):
     """Those of the attentive convolutional network of Neumann and Vu.
 
     Attributes:
@@ -492,7 +497,6 @@ class AcnnHyperparameters(NetworkHyperparameters):
 
     dropout: float = 0.8
     batch_size: int = 30
-    learning_rate: float = 0.001
     features: FrameFeatures = FrameFeatures.LOG_MEL
     views: Views = Views.MULTI
     attention: PooledAttention = PooledAttention.SOFTMAX
@@ -503,13 +507,9 @@ class AcnnHyperparameters(NetworkHyperparameters):
     activation_weight: float = 1.0
     valence_weight: float = 1.0
 
-    @property
-    def rate(self) -> float:
-        return self.learning_rate
-
 
 @dataclass(frozen=True)
-class AsrTransferHyperparameters(NetworkHyperparameters):
+class AsrTransferHyperparameters(RateHyperparameters):
     """Those of a classifier over the layers of a speech recogniser.
 
     Attributes:
@@ -520,15 +520,10 @@ class AsrTransferHyperparameters(NetworkHyperparameters):
     """
 
     batch_size: int = 32
-    learning_rate: float = 0.001
     transfer: Transfer = Transfer.FROZEN
     asr_layer: int = 2
     asr_units: int = 128
     asr_epochs: int = 15
-
-    @property
-    def rate(self) -> float:
-        return self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -607,7 +602,7 @@ class TextVectorHyperparameters(VectorHyperparameters):
 
 
 @dataclass(frozen=True)
-class DeciderHyperparameters(NetworkHyperparameters):
+class DeciderHyperparameters(RateHyperparameters):
     """Those of a network over segments or frames, and of the classifier over its probabilities.
 
     Attributes:
@@ -619,15 +614,10 @@ class DeciderHyperparameters(NetworkHyperparameters):
     """
 
     dropout: float = 0.0
-    learning_rate: float = 0.001
     decision: Decider = Decider.KELM
     elm_units: int = 120
     regularisation: float = 10.0
     width: float = 1.0
-
-    @property
-    def rate(self) -> float:
-        return self.learning_rate
 
 
 @dataclass(frozen=True)
