@@ -143,7 +143,7 @@ class System:
     modalities: tuple[str, ...]
     hyperparameters: type[Hyperparameters]
     description: str
-    section: str | None
+    section: str | None = None
     streams: tuple[MocapStream, ...] = tuple(MocapStream)
     published_code: Mapping[str, Any] = field(default_factory=dict)
     contexts: tuple[Context, ...] = ()
@@ -209,35 +209,6 @@ def _fused(name: str, published_name: str, *modalities: str) -> System:
     )
 
 
-def _compared(
-    name: str,
-    source: str,
-    modalities: tuple[str, ...],
-    hyperparameters: type[Hyperparameters],
-    description: str,
-    speech_features: str = DEFAULT_SPEECH_VARIANT,
-) -> System:
-    """A system that the paper compares with, or a baseline of one."""
-    return System(
-        name,
-        source,
-        modalities,
-        hyperparameters,
-        description,
-        None,
-        speech_features=speech_features,
-        has_hidden=name in ("one_label", "asr_transfer"),
-    )
-
-
-def _in_context(
-    name: str, source: str, hyperparameters: type[Hyperparameters], description: str, *contexts: Context
-) -> System:
-    """A system that reads the other turns of an utterance's dialogue."""
-    modalities = ("text", "speech")
-    return System(name, source, modalities, hyperparameters, description, None, contexts=(Context.NONE, *contexts))
-
-
 _FACE, _HAND, _HEAD = MocapStream.FACE, MocapStream.HAND, MocapStream.HEAD
 _SYSTEMS = (
     _single("speech1", "Speech_Model1", "speech", Speech1Hyperparameters, "three Dense layers over all frames"),
@@ -266,58 +237,63 @@ _SYSTEMS = (
     ),
     _fused("speech_text", "Text + Speech", "text", "speech"),
     _fused("fusion", "Combined", "text", "speech", "mocap"),
-    _compared(
+    System(
         "ctc",
         "Chernykh et al. 2018",
         ("speech",),
         CtcHyperparameters,
         "two BLSTM layers and the likelihood of one label among Nulls",
+        has_hidden=False,
     ),
-    _compared(
+    System(
         "one_label",
         "Chernykh et al. 2018",
         ("speech",),
         OneLabelHyperparameters,
         "the same layers and the last state, a baseline of ctc",
     ),
-    _compared(
+    System(
         "acnn",
         "Neumann and Vu 2017",
         ("speech",),
         AcnnHyperparameters,
         "convolutions over short frames, pooled with attention, that answer activation and valence too",
-        "frames",
+        speech_features="frames",
+        has_hidden=False,
     ),
-    _compared(
+    System(
         "asr_transfer",
         "after Lakomkin et al. 2017",
         ("speech",),
         AsrTransferHyperparameters,
         "the layers of a speech recogniser that is trained on the training dialogues, then attention",
-        "frames",
+        speech_features="frames",
     ),
-    _compared(
+    System(
         "uni_svm",
         "Poria et al. 2017",
         ("text", "speech", "mocap"),
         UniSvmHyperparameters,
         "a support vector machine over the vectors of one utterance, of the modalities that vectors names",
+        has_hidden=False,
     ),
-    _compared(
+    System(
         "dnn_elm",
         "Han et al. 2014",
         ("speech",),
         SegmentHyperparameters,
         "three Dense layers over the loudest segments, and an extreme learning machine over their answers",
-        "frames",
+        speech_features="frames",
+        has_hidden=False,
     ),
-    _compared(
+    System(
         "blstm_null",
         "Lee and Tashev 2015",
         ("speech",),
         NullStateHyperparameters,
         "two BLSTM layers, the emotion or Null of every frame by voiced segments, and a kernel machine over them",
-        "frames",
+        speech_features="frames",
+        has_hidden=False,
     ),
     System(
         "speech_functionals",
@@ -326,7 +302,6 @@ _SYSTEMS = (
         FunctionalsHyperparameters,
         "a support vector machine, a logistic regression or a small network over seven statistics of each number of a "
         "frame",
-        None,
         has_hidden=False,
     ),
     System(
@@ -335,7 +310,6 @@ _SYSTEMS = (
         ("speech",),
         VectorHyperparameters,
         "one Dense layer over one vector an utterance of a file of yours, or over the mean of its frames",
-        None,
     ),
     System(
         "text_vector",
@@ -343,29 +317,30 @@ _SYSTEMS = (
         ("text",),
         TextVectorHyperparameters,
         "one Dense layer over one vector an utterance of a file of yours, or over the mean of its word vectors",
-        None,
     ),
-    _in_context(
+    System(
         "chain",
         "Yeh et al. 2020",
+        ("text", "speech"),
         ChainHyperparameters,
         "a chain of emotions over a dialogue's class probabilities that uses who speaks",
-        Context.PAST,
-        Context.DIALOGUE,
+        contexts=(Context.NONE, Context.PAST, Context.DIALOGUE),
     ),
-    _in_context(
+    System(
         "sc_lstm",
         "Poria et al. 2017",
+        ("text", "speech"),
         PastHyperparameters,
         "an LSTM over the turns of a dialogue so far",
-        Context.PAST,
+        contexts=(Context.NONE, Context.PAST),
     ),
-    _in_context(
+    System(
         "bc_lstm",
         "Poria et al. 2017",
+        ("text", "speech"),
         ContextHyperparameters,
         "an LSTM over all turns of a dialogue, in both directions",
-        Context.DIALOGUE,
+        contexts=(Context.NONE, Context.DIALOGUE),
     ),
     System(
         "text_terms",
@@ -373,7 +348,6 @@ _SYSTEMS = (
         ("text",),
         TextTermsHyperparameters,
         "TF-IDF of words, sentence marks and pairs, and nothing between it and the softmax",
-        None,
         has_hidden=False,
     ),
     System(
@@ -382,7 +356,6 @@ _SYSTEMS = (
         ("text", "speech", "mocap"),
         DialogueNetworkHyperparameters,
         "the LSTM of bc_lstm over the activations of fusion, which answers each turn and then stays as it is",
-        None,
         contexts=(Context.NONE, Context.DIALOGUE),
         turn_model="fusion",
     ),
@@ -452,7 +425,6 @@ def find_system(name: str, own: Mapping[str, Any] | None = None) -> System:
             found.modalities,
             found.stand_in(),
             f"the model that function {found.function} of {found.file_name} builds",
-            None,
             has_hidden=False,
             own=found,
         )
