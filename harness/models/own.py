@@ -510,7 +510,8 @@ def _show_shape(shape: tuple[int | None, ...]) -> str:
 def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
     """Refuse what no saved model holds: layers, functions and initialisers of the user's, wrapped or not, and Lambda.
 
-    At every build, for which layers there are may depend on the hyperparameters.
+    A layer's regulariser is refused too, for its loss is not trained by. At every build, for which layers there are
+    may depend on the hyperparameters.
     """
     import keras
 
@@ -519,6 +520,12 @@ def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
         # A layer inside another comes by itself.
         held = {each: value for each, value in vars(layer).items() if not isinstance(value, keras.layers.Layer)}
         of_file = [each for each, value in held.items() if getattr(value, "__module__", None) == module.__name__]
+        regularisers = [each for each, value in held.items() if each.endswith("_regularizer") and value is not None]
+        if regularisers:
+            raise ExperimentFileError(
+                f"system {name!r}: layer {layer.name!r} of its model has a {regularisers[0]}, which no training here "
+                "reads; expected none: weight_decay is a hyperparameter of every network"
+            )
         is_known = kind.__module__.split(".")[0] == "keras" or kind.__module__ == _LAYERS_MODULE
         if not is_known or isinstance(layer, keras.layers.Lambda):
             found = f"is a {kind.__name__}"

@@ -285,6 +285,11 @@ REFUSED = {
     "five classes": ("Dense(4,", "Dense(5,", "with the shape (batch, 5); expected one output, (batch, 4): the prob"),
     "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
+    "a regulariser": (
+        "layers.Dense(hyperparameters.units,",
+        "layers.Dense(hyperparameters.units, kernel_regularizer='l2',",
+        "of its model has a kernel_regularizer, which no training here reads; expected none: weight_decay is a hyperp",
+    ),
     "a fixed length": (
         LAST,
         "frames = keras.Input((shapes.speech_frames, shapes.speech_columns), name='speech'); "
