@@ -322,11 +322,6 @@ class Shares(layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
 
-def decide(decision: Decision, vectors: keras.KerasTensor) -> keras.KerasTensor:
-    """Answer with a decision over one vector an utterance: probabilities, float32 (batch, 4)."""
-    return Shares(name="emotion")(decision(vectors))
-
-
 @keras.saving.register_keras_serializable(package="harness")
 class ClassStatistics(layers.Layer):
     """The highest, the lowest and the mean probability of each class over steps, and the share above 0.2.
@@ -376,10 +371,11 @@ def decide_by(
         mask: bool (batch, steps) of the steps that count; None for all
         num_training: training utterances
     """
+    answers = Shares(name="emotion")
     if hyperparameters.decision is Decider.POSTERIOR:
-        return Shares(name="emotion")(MeanOfSteps(name="mean_posteriors")(probabilities, mask))
+        return answers(MeanOfSteps(name="mean_posteriors")(probabilities, mask))
     statistics = ClassStatistics(name="class_statistics")(probabilities, mask)
     if hyperparameters.decision is Decider.ELM:
-        return decide(ExtremeLearningMachine(hyperparameters.elm_units, name="elm"), statistics)
+        return answers(ExtremeLearningMachine(hyperparameters.elm_units, name="elm")(statistics))
     regularisation, width = hyperparameters.regularisation, hyperparameters.width
-    return decide(KernelMachine(num_training, regularisation, width, name="kelm"), statistics)
+    return answers(KernelMachine(num_training, regularisation, width, name="kelm")(statistics))

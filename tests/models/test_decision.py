@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from harness.models.decision import ExtremeLearningMachine, KernelMachine, LinearSvm, Network, Shares, decide
+from harness.models.decision import ExtremeLearningMachine, KernelMachine, LinearSvm, Network, Shares
 
 NUM, WIDTH = 60, 3
 
@@ -23,9 +23,8 @@ def corners():
 
 def network_of(layer):
     vectors = keras.Input((WIDTH,), name="vectors")
-    is_margin = isinstance(layer, LinearSvm)
-    answers = keras.layers.Softmax()(layer(vectors)) if is_margin else decide(layer, vectors)
-    return Network(keras.Model(vectors, answers))
+    answers = keras.layers.Softmax() if isinstance(layer, LinearSvm) else Shares()
+    return Network(keras.Model(vectors, answers(layer(vectors))))
 
 
 @pytest.mark.parametrize("layer", [ExtremeLearningMachine(40), KernelMachine(NUM, 100.0, 2.0), LinearSvm(1.0)])
