@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -86,12 +86,16 @@ class Branch:
 
 def speech_input(shapes: InputShapes, hyperparameters: TrainingHyperparameters) -> Branch:
     """``speech`` float32 (batch, frames, columns); with masks also ``speech_lengths`` int32 (batch,)."""
-    speech = keras.Input((None, shapes.speech_columns), name="speech")
-    inputs, mask = {"speech": speech}, None
-    if shapes.has_masks:
-        inputs["speech_lengths"] = keras.Input((), dtype="int32", name="speech_lengths")
-        mask = LengthMask(name="speech_mask")(speech, inputs["speech_lengths"])
-    return Branch(inputs, _disturb(speech, mask, hyperparameters, "speech"), mask)
+    branch = _frames_input(shapes.speech_columns, shapes.has_masks, "speech")
+    return replace(branch, output=_disturb(branch.output, branch.mask, hyperparameters, "speech"))
+
+
+def _frames_input(num_columns: int, has_masks: bool, name: str) -> Branch:
+    frames = keras.Input((None, num_columns), name=name)
+    if not has_masks:
+        return Branch({name: frames}, frames)
+    lengths = keras.Input((), dtype="int32", name=f"{name}_lengths")
+    return Branch({name: frames, f"{name}_lengths": lengths}, frames, LengthMask(name=f"{name}_mask")(frames, lengths))
 
 
 def _disturb(
@@ -121,12 +125,8 @@ def text_input(shapes: InputShapes, hyperparameters: TrainingHyperparameters) ->
     (batch,).
     """
     if shapes.text_columns is not None:
-        frames = keras.Input((None, shapes.text_columns), name="text")
-        inputs, mask = {"text": frames}, None
-        if shapes.has_masks:
-            inputs["text_lengths"] = keras.Input((), dtype="int32", name="text_lengths")
-            mask = LengthMask(name="text_mask")(frames, inputs["text_lengths"])
-        return Branch(inputs, drop_inputs(frames, hyperparameters, "text"), mask)
+        branch = _frames_input(shapes.text_columns, shapes.has_masks, "text")
+        return replace(branch, output=drop_inputs(branch.output, hyperparameters, "text"))
     table = word_table(shapes, hyperparameters)
     text = keras.Input((None,), dtype="int32", name="text")
     mask = WordMask(name="text_mask")(text) if shapes.has_masks else None
@@ -166,22 +166,19 @@ def mocap_input(
     shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: TrainingHyperparameters
 ) -> Branch:
     """``mocap`` float32 (batch, windows, columns), of which the columns of ``streams`` are kept."""
-    mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
-    picked = _pick_columns(mocap, shapes, streams)
-    return Branch({"mocap": mocap}, _disturb(picked, None, hyperparameters, "mocap"))
+    return mocap_steps(replace(shapes, has_masks=False), streams, hyperparameters)
 
 
 def mocap_steps(
     shapes: InputShapes, streams: tuple[MocapStream, ...], hyperparameters: TrainingHyperparameters
 ) -> Branch:
     """As ``mocap_input``; with masks also ``mocap_lengths`` int32 (batch,): the windows that have a row."""
-    if not shapes.has_masks:
-        return mocap_input(shapes, streams, hyperparameters)
     mocap = keras.Input((shapes.mocap_windows, shapes.mocap_columns), name="mocap")
     picked = _pick_columns(mocap, shapes, streams)
-    lengths = keras.Input((), dtype="int32", name="mocap_lengths")
-    mask = LengthMask(name="mocap_mask")(picked, lengths)
-    inputs = {"mocap": mocap, "mocap_lengths": lengths}
+    inputs, mask = {"mocap": mocap}, None
+    if shapes.has_masks:
+        inputs["mocap_lengths"] = keras.Input((), dtype="int32", name="mocap_lengths")
+        mask = LengthMask(name="mocap_mask")(picked, inputs["mocap_lengths"])
     return Branch(inputs, _disturb(picked, mask, hyperparameters, "mocap"), mask)
 
 
