@@ -66,13 +66,13 @@ def begin_training(
     word_vectors: Path | None,
     seed: int,
     vocabulary_extra: Features | None,
-    known: Features | None = None,
+    known: Features,
 ) -> tuple[TrainedModel, Trainer, HasFeatures]:
     """Fit the features of a system, and build its model.
 
     Args:
         word_vectors, vocabulary_extra: as ``fit_features`` takes them
-        known: the utterances that the features are fitted on, where they are more than ``train``
+        known: the utterances that the features are fitted on: those of ``train``, or more
 
     Returns:
         the model, which the learner trains; the learner; and the training utterances
@@ -82,7 +82,7 @@ def begin_training(
             learns
     """
     fitted = fit_features(
-        train if known is None else known,
+        known,
         modalities_of(system, hyperparameters),
         protocol,
         word_vectors,
