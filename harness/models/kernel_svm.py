@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from harness.corpus.utterances import CLASSES
 from harness.models.class_weights import balance_classes
@@ -98,9 +99,7 @@ def cut_parts(num_vectors: int) -> Rows:
 
 def probabilities_of(scores: Floats, sharpness: float) -> Floats:
     """Return the softmax of ``sharpness * scores``, float64 (num_utterances, 4); it keeps the order of the scores."""
-    logits = sharpness * scores
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(sharpness * scores, axis=1))
 
 
 def find_sharpness(scores: Floats, emotions: Rows, weights: Floats) -> float:

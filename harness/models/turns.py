@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -118,9 +119,7 @@ class Regression:
 
     def answer(self, products: Floats) -> Floats:
         """Return the probabilities of turns, float64 (num_turns, 4), from their values times ``weights``."""
-        logits = products + self.bias
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(products + self.bias, axis=1))
 
 
 @dataclass(frozen=True, eq=False)
