@@ -250,11 +250,6 @@ class TurnClassifier:
         return cls(words, speech)
 
     @property
-    def prior(self) -> Floats:
-        """The classes' shares of the loss, float64 (4,)."""
-        return next(part.regression.prior for part in (self.words, self.speech) if part is not None)
-
-    @property
     def vectors(self) -> TurnVectors:
         """What is read."""
         if self.words is None:

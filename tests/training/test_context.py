@@ -197,7 +197,8 @@ def test_balanced_classes_reach_the_turns_own_classifier_the_chain_the_network_a
     assert shares.min() < 0.2
     for protocol, prior in ((PAPER, shares), (balanced, np.full(4, 0.25))):
         trained, _ = train_for_epochs(recipe("chain", protocol), train, 1)
-        assert np.allclose(trained.fitted.classifier.prior, prior) and np.allclose(trained.model.prior, prior)
+        assert np.allclose(trained.fitted.classifier.words.regression.prior, prior)
+        assert np.allclose(trained.model.prior, prior)
         for baseline in fit_context_baselines(recipe("chain", protocol), train).values():
             assert np.allclose(baseline.prior, prior)
     losses = []
