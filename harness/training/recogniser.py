@@ -32,6 +32,7 @@ from harness.provenance import package_versions
 from harness.scoring.metrics import character_error_rate
 from harness.training.kept import hash_sessions, train_or_load
 from harness.training.loop import Scorer, Trainer, check_loss, like_length_batches, seed_everything, train_for
+from harness.wording import plural
 
 #: Of the recogniser's first weights and of its batches. Ours: one for all trials of a search, and for all seeds of a
 #: final training, for it costs more than they do.
@@ -170,9 +171,10 @@ class Recogniser:
 
     def describe(self) -> str:
         """Say what it is, without a full stop."""
+        turns, verb = plural(self.num_turns, "transcribed turn"), "was" if self.num_left_out == 1 else "were"
         return (
-            f"a recogniser of characters, trained on {self.num_turns} transcribed turns of the training dialogues "
-            f"({self.num_left_out} were left out)"
+            f"a recogniser of characters, trained on {turns} of the training dialogues ({self.num_left_out} {verb} "
+            "left out)"
         )
 
     def describe_errors(self, validation: Features) -> str:
@@ -181,7 +183,8 @@ class Recogniser:
         if not turns.texts:
             return "no validation utterance has a transcript to compare with"
         rate = character_error_rate(turns.texts, self.read(turns))
-        return f"character error rate on {len(turns.texts)} utterances that chose the epoch {100 * rate:.1f} %"
+        utterances = plural(len(turns.texts), "utterance")
+        return f"character error rate on {utterances} that chose the epoch {100 * rate:.1f} %"
 
 
 def fit_recogniser(

@@ -119,6 +119,14 @@ def test_turns_are_left_out_whose_spelling_or_whole_sound_is_not_known():
     assert scored.utterance_ids == (turns.utterance_ids[2], *turns.utterance_ids[6:])
 
 
+def test_one_turn_is_written_as_one():
+    turns = invent_spoken(4)
+    known = Recogniser(None, fit(turns), 1, 1)
+    assert known.describe().endswith("trained on 1 transcribed turn of the training dialogues (1 was left out)")
+    several = Recogniser(None, fit(turns), 2, 0)
+    assert several.describe().endswith("trained on 2 transcribed turns of the training dialogues (0 were left out)")
+
+
 def test_without_a_transcript_nothing_is_taken_over():
     turns = invent_spoken(4)
     for row in range(4):
