@@ -188,7 +188,7 @@ def train_twice(
 
     Args:
         finds_maximum: whether to train on to the last epoch and score the test set after each. The maximum over
-            all of them is the published code's rule, optimistic
+            all of them is the published code's rule, optimistic. What is fitted at once has one epoch
 
     Raises:
         Diverged, FeatureError: as ``train_once``
@@ -196,7 +196,8 @@ def train_twice(
     began = time.monotonic()
     result = train_once(recipe, store, parts, watch).result
     best_epoch = final_epochs(recipe, result.best_epoch, parts.train, [parts.trained_on])
-    num_epochs = max(recipe.max_epochs, best_epoch) if finds_maximum else best_epoch
+    goes_on = finds_maximum and not recipe.hyperparameters.is_fitted_at_once
+    num_epochs = max(recipe.max_epochs, best_epoch) if goes_on else best_epoch
     trained_on, test = store.load(parts.trained_on), store.load(parts.test)
     _, epochs = train_for_epochs(
         recipe,

@@ -1,5 +1,6 @@
 """The vectors of one utterance: published sizes, padding, missing modalities, and that a small training learns."""
 
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from harness.models.inputs import InputShapes
 from harness.models.systems import find_system, modalities_of, read_hyperparameters
 from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS
-from harness.training.recipe import Recipe, train_for_epochs, train_validated
+from harness.training.recipe import Recipe, Watch, train_for_epochs, train_twice, train_validated
 from tests.invented_features import invent_features
 from tests.models.saved_answers import check_answers_and_file
 
@@ -155,6 +156,16 @@ def test_a_small_training_learns_and_its_file_answers_the_same(vectors, lowest, 
     # Statistics of speech have nothing to train: a second epoch would be the first again.
     assert len(history.epochs) == (1 if vectors == "speech" else 3)
     check_answers_and_file(trained, history, SCORED, tmp_path)
+
+
+def test_where_nothing_is_trained_by_steps_the_search_for_the_best_epoch_fits_once():
+    names, shown = TRAIN.utterance_ids, []
+    parts = SimpleNamespace(train=names[:80], validation=names[80:120], trained_on=names[:120], test=names[120:])
+    watch = Watch(show=lambda stage, epoch: shown.append((stage, epoch)))
+    store = SimpleNamespace(load=TRAIN.select)
+    outcome = train_twice(recipe(vectors="speech"), store, parts, watch, finds_maximum=True)
+    assert shown == [("validated", 1), ("on train + validation", 1)]
+    assert [scores.epoch for scores in outcome.scores] == [1, 1]
 
 
 def test_statistics_of_speech_are_no_better_than_chance_without_a_cue():
