@@ -62,7 +62,8 @@ def _without_dropout(hyperparameters: AsrTransferHyperparameters) -> AsrTransfer
 def _encode(hyperparameters: AsrTransferHyperparameters, shapes: InputShapes, num_layers: int) -> Branch:
     branch = speech_input(shapes, hyperparameters)
     mask = branch.mask
-    hidden = Columns(*_mel_columns(), name="asr_mel")(branch.output)
+    first, last = frame_columns(MEL[0], MEL[-1])
+    hidden = Columns(first, last + 1, name="asr_mel")(branch.output)
     for number in (1, 2):
         # Reading no later frame, a real step reads no padding, and no length moves the frames that it reads.
         hidden = layers.Conv1D(
@@ -81,11 +82,6 @@ def _encode(hyperparameters: AsrTransferHyperparameters, shapes: InputShapes, nu
         if number < num_layers:
             hidden = layers.Dropout(hyperparameters.dropout, name=f"asr_dropout{number}")(hidden)
     return replace(branch, output=hidden, mask=mask)
-
-
-def _mel_columns() -> tuple[int, int]:
-    first, *_, last = frame_columns(*MEL)
-    return first, last + 1
 
 
 def transfer_weights(recogniser: keras.Model, classifier: keras.Model, transfer: Transfer) -> None:

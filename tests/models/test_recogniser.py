@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from harness.features.text import LETTERS
-from harness.models.recogniser import BLANK, count_steps, ctc_loss, encode_letters, fits, read_best_path
+from harness.models.recogniser import BLANK, ctc_loss, encode_letters, fits, read_best_path
 
 
 def random_scores(*shape):
@@ -38,4 +38,3 @@ def test_the_best_path_is_read_without_repetitions_blanks_and_padding():
 
 def test_a_text_fits_where_it_has_a_path():
     assert [fits(text, 3) for text in ("abc", "aab", "aa", "abcd")] == [True, False, True, False]
-    assert count_steps(np.array([0, 1, 4, 5])).tolist() == [0, 1, 1, 2]
