@@ -1,7 +1,5 @@
 """Where scenes are disjoint, no bit of the scored scene reaches the training of a system that reads the dialogue."""
 
-import json
-import shutil
 from hashlib import sha256
 
 import numpy as np
@@ -16,10 +14,10 @@ from harness.training import dialogues
 from harness.training.dialogues import fit_dialogues
 from harness.training.recipe import open_parts
 from tests.searched import prepare_small
+from tests.training.overwritten import overwrite
 
 PROTOCOL = read_protocol({"scenes": "disjoint"})
 SHARED = read_protocol({"class_weights": "balanced"})
-OTHER_CLASS = {"ang": "sad", "sad": "neu", "neu": "exc", "exc": "ang"}
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +28,6 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def parts(prepared):
     return open_parts(PROTOCOL, FeatureStore.open(prepared))
-
-
-def overwrite(prepared, scenes, folder):
-    """Copy prepared features, with other words, sounds and emotions in all turns of some scenes, in every session."""
-    copied = folder / "features"
-    shutil.copytree(prepared, copied)
-    store = FeatureStore.open(prepared)
-    for session in store.sessions:
-        session_dir = FeatureStore.open(copied).session_dir(session)
-        rows = [row for row, found in enumerate(store.turns([session])) if found.scene in scenes]
-        for path in session_dir.glob("speech*.npy"):
-            array = np.load(path)
-            array[rows] = 1 if "length" in path.name else 1e3
-            np.save(path, array)
-        lines = [json.loads(line) for line in (session_dir / "utterances.jsonl").read_text().splitlines()]
-        for row in rows:
-            lines[row]["transcript"] = "shibboleth " * 9
-            lines[row]["emotion"] = OTHER_CLASS.get(lines[row]["emotion"], lines[row]["emotion"])
-        (session_dir / "utterances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return copied
 
 
 def everything_fed(prepared_dir, train_ids, folder, protocol=PROTOCOL):
@@ -69,11 +47,11 @@ def test_nothing_of_the_scored_scene_reaches_a_search_or_a_final_training(prepar
     folds += [(fold.scenes, fold.train) for fold in parts.final_folds(())]
     for number, (scenes, train_ids) in enumerate(folds):
         folder = tmp_path / str(number)
-        copied = overwrite(prepared, scenes, folder)
+        copied = overwrite(prepared, folder / "features", lambda turn, scenes=scenes: turn.scene in scenes)
         fed = everything_fed(prepared, train_ids, folder / "before")
         assert everything_fed(copied, train_ids, folder / "after") == fed
     # What is read in training is not the same: the comparison would have seen a difference.
-    copied = overwrite(prepared, folds[1][0], tmp_path / "read")
+    copied = overwrite(prepared, tmp_path / "read" / "features", lambda turn: turn.scene in folds[1][0])
     train_ids = folds[2][1]
     before = everything_fed(prepared, train_ids, tmp_path / "before")
     assert everything_fed(copied, train_ids, tmp_path / "after") != before

@@ -1,7 +1,5 @@
 """A search whose test set is one speaker reads the partner's turns of the same files, and no bit of the speaker's."""
 
-import json
-import shutil
 from dataclasses import replace
 from hashlib import sha256
 
@@ -15,9 +13,9 @@ from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import SpeakerScaling, is_tested, read_protocol
 from harness.training.recipe import Recipe, Watch, open_parts, train_once
 from tests.searched import prepare_small
+from tests.training.overwritten import overwrite
 
 SESSION = 4
-OTHER_CLASS = {"ang": "sad", "sad": "neu", "neu": "exc", "exc": "ang"}
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +23,9 @@ def prepared(tmp_path_factory):
     return prepare_small(tmp_path_factory.mktemp("a corpus's folder"))
 
 
-def overwrite(prepared, spoken_by, folder):
-    """Copy prepared features, with other words, sounds, motion and emotions in all turns of one speaker."""
-    copied = folder / "features"
-    shutil.copytree(prepared, copied)
-    session_dir = FeatureStore.open(copied).session_dir(SESSION)
-    # The arrays have the rows of all turns, by id.
-    rows = [
-        row
-        for row, found in enumerate(FeatureStore.open(prepared).turns([SESSION]))
-        if found.utterance_id.rpartition("_")[2][0] == spoken_by
-    ]
-    for path in session_dir.glob("*.npy"):
-        array = np.load(path)
-        array[rows] = 1 if "length" in path.name or "rows" in path.name else 1e3
-        np.save(path, array)
-    lines = [json.loads(line) for line in (session_dir / "utterances.jsonl").read_text().splitlines()]
-    for line in lines:
-        if line["utterance_id"].rpartition("_")[2][0] == spoken_by:
-            line["transcript"] = "shibboleth " * 9
-            line["emotion"] = OTHER_CLASS.get(line["emotion"], line["emotion"])
-    (session_dir / "utterances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return copied
+def overwrite_speaker(prepared, letter, folder):
+    """Copy prepared features, with other turns of one speaker of the tested session."""
+    return overwrite(prepared, folder / "features", lambda turn: turn.name.speaker == f"Ses{SESSION:02d}{letter}")
 
 
 def digest(array):
@@ -85,18 +64,18 @@ def test_whatever_the_test_speaker_says_changes_no_bit_of_what_a_search_or_a_fin
 ):
     protocol = replace(PROTOCOL, speaker_scaling=SpeakerScaling(speaker_scaling))
     read, vocabularies = everything_read(prepared, protocol)
-    assert everything_read(overwrite(prepared, "F", tmp_path / "F"), protocol) == (read, vocabularies)
+    assert everything_read(overwrite_speaker(prepared, "F", tmp_path / "F"), protocol) == (read, vocabularies)
     assert all("shibboleth" not in vocabulary for vocabulary in vocabularies)
     # The partner's turns are read: the comparison would have seen a difference.
-    others, vocabularies = everything_read(overwrite(prepared, "M", tmp_path / "M"), protocol)
+    others, vocabularies = everything_read(overwrite_speaker(prepared, "M", tmp_path / "M"), protocol)
     assert others != read and "shibboleth" in vocabularies[1]
 
 
 @pytest.mark.long
 def test_nor_a_bit_of_what_a_trained_model_answers(prepared, tmp_path):
     predictions = train_on(prepared, PROTOCOL)
-    assert train_on(overwrite(prepared, "F", tmp_path / "F"), PROTOCOL) == predictions
-    assert train_on(overwrite(prepared, "M", tmp_path / "M"), PROTOCOL) != predictions
+    assert train_on(overwrite_speaker(prepared, "F", tmp_path / "F"), PROTOCOL) == predictions
+    assert train_on(overwrite_speaker(prepared, "M", tmp_path / "M"), PROTOCOL) != predictions
 
 
 def test_the_test_set_is_all_of_the_speakers_turns_and_nobody_elses(prepared):
@@ -115,5 +94,5 @@ def test_the_partners_turns_scale_nothing_of_the_test_speaker(prepared, tmp_path
         return digest(features.speech(np.arange(len(features))))
 
     before = read_test(prepared)
-    assert read_test(overwrite(prepared, "M", tmp_path / "M")) == before
-    assert read_test(overwrite(prepared, "F", tmp_path / "F")) != before
+    assert read_test(overwrite_speaker(prepared, "M", tmp_path / "M")) == before
+    assert read_test(overwrite_speaker(prepared, "F", tmp_path / "F")) != before
