@@ -73,7 +73,7 @@ def report(
 
     console = Console(markup=False, emoji=False)
     if eid is None and findings.folds is not None:
-        print_folds(console, findings)
+        print_folds(console, findings, results)
     else:
         print_report(console, findings, num_trials)
     page_path = output or results / "report.html"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
@@ -96,8 +98,12 @@ def print_report(console: Console, findings: Findings, num_trials: int) -> None:
     print_table(console, tabulate_evaluations(findings.evaluations, findings.evaluation_intervals))
 
 
-def print_folds(console: Console, findings: Findings) -> None:
-    """Print the folds of an experiment as one: each fold's search and score, and everything that was pooled."""
+def print_folds(console: Console, findings: Findings, results_dir: Path) -> None:
+    """Print the folds of an experiment as one: each fold's search and score, and everything that was pooled.
+
+    Args:
+        results_dir: as the user named it, for the command of a fold's own report
+    """
     assert findings.folds is not None
     experiment = findings.experiment
     title = f"Experiment {findings.folds.folded.name!r}, {len(findings.folds.folds)} folds"
@@ -113,7 +119,8 @@ def print_folds(console: Console, findings: Findings) -> None:
     if findings.folds.pooled is not None and experiment.is_on_iemocap:
         print_statements(console, [describe_published()])
     first = findings.folds.searches[0].eid
-    console.print(Text(f"The report of one fold: harness report --experiment {first}", style="dim"))
+    command = f"harness report {shlex.quote(str(results_dir))} --experiment {first}"
+    console.print(Text(f"The report of one fold: {one_line(command)}", style="dim"), soft_wrap=True)
 
 
 def print_replication(console: Console, replication: Replication) -> None:

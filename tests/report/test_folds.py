@@ -46,7 +46,7 @@ def half_way(tmp_path: Path) -> Findings:
 
 def printed(findings: Findings) -> str:
     console = Console(file=io.StringIO(), width=200)
-    print_folds(console, findings)
+    print_folds(console, findings, Path("my results"))
     assert isinstance(console.file, io.StringIO)
     return " ".join(console.file.getvalue().split())
 
@@ -77,7 +77,7 @@ def test_the_terminal_shows_the_folds_as_one_experiment(tested: Findings) -> Non
     assert "Pooled: 50.0 % weighted accuracy over all 240 utterances of 60 dialogues (95 % interval " in text
     assert "Scenes: On this synthetic corpus, words alone score 75.0 % unweighted where training has read" in text
     assert SYNTHETIC in text and "There have been 5 test evaluations" in text
-    assert text.endswith("The report of one fold: harness report --experiment 1")
+    assert text.endswith("The report of one fold: harness report 'my results' --experiment 1")
 
 
 def test_half_way_every_fold_is_named_and_nothing_is_pooled(half_way: Findings) -> None:
