@@ -217,10 +217,13 @@ def _marker_seeds(folder: Path) -> list[bytes]:
 
 def _load_marker() -> Check:
     from harness.corpus.synthetic import SyntheticSettings
-    from harness.corpus.synthetic.settings import says_the_same
+    from harness.corpus.synthetic.settings import describe, says_the_same
+
+    settings = SyntheticSettings(scale=0.01)
 
     def check(path: Path) -> None:
-        promise(not says_the_same(path, SyntheticSettings(scale=0.02)), "the settings of another corpus")
+        if says_the_same(path, settings):
+            promise(json.loads(path.read_bytes()) == describe(settings), "the settings of another corpus")
 
     return check
 

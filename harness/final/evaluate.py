@@ -78,9 +78,9 @@ def evaluate(
     evaluation = _describe(results, model_dir, record, prepared, chosen, command)
     unusable = _find_unusable_auxiliary(record)
     missing = _describe_missing(record, training, unusable)
-    known = _find_known(results, evaluation, wants_baselines=missing is None)
+    known = _find_known(results, evaluation, wants_baselines=missing is None, wants_transcripts=training is not None)
     if known is not None:
-        return Evaluated(known, (), is_new=False)
+        return Evaluated(known, () if missing is None or _has_baselines(known) else (missing,), is_new=False)
     scored = store.load([utterance.utterance_id for utterance in store.utterances(chosen)])
     trained_on = None if training is None else training.load(open_parts(record.protocol, training).trained_on)
     if trained_on is not None:
@@ -231,19 +231,27 @@ def _lies_in(results_dir: Path, model_dir: Path) -> bool:
     return model_dir.resolve().parent == results_dir.resolve() / "models"
 
 
-def _find_known(results: ResultsStore, evaluation: Evaluation, *, wants_baselines: bool) -> EvaluationRow | None:
+def _find_known(
+    results: ResultsStore, evaluation: Evaluation, *, wants_baselines: bool, wants_transcripts: bool
+) -> EvaluationRow | None:
     """Return the latest evaluation of the same model on the same utterances.
 
     Args:
         wants_baselines: whether one without baselines will not do, for they can be fitted now
+        wants_transcripts: whether one that compared no transcripts will not do, for they can be compared now
     """
     for row in reversed(read_evaluations(results)):
         is_same = all(
             getattr(row, name) == getattr(evaluation, name) for name in ("model_hash", "corpus_hash", "sessions")
         )
-        if is_same and (len(row.of_model) < len(row.scores) or not wants_baselines):
+        has_all = (_has_baselines(row) or not wants_baselines) and (row.is_seen or not wants_transcripts)
+        if is_same and has_all:
             return row
     return None
+
+
+def _has_baselines(row: EvaluationRow) -> bool:
+    return len(row.of_model) < len(row.scores)
 
 
 def _score_seeds(

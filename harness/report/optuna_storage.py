@@ -63,7 +63,8 @@ def write_optuna(path: Path, store: ResultsStore, experiments: Sequence[Experime
 def _distribute(parameter: Parameter, trials: Sequence[TrialRow]) -> Any:
     """Return Optuna's distribution of the values that can be drawn, and of those that were tried outside of them.
 
-    A foreign proposer may leave the bounds, if only by rounding; Optuna refuses a trial outside of its distribution.
+    A foreign proposer may leave the bounds, if only by rounding, or the type; Optuna refuses a trial outside of its
+    distribution.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -72,14 +73,22 @@ def _distribute(parameter: Parameter, trials: Sequence[TrialRow]) -> Any:
         choices = [to_scalar(choice) for choice in parameter.choices]
         others = dict.fromkeys(map(to_scalar, tried))
         return CategoricalDistribution([*choices, *(other for other in others if other not in choices)])
-    values = [float(value) for value in tried if isinstance(value, int | float)]
+    values = [value for value in tried if isinstance(value, int | float)]
+    if len(values) < len(tried):
+        return CategoricalDistribution(list(dict.fromkeys(map(to_scalar, tried))))
     low, high = min([parameter.low, *values]), max([parameter.high, *values])
     is_log = parameter.is_log and low > 0
+    is_inside = (low, high) == (parameter.low, parameter.high)
     # Values outside of the bounds are on no grid that begins there.
-    step = parameter.step if (low, high) == (parameter.low, parameter.high) else None
-    if parameter.type is ParameterType.INT:
+    step = parameter.step if is_inside and all(_is_on_grid(value, parameter) for value in values) else None
+    if parameter.type is ParameterType.INT and all(float(value).is_integer() for value in values):
         return IntDistribution(int(low), int(high), log=is_log, step=int(step or 1))
     return FloatDistribution(low, high, log=is_log, step=step)
+
+
+def _is_on_grid(value: float, parameter: Parameter) -> bool:
+    steps = (value - parameter.low) / (parameter.step or 1)
+    return abs(steps - round(steps)) < 1e-8
 
 
 def _convert(trial: TrialRow, epochs: Sequence[EpochRecord], distributions: dict[str, Any]) -> Any:

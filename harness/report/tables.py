@@ -337,7 +337,8 @@ def tabulate_settings(findings: Findings) -> Table:
     if experiment.protocol_name:
         protocol = f"{experiment.protocol_name}, hash {experiment.protocol_hash}"
     if experiment.corpus_hash:
-        corpus = f"{experiment.corpus_path}, content hash {experiment.corpus_hash[:16]}"
+        place = experiment.corpus_path or "the synthetic one of a quick start"
+        corpus = f"{place}, content hash {experiment.corpus_hash[:16]}"
     rows = [
         ("experiment", f"{experiment.eid}, {experiment.name}"),
         *([("system", experiment.named_system)] if experiment.system else []),

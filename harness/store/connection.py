@@ -166,7 +166,7 @@ def _open_current(path: Path, busy_timeout: Seconds) -> Database:
         if not is_current:
             _migrate(database)
         if not is_current or not path.with_name(METADATA_NAME).exists():
-            # Datasette alone reads it: what cannot be written now is written at a later opening.
+            # Datasette alone reads it: where none can be written now, a later opening writes it.
             with suppress(OSError):
                 write_metadata(path, database)
         database.execute("PRAGMA foreign_keys = ON")

@@ -213,13 +213,15 @@ def read_experiment(row: Row) -> ExperimentRow:
     for name in ("protocol", "settings"):
         read_json(row, name, dict)
     read_json(row, "search_space", list)
-    return read_record(
+    experiment = read_record(
         ExperimentRow,
         row,
         is_synthetic=bool(row["is_synthetic"]),
         status=read_member(row, "status", ExperimentStatus),
         kind=read_member(row, "kind", ExperimentKind),
     )
+    _check_times(row, "created_at", "ended_at")
+    return experiment
 
 
 @of_table("table 'folded_experiments'", "folded_id")
@@ -253,10 +255,14 @@ def read_trial(row: Row, results_dir: Path) -> TrialRow:
         seed_scores=tuple(read_json({**row, "seed_scores": row["seed_scores"] or "[]"}, "seed_scores", list)),
         job_path=None if job_path is None else str(results_dir / job_path),
     )
-    for name in ("started_at", "ended_at"):
+    _check_times(row, "started_at", "ended_at")
+    return trial
+
+
+def _check_times(row: Row, *names: str) -> None:
+    for name in names:
         if row[name] is not None and not _is_time(row[name]):
             raise ValueError(f"{name} is {row[name]!r:.80}; expected a time such as '2026-03-04T05:06:07.891+00:00'")
-    return trial
 
 
 def _is_time(text: str) -> bool:

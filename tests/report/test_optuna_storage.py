@@ -5,11 +5,13 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.errors import HarnessError
-from harness.report.optuna_storage import write_optuna
+from harness.report.optuna_storage import _distribute, write_optuna
+from harness.search.space import Parameter, ParameterType
 from harness.store.records import TrialStatus
 from harness.store.store import ResultsStore
 from tests.cli.commands import command
@@ -64,6 +66,37 @@ def test_a_trial_outside_of_the_search_space_is_kept(store: ResultsStore, tmp_pa
     write_optuna(path, store, store.experiments())
     trial = optuna.load_study(study_name=None, storage=f"sqlite:///{path}").trials[-1]
     assert trial.params == outside and trial.distributions["attention"].choices == ("decoder", "pooling", "none")
+
+
+@pytest.mark.parametrize(
+    ("tried", "kind"),
+    [
+        ({"textlstm": 200.5}, "FloatDistribution"),
+        ({"textlstm": 400.5}, "FloatDistribution"),
+        ({"textlstm": "many"}, "CategoricalDistribution"),
+        ({"adamlr": None}, "CategoricalDistribution"),
+    ],
+    ids=["no whole number", "neither whole nor inside", "a text", "nothing"],
+)
+def test_a_value_of_another_type_is_kept(
+    store: ResultsStore, tmp_path: Path, tried: dict[str, object], kind: str
+) -> None:
+    eid = run_search(store, num_trials=1)
+    point = {"adamlr": 0.0005, "textlstm": 250, "attention": "decoder"} | tried
+    store.finish_trial(store.start_trial(eid, 5, 3, point), TrialStatus.FINISHED, score=0.5)
+    write_optuna(tmp_path / "studies.db", store, store.experiments())
+    trial = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'studies.db'}").trials[-1]
+    (name,) = tried
+    assert trial.params == point and type(trial.distributions[name]).__name__ == kind
+
+
+@pytest.mark.parametrize("kind", list(ParameterType)[:2])
+def test_a_value_off_the_grid_is_kept(kind: ParameterType) -> None:
+    parameter = Parameter("x", kind, low=0.0, high=10.0, step=2.0)
+    trials = [SimpleNamespace(hyperparameters={"x": value}) for value in (4, 8)]
+    assert _distribute(parameter, trials).step == 2
+    off = _distribute(parameter, [*trials, SimpleNamespace(hyperparameters={"x": 3})])
+    assert off._contains(3) and off.step in (None, 1)
 
 
 def test_an_existing_file_is_replaced(store: ResultsStore, tmp_path: Path) -> None:

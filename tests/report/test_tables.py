@@ -153,6 +153,13 @@ def test_settings_of_a_script_of_its_own_name_no_unknown_hash(store: ResultsStor
     assert "system" not in settings and all(settings.values())
 
 
+def test_settings_of_a_quick_start_name_its_corpus(store: ResultsStore, results_path: Path) -> None:
+    """The page had ", content hash ..." for it."""
+    store.create_experiment(an_experiment(corpus_path="", corpus_hash="c0ffee", is_synthetic=True))
+    settings = dict(tabulate_settings(findings_of(results_path)).rows)
+    assert settings["corpus"] == "the synthetic one of a quick start, content hash c0ffee"
+
+
 def test_every_trial_has_its_best_and_its_last_epoch(store: ResultsStore, results_path: Path) -> None:
     eid = begin_search(store)
     run_trial(store, eid, 0, 3, 0.6)

@@ -1,6 +1,8 @@
 import fcntl
 import multiprocessing
 import os
+import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from harness.search.snapshot import watch_search
 from harness.store import connection
 from harness.store.connection import has_tables
 from harness.store.store import ResultsStore
-from tests.store.experiments import an_experiment, forget_notes
+from tests.store.experiments import an_epoch, an_experiment, forget_notes
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -46,6 +48,22 @@ def read_in_folder_of_another_user(path: Path) -> str:
     except StoreError as error:
         return f"{name} | {error}"
     return name
+
+
+def write_until_the_disk_is_full(path: Path, max_bytes: int) -> tuple[int, str]:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with ResultsStore.open(path) as store:
+        trial_id = store.start_trial(store.create_experiment(an_experiment()), 0, 1, {"dropout": 0.1})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, limits[1]))
+        num_recorded = 0
+        try:
+            while True:
+                store.record_epoch(trial_id, an_epoch(num_recorded + 1))
+                num_recorded += 1
+        except StoreError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            return num_recorded, str(error)
 
 
 def test_eight_processes_create_one_database_at_once(results_path: Path) -> None:
@@ -267,6 +285,16 @@ def test_creation_that_another_process_never_ends_gives_one_sentence(results_pat
         f"results database '{results_path}': another process has been creating it for 0.1 s; end the process "
         f"that holds '{lock_path}'"
     )
+
+
+def test_full_disk_gives_one_sentence_and_loses_nothing_recorded(results_path: Path) -> None:
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
+        num_recorded, said = pool.submit(write_until_the_disk_is_full, results_path, 400_000).result()
+    assert said.startswith(f"results database '{results_path}': the disk did not take the write (")
+    assert said.endswith("); recorded trials are safe; free some space and run the same command again")
+    with ResultsStore.open(results_path) as store:
+        assert [epoch.epoch for epoch in store.epochs(1)] == list(range(1, num_recorded + 1))
+        assert store.trial(1).num_epochs == num_recorded > 0
 
 
 def test_a_database_that_was_moved_away_is_forgotten_before_another_is_begun(results_path: Path) -> None:

@@ -99,6 +99,18 @@ def read_trials(store: ResultsStore) -> object:
             "ended_at is '2026-03-04 05:06'; expected a time such as '2026-03-04T05:06:07.891+00:00'",
         ),
         (
+            "UPDATE experiments SET created_at = 'yesterday'",
+            lambda store: store.experiment(1),
+            "table 'experiments', row with eid 1",
+            "created_at is 'yesterday'; expected a time such as '2026-03-04T05:06:07.891+00:00'",
+        ),
+        (
+            "UPDATE experiments SET ended_at = '2026-03-04 05:06'",
+            lambda store: store.experiment(1),
+            "table 'experiments', row with eid 1",
+            "ended_at is '2026-03-04 05:06'; expected a time such as '2026-03-04T05:06:07.891+00:00'",
+        ),
+        (
             "UPDATE trial_environments SET versions = '[]'",
             lambda store: store.environment(1),
             "table 'trial_environments', row with trial_id 1",
