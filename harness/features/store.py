@@ -547,8 +547,7 @@ class FeatureStore:
         )
 
     def _measure_session(self, session: int) -> SpeakerMoments:
-        """Measure the turns of a session in time; dialogues by id, for a corpus does not say when one was recorded."""
-        turns = sorted(self._list(session), key=lambda turn: (turn.name.dialogue_id, turn.start, turn.utterance_id))
+        turns = _order_in_time(self._list(session))
         features = replace(self, speaker_scaling=SpeakerScaling.NONE).load([turn.utterance_id for turn in turns])
         is_past = self.speaker_scaling is SpeakerScaling.PAST
         speakers = [turn.name.speaker for turn in turns]
@@ -591,6 +590,14 @@ class FeatureStore:
                 arrays[name] = JoinedFrames(arrays[name], lengths)
             self._arrays[session] = arrays
         return self._arrays[session]
+
+
+def _order_in_time(turns: Iterable[Utterance]) -> list[Utterance]:
+    """Order each speaker's turns in time; dialogues by id, for a corpus does not say when one was recorded.
+
+    Speakers one after the other: a turn of unknown time, which has no place in an order, moves no other speaker's.
+    """
+    return sorted(turns, key=lambda turn: (turn.name.speaker, turn.name.dialogue_id, turn.start, turn.utterance_id))
 
 
 def session_dir(prepared_dir: Path, session: int) -> Path:

@@ -168,8 +168,8 @@ def build_optimizer(
         learning_rate=hyperparameters.rate, weight_decay=decay, global_clipnorm=hyperparameters.clip_norm or None
     )
     if decay:
-        # Patterns of names: those of Keras's layers, and of the decoder.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "^b$", "^b_a$"])
+        # Patterns of names: those of Keras's layers, where a normalisation calls it beta, and of the decoder.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "^beta$", "^b$", "^b_a$"])
     if is_averaged:
         # Before it is built; set here, because not every optimiser takes both as arguments.
         optimizer.use_ema, optimizer.ema_momentum = True, AVERAGE_MOMENTUM

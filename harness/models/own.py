@@ -479,7 +479,7 @@ def _check_model(name: str, module: ModuleType, model: Any, shapes: InputShapes)
         ):
             raise ExperimentFileError(
                 f"system {name!r}: input {each!r} of its model has the shape {_show_shape(shape)}; expected "
-                f"{_show_shape(given[each])}, which is what it is given"
+                f"{_show_shape(given[each])}; take sizes from the function's shapes"
             )
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if outputs != [(None, len(CLASSES))]:
@@ -503,8 +503,8 @@ def _given_shapes(shapes: InputShapes) -> dict[str, tuple[int | None, ...]]:
 
 
 def _show_shape(shape: tuple[int | None, ...]) -> str:
-    num_utterances, *others = shape
-    return f"({', '.join(map(str, ['batch' if num_utterances is None else num_utterances, *others]))})"
+    sizes = ["batch" if size is None and place == 0 else size for place, size in enumerate(shape)]
+    return f"({', '.join(map(str, sizes))})"
 
 
 def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
@@ -523,7 +523,7 @@ def _check_layers(name: str, module: ModuleType, model: keras.Model) -> None:
         regularisers = [each for each, value in held.items() if each.endswith("_regularizer") and value is not None]
         if regularisers:
             raise ExperimentFileError(
-                f"system {name!r}: layer {layer.name!r} of its model has a {regularisers[0]}, which no training here "
+                f"system {name!r}: layer {layer.name!r} of its model has the {regularisers[0]}, which no training here "
                 "reads; expected none: weight_decay is a hyperparameter of every network"
             )
         is_known = kind.__module__.split(".")[0] == "keras" or kind.__module__ == _LAYERS_MODULE

@@ -1,6 +1,8 @@
 """Speech scaled by the speaker's turns so far: which frames count, from what it begins, and what is never read."""
 
 import json
+import math
+import random
 import shutil
 from dataclasses import replace
 
@@ -10,13 +12,13 @@ import pytest
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.fitted import fit_features, fit_speech
 from harness.features.scaling import BACKGROUND_SECONDS, ColumnScaling
-from harness.features.store import FeatureStore
+from harness.features.store import FeatureStore, _order_in_time
 from harness.models.baselines import BASELINES
 from harness.models.functionals import summarise_speech
 from harness.models.probes import PROBES, answer_shared
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import SpeakerScaling, adapts_to_speakers, read_protocol
-from tests.features.invented import TWO_SPEAKERS, write_two_speakers
+from tests.features.invented import TWO_SPEAKERS, make_utterance, write_two_speakers
 
 PAST = read_protocol({"speaker_scaling": "past"})
 TURNS = TWO_SPEAKERS
@@ -91,6 +93,18 @@ def test_the_beginning_of_a_turn_decides_not_its_id(prepared):
     first = read(prepared, TURNS[1])
     overwrite(prepared, [0])
     assert np.array_equal(first[0], read(prepared, TURNS[1])[0])
+
+
+def test_a_turn_of_unknown_time_moves_no_turn_of_the_partner():
+    """NaN has no place in an order: sorted together, the turns of both speakers were mixed."""
+    for seed in range(200):
+        drawn = random.Random(seed)
+        names = [f"Ses01F_impro01_{drawn.choice('FM')}{number:03d}" for number in range(16)]
+        turns = [replace(make_utterance(name), start=drawn.random()) for name in sorted(names)]
+        place = drawn.randrange(len(turns))
+        others = [turn for turn in turns if turn.name.speaker != turns[place].name.speaker]
+        turns[place] = replace(turns[place], start=math.nan)
+        assert [turn for turn in _order_in_time(turns) if turn in others] == _order_in_time(others), seed
 
 
 def test_no_label_changes_a_bit(prepared):

@@ -143,7 +143,7 @@ def test_under_a_protocol_that_pads_a_length_may_be_fixed():
     )
     source = source.replace("keras.Model(speech.inputs,", "keras.Model(text,")
     assert system_of(source, has_masks=False).modalities == ("text",)
-    with pytest.raises(ExperimentFileError, match="has the shape .batch, 500.; expected .batch, None., which is what"):
+    with pytest.raises(ExperimentFileError, match="has the shape .batch, 500.; expected .batch, None.; take sizes"):
         system_of(source)
 
 
@@ -283,30 +283,35 @@ REFUSED = {
         "line 29 of mine.py raised ValueError: 4; expected code that runs",
     ),
     "five classes": ("Dense(4,", "Dense(5,", "with the shape (batch, 5); expected one output, (batch, 4): the prob"),
+    "a scalar": (
+        LAST,
+        "return keras.Model(speech.inputs, keras.ops.mean(speech.output))",
+        "answers with the shape (); expected one output, (batch, 4)",
+    ),
     "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
     "a regulariser": (
         "layers.Dense(hyperparameters.units,",
         "layers.Dense(hyperparameters.units, kernel_regularizer='l2',",
-        "of its model has a kernel_regularizer, which no training here reads; expected none: weight_decay is a hyperp",
+        "of its model has the kernel_regularizer, which no training here reads; expected none: weight_decay is a hype",
     ),
     "a fixed length": (
         LAST,
         "frames = keras.Input((shapes.speech_frames, shapes.speech_columns), name='speech'); "
         "return keras.Model(frames, layers.Dense(4, activation='softmax')(layers.Flatten()(frames)))",
-        "input 'speech' of its model has the shape (batch, 100, 34); expected (batch, None, 34), which is what it is",
+        "input 'speech' of its model has the shape (batch, 100, 34); expected (batch, None, 34); take sizes from",
     ),
     "a fixed batch": (
         LAST,
         "frames = keras.Input(batch_shape=(8, None, 34), name='speech'); "
         "return keras.Model(frames, layers.Dense(4, activation='softmax')(MeanOfSteps()(frames)))",
-        "input 'speech' of its model has the shape (8, None, 34); expected (batch, None, 34), which is what it is",
+        "input 'speech' of its model has the shape (8, None, 34); expected (batch, None, 34); take sizes from",
     ),
     "lengths in columns": (
         LAST,
         "lengths = keras.Input((1,), name='speech_lengths'); "
         "return keras.Model([speech.inputs['speech'], lengths], layers.Dense(4, activation='softmax')(lengths))",
-        "input 'speech_lengths' of its model has the shape (batch, 1); expected (batch), which is what it is given",
+        "input 'speech_lengths' of its model has the shape (batch, 1); expected (batch); take sizes from the fun",
     ),
     "another input": (
         LAST,
