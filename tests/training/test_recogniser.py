@@ -1,5 +1,7 @@
 """The recogniser below asr_transfer: the turns that it reads, that it learns, what is taken over, and its keeping."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +32,6 @@ from harness.training.recogniser import (
     fit_recogniser,
     training_turns,
 )
-from tests.training.overwritten import overwrite
 from tests.training.test_context import hold, invent_turns
 
 PAPER = PROTOCOLS["paper"]
@@ -217,18 +218,35 @@ def test_no_bit_of_a_validation_or_test_turn_reaches_its_weights(prepared, proto
     parts = open_parts(protocol, FeatureStore.open(prepared))
     allowed = set(training_turns(FeatureStore.open(prepared).load(parts.train)).utterance_ids)
     found = []
-    changed = overwrite(prepared, tmp_path / "features", lambda turn: turn.utterance_id not in allowed)
-    for prepared_dir in (prepared, changed):
+    for prepared_dir in (prepared, overwrite(prepared, tmp_path / "features", allowed)):
         train = replace(FeatureStore.open(prepared_dir).load(parts.train), prepared_dir=None)
         fitted = fit_features(train, ("speech",), protocol, None, None, 1)
         network = fit_recogniser(recipe(protocol).hyperparameters, train, fitted).network
         found.append([values.tobytes() for values in network.get_weights()])
     assert found[0] == found[1]
     # And a turn of another label that may train does.
-    changed = overwrite(prepared, tmp_path / "all", lambda turn: turn.utterance_id not in parts.train)
-    train = FeatureStore.open(changed).load(parts.train)
+    train = FeatureStore.open(overwrite(prepared, tmp_path / "all", set(parts.train))).load(parts.train)
     network = fit_recogniser(recipe(protocol).hyperparameters, replace(train, prepared_dir=None), fitted).network
     assert found[0] != [values.tobytes() for values in network.get_weights()]
+
+
+def overwrite(prepared, copied, kept):
+    """Copy prepared features, with other words and sounds in all turns that are not ``kept``."""
+    shutil.copytree(prepared, copied)
+    store = FeatureStore.open(prepared)
+    for session in store.sessions:
+        folder = store.session_dir(session).relative_to(prepared)
+        turns = store.turns([session])
+        rows = [row for row, turn in enumerate(turns) if turn.utterance_id not in kept]
+        speech = np.load(copied / folder / "speech.npy")
+        speech[rows] += 9.0
+        np.save(copied / folder / "speech.npy", speech)
+        lines = [json.loads(line) for line in (copied / folder / "utterances.jsonl").read_text().splitlines()]
+        for line in lines:
+            if line["utterance_id"] not in kept:
+                line["transcript"] = "oh"
+        (copied / folder / "utterances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return copied
 
 
 @pytest.mark.long
