@@ -30,6 +30,9 @@ def translate_error(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(_describe(path, error)) from error
+    except UnicodeDecodeError as error:
+        # SQLite quotes the damaged part in its message, which Python then cannot read.
+        raise StoreError(_describe_damage(path, "a text is not UTF-8")) from error
     except (OverflowError, UnicodeEncodeError) as error:
         found = "a whole number of more than 64 bits"
         if isinstance(error, UnicodeEncodeError):
@@ -40,14 +43,18 @@ def translate_error(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _describe_damage(path: Path, damage: str) -> str:
+    return (
+        f"results database '{path}': damaged ({damage}); expected a SQLite file written by harness; restore a copy, or "
+        "move it away to start anew"
+    )
+
+
 def _describe(path: Path, error: sqlite3.Error) -> str:
     # The low byte of an extended code is its family.
     family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if family in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return (
-            f"results database '{path}': damaged ({error}); expected a SQLite file written by harness; "
-            "restore a copy, or move it away to start anew"
-        )
+        return _describe_damage(path, str(error))
     if family in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return (
             f"results database '{path}': another process kept it locked for longer than this one waits; "
@@ -142,15 +149,9 @@ def has_database(path: Path) -> bool:
         ) from error
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise StoreError(
-            f"results database '{path}': damaged (it is {what}); expected a SQLite file written by harness; restore a "
-            "copy, or move it away to start anew"
-        )
+        raise StoreError(_describe_damage(path, f"it is {what}"))
     if not found.st_size and _lock_path(path).is_file() and _lock_path(path).stat().st_size:
-        raise StoreError(
-            f"results database '{path}': damaged (0 bytes, and it has held results before); expected a SQLite file "
-            "written by harness; restore a copy, or move it away to start anew"
-        )
+        raise StoreError(_describe_damage(path, "0 bytes, and it has held results before"))
     return True
 
 

@@ -196,7 +196,12 @@ def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-DAMAGES = [overwrite_randomly, truncate, truncate_in_the_header, empty]
+def garble_the_schema(path: Path) -> None:
+    """SQLite then names a table in its message, in bytes that are no UTF-8: Python cannot read the message."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xcc"))
+
+
+DAMAGES = [overwrite_randomly, truncate, truncate_in_the_header, empty, garble_the_schema]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
