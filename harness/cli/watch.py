@@ -112,7 +112,8 @@ def _print_lines(results: Path, eid: int | None, interval_seconds: float) -> int
         if before is not None and before.experiment is not None and before.num_finished < snapshot.num_finished:
             click.echo(describe_progress(snapshot))
         before = snapshot
-    for line in describe_end(snapshot):
+    # Where nobody reads, it has not waited for a search.
+    for line in [] if snapshot.experiment is None else describe_end(snapshot):
         click.echo(line)
     return _exit_code(snapshot)
 

@@ -74,7 +74,7 @@ def test_a_full_standard_output_is_one_sentence(searched: Path, words: str) -> N
     assert "Traceback" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("words", ["report results", "export results --csv -", "systems", "watch --once"])
+@pytest.mark.parametrize("words", ["report results", "export results --csv -", "systems", "watch --once", "watch ."])
 def test_a_closed_standard_output_is_one_sentence(searched: Path, words: str) -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" "$@" >&-', *command("harness", *words.split())],
