@@ -87,7 +87,7 @@ def fit_features(
         vocabulary_extra: utterances whose words are known too under ``Vocabulary.EVERYTHING_OPENED``;
             ignored under any other choice
         reads_terms: whether the model reads TF-IDF of words, sentence marks and pairs, in place of word vectors
-        lexicon: whose groups of words are terms too
+        lexicon: whose terms are among them
 
     Raises:
         FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors or the lexicon cannot be used

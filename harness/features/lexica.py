@@ -1,17 +1,24 @@
-"""Emotion lexica of optional packages: a word that a lexicon knows stands for its group too, as a term of its own."""
+"""Emotion lexica: the group of a word that a lexicon knows, and the polarity of an utterance, as terms of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from importlib import metadata, resources
+from typing import TYPE_CHECKING
 
 from harness.errors import FeatureError
 from harness.files import hash_json
 
+# It takes a tenth of a second to import: only the function that uses it imports it.
+if TYPE_CHECKING:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
 #: From this mean rating on, of -4 to 4, a word is a very good or a very bad one. Ours.
 VERY = 2.0
+#: The bounds of an utterance's polarity, from -1 to 1, each a term of the utterances above it. Ours.
+POLARITIES = (-0.75, -0.5, -0.25, -0.05, 0.05, 0.25, 0.5, 0.75)
 
 
 class Lexicon(StrEnum):
@@ -32,8 +39,7 @@ def read_lexicon(lexicon: Lexicon) -> Mapping[str, str]:
     Raises:
         FeatureError: its package is not installed, or has another file
 
-    Source:
-        Hutto and Gilbert, "VADER", ICWSM 2014. Its rules for neighbours, such as negations, are not applied.
+    Source: Hutto and Gilbert, "VADER", ICWSM 2014.
     """
     if lexicon is Lexicon.NONE:
         return {}
@@ -42,27 +48,62 @@ def read_lexicon(lexicon: Lexicon) -> Mapping[str, str]:
         text = resources.files(package).joinpath(name).read_text("utf-8")
     except (ModuleNotFoundError, OSError) as error:
         raise FeatureError(
-            f"lexicon {lexicon.value!r}: the package {package} is not installed; install the extra: "
-            "pip install 'harness-iemocap[lexica]'"
+            f"lexicon {lexicon.value!r}: the package {package} is not installed; install it: pip install {package}"
         ) from error
     try:
         rated = {word: float(rating) for word, rating, *_ in (line.split("\t") for line in text.splitlines() if line)}
     except ValueError as error:
         raise FeatureError(
             f"lexicon {lexicon.value!r}: {name} of the package {package} {metadata.version(package)} has a line that "
-            "is not a word and its rating; expected tabs between them; install the extra again: "
-            "pip install 'harness-iemocap[lexica]'"
+            "is not a word and its rating; expected tabs between them; install it again: "
+            f"pip install --force-reinstall {package}"
         ) from error
     return {word: _group_of(rating) for word, rating in rated.items()}
 
 
+def lexicon_terms(words: Sequence[str], lexicon: Lexicon) -> list[str]:
+    """Return the groups of those words that a lexicon knows, and a term for each of ``POLARITIES`` that they are above.
+
+    The polarity is VADER's ``compound``: by its rules negations turn a word's rating, and others make it stronger. An
+    utterance of no known word has the polarity 0; one without words has no terms.
+
+    Args:
+        words: of one utterance with its sentence marks, lowercase
+
+    Raises:
+        FeatureError: as ``read_lexicon``
+
+    Example:
+        >>> lexicon_terms(["not", "bad", "!"], Lexicon.VADER)
+        ['<very-bad>', '<above-0.75>', '<above-0.5>', '<above-0.25>', '<above-0.05>', '<above0.05>', '<above0.25>']
+        >>> lexicon_terms(["not", "bad", "!"], Lexicon.NONE)
+        []
+    """
+    if lexicon is Lexicon.NONE or not words:
+        return []
+    groups = read_lexicon(lexicon)
+    polarity = _analyser().polarity_scores(" ".join(words))["compound"]
+    return [groups[word] for word in words if word in groups] + [
+        f"<above{bound:g}>" for bound in POLARITIES if polarity > bound
+    ]
+
+
+@lru_cache
+def _analyser() -> SentimentIntensityAnalyzer:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()
+
+
 def hash_lexicon(lexicon: Lexicon) -> str:
-    """Return a hash of the groups of a lexicon's words; empty without a lexicon.
+    """Return a hash of the groups of a lexicon's words, and of the version of its rules; empty without a lexicon.
 
     Raises:
         FeatureError: as ``read_lexicon``
     """
-    return "" if lexicon is Lexicon.NONE else hash_json(dict(read_lexicon(lexicon)))
+    if lexicon is Lexicon.NONE:
+        return ""
+    return hash_json({"groups": dict(read_lexicon(lexicon)), "rules": metadata.version(_FILES[lexicon][0])})
 
 
 def hash_lexica(lexica: Iterable[Lexicon]) -> dict[str, str]:

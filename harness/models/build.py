@@ -26,9 +26,14 @@ from harness.models.recogniser import build_asr_transfer
 from harness.models.segments import build_dnn_elm
 from harness.models.speech import build_speech1, build_speech2, build_speech4
 from harness.models.systems import System
-from harness.models.text import build_text1, build_text2, build_text3, build_text_terms
+from harness.models.text import build_text1, build_text2, build_text3
 from harness.models.uni_svm import build_uni_svm
-from harness.models.vectors import build_speech_functionals, build_speech_vector, build_text_vector
+from harness.models.vectors import (
+    build_speech_functionals,
+    build_speech_vector,
+    build_text_terms,
+    build_text_vector,
+)
 
 #: Systems of speech or text: (hyperparameters, shapes) -> branch.
 BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
@@ -39,7 +44,6 @@ BRANCHES: Mapping[str, Callable[[Any, InputShapes], Branch]] = {
     "text1": build_text1,
     "text2": build_text2,
     "text3": build_text3,
-    "text_terms": build_text_terms,
     "speech_vector": build_speech_vector,
     "text_vector": build_text_vector,
     "one_label": build_one_label,
@@ -64,6 +68,7 @@ NETWORKS: Mapping[str, Callable[[Any, InputShapes], Network]] = {
     "ctc": build_ctc,
     "dnn_elm": build_dnn_elm,
     "speech_functionals": build_speech_functionals,
+    "text_terms": build_text_terms,
     "uni_svm": build_uni_svm,
 }
 

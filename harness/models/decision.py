@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
+from scipy.sparse import csr_matrix
 
 from harness.corpus.utterances import CLASSES
 from harness.models.hyperparameters import Decider, DeciderHyperparameters
@@ -196,15 +197,15 @@ class LinearDecision(Decision):
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
         mean, deviation = standardise(vectors)
-        kernel, bias = self.fit_standardised((vectors - mean) / deviation, emotions, weights)
+        kernel, bias = self.fit_scaled((vectors - mean) / deviation, emotions, weights)
         kernel /= deviation[:, None]
         self.kernel.assign(kernel)
         self.bias.assign(bias - mean @ kernel)
 
-    def fit_standardised(
-        self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats
+    def fit_scaled(
+        self, vectors: Floats | csr_matrix, emotions: npt.NDArray[np.int64], weights: Floats
     ) -> tuple[Floats, Floats]:
-        """Return float64 (width, 4) and (4,), the kernel and the bias for standardised vectors; as ``fit``."""
+        """Return float64 (width, 4) and (4,), the kernel and the bias for vectors as the classifier reads them."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -219,8 +220,8 @@ class LinearSvm(LinearDecision):
         scikit-learn's LinearSVC (Fan et al. 2008), squared hinge loss, in its primal form, which draws nothing.
     """
 
-    def fit_standardised(
-        self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats
+    def fit_scaled(
+        self, vectors: Floats | csr_matrix, emotions: npt.NDArray[np.int64], weights: Floats
     ) -> tuple[Floats, Floats]:
         # Imported here: the other systems do without it.
         from sklearn.svm import LinearSVC
@@ -243,8 +244,8 @@ class LogisticRegression(LinearDecision):
     Source: scikit-learn's, by L-BFGS, which draws nothing.
     """
 
-    def fit_standardised(
-        self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats
+    def fit_scaled(
+        self, vectors: Floats | csr_matrix, emotions: npt.NDArray[np.int64], weights: Floats
     ) -> tuple[Floats, Floats]:
         # Imported here: the other systems do without it.
         from sklearn import linear_model
@@ -259,6 +260,16 @@ class LogisticRegression(LinearDecision):
             fitted = known if len(known) > 2 else known[1:]
             kernel[:, fitted], bias[fitted] = found.coef_.T, found.intercept_
         return kernel, bias
+
+
+@keras.saving.register_keras_serializable(package="harness")
+class TermRegression(LogisticRegression):
+    """The same over TF-IDF, whose numbers stay as they are: nearly all are 0, and would not be with the mean 0."""
+
+    def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        kernel, bias = self.fit_scaled(csr_matrix(vectors), emotions, weights)
+        self.kernel.assign(kernel)
+        self.bias.assign(bias)
 
 
 @keras.saving.register_keras_serializable(package="harness")

@@ -148,6 +148,13 @@ class FunctionalsClassifier(StrEnum):
     NETWORK = "network"  # one Dense layer, with dropout before and behind it
 
 
+class TermsClassifier(StrEnum):
+    """How the softmax over the terms of an utterance is fitted."""
+
+    NETWORK = "network"  # by an optimiser, epoch by epoch
+    LOGISTIC = "logistic"  # at once: a logistic regression with a C
+
+
 class SvmCost(StrEnum):
     """The origin of a machine's C."""
 
@@ -394,15 +401,23 @@ class TextTermsHyperparameters(RateHyperparameters):
 
     Attributes:
         dropout: share of the terms' numbers dropped
-        lexicon: whose groups of words are terms too
+        lexicon: whose groups of words, and polarity of the utterance, are terms too
         optimizer, learning_rate: ours. Adam, which steps as far for a rare term as for a frequent one, scores two
             points less on television dialogues
+        classifier: ``LOGISTIC`` reads ``logistic_cost`` and none of the others but ``lexicon``
+        logistic_cost: C of the regression: the smaller, the smaller its weights; 1 is scikit-learn's default
     """
 
     dropout: float = 0.0
     optimizer: Optimizer = Optimizer.MOMENTUM
     learning_rate: float = 0.5
     lexicon: Lexicon = _later(Lexicon.NONE)
+    classifier: TermsClassifier = _later(TermsClassifier.NETWORK)
+    logistic_cost: float = _later(1.0)
+
+    @property
+    def is_fitted_at_once(self) -> bool:
+        return self.classifier is TermsClassifier.LOGISTIC
 
 
 @dataclass(frozen=True)

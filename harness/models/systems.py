@@ -553,7 +553,7 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
     for name in used:
         reason = None
         read = REGULARISED.get(name, trained)
-        if point.is_fitted_at_once:
+        if point.is_fitted_at_once and name != "class_weight_power":
             reason = "nothing of it is trained by steps"
         elif system.contexts and name in REGULARISED:
             reason = "it reads the vectors of turns, not words, frames or motion"

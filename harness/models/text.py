@@ -22,19 +22,16 @@ from harness.models.hyperparameters import (
     Text2Hyperparameters,
     Text3Hyperparameters,
     TextOutput,
-    TextTermsHyperparameters,
 )
 from harness.models.inputs import (
     Branch,
     InputShapes,
-    drop_inputs,
-    drop_words,
     lstm,
     stacked_lstms,
     text_input,
     word_table,
 )
-from harness.models.layers import AttentionPooling, FlattenedDense, MaskedSteps, TermFrequencies
+from harness.models.layers import AttentionPooling, FlattenedDense, MaskedSteps
 
 #: Convolutions of Text_Model1, each with half the filters of the one before: 256, 128, 64, 32.
 NUM_CONVOLUTIONS = 4
@@ -77,15 +74,6 @@ def build_text3(hyperparameters: Text3Hyperparameters, shapes: InputShapes) -> B
     branch = _two_lstms(hyperparameters, shapes, *widths)
     dense = layers.Dense(hyperparameters.dense, activation="relu", name="text_dense")
     return replace(branch, output=dense(branch.output))
-
-
-def build_text_terms(hyperparameters: TextTermsHyperparameters, shapes: InputShapes) -> Branch:
-    """TF-IDF of words, sentence marks and pairs; the softmax over it is a logistic regression, trained by steps."""
-    text = keras.Input((None,), dtype="int32", name="text")
-    table = TermFrequencies(shapes.num_word_ids, name="text_terms")
-    table.set_weights([shapes.embedding])
-    terms = drop_inputs(table(drop_words(text, hyperparameters)), hyperparameters, "text")
-    return Branch({"text": text}, layers.Dropout(hyperparameters.dropout, name="text_dropout")(terms))
 
 
 def build_fused_text(hyperparameters: FusionHyperparameters, shapes: InputShapes) -> Branch:

@@ -1,4 +1,4 @@
-"""Classifiers over one vector an utterance: functionals of speech, or the mean of frames or of word vectors."""
+"""Classifiers over one vector an utterance: functionals of speech, TF-IDF, or the mean of frames or word vectors."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import replace
 import keras
 from keras import layers
 
-from harness.models.decision import KernelSvm, LogisticRegression, Network
+from harness.models.decision import KernelSvm, LogisticRegression, Network, TermRegression
 from harness.models.fusion import classify
 from harness.models.hyperparameters import (
     FunctionalsClassifier,
     FunctionalsHyperparameters,
     SvmCost,
+    TextTermsHyperparameters,
     TextVectorHyperparameters,
     VectorHyperparameters,
 )
-from harness.models.inputs import Branch, InputShapes, speech_input, text_input
-from harness.models.layers import MeanOfSteps
+from harness.models.inputs import Branch, InputShapes, drop_inputs, drop_words, speech_input, text_input
+from harness.models.layers import MeanOfSteps, TermFrequencies
 from harness.models.uni_svm import Functionals
 
 #: Of the running mean and deviation of each functional: with the 0.99 of Keras a training of a few hundred utterances
@@ -42,6 +43,19 @@ def build_speech_functionals(hyperparameters: FunctionalsHyperparameters, shapes
         decision = LogisticRegression(hyperparameters.logistic_cost, name="logistic")
     answer = layers.Softmax(name="emotion")(decision(functionals))
     return Network(keras.Model(branch.inputs, answer, name="speech_functionals"))
+
+
+def build_text_terms(hyperparameters: TextTermsHyperparameters, shapes: InputShapes) -> Network:
+    """Build TF-IDF of words, sentence marks and pairs, and a softmax over it: a logistic regression."""
+    text = keras.Input((None,), dtype="int32", name="text")
+    table = TermFrequencies(shapes.num_word_ids, name="text_terms")
+    table.set_weights([shapes.embedding])
+    if hyperparameters.is_fitted_at_once:
+        logits = TermRegression(hyperparameters.logistic_cost, name="logistic")(table(text))
+        return Network(keras.Model({"text": text}, layers.Softmax(name="emotion")(logits), name="text_terms"))
+    terms = drop_inputs(table(drop_words(text, hyperparameters)), hyperparameters, "text")
+    terms = layers.Dropout(hyperparameters.dropout, name="text_dropout")(terms)
+    return Network(keras.Model({"text": text}, classify(terms), name="text_terms"))
 
 
 def build_speech_vector(hyperparameters: VectorHyperparameters, shapes: InputShapes) -> Branch:

@@ -1,4 +1,4 @@
-"""Emotion lexica: read from their packages, and words of one group share a term, also where training lacks one."""
+"""Emotion lexica: words of one group share a term, also where training lacks one, and the polarity is a term too."""
 
 from importlib import resources
 from pathlib import Path
@@ -9,12 +9,13 @@ import pytest
 from harness.errors import FeatureError
 from harness.features import lexica
 from harness.features.fitted import FittedFeatures, fit_features
-from harness.features.lexica import Lexicon, read_lexicon
+from harness.features.lexica import POLARITIES, Lexicon, read_lexicon
 from harness.features.text import Tokenizer, split_terms
 from harness.splits.protocol import PROTOCOLS
 from tests.features.invented import make_features
 
 PAPER, VADER = PROTOCOLS["paper"], Lexicon.VADER
+TEXTS = ("this is bad", "so what", "not bad!", "I love it")
 
 
 @pytest.fixture
@@ -39,14 +40,23 @@ def test_words_are_of_four_groups_and_nothing_is_known_without_a_lexicon() -> No
 
 
 def test_a_word_of_the_lexicon_is_two_terms_and_its_group_has_no_pair() -> None:
-    assert split_terms("I hate it!", VADER) == ["i", "hate", "it", "!", "i hate", "hate it", "it !", "<very-bad>"]
-    assert split_terms("I hate it!") == ["i", "hate", "it", "!", "i hate", "hate it", "it !"]
+    plain = ["i", "hate", "it", "!", "i hate", "hate it", "it !"]
+    assert split_terms("I hate it!", VADER) == [*plain, "<very-bad>", "<above-0.75>"]
+    assert split_terms("I hate it!") == plain
     tokenizer = Tokenizer.fit_terms(["I hate it", "I loved it"], VADER)
     assert "<very-bad>" in tokenizer.vocabulary and "<very-good>" in tokenizer.vocabulary
     # Of a word that training lacks the group is known.
-    unknown, group = tokenizer.encode("horrible")
+    unknown, group, *_ = tokenizer.encode("horrible")
     assert unknown == 1 and tokenizer.vocabulary[group - 2] == "<very-bad>"
-    assert len(tokenizer.encode("hate hate hate")) <= tokenizer.most_ids(3)
+    assert len(tokenizer.encode("love love love")) <= tokenizer.most_ids(3)
+
+
+def test_the_polarity_of_an_utterance_follows_its_negations_and_nothing_is_said_of_no_words() -> None:
+    bounds = {text: [term for term in split_terms(text, VADER) if "above" in term] for text in TEXTS}
+    bad, neutral, not_bad, good = (len(bounds[text]) for text in TEXTS)
+    assert bad < neutral == len(POLARITIES) / 2 < not_bad < good
+    assert split_terms("", VADER) == []
+    assert Tokenizer.fit_terms(["so what"], VADER).encode(None) == []
 
 
 def test_it_is_fitted_and_saved_with_the_terms_and_the_source_counts_its_words(tmp_path: Path) -> None:
@@ -85,6 +95,5 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FeatureError) as caught:
         read_lexicon(VADER)
     assert str(caught.value) == (
-        "lexicon 'vader': the package no_such_package is not installed; install the extra: pip install "
-        "'harness-iemocap[lexica]'"
+        "lexicon 'vader': the package no_such_package is not installed; install it: pip install no_such_package"
     )

@@ -66,7 +66,6 @@ def test_a_missing_package_is_refused_before_anything_is_recorded(package: Path,
     with pytest.raises(FeatureError) as caught:
         search(path)
     assert str(caught.value) == (
-        "lexicon 'vader': the package vaderSentiment is not installed; install the extra: "
-        "pip install 'harness-iemocap[lexica]'"
+        "lexicon 'vader': the package vaderSentiment is not installed; install it: pip install vaderSentiment"
     )
     assert not (tmp_path / "results" / DATABASE).exists() and not (tmp_path / "results" / "prepared").exists()

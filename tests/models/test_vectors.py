@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn import linear_model
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -23,6 +24,7 @@ from harness.models.kernel_svm import (
     rbf_kernel,
 )
 from harness.models.systems import TEXT_FEATURE_READERS, find_system, read_hyperparameters
+from harness.models.terms import term_vectorizer
 from harness.models.uni_svm import Functionals
 from harness.splits.protocol import PROTOCOLS, ClassWeights
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
@@ -155,6 +157,25 @@ def test_a_training_learns_is_saved_and_answers_the_same(classifier, lowest, tmp
     answers = check_answers_and_file(trained, history, SCORED, tmp_path)
     again, _ = train_for_epochs(recipe(**point), TRAIN, history.best_epoch)
     np.testing.assert_allclose(again.predict(SCORED), answers, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_the_regression_over_terms_is_scikit_learns_and_is_saved_whole(power, tmp_path):
+    system = find_system("text_terms")
+    values = {"classifier": "logistic", "logistic_cost": 0.7, "class_weight_power": power}
+    trained, history = train_validated(
+        Recipe(system, read_hyperparameters(system, values, PAPER), PAPER, 5, 15, None, None), TRAIN, SCORED
+    )
+    assert len(history.epochs) == 1
+    answers = check_answers_and_file(trained, history, SCORED, tmp_path)
+    known, asked = ([each or "" for each in features.transcripts] for features in (TRAIN, SCORED))
+    vectorizer = term_vectorizer(known)
+    counts = np.bincount(TRAIN.emotions)
+    weights = (len(TRAIN) / (4 * counts[TRAIN.emotions])) ** power
+    expected = linear_model.LogisticRegression(C=0.7, max_iter=1000).fit(
+        vectorizer.fit_transform(known), TRAIN.emotions, sample_weight=weights / weights.mean()
+    )
+    np.testing.assert_allclose(answers, expected.predict_proba(vectorizer.transform(asked)), atol=1e-3)
 
 
 @pytest.mark.parametrize("has_masks", [True, False])
