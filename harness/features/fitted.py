@@ -19,6 +19,7 @@ import numpy.typing as npt
 from harness.codec import check_types, from_plain, to_plain
 from harness.corpus.layout import MocapStream
 from harness.errors import FeatureError, one_line, unknown_name
+from harness.features.functionals import NUM_FUNCTIONALS, compute_functionals
 from harness.features.lexica import Lexicon, hash_lexicon, read_lexicon
 from harness.features.manifest import MODALITIES
 from harness.features.mocap import MOCAP_COLUMNS, NUM_MOCAP_COLUMNS, fill_from_neighbours
@@ -60,7 +61,10 @@ MOST_DEVIATIONS = 5.0
 NO_TEXT = "the model takes no text"
 #: That of a model of TF-IDF.
 TERMS_SOURCE = "TF-IDF of words, sentence marks and pairs, fitted on the training utterances"
-ARRAY_NAMES = ("embedding", "mocap_mean", "mocap_std", "speech_mean", "speech_std", "text_mean", "text_std")
+ARRAY_NAMES = (
+    *("embedding", "functionals_mean", "functionals_std", "mocap_mean", "mocap_std"),
+    *("speech_mean", "speech_std", "text_mean", "text_std"),
+)
 
 
 def fit_features(
@@ -74,6 +78,7 @@ def fit_features(
     *,
     reads_terms: bool = False,
     lexicon: Lexicon = Lexicon.NONE,
+    centres_functionals: bool = False,
 ) -> FittedFeatures:
     """Fit vocabulary, word vectors and scaling on training utterances alone.
 
@@ -88,6 +93,7 @@ def fit_features(
             ignored under any other choice
         reads_terms: whether the model reads TF-IDF of words, sentence marks and pairs, in place of word vectors
         lexicon: whose terms are among them
+        centres_functionals: whether the model subtracts the mean functionals of the speaker's turns
 
     Raises:
         FeatureError: ``train`` is empty or lacks a modality, or the file of word vectors or the lexicon cannot be used
@@ -130,6 +136,7 @@ def fit_features(
         mocap=fit_mocap(train) if "mocap" in wanted else None,
         text_features=own_text,
         text=None if own_text is None else fit_text(train),
+        functionals=fit_functionals(train) if centres_functionals else None,
     )
 
 
@@ -200,6 +207,7 @@ class FittedFeatures:
         mocap: None without mocap
         text_features: a user's file that the model reads in place of words; None without
         text: the scaling of that file's numbers
+        functionals: mean and deviation of the functionals of speech; None where the model does not centre them
     """
 
     modalities: tuple[str, ...]
@@ -213,6 +221,7 @@ class FittedFeatures:
     mocap: ColumnScaling | None
     text_features: OwnFeatures | None = None
     text: ColumnScaling | None = None
+    functionals: ColumnScaling | None = None
     _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -312,6 +321,11 @@ class FittedFeatures:
                 mocap=ColumnScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
                 text_features=None if own_text is None else from_plain(OwnFeatures, own_text),
                 text=None if own_text is None else ColumnScaling(arrays["text_mean"], arrays["text_std"]),
+                functionals=(
+                    ColumnScaling(arrays["functionals_mean"], arrays["functionals_std"])
+                    if "functionals_mean" in arrays
+                    else None
+                ),
             )
             check_types(fitted)
             if fitted.tokenizer is not None:
@@ -338,6 +352,7 @@ class FittedFeatures:
         if self.speech_columns != column_names(self.speech_settings):
             raise ValueError("speech_columns are not those of speech_settings")
         num_columns = {"speech": len(self.speech_columns), "mocap": NUM_MOCAP_COLUMNS}
+        num_columns["functionals"] = NUM_FUNCTIONALS * len(self.speech_columns)
         num_columns["text"] = 0 if self.text_features is None else self.text_features.num_columns
         for name, array in self._named_arrays().items():
             shape: tuple[int, ...] = (num_columns.get(name.partition("_")[0], 0),)
@@ -350,7 +365,12 @@ class FittedFeatures:
 
     def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         arrays = {} if self.embedding is None else {"embedding": self.embedding}
-        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap, "text": self.text}
+        scalings: dict[str, ColumnScaling | None] = {
+            "speech": self.speech,
+            "mocap": self.mocap,
+            "text": self.text,
+            "functionals": self.functionals,
+        }
         for name, scaling in scalings.items():
             if scaling is not None:
                 arrays |= {f"{name}_mean": scaling.mean, f"{name}_std": scaling.std}
@@ -392,6 +412,7 @@ class Inputs:
             scaled, 0 beyond an utterance's length, cut to the longest of the batch.
             ``text`` int32 (num_rows, num_words): ids, padded with 0 on the right, cut to the longest of the batch.
             Of a user's file in place of words, ``text`` float32 and ``text_lengths`` as speech has them.
+            ``speaker_functionals`` float32 (num_rows, 7 * num_columns), where the model centres functionals.
             ``mocap`` float32 (num_rows, 200, 189) and ``mocap_lengths`` int32 (num_rows,): scaled, without NaN,
             with the windows up to the last one that has a value.
             A missing recording or transcript has the length 0; there is always at least one step.
@@ -402,6 +423,8 @@ class Inputs:
         batch: Batch = {}
         if self.fitted.speech is not None:
             batch["speech"], batch["speech_lengths"] = self._speech(asked)
+        if self.fitted.functionals is not None:
+            batch["speaker_functionals"] = self.features.speaker_functionals(asked, self.fitted.functionals)
         if self.words is not None:
             batch["text"] = self._text(asked, self.words)
         if self.fitted.text is not None:
@@ -536,6 +559,15 @@ def fit_speech(train: Features) -> ColumnScaling:
     columns = train.speech_columns
     row_size = train.speech_settings.max_frames * len(columns)
     return _measure_frames(train.unscaled_speech, train.speech_lengths, row_size, len(columns)).finish(columns)
+
+
+def fit_functionals(train: Features) -> ColumnScaling:
+    """Measure each functional of the utterances that have speech, as their speakers scale it."""
+    rows = np.flatnonzero(train.speech_lengths)
+    moments = Moments(NUM_FUNCTIONALS * len(train.speech_columns))
+    if len(rows):
+        moments.add(compute_functionals(train, rows).astype(np.float32))
+    return moments.finish()
 
 
 def fit_text(train: Features) -> ColumnScaling:

@@ -21,6 +21,9 @@ CHUNK_BYTES = 16 * 2**20
 BACKGROUND_SECONDS = 10.0
 #: The same of motion, whose windows are a fixed number an utterance: those of two utterances.
 BACKGROUND_WINDOWS = 400
+#: Training utterances that count as if they were turns of the speaker, in the mean of the functionals of his or her
+#: turns. Ours.
+BACKGROUND_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,11 @@ class SpeakerMoments:
 
     Attributes:
         speech, motion: of an utterance; None for motion that the training utterances scale
+        functionals: of the speech as these scale it, one row a turn; never of the turns so far
         is_past: whether they are of the turns so far, which some of training's mean and deviation precedes
     """
 
     speech: Callable[[Utterance], Moments]
     motion: Callable[[Utterance], Moments | None]
+    functionals: Callable[[Utterance], Moments]
     is_past: bool

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES, Emotion, Happiness, Utterance, class_of, parse_utterance_id
 from harness.errors import FeatureError, one_line
+from harness.features.functionals import NUM_FUNCTIONALS, compute_functionals, functionals_of
 from harness.features.manifest import PREPARE_AGAIN, UTTERANCES_NAME, ArrayRecord, Manifest, read_utterances
 from harness.features.mocap import NUM_MOCAP_COLUMNS, NUM_WINDOWS
 from harness.features.own import OwnFeatures
 from harness.features.scaling import (
     BACKGROUND_SECONDS,
+    BACKGROUND_TURNS,
     BACKGROUND_WINDOWS,
     ColumnScaling,
     Moments,
@@ -222,8 +224,20 @@ class Features:
         Args:
             recordings: of the speaker, each float32 (num_frames, num_columns), unscaled; they are overwritten
         """
-        moments = self._measure(recordings)
-        return replace(self, _speakers=SpeakerMoments(lambda utterance: moments, lambda utterance: None, is_past=False))
+        known = list(recordings)
+        moments, functionals = self._measure(frames.copy() for frames in known), self._no_functionals()
+        scaling = moments.finish(self.speech_columns)
+        for frames in known:
+            if len(frames):
+                scaling.scale(frames)
+                found = functionals_of(frames[None].astype(np.float64), np.array([len(frames)]))
+                functionals.add(found.astype(np.float32))
+        return replace(
+            self,
+            _speakers=SpeakerMoments(
+                lambda utterance: moments, lambda utterance: None, lambda utterance: functionals, is_past=False
+            ),
+        )
 
     def scale_by_turns(
         self, speakers: Sequence[str], *, is_past: bool, recordings: Iterable[Floats] = ()
@@ -264,8 +278,23 @@ class Features:
                 if self.utterances[row].name.marked_actor == utterance.name.marked_actor:
                     yield [ids[row]], self.mocap([row])[0]
 
-        motion = TurnMoments(read_motion, Moments(NUM_MOCAP_COLUMNS), is_past)
-        return SpeakerMoments(TurnMoments(read_speech, before, is_past), motion, is_past)
+        def read_functionals(utterance: Utterance) -> Iterator[Turns]:
+            rows = sorted(rows_of(utterance), key=lambda row: ids[row])
+            spoken = np.array([row for row in rows if self.speech_lengths[row]], dtype=np.int64)
+            found = [compute_functionals(replace(self, _speakers=speakers_of_turns), spoken)] if len(spoken) else []
+            empty = np.zeros((0, NUM_FUNCTIONALS * len(self.speech_columns)))
+            yield [ids[row] for row in rows], np.concatenate([empty, *found]).astype(np.float32)
+
+        speakers_of_turns = SpeakerMoments(
+            speech=TurnMoments(read_speech, before, is_past),
+            motion=TurnMoments(read_motion, Moments(NUM_MOCAP_COLUMNS), is_past),
+            functionals=TurnMoments(read_functionals, self._no_functionals(), is_past),
+            is_past=is_past,
+        )
+        return speakers_of_turns
+
+    def _no_functionals(self) -> Moments:
+        return Moments(NUM_FUNCTIONALS * len(self.speech_columns))
 
     def _measure(self, recordings: Iterable[Floats]) -> Moments:
         moments = Moments(len(self.speech_columns))
@@ -332,6 +361,23 @@ class Features:
                     self._scalings[utterance.utterance_id] = self._finish(self._speakers.speech(utterance))
                 self._scalings[utterance.utterance_id].scale(frames[place, : self.speech_lengths[row]])
         return frames
+
+    def speaker_functionals(self, rows: Rows, background: ColumnScaling) -> Floats:
+        """Return the mean functionals of the turns of each utterance's speaker, those that scale his or her speech.
+
+        ``BACKGROUND_TURNS`` of training utterances count as turns of the speaker; where no speaker is known, they are
+        all.
+
+        Args:
+            background: mean and deviation of the functionals of training
+
+        Returns:
+            float32 (num_rows, NUM_FUNCTIONALS * num_columns)
+        """
+        if self._speakers is None:
+            return np.tile(background.mean, (len(rows), 1))
+        known = [self._speakers.functionals(self.utterances[row]) for row in rows]
+        return np.stack([moments.shrink(background, BACKGROUND_TURNS).mean for moments in known])
 
     @cached_property
     def _scalings(self) -> dict[str, ColumnScaling]:
@@ -543,6 +589,7 @@ class FeatureStore:
         return SpeakerMoments(
             lambda utterance: sessions(utterance.name.session).speech(utterance),
             lambda utterance: sessions(utterance.name.session).motion(utterance),
+            lambda utterance: sessions(utterance.name.session).functionals(utterance),
             self.speaker_scaling is SpeakerScaling.PAST,
         )
 

@@ -13,7 +13,7 @@ from harness.features.store import Features
 from harness.files import DIGESTS_NAME, write_digests
 from harness.final.answers import added_dir, ask_added, mix
 from harness.final.saved_model import AddedKind, AddedModel, save_trained
-from harness.models.hyperparameters import FunctionalsHyperparameters, SvmCost, TurnVectors
+from harness.models.hyperparameters import Centring, FunctionalsHyperparameters, SvmCost, TurnVectors
 from harness.models.systems import find_system
 from harness.models.turns import TurnClassifier, TurnInputs
 from harness.training.loop import mean_cross_entropy
@@ -23,6 +23,8 @@ from harness.training.recipe import Recipe, Trained, load_auxiliary, train_for_e
 NUM_STEPS = 20
 #: Parts of the training utterances choose its C, as they do for the baseline.
 _SVM = FunctionalsHyperparameters(svm_cost_choice=SvmCost.CROSS_VALIDATED)
+#: Its width is the better one of centred functionals. Ours.
+_CENTRED_SVM = replace(_SVM, centring=Centring.SPEAKER, svm_width=0.5)
 
 
 def save_added(model_dir: Path, kind: AddedKind, group: int | None, recipe: Recipe, train: Features) -> None:
@@ -70,7 +72,8 @@ def weigh_added(
 def _fit(kind: AddedKind, recipe: Recipe, train: Features) -> TurnClassifier | Trained:
     if kind is AddedKind.SVM:
         of_speech = find_system("speech_functionals")
-        alone = replace(recipe, system=of_speech, hyperparameters=_SVM, turn_model=None, auxiliary=None)
+        svm = _CENTRED_SVM if recipe.protocol.can_centre_functionals else _SVM
+        alone = replace(recipe, system=of_speech, hyperparameters=svm, turn_model=None, auxiliary=None)
         return train_for_epochs(alone, train, num_epochs=1)[0]
     others = load_auxiliary(recipe)
     if others is not None:

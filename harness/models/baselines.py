@@ -18,10 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from harness.corpus.utterances import CLASSES, parse_utterance_id
 from harness.errors import FeatureError
 from harness.features.fitted import measure_background
+from harness.features.functionals import compute_functionals, read_frames, summarise_speech
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.class_weights import CLASS_WEIGHT
-from harness.models.functionals import compute_functionals, read_frames, summarise_speech
 from harness.models.kernel_svm import SessionSvm
 from harness.models.terms import TermRegression
 from harness.splits.protocol import ClassWeights

@@ -148,6 +148,13 @@ class FunctionalsClassifier(StrEnum):
     NETWORK = "network"  # one Dense layer, with dropout before and behind it
 
 
+class Centring(StrEnum):
+    """What is subtracted from the functionals of an utterance."""
+
+    NONE = "none"
+    SPEAKER = "speaker"  # the mean of the functionals of the speaker's turns
+
+
 class TermsClassifier(StrEnum):
     """How the softmax over the terms of an utterance is fitted."""
 
@@ -581,6 +588,7 @@ class FunctionalsHyperparameters(SingleHyperparameters):
         svm_width: g of its exp(-g distance^2 / numbers of a vector); 1 is scikit-learn's default
         logistic_cost: C of the regression: the smaller, the smaller its weights
         dropout, dense, learning_rate: of the network. All defaults are ours, from recordings that are not IEMOCAP's
+        centring: ``SPEAKER`` needs a protocol that scales each speaker's speech by all turns
     """
 
     classifier: FunctionalsClassifier = FunctionalsClassifier.SVM
@@ -590,6 +598,7 @@ class FunctionalsHyperparameters(SingleHyperparameters):
     svm_width: float = 1.0
     logistic_cost: float = 0.03
     svm_cost_choice: SvmCost = _later(SvmCost.GIVEN)
+    centring: Centring = _later(Centring.NONE)
 
     @property
     def is_fitted_at_once(self) -> bool:

@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 from harness.corpus.utterances import CLASSES
 from harness.errors import FeatureError
 from harness.features.fitted import measure_background
+from harness.features.functionals import summarise_speech
 from harness.features.store import Features
 from harness.features.text import split_words
 from harness.models.baselines import Probabilities, has_speech, has_words
-from harness.models.functionals import summarise_speech
 
 Show = Callable[[str], None]
 

@@ -15,6 +15,7 @@ from harness.features.context import Context, ContextTurns
 from harness.models.hyperparameters import (
     AcnnHyperparameters,
     AsrTransferHyperparameters,
+    Centring,
     ChainHyperparameters,
     ContextHyperparameters,
     CtcHyperparameters,
@@ -539,6 +540,8 @@ def read_hyperparameters(system: System, values: Mapping[str, Any], protocol: Pr
     found = system.hyperparameters(**defaults)
     if isinstance(found, TrainingHyperparameters):
         _check_regularisation(system, found, protocol)
+    if isinstance(found, FunctionalsHyperparameters) and found.centring is Centring.SPEAKER:
+        _check_centring(system, protocol)
     if isinstance(found, ChainHyperparameters | ContextHyperparameters):
         _check_vectors(system, found.vectors, protocol)
     return found
@@ -570,6 +573,15 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
                 f"system {system.name!r}: hyperparameter {name!r} is {getattr(point, name)!r} and has no meaning, for "
                 f"{reason}; expected 0"
             )
+
+
+def _check_centring(system: System, protocol: Protocol) -> None:
+    if not protocol.can_centre_functionals:
+        raise ExperimentFileError(
+            f"system {system.name!r}: hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} does not "
+            "scale the speech of each speaker by all turns, or pads or empties frames; expected \"speaker_scaling\": "
+            "\"own\" with \"lengths\": \"real\" and \"chroma\": \"library\", or centring 'none'"
+        )
 
 
 def _check_vectors(system: System, vectors: TurnVectors, protocol: Protocol) -> None:

@@ -16,11 +16,11 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.corpus.utterances import CLASSES, TurnName
 from harness.errors import FeatureError, one_line
+from harness.features.functionals import summarise_speech
 from harness.features.store import Features
 from harness.features.text import split_terms
 from harness.files import read_npy, read_object, write_json, write_then_rename
 from harness.models.class_weights import CLASS_WEIGHT, share_classes
-from harness.models.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.models.terms import choose_cost, term_vectorizer
 from harness.splits.protocol import ClassWeights

@@ -14,8 +14,8 @@ from keras import layers
 
 from harness.corpus.layout import MocapStream
 from harness.corpus.utterances import CLASSES
+from harness.features.functionals import NUM_FUNCTIONALS, QUANTILES
 from harness.models.decision import LinearSvm, Network
-from harness.models.functionals import QUANTILES
 from harness.models.hyperparameters import UniSvmHyperparameters
 from harness.models.inputs import Branch, InputShapes, mocap_steps, speech_input, text_input
 from harness.models.layers import EveryNth, FirstSteps, FlattenedDense, MaskedSteps
@@ -63,7 +63,7 @@ class Functionals(layers.Layer):
         return tf.where(tf.reduce_any(is_real, axis=1), found, 0.0)
 
     def compute_output_spec(self, frames: Any, steps_mask: Any = None) -> keras.KerasTensor:
-        return keras.KerasTensor((frames.shape[0], (4 + len(QUANTILES)) * frames.shape[-1]), frames.dtype)
+        return keras.KerasTensor((frames.shape[0], NUM_FUNCTIONALS * frames.shape[-1]), frames.dtype)
 
 
 def _mean_and_deviation(values: tf.Tensor, is_real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

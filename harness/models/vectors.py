@@ -10,6 +10,7 @@ from keras import layers
 from harness.models.decision import KernelSvm, LogisticRegression, Network, TermRegression
 from harness.models.fusion import classify
 from harness.models.hyperparameters import (
+    Centring,
     FunctionalsClassifier,
     FunctionalsHyperparameters,
     SvmCost,
@@ -29,20 +30,24 @@ _MOMENTUM = 0.9
 def build_speech_functionals(hyperparameters: FunctionalsHyperparameters, shapes: InputShapes) -> Network:
     """Build the functionals, and the classifier that the hyperparameters name; each standardises them first."""
     branch = speech_input(shapes, hyperparameters)
-    functionals = Functionals(name="speech_vector")(branch.output, branch.mask)
+    inputs, functionals = branch.inputs, Functionals(name="speech_vector")(branch.output, branch.mask)
+    if hyperparameters.centring is Centring.SPEAKER:
+        centre = keras.Input((functionals.shape[-1],), name="speaker_functionals")
+        inputs = {**inputs, "speaker_functionals": centre}
+        functionals = layers.Subtract(name="centred")([functionals, centre])
     if hyperparameters.classifier is FunctionalsClassifier.NETWORK:
         steps = layers.BatchNormalization(momentum=_MOMENTUM, name="standardised")(functionals)
         steps = layers.Dropout(hyperparameters.dropout, name="dropout")(steps)
         steps = layers.Dense(hyperparameters.dense, activation="relu", name="dense")(steps)
         steps = layers.Dropout(hyperparameters.dropout, name="dropout2")(steps)
-        return Network(keras.Model(branch.inputs, classify(steps), name="speech_functionals"))
+        return Network(keras.Model(inputs, classify(steps), name="speech_functionals"))
     if hyperparameters.classifier is FunctionalsClassifier.SVM:
         cost = None if hyperparameters.svm_cost_choice is SvmCost.CROSS_VALIDATED else hyperparameters.svm_cost
         decision = KernelSvm(shapes.num_training, cost, hyperparameters.svm_width, name="svm")
     else:
         decision = LogisticRegression(hyperparameters.logistic_cost, name="logistic")
     answer = layers.Softmax(name="emotion")(decision(functionals))
-    return Network(keras.Model(branch.inputs, answer, name="speech_functionals"))
+    return Network(keras.Model(inputs, answer, name="speech_functionals"))
 
 
 def build_text_terms(hyperparameters: TextTermsHyperparameters, shapes: InputShapes) -> Network:

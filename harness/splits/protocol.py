@@ -236,6 +236,12 @@ class Protocol:
         return self.speaker_scaling is not SpeakerScaling.NONE
 
     @property
+    def can_centre_functionals(self) -> bool:
+        """True where functionals can be centred by speaker: all turns scale the speech, and no frame is made up."""
+        choices = (self.speaker_scaling, self.lengths, self.chroma)
+        return choices == (SpeakerScaling.OWN, Lengths.REAL, Chroma.LIBRARY)
+
+    @property
     def averages_weights(self) -> bool:
         """True where a model answers with the moving average of its weights."""
         return self.kept_weights is KeptWeights.AVERAGE

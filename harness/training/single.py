@@ -20,6 +20,7 @@ from harness.models.build import build_network, build_optimizer
 from harness.models.decision import NUM_LEVELS, Network, levels_of
 from harness.models.hyperparameters import (
     AsrTransferHyperparameters,
+    Centring,
     TextTermsHyperparameters,
     TrainingHyperparameters,
 )
@@ -91,6 +92,7 @@ def begin_training(
         vocabulary_extra=vocabulary_extra,
         reads_terms=isinstance(hyperparameters, TextTermsHyperparameters),
         lexicon=lexicon_of(hyperparameters),
+        centres_functionals=getattr(hyperparameters, "centring", None) is Centring.SPEAKER,
     )
     recogniser = None
     if isinstance(hyperparameters, AsrTransferHyperparameters):

@@ -11,7 +11,7 @@ from harness.errors import FeatureError
 from harness.features.fitted import fit_features, fit_speech
 from harness.features.scaling import Moments
 from harness.features.store import FeatureStore
-from harness.models.functionals import summarise_speech
+from harness.features.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.models.turns import TurnInputs
 from harness.splits.protocol import PROTOCOLS, adapts_to_speakers, read_protocol

@@ -12,7 +12,7 @@ from harness.features.own import OwnFeatures
 from harness.features.store import Features
 from harness.models.build import build_network
 from harness.models.decision import KernelSvm, LogisticRegression
-from harness.models.functionals import compute_functionals, summarise_speech
+from harness.features.functionals import compute_functionals, summarise_speech
 from harness.models.inputs import InputShapes
 from harness.models.kernel_svm import (
     SVM_COSTS,
