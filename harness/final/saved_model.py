@@ -49,7 +49,8 @@ from harness.training.context import load_chain, load_fitted
 from harness.training.recipe import Recipe, Trained
 
 #: 2: the fields of ensembles, what is added to them, temperatures, auxiliary corpora and notes on the corpus came.
-FORMAT_VERSION = 2
+#: 3: a support vector machine keeps the margins of its pairs of classes apart.
+FORMAT_VERSION = 3
 #: Changed files that a message names.
 _MOST_SHOWN = 4
 RESTORE = "restore a copy, or move the folder away and train it again with `harness retrain-best`"

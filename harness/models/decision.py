@@ -18,7 +18,17 @@ from scipy.sparse import csr_matrix
 
 from harness.corpus.utterances import CLASSES
 from harness.models.hyperparameters import Decider, DeciderHyperparameters
-from harness.models.kernel_svm import NEVER, SVM_COSTS, cut_parts, fit_svm, rbf_kernel, standardise
+from harness.models.kernel_svm import (
+    MOST_MARGIN,
+    NEVER,
+    PAIRS,
+    SIGNS,
+    SVM_COSTS,
+    cut_parts,
+    fit_svm,
+    rbf_kernel,
+    standardise,
+)
 from harness.models.layers import MeanOfSteps, mean_of_steps
 
 Floats = npt.NDArray[np.float64]
@@ -299,13 +309,17 @@ class KernelSvm(Decision):
         self.mean = self.add_weight(shape=shape[1:], initializer="zeros", name="mean")
         self.deviation = self.add_weight(shape=shape[1:], initializer="ones", name="deviation")
         self.known = self.add_weight(shape=shape, initializer="zeros", name="known")
-        self.readout = self.add_weight(shape=(self.num_vectors, len(CLASSES)), initializer="zeros", name="readout")
-        self.bias = self.add_weight(shape=(len(CLASSES),), initializer="zeros", name="bias")
+        self.readout = self.add_weight(shape=(self.num_vectors, len(PAIRS)), initializer="zeros", name="readout")
+        self.bias = self.add_weight(shape=(len(PAIRS),), initializer="zeros", name="bias")
+        self.sharpness = self.add_weight(shape=(), initializer="ones", name="sharpness")
+        self.offsets = self.add_weight(shape=(len(CLASSES),), initializer="zeros", name="offsets")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         vectors = (inputs - self.mean) / self.deviation
         distances = square_distances(vectors, tf.convert_to_tensor(self.known))
-        return tf.exp(-self.width / inputs.shape[-1] * distances) @ self.readout + self.bias
+        margins = tf.exp(-self.width / inputs.shape[-1] * distances) @ self.readout + self.bias
+        votes = tf.clip_by_value(margins, -MOST_MARGIN, MOST_MARGIN)
+        return self.sharpness * (votes @ tf.constant(SIGNS, margins.dtype)) + self.offsets
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
         width = self.width / vectors.shape[1]
@@ -316,6 +330,8 @@ class KernelSvm(Decision):
         self.known.assign(found.known)
         self.readout.assign(found.readout)
         self.bias.assign(found.bias)
+        self.sharpness.assign(found.sharpness)
+        self.offsets.assign(found.offsets)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_vectors": self.num_vectors, "cost": self.cost, "width": self.width}

@@ -17,6 +17,14 @@ from harness.splits.protocol import ClassWeights
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
+#: The pairs of classes, each with a machine of its own.
+PAIRS = tuple(combinations(range(len(CLASSES)), 2))
+#: float64 (num_pairs, 4): 1 for the first class of a pair and -1 for the second one.
+SIGNS = np.array([np.eye(len(CLASSES))[first] - np.eye(len(CLASSES))[second] for first, second in PAIRS])
+#: The largest margin that counts for a class. Ours: in a sum of whole margins, two classes that are both wrong can
+#: decide. On real speech (EmoDB, Sessions 1 to 4, each two speakers left out) this is as good as voting, and better
+#: than whole margins by 1 to 5 points, the more the wider the function is.
+MOST_MARGIN = 0.5
 #: The score of a class that was never trained on: its probability is 0.
 NEVER = -1e6
 #: Parts of the training utterances, each answered by a machine that has not read it.
@@ -47,10 +55,7 @@ def rbf_kernel(vectors: Floats, known: Floats, width: float) -> Floats:
 
 
 def fit_machine(kernel: Floats, emotions: Rows, weights: Floats, cost: float) -> tuple[Floats, Floats]:
-    """Fit a machine for each pair of classes; the score of a class is the sum of its margins over the others.
-
-    The sum is linear in the kernel, so that one column a class holds all machines. On real speech it is as good as
-    voting, and better than one machine for each class against the rest.
+    """Fit a machine for each pair of classes, which is linear in the kernel.
 
     Args:
         kernel: float64 (num_vectors, num_vectors)
@@ -59,22 +64,36 @@ def fit_machine(kernel: Floats, emotions: Rows, weights: Floats, cost: float) ->
         cost: C: the larger, the closer training utterances are met
 
     Returns:
-        float64 (num_vectors, 4) and (4,): a kernel's rows times the first, plus the second, are scores
+        float64 (num_vectors, num_pairs) and (num_pairs,): a kernel's rows times the first, plus the second, are
+        margins, positive for the first class of a pair; 0 where a class of the pair does not occur
     """
     # Imported here: the other systems do without it.
     from sklearn.svm import SVC
 
-    readout, bias = np.zeros((len(kernel), len(CLASSES))), np.zeros(len(CLASSES))
-    known = np.unique(emotions)
-    for first, second in combinations(known, 2):
+    readout, bias = np.zeros((len(kernel), len(PAIRS))), np.zeros(len(PAIRS))
+    for number, (first, second) in enumerate(PAIRS):
         rows = np.flatnonzero((emotions == first) | (emotions == second))
+        if len(np.unique(emotions[rows])) < 2:
+            continue
         machine = SVC(C=cost, kernel="precomputed")
-        machine.fit(kernel[np.ix_(rows, rows)], emotions[rows] == second, sample_weight=weights[rows])
-        for emotion, sign in ((first, -1.0), (second, 1.0)):
-            readout[rows[machine.support_], emotion] += sign * machine.dual_coef_[0]
-            bias[emotion] += sign * machine.intercept_[0]
-    bias[np.setdiff1d(np.arange(len(CLASSES)), known)] = NEVER
+        machine.fit(kernel[np.ix_(rows, rows)], emotions[rows] == first, sample_weight=weights[rows])
+        readout[rows[machine.support_], number] = machine.dual_coef_[0]
+        bias[number] = machine.intercept_[0]
     return readout, bias
+
+
+def offsets_of(emotions: Rows) -> Floats:
+    """Return what is added to the scores, float64 (4,): 0 of a class that was trained on, and ``NEVER`` of another."""
+    return np.where(np.isin(np.arange(len(CLASSES)), emotions), 0.0, NEVER)
+
+
+def score_margins(margins: Floats) -> Floats:
+    """Return the score of each class, float64 (num_vectors, 4): the sum of its margins, each at most ``MOST_MARGIN``.
+
+    Args:
+        margins: float64 (num_vectors, num_pairs)
+    """
+    return np.asarray(np.clip(margins, -MOST_MARGIN, MOST_MARGIN) @ SIGNS)
 
 
 def score_out_of_part(kernel: Floats, emotions: Rows, weights: Floats, cost: float, parts: Rows) -> Floats:
@@ -88,7 +107,8 @@ def score_out_of_part(kernel: Floats, emotions: Rows, weights: Floats, cost: flo
         is_here = parts == part
         rows = np.flatnonzero(~is_here)
         readout, bias = fit_machine(kernel[np.ix_(rows, rows)], emotions[rows], weights[rows], cost)
-        scores[is_here] = kernel[np.ix_(is_here, ~is_here)] @ readout + bias
+        margins = kernel[np.ix_(is_here, ~is_here)] @ readout + bias
+        scores[is_here] = score_margins(margins) + offsets_of(emotions[rows])
     return scores
 
 
@@ -119,12 +139,14 @@ def find_sharpness(scores: Floats, emotions: Rows, weights: Floats) -> float:
 
 @dataclass(frozen=True)
 class FittedSvm:
-    """A machine over standardised vectors, whose scores are logits.
+    """A machine over standardised vectors.
 
     Attributes:
         mean, deviation: float64 (width,), of the training utterances
         known: float64 (num_training, width), their standardised vectors
-        readout, bias: float64 (num_training, 4) and (4,), as ``fit_machine`` returns them, times the sharpness
+        readout, bias: float64 (num_training, num_pairs) and (num_pairs,), as ``fit_machine`` returns them
+        sharpness: the factor that makes logits of scores
+        offsets: float64 (4,), as ``offsets_of`` returns them
         cost: C
     """
 
@@ -133,6 +155,8 @@ class FittedSvm:
     known: Floats
     readout: Floats
     bias: Floats
+    sharpness: float
+    offsets: Floats
     cost: float
 
 
@@ -158,7 +182,7 @@ def fit_svm(
         cost = max(costs, key=lambda each: float(weights @ (scores[each].argmax(axis=1) == emotions)))
         sharpness = find_sharpness(scores[cost], emotions, weights)
     readout, bias = fit_machine(kernel, emotions, weights, cost)
-    return FittedSvm(mean, deviation, known, sharpness * readout, sharpness * bias, cost)
+    return FittedSvm(mean, deviation, known, readout, bias, sharpness, offsets_of(emotions), cost)
 
 
 @dataclass
@@ -189,4 +213,5 @@ class SessionSvm:
         """Return float64 (num_utterances, num_classes) of the classes that were trained on, in their order."""
         svm = self._svm
         kernel = rbf_kernel((vectors - svm.mean) / svm.deviation, svm.known, self._width)
-        return probabilities_of(kernel @ svm.readout + svm.bias, 1.0)[:, self._classes]
+        scores = score_margins(kernel @ svm.readout + svm.bias) + svm.offsets
+        return probabilities_of(scores, svm.sharpness)[:, self._classes]

@@ -15,13 +15,16 @@ from harness.models.decision import KernelSvm, LogisticRegression
 from harness.features.functionals import compute_functionals, summarise_speech
 from harness.models.inputs import InputShapes
 from harness.models.kernel_svm import (
+    SIGNS,
     SVM_COSTS,
     SessionSvm,
     cut_parts,
     find_sharpness,
     fit_machine,
+    offsets_of,
     probabilities_of,
     rbf_kernel,
+    score_margins,
 )
 from harness.models.systems import TEXT_FEATURE_READERS, find_system, read_hyperparameters
 from harness.models.terms import term_vectorizer
@@ -53,15 +56,25 @@ def test_functionals_without_a_network_are_those_of_the_layer():
     assert len(set(lengths)) > 3
 
 
-def test_the_sum_of_pairwise_margins_is_scikit_learns():
-    vectors, emotions = blobs()
-    readout, bias = fit_machine(rbf_kernel(vectors, vectors, 0.1), emotions, np.ones(120), 2.0)
-    scores = rbf_kernel(vectors, vectors, 0.1) @ readout + bias
+def test_the_margins_of_the_pairs_are_scikit_learns_and_so_is_nearly_every_answer():
+    vectors, emotions = blobs(400, apart=1.5)
+    known, asked, labels = vectors[:120], vectors[120:], emotions[:120]
+    readout, bias = fit_machine(rbf_kernel(known, known, 0.1), labels, np.ones(120), 2.0)
+    margins = rbf_kernel(asked, known, 0.1) @ readout + bias
+    theirs = SVC(C=2.0, gamma=0.1, decision_function_shape="ovo").fit(known, labels)
     # Positive for the first class of each pair, in the order (0, 1), (0, 2), ...
-    margins = SVC(C=2.0, gamma=0.1, decision_function_shape="ovo").fit(vectors, emotions).decision_function(vectors)
-    expected = margins[:, 0] + margins[:, 1] + margins[:, 2]
-    np.testing.assert_allclose(scores[:, 0], expected, atol=1e-2)
-    np.testing.assert_allclose(scores.sum(axis=1), 0.0, atol=1e-9)
+    np.testing.assert_allclose(margins, theirs.decision_function(asked), atol=1e-2)
+    answers = (score_margins(margins) + offsets_of(labels)).argmax(axis=1)
+    # It votes: margins that are cut off differ from votes where a margin is small.
+    assert (answers == theirs.predict(asked)).mean() > 0.95
+    whole = (margins @ SIGNS).argmax(axis=1)
+    assert (answers == theirs.predict(asked)).sum() > (whole == theirs.predict(asked)).sum()
+
+
+def test_no_pair_outvotes_the_others():
+    # Class 0 wins against each other one, if narrowly; 1 loses to it, and beats the two others by far.
+    margins = np.array([[0.6, 0.6, 0.6, 9.0, 9.0, 0.0]])
+    assert score_margins(margins).tolist() == [[1.5, 0.5, -1.0, -1.0]]
 
 
 def test_a_weight_counts_an_utterance_as_often():
@@ -97,7 +110,7 @@ def test_sessions_choose_the_cost_and_nothing_else_does():
             scaled = StandardScaler().fit(vectors).transform(vectors)
             kernel = rbf_kernel(scaled[~here], scaled[~here], 1 / 6)
             readout, bias = fit_machine(kernel, emotions[~here], np.ones((~here).sum()), cost)
-            answers = rbf_kernel(scaled[here], scaled[~here], 1 / 6) @ readout + bias
+            answers = score_margins(rbf_kernel(scaled[here], scaled[~here], 1 / 6) @ readout + bias)
             right += (answers.argmax(axis=1) == emotions[here]).sum()
         accuracies.append(right)
     assert svm.cost == SVM_COSTS[int(np.argmax(accuracies))] and len(set(accuracies)) > 1
@@ -186,8 +199,9 @@ def test_padding_changes_no_answer_where_there_are_masks(classifier, has_masks):
     model = build_network(SYSTEM, read_hyperparameters(SYSTEM, {"classifier": classifier}, protocol), shapes).model
     rng = np.random.default_rng(3)
     for weight in model.weights:
-        # A decision that was not fitted answers alike.
-        weight.assign(1.0 + np.abs(rng.normal(size=weight.shape)))
+        # A decision that was not fitted answers alike, and so does one whose margins are all cut off.
+        scale = 0.05 if weight.name in ("readout", "bias") else 1.0
+        weight.assign(scale * (1.0 + np.abs(rng.normal(size=weight.shape))))
     batch = {"speech": rng.normal(size=(3, 6, 34)).astype(np.float32), "speech_lengths": np.array([6, 2, 0], np.int32)}
     longer = batch | {"speech": np.pad(batch["speech"], [(0, 0), (0, 4), (0, 0)], constant_values=3.0)}
     first, padded = (model({each.name: some[each.name] for each in model.inputs}).numpy() for some in (batch, longer))
