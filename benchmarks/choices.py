@@ -74,11 +74,15 @@ def speech_rows() -> Iterator[Row]:
     yield (row := row.then("the epoch chosen by smoothed accuracy", kept_weights="smoothed"))
     yield (row := row.then("label smoothing, time masks", {"label_smoothing": 0.1, "time_masks": 2}))
     yield replace(row, title="a support vector machine over functionals answers too", added=("svm",))
-    yield replace(row, title="functionals in place of the network", system="speech_functionals", point={})
+    yield (row := replace(row, title="functionals in place of the network", system="speech_functionals", point={}))
+    yield row.then(
+        "functionals centred by speaker, C and a width of their own",
+        {"centring": "speaker", "svm_cost_choice": "cross-validated", "svm_width": 0.5},
+    )
 
 
 def text_rows() -> Iterator[Row]:
-    """The rows of text2."""
+    """The rows of text2, and those of a regression in its place."""
     alike = {"optimizer": "adam", "learning_rate": 0.001}
     yield (row := Row("paper", "text2", point=alike))
     yield (row := row.then("the epoch chosen by new speakers", base="strict"))
@@ -86,6 +90,10 @@ def text_rows() -> Iterator[Row]:
     yield (row := row.then("input dropout, dropout 0.5", {"input_dropout": 0.3, "dropout": 0.5}))
     yield (row := row.then("word dropout, label smoothing", {"word_dropout": 0.1, "label_smoothing": 0.1}))
     yield (row := row.then("two directions, pooled by attention", {"directions": 2, "text_output": "pooling"}))
+    regression = {"classifier": "logistic"}
+    title = "a logistic regression over TF-IDF in place of the network"
+    yield (row := replace(row, title=title, system="text_terms", point=regression))
+    yield (row := row.then("a lexicon", {"lexicon": "vader"}))
     yield row.then("the scored scene left out, classes balanced", scenes="disjoint")
 
 

@@ -29,10 +29,12 @@ def translate_error(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if _family_of(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise _damaged(path, str(error)) from error
         raise StoreError(_describe(path, error)) from error
     except UnicodeDecodeError as error:
         # SQLite quotes the damaged part in its message, which Python then cannot read.
-        raise StoreError(_describe_damage(path, "a text is not UTF-8")) from error
+        raise _damaged(path, "a text is not UTF-8") from error
     except (OverflowError, UnicodeEncodeError) as error:
         found = "a whole number of more than 64 bits"
         if isinstance(error, UnicodeEncodeError):
@@ -43,18 +45,20 @@ def translate_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _describe_damage(path: Path, damage: str) -> str:
-    return (
+def _damaged(path: Path, damage: str) -> StoreError:
+    return StoreError(
         f"results database '{path}': damaged ({damage}); expected a SQLite file written by harness; restore a copy, or "
         "move it away to start anew"
     )
 
 
+def _family_of(error: sqlite3.Error) -> int:
+    """Return the family of an error: the low byte of its extended code; 0 of one without a code."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 def _describe(path: Path, error: sqlite3.Error) -> str:
-    # The low byte of an extended code is its family.
-    family = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if family in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return _describe_damage(path, str(error))
+    family = _family_of(error)
     if family in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return (
             f"results database '{path}': another process kept it locked for longer than this one waits; "
@@ -149,9 +153,9 @@ def has_database(path: Path) -> bool:
         ) from error
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise StoreError(_describe_damage(path, f"it is {what}"))
+        raise _damaged(path, f"it is {what}")
     if not found.st_size and _lock_path(path).is_file() and _lock_path(path).stat().st_size:
-        raise StoreError(_describe_damage(path, "0 bytes, and it has held results before"))
+        raise _damaged(path, "0 bytes, and it has held results before")
     return True
 
 
@@ -288,8 +292,7 @@ def open_unwritten(path: Path, busy_timeout: Seconds = BUSY_TIMEOUT) -> Database
             return database
         except sqlite3.OperationalError as error:
             connection.close()
-            family = error.sqlite_errorcode & 0xFF
-            if options == "mode=rw" and family in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            if options == "mode=rw" and _family_of(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 continue
             raise
         except BaseException:

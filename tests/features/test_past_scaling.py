@@ -11,10 +11,10 @@ import pytest
 
 from harness.errors import ExperimentFileError, FeatureError
 from harness.features.fitted import fit_features, fit_speech
+from harness.features.functionals import summarise_speech
 from harness.features.scaling import BACKGROUND_SECONDS, ColumnScaling
 from harness.features.store import FeatureStore, _order_in_time
 from harness.models.baselines import BASELINES
-from harness.features.functionals import summarise_speech
 from harness.models.probes import PROBES, answer_shared
 from harness.models.systems import find_system, read_hyperparameters
 from harness.splits.protocol import SpeakerScaling, adapts_to_speakers, read_protocol

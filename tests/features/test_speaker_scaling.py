@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from harness.errors import FeatureError
-from harness.features.fitted import fit_features, fit_speech
-from harness.features.scaling import Moments
+from harness.features.fitted import fit_features, fit_functionals, fit_speech
+from harness.features.functionals import compute_functionals, summarise_speech
+from harness.features.scaling import BACKGROUND_TURNS, Moments
 from harness.features.store import FeatureStore
-from harness.features.functionals import summarise_speech
 from harness.models.hyperparameters import TurnVectors
 from harness.models.turns import TurnInputs
 from harness.splits.protocol import PROTOCOLS, adapts_to_speakers, read_protocol
@@ -40,12 +40,13 @@ def change(prepared, rows):
 
 
 def read(prepared, ids=("Ses01F_impro01_F000",)):
-    """The frames of utterances as a model reads them, and as the baselines do."""
+    """The frames of utterances as a model reads them, their speakers' functionals, and what the baselines read."""
     store = FeatureStore.open_for(OWN, prepared)
     features = store.load(list(ids))
     rows = np.arange(len(ids))
-    inputs = fit_features(features, ("speech",), OWN, None, None, 1).prepare(features).batch(rows)
-    return inputs["speech"], summarise_speech(features, rows)
+    fitted = fit_features(features, ("speech",), OWN, None, None, 1, centres_functionals=True)
+    inputs = fitted.prepare(features).batch(rows)
+    return inputs["speech"], inputs["speaker_functionals"], summarise_speech(features, rows)
 
 
 def test_frames_are_scaled_by_all_turns_of_their_speaker_labelled_or_not(prepared):
@@ -74,6 +75,34 @@ def test_the_model_and_everything_beside_it_read_the_same_frames(prepared):
     np.testing.assert_allclose(summarise_speech(features, rows)[:, :34], means, atol=1e-5)
     turns = TurnInputs.read(FeatureStore.open_for(OWN, prepared).load(TURNS[:1]).all_turns, TurnVectors.FUNCTIONALS)
     np.testing.assert_array_equal(turns.speech, summarise_speech(features, rows))
+
+
+def test_the_functionals_of_a_speaker_are_the_mean_over_all_turns_and_some_of_training(prepared):
+    features = FeatureStore.open_for(OWN, prepared).load([TURNS[2], TURNS[0]])
+    everyone = FeatureStore.open_for(OWN, prepared).load(TURNS)
+    of_turns, background = compute_functionals(everyone, np.arange(4)), fit_functionals(features)
+    np.testing.assert_allclose(background.mean, of_turns[[2, 0]].mean(axis=0), atol=1e-5)
+    found = features.speaker_functionals([0, 1], background)
+    for place, own in ((0, [2, 3]), (1, [0, 1])):
+        expected = (of_turns[own].sum(axis=0) + BACKGROUND_TURNS * background.mean) / (2 + BACKGROUND_TURNS)
+        np.testing.assert_allclose(found[place], expected, atol=1e-5)
+    # Nobody is known to speak: they are those of training.
+    alone = FeatureStore.open(prepared).load(TURNS).speaker_functionals([0, 3], background)
+    np.testing.assert_array_equal(alone, [background.mean] * 2)
+
+
+def test_turns_without_sound_have_no_functionals(prepared):
+    path = prepared / "Session1/speech_lengths.npy"
+    lengths = np.load(path)
+    for silent in ([0], [0, 1]):
+        np.save(path, np.where(np.isin(np.arange(4), silent), 0, lengths))
+        features = FeatureStore.open_for(OWN, prepared).load(TURNS)
+        background = fit_functionals(features)
+        found = features.speaker_functionals([0], background)[0]
+        heard = [row for row in (0, 1) if row not in silent]
+        total = compute_functionals(features, np.array(heard)).sum(axis=0) if heard else 0.0
+        expected = (total + BACKGROUND_TURNS * background.mean) / (len(heard) + BACKGROUND_TURNS)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [[2], [2, 3]])

@@ -53,7 +53,8 @@ PAPER = PROTOCOLS["paper"]
 def save_untrained(model_dir, system_name, protocol=PAPER, **choices):
     system = SYSTEMS[system_name]
     point = read_hyperparameters(system, choices, protocol)
-    fitted = fit_features(invent_features(8, with_mocap=True), system.modalities, protocol, None, None, seed=1)
+    train, centres = invent_features(8, with_mocap=True), "centring" in choices
+    fitted = fit_features(train, system.modalities, protocol, None, None, seed=1, centres_functionals=centres)
     save_seed(model_dir, 1, TrainedModel(build_model(system, point, input_shapes(fitted, protocol)), fitted))
     return write_record(model_dir, system_name, system.modalities, choices, protocol)
 
@@ -186,6 +187,14 @@ def adapted(tmp_path_factory):
     return save_untrained(folder, "speech4", protocol, speechlstm=4, dense=4, attention="pooling")
 
 
+@pytest.fixture(scope="module")
+def centred(tmp_path_factory):
+    """A model that reads functionals, from which their mean over the speaker's turns is subtracted."""
+    folder = tmp_path_factory.mktemp("a model's folder") / "functionals"
+    protocol = read_protocol({"speaker_scaling": "own"})
+    return save_untrained(folder, "speech_functionals", protocol, classifier="network", dense=4, centring="speaker")
+
+
 @pytest.fixture
 def wavs(tmp_path):
     """A folder with two recordings of a speaker, of which the tone and the loudness differ."""
@@ -220,7 +229,9 @@ def test_a_model_that_scales_by_speaker_takes_the_speakers_recordings(adapted, w
     np.testing.assert_allclose(list(alone.probabilities.values()), expected, atol=1e-5)
 
 
-def test_all_turns_of_a_dialogue_scale_their_speaker(adapted, wavs, tmp_path):
+@pytest.mark.parametrize("name", ["adapted", "centred"])
+def test_all_turns_of_a_dialogue_scale_their_speaker(name, request, wavs, tmp_path):
+    adapted = request.getfixturevalue(name)
     (tmp_path / "300.wav").write_bytes(wav_bytes(tone(0.7, hertz=300.0)))
     paths = [wavs / "200.wav", tmp_path / "300.wav", wavs / "700.wav"]
     turns = write_dialogue(tmp_path, "speaker,wav\n" + "".join(map("{},{}\n".format, ("Bo", "Al", "Bo"), paths)))
@@ -784,5 +795,5 @@ def test_a_model_of_another_format_is_to_be_trained_again(tmp_path):
     with pytest.raises(ModelError) as caught:
         ModelRecord.read(tmp_path)
     assert str(caught.value) == (
-        f"model file '{tmp_path}/model.json': format version 1; expected 2; train it again with `harness retrain-best`"
+        f"model file '{tmp_path}/model.json': format version 1; expected 3; train it again with `harness retrain-best`"
     )

@@ -5,10 +5,10 @@ import pytest
 
 from harness.corpus.utterances import CLASSES, Utterance
 from harness.errors import FeatureError
+from harness.features.functionals import compute_functionals, summarise_speech
 from harness.features.speech import SHORT_TERM_COLUMNS, SpeechKind, SpeechSettings, column_names
 from harness.features.store import Features
 from harness.models.baselines import BASELINES, _FrameVotes, loudest_frames
-from harness.features.functionals import compute_functionals, summarise_speech
 from harness.splits.protocol import ClassWeights
 
 SETTINGS = SpeechSettings(max_frames=4)

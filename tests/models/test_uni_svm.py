@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from harness.models.build import build_network
 from harness.features.functionals import QUANTILES
+from harness.models.build import build_network
 from harness.models.inputs import InputShapes
 from harness.models.systems import find_system, modalities_of, read_hyperparameters
 from harness.models.uni_svm import Functionals

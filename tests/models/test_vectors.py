@@ -8,11 +8,12 @@ from sklearn import linear_model
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from harness.errors import ExperimentFileError
+from harness.features.functionals import compute_functionals, summarise_speech
 from harness.features.own import OwnFeatures
 from harness.features.store import Features
 from harness.models.build import build_network
 from harness.models.decision import KernelSvm, LogisticRegression
-from harness.features.functionals import compute_functionals, summarise_speech
 from harness.models.inputs import InputShapes
 from harness.models.kernel_svm import (
     SIGNS,
@@ -29,7 +30,7 @@ from harness.models.kernel_svm import (
 from harness.models.systems import TEXT_FEATURE_READERS, find_system, read_hyperparameters
 from harness.models.terms import term_vectorizer
 from harness.models.uni_svm import Functionals
-from harness.splits.protocol import PROTOCOLS, ClassWeights
+from harness.splits.protocol import PROTOCOLS, ClassWeights, read_protocol
 from harness.training.recipe import Recipe, train_for_epochs, train_validated
 from tests.invented_features import invent_features
 from tests.models.saved_answers import check_answers_and_file
@@ -154,6 +155,20 @@ def test_a_class_that_was_never_trained_on_is_never_answered(decision, emotions)
     answers = tf.nn.softmax(layer(tf.constant(vectors, tf.float32))).numpy()
     assert (answers[:, np.setdiff1d(range(4), emotions)] == 0).all() and np.isfinite(answers).all()
     np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choices", [{}, {"speaker_scaling": "past"}, {"speaker_scaling": "own", "lengths": "padded"}], ids=str
+)
+def test_functionals_are_centred_only_where_all_turns_scale_speech(choices):
+    protocol = read_protocol(choices)
+    with pytest.raises(ExperimentFileError) as refused:
+        read_hyperparameters(SYSTEM, {"centring": "speaker"}, protocol)
+    assert str(refused.value).startswith(
+        f"system 'speech_functionals': hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} does not "
+        "scale the speech of each speaker by all turns, or pads or empties frames; expected"
+    )
+    assert read_hyperparameters(SYSTEM, {"centring": "speaker"}, read_protocol({"speaker_scaling": "own"}))
 
 
 def recipe(max_epochs=15, **values):
