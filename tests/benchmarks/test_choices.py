@@ -31,10 +31,11 @@ def test_every_row_is_an_experiment_that_is_accepted(reads, row, tmp_path, monke
 
 
 def test_the_rows_add_one_choice_after_the_other():
-    first, *_, last = choices.text_rows()
+    first, *_, network, regression, lexicon, last = choices.text_rows()
     assert first.protocol == {"base": "paper"} and not first.added
     assert last.protocol == {"base": "strict", "kept_weights": "smoothed", "scenes": "disjoint"}
-    assert first.point.items() < last.point.items()
+    assert first.point.items() < network.point.items() and regression.point.items() < lexicon.point.items()
+    assert (network.system, regression.system, last.point) == ("text2", "text_terms", lexicon.point)
     assert [row.title for row in choices.speech_rows() if row.added] == [
         "a support vector machine over functionals answers too"
     ]
