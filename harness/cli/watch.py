@@ -112,7 +112,7 @@ def _print_lines(results: Path, eid: int | None, interval_seconds: float) -> int
         if before is not None and before.experiment is not None and before.num_finished < snapshot.num_finished:
             click.echo(describe_progress(snapshot))
         before = snapshot
-    # Where nobody reads, it has not waited for a search.
+    # With standard output closed, the loop ends before a search has begun.
     for line in [] if snapshot.experiment is None else describe_end(snapshot):
         click.echo(line)
     return _exit_code(snapshot)

@@ -62,8 +62,7 @@ NO_TEXT = "the model takes no text"
 #: That of a model of TF-IDF.
 TERMS_SOURCE = "TF-IDF of words, sentence marks and pairs, fitted on the training utterances"
 ARRAY_NAMES = (
-    *("embedding", "functionals_mean", "functionals_std", "mocap_mean", "mocap_std"),
-    *("speech_mean", "speech_std", "text_mean", "text_std"),
+    *("embedding", "functionals", "mocap_mean", "mocap_std", "speech_mean", "speech_std", "text_mean", "text_std"),
 )
 
 
@@ -207,7 +206,8 @@ class FittedFeatures:
         mocap: None without mocap
         text_features: a user's file that the model reads in place of words; None without
         text: the scaling of that file's numbers
-        functionals: mean and deviation of the functionals of speech; None where the model does not centre them
+        functionals: float32 (NUM_FUNCTIONALS * num_columns,), the mean functionals of speech; None where the model does
+            not centre them
     """
 
     modalities: tuple[str, ...]
@@ -221,7 +221,7 @@ class FittedFeatures:
     mocap: ColumnScaling | None
     text_features: OwnFeatures | None = None
     text: ColumnScaling | None = None
-    functionals: ColumnScaling | None = None
+    functionals: npt.NDArray[np.float32] | None = None
     _encoded: WeakKeyDictionary[Features, EncodedWords] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -321,11 +321,7 @@ class FittedFeatures:
                 mocap=ColumnScaling(arrays["mocap_mean"], arrays["mocap_std"]) if has_mocap else None,
                 text_features=None if own_text is None else from_plain(OwnFeatures, own_text),
                 text=None if own_text is None else ColumnScaling(arrays["text_mean"], arrays["text_std"]),
-                functionals=(
-                    ColumnScaling(arrays["functionals_mean"], arrays["functionals_std"])
-                    if "functionals_mean" in arrays
-                    else None
-                ),
+                functionals=arrays.get("functionals"),
             )
             check_types(fitted)
             if fitted.tokenizer is not None:
@@ -365,12 +361,8 @@ class FittedFeatures:
 
     def _named_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         arrays = {} if self.embedding is None else {"embedding": self.embedding}
-        scalings: dict[str, ColumnScaling | None] = {
-            "speech": self.speech,
-            "mocap": self.mocap,
-            "text": self.text,
-            "functionals": self.functionals,
-        }
+        arrays |= {} if self.functionals is None else {"functionals": self.functionals}
+        scalings: dict[str, ColumnScaling | None] = {"speech": self.speech, "mocap": self.mocap, "text": self.text}
         for name, scaling in scalings.items():
             if scaling is not None:
                 arrays |= {f"{name}_mean": scaling.mean, f"{name}_std": scaling.std}
@@ -561,13 +553,12 @@ def fit_speech(train: Features) -> ColumnScaling:
     return _measure_frames(train.unscaled_speech, train.speech_lengths, row_size, len(columns)).finish(columns)
 
 
-def fit_functionals(train: Features) -> ColumnScaling:
-    """Measure each functional of the utterances that have speech, as their speakers scale it."""
+def fit_functionals(train: Features) -> npt.NDArray[np.float32]:
+    """Return the mean functionals of the utterances that have speech, as their speakers scale it; 0 where none has."""
     rows = np.flatnonzero(train.speech_lengths)
-    moments = Moments(NUM_FUNCTIONALS * len(train.speech_columns))
-    if len(rows):
-        moments.add(compute_functionals(train, rows).astype(np.float32))
-    return moments.finish()
+    if not len(rows):
+        return np.zeros(NUM_FUNCTIONALS * len(train.speech_columns), dtype=np.float32)
+    return np.asarray(compute_functionals(train, rows).mean(axis=0), dtype=np.float32)
 
 
 def fit_text(train: Features) -> ColumnScaling:

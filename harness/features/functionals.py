@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-# The features that are loaded know the functionals of each speaker's turns.
+# store.py imports this module.
 if TYPE_CHECKING:
     from harness.features.store import Features
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from importlib import metadata, resources
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from harness.errors import FeatureError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 VERY = 2.0
 #: The bounds of an utterance's polarity, from -1 to 1, each a term of the utterances above it. Ours.
 POLARITIES = (-0.75, -0.5, -0.25, -0.05, 0.05, 0.25, 0.5, 0.75)
+#: The last words of an utterance, whose polarity is measured: the time that takes grows with their square.
+_MOST_RATED = 500
 
 
 class Lexicon(StrEnum):
@@ -54,7 +57,7 @@ def read_lexicon(lexicon: Lexicon) -> Mapping[str, str]:
         rated = {word: float(rating) for word, rating, *_ in (line.split("\t") for line in text.splitlines() if line)}
     except ValueError as error:
         raise FeatureError(
-            f"lexicon {lexicon.value!r}: {name} of the package {package} {metadata.version(package)} has a line that "
+            f"lexicon {lexicon.value!r}: {name} of the package {package} has a line that "
             "is not a word and its rating; expected tabs between them; install it again: "
             f"pip install --force-reinstall {package}"
         ) from error
@@ -62,10 +65,10 @@ def read_lexicon(lexicon: Lexicon) -> Mapping[str, str]:
 
 
 def lexicon_terms(words: Sequence[str], lexicon: Lexicon) -> list[str]:
-    """Return the groups of those words that a lexicon knows, and a term for each of ``POLARITIES`` that they are above.
+    """Return the groups of the words that a lexicon knows, and a term for each of ``POLARITIES`` that they exceed.
 
-    The polarity is VADER's ``compound``: by its rules negations turn a word's rating, and others make it stronger. An
-    utterance of no known word has the polarity 0; one without words has no terms.
+    The polarity is VADER's ``compound``, whose rules turn the rating of a negated word round; tags such as
+    ``[laughter]`` have none. An utterance of no known word has the polarity 0; one without words has no terms.
 
     Args:
         words: of one utterance with its sentence marks, lowercase
@@ -82,7 +85,8 @@ def lexicon_terms(words: Sequence[str], lexicon: Lexicon) -> list[str]:
     if lexicon is Lexicon.NONE or not words:
         return []
     groups = read_lexicon(lexicon)
-    polarity = _analyser().polarity_scores(" ".join(words))["compound"]
+    rated = [word for word in words[-_MOST_RATED:] if not word.startswith("[")]
+    polarity = _analyser().polarity_scores(" ".join(rated))["compound"]
     return [groups[word] for word in words if word in groups] + [
         f"<above{bound:g}>" for bound in POLARITIES if polarity > bound
     ]
@@ -96,14 +100,16 @@ def _analyser() -> SentimentIntensityAnalyzer:
 
 
 def hash_lexicon(lexicon: Lexicon) -> str:
-    """Return a hash of the groups of a lexicon's words, and of the version of its rules; empty without a lexicon.
+    """Return a hash of a lexicon's words and rules, the files of its package; empty without a lexicon.
 
     Raises:
         FeatureError: as ``read_lexicon``
     """
     if lexicon is Lexicon.NONE:
         return ""
-    return hash_json({"groups": dict(read_lexicon(lexicon)), "rules": metadata.version(_FILES[lexicon][0])})
+    read_lexicon(lexicon)
+    files = [each for each in resources.files(_FILES[lexicon][0]).iterdir() if each.name.endswith((".py", ".txt"))]
+    return hash_json({each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in files})
 
 
 def hash_lexica(lexica: Iterable[Lexicon]) -> dict[str, str]:

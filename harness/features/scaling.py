@@ -21,8 +21,7 @@ CHUNK_BYTES = 16 * 2**20
 BACKGROUND_SECONDS = 10.0
 #: The same of motion, whose windows are a fixed number an utterance: those of two utterances.
 BACKGROUND_WINDOWS = 400
-#: Training utterances that count as if they were turns of the speaker, in the mean of the functionals of his or her
-#: turns. Ours.
+#: The mean functionals of training count as those of so many more turns of a speaker. Ours.
 BACKGROUND_TURNS = 10
 
 
@@ -83,6 +82,12 @@ class Moments:
         size = np.full(len(self._count), count)
         joined._join(size, background.mean.astype(np.float64), size * background.std.astype(np.float64) ** 2)
         return joined.finish(columns)
+
+    def shrink_mean(self, background: Floats, count: float) -> Floats:
+        """Return the mean, float32 (num_columns,), after ``count`` rows of another mean have joined."""
+        joined = self.copy()
+        joined._join(np.full(len(self._count), count), background.astype(np.float64), np.zeros(len(self._count)))
+        return joined._mean.astype(np.float32)
 
     def add(self, values: Floats) -> None:
         """Join the rows of ``values``, of which this takes ownership; NaN is left out."""
@@ -154,7 +159,7 @@ class SpeakerMoments:
 
     Attributes:
         speech, motion: of an utterance; None for motion that the training utterances scale
-        functionals: of the speech as these scale it, one row a turn; never of the turns so far
+        functionals: of the speech as these scale it, one row a turn; of no use where only the turns so far count
         is_past: whether they are of the turns so far, which some of training's mean and deviation precedes
     """
 

@@ -362,22 +362,34 @@ class Features:
                 self._scalings[utterance.utterance_id].scale(frames[place, : self.speech_lengths[row]])
         return frames
 
-    def speaker_functionals(self, rows: Rows, background: ColumnScaling) -> Floats:
+    def speaker_functionals(self, rows: Rows, background: Floats) -> Floats:
         """Return the mean functionals of the turns of each utterance's speaker, those that scale his or her speech.
 
-        ``BACKGROUND_TURNS`` of training utterances count as turns of the speaker; where no speaker is known, they are
-        all.
+        The mean of training counts as that of ``BACKGROUND_TURNS`` more turns; where no speaker is known, it is used
+        alone. It is all 0 for an utterance without speech, whose functionals are 0 too.
 
         Args:
-            background: mean and deviation of the functionals of training
+            background: float32 (NUM_FUNCTIONALS * num_columns,), the mean functionals of training
 
         Returns:
             float32 (num_rows, NUM_FUNCTIONALS * num_columns)
+
+        Raises:
+            FeatureError: speech is scaled by each speaker's turns so far
         """
-        if self._speakers is None:
-            return np.tile(background.mean, (len(rows), 1))
-        known = [self._speakers.functionals(self.utterances[row]) for row in rows]
-        return np.stack([moments.shrink(background, BACKGROUND_TURNS).mean for moments in known])
+        means = np.zeros((len(rows), len(background)), dtype=np.float32)
+        if self._speakers is not None and self._speakers.is_past:
+            raise FeatureError(
+                "functionals: speech is scaled by each speaker's turns so far; expected all turns, whose functionals "
+                "have a mean"
+            )
+        for place, row in enumerate(rows):
+            if self.speech_lengths[row] and self._speakers is None:
+                means[place] = background
+            elif self.speech_lengths[row] and self._speakers is not None:
+                moments = self._speakers.functionals(self.utterances[row])
+                means[place] = moments.shrink_mean(background, BACKGROUND_TURNS)
+        return means
 
     @cached_property
     def _scalings(self) -> dict[str, ColumnScaling]:

@@ -74,7 +74,7 @@ class Decision(layers.Layer):
         """Fit the classifier on training utterances.
 
         Args:
-            vectors: float64 (num_utterances, width)
+            vectors: float32 or float64 (num_utterances, width)
             emotions: int64 (num_utterances,), indices into ``CLASSES``
             weights: float64 (num_utterances,), of the utterances, mean 1
         """
@@ -132,7 +132,7 @@ class ExtremeLearningMachine(Decision):
         return tf.sigmoid(inputs @ self.random) @ self.readout
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
-        hidden = 1.0 / (1.0 + np.exp(-vectors @ np.asarray(self.random, np.float64)))
+        hidden = 1.0 / (1.0 + np.exp(-vectors.astype(np.float64) @ np.asarray(self.random, np.float64)))
         root = np.sqrt(weights)[:, None]
         self.readout.assign(np.linalg.lstsq(root * hidden, root * targets_of(emotions))[0])
 
@@ -170,6 +170,7 @@ class KernelMachine(Decision):
         return tf.exp(-self.width * distances) @ self.readout
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        vectors = vectors.astype(np.float64)
         kernel = rbf_kernel(vectors, vectors, self.width)
         kernel[np.diag_indices(len(vectors))] += 1.0 / (self.regularisation * weights)
         self.known.assign(vectors)
@@ -187,7 +188,7 @@ class KernelMachine(Decision):
 class LinearDecision(Decision):
     """A linear classifier; a score is a margin or a logit, not about 0 and 1.
 
-    Every number of the vectors is first given the mean 0 and the deviation 1 over the training utterances.
+    ``fit`` first gives every number of the vectors the mean 0 and the deviation 1 over the training utterances.
 
     Args:
         cost: C of the classifier: the larger, the closer training utterances are met
@@ -206,6 +207,7 @@ class LinearDecision(Decision):
         return inputs @ self.kernel + self.bias
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
+        vectors = vectors.astype(np.float64)
         mean, deviation = standardise(vectors)
         kernel, bias = self.fit_scaled((vectors - mean) / deviation, emotions, weights)
         kernel /= deviation[:, None]
@@ -273,11 +275,11 @@ class LogisticRegression(LinearDecision):
 
 
 @keras.saving.register_keras_serializable(package="harness")
-class TermRegression(LogisticRegression):
-    """The same over TF-IDF, whose numbers stay as they are: nearly all are 0, and would not be with the mean 0."""
+class SparseLogisticRegression(LogisticRegression):
+    """The same over numbers of which nearly all are 0, such as TF-IDF: they stay as they are."""
 
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
-        kernel, bias = self.fit_scaled(csr_matrix(vectors), emotions, weights)
+        kernel, bias = self.fit_scaled(csr_matrix(vectors, dtype=np.float64), emotions, weights)
         self.kernel.assign(kernel)
         self.bias.assign(bias)
 
@@ -324,7 +326,7 @@ class KernelSvm(Decision):
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
         width = self.width / vectors.shape[1]
         costs = SVM_COSTS if self.cost is None else (self.cost,)
-        found = fit_svm(vectors, emotions, weights, width, costs, cut_parts(len(emotions)))
+        found = fit_svm(vectors.astype(np.float64), emotions, weights, width, costs, cut_parts(len(emotions)))
         self.mean.assign(found.mean)
         self.deviation.assign(found.deviation)
         self.known.assign(found.known)

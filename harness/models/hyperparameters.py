@@ -411,7 +411,7 @@ class TextTermsHyperparameters(RateHyperparameters):
         lexicon: whose groups of words, and polarity of the utterance, are terms too
         optimizer, learning_rate: ours. Adam, which steps as far for a rare term as for a frequent one, scores two
             points less on television dialogues
-        classifier: ``LOGISTIC`` reads ``logistic_cost`` and none of the others but ``lexicon``
+        classifier: ``LOGISTIC`` reads ``logistic_cost``, ``lexicon`` and ``class_weight_power`` alone
         logistic_cost: C of the regression: the smaller, the smaller its weights; 1 is scikit-learn's default
     """
 

@@ -22,8 +22,8 @@ PAIRS = tuple(combinations(range(len(CLASSES)), 2))
 #: float64 (num_pairs, 4): 1 for the first class of a pair and -1 for the second one.
 SIGNS = np.array([np.eye(len(CLASSES))[first] - np.eye(len(CLASSES))[second] for first, second in PAIRS])
 #: The largest margin that counts for a class. Ours: in a sum of whole margins, two classes that are both wrong can
-#: decide. On real speech (EmoDB, Sessions 1 to 4, each two speakers left out) this is as good as voting, and better
-#: than whole margins by 1 to 5 points, the more the wider the function is.
+#: decide. On real speech (EmoDB, Sessions 1 to 4, two speakers left out at a time) this is as good as voting, and 1 to
+#: 5 points better than whole margins, the more the wider the function is.
 MOST_MARGIN = 0.5
 #: The score of a class that was never trained on: its probability is 0.
 NEVER = -1e6

@@ -560,7 +560,7 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
             reason = "nothing of it is trained by steps"
         elif system.contexts and name in REGULARISED:
             reason = "it reads the vectors of turns, not words, frames or motion"
-        elif not set(read) & set(trained):
+        elif name != "class_weight_power" and not set(read) & set(trained):
             reason = f"its layers are trained on {' and '.join(trained)}, and it is of {' and '.join(read)}"
         elif name == "noise" and protocol.scaling is Scaling.NONE and not protocol.scales_by_speaker:
             reason = f"it is added to scaled numbers, and protocol {protocol.name!r} scales none"
@@ -578,9 +578,9 @@ def _check_regularisation(system: System, point: TrainingHyperparameters, protoc
 def _check_centring(system: System, protocol: Protocol) -> None:
     if not protocol.can_centre_functionals:
         raise ExperimentFileError(
-            f"system {system.name!r}: hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} does not "
-            "scale the speech of each speaker by all turns, or pads or empties frames; expected \"speaker_scaling\": "
-            "\"own\" with \"lengths\": \"real\" and \"chroma\": \"library\", or centring 'none'"
+            f"system {system.name!r}: hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} has "
+            f"speaker_scaling {protocol.speaker_scaling.value!r}, lengths {protocol.lengths.value!r} and chroma "
+            f"{protocol.chroma.value!r}; expected 'own', 'real' and 'library', or centring 'none'"
         )
 
 

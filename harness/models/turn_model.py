@@ -104,10 +104,11 @@ def read_turn_model(value: object, system: System, protocol: Protocol) -> TurnMo
         point = read_hyperparameters(below, given["hyperparameters"], protocol)
     except HarnessError as error:
         raise ExperimentFileError(f"turn_model.hyperparameters: {error}") from error
+    num_epochs = _read_number(given, "num_epochs", 1)
     return TurnModel(
         system=below,
         hyperparameters=point,
-        num_epochs=_read_number(given, "num_epochs", 1),
+        num_epochs=1 if point.is_fitted_at_once else num_epochs,
         seed=_read_number(given, "seed", 0),
         turn_vectors=_read_vectors(given["turn_vectors"], system, below),
     )

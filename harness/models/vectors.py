@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 from keras import layers
 
-from harness.models.decision import KernelSvm, LogisticRegression, Network, TermRegression
+from harness.models.decision import KernelSvm, LogisticRegression, Network, SparseLogisticRegression
 from harness.models.fusion import classify
 from harness.models.hyperparameters import (
     Centring,
@@ -56,7 +56,7 @@ def build_text_terms(hyperparameters: TextTermsHyperparameters, shapes: InputSha
     table = TermFrequencies(shapes.num_word_ids, name="text_terms")
     table.set_weights([shapes.embedding])
     if hyperparameters.is_fitted_at_once:
-        logits = TermRegression(hyperparameters.logistic_cost, name="logistic")(table(text))
+        logits = SparseLogisticRegression(hyperparameters.logistic_cost, name="logistic")(table(text))
         return Network(keras.Model({"text": text}, layers.Softmax(name="emotion")(logits), name="text_terms"))
     terms = drop_inputs(table(drop_words(text, hyperparameters)), hyperparameters, "text")
     terms = layers.Dropout(hyperparameters.dropout, name="text_dropout")(terms)

@@ -12,6 +12,7 @@ from harness.errors import ExperimentFileError, HarnessError
 from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.own import is_own
 from harness.features.speech import SPEECH_VARIANTS
+from harness.models.hyperparameters import TermsClassifier
 from harness.models.systems import (
     OF_WORDS,
     TEXT_FEATURE_READERS,
@@ -514,6 +515,12 @@ def _refuse_unread(space: SearchSpace, origin: str, training: TrainingSettings) 
             raise ExperimentFileError(
                 f"{origin}: parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the "
                 "names of other scenes; expected one of the two"
+            )
+        is_first = training.auxiliary is not None and training.auxiliary.training is AuxiliaryTraining.FIRST
+        if is_first and parameter.name == "classifier" and TermsClassifier.LOGISTIC.value in parameter.choices:
+            raise ExperimentFileError(
+                f"{origin}: parameter 'classifier' can be 'logistic', which is fitted at once, and auxiliary_training "
+                "is 'first'; expected 'together'"
             )
         if "text" in training.own_files and training.turn_model is None and parameter.name in OF_WORDS:
             raise ExperimentFileError(

@@ -415,8 +415,7 @@ def plan_turns(recipe: Recipe) -> TurnTraining | None:
     )
 
     def train_below(train: Features) -> TrainedModel:
-        num_epochs = 1 if below.hyperparameters.is_fitted_at_once else below.num_epochs
-        trained, _ = train_for_epochs(own, train, num_epochs)
+        trained, _ = train_for_epochs(own, train, below.num_epochs)
         assert isinstance(trained, TrainedModel)
         return trained
 

@@ -21,6 +21,7 @@ from harness.models.decision import NUM_LEVELS, Network, levels_of
 from harness.models.hyperparameters import (
     AsrTransferHyperparameters,
     Centring,
+    FunctionalsHyperparameters,
     TextTermsHyperparameters,
     TrainingHyperparameters,
 )
@@ -92,7 +93,9 @@ def begin_training(
         vocabulary_extra=vocabulary_extra,
         reads_terms=isinstance(hyperparameters, TextTermsHyperparameters),
         lexicon=lexicon_of(hyperparameters),
-        centres_functionals=getattr(hyperparameters, "centring", None) is Centring.SPEAKER,
+        centres_functionals=(
+            isinstance(hyperparameters, FunctionalsHyperparameters) and hyperparameters.centring is Centring.SPEAKER
+        ),
     )
     recogniser = None
     if isinstance(hyperparameters, AsrTransferHyperparameters):
@@ -199,7 +202,7 @@ class LikelihoodTrainer(Trainer):
             return
         emotions = inputs.features.emotions
         weights = np.ones(4) if self.objective.class_weights is None else self.objective.class_weights
-        vectors = self._vectors.score(inputs).astype(np.float64)
+        vectors = self._vectors.score(inputs)
         if not np.isfinite(vectors).all():
             raise Diverged("training diverged: an activation is not finite; a lower learning rate may help")
         self._decision.fit(vectors, emotions, np.asarray(weights, np.float64)[emotions])

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import FeatureError
 from harness.features import lexica
 from harness.features.fitted import FittedFeatures, fit_features
-from harness.features.lexica import POLARITIES, Lexicon, read_lexicon
+from harness.features.lexica import POLARITIES, Lexicon, hash_lexicon, read_lexicon
 from harness.features.text import Tokenizer, split_terms
 from harness.splits.protocol import PROTOCOLS
 from tests.features.invented import make_features
@@ -56,6 +56,8 @@ def test_the_polarity_of_an_utterance_follows_its_negations_and_nothing_is_said_
     bad, neutral, not_bad, good = (len(bounds[text]) for text in TEXTS)
     assert bad < neutral == len(POLARITIES) / 2 < not_bad < good
     assert split_terms("", VADER) == []
+    # A tag is no word: nobody says it.
+    assert "<above0.05>" not in split_terms("[LAUGHTER]", VADER)
     assert Tokenizer.fit_terms(["so what"], VADER).encode(None) == []
 
 
@@ -83,9 +85,17 @@ def test_another_lexicon_than_the_fitted_one_is_refused(tmp_path: Path, other_fi
     )
 
 
+def test_ratings_that_change_no_group_change_the_hash(other_file) -> None:
+    hashes = set()
+    for rating in ("-2.7", "-3.1"):
+        other_file(f"hate\t{rating}\t1.0\t[]\n")
+        hashes.add(hash_lexicon(VADER))
+    assert len(hashes) == 2
+
+
 def test_a_damaged_file_is_named(other_file) -> None:
     other_file("hate -2.7\n")
-    with pytest.raises(FeatureError, match="^lexicon 'vader': vader_lexicon.txt of the package vaderSentiment .* has"):
+    with pytest.raises(FeatureError, match="^lexicon 'vader': vader_lexicon.txt of the package vaderSentiment has"):
         read_lexicon(VADER)
 
 

@@ -60,6 +60,13 @@ def read(prepared, turn):
     return features.speech([0]), summarise_speech(features, np.array([0]))
 
 
+def test_functionals_have_no_mean_so_far(prepared):
+    features = FeatureStore.open_for(PAST, prepared).load(TURNS)
+    with pytest.raises(FeatureError) as refused:
+        features.speaker_functionals([0], np.zeros(7 * 34, np.float32))
+    assert str(refused.value).startswith("functionals: speech is scaled by each speaker's turns so far; expected all ")
+
+
 def test_turns_up_to_this_one_are_joined_with_ten_seconds_of_training(prepared):
     features = FeatureStore.open_for(PAST, prepared).load(TURNS).against(BACKGROUND)
     speech, lengths = (np.load(prepared / f"Session1/{name}.npy") for name in ("speech", "speech_lengths"))

@@ -81,14 +81,14 @@ def test_the_functionals_of_a_speaker_are_the_mean_over_all_turns_and_some_of_tr
     features = FeatureStore.open_for(OWN, prepared).load([TURNS[2], TURNS[0]])
     everyone = FeatureStore.open_for(OWN, prepared).load(TURNS)
     of_turns, background = compute_functionals(everyone, np.arange(4)), fit_functionals(features)
-    np.testing.assert_allclose(background.mean, of_turns[[2, 0]].mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(background, of_turns[[2, 0]].mean(axis=0), atol=1e-5)
     found = features.speaker_functionals([0, 1], background)
     for place, own in ((0, [2, 3]), (1, [0, 1])):
-        expected = (of_turns[own].sum(axis=0) + BACKGROUND_TURNS * background.mean) / (2 + BACKGROUND_TURNS)
+        expected = (of_turns[own].sum(axis=0) + BACKGROUND_TURNS * background) / (2 + BACKGROUND_TURNS)
         np.testing.assert_allclose(found[place], expected, atol=1e-5)
     # Nobody is known to speak: they are those of training.
     alone = FeatureStore.open(prepared).load(TURNS).speaker_functionals([0, 3], background)
-    np.testing.assert_array_equal(alone, [background.mean] * 2)
+    np.testing.assert_array_equal(alone, [background] * 2)
 
 
 def test_turns_without_sound_have_no_functionals(prepared):
@@ -98,11 +98,13 @@ def test_turns_without_sound_have_no_functionals(prepared):
         np.save(path, np.where(np.isin(np.arange(4), silent), 0, lengths))
         features = FeatureStore.open_for(OWN, prepared).load(TURNS)
         background = fit_functionals(features)
-        found = features.speaker_functionals([0], background)[0]
+        found = features.speaker_functionals([0, 1], background)
         heard = [row for row in (0, 1) if row not in silent]
         total = compute_functionals(features, np.array(heard)).sum(axis=0) if heard else 0.0
-        expected = (total + BACKGROUND_TURNS * background.mean) / (len(heard) + BACKGROUND_TURNS)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        expected = (total + BACKGROUND_TURNS * background) / (len(heard) + BACKGROUND_TURNS)
+        # The functionals of an utterance without sound are 0, and nothing is subtracted from them.
+        subtracted = [0.0 * background if row in silent else expected for row in (0, 1)]
+        np.testing.assert_allclose(found, subtracted, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [[2], [2, 3]])

@@ -361,3 +361,15 @@ def test_words_in_two_directions_and_pooled_with_attention(values, tmp_path):
     assert np.abs(model(swapped).numpy() - model(inputs).numpy())[0].max() > 1e-6
     save_network(tmp_path, model)
     np.testing.assert_array_equal(load_network(tmp_path)(inputs), model(inputs))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("text_terms", {"classifier": "logistic"}), ("speech_functionals", {}), ("uni_svm", {"vectors": "speech"})],
+)
+def test_what_is_fitted_at_once_weighs_classes_and_refuses_the_rest(name, values):
+    """Of `uni_svm` it was refused with a sentence that named no layers."""
+    system = SYSTEMS[name]
+    assert read_hyperparameters(system, {**values, "class_weight_power": 0.5}, PAPER).is_fitted_at_once
+    with pytest.raises(ExperimentFileError, match="nothing of it is trained by steps"):
+        read_hyperparameters(system, {**values, "label_smoothing": 0.1}, PAPER)

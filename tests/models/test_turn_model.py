@@ -28,7 +28,7 @@ def test_only_fusion_context_has_one_of_its_own():
 
 
 def test_only_activations_before_a_softmax_are_hidden_vectors():
-    assert {name for name, system in SYSTEMS.items() if not system.has_hidden} == {*NETWORKS, "text_terms"}
+    assert {name for name, system in SYSTEMS.items() if not system.has_hidden} == {*NETWORKS}
     with pytest.raises(HarnessError, match="system 'ctc' has no activations before its softmax"):
         read_turn_model({"system": "ctc", "turn_vectors": "hidden"}, find_system("bc_lstm"), PAPER)
 

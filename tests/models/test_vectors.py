@@ -165,8 +165,8 @@ def test_functionals_are_centred_only_where_all_turns_scale_speech(choices):
     with pytest.raises(ExperimentFileError) as refused:
         read_hyperparameters(SYSTEM, {"centring": "speaker"}, protocol)
     assert str(refused.value).startswith(
-        f"system 'speech_functionals': hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} does not "
-        "scale the speech of each speaker by all turns, or pads or empties frames; expected"
+        f"system 'speech_functionals': hyperparameter 'centring' is 'speaker', and protocol {protocol.name!r} has "
+        f"speaker_scaling '{protocol.speaker_scaling}', lengths '{protocol.lengths}' and chroma 'library'; expected "
     )
     assert read_hyperparameters(SYSTEM, {"centring": "speaker"}, read_protocol({"speaker_scaling": "own"}))
 

@@ -198,8 +198,21 @@ def test_auxiliary_corpora_are_read(folder: Path) -> None:
             "parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the names of other "
             "scenes; expected one of the two",
         ),
+        (
+            {
+                "auxiliary_corpora": ["jobs"],
+                "auxiliary_training": "first",
+                "system": "text_terms",
+                "parameter_config": [{"name": "classifier", "range": ["network", "logistic"], "type": "choice"}],
+            },
+            "parameter 'classifier' can be 'logistic', which is fitted at once, and auxiliary_training is 'first'; "
+            "expected 'together'",
+        ),
     ],
-    ids=["no list", "empty", "no folder", "sound too", "unknown", "epochs of nothing", "without corpora", "scenes"],
+    ids=[
+        *("no list", "empty", "no folder", "sound too", "unknown", "epochs of nothing", "without corpora", "scenes"),
+        "fitted at once",
+    ],
 )
 def test_auxiliary_corpora_that_cannot_be_are_refused(folder: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentFileError) as caught:
