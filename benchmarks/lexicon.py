@@ -1,7 +1,7 @@
 """What the words of a lexicon gain beside TF-IDF terms: `python -m benchmarks.lexicon CORPUS`.
 
 A logistic regression (C = 1, classes balanced) over the terms of the four-class utterances of Sessions 1 to 4, with and
-without the lexicon's groups. Each session and group of scenes is scored by a fit that has read neither. Printed are
+without what the lexicon knows of them. Each session and group of scenes is scored by a fit that has read neither. Printed are
 both accuracies and their difference with a paired bootstrap over dialogues. Session 5 is not read.
 """
 
@@ -65,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     index = build_index(find_root(asked.corpus))
     utterances = [one for one in index.utterances if one.emotion in CLASSES and one.name.session in SESSIONS]
-    plain, with_groups = (predict(utterances, lexicon) for lexicon in (Lexicon.NONE, Lexicon.VADER))
+    plain, with_lexicon = (predict(utterances, lexicon) for lexicon in (Lexicon.NONE, Lexicon.VADER))
     print(f"{len(utterances)} utterances")
     for name, metric in (("weighted", weighted_accuracy_of), ("unweighted", unweighted_accuracy_of)):
-        found = paired_bootstrap([with_groups], [plain], metric, num_resamples=2000)
-        before, after = (float(metric(count_confusion(each))) for each in (plain, with_groups))
+        found = paired_bootstrap([with_lexicon], [plain], metric, num_resamples=2000)
+        before, after = (float(metric(count_confusion(each))) for each in (plain, with_lexicon))
         print(
             f"{name} accuracy: {100 * before:.1f} %, with the lexicon {100 * after:.1f} %; difference "
             f"{100 * found.difference:+.1f} ({100 * found.interval.low:+.1f} to {100 * found.interval.high:+.1f})"
