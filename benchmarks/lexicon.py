@@ -1,8 +1,8 @@
 """What the words of a lexicon gain beside TF-IDF terms: `python -m benchmarks.lexicon CORPUS`.
 
-A logistic regression (C = 1, classes balanced) over the terms of the four-class utterances of Sessions 1 to 4, with and
-without what the lexicon knows of them. Each session and group of scenes is scored by a fit that has read neither. Printed are
-both accuracies and their difference with a paired bootstrap over dialogues. Session 5 is not read.
+A logistic regression (C = 1, classes balanced) over the terms of the four-class utterances of Sessions 1 to 4, with
+and without what the lexicon knows of them. Each session and group of scenes is scored by a fit that has read neither.
+Printed are both accuracies and their difference with a paired bootstrap over dialogues. Session 5 is not read.
 """
 
 from __future__ import annotations
