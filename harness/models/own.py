@@ -20,7 +20,7 @@ import traceback
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -45,6 +45,8 @@ FUNCTION_EXPECTED = "FILE.py:FUNCTION, such as 'mine.py:build'"
 _COMMAND = ("-P", "-c", "from harness.models.own import main; main()")
 #: Seconds after which the process is ended; TensorFlow's import on a busy machine is included.
 _MOST_SECONDS = 180.0
+#: Lines that TensorFlow writes to standard error when it is imported.
+_OF_TENSORFLOW = re.compile(r"^(?:[IWEF]\d{4} |WARNING: All log messages before absl).*", re.MULTILINE)
 #: The sizes on which a function is tried out, where no features give them: any will do.
 _TRIED_UTTERANCES, _TRIED_WORDS, _TRIED_WORD_IDS, _TRIED_TEXT_COLUMNS = 2, 5, 11, 7
 #: Where the layers of this package are that a user's model may have.
@@ -211,7 +213,9 @@ def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_wo
     try:
         answer = json.loads(output)
     except ValueError:
-        lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+        # TensorFlow writes of itself before it has read that it should not.
+        written = _OF_TENSORFLOW.sub("", errors.decode("utf-8", "replace"))
+        lines = [line for line in written.splitlines() if line.strip()]
         said = f"said {lines[-1].strip()!r:.200}" if lines else "said nothing"
         raise ExperimentFileError(
             f"system {name!r}: the process that ran '{path}' ended with exit code {exit_code} and {said}; "
@@ -352,9 +356,11 @@ def _call(name: str, file_name: str, function: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file_name]
         where = f"line {lines[-1]} of {file_name}" if lines else file_name
+        expected = "code that runs"
+        if isinstance(error, ImportError):
+            expected = "the module of an installed package: of your own code, one file holds everything"
         raise ExperimentFileError(
-            f"system {name!r}: {where} raised {type(error).__name__}: {one_line(str(error)):.300}; expected "
-            "code that runs"
+            f"system {name!r}: {where} raised {type(error).__name__}: {one_line(str(error)):.300}; expected {expected}"
         ) from error
 
 
@@ -432,7 +438,7 @@ def _describe_field(name: str, field_name: str, hint: Any, default: Any) -> OwnH
 def _show_default(default: Any) -> str:
     if isinstance(default, StrEnum):
         return f"{type(default).__name__}.{default.name}"
-    return f"{default if isinstance(default, bool | int | float | str) else 'missing'!r:.80}"
+    return "missing" if default is MISSING else f"{default!r:.80}"
 
 
 def _try_shapes(dimension: Any, has_masks: bool, has_words: bool) -> InputShapes:
@@ -557,11 +563,15 @@ def _check_answers(name: str, file_name: str, model: keras.Model, shapes: InputS
         else:
             inputs[each] = generator.normal(size=size).astype(np.float32)
     answers = _call(name, file_name, lambda: keras.ops.convert_to_numpy(model(inputs, training=False)))
-    sums = answers.sum(axis=-1)
-    if not (np.isfinite(answers).all() and (answers >= 0).all() and np.allclose(sums, 1.0, atol=_TOLERANCE)):
+    is_right = (answers >= 0).all(axis=-1) & np.isclose(answers.sum(axis=-1), 1.0, atol=_TOLERANCE)
+    if not is_right.all():
+        wrong = answers[~is_right][0].astype(float)
+        remedy = "let a layer with activation='softmax' answer"
+        if not np.isfinite(wrong).all():
+            remedy = "look for a logarithm, a root or a quotient that is no number"
         raise ExperimentFileError(
-            f"system {name!r}: the answers of its model to an utterance are {np.round(answers[0], 3).tolist()}; "
-            f"expected {len(CLASSES)} probabilities of sum 1: let a layer with activation='softmax' answer"
+            f"system {name!r}: the answers of its model to an utterance are {np.round(wrong, 3).tolist()}; "
+            f"expected {len(CLASSES)} probabilities of sum 1: {remedy}"
         )
 
 

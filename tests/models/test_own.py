@@ -241,6 +241,7 @@ OTHER_INPUT = "return keras.Model(keras.Input((4,), name='audio'), layers.Dense(
 REFUSED = {
     "no Python": ("    units: int = 4", "    units: int =", "line 23 of mine.py: invalid syntax; expect"),
     "a module that is not there": ("import keras\n", "import kerras\n", "raised ModuleNotFoundError: No module"),
+    "a second file": ("import keras\n", "from .blocks import x\n", "expected the module of an installed package: of "),
     "an exit": ("class Activation", "raise SystemExit(3)\nclass Activation", "raised SystemExit: 3; expected code"),
     "another name": ("def build(", "def built(", "mine.py has no function 'build'; expected one of ['built']"),
     "one parameter": ("Mine, shapes: InputShapes)", "Mine)", "takes (hyperparameters: 'Mine'); expected two"),
@@ -250,6 +251,8 @@ REFUSED = {
     "no dataclass": ("@dataclass(frozen=True)\n", "", "is annotated with Mine; expected a class with @dataclass(froz"),
     "another base": ("Mine(OwnHyperparameters)", "Mine", "is annotated with Mine; expected a class with @dataclass"),
     "a text": ("units: int = 4", "units: str = 'four'", "default of hyperparameter 'units' is 'four'; expected an int"),
+    "nothing by default": ("units: int = 4", "units: int | None = None", "'units' is None; expected an integer"),
+    "several numbers": ("units: int = 4", "units: tuple = (4, 5)", "'units' is (4, 5); expected an integer"),
     "a truth value": ("units: int = 4", "units: bool = True", "default of hyperparameter 'units' is True; expected"),
     "an infinity": ("shift: float = -0.5", "shift: float = float('inf')", "hyperparameter 'shift' is inf; expected"),
     "its function": ("speech = ", "raise KeyError('x')\n    speech = ", "line 31 of mine.py raised KeyError: 'x'; exp"),
@@ -290,6 +293,11 @@ REFUSED = {
     ),
     "two outputs": (LAST, TWO, "with the shape (batch, 4) and (batch, 3); expected one output, (batch, 4)"),
     "no softmax": ('Dense(4, activation="softmax")', "Dense(4)", "expected 4 probabilities of sum 1: let a layer"),
+    "no number for one utterance": (
+        'layers.Dense(4, activation="softmax")(',
+        'layers.Dense(4, activation="softmax")(keras.ops.log(keras.ops.relu(1.0 + 0.0 * hidden)) / 0.0 + ',
+        "are [nan, nan, nan, nan]; expected 4 probabilities of sum 1: look for a logarithm, a root or a quotient that",
+    ),
     "a regulariser": (
         "layers.Dense(hyperparameters.units,",
         "layers.Dense(hyperparameters.units, kernel_regularizer='l2',",
@@ -415,6 +423,10 @@ def test_a_file_is_run_in_a_process_of_its_own(tmp_path: Path):
     (tmp_path / "mine.py").write_text(SOURCE + "print('{', flush=True)\n")
     assert describe_function("mine.py:build", tmp_path).sha256 != system_of().own.sha256
     (tmp_path / "mine.py").write_text("import os\nos._exit(7)\n")
+    with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said nothing; expected a file"):
+        describe_function("mine.py:build", tmp_path)
+    # TensorFlow's lines, which it writes when it is imported, are nothing that the file says.
+    (tmp_path / "mine.py").write_text("import os\nimport keras\nos._exit(7)\n")
     with pytest.raises(ExperimentFileError, match="ended with exit code 7 and said nothing; expected a file"):
         describe_function("mine.py:build", tmp_path)
     (tmp_path / "mine.py").write_text("def build(:\0\n")
