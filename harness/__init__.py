@@ -7,9 +7,11 @@ imported when it is first used, so that ``import harness`` takes no time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# Type checkers take this name for true. Importing typing would take most of the time before a command hears Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from harness.notebook import open as open
     from harness.notebook import run as run
     from harness.store.reported import report_epoch, report_predictions

@@ -12,7 +12,6 @@ from harness.errors import ExperimentFileError, HarnessError
 from harness.features.auxiliary import AuxiliaryTraining
 from harness.features.own import is_own
 from harness.features.speech import SPEECH_VARIANTS
-from harness.models.hyperparameters import TermsClassifier
 from harness.models.systems import (
     OF_WORDS,
     TEXT_FEATURE_READERS,
@@ -516,12 +515,14 @@ def _refuse_unread(space: SearchSpace, origin: str, training: TrainingSettings) 
                 f"{origin}: parameter 'scene_robustness' is given, and so is auxiliary_corpora, whose scenes have the "
                 "names of other scenes; expected one of the two"
             )
-        is_first = training.auxiliary is not None and training.auxiliary.training is AuxiliaryTraining.FIRST
-        if is_first and parameter.name == "classifier" and TermsClassifier.LOGISTIC.value in parameter.choices:
-            raise ExperimentFileError(
-                f"{origin}: parameter 'classifier' can be 'logistic', which is fitted at once, and auxiliary_training "
-                "is 'first'; expected 'together'"
-            )
+        if training.auxiliary is not None and training.auxiliary.training is AuxiliaryTraining.FIRST:
+            for choice in parameter.choices:
+                point = read_hyperparameters(training.system, {parameter.name: choice}, training.protocol)
+                if point.is_fitted_at_once:
+                    raise ExperimentFileError(
+                        f"{origin}: parameter {parameter.name!r} can be {choice!r}, which is fitted at once, and "
+                        "auxiliary_training is 'first'; expected 'together'"
+                    )
         if "text" in training.own_files and training.turn_model is None and parameter.name in OF_WORDS:
             raise ExperimentFileError(
                 f"{origin}: parameter {parameter.name!r} is of words, and text_features stands for them; expected one "
