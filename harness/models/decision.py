@@ -134,7 +134,9 @@ class ExtremeLearningMachine(Decision):
     def fit(self, vectors: Floats, emotions: npt.NDArray[np.int64], weights: Floats) -> None:
         hidden = 1.0 / (1.0 + np.exp(-vectors.astype(np.float64) @ np.asarray(self.random, np.float64)))
         root = np.sqrt(weights)[:, None]
-        self.readout.assign(np.linalg.lstsq(root * hidden, root * targets_of(emotions))[0])
+        # The units answer in float32: what differs by less there is no unit of its own, and would get a weight of 1e7.
+        smallest = max(hidden.shape) * float(np.finfo(np.float32).eps)
+        self.readout.assign(np.linalg.lstsq(root * hidden, root * targets_of(emotions), rcond=smallest)[0])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
