@@ -213,7 +213,6 @@ def describe_function(text: str, folder: Path, *, has_masks: bool = True, has_wo
     try:
         answer = json.loads(output)
     except ValueError:
-        # TensorFlow writes of itself before it has read that it should not.
         written = _OF_TENSORFLOW.sub("", errors.decode("utf-8", "replace"))
         lines = [line for line in written.splitlines() if line.strip()]
         said = f"said {lines[-1].strip()!r:.200}" if lines else "said nothing"

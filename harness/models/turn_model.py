@@ -32,7 +32,7 @@ class TurnModel:
 
     Attributes:
         hyperparameters: complete, defaults included
-        num_epochs: that it is trained for: no validation chooses them
+        num_epochs: that it is trained for, 1 of what is fitted at once: no validation chooses them
         seed: of its training in a search; a final training has its own
     """
 
